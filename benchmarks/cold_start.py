@@ -1,0 +1,212 @@
+"""How long one photo takes from a cold process, beside InsightFace; how light ``import facebank`` and the help are.
+
+From the project's root, with facebank installed in the Python that runs this and the peers' environment made
+(``benchmarks/peers/README.md``)::
+
+    python benchmarks/cold_start.py --shared ../shared --peer benchmarks/peers/.venv/bin/python --out benchmarks/reports
+
+Three things are measured, the commands of a comparison by turns, and medians compared:
+
+1. ``facebank identify PHOTO`` with the embedded pack and a gallery of five people, against a bare script that builds
+   InsightFace's ``FaceAnalysis`` and gets the faces of the same photo. Required: no longer.
+2. ``facebank --help`` against ``python -c "import typer"``. Required: at most twice as long.
+3. ``import facebank`` loads none of the heavy libraries, NumPy included.
+
+It writes ``cold_start.json`` and ``cold_start.md`` and exits 1 where a requirement is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+BARE_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_faces.py"
+PHOTO = "data/photos/probe/obama1.jpg"
+PEOPLE = "data/photos/enrol"
+PEER_PACKAGE = "models/insightface-mbf"
+HEAVY = ("numpy", "cv2", "onnxruntime", "onnx", "faiss", "sklearn", "scipy", "PIL", "typer", "rich", "sqlite3")
+LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "opencv-python-headless", "Pillow", "typer")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two commands timed by turns.
+
+    Attributes
+    ----------
+    title
+        What is compared.
+    ours, theirs
+        What the two commands are called.
+    our_seconds, their_seconds
+        Wall-clock time of each run, in the order of the runs.
+    most
+        The largest ratio of the medians that is allowed.
+    """
+
+    title: str
+    ours: str
+    theirs: str
+    our_seconds: list[float]
+    their_seconds: list[float]
+    most: float
+
+    @property
+    def ratio(self) -> float:
+        """Our median divided by theirs."""
+        return median(self.our_seconds) / median(self.their_seconds)
+
+    @property
+    def met(self) -> bool:
+        """Whether the requirement is met."""
+        return self.ratio <= self.most
+
+
+def main() -> int:
+    """Measure, write the report, and say whether every requirement is met."""
+    arguments = parse_arguments()
+    shared: Path = arguments.shared.resolve()
+    heavy = heavy_imports()
+    with tempfile.TemporaryDirectory(prefix="facebank-cold-start-") as scratch:
+        gallery = Path(scratch) / "five.facebank"
+        run([arguments.facebank, "--gallery", gallery, "enroll", "--tree", shared / PEOPLE])
+        comparisons = [
+            compare(
+                "One photo, cold process",
+                ("facebank identify", [arguments.facebank, "--gallery", gallery, "identify", shared / PHOTO]),
+                ("InsightFace FaceAnalysis", [arguments.peer, BARE_SCRIPT, shared / PEER_PACKAGE, shared / PHOTO]),
+                most=1.0,
+                runs=arguments.runs,
+            ),
+            compare(
+                "Help",
+                ("facebank --help", [arguments.facebank, "--help"]),
+                ("import typer", [sys.executable, "-c", "import typer"]),
+                most=2.0,
+                runs=arguments.runs,
+            ),
+        ]
+    write_report(arguments.out, comparisons, heavy, arguments.peer)
+    return 0 if not heavy and all(comparison.met for comparison in comparisons) else 1
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Time one photo from a cold process, beside InsightFace.")
+    parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
+    parser.add_argument("--peer", type=Path, required=True, help="Python of the peers' environment")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the report to")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each command (default 15)")
+    parser.add_argument(
+        "--facebank", type=Path, default=Path(sys.executable).with_name("facebank"), help="the facebank command"
+    )
+    return parser.parse_args()
+
+
+def heavy_imports() -> list[str]:
+    """Return the heavy libraries that ``import facebank`` loads; there should be none."""
+    program = f"import sys, facebank; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return ran.stdout.split()
+
+
+def compare(
+    title: str,
+    ours: tuple[str, Sequence[str | Path]],
+    theirs: tuple[str, Sequence[str | Path]],
+    *,
+    most: float,
+    runs: int,
+) -> Comparison:
+    """Time two commands by turns, after one run of each that does not count."""
+    run(ours[1])
+    run(theirs[1])
+    our_seconds, their_seconds = [], []
+    for _ in range(runs):
+        our_seconds.append(run(ours[1]))
+        their_seconds.append(run(theirs[1]))
+    comparison = Comparison(title, ours[0], theirs[0], our_seconds, their_seconds, most)
+    print(f"{title}: {median(our_seconds):.3f} s against {median(their_seconds):.3f} s, ratio {comparison.ratio:.2f}")
+    return comparison
+
+
+def run(command: Sequence[str | Path]) -> float:
+    """Run a command that must succeed and return its wall-clock time in seconds."""
+    started = time.perf_counter()
+    ran = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if ran.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} exited {ran.returncode}:\n{ran.stderr}")
+    return seconds
+
+
+def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequence[str], peer: Path) -> None:
+    """Write the figures as JSON for programs and as Markdown for people."""
+    machine: dict[str, object] = {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "peer": peer_version(peer),
+    }
+    figures = [{**asdict(comparison), "ratio": comparison.ratio, "met": comparison.met} for comparison in comparisons]
+    report = {"machine": machine, "comparisons": figures, "heavy_imports": list(heavy)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cold_start.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (folder / "cold_start.md").write_text(as_markdown(comparisons, heavy, machine), encoding="utf-8")
+
+
+def as_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
+    """Lay the figures out as a page."""
+    lines = [
+        "# Cold start",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, peer {machine['peer']}; "
+        f"{len(comparisons[0].our_seconds)} runs of each command, by turns. Seconds: median (fastest to slowest).",
+        "",
+        "| | facebank | the other | ratio | allowed |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {comparison.title} | `{comparison.ours}` {spread(comparison.our_seconds)} | "
+        f"`{comparison.theirs}` {spread(comparison.their_seconds)} | {comparison.ratio:.2f} | {comparison.most:.2f} |"
+        for comparison in comparisons
+    ]
+    lines += ["", f"`import facebank` loads {', '.join(heavy) or 'none'} of: {', '.join(HEAVY)}.", ""]
+    return "\n".join(lines)
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return median and range as text."""
+    return f"{median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def processor() -> str:
+    """Return what the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+def peer_version(peer: Path) -> str:
+    """Return the version of InsightFace in the peers' environment."""
+    program = "from importlib.metadata import version; print('insightface', version('insightface'))"
+    return subprocess.run([peer, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

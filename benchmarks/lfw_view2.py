@@ -1,0 +1,171 @@
+"""The LFW View 2 protocol, end to end: raw 250 x 250 photos in, ten folds of 600 pairs, failed detections as errors.
+
+    python benchmarks/lfw_view2.py ../shared/data --out benchmarks/reports/lfw_view2
+
+Protocol: G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007: for each fold the threshold that is best
+on the other nine; the figure is the mean accuracy over the folds with its standard error. Of several faces in a photo
+the one nearest to the middle is taken, which is where LFW's person is. A pair with a photo in which no face is found
+counts as an error, whatever its label.
+
+``--landmarks`` and ``--detection-side`` repeat the measurement with less refined alignment, to show what each step
+brings; nothing that the package ships was chosen on these pairs (see ``alignment.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank import read_photo
+from facebank.packs import Pack, load_pack
+from facebank.vision import FaceAnalyzer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import AnalyzedPhoto, FloatArray, Photo
+
+FOLDS = 10
+THRESHOLDS = np.arange(-1.0, 1.0, 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs of the protocol, in order of their folds.
+
+    Attributes
+    ----------
+    first, second
+        Photos, relative to LFW's folder.
+    same
+        Whether both are of one person.
+    """
+
+    first: list[str]
+    second: list[str]
+    same: NDArray[np.bool_]
+
+
+def read_pairs(path: Path) -> Pairs:
+    """Read ``pairs.txt`` of View 2."""
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    folds, half = (int(field) for field in header.split())
+    if (folds, len(lines)) != (FOLDS, 2 * folds * half):
+        sys.exit(f"{path}: not LFW's pairs.txt of View 2: {folds} folds, {len(lines)} pairs")
+    rows = [line.split("\t") for line in lines]
+    return Pairs(
+        first=[photo_name(row[0], row[1]) for row in rows],
+        second=[photo_name(row[0], row[2]) if len(row) == 3 else photo_name(row[2], row[3]) for row in rows],
+        same=np.array([len(row) == 3 for row in rows]),
+    )
+
+
+def photo_name(person: str, number: str) -> str:
+    """Return where LFW keeps a photo."""
+    return f"{person}/{person}_{int(number):04d}.jpg"
+
+
+def central_embedding(analyzed: AnalyzedPhoto) -> FloatArray | None:
+    """Return the embedding of the face nearest to the photo's middle, None without a face."""
+    if not analyzed.faces:
+        return None
+    middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
+    boxes = np.stack([face.detection.box for face in analyzed.faces])
+    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
+    return analyzed.faces[int(np.argmin(distances))].embedding
+
+
+def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[str, FloatArray | None]:
+    """Embed the central face of each photo, telling on standard error how far it is."""
+    wanted = list(dict.fromkeys(names))
+
+    def photos() -> Iterator[Photo]:
+        for i, name in enumerate(wanted):
+            if i % 500 == 0:
+                print(f"{i} of {len(wanted)} photos", file=sys.stderr, flush=True)
+            yield read_photo(folder / name)
+
+    return {name: central_embedding(found) for name, found in zip(wanted, analyzer.analyze(photos()), strict=True)}
+
+
+def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
+    """Compare the pairs; NaN where a face is missing."""
+    values = np.full(len(pairs.same), np.nan)
+    for i, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
+        first, second = embeddings[a], embeddings[b]
+        if first is not None and second is not None:
+            values[i] = float(first @ second)
+    return values
+
+
+def fold_accuracies(values: NDArray[np.float64], same: NDArray[np.bool_]) -> tuple[NDArray[np.float64], list[float]]:
+    """Return the accuracy of each fold and the threshold that the other nine chose."""
+    failed = np.isnan(values)
+    right = ((values[:, None] >= THRESHOLDS) == same[:, None]) & ~failed[:, None]
+    folds = right.reshape(FOLDS, -1, len(THRESHOLDS))
+    accuracies, thresholds = [], []
+    for fold in range(FOLDS):
+        others = np.delete(folds, fold, axis=0).mean(axis=(0, 1))
+        best = np.flatnonzero(others == others.max())
+        chosen = int(best[len(best) // 2])
+        accuracies.append(folds[fold, :, chosen].mean())
+        thresholds.append(float(THRESHOLDS[chosen]))
+    return np.array(accuracies), thresholds
+
+
+def build_analyzer(pack: Pack, landmarks: str, flip: bool) -> FaceAnalyzer:
+    """Load the pack's networks, with the alignment and the flip averaging that were asked for."""
+    manifest = pack.manifest
+    detector = replace(manifest.detector, refine=landmarks == "refined")
+    embedder = replace(manifest.embedder, flip=flip)
+    return FaceAnalyzer.from_pack(replace(pack, manifest=replace(manifest, detector=detector, embedder=embedder)))
+
+
+def main() -> None:
+    """Run the protocol and write ``FILE.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/pairs.txt")
+    parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
+    parser.add_argument("--landmarks", choices=["refined", "detector"], default="refined")
+    parser.add_argument("--flip", action="store_true", help="average each embedding with the mirror image's")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+
+    pairs = read_pairs(arguments.data / "lfw-meta" / "pairs.txt")
+    pack = load_pack(arguments.pack)
+    began = time.perf_counter()
+    embeddings = embed(
+        build_analyzer(pack, arguments.landmarks, arguments.flip), arguments.data / "lfw", pairs.first + pairs.second
+    )
+    seconds = time.perf_counter() - began
+    values = similarities(pairs, embeddings)
+    accuracies, thresholds = fold_accuracies(values, pairs.same)
+    report = {
+        "protocol": "LFW View 2, unrestricted with labelled outside data",
+        "pack": pack.name,
+        "pack_digest": pack.digest,
+        "landmarks": arguments.landmarks,
+        "flip": arguments.flip,
+        "photos": len(embeddings),
+        "failed_detections": sorted(name for name, vector in embeddings.items() if vector is None),
+        "accuracy": float(accuracies.mean()),
+        "standard_error": float(accuracies.std(ddof=1) / np.sqrt(FOLDS)),
+        "folds": accuracies.tolist(),
+        "thresholds": thresholds,
+        "seconds": round(seconds, 1),
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"accuracy {report['accuracy']:.4%} +- {report['standard_error']:.4%}, {len(embeddings)} photos")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Check the ``insightface:FOLDER`` adapter against the real library.
+
+Runs in the virtual environment of this folder (see README.md), from the project's root::
+
+    benchmarks/peers/.venv/bin/python benchmarks/peers/check_adapter.py --shared ../shared
+
+The folder ``insightface-mbf`` is taken as it is, which must be refused (its recogniser would be normalised twice), and
+as one of the library's manifest packages, whose answers must be the golden ones of ``tests/vision/golden``. It prints a
+line for every check and exits 1 where one failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(PROJECT))
+
+from facebank.errors import PackError  # noqa: E402 - the checkout, which need not be installed here
+from facebank.vision.alignment import align  # noqa: E402
+from facebank.vision.geometry import letterbox  # noqa: E402
+from facebank.vision.insightface_adapter import open_package  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facebank.faces import FloatArray, RGBImage
+    from facebank.vision.insightface_adapter import InsightFaceDetector, InsightFaceEmbedder
+
+GOLDEN = PROJECT / "tests" / "vision" / "golden"
+MANIFEST = {
+    "manifest_version": 2,
+    "model_id": "mbf",
+    "license": "MODEL.LICENSE",
+    "tasks": {
+        "detection": {"file": "det_500m.onnx"},
+        "recognition": {
+            "file": "insightface_y1_mobilefacenet.onnx",
+            "preprocessing": "embedded",
+            "embedding_dimension": 128,
+        },
+    },
+}
+
+
+def main() -> int:
+    """Run every check and report."""
+    parser = argparse.ArgumentParser(description="Check the insightface adapter against the real library.")
+    parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
+    shared: Path = parser.parse_args().shared.resolve()
+    failures = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for what, fine in checks(shared, Path(scratch)):
+            print(f"{'ok    ' if fine else 'FAILED'} {what}")
+            failures += not fine
+    return 1 if failures else 0
+
+
+def checks(shared: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
+    """Yield what was checked and whether it is as it should be."""
+    networks = shared / "models" / "insightface-mbf"
+    try:
+        open_package(f"insightface:{networks}").load("cpu")
+        yield "a recogniser that would be normalised twice is refused", False
+    except PackError as error:
+        yield f"refused: {error}", "twice" in str(error)
+    package = open_package(f"insightface:{as_manifest_package(networks, scratch / 'mbf')}")
+    detector, embedder = package.load("cpu")
+    yield f"{package.name}: {embedder.dimension} numbers from crops of {embedder.size}", embedder.dimension == 128
+    yield from contract(detector, embedder)
+    yield from parity(shared, detector, embedder)
+
+
+def as_manifest_package(networks: Path, folder: Path) -> Path:
+    """Copy a folder of networks and describe it as the library's newer packages are described."""
+    shutil.copytree(networks, folder)
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
+    (folder / "MODEL.LICENSE").write_text("for this check only\n", encoding="utf-8")
+    return folder
+
+
+def contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
+    """Check what every detector and embedder must do at the edges."""
+    for height, width in ((1, 1), (31, 33), (97, 352)):
+        black = np.zeros((height, width, 3), dtype=np.uint8)
+        yield f"no faces in {width}x{height} black pixels", detector.detect(black) == []
+    none = embedder.embed(np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8))
+    yield "no crops, no embeddings", none.shape == (0, embedder.dimension)
+    noise = np.random.default_rng(0).integers(0, 256, (19, embedder.size, embedder.size, 3), dtype=np.uint8)
+    vectors = embedder.embed(noise)
+    yield "more crops than a batch", vectors.shape == (19, embedder.dimension) and vectors.dtype == np.float32
+    yield "embeddings have length 1", bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5))
+    yield (
+        "a batch gives what single crops give",
+        bool(np.allclose(vectors[-1], embedder.embed(noise[-1:])[0], atol=1e-4)),
+    )
+
+
+def parity(shared: Path, detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
+    """Compare with the golden answers."""
+    record = json.loads((GOLDEN / "insightface.json").read_text(encoding="utf-8"))
+    with np.load(GOLDEN / "insightface.npz", allow_pickle=False) as golden:
+        for photo in record["photos"]:
+            pixels = read_rgb(shared / photo["path"])
+            for width, height in record["detector_sizes"]:
+                frame, scale = letterbox(pixels, width, height)
+                found = detector.detect(frame)
+                key = f"{photo['key']}_{width}x{height}"
+                same = len(found) == len(golden[f"{key}_boxes"]) and all(
+                    np.abs(detection.landmarks / scale - landmarks).max() < 1
+                    and np.abs(detection.box / scale - box).max() < 1
+                    for detection, landmarks, box in zip(
+                        found, golden[f"{key}_landmarks"], golden[f"{key}_boxes"], strict=True
+                    )
+                )
+                yield f"{photo['path']} at {width}x{height}: {len(found)} faces", same
+            yield from same_embeddings(photo, pixels, golden, embedder)
+
+
+def same_embeddings(
+    photo: dict[str, Any], pixels: RGBImage, golden: Any, embedder: InsightFaceEmbedder
+) -> Iterator[tuple[str, bool]]:
+    """Compare the embeddings of one photo, where the record has them."""
+    if f"{photo['key']}_embeddings" not in golden:
+        return
+    crops = [align(pixels, points, "arcface", embedder.size) for points in golden[f"{photo['key']}_640x640_landmarks"]]
+    expected: FloatArray = golden[f"{photo['key']}_embeddings"]
+    cosine = float(np.sum(embedder.embed(np.stack(crops)) * expected, axis=1).min())
+    yield f"{photo['path']}: cosine of embeddings {cosine:.6f}", cosine > 0.999
+
+
+def read_rgb(file: Path) -> RGBImage:
+    """Decode a photograph as the golden record was decoded."""
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""Record InsightFace's own answers as golden arrays, for the parity test.
+
+Runs in the virtual environment of this folder (see README.md), from the project's root::
+
+    benchmarks/peers/.venv/bin/python benchmarks/peers/record_insightface.py --shared ../shared
+
+It writes ``tests/vision/golden/insightface.json`` (what was run on what) and ``insightface.npz`` (the answers):
+boxes, scores and landmarks of every photograph at two detector sizes, embeddings of the public-domain demo
+photographs only, and one aligned crop of one of those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PROJECT = Path(__file__).resolve().parents[2]
+GOLDEN = PROJECT / "tests" / "vision" / "golden"
+DETECTOR = "det_500m.onnx"
+EMBEDDER = "insightface_y1_mobilefacenet.onnx"
+PREPROCESSING = "embedded"
+DETECTOR_SIZES = ((640, 640), (800, 608))  # width, height; the second is no square, to catch swapped axes
+SCORE_THRESHOLD = 0.5
+NMS_THRESHOLD = 0.4
+CROP_PHOTO = "data/demo/eileen_collins.png"
+PHOTOS = (
+    "data/demo/barack_obama_blue_room.jpg",
+    "data/demo/barack_obama_portrait_2012.jpg",
+    "data/demo/barack_obama_speech.jpg",
+    "data/demo/eileen_collins.png",
+    "data/demo/joe_biden_blue_room.jpg",
+    "data/photos/probe/alex_lacamoire1.jpg",
+    "data/photos/probe/couple.jpg",
+    "data/photos/probe/image0.jpg",
+    "data/photos/probe/kit_with_rose.jpg",
+    "data/photos/probe/obama_and_biden.jpg",
+    "data/photos/probe/obama_partial_face.jpg",
+    "data/photos/probe/two_people.jpg",
+    "data/lfw/Jesus_Cardenal/Jesus_Cardenal_0001.jpg",
+    "data/lfw/Mohammed_Ashraf_Hafiz/Mohammed_Ashraf_Hafiz_0001.jpg",
+)
+
+
+def main() -> None:
+    """Run InsightFace over all photographs and write what it says."""
+    arguments = parse_arguments()
+    detector, embedder = load_models(arguments.shared / "models" / "insightface-mbf")
+    arrays: dict[str, NDArray[Any]] = {}
+    photos = []
+    for number, name in enumerate(PHOTOS):
+        file = arguments.shared / name
+        bgr = read_bgr(file)
+        photos.append(
+            {
+                "path": name,
+                "sha256": sha256_of(file),
+                "width": bgr.shape[1],
+                "height": bgr.shape[0],
+                "key": f"{number:02}",
+            }
+        )
+        for size in DETECTOR_SIZES:
+            faces, landmarks = detector.detect(bgr, input_size=size)
+            key = f"{number:02}_{size[0]}x{size[1]}"
+            arrays[f"{key}_boxes"] = faces[:, :4].astype(np.float32)
+            arrays[f"{key}_scores"] = faces[:, 4].astype(np.float32)
+            arrays[f"{key}_landmarks"] = landmarks.astype(np.float32)
+            print(f"{name} at {size[0]}x{size[1]}: {len(faces)} faces")
+        if name.startswith("data/demo/"):
+            crops = aligned(bgr, arrays[f"{number:02}_640x640_landmarks"])
+            arrays[f"{number:02}_embeddings"] = normalised(embedder.get_feat(crops))
+            if name == CROP_PHOTO:
+                arrays["crop"] = np.ascontiguousarray(crops[0][..., ::-1])
+    write(arguments.out, describe(arguments.shared, photos), arrays)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Record InsightFace's answers as golden arrays.")
+    parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
+    parser.add_argument("--out", type=Path, default=GOLDEN, help="where to write (default: tests/vision/golden)")
+    arguments = parser.parse_args()
+    arguments.shared = arguments.shared.resolve()
+    return arguments
+
+
+def load_models(folder: Path) -> tuple[Any, Any]:
+    """Build InsightFace's own model classes on the unchanged files."""
+    from insightface.model_zoo import get_model
+
+    providers = ["CPUExecutionProvider"]
+    detector = get_model(str(folder / DETECTOR), providers=providers)
+    detector.prepare(-1, det_thresh=SCORE_THRESHOLD, nms_thresh=NMS_THRESHOLD)
+    # The network normalises in its first two nodes. InsightFace knows such files by the nodes' names, which this one
+    # has not, and would normalise twice (all faces then look alike): so it is told, as its manifest packages tell it.
+    embedder = get_model(
+        str(folder / EMBEDDER),
+        model_task="recognition",
+        model_metadata={"preprocessing": PREPROCESSING},
+        providers=providers,
+    )
+    return detector, embedder
+
+
+def read_bgr(file: Path) -> NDArray[np.uint8]:
+    """Decode a photograph as facebank does (Pillow, EXIF orientation applied), then swap to InsightFace's BGR."""
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as image:
+        rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
+def aligned(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+    """Cut the faces out with InsightFace's own ``norm_crop``."""
+    from insightface.utils.face_align import norm_crop
+
+    return [norm_crop(bgr, points) for points in landmarks]
+
+
+def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row to length 1."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def describe(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say what was run on what, so that the test runs the same."""
+    from importlib.metadata import version
+
+    models = shared / "models" / "insightface-mbf"
+    libraries = ("insightface", "onnxruntime", "opencv-python", "pillow", "numpy")
+    return {
+        "made_by": "benchmarks/peers/record_insightface.py",
+        "versions": {name: version(name) for name in libraries},
+        "detector": {"file": DETECTOR, "sha256": sha256_of(models / DETECTOR)},
+        "embedder": {"file": EMBEDDER, "sha256": sha256_of(models / EMBEDDER), "preprocessing": PREPROCESSING},
+        "score_threshold": SCORE_THRESHOLD,
+        "nms_threshold": NMS_THRESHOLD,
+        "detector_sizes": [list(size) for size in DETECTOR_SIZES],
+        "crop_photo": CROP_PHOTO,
+        "photos": photos,
+    }
+
+
+def write(folder: Path, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "insightface.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    np.savez_compressed(folder / "insightface.npz", allow_pickle=False, **arrays)
+    print(f"{len(arrays)} arrays written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,309 @@
+"""`FaceBank` joins the rooms: photos, a pack's networks, a gallery and decisions."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from facebank.engine import Engine, load_engine
+from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError
+from facebank.faces import (
+    AnalyzedPhoto,
+    EnrolledPhoto,
+    EnrolmentReport,
+    Face,
+    IdentifiedFace,
+    IdentifiedPhoto,
+    Photo,
+    Verification,
+)
+from facebank.gallery import Gallery, default_gallery_path
+from facebank.media import find_photos, read_photo
+from facebank.recognition import Recognizer
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from facebank.enrolment import Pick, UnreadPhoto
+    from facebank.reembedding import ReEmbeddingReport
+
+Place: TypeAlias = str | os.PathLike[str]
+Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
+
+
+class FaceBank:
+    """A gallery and the pack that reads photos for it. Use `open` to get one, and ``with`` to close it.
+
+    Nothing is opened or loaded before it is needed.
+
+    Parameters
+    ----------
+    path
+        The gallery's file.
+    pack
+        Name or folder of a pack; None for the gallery's own, or the embedded one for a new gallery.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, path: Path, pack: str | None = None, device: str = "auto") -> None:
+        self.path = path
+        self._pack_name = pack
+        self._device = device
+        self._gallery: Gallery | None = None
+
+    @classmethod
+    def open(cls, path: Place | None = None, *, pack: str | None = None, device: str = "auto") -> Self:
+        """Open a gallery, which need not exist yet.
+
+        Parameters
+        ----------
+        path
+            The file; None for the default: ``FACEBANK_GALLERY``, else a file in the user's data folder.
+        pack
+            Name or folder of a pack; None for the gallery's own, or the embedded one for a new gallery.
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+        """
+        return cls(default_gallery_path() if path is None else Path(path), pack, device)
+
+    def close(self) -> None:
+        """Close the gallery; a second time does nothing."""
+        if self._gallery is not None:
+            self._gallery.close()
+            self._gallery = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery, opened when it is first asked for.
+
+        Raises
+        ------
+        GalleryError
+            There is none, or it cannot be used with the pack.
+        """
+        return self._opened(create=False)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The pack's networks and thresholds.
+
+        Raises
+        ------
+        PackError
+            The pack is unknown or broken.
+        """
+        return load_engine(self._pack_name or self._bound_pack(), self._device)
+
+    def enroll(
+        self,
+        name: str,
+        photos: Photos,
+        *,
+        pick: Pick | None = None,
+        thumbnails: bool = True,
+        on_photo: Callable[[EnrolledPhoto], None] | None = None,
+    ) -> EnrolmentReport:
+        """Enrol photos of one person.
+
+        Parameters
+        ----------
+        name
+            The person's name.
+        photos
+            Photos, files or folders of them.
+        pick
+            ``largest`` or ``central``: which face of a photo with several; None to take the one that agrees with the
+            person's other samples, if exactly one does.
+        thumbnails
+            Whether the gallery keeps a small picture of each face.
+        on_photo
+            Called with each photo's fate as soon as it is known.
+
+        Returns
+        -------
+        EnrolmentReport
+            In the order of the photos.
+
+        Raises
+        ------
+        InvalidNameError
+            Nobody can be called that.
+        PhotoNotFoundError
+            There is not a single photo.
+        """
+        from facebank.enrolment import Enroller
+        from facebank.gallery import normalise_name
+
+        person = normalise_name(name)
+        found = expanded(photos)
+        enroller = Enroller(self._opened(create=True), self.engine.thresholds.verify, pick, thumbnails)
+        return enroller.enrol(person, self._analyzed(found), on_photo)
+
+    def identify(self, photos: Photos) -> Iterator[IdentifiedPhoto]:
+        """Say who is in photos.
+
+        Parameters
+        ----------
+        photos
+            Photos, files or folders of them.
+
+        Yields
+        ------
+        IdentifiedPhoto
+            One for each photo, in order; one that cannot be read has an error instead of faces.
+
+        Raises
+        ------
+        GalleryError
+            There is no gallery, or it cannot be used with the pack.
+        PhotoNotFoundError
+            There is not a single photo.
+        """
+        gallery = self.gallery
+        with gallery.snapshot():
+            index, names = gallery.index(), gallery.names()
+        recognizer = Recognizer(index, names, self.engine.thresholds)
+        for result in self._analyzed(expanded(photos)):
+            if isinstance(result, AnalyzedPhoto):
+                yield _identified(result, recognizer)
+            else:
+                yield IdentifiedPhoto(result.source, None, None, 0, result.error, ())
+
+    def verify(self, a: Place | Photo, b: Place | Photo) -> Verification:
+        """Compare the largest faces of two photos; needs no gallery.
+
+        Parameters
+        ----------
+        a, b
+            Photos or their files.
+
+        Raises
+        ------
+        PhotoError
+            One cannot be read or shows no face.
+        """
+        photos = [_read(a), _read(b)]
+        first, second = (_largest_face(analyzed) for analyzed in self.engine.analyzer.analyze(photos))
+        similarity = float(first.embedding @ second.embedding)
+        threshold = self.engine.thresholds.verify
+        return Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+
+    def re_embed(
+        self, *, drop_missing: bool = False, on_photo: Callable[[str], None] | None = None
+    ) -> ReEmbeddingReport:
+        """Make the gallery's embeddings anew with this bank's pack, from the photos, which must still be there.
+
+        Parameters
+        ----------
+        drop_missing
+            Whether samples whose photo or face is not found again are removed; otherwise nothing is changed then.
+        on_photo
+            Called with each photo's path when it was read.
+
+        Returns
+        -------
+        ReEmbeddingReport
+            What became of the samples.
+        """
+        from facebank.reembedding import re_embed
+
+        self.close()
+        engine = load_engine(self._pack_name, self._device)
+        with Gallery.open(self.path) as gallery:
+            return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
+
+    def _opened(self, *, create: bool) -> Gallery:
+        if self._gallery is None:
+            self._gallery = Gallery.open(self.path, self.engine.identity, create=create)
+        return self._gallery
+
+    def _bound_pack(self) -> str | None:
+        """Return the name of the pack that an existing gallery was made with."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return None
+        with Gallery.open(self.path, read_only=True) as gallery:
+            return gallery.pack.name
+
+    def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
+        """Read and analyse photos in batches; those that cannot be read keep their place in the order."""
+        from facebank.enrolment import UnreadPhoto
+
+        waiting: deque[UnreadPhoto | None] = deque()
+
+        def readable() -> Iterator[Photo]:
+            for photo in photos:
+                try:
+                    read = _read(photo)
+                except PhotoError as error:
+                    waiting.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
+                else:
+                    waiting.append(None)
+                    yield read
+
+        for analyzed in self.engine.analyzer.analyze(readable()):
+            while (unread := waiting.popleft()) is not None:
+                yield unread
+            yield analyzed
+        yield from (unread for unread in waiting if unread is not None)
+
+
+def expanded(photos: Photos) -> list[Path | Photo]:
+    """List the photos that files and folders stand for; a file that is not there fails when it is read.
+
+    Parameters
+    ----------
+    photos
+        Photos, files or folders of them.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        There is not a single one.
+    """
+    several = [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
+    found: list[Path | Photo] = []
+    for photo in several:
+        if isinstance(photo, Photo):
+            found.append(photo)
+        elif Path(photo).is_dir():
+            found += find_photos(photo)
+        else:
+            found.append(Path(photo))
+    if not found:
+        raise PhotoNotFoundError(f"{_listed(several)}: no photos there")
+    return found
+
+
+def _listed(places: Iterable[Place | Photo]) -> str:
+    return ", ".join(printable(os.fspath(place)) for place in places if not isinstance(place, Photo)) or "nothing given"
+
+
+def _read(photo: Place | Photo) -> Photo:
+    return photo if isinstance(photo, Photo) else read_photo(photo)
+
+
+def _largest_face(analyzed: AnalyzedPhoto) -> Face:
+    if not analyzed.faces:
+        raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
+    return analyzed.faces[0]
+
+
+def _identified(analyzed: AnalyzedPhoto, recognizer: Recognizer) -> IdentifiedPhoto:
+    decisions = recognizer.identify(analyzed.faces)
+    faces = tuple(IdentifiedFace(face, decision) for face, decision in zip(analyzed.faces, decisions, strict=True))
+    photo = analyzed.photo
+    return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, faces)

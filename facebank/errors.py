@@ -1,0 +1,144 @@
+"""Every error that facebank raises on purpose, in one tree.
+
+::
+
+    FacebankError
+    +-- UsageError                   arguments that make no sense together
+    +-- MissingDependencyError       an optional package (an extra) is not installed
+    +-- DeviceError                  the device asked for cannot run the networks
+    +-- StorageError                 disk full, no permission, a file that cannot be written
+    +-- PhotoError                   something is wrong with one photo
+    |   +-- PhotoNotFoundError
+    |   +-- UnreadablePhotoError     no image, or a broken one
+    |   +-- UnsupportedPhotoError    a format that is not read, or not without an extra
+    |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
+    |   +-- NoFaceError              shows no face where one is needed
+    +-- PackError                    something is wrong with a pack
+    |   +-- PackNotFoundError
+    |   +-- ManifestError            pack.toml is missing or says something wrong
+    |   +-- PackIntegrityError       a file is missing, partial or altered
+    |   +-- DownloadError
+    |   +-- LicenceNotAcceptedError
+    +-- GalleryError                 something is wrong with a gallery
+        +-- GalleryNotFoundError
+        +-- GalleryFormatError       no gallery, or a damaged one
+        +-- GalleryVersionError      written by a newer facebank
+        +-- GalleryBusyError         another process is using it
+        +-- PackMismatchError        its embeddings were made by another pack
+        +-- PersonNotFoundError
+        +-- PersonExistsError
+        +-- InvalidNameError
+        +-- ExchangeError            an export that cannot be imported
+
+A message says what is wrong, with which file or person, and what to do about it, in one line.
+"""
+
+from __future__ import annotations
+
+
+class FacebankError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UsageError(FacebankError):
+    """The arguments of a call or a command make no sense together."""
+
+
+class MissingDependencyError(FacebankError):
+    """An optional package is needed and not installed; the message names the extra."""
+
+
+class DeviceError(FacebankError):
+    """The device that was asked for cannot run the networks."""
+
+
+class StorageError(FacebankError):
+    """A file cannot be written: disk full, no permission, read-only medium."""
+
+
+class PhotoError(FacebankError):
+    """Something is wrong with one photo; the others can go on."""
+
+
+class PhotoNotFoundError(PhotoError):
+    """There is no such file."""
+
+
+class UnreadablePhotoError(PhotoError):
+    """The file is no image, or a broken one."""
+
+
+class UnsupportedPhotoError(PhotoError):
+    """The format is not read, or only with an extra that is not installed."""
+
+
+class PhotoTooLargeError(PhotoError):
+    """The photo has more bytes or pixels than the limits allow."""
+
+
+class NoFaceError(PhotoError):
+    """The photo shows no face, and one is needed."""
+
+
+class PackError(FacebankError):
+    """Something is wrong with a pack."""
+
+
+class PackNotFoundError(PackError):
+    """No pack of this name is installed or known."""
+
+
+class ManifestError(PackError):
+    """A ``pack.toml`` is missing or says something that cannot be."""
+
+
+class PackIntegrityError(PackError):
+    """A file of a pack is missing, partial or altered."""
+
+
+class DownloadError(PackError):
+    """A pack could not be downloaded."""
+
+
+class LicenceNotAcceptedError(PackError):
+    """The licence of a pack has not been accepted."""
+
+
+class GalleryError(FacebankError):
+    """Something is wrong with a gallery."""
+
+
+class GalleryNotFoundError(GalleryError):
+    """There is no gallery file yet."""
+
+
+class GalleryFormatError(GalleryError):
+    """The file is no gallery, or a damaged one."""
+
+
+class GalleryVersionError(GalleryError):
+    """The gallery was written by a newer facebank."""
+
+
+class GalleryBusyError(GalleryError):
+    """Another process holds the gallery."""
+
+
+class PackMismatchError(GalleryError):
+    """The gallery's embeddings were made by another pack."""
+
+
+class PersonNotFoundError(GalleryError):
+    """No person of this name is enrolled."""
+
+
+class PersonExistsError(GalleryError):
+    """Another person already has this name."""
+
+
+class InvalidNameError(GalleryError):
+    """A person cannot be called that."""
+
+
+class ExchangeError(GalleryError):
+    """An export is incomplete, altered or not an export at all."""

@@ -1,0 +1,363 @@
+"""The vocabulary: what flows between the rooms, as frozen dataclasses.
+
+Nothing here computes. Arrays are NumPy arrays; NumPy itself is imported for type checking only, so that
+``import facebank`` stays light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float32]
+    RGBImage: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A decoded photo.
+
+    Attributes
+    ----------
+    source
+        The path as the user gave it, or a label for bytes.
+    pixels
+        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied.
+    content_hash
+        SHA-256 of the file's bytes, in hex.
+    has_orientation
+        Whether the file states its orientation. If not, a photo without upright faces may be lying on its side.
+    taken_at
+        When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
+    """
+
+    source: str
+    pixels: RGBImage
+    content_hash: str
+    has_orientation: bool
+    taken_at: datetime | None
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A face as a detector finds it.
+
+    Attributes
+    ----------
+    box
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge.
+    landmarks
+        ``float32`` of shape ``(5, 2)``: the eye, the eye, the nose tip, the two mouth corners; the one that is
+        left in the picture first.
+    score
+        The detector's score, 0..1.
+    """
+
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box in pixels."""
+        return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a face can be recognised.
+
+    Attributes
+    ----------
+    score
+        0 (hopeless) .. 1 (as good as it gets).
+    size
+        The longer side of the face's box in pixels.
+    sharpness
+        0 (blurred) .. 1 (sharp), at the resolution that the network sees.
+    frontality
+        0 (profile) .. 1 (frontal), from the five landmarks.
+    """
+
+    score: float
+    size: float
+    sharpness: float
+    frontality: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One detected face of a photo, embedded.
+
+    Attributes
+    ----------
+    detection
+        Box, landmarks and score, in pixels of the upright photo.
+    quality
+        How well it can be recognised.
+    embedding
+        L2-normalised ``float32`` of shape ``(dimension,)``; comparable only within one pack.
+    """
+
+    detection: Detection
+    quality: Quality
+    embedding: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalyzedPhoto:
+    """A photo and the faces found in it.
+
+    Attributes
+    ----------
+    photo
+        The photo the faces' coordinates refer to: turned, where the file lay on its side.
+    faces
+        The faces, largest first.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find them, 0..3.
+    """
+
+    photo: Photo
+    faces: tuple[Face, ...]
+    quarter_turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A named person of a gallery."""
+
+    id: int
+    name: str
+    sample_count: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One enrolled face of a person, without its vectors.
+
+    Attributes
+    ----------
+    id
+        Number of the sample in its gallery.
+    person
+        Name of the person.
+    detection
+        Where the face is in the photo.
+    quality
+        0..1, as at enrolment.
+    source
+        The photo's path at enrolment.
+    content_hash
+        SHA-256 of the photo's bytes, in hex.
+    quarter_turns
+        How often the photo was turned counter-clockwise to be upright.
+    taken_at, enrolled_at
+        When the photo was taken, if known, and when the face was enrolled.
+    has_thumbnail
+        Whether the gallery keeps a small picture of the face.
+    """
+
+    id: int
+    person: str
+    detection: Detection
+    quality: float
+    source: str
+    content_hash: str
+    quarter_turns: int
+    taken_at: datetime | None
+    enrolled_at: datetime
+    has_thumbnail: bool
+
+
+class Outcome(StrEnum):
+    """The three things a decision can say."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    UNCERTAIN = "uncertain"
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is: a closed list."""
+
+    MATCH = "match"
+    BELOW_THRESHOLD = "below_threshold"
+    RUNNER_UP_TOO_NEAR = "runner_up_too_near"
+    FACE_TOO_POOR = "face_too_poor"
+    GALLERY_EMPTY = "gallery_empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person a probe may be.
+
+    Attributes
+    ----------
+    person
+        The name.
+    similarity
+        Cosine with the person's most similar sample, -1..1.
+    probability
+        Calibrated probability, 0..1; None where nothing was calibrated.
+    """
+
+    person: str
+    similarity: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whose face it is, as far as can be said.
+
+    Attributes
+    ----------
+    outcome, reason
+        What was decided and why.
+    person
+        The name; None unless the outcome is `Outcome.KNOWN`.
+    similarity, probability
+        Of the most similar person; None where the gallery is empty or nothing was calibrated.
+    candidates
+        Up to five most similar people, best first.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    person: str | None
+    similarity: float | None
+    probability: float | None
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifiedFace:
+    """A face and whose it is."""
+
+    face: Face
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifiedPhoto:
+    """What was found in one photo; `error` instead of faces where it could not be read.
+
+    Attributes
+    ----------
+    image
+        The path as the user gave it.
+    width, height
+        Of the upright photo in pixels; None where it could not be read.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces.
+    error
+        One sentence, or None.
+    faces
+        Largest first.
+    """
+
+    image: str
+    width: int | None
+    height: int | None
+    quarter_turns: int
+    error: str | None
+    faces: tuple[IdentifiedFace, ...]
+
+
+class EnrolmentReason(StrEnum):
+    """Why a photo was enrolled or refused: a closed list."""
+
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already_enrolled"
+    ENROLLED_AS_ANOTHER = "enrolled_as_another"
+    UNREADABLE = "unreadable"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    TOO_SMALL = "too_small"
+    TOO_BLURRED = "too_blurred"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledPhoto:
+    """What became of one photo at enrolment.
+
+    Attributes
+    ----------
+    image, person
+        The path as the user gave it and the person's name.
+    accepted
+        Whether the person has this face now; true for a face that was enrolled before.
+    reason, detail
+        A code, and a sentence for people.
+    sample_id
+        The sample's number; None where refused.
+    """
+
+    image: str
+    person: str
+    accepted: bool
+    reason: EnrolmentReason
+    detail: str
+    sample_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentReport:
+    """What became of all photos of one person, in the order given."""
+
+    person: str
+    photos: tuple[EnrolledPhoto, ...]
+
+    @property
+    def accepted(self) -> int:
+        """How many photos the person has samples of now."""
+        return sum(photo.accepted for photo in self.photos)
+
+    @property
+    def refused(self) -> int:
+        """How many photos were refused."""
+        return len(self.photos) - self.accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two photos show the same person.
+
+    Attributes
+    ----------
+    similarity
+        Cosine of the two embeddings, -1..1.
+    threshold
+        The pack's similarity threshold for verification.
+    same
+        Whether the similarity reaches the threshold.
+    probability
+        Calibrated probability, or None.
+    """
+
+    a: str
+    b: str
+    similarity: float
+    threshold: float
+    same: bool
+    probability: float | None = None

@@ -1,0 +1,112 @@
+"""Arrays, times and paths as SQLite keeps them, checked when they come back."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.faces import FloatArray
+
+LARGEST_DIMENSION = 16_384
+_NORM_TOLERANCE = 1e-3
+_HASH = re.compile(r"[0-9a-f]{64}")
+_VARIANT = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
+
+
+class InvalidValueError(ValueError):
+    """A value cannot be what it should be; the message says why, the caller says where."""
+
+
+def floats_to_bytes(values: FloatArray) -> bytes:
+    """Return an array's values as little-endian ``float32``."""
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def floats_from_bytes(data: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return what `floats_to_bytes` made; raises `InvalidValueError` for another length or non-finite values."""
+    if not isinstance(data, bytes) or len(data) != 4 * int(np.prod(shape)):
+        raise InvalidValueError(f"it holds an array that has not the shape {shape}")
+    return finite(np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape))
+
+
+def finite(values: FloatArray) -> FloatArray:
+    """Return the values; raises `InvalidValueError` unless all are finite."""
+    if not np.isfinite(values).all():
+        raise InvalidValueError("it holds numbers that are not finite")
+    return values
+
+
+def float_array(values: object, shape: tuple[int, ...]) -> FloatArray:
+    """Return numbers as finite ``float32`` of a shape; raises `InvalidValueError` where they are something else."""
+    try:
+        array = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValueError("it holds something else than numbers") from error
+    if array.shape != shape:
+        raise InvalidValueError(f"expected an array of shape {shape} but got {array.shape}")
+    return finite(array)
+
+
+def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
+    """Return stored embeddings as a matrix ``(N, dimension)``; raises `InvalidValueError` if one is no embedding."""
+    size = 4 * dimension
+    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
+        raise InvalidValueError(f"an embedding has not {dimension} numbers")
+    matrix = np.frombuffer(b"".join(rows), dtype="<f4").astype(np.float32, copy=True).reshape(len(rows), dimension)
+    return unit_length(matrix)
+
+
+def unit_length(matrix: FloatArray) -> FloatArray:
+    """Return the matrix ``(N, dimension)``; raises `InvalidValueError` unless its rows are finite, of length 1."""
+    lengths = np.linalg.norm(finite(matrix), axis=-1)
+    if (np.abs(lengths - 1.0) > _NORM_TOLERANCE).any():
+        raise InvalidValueError("an embedding is not L2-normalised")
+    return matrix
+
+
+def hex_digest(text: object) -> str:
+    """Return a SHA-256 in hex; raises `InvalidValueError` for anything else."""
+    if not isinstance(text, str) or not _HASH.fullmatch(text):
+        raise InvalidValueError("it holds a content hash that is no SHA-256 in hex")
+    return text
+
+
+def variant_name(text: object) -> str:
+    """Return a variant's name; raises `InvalidValueError` unless it is like ``plain`` or ``augmented:shift``."""
+    if not isinstance(text, str) or not _VARIANT.fullmatch(text):
+        raise InvalidValueError("it holds a variant's name that is none")
+    return text
+
+
+def time_to_text(moment: datetime) -> str:
+    """Return a time in ISO 8601."""
+    return moment.isoformat()
+
+
+def text_to_time(text: object) -> datetime:
+    """Return the time of an ISO 8601 text; raises `InvalidValueError` for anything else."""
+    try:
+        return datetime.fromisoformat(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError("it holds a time that is none") from error
+
+
+def path_to_bytes(path: str) -> bytes:
+    """Return a path's bytes; a path may hold what is no UTF-8, which SQLite's text cannot."""
+    return path.encode("utf-8", "surrogatepass")
+
+
+def bytes_to_path(data: object) -> str:
+    """Return the path that `path_to_bytes` was given; raises `InvalidValueError` for anything else."""
+    if not isinstance(data, bytes):
+        raise InvalidValueError("it holds a path that is none")
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise InvalidValueError("it holds a path that is none") from error

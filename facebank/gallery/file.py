@@ -1,0 +1,178 @@
+"""A gallery's file: transactions on it, and its cleaning."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.errors import FacebankError, GalleryBusyError, GalleryNotFoundError, GalleryVersionError, UsageError
+from facebank.gallery import tables
+from facebank.gallery.connection import (
+    check_header,
+    check_schema,
+    choose_journal,
+    connect,
+    is_begun,
+    is_writable,
+    make_empty_file,
+    said_plainly,
+)
+from facebank.gallery.places import is_on_network
+from facebank.gallery.schema import SCHEMA_VERSION, migrate
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facebank.gallery.records import PackIdentity
+
+
+class GalleryFile:
+    """An open gallery's file. Use `open` to make one."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
+        self.path = path
+        self.writable = writable
+        self._connection = connection
+
+    @classmethod
+    def open(
+        cls, path: Path, *, new_for: PackIdentity | None = None, read_only: bool = False, busy_timeout: float
+    ) -> GalleryFile:
+        """Open a file, make it if asked to, check it and bring it up to date.
+
+        Parameters
+        ----------
+        path
+            The file.
+        new_for
+            The pack a new gallery is bound to; None to open only what exists.
+        read_only
+            Whether every change is refused.
+        busy_timeout
+            How long another process is waited for, in seconds.
+
+        Raises
+        ------
+        GalleryNotFoundError, GalleryFormatError, GalleryVersionError, GalleryBusyError, StorageError
+        """
+        if new_for is not None:
+            make_empty_file(path)
+        check_header(path, may_be_empty=new_for is not None)
+        with said_plainly(path):
+            connection = connect(path, busy_timeout=busy_timeout)
+        try:
+            file = cls(connection, path, writable=is_writable(path) and not read_only)
+            file._prepare(new_for)
+        except BaseException:
+            connection.close()
+            raise
+        return file
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read in one transaction: everything inside is seen as it was at one moment."""
+        with said_plainly(self.path):
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            with self._transaction("BEGIN"):
+                yield self._connection
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Write in one transaction: all of it is kept or, whatever goes wrong, nothing."""
+        with said_plainly(self.path):
+            if self._connection.in_transaction:
+                raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
+            with self._transaction("BEGIN IMMEDIATE"):
+                yield self._connection
+
+    def wipe(self) -> bool:
+        """Leave no byte of what was removed, in the file or in its log.
+
+        ``secure_delete`` alone does not do it: where SQLite moves rows between pages, copies of them stay in the
+        pages' unused parts. So the file is written anew (``VACUUM``) and its log is emptied.
+
+        Returns
+        -------
+        bool
+            Whether it is done; False if other processes are using the gallery.
+
+        Raises
+        ------
+        StorageError
+            If the disk has no room for it. The next to open the gallery for writing tries again.
+        """
+        with self.reading() as connection:
+            traces = tables.traces(connection)
+        try:
+            with said_plainly(self.path):
+                self._connection.execute("VACUUM")
+                (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                return False
+            with self.changing() as connection:
+                tables.clear_traces(connection, traces)
+        except GalleryBusyError:
+            return False
+        return True
+
+    def _prepare(self, new_for: PackIdentity | None) -> None:
+        with said_plainly(self.path):
+            if not self.writable:
+                self._connection.execute("PRAGMA query_only = ON")
+            if new_for is not None and not is_begun(self._connection):
+                self._begin(new_for)
+            if not is_begun(self._connection):
+                raise GalleryNotFoundError(
+                    f"The gallery {printable(str(self.path))} is empty: `facebank enroll` puts people into it."
+                )
+            if check_schema(self._connection, self.path) < SCHEMA_VERSION:
+                self._upgrade()
+            if self.writable:
+                choose_journal(self._connection, log=not is_on_network(self.path))
+        self._finish_wiping()
+
+    def _begin(self, pack: PackIdentity) -> None:
+        with self.changing() as connection:
+            if not is_begun(connection):
+                migrate(connection)
+                tables.begin_gallery(connection, pack)
+
+    def _upgrade(self) -> None:
+        if not self.writable:
+            raise GalleryVersionError(
+                f"The gallery {printable(str(self.path))} was written by an older facebank: "
+                "open it once where it can be written."
+            )
+        with self.changing() as connection:
+            check_schema(connection, self.path)
+            migrate(connection)
+
+    def _finish_wiping(self) -> None:
+        if not self.writable:
+            return
+        with self.reading() as connection:
+            traces = tables.traces(connection)
+        if traces:
+            with suppress(FacebankError):  # it was only a second try; `inspect_gallery` tells that it is still due
+                self.wipe()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        try:
+            self._connection.execute(begin)
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:  # Ctrl-C too
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            raise

@@ -1,0 +1,125 @@
+"""What goes into a gallery and what it answers, as frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facebank.faces import Detection, FloatArray
+
+PLAIN = "plain"
+"""The variant every sample has: the embedding of the face as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackIdentity:
+    """Which pack made the embeddings of a gallery.
+
+    Attributes
+    ----------
+    name
+        The pack's name, for messages.
+    digest
+        SHA-256 in hex over all that decides the embeddings. Two packs are the same if their digests are.
+    dimension
+        Length of an embedding, 1..16384.
+    """
+
+    name: str
+    digest: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewSample:
+    """A face to be enrolled.
+
+    Attributes
+    ----------
+    detection
+        Where the face is in the upright photo.
+    quality
+        0..1.
+    source
+        The photo's path.
+    content_hash
+        SHA-256 of the photo's bytes, in hex.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+    taken_at
+        When the photo was taken, if known.
+    thumbnail
+        A small JPEG of the face, at most 256 KiB, or None.
+    vectors
+        L2-normalised ``float32`` embeddings of shape ``(dimension,)`` by variant: ``"plain"`` always, others such as
+        ``"flip"`` or ``"augmented:shift"`` as the pack has them.
+    enrolled_at
+        When the face was first enrolled; None for now.
+    """
+
+    detection: Detection
+    quality: float
+    source: str
+    content_hash: str
+    quarter_turns: int
+    taken_at: datetime | None
+    thumbnail: bytes | None
+    vectors: Mapping[str, FloatArray] = field(repr=False)
+    enrolled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledSample:
+    """What became of one face at enrolment.
+
+    Attributes
+    ----------
+    sample_id
+        Number of the new sample, or of the one that already held this face.
+    duplicate_of_person
+        None for a new sample; else the name of the person, perhaps the same one, who already had this face.
+    """
+
+    sample_id: int
+    duplicate_of_person: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was removed for good.
+
+    Attributes
+    ----------
+    samples
+        How many samples were removed.
+    busy_readers
+        Whether another process kept the file from being cleaned at once. The data are gone from the gallery all the
+        same; their bytes go as soon as the gallery is next opened for writing and nobody else uses it.
+    """
+
+    samples: int
+    busy_readers: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorTable:
+    """The embeddings of one variant, in the order of their samples' numbers.
+
+    Attributes
+    ----------
+    sample_ids, person_ids
+        ``int64`` of shape ``(N,)``.
+    matrix
+        ``float32`` of shape ``(N, dimension)``, its rows L2-normalised.
+    """
+
+    sample_ids: NDArray[np.int64]
+    person_ids: NDArray[np.int64]
+    matrix: FloatArray

@@ -1,0 +1,159 @@
+"""The gallery's tables, as numbered migrations.
+
+A migration is a small function; the ones that a file has been through are recorded in its table ``migrations``. Never
+change a migration that has been released: add the next.
+
+::
+
+    gallery     one row: the pack its embeddings are made with, the revision
+    packs       name, digest and dimension of a pack
+    people      name, and the name's key, which is unique
+    samples     one enrolled face of a person, where it is and where it comes from
+    thumbnails  a small JPEG of a sample
+    vectors     an embedding, by sample, pack and variant
+    settings    small JSON values by key
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+APPLICATION_ID = 0x46424E4B
+"""``FBNK``: marks an SQLite file as a gallery, in bytes 68..72 of its header."""
+
+
+def _first_tables(connection: sqlite3.Connection) -> None:
+    for statement in _FIRST_TABLES:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables,)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(
+    connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] = MIGRATIONS
+) -> None:
+    """Apply the migrations that a file lacks; the caller holds the transaction.
+
+    Parameters
+    ----------
+    connection
+        A connection inside a write transaction.
+    migrations
+        All migrations, in order.
+    """
+    done = schema_version(connection)
+    if done == 0:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(_MIGRATIONS_TABLE)
+    for number, migration in enumerate(migrations[done:], start=done + 1):
+        migration(connection)
+        connection.execute(
+            "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",
+            (number, migration.__name__.strip("_"), datetime.now(UTC).isoformat()),
+        )
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many migrations a file has been through; 0 for an empty one."""
+    if not _objects(connection):
+        return 0
+    (number,) = connection.execute("SELECT max(number) FROM migrations").fetchone()
+    return number if isinstance(number, int) else 0
+
+
+def has_expected_schema(connection: sqlite3.Connection, version: int) -> bool:
+    """Return whether a file holds exactly the tables and indexes of a version: no trigger, no view, nothing else."""
+    return _objects(connection) == _expected_objects(version)
+
+
+@cache
+def _expected_objects(version: int) -> frozenset[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:version])
+        return _objects(connection)
+
+
+def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
+    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+
+
+_MIGRATIONS_TABLE = """
+    CREATE TABLE migrations (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        applied_at TEXT NOT NULL
+    )"""
+
+# People's and samples' numbers are never used again (AUTOINCREMENT): a cached index that still holds a forgotten
+# number can then name nobody. "head" is an embedding's first component: the same face is looked up by it, within a
+# tolerance, without reading every embedding. "traces" is the revision of the last removal whose bytes may still be
+# in the file; 0 if there is none.
+_FIRST_TABLES = (
+    """
+    CREATE TABLE packs (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL UNIQUE,
+        dimension INTEGER NOT NULL CHECK (dimension BETWEEN 1 AND 16384)
+    )""",
+    """
+    CREATE TABLE gallery (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        pack_id INTEGER NOT NULL REFERENCES packs (id),
+        revision INTEGER NOT NULL CHECK (revision >= 0),
+        traces INTEGER NOT NULL CHECK (traces >= 0)
+    )""",
+    """
+    CREATE TABLE people (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL UNIQUE,
+        created_at TEXT NOT NULL
+    )""",
+    """
+    CREATE TABLE samples (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+        box BLOB NOT NULL CHECK (length(box) = 16),
+        landmarks BLOB NOT NULL CHECK (length(landmarks) = 40),
+        detection_score REAL NOT NULL,
+        quality REAL NOT NULL,
+        source BLOB NOT NULL,
+        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
+        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
+        taken_at TEXT,
+        enrolled_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX samples_by_person ON samples (person_id)",
+    "CREATE INDEX samples_by_content ON samples (content_hash)",
+    """
+    CREATE TABLE thumbnails (
+        sample_id INTEGER PRIMARY KEY REFERENCES samples (id) ON DELETE CASCADE,
+        jpeg BLOB NOT NULL CHECK (length(jpeg) <= 262144)
+    )""",
+    """
+    CREATE TABLE vectors (
+        sample_id INTEGER NOT NULL REFERENCES samples (id) ON DELETE CASCADE,
+        pack_id INTEGER NOT NULL REFERENCES packs (id),
+        variant TEXT NOT NULL,
+        head REAL NOT NULL,
+        revision INTEGER NOT NULL,
+        vector BLOB NOT NULL CHECK (length(vector) <= 65536),
+        PRIMARY KEY (sample_id, pack_id, variant)
+    )""",
+    "CREATE INDEX vectors_by_head ON vectors (pack_id, variant, head)",
+    """
+    CREATE TABLE settings (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL CHECK (length(value) <= 65536)
+    )""",
+)

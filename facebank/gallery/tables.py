@@ -1,0 +1,391 @@
+"""What is asked of the gallery's tables: every SQL statement that reads or writes a row.
+
+The functions take a connection inside a transaction. They raise `InvalidValueError` for rows that cannot be, which
+the transaction turns into `GalleryFormatError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from facebank.errors import InvalidNameError
+from facebank.faces import Detection, Person, Sample
+from facebank.gallery.codec import (
+    LARGEST_DIMENSION,
+    InvalidValueError,
+    bytes_to_path,
+    floats_from_bytes,
+    floats_to_bytes,
+    hex_digest,
+    path_to_bytes,
+    text_to_time,
+    time_to_text,
+    unit_rows,
+)
+from facebank.gallery.names import normalise_name
+from facebank.gallery.records import PLAIN, PackIdentity, VectorTable
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.gallery.records import NewSample
+
+_SAMPLES = """
+    SELECT samples.id, people.name, box, landmarks, detection_score, quality, source, content_hash, quarter_turns,
+        taken_at, enrolled_at, EXISTS (SELECT 1 FROM thumbnails WHERE sample_id = samples.id)
+    FROM samples JOIN people ON people.id = person_id
+    """
+_PEOPLE = """
+    SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id) FROM people
+    """
+
+
+class Binding(NamedTuple):
+    """The pack a gallery is bound to, and its number in the file."""
+
+    pack_id: int
+    pack: PackIdentity
+
+
+class Known(NamedTuple):
+    """A sample that is already there, as far as recognising it again needs."""
+
+    sample_id: int
+    person: str
+
+
+# The gallery itself ---------------------------------------------------------------------------------------------
+
+
+def begin_gallery(connection: sqlite3.Connection, pack: PackIdentity) -> None:
+    """Write the one row that binds a new gallery to its pack."""
+    connection.execute(
+        "INSERT INTO gallery (id, pack_id, revision, traces) VALUES (1, ?, 0, 0)", (add_pack(connection, pack),)
+    )
+
+
+def add_pack(connection: sqlite3.Connection, pack: PackIdentity) -> int:
+    """Return the number of a pack in the file; a new one is written down."""
+    connection.execute(
+        "INSERT OR IGNORE INTO packs (name, digest, dimension) VALUES (?, ?, ?)",
+        (pack.name, pack.digest, pack.dimension),
+    )
+    (pack_id,) = connection.execute("SELECT id FROM packs WHERE digest = ?", (pack.digest,)).fetchone()
+    return int(pack_id)
+
+
+def binding(connection: sqlite3.Connection) -> Binding:
+    """Return the pack the gallery is bound to."""
+    row = connection.execute(
+        "SELECT packs.id, name, digest, dimension FROM gallery JOIN packs ON packs.id = pack_id"
+    ).fetchone()
+    if row is None:
+        raise InvalidValueError("it names no pack")
+    pack_id, name, digest, dimension = row
+    if not (isinstance(name, str) and isinstance(digest, str) and isinstance(dimension, int)):
+        raise InvalidValueError("it names no pack")
+    if not 1 <= dimension <= LARGEST_DIMENSION:
+        raise InvalidValueError(f"its embeddings cannot have {dimension} numbers")
+    return Binding(_whole(pack_id), PackIdentity(name, digest, dimension))
+
+
+def bind(connection: sqlite3.Connection, pack_id: int) -> None:
+    """Bind the gallery to a pack and drop all embeddings."""
+    connection.execute("DELETE FROM vectors")
+    connection.execute("UPDATE gallery SET pack_id = ?", (pack_id,))
+    connection.execute("DELETE FROM packs WHERE id <> ?", (pack_id,))
+
+
+def revision(connection: sqlite3.Connection) -> int:
+    """Return the gallery's revision."""
+    return _whole(_only(connection.execute("SELECT revision FROM gallery")))
+
+
+def advance(connection: sqlite3.Connection) -> int:
+    """Advance the gallery's revision by one and return it."""
+    connection.execute("UPDATE gallery SET revision = revision + 1")
+    return revision(connection)
+
+
+def traces(connection: sqlite3.Connection) -> int:
+    """Return the revision of the last removal whose bytes may still be in the file; 0 if there is none."""
+    return _whole(_only(connection.execute("SELECT traces FROM gallery")))
+
+
+def note_traces(connection: sqlite3.Connection) -> None:
+    """Note that something was removed whose bytes may still be in the file; call it after `advance`."""
+    connection.execute("UPDATE gallery SET traces = revision")
+
+
+def clear_traces(connection: sqlite3.Connection, noted: int) -> None:
+    """Note that the bytes are gone, unless more was removed since they were `noted`."""
+    connection.execute("UPDATE gallery SET traces = 0 WHERE traces = ?", (noted,))
+
+
+def read_setting(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return the text kept under a key."""
+    row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -> None:
+    """Keep a text under a key; None removes it."""
+    if value is None:
+        connection.execute("DELETE FROM settings WHERE key = ?", (key,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
+
+
+# People ---------------------------------------------------------------------------------------------------------
+
+
+def people(connection: sqlite3.Connection) -> list[Person]:
+    """Return everybody, in the order of their names."""
+    return [_person(row) for row in connection.execute(_PEOPLE + "ORDER BY key")]
+
+
+def find_person(connection: sqlite3.Connection, key: str) -> Person | None:
+    """Return the person of a name's key."""
+    row = connection.execute(_PEOPLE + "WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _person(row)
+
+
+def names(connection: sqlite3.Connection) -> dict[int, str]:
+    """Return every person's name by number."""
+    return {
+        _whole(number): _name(name) for number, name in connection.execute("SELECT id, name FROM people ORDER BY id")
+    }
+
+
+def add_person(connection: sqlite3.Connection, name: str, key: str, now: datetime) -> int:
+    """Write a new person down and return the number."""
+    row = (name, key, time_to_text(now))
+    return _new_id(connection.execute("INSERT INTO people (name, key, created_at) VALUES (?, ?, ?)", row))
+
+
+def rename_person(connection: sqlite3.Connection, person_id: int, name: str, key: str) -> None:
+    """Give a person another name."""
+    connection.execute("UPDATE people SET name = ?, key = ? WHERE id = ?", (name, key, person_id))
+
+
+def move_samples(connection: sqlite3.Connection, source: int, target: int) -> None:
+    """Give all samples of one person to another."""
+    connection.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (target, source))
+
+
+def delete_person(connection: sqlite3.Connection, person_id: int) -> None:
+    """Delete a person with all samples, thumbnails and vectors."""
+    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
+
+
+# Samples --------------------------------------------------------------------------------------------------------
+
+
+def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample, now: datetime) -> int:
+    """Write a sample down, without its vectors, and return its number."""
+    sample_id = _new_id(
+        connection.execute(
+            "INSERT INTO samples (person_id, box, landmarks, detection_score, quality, source, content_hash, "
+            "quarter_turns, taken_at, enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                person_id,
+                floats_to_bytes(sample.detection.box),
+                floats_to_bytes(sample.detection.landmarks),
+                float(sample.detection.score),
+                float(sample.quality),
+                path_to_bytes(sample.source),
+                sample.content_hash,
+                sample.quarter_turns,
+                None if sample.taken_at is None else time_to_text(sample.taken_at),
+                time_to_text(sample.enrolled_at or now),
+            ),
+        )
+    )
+    if sample.thumbnail is not None:
+        connection.execute("INSERT INTO thumbnails (sample_id, jpeg) VALUES (?, ?)", (sample_id, sample.thumbnail))
+    return sample_id
+
+
+def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
+    """Return a person's samples, in the order of their numbers."""
+    rows = connection.execute(_SAMPLES + "WHERE person_id = ? ORDER BY samples.id", (person_id,))
+    return [_sample(row) for row in rows]
+
+
+def samples_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Sample]:
+    """Return the samples that come from one photo, in the order of their numbers."""
+    rows = connection.execute(_SAMPLES + "WHERE content_hash = ? ORDER BY samples.id", (content_hash,))
+    return [_sample(row) for row in rows]
+
+
+def sample_ids(connection: sqlite3.Connection) -> set[int]:
+    """Return the numbers of all samples."""
+    return {_whole(number) for (number,) in connection.execute("SELECT id FROM samples")}
+
+
+def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
+    """Return whether there is a sample of this number."""
+    return connection.execute("SELECT 1 FROM samples WHERE id = ?", (sample_id,)).fetchone() is not None
+
+
+def delete_samples(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Delete samples with their thumbnails and vectors."""
+    connection.executemany("DELETE FROM samples WHERE id = ?", ((int(number),) for number in numbers))
+
+
+def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
+    """Return a sample's thumbnail, a JPEG."""
+    row = connection.execute("SELECT jpeg FROM thumbnails WHERE sample_id = ?", (sample_id,)).fetchone()
+    if row is None:
+        return None
+    if not isinstance(row[0], bytes):
+        raise InvalidValueError("it holds a thumbnail that is none")
+    return row[0]
+
+
+# Vectors --------------------------------------------------------------------------------------------------------
+
+
+def add_vector(
+    connection: sqlite3.Connection, sample_id: int, pack_id: int, variant: str, vector: FloatArray, *, revision: int
+) -> None:
+    """Write an embedding down; `revision` is the gallery's from now on."""
+    connection.execute(
+        "INSERT INTO vectors (sample_id, pack_id, variant, head, revision, vector) VALUES (?, ?, ?, ?, ?, ?)",
+        (sample_id, pack_id, variant, float(vector[0]), revision, floats_to_bytes(vector)),
+    )
+
+
+def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
+    """Return the variants that any sample has."""
+    rows = connection.execute("SELECT DISTINCT variant FROM vectors WHERE pack_id = ? ORDER BY variant", (pack_id,))
+    return [str(variant) for (variant,) in rows]
+
+
+def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
+    """Return all embeddings of one variant, in the order of their samples."""
+    rows = connection.execute(
+        "SELECT sample_id, person_id, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (bound.pack_id, variant),
+    ).fetchall()
+    return VectorTable(
+        sample_ids=_wholes([row[0] for row in rows]),
+        person_ids=_wholes([row[1] for row in rows]),
+        matrix=unit_rows([row[2] for row in rows], bound.pack.dimension),
+    )
+
+
+def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
+    """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
+    rows = [
+        _only(
+            connection.execute(
+                "SELECT vector FROM vectors WHERE sample_id = ? AND pack_id = ? AND variant = ?",
+                (int(number), bound.pack_id, PLAIN),
+            )
+        )
+        for number in numbers
+    ]
+    return unit_rows(rows, bound.pack.dimension)
+
+
+def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
+    """Return what the index should hold.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
+    """
+    rows = connection.execute(
+        "SELECT sample_id, person_id, revision FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (pack_id, PLAIN),
+    ).fetchall()
+    return _wholes(rows).reshape(len(rows), 3)
+
+
+def similar_heads(
+    connection: sqlite3.Connection, bound: Binding, head: float, tolerance: float
+) -> Iterator[tuple[Known, FloatArray]]:
+    """Yield the samples whose plain embedding begins with almost the same number, and those embeddings."""
+    rows = connection.execute(
+        "SELECT sample_id, people.name, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "JOIN people ON people.id = person_id "
+        "WHERE pack_id = ? AND variant = ? AND head BETWEEN ? AND ? ORDER BY sample_id",
+        (bound.pack_id, PLAIN, head - tolerance, head + tolerance),
+    )
+    for sample_id, person, vector in rows:
+        yield Known(_whole(sample_id), _name(person)), floats_from_bytes(vector, (bound.pack.dimension,))
+
+
+# Rows -----------------------------------------------------------------------------------------------------------
+
+
+def _person(row: tuple[object, ...]) -> Person:
+    number, name, created_at, sample_count = row
+    return Person(_whole(number), _name(name), _whole(sample_count), text_to_time(created_at))
+
+
+def _sample(row: tuple[object, ...]) -> Sample:
+    number, person, box, landmarks, score, quality, source, content_hash, turns, taken_at, enrolled_at, pictured = row
+    return Sample(
+        id=_whole(number),
+        person=_name(person),
+        detection=Detection(floats_from_bytes(box, (4,)), floats_from_bytes(landmarks, (5, 2)), _real(score)),
+        quality=_real(quality),
+        source=bytes_to_path(source),
+        content_hash=hex_digest(content_hash),
+        quarter_turns=_whole(turns),
+        taken_at=None if taken_at is None else text_to_time(taken_at),
+        enrolled_at=text_to_time(enrolled_at),
+        has_thumbnail=bool(pictured),
+    )
+
+
+def _only(cursor: sqlite3.Cursor) -> Any:
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidValueError("a row is missing")
+    (value,) = row
+    return value
+
+
+def _new_id(cursor: sqlite3.Cursor) -> int:
+    return _whole(cursor.lastrowid)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise InvalidValueError("it holds something else than a number")
+    return value
+
+
+def _wholes(values: list[Any]) -> NDArray[np.int64]:
+    try:
+        return np.array(values, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValueError("it holds something else than a number") from error
+
+
+def _name(value: object) -> str:
+    try:
+        if isinstance(value, str) and normalise_name(value) == value:
+            return value
+    except InvalidNameError as error:
+        raise InvalidValueError("it holds a person's name that is none") from error
+    raise InvalidValueError("it holds a person's name that is none")
+
+
+def _real(value: object) -> float:
+    if not isinstance(value, (int, float)):
+        raise InvalidValueError("it holds something else than a number")
+    return float(value)

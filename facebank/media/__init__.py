@@ -1,0 +1,26 @@
+"""Photos from disk or bytes to upright RGB arrays, safely, and annotated pictures back.
+
+Whatever a file holds, reading it ends in a `facebank.faces.Photo` or in one `facebank.errors.PhotoError`: sizes are
+checked before anything is allocated, only the formats of a closed list are decoded, and no setting of Pillow, no
+warning filter and no other state of the process is left changed.
+"""
+
+from __future__ import annotations
+
+from facebank.media.annotation import Mark, annotate_photo
+from facebank.media.finding import find_photos
+from facebank.media.limits import PhotoLimits
+from facebank.media.orientation import turn_photo
+from facebank.media.reading import read_photo, read_photo_bytes
+from facebank.media.thumbnails import encode_thumbnail
+
+__all__ = [
+    "Mark",
+    "PhotoLimits",
+    "annotate_photo",
+    "encode_thumbnail",
+    "find_photos",
+    "read_photo",
+    "read_photo_bytes",
+    "turn_photo",
+]

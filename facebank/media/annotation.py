@@ -1,0 +1,203 @@
+"""Photos with their faces framed and named."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from facebank.errors import StorageError, UsageError
+from facebank.faces import Outcome
+from facebank.media.labels import LabelPainter
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray, Photo, RGBImage
+
+# Told apart by people with colour-blindness too: bluish green and orange of Okabe and Ito (2008), and grey.
+_COLOURS = {
+    Outcome.KNOWN: (0, 158, 115),
+    Outcome.UNCERTAIN: (230, 159, 0),
+    Outcome.UNKNOWN: (128, 138, 150),
+}
+_HALO = (16, 16, 16)
+_FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+_JPEG_QUALITY = 92
+
+Rectangle = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """What to draw on one face.
+
+    Attributes
+    ----------
+    box
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge.
+    landmarks
+        ``float32`` of shape ``(5, 2)``, or None to leave them out.
+    label
+        What to write on the plate, usually the person's name; nothing is written if empty.
+    outcome
+        Gives the colour: green for known, orange for uncertain, grey for unknown.
+    """
+
+    box: FloatArray
+    landmarks: FloatArray | None
+    label: str
+    outcome: Outcome
+
+
+def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
+    """Write a photo with its faces framed and named.
+
+    Lines and letters are as large as the photo and its faces ask for. Labels stay inside the picture and off each
+    other where there is room. None of the original file's metadata is carried over.
+
+    Parameters
+    ----------
+    photo
+        The photo; it is not changed.
+    marks
+        What to draw, one for each face.
+    target
+        The file to write, ``.jpg``, ``.jpeg`` or ``.png``. It appears complete or not at all; a file that was there
+        is replaced.
+
+    Raises
+    ------
+    UsageError
+        If `target` has another suffix.
+    StorageError
+        If it cannot be written.
+    """
+    file_type = _FILE_TYPES.get(target.suffix.lower())
+    if file_type is None:
+        raise UsageError(f"{printable(str(target))}: annotated photos are written as .jpg or .png")
+    from PIL import Image
+
+    picture = Image.fromarray(_annotated(photo, marks))
+    file = BytesIO()
+    try:
+        picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4")
+        _write_whole(target, file.getbuffer())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{printable(str(target))} cannot be written: {reason}") from error
+
+
+def _write_whole(target: Path, data: memoryview) -> None:
+    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _annotated(photo: Photo, marks: Sequence[Mark]) -> RGBImage:
+    pixels = photo.pixels.copy()
+    size = _text_size(photo, marks)
+    thickness = max(1, round(size / 10))
+    for mark in marks:
+        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.outcome])
+    for mark in marks:
+        _draw_landmarks(pixels, mark, thickness)
+    painter = LabelPainter(size)
+    taken: list[Rectangle] = []
+    for mark in marks:
+        if mark.label:
+            label = np.asarray(painter.paint(mark.label, _COLOURS[mark.outcome], photo.width))
+            place = _place(label.shape[1], label.shape[0], _inside(mark.box, photo), photo, taken, thickness)
+            taken.append(place)
+            _lay_over(pixels, label, place)
+    return pixels
+
+
+def _text_size(photo: Photo, marks: Sequence[Mark]) -> int:
+    """A seventh of a usual face, within what suits the photo; never too small to read."""
+    side = min(photo.width, photo.height)
+    boxes = [_inside(mark.box, photo) for mark in marks]
+    usual = float(np.median([x2 - x1 for x1, _, x2, _ in boxes])) if boxes else 0.0
+    return max(11, round(float(np.clip(usual / 7, side / 50, side / 24))))
+
+
+def _inside(box: FloatArray, photo: Photo) -> Rectangle:
+    x1, x2 = sorted(np.nan_to_num(box[[0, 2]]).clip(0, photo.width - 1).round().astype(int).tolist())
+    y1, y2 = sorted(np.nan_to_num(box[[1, 3]]).clip(0, photo.height - 1).round().astype(int).tolist())
+    return x1, y1, x2, y2
+
+
+def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, colour: tuple[int, int, int]) -> None:
+    import cv2
+
+    x1, y1, x2, y2 = box
+    radius = min(x2 - x1, y2 - y1) // 8
+    corners = (
+        ((x1 + radius, y1 + radius), 180),
+        ((x2 - radius, y1 + radius), 270),
+        ((x2 - radius, y2 - radius), 0),
+        ((x1 + radius, y2 - radius), 90),
+    )
+    sides = (
+        ((x1 + radius, y1), (x2 - radius, y1)),
+        ((x2, y1 + radius), (x2, y2 - radius)),
+        ((x2 - radius, y2), (x1 + radius, y2)),
+        ((x1, y2 - radius), (x1, y1 + radius)),
+    )
+    # a dark edge keeps the frame visible on any background
+    for width, paint in ((thickness + 2 * max(1, thickness // 3), _HALO), (thickness, colour)):
+        for start, end in sides:
+            cv2.line(pixels, start, end, paint, width, cv2.LINE_AA)
+        for centre, angle in corners:
+            cv2.ellipse(pixels, centre, (radius, radius), angle, 0, 90, paint, width, cv2.LINE_AA)
+
+
+def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
+    import cv2
+
+    if mark.landmarks is None:
+        return
+    height, width = pixels.shape[:2]
+    radius = max(1, round(thickness * 0.7))
+    for x, y in mark.landmarks.tolist():
+        if 0 <= x < width and 0 <= y < height:
+            cv2.circle(pixels, (round(x), round(y)), radius + 1, _HALO, -1, cv2.LINE_AA)
+            cv2.circle(pixels, (round(x), round(y)), radius, (255, 255, 255), -1, cv2.LINE_AA)
+
+
+def _place(
+    width: int, height: int, box: Rectangle, photo: Photo, taken: Sequence[Rectangle], gap: int
+) -> Rectangle:
+    """Put a label above its box, else below, else inside: the first that is in the photo and on no other label."""
+    x1, y1, x2, y2 = box
+    left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))
+    places = []
+    for top in (y1 - height - gap, y2 + gap, y1 + gap, y2 - height - gap):
+        kept = min(max(top, 0), max(photo.height - height, 0))
+        place = (left, kept, left + width, kept + height)
+        places.append((kept != top, any(_overlap(place, other) for other in taken), place))
+    return min(places, key=lambda choice: choice[:2])[2]
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _lay_over(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> None:
+    left, top, right, bottom = place
+    region = pixels[top:bottom, left:right]
+    # a label may be taller than the whole photo
+    label = label[: region.shape[0], : region.shape[1]]
+    alpha = label[..., 3:].astype(np.float32) / 255
+    region[:] = cast("RGBImage", np.rint(label[..., :3] * alpha + region * (1 - alpha)).astype(np.uint8))

@@ -1,0 +1,77 @@
+"""Finding the photos of a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.errors import PhotoNotFoundError
+from facebank.media.formats import FORMATS
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in photo_format.suffixes)
+
+
+def find_photos(place: str | os.PathLike[str]) -> list[Path]:
+    """List the photos of a folder and of the folders in it.
+
+    A photo is known by its suffix. Hidden files and folders (their names start with a dot) are left out. Links are
+    followed, but each folder is visited once, so that links in a circle come to an end. A folder that may not be
+    opened is listed itself: reading it gives the error that says so, and the rest goes on.
+
+    Parameters
+    ----------
+    place
+        A folder, or a file, which is then the only photo, whatever its name.
+
+    Returns
+    -------
+    list of Path
+        Each starting with `place`, sorted as people sort: ``2.jpg`` before ``10.jpg``, large letters as small ones.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        If `place` does not exist.
+    """
+    top = Path(place)
+    try:
+        top.stat()
+    except (OSError, ValueError) as error:
+        raise PhotoNotFoundError(f"there is no photo or folder {printable(str(top))}; check the path") from error
+    if not top.is_dir():
+        return [top]
+    return sorted(_walk(top), key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    folders, linked_folders = [top], list[Path]()
+    visited: set[tuple[int, int]] = set()
+    # a folder and a link to it: it is listed under its own name
+    while folders or linked_folders:
+        folder = (folders or linked_folders).pop()
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as scan:
+                entries = [entry for entry in scan if not entry.name.startswith(".")]
+        except OSError:
+            yield folder
+            continue
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if entry.is_dir():
+                (linked_folders if entry.is_symlink() else folders).append(folder / entry.name)
+            elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+                yield folder / entry.name
+
+
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    pieces = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name

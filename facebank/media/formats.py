@@ -1,0 +1,149 @@
+"""The closed list of formats that are read, known by their first bytes and never by a file's name.
+
+Pillow's plugins are called directly instead of through ``PIL.Image.open``: decoders that are not in the list are not
+even imported, and the limit on pixels is ours (`facebank.media.limits`) instead of a process-wide setting of Pillow.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
+
+from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+SIGNATURE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFormat:
+    """A format that is read.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    signature
+        Matches the first bytes of its files.
+    suffixes
+        How its files' names end, in lower case; used to find photos in folders, not to recognise them.
+    module, plugin
+        Where the decoder is: a subclass of ``PIL.ImageFile.ImageFile``.
+    """
+
+    name: str
+    signature: re.Pattern[bytes]
+    suffixes: tuple[str, ...]
+    module: str
+    plugin: str
+
+
+def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str) -> PhotoFormat:
+    return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin)
+
+
+# MPO is a JPEG followed by others: its first picture is read.
+FORMATS = (
+    _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif .mpo", "PIL.JpegImagePlugin", "JpegImageFile"),
+    _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PIL.PngImagePlugin", "PngImageFile"),
+    _format("WebP", rb"RIFF.{4}WEBP", ".webp", "PIL.WebPImagePlugin", "WebPImageFile"),
+    _format("GIF", rb"GIF8[79]a", ".gif", "PIL.GifImagePlugin", "GifImageFile"),
+    _format("BMP", rb"BM", ".bmp", "PIL.BmpImagePlugin", "BmpImageFile"),
+    _format("TIFF", rb"(II[*+]\0|MM\0[*+])(?!.{4}CR)", ".tif .tiff", "PIL.TiffImagePlugin", "TiffImageFile"),
+    _format("AVIF", rb".{4}ftyp(.{4})*?avi[fs]", ".avif", "PIL.AvifImagePlugin", "AvifImageFile"),
+    _format("HEIC", rb".{4}ftyp(he[iv][cxms]|mi?sf1|mif1)", ".heic .heif .hif", "pillow_heif", "HeifImageFile"),
+    _format("PPM", rb"P[1-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
+)
+
+# What people are likely to have by mistake, so that the message can name it.
+_NOT_READ = tuple(
+    (name, re.compile(signature, re.DOTALL))
+    for name, signature in (
+        ("a Photoshop file", rb"8BPS"),
+        ("a Windows icon", rb"\0\0[\1\2]\0"),
+        ("a DDS texture", rb"DDS "),
+        ("a PostScript file", rb"%!PS|\xc5\xd0\xd3\xc6"),
+        ("a PDF file", rb"%PDF"),
+        ("a JPEG 2000 picture", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+        ("a JPEG XL picture", rb"\xff\x0a|\0\0\0\x0cJXL "),
+        ("a camera raw file", rb"FUJIFILM|II[*]\0.{4}CR|IIR[OS]|IIU\0|.{4}ftypcrx "),
+        ("an SVG drawing", rb"\s*<svg"),
+        ("a video", rb".{4}ftyp|RIFF.{4}AVI |\x1a\x45\xdf\xa3"),
+    )
+)
+
+
+def recognise_format(data: bytes, source: str) -> PhotoFormat:
+    """Tell the format of a file from its first bytes.
+
+    Parameters
+    ----------
+    data
+        The file, or its first `SIGNATURE_BYTES` bytes.
+    source
+        What to call the file.
+
+    Returns
+    -------
+    PhotoFormat
+        One of `FORMATS`.
+
+    Raises
+    ------
+    UnsupportedPhotoError
+        If it is a picture of another, known kind.
+    UnreadablePhotoError
+        If it is no picture at all, as far as can be seen.
+    """
+    head = data[:SIGNATURE_BYTES]
+    for candidate in FORMATS:
+        if candidate.signature.match(head):
+            return candidate
+    for name, signature in _NOT_READ:
+        if signature.match(head):
+            raise UnsupportedPhotoError(f"{printable(source)} is {name}, which is not read; save it as JPEG or PNG")
+    raise UnreadablePhotoError(f"{printable(source)} is no photo: its bytes are of no format that is read")
+
+
+def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile:
+    """Read a file's header.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    photo_format
+        What `recognise_format` said.
+    source
+        What to call the file.
+
+    Returns
+    -------
+    ImageFile
+        Pillow's image, its pixels not decoded yet.
+
+    Raises
+    ------
+    UnsupportedPhotoError
+        If the decoder is not installed.
+    Exception
+        Whatever Pillow's plugin raises on a broken file.
+    """
+    try:
+        module = import_module(photo_format.module)
+    except ImportError as error:
+        raise UnsupportedPhotoError(
+            f"{printable(source)} is a HEIC photo; to read it, run: pip install 'facebank[heif]'"
+        ) from error
+    if not getattr(module, "SUPPORTED", True):
+        raise UnsupportedPhotoError(
+            f"{printable(source)} is a {photo_format.name} photo and this Pillow was built without that format; "
+            "run: pip install --force-reinstall Pillow"
+        )
+    return cast("ImageFile", getattr(module, photo_format.plugin)(BytesIO(data)))

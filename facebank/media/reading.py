@@ -1,0 +1,192 @@
+"""Reading photos: every hostile file ends in a typed error with its name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import warnings
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
+from facebank.faces import Photo
+from facebank.media.formats import PhotoFormat, open_photo, recognise_format
+from facebank.media.limits import PhotoLimits
+from facebank.media.metadata import PhotoMetadata, read_metadata
+from facebank.media.orientation import upright
+from facebank.media.pixels import to_rgb
+from facebank.media.structure import jpeg_fault, webp_canvas
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facebank.faces import RGBImage
+
+_MAX_REASON_LENGTH = 160
+_FILE_KINDS = (
+    (stat.S_ISDIR, "is a folder, not a photo"),
+    (stat.S_ISFIFO, "is a named pipe, not a photo"),
+    (stat.S_ISSOCK, "is a socket, not a photo"),
+)
+
+
+def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = PhotoLimits()) -> Photo:
+    """Read a photo from a file: JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, PPM, HEIC with the extra.
+
+    Parameters
+    ----------
+    path
+        The file. It has to be a regular one: a pipe or a device is refused without being opened.
+    limits
+        The largest file and picture to read.
+
+    Returns
+    -------
+    Photo
+        Upright. `taken_at` is EXIF's date of the original, else of digitising, else of the last change, else the
+        file's modification time in UTC. An EXIF date without an offset stays naive: nobody knows its time zone.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        If there is no such file.
+    UnreadablePhotoError
+        If it is no photo, is damaged or cut short, or may not be opened.
+    UnsupportedPhotoError
+        If it is of a format that is not read, or not without an extra.
+    PhotoTooLargeError
+        If it has more bytes or pixels than `limits` allow.
+    """
+    source = os.fspath(path)
+    data, modified_at = _read_file(source, limits)
+    return _read(data, source, limits, modified_at)
+
+
+def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = PhotoLimits()) -> Photo:
+    """Read a photo from memory.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    source
+        What to call it in messages and in the `Photo`.
+    limits
+        The largest file and picture to read.
+
+    Returns
+    -------
+    Photo
+        As from `read_photo`; `taken_at` is None where EXIF does not say.
+
+    Raises
+    ------
+    UnreadablePhotoError, UnsupportedPhotoError, PhotoTooLargeError
+        As from `read_photo`.
+    """
+    limits.check_bytes(len(data), source)
+    return _read(data, source, limits, modified_at=None)
+
+
+def _read_file(source: str, limits: PhotoLimits) -> tuple[bytes, datetime | None]:
+    name = printable(source)
+    try:
+        status = Path(source).stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadablePhotoError(f"{name} {_kind(source, status.st_mode)}")
+        limits.check_bytes(status.st_size, source)
+        with Path(source).open("rb") as file:
+            data = file.read(status.st_size)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise PhotoNotFoundError(f"there is no photo {name}; check the path") from error
+    except OSError as error:
+        raise UnreadablePhotoError(f"{name} cannot be read: {error.strerror or error}") from error
+    return data, _modified_at(status.st_mtime)
+
+
+def _kind(source: str, mode: int) -> str:
+    if stat.S_ISDIR(mode) and not os.access(source, os.R_OK | os.X_OK):
+        return "is a folder that may not be opened; check its permissions"
+    return next((kind for is_kind, kind in _FILE_KINDS if is_kind(mode)), "is a device, not a photo")
+
+
+def _modified_at(seconds: float) -> datetime | None:
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(seconds, UTC)
+    return None
+
+
+def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime | None) -> Photo:
+    if not data:
+        raise UnreadablePhotoError(f"{printable(source)} is empty")
+    photo_format = recognise_format(data, source)
+    try:
+        stored, metadata = _decode(data, photo_format, source, limits)
+        pixels = upright(stored, metadata.orientation or 1)
+    except PhotoError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
+        raise _explained(error, photo_format, source) from error
+    return Photo(
+        source=source,
+        pixels=pixels,
+        content_hash=hashlib.sha256(data).hexdigest(),
+        has_orientation=metadata.orientation is not None,
+        taken_at=metadata.taken_at or modified_at,
+    )
+
+
+def _decode(
+    data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits
+) -> tuple[RGBImage, PhotoMetadata]:
+    _check_structure(data, photo_format, source, limits)
+    with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
+        limits.check_pixels(image.width, image.height, source)
+        image.load()
+        # TIFF and HEIC may turn out larger than their headers say
+        limits.check_pixels(image.width, image.height, source)
+        return to_rgb(image), read_metadata(image)
+
+
+def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> None:
+    if photo_format.name == "JPEG" and (fault := jpeg_fault(data)):
+        raise UnreadablePhotoError(f"{printable(source)} is a damaged JPEG: {fault}; use another copy")
+    if photo_format.name == "WebP" and (canvas := webp_canvas(data)):
+        limits.check_pixels(*canvas, source)
+
+
+def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> PhotoError:
+    from PIL.Image import DecompressionBombError
+
+    name = printable(source)
+    if isinstance(error, DecompressionBombError):
+        return PhotoTooLargeError(f"{name} has a part of more pixels than can be read; use a smaller copy")
+    if isinstance(error, MemoryError):
+        return PhotoTooLargeError(f"{name} needs more memory than there is; use a smaller copy")
+    reason = printable(" ".join(str(error).split())) or type(error).__name__
+    if len(reason) > _MAX_REASON_LENGTH:
+        reason = reason[:_MAX_REASON_LENGTH] + "…"
+    return UnreadablePhotoError(f"{name} is a damaged {photo_format.name}: {reason}; use another copy")
+
+
+@contextmanager
+def _without_decoders_warnings() -> Iterator[None]:
+    """Keep quiet what decoders warn of, while a photo is read.
+
+    ``warnings.catch_warnings`` puts a saved list of filters back when it ends. With photos read in several threads
+    that brings back filters that were gone, for good. One rule put into the list and taken out again does not.
+    """
+    rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
+    rules = cast("list[object]", warnings.filters)
+    rules.insert(0, rule)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            rules.remove(rule)

@@ -1,0 +1,348 @@
+"""Downloads that can be taken up again, bounded and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from facebank import __version__
+from facebank.errors import DownloadError, ManifestError, PackIntegrityError
+from facebank.packs.files import cache_folder, cannot_write, sha256_of
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from http.client import HTTPMessage, HTTPResponse
+
+    Progress: TypeAlias = Callable[[int, int | None], None]
+
+_ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
+_CHUNK = 1 << 18
+_DAY = 86400
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    """How much, how often and how long is tried.
+
+    Attributes
+    ----------
+    most_bytes
+        Size of a download at most, by the server's word and as it comes in.
+    attempts
+        How often a broken connection is taken up again.
+    pause
+        Seconds before the second attempt; doubled for each further one.
+    timeout
+        Seconds without any byte after which a connection counts as broken.
+    """
+
+    most_bytes: int = 1 << 30
+    attempts: int = 5
+    pause: float = 1.0
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is known of the file at the server: enough to tell whether it is still the same."""
+
+    validator: str | None = None
+    total: int | None = None
+
+
+class _BrokenOffError(Exception):
+    """The connection broke or the server was busy: worth another attempt."""
+
+
+@contextlib.contextmanager
+def downloaded(
+    url: str,
+    sha256: str | None = None,
+    on_progress: Progress | None = None,
+    limits: DownloadLimits | None = None,
+) -> Iterator[Path]:
+    """Download a file for use within a ``with`` block.
+
+    What has come in stays in the cache where it may be of use again: when the download is interrupted, the disk is
+    full or the licence not yet accepted. There is no lock: a process takes what was kept for itself by a rename, and
+    another process starts anew.
+
+    Parameters
+    ----------
+    url
+        ``https``; plain ``http`` from this computer only.
+    sha256
+        The hash that it must have, if known.
+    on_progress
+        Called with the bytes that are here and all bytes, if known.
+    limits
+        None for the defaults.
+
+    Yields
+    ------
+    Path
+        The whole file.
+
+    Raises
+    ------
+    DownloadError
+        The address is not allowed, the server refuses or cannot be reached, or the file is too large.
+    PackIntegrityError
+        The file has another hash.
+    StorageError
+        The cache cannot be written.
+    """
+    check_address(url)
+    kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder = _taken(kept)
+    try:
+        transfer = _Transfer(url, folder, on_progress, limits or DownloadLimits())
+        transfer.complete()
+        if sha256 is not None:
+            _check_hash(transfer, sha256)
+        yield transfer.path
+    except (PackIntegrityError, ManifestError):
+        raise
+    except BaseException:
+        _give_back(folder, kept)
+        raise
+    finally:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def check_address(url: str) -> None:
+    """Raise DownloadError unless the address is ``https``, or ``http`` on this very computer."""
+    try:
+        parts = urlsplit(url)
+        allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        allowed = allowed and bool(parts.hostname)
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise DownloadError(
+            f"{printable(url)} is no address that packs are downloaded from: it must begin with https://"
+        )
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(  # noqa: PLR0917 - the standard library's signature
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Transfer:
+    """One download into a folder of its own: ``data`` and, beside it, what is known of the server's file."""
+
+    def __init__(self, url: str, folder: Path, on_progress: Progress | None, limits: DownloadLimits) -> None:
+        self.url = url
+        self.path = folder / "data"
+        self._state_path = folder / "state.json"
+        self._on_progress = on_progress
+        self._limits = limits
+        self.resumed = self._here() > 0
+
+    def complete(self) -> None:
+        """Download what is missing, with as many attempts as the limits allow."""
+        pause = self._limits.pause
+        for left in reversed(range(self._limits.attempts)):
+            try:
+                self._attempt()
+            except _BrokenOffError as error:
+                if not left:
+                    raise DownloadError(
+                        f"{printable(self.url)} could not be downloaded ({printable(str(error))}): "
+                        "check the connection and try again; what has come in is kept"
+                    ) from error
+            else:
+                return
+            time.sleep(pause)
+            pause *= 2
+
+    def discard(self) -> None:
+        """Forget what has come in."""
+        self.path.unlink(missing_ok=True)
+        self._state_path.unlink(missing_ok=True)
+        self.resumed = False
+
+    def _attempt(self) -> None:
+        state = self._state()
+        if state.validator is None:
+            self.discard()
+            state = _State()
+        start = self._here()
+        if state.total is not None and start == state.total:
+            return
+        headers = {"User-Agent": f"facebank/{__version__}", "Accept-Encoding": "identity"}
+        if start and state.validator:
+            headers |= {"Range": f"bytes={start}-", "If-Range": state.validator}
+        with self._open(headers) as response:
+            start, state = self._agree(response, start, state)
+            self._write_state(state)
+            self._receive(response, start, state)
+
+    def _open(self, headers: dict[str, str]) -> HTTPResponse:
+        opener = urllib.request.build_opener(_SafeRedirects)
+        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 - the address has been checked
+        try:
+            response: HTTPResponse = opener.open(request, timeout=self._limits.timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error) from error
+        except (urllib.error.URLError, HTTPException, OSError) as error:
+            raise _BrokenOffError(str(getattr(error, "reason", error))) from error
+        return response
+
+    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
+        if error.code == 416:
+            self.discard()
+            return _BrokenOffError("the file at the server has changed")
+        if error.code == 429 or error.code >= 500:
+            return _BrokenOffError(f"the server answers {error.code}")
+        return DownloadError(
+            f"{printable(self.url)} cannot be downloaded: the server answers {error.code} "
+            f"{printable(str(error.reason))}; check the address"
+        )
+
+    def _agree(self, response: HTTPResponse, start: int, state: _State) -> tuple[int, _State]:
+        """Find where the answer begins and what it states, against what was known."""
+        stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if response.status == 206:
+            if stated is None or stated[1] != str(start) or int(stated[2]) != (state.total or int(stated[2])):
+                self.discard()
+                raise _BrokenOffError("the server sent another part than was asked for")
+            self.resumed = True
+            total: int | None = int(stated[2])
+        else:
+            self.discard()
+            start = 0
+            length = response.headers.get("Content-Length", "")
+            total = int(length) if length.isdecimal() and len(length) < 19 else None
+        if total is not None and total > self._limits.most_bytes:
+            raise self._too_large(total)
+        etag = response.headers.get("ETag", "")
+        validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
+        return start, _State(validator, total)
+
+    def _receive(self, response: HTTPResponse, start: int, state: _State) -> None:
+        here = start
+        most = self._limits.most_bytes if state.total is None else state.total
+        self._report(here, state.total)
+        with self._opened() as file:
+            while chunk := self._next(response):
+                here += len(chunk)
+                if here > most:
+                    raise self._too_large(here)
+                self._write(file, chunk)
+                self._report(here, state.total)
+        if state.total is not None and here < state.total:
+            raise _BrokenOffError(f"the connection broke off after {here} of {state.total} bytes")
+
+    def _opened(self) -> IO[bytes]:
+        try:
+            return self.path.open("ab")
+        except OSError as error:
+            raise cannot_write(self.path, error, _ADVICE) from error
+
+    def _write(self, file: IO[bytes], chunk: bytes) -> None:
+        try:
+            file.write(chunk)
+            file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error, _ADVICE) from error
+
+    def _next(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read(_CHUNK)
+        except (HTTPException, OSError) as error:
+            raise _BrokenOffError(str(error) or type(error).__name__) from error
+
+    def _report(self, here: int, total: int | None) -> None:
+        if self._on_progress is not None:
+            self._on_progress(here, total)
+
+    def _too_large(self, size: int) -> DownloadError:
+        self.discard()
+        return DownloadError(
+            f"{printable(self.url)} has {size} bytes or more, the most that is downloaded is "
+            f"{self._limits.most_bytes}: download it by other means and install the file"
+        )
+
+    def _here(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def _state(self) -> _State:
+        try:
+            content = json.loads(self._state_path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return _State()
+        match content:
+            case {"validator": str(validator), "total": int() | None as total}:
+                return _State(validator, total)
+        return _State()
+
+    def _write_state(self, state: _State) -> None:
+        content = {"url": self.url, "validator": state.validator, "total": state.total}
+        try:
+            self._state_path.write_text(json.dumps(content), "utf-8")
+        except OSError as error:
+            raise cannot_write(self._state_path, error, _ADVICE) from error
+
+
+def _check_hash(transfer: _Transfer, sha256: str) -> None:
+    """Compare hashes; a file put together from parts of several attempts gets a second chance."""
+    if sha256_of(transfer.path) != sha256 and transfer.resumed:
+        transfer.discard()
+        transfer.complete()
+    if sha256_of(transfer.path) != sha256:
+        transfer.discard()
+        raise PackIntegrityError(
+            f"{printable(transfer.url)} is not the published file (its SHA-256 differs): "
+            "it is not used; try again later"
+        )
+
+
+def _taken(kept: Path) -> Path:
+    """Make a folder for one download; what was kept of an earlier attempt moves into it."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _clear_old(kept.parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{kept.name}-", dir=kept.parent)) / "part"
+        try:
+            kept.replace(folder)
+        except FileNotFoundError:
+            folder.mkdir()
+    except OSError as error:
+        raise cannot_write(kept.parent, error, _ADVICE) from error
+    return folder
+
+
+def _give_back(folder: Path, kept: Path) -> None:
+    with contextlib.suppress(OSError):  # another process has given back its own in the meantime: one is enough
+        folder.replace(kept)
+
+
+def _clear_old(downloads: Path) -> None:
+    """Remove what was kept for a week, and what killed processes left a day ago."""
+    now = time.time()
+    for folder in downloads.iterdir():
+        with contextlib.suppress(OSError):
+            days = 1 if "-" in folder.name else 7
+            if now - folder.stat().st_mtime > days * _DAY:
+                shutil.rmtree(folder, ignore_errors=True)

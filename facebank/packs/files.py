@@ -1,0 +1,84 @@
+"""Hashes, folders and writing without halves."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from facebank.errors import StorageError
+from facebank.text import printable
+
+
+def packs_folder() -> Path:
+    """Return the folder of installed packs: ``FACEBANK_PACKS``, else one in the user's data folder."""
+    return _folder("FACEBANK_PACKS", "user_data_path", "packs")
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ``FACEBANK_CACHE``, else the user's cache folder."""
+    return _folder("FACEBANK_CACHE", "user_cache_path", ".")
+
+
+def _folder(variable: str, place: str, below: str) -> Path:
+    named = os.environ.get(variable)
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    found: Path = getattr(platformdirs, place)("facebank", appauthor=False)
+    return found / below
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex.
+
+    Raises
+    ------
+    OSError
+        The file is missing, no regular file, or cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(target: Path, data: bytes, advice: str) -> None:
+    """Write a file that is there wholly or not at all; its folder is made where missing.
+
+    Parameters
+    ----------
+    target
+        The file; an older one is replaced.
+    data
+        Its bytes.
+    advice
+        What the user can do when it cannot be written; ends the message.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
+        written = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            written.replace(target)
+        finally:
+            written.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(target, error, advice) from error
+
+
+def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
+    """Say in one line what could not be written, why, and what to do."""
+    reason = error.strerror or type(error).__name__
+    return StorageError(f"cannot write {printable(str(target))}: {reason}; {advice}")

@@ -1,0 +1,188 @@
+"""Packs installed by name, from an address or from a file: whole, verified and with their licence accepted, or not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag
+
+from facebank.errors import PackIntegrityError, PackNotFoundError
+from facebank.packs.archive import Archive, ArchiveLimits, open_archive
+from facebank.packs.download import DownloadLimits, downloaded
+from facebank.packs.files import cannot_write, sha256_of
+from facebank.packs.licences import require_licence
+from facebank.packs.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, PackManifest, manifest_toml, read_manifest
+from facebank.packs.pack import EMBEDDED_FOLDER, Pack
+from facebank.packs.registry import KnownPack, known_packs
+from facebank.packs.store import copy_checked, publish, refuse_taken, staging_folder
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facebank.packs.download import Progress
+
+_ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallLimits:
+    """How much an installation may download and unpack."""
+
+    download: DownloadLimits = field(default_factory=DownloadLimits)
+    archive: ArchiveLimits = field(default_factory=ArchiveLimits)
+
+
+def install_pack(
+    source: str | os.PathLike[str],
+    *,
+    accept_licence: bool = False,
+    replace: bool = False,
+    on_progress: Progress | None = None,
+    limits: InstallLimits | None = None,
+    registry: Mapping[str, KnownPack] | None = None,
+) -> Pack:
+    """Install a pack for good.
+
+    Parameters
+    ----------
+    source
+        A name of `known_packs`; an ``https`` address, or a file on this computer, of a zip archive with a
+        ``pack.toml`` or of a known pack's published archive. An address may end in ``#sha256=`` and the archive's
+        hash.
+    accept_licence
+        Whether the user accepts the pack's licence. It is asked for once for each licence.
+    replace
+        Whether an installed pack of the same name is replaced.
+    on_progress
+        Called while downloading with the bytes that are here and all bytes, if known.
+    limits
+        None for the defaults.
+    registry
+        The packs known by name; None for `known_packs`.
+
+    Returns
+    -------
+    Pack
+        The installed pack.
+
+    Raises
+    ------
+    PackNotFoundError
+        The source is no known name, address or file.
+    LicenceNotAcceptedError
+        The licence has not been accepted; the message holds what must be known to decide.
+    DownloadError
+        It could not be downloaded.
+    PackIntegrityError
+        The archive or a file in it is partial, altered or unsafe; the message says which.
+    ManifestError
+        The archive's ``pack.toml`` is wrong.
+    PackError
+        A pack of this name is installed.
+    StorageError
+        The cache or the packs' folder cannot be written.
+    """
+    work = _Installation(accept_licence, replace, on_progress, limits or InstallLimits(), registry or known_packs())
+    text = os.fspath(source)
+    if text in work.registry:
+        return work.from_registry(work.registry[text])
+    if "://" in text:
+        return work.from_address(text)
+    if Path(text).is_file():
+        return work.from_file(Path(text), text)
+    raise PackNotFoundError(
+        f"{printable(text)!r} is no pack known by name ({', '.join(work.registry)}), no address and no file"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Installation:
+    """One installation: what the user said, and the ways in."""
+
+    accept: bool
+    replace: bool
+    on_progress: Progress | None
+    limits: InstallLimits
+    registry: Mapping[str, KnownPack]
+
+    def from_registry(self, known: KnownPack) -> Pack:
+        """Settle name and licence before the download."""
+        self._settle(known.manifest)
+        with downloaded(known.url, known.sha256, self.on_progress, self.limits.download) as file:
+            return self._known(file, known, known.url)
+
+    def from_address(self, address: str) -> Pack:
+        """Download first: only the archive says what it is."""
+        url, fragment = urldefrag(address)
+        sha256 = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else None
+        with downloaded(url, sha256, self.on_progress, self.limits.download) as file:
+            return self.from_file(file, url)
+
+    def from_file(self, file: Path, label: str) -> Pack:
+        """Install a known pack's published file, or an archive that brings its own manifest."""
+        try:
+            sha256 = sha256_of(file)
+        except OSError as error:
+            raise PackIntegrityError(f"{printable(label)} cannot be read ({error.strerror})") from error
+        known = next((pack for pack in self.registry.values() if pack.sha256 == sha256), None)
+        if known is None:
+            return self._archive(file, label)
+        self._settle(known.manifest)
+        return self._known(file, known, label)
+
+    def _archive(self, file: Path, label: str) -> Pack:
+        with open_archive(file, self.limits.archive, label) as archive, staging_folder() as staging:
+            prefix = _pack_prefix(archive, label)
+            _unpack(archive, f"{prefix}{MANIFEST_NAME}", staging / MANIFEST_NAME, MAX_MANIFEST_BYTES)
+            manifest = read_manifest(staging)
+            self._settle(manifest)
+            for name in manifest.files:
+                _unpack(archive, f"{prefix}{name}", staging / name)
+            return publish(staging, self.replace)
+
+    def _known(self, file: Path, known: KnownPack, label: str) -> Pack:
+        """Take the networks as published; the embedded pack's complete a download that is a network itself."""
+        files = known.manifest.files
+        with staging_folder() as staging:
+            _write_manifest(staging, known.manifest)
+            if known.sha256 in files.values():
+                for name, sha256 in files.items():
+                    copy_checked(file if sha256 == known.sha256 else EMBEDDED_FOLDER / name, staging / name, sha256)
+                return publish(staging, self.replace)
+            with open_archive(file, self.limits.archive, label) as archive:
+                for name in files:
+                    _unpack(archive, f"{known.folder}/{name}".lstrip("/"), staging / name)
+            return publish(staging, self.replace)
+
+    def _settle(self, manifest: PackManifest) -> None:
+        refuse_taken(manifest.name, self.replace)
+        require_licence(manifest, self.accept)
+
+
+def _pack_prefix(archive: Archive, label: str) -> str:
+    """Find the one ``pack.toml``, at the archive's top or in a folder there, and return what stands before it."""
+    found = [name for name in archive.names if name.split("/")[-1] == MANIFEST_NAME and name.count("/") <= 1]
+    if len(found) != 1:
+        raise PackIntegrityError(
+            f"the archive {printable(label)} holds {len(found)} {MANIFEST_NAME} and is no known pack's: "
+            "a pack's archive holds one, at its top or in a folder there"
+        )
+    return found[0].removesuffix(MANIFEST_NAME)
+
+
+def _unpack(archive: Archive, name: str, target: Path, most: int | None = None) -> None:
+    try:
+        with target.open("wb") as file:
+            archive.unpack(name, file, most)
+    except OSError as error:
+        raise cannot_write(target, error, _ADVICE) from error
+
+
+def _write_manifest(folder: Path, manifest: PackManifest) -> None:
+    try:
+        (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), "utf-8")
+    except OSError as error:
+        raise cannot_write(folder / MANIFEST_NAME, error, _ADVICE) from error

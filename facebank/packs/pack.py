@@ -1,0 +1,114 @@
+"""A pack that can be used, and how one is found."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from facebank.errors import ManifestError, PackNotFoundError
+from facebank.packs.files import packs_folder
+from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
+from facebank.packs.prepare import checked_file, prepared_model
+from facebank.text import printable
+
+EMBEDDED_NAME = "opencv"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A folder with a manifest and networks.
+
+    Attributes
+    ----------
+    manifest
+        What its ``pack.toml`` says.
+    folder
+        Where it is.
+    """
+
+    manifest: PackManifest
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the pack is called."""
+        return self.manifest.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over what makes embeddings; equal digests make comparable embeddings."""
+        return self.manifest.digest
+
+    def detector_path(self) -> Path:
+        """Return the detector's ONNX file, verified, and prepared where the manifest asks for it.
+
+        Raises
+        ------
+        PackIntegrityError
+            The file is missing or altered, or cannot be prepared.
+        StorageError
+            The cache cannot be written.
+        """
+        spec = self.manifest.detector
+        source = self.folder / spec.file
+        if spec.prepare:
+            return prepared_model(source, spec.sha256, "batch_and_size")
+        return checked_file(source, spec.sha256)
+
+    def embedder_path(self) -> Path:
+        """Return the embedder's ONNX file; as `detector_path`."""
+        spec = self.manifest.embedder
+        source = self.folder / spec.file
+        return prepared_model(source, spec.sha256) if spec.prepare else checked_file(source, spec.sha256)
+
+
+def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
+    """Find a pack and read its manifest; its networks are verified when their paths are asked for.
+
+    Parameters
+    ----------
+    name_or_folder
+        The name of an installed pack, or a folder with a ``pack.toml`` (``./name`` where a name could be meant);
+        None for the embedded pack.
+
+    Raises
+    ------
+    PackNotFoundError
+        There is no such pack; the message lists those there are.
+    ManifestError
+        Its ``pack.toml`` is wrong.
+    """
+    if name_or_folder is None or name_or_folder == EMBEDDED_NAME:
+        return Pack(read_manifest(EMBEDDED_FOLDER), EMBEDDED_FOLDER)
+    text = os.fspath(name_or_folder)
+    if isinstance(name_or_folder, str) and is_pack_name(text):
+        folder = packs_folder() / text
+        if folder.is_dir():
+            return _installed(folder)
+    if (Path(text) / MANIFEST_NAME).is_file():
+        return Pack(read_manifest(Path(text)), Path(text))
+    raise PackNotFoundError(
+        f"there is no pack {printable(text)!r}: installed are {', '.join(installed_names())}; "
+        "see 'facebank packs list' and 'facebank packs install'"
+    )
+
+
+def installed_names() -> list[str]:
+    """Return the names of the installed packs, broken ones too, the embedded one first."""
+    try:
+        names = [entry.name for entry in packs_folder().iterdir() if is_pack_name(entry.name) and entry.is_dir()]
+    except OSError:
+        names = []
+    return [EMBEDDED_NAME, *sorted(name for name in names if name != EMBEDDED_NAME)]
+
+
+def _installed(folder: Path) -> Pack:
+    manifest = read_manifest(folder)
+    if manifest.name != folder.name:
+        raise ManifestError(
+            f"{printable(str(folder / MANIFEST_NAME))}: name is {manifest.name!r}, but the pack is installed as "
+            f"{folder.name!r}: remove it and add it again"
+        )
+    return Pack(manifest, folder)

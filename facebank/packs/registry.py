@@ -1,0 +1,146 @@
+"""The packs known by name: where they are published, under which hash, and how their networks are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from facebank.packs.manifest import DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
+from facebank.packs.pack import EMBEDDED_FOLDER
+
+_RELEASES = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
+_INSIGHTFACE_TERMS = "https://github.com/deepinsight/insightface/tree/master/model_zoo#license"
+
+_SCRFD_10G = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
+_W600K_R50 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
+
+_UNCALIBRATED = Thresholds(
+    known=0.4,
+    margin=0.05,
+    verify=0.35,
+    minimum_quality=0.2,
+    calibrated_on="nothing yet: cautious guesses for 512 numbers trained with an angular margin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPack:
+    """A pack that can be installed by name.
+
+    Attributes
+    ----------
+    manifest
+        Written beside the published, unchanged files.
+    url, sha256
+        What is downloaded: a zip archive, or the one ONNX file that the embedded pack's detector completes.
+    folder
+        The folder within the archive that holds the files; empty for the top.
+    """
+
+    manifest: PackManifest
+    url: str
+    sha256: str
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the pack is called."""
+        return self.manifest.name
+
+
+def known_packs() -> dict[str, KnownPack]:
+    """Return the packs known by name, in the order in which they are shown."""
+    packs = [
+        _insightface(
+            "buffalo_l",
+            "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
+            _scrfd("det_10g.onnx", _SCRFD_10G),
+            _arcface("w600k_r50.onnx", _W600K_R50),
+        ),
+        _insightface(
+            "buffalo_m",
+            "d98264bd8f2dc75cbc2ddce2a14e636e02bb857b3051c234b737bf3b614edca9",
+            _scrfd("det_2.5g.onnx", "041f73f47371333d1d17a6fee6c8ab4e6aecabefe398ff32cca4e2d5eaee0af9"),
+            _arcface("w600k_r50.onnx", _W600K_R50),
+        ),
+        _insightface(
+            "buffalo_sc",
+            "57d31b56b6ffa911c8a73cfc1707c73cab76efe7f13b675a05223bf42de47c72",
+            _scrfd("det_500m.onnx", "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"),
+            _arcface("w600k_mbf.onnx", "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"),
+        ),
+        _insightface(
+            "antelopev2",
+            "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5",
+            _scrfd("scrfd_10g_bnkps.onnx", _SCRFD_10G),
+            _arcface("glintr100.onnx", "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf"),
+            folder="antelopev2",
+        ),
+        _adaface(),
+    ]
+    return {pack.name: pack for pack in packs}
+
+
+def _insightface(name: str, sha256: str, detector: DetectorSpec, embedder: EmbedderSpec, folder: str = "") -> KnownPack:
+    manifest = PackManifest(
+        name=name,
+        title=f"InsightFace {name}: SCRFD and ArcFace",
+        version="0.7",
+        source=f"{_RELEASES}{name}.zip",
+        licence="InsightFace: non-commercial research purposes only",
+        licence_url=_INSIGHTFACE_TERMS,
+        commercial_use=False,
+        detector=detector,
+        embedder=embedder,
+        thresholds=_UNCALIBRATED,
+    )
+    return KnownPack(manifest, manifest.source, sha256, folder)
+
+
+def _adaface() -> KnownPack:
+    url = "https://github.com/yakhyo/adaface-onnx/releases/download/weights/adaface_ir_18.onnx"
+    sha256 = "6b6a35772fb636cdd4fa86520c1a259d0c41472a76f70f802b351837a00d9870"
+    manifest = PackManifest(
+        name="adaface_ir18",
+        title="AdaFace IR-18 (WebFace4M), with YuNet",
+        version="1",
+        source=url,
+        licence="MIT (AdaFace), MIT (YuNet)",
+        licence_url="https://github.com/yakhyo/adaface-onnx/blob/main/LICENSE",
+        commercial_use=True,
+        detector=read_manifest(EMBEDDED_FOLDER).detector,
+        embedder=replace(_arcface("adaface_ir_18.onnx", sha256), prepare=True, input="input", colour="BGR"),
+        thresholds=_UNCALIBRATED,
+    )
+    return KnownPack(manifest, url, sha256)
+
+
+def _scrfd(file: str, sha256: str) -> DetectorSpec:
+    return DetectorSpec(
+        kind="scrfd",
+        file=file,
+        sha256=sha256,
+        prepare=False,
+        mean=(127.5, 127.5, 127.5),
+        scale=(1 / 128, 1 / 128, 1 / 128),
+        colour="RGB",
+        score_threshold=0.5,
+        nms_threshold=0.4,
+        refine=False,
+    )
+
+
+def _arcface(file: str, sha256: str) -> EmbedderSpec:
+    return EmbedderSpec(
+        file=file,
+        sha256=sha256,
+        prepare=False,
+        input="input.1",
+        size=112,
+        mean=(127.5, 127.5, 127.5),
+        scale=(1 / 127.5, 1 / 127.5, 1 / 127.5),
+        colour="RGB",
+        normalisation="fixed",
+        template="arcface",
+        dimension=512,
+        flip=False,
+    )

@@ -1,0 +1,269 @@
+"""ONNX Runtime: sessions that run where they were meant to, quietly."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from onnxruntime import InferenceSession, SessionOptions
+
+Device: TypeAlias = Literal["cpu", "cuda"]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_FATAL_ONLY = 4
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries every algorithm again for each new size of photo
+    "use_tf32": "0",  # embeddings made on a GPU must compare with those made on a CPU
+}
+_MEND = "run 'facebank doctor' to see why, or use --device cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTrial:
+    """What came of running a small network.
+
+    Attributes
+    ----------
+    asked
+        ``auto``, ``cpu`` or ``cuda``.
+    ran_on
+        Where it really ran; None where it ran nowhere.
+    problem
+        Why it did not run where it was asked to (for ``auto``: on CUDA), in one sentence; None where it did.
+    """
+
+    asked: str
+    ran_on: Device | None
+    problem: str | None
+
+
+def open_session(model: Path, device: str = "auto", threads: int | None = None) -> InferenceSession:
+    """Load a network.
+
+    Parameters
+    ----------
+    model
+        An ONNX file.
+    device
+        ``cpu``; ``cuda``, which never runs on the CPU instead; ``auto``: CUDA where it works, else the CPU.
+    threads
+        Threads for one network on the CPU; None for as many as this process may use.
+
+    Raises
+    ------
+    UsageError
+        There is no such device.
+    MissingDependencyError
+        No runtime is installed, or a broken one; the message names the extra.
+    DeviceError
+        CUDA was asked for and cannot run the network.
+    PackIntegrityError
+        The file is no network that the runtime can load.
+    """
+    _check_device(device)
+    if device != "cpu":
+        try:
+            return _cuda_session(model, threads)
+        except DeviceError:
+            if device == "cuda":
+                raise
+    return _cpu_session(model, threads)
+
+
+def where_it_runs(session: InferenceSession) -> Device:
+    """Tell where a session really runs its network."""
+    return "cuda" if _CUDA in session.get_providers() else "cpu"
+
+
+def try_device(device: str = "auto") -> DeviceTrial:
+    """Run a small network and tell where it really ran.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    UsageError
+        There is no such device.
+    MissingDependencyError
+        No runtime is installed, or a broken one.
+    """
+    _check_device(device)
+    trouble = cuda_trouble() if device != "cpu" else None
+    if device != "cpu" and trouble is None:
+        return DeviceTrial(device, "cuda", None)
+    if device == "cuda":
+        return DeviceTrial(device, None, trouble)
+    problem = _trial_problem([_CPU])
+    return DeviceTrial(device, "cpu" if problem is None else None, problem or trouble)
+
+
+@cache
+def cuda_trouble() -> str | None:
+    """Say why CUDA cannot be used here; None where it can: a small network has run there, every node of it."""
+    if _CUDA not in load_runtime().get_available_providers():
+        return "the installed ONNX runtime has no CUDA, which needs the extra 'facebank[gpu]'"
+    _load_cuda_libraries()
+    return _trial_problem([(_CUDA, _CUDA_OPTIONS)])
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use, at least 1.
+
+    Counts the affinity mask and, in a Linux container, the quota: threads beyond it only wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return min(cores, _quota(_QUOTA.read_text("ascii")) or cores)
+    except (OSError, ValueError):
+        return cores
+
+
+def load_runtime() -> ModuleType:
+    """Import ONNX Runtime.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed, or its files are incomplete; the message says what to type.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        if error.name == "onnxruntime":
+            raise MissingDependencyError(
+                "no ONNX runtime is installed: python -m pip install 'facebank[cpu]', "
+                "or 'facebank[gpu]' for an NVIDIA GPU"
+            ) from error
+        raise _broken_runtime() from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise _broken_runtime()
+    runtime: ModuleType = onnxruntime
+    _turn_telemetry_off(runtime)
+    return runtime
+
+
+def _broken_runtime() -> MissingDependencyError:
+    return MissingDependencyError(
+        "the installed ONNX runtime is incomplete, as happens when one of onnxruntime and onnxruntime-gpu is removed: "
+        "run 'facebank doctor' for the command that mends it"
+    )
+
+
+def _turn_telemetry_off(onnxruntime: ModuleType) -> None:
+    turn_off = getattr(onnxruntime, "disable_telemetry_events", None)
+    if turn_off is not None:
+        turn_off()
+
+
+def _cpu_session(model: Path, threads: int | None) -> InferenceSession:
+    onnxruntime = load_runtime()
+    try:
+        return onnxruntime.InferenceSession(
+            str(model), _options(onnxruntime, threads), providers=[_CPU], enable_fallback=0
+        )
+    except Exception as error:
+        raise PackIntegrityError(
+            f"{printable(str(model))} is no network that ONNX Runtime {onnxruntime.__version__} can run "
+            f"({_first_line(error)}): install the pack again"
+        ) from error
+
+
+def _cuda_session(model: Path, threads: int | None) -> InferenceSession:
+    trouble = cuda_trouble()
+    if trouble is not None:
+        raise DeviceError(f"CUDA cannot be used: {trouble}; {_MEND}")
+    onnxruntime = load_runtime()
+    providers = [(_CUDA, _CUDA_OPTIONS), _CPU]
+    try:
+        session = onnxruntime.InferenceSession(
+            str(model), _options(onnxruntime, threads), providers=providers, enable_fallback=0
+        )
+    except Exception as error:
+        raise DeviceError(f"CUDA cannot run {printable(model.name)} ({_first_line(error)}): {_MEND}") from error
+    if where_it_runs(session) != "cuda":
+        raise DeviceError(f"CUDA was asked for, but {printable(model.name)} landed on the CPU: {_MEND}")
+    return session
+
+
+def _trial_problem(providers: list[object]) -> str | None:
+    """Run a small network with these providers alone, none of its nodes elsewhere; say what went wrong, if anything."""
+    import numpy as np
+
+    onnxruntime = load_runtime()
+    options = _options(onnxruntime, threads=1)
+    if providers != [_CPU]:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = onnxruntime.InferenceSession(_trial_network(), options, providers=providers, enable_fallback=0)
+        result = session.run(None, {"pixels": np.ones((1, 3, 8, 8), np.float32)})[0]
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the user has to know
+        return f"a small network did not run ({_first_line(error)})"
+    return None if np.allclose(result, 3.0) else "a small network gave a wrong answer"
+
+
+def _trial_network() -> bytes:
+    """Make a network that sums three channels by convolution."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["pixels", "weights"], ["sums"])],
+        "trial",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("sums", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [numpy_helper.from_array(np.ones((1, 3, 1, 1), np.float32), "weights")],
+    )
+    opsets = [helper.make_opsetid("", 13)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def _load_cuda_libraries() -> None:
+    """Load the CUDA and cuDNN libraries of the ``gpu`` extra, whose folders the system's loader does not search."""
+    preload = getattr(load_runtime(), "preload_dlls", None)
+    if preload is not None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            preload()
+
+
+def _options(onnxruntime: ModuleType, threads: int | None) -> SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    options.inter_op_num_threads = 1
+    # Two networks take turns: idle threads of the one that spin would take the cores from the other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _check_device(device: str) -> None:
+    if device not in DEVICES:
+        raise UsageError(f"there is no device {printable(device)!r}: use auto, cpu or cuda")
+
+
+def _quota(text: str) -> int | None:
+    """Read a Linux control group's ``cpu.max``: microseconds a period, or ``max``."""
+    allowed, period = text.split()
+    return None if allowed == "max" else max(1, math.ceil(int(allowed) / int(period)))
+
+
+def _first_line(error: Exception) -> str:
+    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))

@@ -1,0 +1,18 @@
+"""Pixels to faces: detection, alignment, embedding, quality. Knows nothing of people."""
+
+from facebank.vision.alignment import align
+from facebank.vision.analyzer import FaceAnalyzer
+from facebank.vision.detector import Detector, build_detector
+from facebank.vision.embedding import Embedder, NetworkEmbedder, build_embedder
+from facebank.vision.finder import FaceFinder
+
+__all__ = [
+    "Detector",
+    "Embedder",
+    "FaceAnalyzer",
+    "FaceFinder",
+    "NetworkEmbedder",
+    "align",
+    "build_detector",
+    "build_embedder",
+]

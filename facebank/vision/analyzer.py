@@ -1,0 +1,120 @@
+"""Photos in, faces out: detection, alignment and embedding, batched across photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.faces import AnalyzedPhoto, Detection, Face, Photo
+from facebank.vision.alignment import align
+from facebank.vision.finder import FaceFinder
+from facebank.vision.quality import assess
+from facebank.vision.refinement import LandmarkRefiner
+
+if TYPE_CHECKING:
+    from facebank.faces import RGBImage
+    from facebank.packs import Pack
+    from facebank.vision.embedding import Embedder
+
+_CHUNK_FACES = 32
+_CHUNK_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A photo, turned upright, with its detections and their aligned crops."""
+
+    photo: Photo
+    quarter_turns: int
+    detections: list[Detection]
+    crops: list[RGBImage]
+
+
+class FaceAnalyzer:
+    """Finds and embeds the faces of any number of photos.
+
+    Parameters
+    ----------
+    finder
+        Finds faces in a photo of any size.
+    embedder
+        Turns aligned faces into embeddings.
+    """
+
+    def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
+        self._finder = finder
+        self._embedder = embedder
+
+    @classmethod
+    def from_pack(cls, pack: Pack, device: str = "auto") -> FaceAnalyzer:
+        """Load both networks of a pack.
+
+        Parameters
+        ----------
+        pack
+            A verified pack.
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+
+        Raises
+        ------
+        DeviceError
+            CUDA was asked for and does not work.
+        MissingDependencyError
+            No runtime is installed.
+        """
+        from facebank.vision.detector import build_detector
+        from facebank.vision.embedding import build_embedder
+
+        detector = build_detector(pack, device)
+        refiner = LandmarkRefiner(detector) if pack.manifest.detector.refine else None
+        return cls(FaceFinder(detector, refiner), build_embedder(pack, device))
+
+    @property
+    def dimension(self) -> int:
+        """Length of the embeddings."""
+        return self._embedder.dimension
+
+    def analyze(self, photos: Iterable[Photo]) -> Iterator[AnalyzedPhoto]:
+        """Find and embed faces.
+
+        Parameters
+        ----------
+        photos
+            Upright photos; consumed lazily, a bounded number ahead of what is yielded.
+
+        Yields
+        ------
+        AnalyzedPhoto
+            One for each photo, in order.
+        """
+        waiting: list[_Found] = []
+        for photo in photos:
+            waiting.append(self._find(photo))
+            faces = sum(len(found.crops) for found in waiting)
+            pixels = sum(found.photo.pixels.size // 3 for found in waiting)
+            if faces >= _CHUNK_FACES or pixels >= _CHUNK_PIXELS:
+                yield from self._embed(waiting)
+                waiting = []
+        yield from self._embed(waiting)
+
+    def _find(self, photo: Photo) -> _Found:
+        upright, quarter_turns, detections = self._finder.find_upright(photo)
+        crops = [
+            align(upright.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
+            for detection in detections
+        ]
+        return _Found(upright, quarter_turns, detections, crops)
+
+    def _embed(self, waiting: list[_Found]) -> Iterator[AnalyzedPhoto]:
+        crops = [crop for found in waiting for crop in found.crops]
+        embeddings = iter(self._embedder.embed(np.stack(crops)) if crops else ())
+        for found in waiting:
+            faces = tuple(
+                Face(detection, assess(detection, crop), next(embeddings))
+                for detection, crop in zip(found.detections, found.crops, strict=True)
+            )
+            yield AnalyzedPhoto(found.photo, faces, found.quarter_turns)

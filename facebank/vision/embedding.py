@@ -1,0 +1,168 @@
+"""Aligned faces into embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from facebank.errors import ManifestError
+from facebank.vision.network import network_input, run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    from facebank.faces import FloatArray
+    from facebank.packs import EmbedderSpec, Pack
+
+_BATCH = 16
+
+
+class Embedder(Protocol):
+    """Turns aligned faces into embeddings.
+
+    Every embedder passes ``tests/vision/test_embedder_contract.py``.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Side of the crops it wants, in pixels."""
+        ...
+
+    @property
+    def template(self) -> str:
+        """How the crops are aligned: ``arcface`` or ``facenet``."""
+        ...
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """Embed aligned faces.
+
+        Parameters
+        ----------
+        crops
+            RGB ``uint8`` of shape ``(n, size, size, 3)``; n may be 0.
+
+        Returns
+        -------
+        FloatArray
+            L2-normalised ``float32`` of shape ``(n, dimension)``.
+        """
+        ...
+
+
+class NetworkEmbedder:
+    """Any network that turns an aligned crop into a vector, as its manifest describes it.
+
+    Parameters
+    ----------
+    session
+        The network, with a free batch axis.
+    spec
+        Preprocessing from the pack's manifest.
+
+    Raises
+    ------
+    ManifestError
+        The network's output is not of the dimension that the manifest states.
+    """
+
+    def __init__(self, session: InferenceSession, spec: EmbedderSpec) -> None:
+        self._session = session
+        self._spec = spec
+        stated = session.get_outputs()[0].shape[-1]
+        if isinstance(stated, int) and stated != spec.dimension:
+            raise ManifestError(
+                f"{spec.file} makes embeddings of {stated} numbers, but pack.toml says {spec.dimension}: "
+                "correct the embedder's dimension"
+            )
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self._spec.dimension
+
+    @property
+    def size(self) -> int:
+        """Side of the crops it wants, in pixels."""
+        return self._spec.size
+
+    @property
+    def template(self) -> str:
+        """How the crops are aligned."""
+        return self._spec.template
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """Embed aligned faces; see `Embedder.embed`."""
+        batches = [self._embed_batch(crops[start : start + _BATCH]) for start in range(0, len(crops), _BATCH)]
+        return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
+
+    def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:
+        vectors = normalised(self._vectors(crops))
+        if self._spec.flip:
+            vectors = normalised(vectors + normalised(self._vectors(crops[:, :, ::-1])))
+        return vectors
+
+    def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
+        if self._spec.normalisation == "per_image":
+            tensor = standardised(network_input(crops, self._spec))
+        else:
+            tensor = network_input(crops, self._spec)
+        return run(self._session, tensor)[0].reshape(len(crops), -1)
+
+
+def build_embedder(pack: Pack, device: str = "auto") -> NetworkEmbedder:
+    """Load the embedder of a pack.
+
+    Parameters
+    ----------
+    pack
+        A verified pack.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    DeviceError
+        CUDA was asked for and does not work.
+    MissingDependencyError
+        No runtime is installed.
+    """
+    from facebank.packs import open_session
+
+    return NetworkEmbedder(open_session(pack.embedder_path(), device), pack.manifest.embedder)
+
+
+def normalised(vectors: FloatArray) -> FloatArray:
+    """Scale each row to length 1; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def standardised(pictures: FloatArray) -> FloatArray:
+    """Give each picture mean 0 and standard deviation 1 over all its values, as FaceNet was trained.
+
+    Parameters
+    ----------
+    pictures
+        ``float32`` of shape ``(n, 3, height, width)``.
+
+    Returns
+    -------
+    FloatArray
+        The same shape.
+
+    Notes
+    -----
+    TensorFlow's ``per_image_standardization``: the deviation is at least ``1 / sqrt(number of values)``, so that a
+    picture of one colour does not divide by zero.
+    """
+    axes = (1, 2, 3)
+    smallest = 1 / np.sqrt(pictures[0].size) if len(pictures) else 1.0
+    deviations = np.maximum(pictures.std(axis=axes, keepdims=True), smallest)
+    return np.asarray((pictures - pictures.mean(axis=axes, keepdims=True)) / deviations, dtype=np.float32)

@@ -1,0 +1,137 @@
+"""Faces in a photo of any size and any orientation, from a detector that sees one picture at one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.faces import Detection
+from facebank.media import turn_photo
+from facebank.vision.geometry import overlaps, resize
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray, Photo, RGBImage
+    from facebank.vision.detector import Detector
+    from facebank.vision.refinement import LandmarkRefiner
+
+# Faces of any share of the photo are found at 640 pixels; small ones in large photos need a second, larger look.
+_FIRST_SIDE = 640
+_SECOND_SIDE = 1920
+_MAX_ENLARGEMENT = 2.0
+_OVERLAP = 0.4
+
+
+class FaceFinder:
+    """Chooses the scales at which a detector looks at a photo, joins what it finds and refines the landmarks.
+
+    Parameters
+    ----------
+    detector
+        Finds faces in one picture at the scale given.
+    refiner
+        Finds their landmarks again; None to keep the detector's.
+    """
+
+    def __init__(self, detector: Detector, refiner: LandmarkRefiner | None = None) -> None:
+        self._detector = detector
+        self._refiner = refiner
+
+    def find(self, pixels: RGBImage) -> list[Detection]:
+        """Find faces of every size.
+
+        Parameters
+        ----------
+        pixels
+            RGB ``uint8`` of shape ``(height, width, 3)``.
+
+        Returns
+        -------
+        list[Detection]
+            Largest first, in pixels of the photo.
+        """
+        found: list[Detection] = []
+        for scale in scales(max(pixels.shape[:2])):
+            found = _joined(found, self._detect_at(pixels, scale))
+        if self._refiner is not None:
+            found = self._refiner.refine(pixels, found)
+        return sorted(found, key=lambda detection: -detection.size)
+
+    def find_upright(self, photo: Photo) -> tuple[Photo, int, list[Detection]]:
+        """Find faces, turning a photo that does not say which side is up until faces are upright.
+
+        Parameters
+        ----------
+        photo
+            The photo as read.
+
+        Returns
+        -------
+        tuple[Photo, int, list[Detection]]
+            The photo, turned counter-clockwise by that many quarters, and its faces, largest first.
+        """
+        detections = self.find(photo.pixels)
+        if photo.has_orientation or _upright(detections):
+            return photo, 0, detections
+        best: tuple[Photo, int, list[Detection]] = (photo, 0, detections)
+        best_score = 0.0
+        for quarter_turns in (1, 2, 3):
+            turned = turn_photo(photo, quarter_turns)
+            upright = _upright(self._detect_at(turned.pixels, scales(max(turned.pixels.shape[:2]))[0]))
+            score = sum(detection.score for detection in upright)
+            if score > best_score:
+                best_score, best = score, (turned, quarter_turns, [])
+        if best_score > 0:
+            return best[0], best[1], self.find(best[0].pixels)
+        return best
+
+    def _detect_at(self, pixels: RGBImage, scale: float) -> list[Detection]:
+        height, width = pixels.shape[:2]
+        resized = resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
+        return [_unscaled(detection, scale) for detection in self._detector.detect(resized)]
+
+
+def scales(side: int) -> list[float]:
+    """Choose the scales at which to look at a photo.
+
+    Parameters
+    ----------
+    side
+        The photo's longer side in pixels.
+
+    Returns
+    -------
+    list[float]
+        One scale for small photos, two for large ones.
+    """
+    first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
+    second = min(_SECOND_SIDE / side, 1.0)
+    return [first, second] if second > 1.5 * first else [first]
+
+
+def _unscaled(detection: Detection, scale: float) -> Detection:
+    """Carry a detection from a resized picture into the original; pixel centres lie at half pixels in both."""
+    return Detection(
+        ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
+        ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
+        detection.score,
+    )
+
+
+def _joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
+    """Add what an earlier look did not find."""
+    if not known:
+        return new
+    boxes = np.stack([detection.box for detection in known])
+    return known + [detection for detection in new if overlaps(detection.box, boxes).max() <= _OVERLAP]
+
+
+def _upright(detections: Sequence[Detection]) -> list[Detection]:
+    return [detection for detection in detections if _points_down(detection.landmarks)]
+
+
+def _points_down(landmarks: FloatArray) -> bool:
+    """Tell whether the way from the eyes to the mouth goes down, within 60 degrees."""
+    way = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
+    return bool(way[1] > np.linalg.norm(way) / 2)

@@ -1,0 +1,282 @@
+"""FaceAnalysis package folders run through the ``insightface`` library's own code, behind our own contracts.
+
+Optional: it needs the extra ``insightface`` (2.1 or newer) and serves folders that no ``pack.toml`` describes, the
+library's manifest packages (``manifest.json``, version 2) included. Nothing else in facebank needs it. The pack name
+``insightface:FOLDER`` leads here. Thresholds of such a folder are unknown, so careful ones are used, marked as not
+calibrated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
+from facebank.faces import Detection
+from facebank.packs.manifest import Thresholds
+from facebank.text import printable
+from facebank.vision.candidates import Candidates
+from facebank.vision.detector import NetworkDetector
+from facebank.vision.embedding import normalised
+from facebank.vision.geometry import letterbox, pad_to_multiple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray, RGBImage
+
+PREFIX = "insightface:"
+
+_BATCH = 16
+_STRIDE = 32
+_TEMPLATE_SIZE = 112
+_TOO_OLD = ("0.", "1.", "2.0")
+_UNCALIBRATED = Thresholds(
+    known=0.45,
+    margin=0.05,
+    verify=0.4,
+    minimum_quality=0.2,
+    calibrated_on="nothing: these thresholds are not calibrated for this package",
+)
+_PROVIDERS = {
+    "auto": None,  # the library's own choice: CUDA where it works, else the CPU
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InsightFacePackage:
+    """A FaceAnalysis package folder.
+
+    Attributes
+    ----------
+    folder
+        Where its ONNX files are.
+    name
+        ``insightface:`` and the folder's name.
+    digest
+        SHA-256 in hex over the names and hashes of its ONNX files and its ``manifest.json``.
+    thresholds
+        Careful ones; `Thresholds.calibrated_on` says that they are not calibrated.
+    """
+
+    folder: Path
+    name: str
+    digest: str
+    thresholds: Thresholds
+
+    def load(self, device: str = "auto") -> tuple[InsightFaceDetector, InsightFaceEmbedder]:
+        """Load the networks with the library's ``FaceAnalysis``.
+
+        Parameters
+        ----------
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+
+        Returns
+        -------
+        tuple[InsightFaceDetector, InsightFaceEmbedder]
+            Detector and embedder, as every other pack has them.
+
+        Raises
+        ------
+        UsageError
+            There is no such device.
+        MissingDependencyError
+            The library is not installed, or cannot be imported.
+        PackError
+            The library cannot use the folder; the message gives its reason.
+        DeviceError
+            CUDA was asked for and is not used.
+        """
+        if device not in _PROVIDERS:
+            raise UsageError(f"there is no device {printable(device)!r}: use auto, cpu or cuda")
+        face_analysis = _import_face_analysis()
+        try:
+            app = face_analysis(
+                name=str(self.folder),
+                allowed_modules=["detection", "recognition"],
+                providers=_PROVIDERS[device],
+                static_shape_sessions=False,  # else the library keeps one more session for every size of photo
+            )
+            networks = InsightFaceDetector(app.models["detection"]), InsightFaceEmbedder(app.models["recognition"])
+        except PackError:
+            raise
+        except Exception as error:
+            reason = printable(str(error)) or "it needs a detector and a recogniser"
+            raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
+        if device == "cuda":
+            _demand_cuda(app)
+        return networks
+
+
+class InsightFaceDetector(NetworkDetector):
+    """InsightFace's own SCRFD class as one of our detectors.
+
+    Parameters
+    ----------
+    model
+        The library's detection model.
+
+    Raises
+    ------
+    PackError
+        It finds no landmarks.
+    """
+
+    def __init__(self, model: Any) -> None:
+        if not model.use_kps:
+            raise PackError("its detector finds no landmarks, and without them faces cannot be aligned")
+        self._model = model
+
+    def detect(self, pixels: RGBImage) -> list[Detection]:
+        """Find faces; see `facebank.vision.detector.Detector.detect`."""
+        (candidates,) = self.propose(pixels[None], self._model.det_thresh)
+        kept = candidates.chosen(self._model.nms(np.column_stack([candidates.boxes, candidates.scores])))
+        return [
+            Detection(box, landmarks, float(score))
+            for box, landmarks, score in zip(kept.boxes, kept.landmarks, kept.scores, strict=True)
+        ]
+
+    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Find candidates; see `facebank.vision.detector.NetworkDetector.propose`."""
+        return [self._propose_in(picture, score_threshold) for picture in pictures]
+
+    def _propose_in(self, pixels: RGBImage, score_threshold: float) -> Candidates:
+        # Not the library's detect(): its resizing can lose a row of pixels, and with it the scale asked for.
+        fixed_size = self._model.static_input_size
+        if fixed_size is None:
+            frame, scale = pad_to_multiple(pixels[None], _STRIDE)[0], 1.0
+        else:
+            frame, scale = letterbox(pixels, *fixed_size)
+        scores, boxes, landmarks = (
+            np.concatenate(levels).astype(np.float32) for levels in self._model.forward(_bgr(frame), score_threshold)
+        )
+        return Candidates(boxes, landmarks, scores[:, 0]).moved(scale)
+
+
+class InsightFaceEmbedder:
+    """InsightFace's own recognition class as a `facebank.vision.Embedder`.
+
+    Parameters
+    ----------
+    model
+        The library's recognition model.
+
+    Raises
+    ------
+    PackError
+        It wants crops of a size for which the alignment is not the usual one, or the library would normalise twice.
+    """
+
+    template = "arcface"
+
+    def __init__(self, model: Any) -> None:
+        if model.input_mean != 0 and _normalises_itself(Path(model.model_file)):
+            raise PackError(
+                "it would normalise the crops of its recogniser twice, and all faces would look alike: give the folder "
+                'a manifest.json with "preprocessing": "embedded" for the task recognition'
+            )
+        self._model = model
+        self.size = int(model.input_size[0])
+        if self.size % _TEMPLATE_SIZE:
+            raise PackError(f"its recogniser wants crops of {self.size} pixels, but only multiples of 112 are aligned")
+        self.dimension = int(model.output_shape[-1])
+        self._batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """Embed aligned faces; see `facebank.vision.embedding.Embedder.embed`."""
+        batches = [
+            self._model.get_feat([_bgr(crop) for crop in crops[start : start + self._batch]])
+            for start in range(0, len(crops), self._batch)
+        ]
+        return normalised(np.concatenate(batches)) if batches else np.empty((0, self.dimension), dtype=np.float32)
+
+
+def open_package(name: str) -> InsightFacePackage:
+    """Find the folder that a pack name means; its networks are loaded later.
+
+    Parameters
+    ----------
+    name
+        ``insightface:FOLDER``.
+
+    Raises
+    ------
+    PackNotFoundError
+        There is no such folder, or it holds no ONNX file.
+    PackError
+        A file of it cannot be read.
+    """
+    folder = Path(name.removeprefix(PREFIX)).expanduser()
+    files = sorted(folder.rglob("*.onnx")) if folder.is_dir() else []
+    if not files:
+        raise PackNotFoundError(
+            f"{printable(str(folder))} is no folder with ONNX files: after 'insightface:' comes a FaceAnalysis package"
+        )
+    return InsightFacePackage(folder, PREFIX + folder.resolve().name, _digest(folder, files), _UNCALIBRATED)
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    manifest = folder / "manifest.json"
+    hashed = [*files, manifest] if manifest.is_file() else files
+    try:
+        hashes = {file.relative_to(folder).as_posix(): _sha256(file) for file in hashed}
+    except OSError as error:
+        raise PackError(f"cannot read {printable(str(error.filename))}: {error.strerror}") from error
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _normalises_itself(network: Path) -> bool:
+    """Tell whether a network begins with a subtraction and a scaling; the library looks at the nodes' names only."""
+    import onnx
+
+    nodes = onnx.load(network, load_external_data=False).graph.node
+    kinds = [node.op_type for node in nodes[:2]]
+    return kinds in (["Sub", "Mul"], ["Sub", "Div"])
+
+
+def _import_face_analysis() -> Any:
+    try:
+        import insightface
+        from insightface.app import FaceAnalysis
+    except ModuleNotFoundError as error:
+        if error.name != "insightface":
+            raise _broken(error) from error
+        raise MissingDependencyError(
+            "insightface is not installed: python -m pip install 'facebank[insightface]', best in a virtual "
+            "environment of its own, for it brings onnxruntime and opencv-python, which overwrite onnxruntime-gpu "
+            "and opencv-python-headless"
+        ) from error
+    except ImportError as error:
+        raise _broken(error) from error
+    if insightface.__version__.startswith(_TOO_OLD):
+        raise MissingDependencyError(
+            f"insightface {insightface.__version__} is too old: python -m pip install --upgrade 'insightface>=2.1'"
+        )
+    return FaceAnalysis
+
+
+def _broken(error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(f"insightface cannot be imported: {printable(str(error))}; see 'facebank doctor'")
+
+
+def _demand_cuda(app: Any) -> None:
+    for task, model in app.models.items():
+        if model.session.get_providers()[0] != "CUDAExecutionProvider":
+            raise DeviceError(f"CUDA was asked for, but insightface's {task} runs on the CPU: see 'facebank doctor'")
+
+
+def _bgr(pixels: RGBImage) -> RGBImage:
+    return np.ascontiguousarray(pixels[..., ::-1])

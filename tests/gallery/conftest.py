@@ -1,0 +1,115 @@
+"""Faces for the gallery's tests: random unit vectors, for the laws of a store do not depend on whose they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from facebank.faces import Detection
+from facebank.gallery import Gallery, NewSample, PackIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from facebank.faces import FloatArray
+
+WORKER = Path(__file__).with_name("worker.py")
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+class Faces:
+    """Makes faces that nobody else has, the same ones for the same seed."""
+
+    dimension = 16
+    pack = PackIdentity("opencv", "ab" * 32, dimension)
+    other_pack = PackIdentity("buffalo_l", "cd" * 32, 24)
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = np.random.default_rng(seed)
+        self._count = 0
+
+    def vector(self, dimension: int = dimension) -> FloatArray:
+        """Make a unit vector."""
+        vector = self._random.standard_normal(dimension).astype(np.float32)
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+    def sample(self, **changes: Any) -> NewSample:
+        """Make a sample, with some fields as given."""
+        self._count += 1
+        unique = self._random.bytes(12).hex()
+        x, y = self._random.uniform(0, 500, 2)
+        sample = NewSample(
+            detection=Detection(
+                np.array([x, y, x + 80, y + 90], dtype=np.float32),
+                self._random.uniform(0, 500, (5, 2)).astype(np.float32),
+                float(self._random.uniform(0.5, 1)),
+            ),
+            quality=float(self._random.uniform(0, 1)),
+            source=f"/photos/{unique}/{self._count}.jpg",
+            content_hash=hashlib.sha256(unique.encode()).hexdigest(),
+            quarter_turns=int(self._random.integers(4)),
+            taken_at=datetime.fromisoformat("2021-05-06T07:08:09"),
+            thumbnail=b"\xff\xd8\xff" + self._random.bytes(int(self._random.integers(200, 6000))),
+            vectors={"plain": self.vector(), "flip": self.vector()},
+        )
+        return replace(sample, **changes)
+
+    def samples(self, count: int) -> list[NewSample]:
+        """Make several samples."""
+        return [self.sample() for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def random_faces() -> type[Faces]:
+    """Make faces from a seed."""
+    return Faces
+
+
+@pytest.fixture
+def faces() -> Faces:
+    """Make faces."""
+    return Faces()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a gallery may be made."""
+    return tmp_path / "family.facebank"
+
+
+@pytest.fixture
+def gallery(path: Path) -> Iterator[Gallery]:
+    """Make an empty gallery that waits for nobody for long."""
+    with Gallery.open(path, Faces.pack, create=True, busy_timeout=0.2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start other processes that use a gallery: see ``worker.py``."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(WORKER), *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,114 @@
+"""Several processes at one gallery, and processes that are stopped in the middle."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.gallery import Gallery, inspect_gallery
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.gallery.conftest import Faces
+
+    Start = Callable[..., subprocess.Popen[str]]
+
+POSIX_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+
+def lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline().strip() for _ in range(count)]
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return output
+
+
+def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
+    workers = [start_worker("enrol", gallery.path, name, 15) for name in ("Ada", "Bob", "ada")]
+    for worker in workers:
+        finish(worker)
+    assert {person.name.casefold(): person.sample_count for person in gallery.people()} == {"ada": 30, "bob": 15}
+    assert gallery.revision == 45
+    assert gallery.index().count == 45
+    assert inspect_gallery(gallery.path).problems == ()
+
+
+def test_a_reader_sees_one_moment_while_a_writer_works(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    reader = start_worker("read", gallery.path)
+    assert lines(reader, 2) == ["ready", "reading"]
+    finish(start_worker("enrol", gallery.path, "Bob", 10))
+    output, _ = reader.communicate()
+    assert output.split() == ["2"]
+    assert gallery.index().count == 12
+
+
+def test_the_index_keeps_up_with_a_writer(gallery: Gallery, start_worker: Start) -> None:
+    writer = start_worker("enrol", gallery.path, "Ada", 20)
+    lines(writer, 1)
+    seen = []
+    for _ in range(20):
+        lines(writer, 1)
+        seen.append(gallery.index().count)
+    finish(writer)
+    assert seen == sorted(seen)
+    assert gallery.index().count == 20
+    assert all(count >= done for done, count in enumerate(seen, start=1))
+
+
+def test_processes_that_make_one_gallery_do_not_collide(path: Path, faces: Faces, start_worker: Start) -> None:
+    workers = [start_worker("create", path, f"Person {number}", 1) for number in range(6)]
+    for worker in workers:
+        finish(worker)
+    with Gallery.open(path, faces.pack) as gallery:
+        assert len(gallery.people()) == gallery.index().count == 6
+    assert inspect_gallery(path).problems == ()
+
+
+@POSIX_SIGNALS
+@pytest.mark.parametrize("action", ["enrol", "bulk"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_a_stopped_enrolment_keeps_what_was_done(
+    gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
+) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enrol" else 3000)
+    done = [line for line in lines(worker, 8 if action == "enrol" else 1) if line != "ready"]
+    worker.send_signal(getattr(signal, name))
+    output, _ = worker.communicate()
+    assert worker.returncode != 0
+    done += output.split()
+    gallery.close()
+
+    with Gallery.open(gallery.path, faces.pack) as again:
+        people = {person.name: person.sample_count for person in again.people()}
+        assert people.pop("Ada") == 2
+        assert people.get("Bob", 0) in {len(done), len(done) + 1}  # the last may be in, and not yet said
+        assert again.index().count == 2 + people.get("Bob", 0)
+        again.enrol("Carl", faces.samples(1))
+    assert inspect_gallery(gallery.path).problems == ()
+
+
+@POSIX_SIGNALS
+def test_a_gallery_whose_making_was_killed_is_made_by_the_next(tmp_path: Path, faces: Faces, start_worker: Start) -> None:
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.facebank"
+        worker = start_worker("create", path, "Ada", 1)
+        while not path.exists():
+            assert worker.poll() is None
+        worker.kill()
+        worker.communicate()
+        with Gallery.open(path, faces.pack, create=True) as gallery:
+            gallery.enrol("Bob", faces.samples(1))
+            assert "Bob" in gallery.names().values()
+        assert inspect_gallery(path).problems == ()

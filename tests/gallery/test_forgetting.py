@@ -1,0 +1,195 @@
+"""What is forgotten leaves no byte behind, in any of the gallery's files."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.gallery import Gallery, inspect_gallery, name_key
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable
+
+    from facebank.gallery import NewSample
+    from tests.gallery.conftest import Faces
+
+PIECE = 16  # bytes: a whole embedding need not be there for some of it to be
+
+
+def all_bytes(path: Path) -> bytes:
+    """Read every file that the gallery has."""
+    return b"\0".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
+
+
+def pieces_of(data: bytes) -> list[bytes]:
+    return [data[start : start + PIECE] for start in range(0, max(1, len(data) - PIECE), 97)] + [data[-PIECE:]]
+
+
+def pieces(samples: Iterable[NewSample]) -> list[bytes]:
+    """Return what would betray samples."""
+    found = []
+    for sample in samples:
+        found += [sample.source.encode(), sample.content_hash.encode()]
+        found += pieces_of(sample.detection.box.tobytes()) + pieces_of(sample.detection.landmarks.tobytes())
+        found += [piece for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
+        found += pieces_of(sample.thumbnail or b"")
+    return [piece for piece in found if len(piece) >= PIECE]
+
+
+def names(*spelled: str) -> list[bytes]:
+    return [spelling.encode() for name in spelled for spelling in (name, name_key(name))]
+
+
+def left_in(path: Path, betraying: Iterable[bytes]) -> list[bytes]:
+    data = all_bytes(path)
+    return [piece for piece in betraying if piece in data]
+
+
+def test_what_is_enrolled_is_seen_in_the_files(gallery: Gallery, faces: Faces) -> None:
+    """The other tests look for bytes in vain; this one shows that they would find them."""
+    samples = faces.samples(5)
+    gallery.enrol("Augusta Ada King", samples)
+    betraying = [*names("Augusta Ada King"), *pieces(samples)]
+    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)  # a few lie across two pages
+    gallery.close()
+    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)
+
+
+def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+    samples = faces.samples(5)
+    gallery.enrol("Augusta Ada King", samples)
+    gallery.enrol("Bob", faces.samples(5))
+    gallery.forget("Augusta Ada King")
+    assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+    gallery.close()
+    assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+
+
+def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:
+    called = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
+    samples = faces.samples(4)
+    gallery.enrol(called[0], samples[:2])
+    gallery.enrol(called[3], samples[2:])
+    gallery.rename(called[0], called[1])
+    gallery.merge([called[3]], called[1])
+    gallery.rename(called[1], called[2])
+    gallery.forget(called[2])
+    assert left_in(gallery.path, [*names(*called), *pieces(samples)]) == []
+
+
+def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+    samples = faces.samples(6)
+    gallery.enrol("Ada", samples)
+    gallery.remove_sample(2)
+    assert left_in(gallery.path, pieces(samples[1:2])) == []
+    assert left_in(gallery.path, pieces(samples[:1])) != []
+
+
+def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) -> None:
+    samples = faces.samples(4)
+    gallery.enrol("Ada", samples)
+    gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
+    old = [piece for sample in samples for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
+    assert left_in(gallery.path, [*old, *pieces(samples[3:])]) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_sqlite_moved_leave_no_copy(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
+    """With ``secure_delete`` alone some of these populations leave copies in the unused parts of pages."""
+    faces, random = random_faces(seed), Random(seed)
+    called = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
+    samples = {
+        name: [faces.sample(thumbnail=random.randbytes(random.randrange(200, 400))) for _ in range(4)]
+        for name in called
+    }
+    for turn in range(4):
+        gallery.enrol_people([(name, samples[name][turn : turn + 1]) for name in called])
+    gone = random.sample(called, 45)
+    for name in gone:
+        gallery.forget(name)
+    betraying = [*names(*gone), *pieces(sample for name in gone for sample in samples[name])]
+    assert left_in(gallery.path, betraying) == []
+    assert len(gallery.people()) == 15
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    people=st.lists(st.integers(1, 6), min_size=2, max_size=25),
+    rounds=st.integers(1, 3),
+    data=st.data(),
+)
+def test_whoever_is_forgotten_leaves_no_byte(
+    random_faces: type[Faces], seed: int, people: list[int], rounds: int, data: st.DataObject
+) -> None:
+    faces = random_faces(seed)
+    called = {f"Person Number {number:05d} Of {seed}": count for number, count in enumerate(people)}
+    samples: dict[str, list[NewSample]] = {name: [] for name in called}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.facebank"
+        with Gallery.open(path, faces.pack, create=True) as gallery:
+            for _ in range(rounds):  # in turns, so that everybody's rows lie among the others'
+                for name, count in called.items():
+                    new = faces.samples(count)
+                    samples[name] += new
+                    gallery.enrol(name, new)
+            gone = data.draw(st.lists(st.sampled_from(sorted(called)), min_size=1, unique=True))
+            kept = [name for name in called if name not in gone]
+            for name in gone:
+                gallery.forget(name)
+            betraying = [*names(*gone), *pieces(sample for name in gone for sample in samples[name])]
+            assert left_in(path, betraying) == []
+            assert [person.name for person in gallery.people()] == kept
+            gallery.close()
+        assert left_in(path, betraying) == []
+        assert len(left_in(path, names(*kept))) == 2 * len(kept)
+
+
+def test_a_rollback_journal_leaves_no_byte_either(gallery: Gallery, faces: Faces) -> None:
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN")  # keeps the gallery from going over to the write-ahead log again
+        connection.execute("SELECT * FROM people").fetchall()
+        opened = Gallery.open(gallery.path, faces.pack, busy_timeout=0.1)
+    samples = faces.samples(5)
+    with opened:
+        opened.enrol("Augusta Ada King", samples)
+        assert inspect_gallery(gallery.path).journal_mode == "delete"
+        assert not opened.forget("Augusta Ada King").busy_readers
+        assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+
+
+def test_a_busy_reader_is_reported_and_disturbed_by_nothing(
+    gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
+) -> None:
+    samples = faces.samples(4)
+    gallery.enrol("Augusta Ada King", samples)
+    gallery.enrol("Bob", faces.samples(3))
+    betraying = [*names("Augusta Ada King"), *pieces(samples)]
+    reader = start_worker("read", gallery.path)
+    assert reader.stdout is not None
+    assert [reader.stdout.readline().strip() for _ in range(2)] == ["ready", "reading"]
+
+    forgotten = gallery.forget("Augusta Ada King")
+
+    assert (forgotten.samples, forgotten.busy_readers) == (4, True)
+    assert [person.name for person in gallery.people()] == ["Bob"]
+    assert left_in(gallery.path, betraying) != []  # the reader still sees her
+    assert any("Traces" in problem for problem in inspect_gallery(gallery.path).problems)
+    answer, _ = reader.communicate()
+    assert answer.strip() == "7"
+    with Gallery.open(gallery.path, faces.pack) as again:  # cleans up
+        assert left_in(gallery.path, betraying) == []
+        assert again.person("Bob").sample_count == 3
+        assert inspect_gallery(gallery.path).problems == ()
+

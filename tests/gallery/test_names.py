@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import InvalidNameError
+from facebank.gallery import name_key, normalise_name
+
+CLEAN_TEXT = st.text(
+    st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), exclude_characters="/\\"), max_size=60
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Ada", "Ada"),
+        ("  Ada \u00a0  Lovelace\u3000", "Ada Lovelace"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("Ада Лавлейс", "Ада Лавлейс"),
+        ("愛達", "愛達"),
+        ("علی\u200cرضا", "علی\u200cرضا"),
+        ("O'Neil, J. (jr.)", "O'Neil, J. (jr.)"),
+        ("x" * 200, "x" * 200),
+    ],
+)
+def test_a_name_has_one_spelling(typed: str, kept: str) -> None:
+    assert normalise_name(typed) == kept
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("", "   ", "\u200c", ".", "..", "a/b", "a\\b", "/", "a\0b", "a\nb", "tab\tbed", "\x7f", "\x9b31m"),
+        *("\u202eadA", "a\u2066b", "a\u200eb", "a\u200bb", "\ufeffAda", "a\u2028b", "\udcff", "x" * 201),
+    ],
+)
+def test_what_is_no_name_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidNameError) as refusal:
+        normalise_name(typed)
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 500
+
+
+@given(CLEAN_TEXT)
+def test_a_normalised_name_stays_as_it_is(typed: str) -> None:
+    try:
+        name = normalise_name(typed)
+    except InvalidNameError:
+        return
+    assert normalise_name(name) == name
+    assert unicodedata.is_normalized("NFC", name)
+    assert name == name.strip()
+
+
+@given(CLEAN_TEXT)
+def test_a_key_does_not_depend_on_case_or_normal_form(typed: str) -> None:
+    key = name_key(typed)
+    assert name_key(unicodedata.normalize("NFD", typed)) == key
+    assert name_key(unicodedata.normalize("NFC", typed)) == key
+    assert name_key(typed.casefold()) == key
+    assert name_key(key) == key
+
+
+def test_keys_tell_people_apart() -> None:
+    assert len({name_key(name) for name in ("Ada", "Äda", "Ada L", "Аda")}) == 4
+    assert name_key("STRASSE") == name_key("straße")
+    assert name_key("ΣΊΣΥΦΟΣ") == name_key("σίσυφος")

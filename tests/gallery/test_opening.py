@@ -1,0 +1,380 @@
+"""Which files are opened, which are refused and how, and that hostile ones do no harm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import tempfile
+import threading
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import (
+    FacebankError,
+    GalleryBusyError,
+    GalleryFormatError,
+    GalleryNotFoundError,
+    GalleryVersionError,
+    StorageError,
+    UsageError,
+)
+from facebank.gallery import Gallery, PackIdentity, inspect_gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.gallery.conftest import Faces
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+
+
+@contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    """Write to a gallery as somebody who does not care about its rules."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        yield connection
+
+
+@pytest.fixture
+def filled(gallery: Gallery, faces: Faces) -> Path:
+    """A closed gallery of two people."""
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.enrol("Bob", faces.samples(2))
+    gallery.close()
+    return gallery.path
+
+
+# New galleries ----------------------------------------------------------------------------------------------------
+
+
+def test_there_is_no_gallery_yet(path: Path, faces: Faces) -> None:
+    for missing in (path, path / "deeper"):
+        with pytest.raises(GalleryNotFoundError, match="enroll"):
+            Gallery.open(missing, faces.pack)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_empty_file_is_no_gallery_until_somebody_is_enrolled(path: Path, faces: Faces) -> None:
+    path.touch()
+    with pytest.raises(GalleryNotFoundError, match="empty"):
+        Gallery.open(path, faces.pack)
+    with Gallery.open(path, faces.pack, create=True) as gallery:
+        assert gallery.people() == []
+        assert gallery.revision == 0
+
+
+@POSIX
+def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: Faces) -> None:
+    old = os.umask(0)
+    try:
+        path = tmp_path / "new folder" / "family.facebank"
+        with Gallery.open(path, faces.pack, create=True) as gallery:
+            gallery.enrol("Ada", faces.samples(1))
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(old)
+    assert modes == {path.name + suffix: 0o600 for suffix in ("", "-wal", "-shm")}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_gallery_is_one_file_when_it_is_closed(filled: Path) -> None:
+    assert [file.name for file in filled.parent.iterdir()] == [filled.name]
+
+
+def test_opening_makes_no_second_gallery(filled: Path, faces: Faces) -> None:
+    with Gallery.open(filled, faces.pack, create=True) as gallery:
+        assert len(gallery.people()) == 2
+
+
+def test_a_gallery_that_cannot_be_made_says_so(path: Path, faces: Faces) -> None:
+    path.touch()
+    with pytest.raises(StorageError, match="cannot be made"):
+        Gallery.open(path / "below a file", faces.pack, create=True)
+    for pack, read_only in ((None, False), (faces.pack, True)):
+        with pytest.raises(UsageError, match="needs a pack"):
+            Gallery.open(path, pack, create=True, read_only=read_only)
+    with pytest.raises(UsageError, match="not 0"):
+        Gallery.open(path, PackIdentity("x", "ab" * 32, 0), create=True)
+
+
+def test_a_first_opening_that_was_broken_off_harms_nothing(path: Path, faces: Faces) -> None:
+    """The journal of a killed process lies beside a half-written file; SQLite undoes it and we begin again."""
+    source = path.with_name("source")
+    with closing(sqlite3.connect(source, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE half (x)")
+        connection.executemany("INSERT INTO half VALUES (?)", ((os.urandom(4000),) for _ in range(50)))
+        shutil.copyfile(source, path)
+        shutil.copyfile(f"{source}-journal", f"{path}-journal")
+    assert path.stat().st_size > 4096
+    with Gallery.open(path, faces.pack, create=True) as gallery:
+        gallery.enrol("Ada", faces.samples(1))
+    assert inspect_gallery(path).problems == ()
+
+
+# Other files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"x", b"no gallery at all" * 1000, b"SQLite format 3", b"\0" * 8192])
+@pytest.mark.parametrize("create", [False, True])
+def test_what_is_no_sqlite_file_is_refused_and_kept(path: Path, faces: Faces, content: bytes, create: bool) -> None:
+    path.write_bytes(content)
+    with pytest.raises(GalleryFormatError, match="is no gallery"):
+        Gallery.open(path, faces.pack, create=create)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+@pytest.mark.parametrize("application_id", [0, 252006674])
+def test_another_programs_file_is_refused_and_kept(path: Path, faces: Faces, mode: str, application_id: int) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute(f"PRAGMA application_id = {application_id}")
+        connection.execute("CREATE TABLE people (name)")
+    content = path.read_bytes()
+    with pytest.raises(GalleryFormatError, match="another program"):
+        Gallery.open(path, faces.pack, create=True)
+    assert path.read_bytes() == content
+
+
+@POSIX
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, faces: Faces) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (tmp_path, pipe, Path("/dev/zero")):
+        for create in (False, True):
+            with pytest.raises(GalleryFormatError, match="is no file"):
+                Gallery.open(place, faces.pack, create=create)
+
+
+def test_a_gallery_of_a_newer_facebank_is_refused(filled: Path, faces: Faces) -> None:
+    with tampering(filled) as connection:
+        connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
+        connection.execute("CREATE TABLE dreams (x)")
+    with pytest.raises(GalleryVersionError, match=r"newer facebank \(schema 99.*update facebank"):
+        Gallery.open(filled, faces.pack)
+
+
+def test_a_name_with_control_characters_is_escaped_in_messages(tmp_path: Path, faces: Faces) -> None:
+    path = tmp_path / "a\x1b[31m\n\u202eb"
+    path.write_bytes(b"text")
+    with pytest.raises(GalleryFormatError) as refusal:
+        Gallery.open(path, faces.pack)
+    assert str(refusal.value).isprintable()
+
+
+# Damaged and hostile galleries ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON people BEGIN DELETE FROM samples; END",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE TABLE more (x)",
+        "CREATE INDEX i ON people (name)",
+        "DROP TABLE thumbnails",
+        "ALTER TABLE people ADD COLUMN more",
+        "DROP TABLE migrations",
+        "DELETE FROM migrations",
+        "UPDATE migrations SET number = -1",
+    ],
+)
+def test_tables_other_than_a_gallerys_are_refused(filled: Path, faces: Faces, statement: str) -> None:
+    with tampering(filled) as connection:
+        connection.execute(statement)
+    with pytest.raises(GalleryFormatError, match="damaged"):
+        Gallery.open(filled, faces.pack)
+    assert inspect_gallery(filled).problems
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM gallery",
+        "UPDATE gallery SET pack_id = 77",
+        "UPDATE packs SET dimension = 1000000000",
+        "UPDATE packs SET dimension = 'x'",
+        "UPDATE packs SET digest = x'00'",
+        "UPDATE gallery SET revision = 'x'",
+        "UPDATE vectors SET vector = x'0011'",
+        "UPDATE vectors SET vector = zeroblob(64)",
+        "UPDATE vectors SET vector = 'text'",
+        "UPDATE vectors SET vector = zeroblob(100000000)",
+        "UPDATE vectors SET vector = replace(hex(zeroblob(32)), '00', 'zz')",
+        "UPDATE vectors SET revision = 'x'",
+        "UPDATE samples SET person_id = 'x'",
+        "UPDATE samples SET box = x'00'",
+        "UPDATE samples SET landmarks = replace(zeroblob(40), x'00', x'ff')",
+        "UPDATE samples SET box = x'0000c07f0000c07f0000c07f0000c07f'",
+        "UPDATE samples SET detection_score = 'x'",
+        "UPDATE samples SET source = 7",
+        "UPDATE samples SET source = x'ff'",
+        "UPDATE samples SET content_hash = 'x'",
+        "UPDATE samples SET taken_at = 'yesterday'",
+        "UPDATE samples SET enrolled_at = x'00'",
+        "UPDATE samples SET quarter_turns = 'x'",
+        "UPDATE people SET name = '../../etc/passwd' WHERE id = 1",
+        "UPDATE people SET name = x'ff' WHERE id = 1",
+        "UPDATE people SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "UPDATE people SET created_at = 'never'",
+        "UPDATE thumbnails SET jpeg = zeroblob(100000000)",
+        "UPDATE thumbnails SET jpeg = 'text'",
+    ],
+)
+def test_rows_that_cannot_be_are_refused(filled: Path, faces: Faces, statement: str) -> None:
+    with tampering(filled) as connection:
+        connection.execute(statement)
+    with pytest.raises(GalleryFormatError, match=r"damaged") as refusal:
+        use_everything(filled, faces.pack)
+    assert len(str(refusal.value)) < 400
+
+
+def use_everything(path: Path, pack: PackIdentity) -> None:
+    with Gallery.open(path, pack) as gallery:
+        names = [person.name for person in gallery.people()]
+        gallery.names()
+        for name in names:
+            for sample in gallery.samples(name):
+                gallery.thumbnail(sample.id)
+        gallery.vectors()
+        assert gallery.index().count == len(gallery.index().search(gallery.vectors().matrix[:1], 99).sample_ids[0])
+
+
+def test_a_setting_that_is_no_json_is_refused(filled: Path, faces: Faces) -> None:
+    with tampering(filled) as connection:
+        connection.execute("INSERT INTO settings VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
+    with Gallery.open(filled, faces.pack) as gallery:
+        for key in ("one", "deep"):
+            with pytest.raises(GalleryFormatError, match="setting"):
+                gallery.read_setting(key)
+
+
+@pytest.mark.parametrize("size", [50, 100, 512, 4096, 8192, 20_000])
+def test_a_cut_off_gallery_is_refused(filled: Path, faces: Faces, size: int) -> None:
+    os.truncate(filled, size)
+    with pytest.raises(GalleryFormatError):
+        use_everything(filled, faces.pack)
+    assert inspect_gallery(filled).problems
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], data: st.DataObject) -> None:
+    faces = random_faces(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "damaged.facebank"
+        with Gallery.open(path, faces.pack, create=True) as gallery:
+            gallery.enrol_people([("Ada", faces.samples(2)), ("Bob", faces.samples(1))])
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 20))):
+            place = data.draw(st.integers(0, len(content) - 1))
+            content[place] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        inspect_gallery(path)
+        with suppress(FacebankError):
+            use_everything(path, faces.pack)
+        with suppress(FacebankError), Gallery.open(path, faces.pack, create=True) as gallery:
+            gallery.enrol("Carl", faces.samples(1))
+            gallery.forget("Ada")
+
+
+# Locks, media, threads ------------------------------------------------------------------------------------------------
+
+
+def test_a_locked_gallery_is_waited_for_and_then_reported(
+    gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
+) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    writer = start_worker("write", gallery.path)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    for change in (lambda: gallery.enrol("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
+        with pytest.raises(GalleryBusyError, match="in use by another process"):
+            change()
+    assert gallery.index().count == 1  # readers do not wait
+    writer.communicate()
+    assert gallery.enrol("Bob", faces.samples(1))[0].duplicate_of_person is None
+
+
+def test_a_gallery_belongs_to_its_thread(gallery: Gallery) -> None:
+    raised: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            gallery.people()
+        except FacebankError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert [type(error) for error in raised] == [UsageError]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a small file system in memory, where that is allowed."""
+    point = tmp_path / "mounted"
+    point.mkdir()
+
+    def mounted(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(point)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a file system is not allowed here")
+        return point
+
+    yield mounted
+    subprocess.run(["umount", str(point)], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_gallery_on_a_read_only_medium_can_be_read(
+    filled: Path, faces: Faces, mount: Callable[[str], Path], read_only: bool
+) -> None:
+    medium = mount("size=4m")
+    path = Path(shutil.copy(filled, medium))
+    subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
+    with Gallery.open(path, faces.pack, read_only=read_only) as gallery:
+        assert gallery.read_only
+        assert gallery.index().count == 5
+        with pytest.raises(StorageError, match="may not be written"):
+            gallery.enrol("Carl", faces.samples(1))
+    assert inspect_gallery(path).people == 2
+    with pytest.raises(StorageError, match="cannot be made"):
+        Gallery.open(medium / "new.facebank", faces.pack, create=True)
+
+
+def test_a_log_that_was_left_on_a_read_only_medium_is_not_passed_over(
+    gallery: Gallery, faces: Faces, mount: Callable[[str], Path]
+) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    medium = mount("size=4m")
+    for file in gallery.path.parent.glob("family.facebank*"):
+        shutil.copy(file, medium)
+    subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
+    with suppress(StorageError), Gallery.open(medium / gallery.path.name, faces.pack) as copied:
+        assert len(copied.people()) == 1  # read with its log, or not at all
+
+
+@POSIX
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may do everything")
+def test_a_gallery_without_permission_says_so(filled: Path, faces: Faces) -> None:
+    filled.chmod(0o400)
+    with Gallery.open(filled, faces.pack) as gallery:
+        assert gallery.read_only
+    filled.chmod(0)
+    with pytest.raises(StorageError, match="cannot be read"):
+        Gallery.open(filled, faces.pack)

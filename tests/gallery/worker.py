@@ -1,0 +1,78 @@
+"""Another process that uses a gallery: ``worker.py ACTION GALLERY [NAME] [COUNT]``. It says ``ready`` and acts.
+
+enrol   gives NAME COUNT new faces, one transaction each, and says how many are in after each
+bulk    gives NAME COUNT new faces in one transaction
+read    holds a snapshot until its standard input closes, and then says how many samples it saw
+write   holds a write transaction until its standard input closes
+create  makes the gallery, and gives NAME one face
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import sys
+from contextlib import closing
+
+import numpy as np
+
+from facebank.faces import Detection
+from facebank.gallery import Gallery, NewSample, PackIdentity
+
+PACK = PackIdentity("opencv", "ab" * 32, 16)
+
+
+def new_face(thumbnail_size: int = 3000) -> NewSample:
+    """Make a face that nobody has."""
+    random = np.random.default_rng()
+    vector = random.standard_normal(PACK.dimension).astype(np.float32)
+    return NewSample(
+        detection=Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 0.9),
+        quality=0.5,
+        source="/photos/worker.jpg",
+        content_hash=hashlib.sha256(os.urandom(16)).hexdigest(),
+        quarter_turns=0,
+        taken_at=None,
+        thumbnail=os.urandom(thumbnail_size),
+        vectors={"plain": np.asarray(vector / np.linalg.norm(vector), np.float32)},
+    )
+
+
+def say(text: object) -> None:
+    """Tell the test something at once."""
+    print(text, flush=True)  # noqa: T201
+
+
+def enrol(gallery: Gallery, name: str, count: int) -> None:
+    """Enrol one by one."""
+    for done in range(1, count + 1):
+        gallery.enrol(name, [new_face()])
+        say(done)
+
+
+def main(action: str, path: str, name: str = "", count: str = "0") -> None:
+    """Do what the test asks."""
+    if action == "write":
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            say("ready")
+            sys.stdin.read()
+        return
+    with Gallery.open(path, PACK, create=action == "create", busy_timeout=60) as gallery:
+        say("ready")
+        if action == "read":
+            with gallery.snapshot():
+                before = len(gallery.vectors().sample_ids)
+                say("reading")
+                sys.stdin.read()
+                assert len(gallery.vectors().sample_ids) == before
+            say(before)
+        elif action == "bulk":
+            gallery.enrol(name, [new_face() for _ in range(int(count))])
+        else:
+            enrol(gallery, name, int(count))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

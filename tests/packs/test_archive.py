@@ -1,0 +1,145 @@
+"""Archives that want more than to be unpacked."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import PackIntegrityError
+from facebank.packs.archive import ArchiveLimits, open_archive
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Zipped
+
+
+def test_an_entry_comes_out_as_it_went_in(tmp_path: Path, zipped: Zipped) -> None:
+    path = _saved(tmp_path, zipped({"folder/a.onnx": b"a" * 5000, "b.txt": b"b"}))
+    target = io.BytesIO()
+    with open_archive(path) as archive:
+        assert archive.names == ["folder/a.onnx", "b.txt"]
+        archive.unpack("folder/a.onnx", target)
+    assert target.getvalue() == b"a" * 5000
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../up.onnx", "a/../../up.onnx", "a\\..\\up.onnx", "C:/x.onnx", "a//b.onnx", "./a.onnx"]
+)
+def test_a_path_that_leads_elsewhere(tmp_path: Path, zipped: Zipped, name: str) -> None:
+    path = _saved(tmp_path, zipped({"fine.onnx": b"x", name: b"x"}))
+    with pytest.raises(PackIntegrityError, match="unsafe path"), open_archive(path):
+        pass
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
+def test_links_and_devices(tmp_path: Path, kind: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("d.onnx")
+        entry.external_attr = (kind | 0o777) << 16
+        archive.writestr(entry, "/etc/passwd")
+    with pytest.raises(PackIntegrityError, match="link or device"), open_archive(_saved(tmp_path, buffer.getvalue())):
+        pass
+
+
+def test_a_bomb(tmp_path: Path, zipped: Zipped) -> None:
+    path = _saved(tmp_path, zipped({"d.onnx": bytes(50_000_000)}))
+    target = io.BytesIO()
+    with open_archive(path) as archive, pytest.raises(PackIntegrityError, match="100 times"):
+        archive.unpack("d.onnx", target)
+    with (
+        open_archive(path, ArchiveLimits(unpacked_bytes=1000)) as archive,
+        pytest.raises(PackIntegrityError, match="too much"),
+    ):
+        archive.unpack("d.onnx", target)
+    with open_archive(path) as archive, pytest.raises(PackIntegrityError, match="too much"):
+        archive.unpack("d.onnx", target, most=1000)
+    assert target.getvalue() == b""
+
+
+def test_the_limit_holds_for_all_entries_together(tmp_path: Path, zipped: Zipped) -> None:
+    path = _saved(tmp_path, zipped({"a": bytes(600), "b": bytes(600)}))
+    with open_archive(path, ArchiveLimits(unpacked_bytes=1000)) as archive:
+        archive.unpack("a", io.BytesIO())
+        with pytest.raises(PackIntegrityError, match="too much"):
+            archive.unpack("b", io.BytesIO())
+
+
+def test_an_entry_that_lies_about_its_size(tmp_path: Path, zipped: Zipped) -> None:
+    data = bytearray(zipped({"d.onnx": bytes(range(256)) * 40}))
+    directory = data.rindex(b"PK\1\2")
+    for place in (22, directory + 24):
+        data[place : place + 4] = struct.pack("<L", 100)
+    target = io.BytesIO()
+    with open_archive(_saved(tmp_path, bytes(data))) as archive, pytest.raises(PackIntegrityError, match="partial"):
+        archive.unpack("d.onnx", target)
+    assert len(target.getvalue()) <= 100
+
+
+def test_the_same_name_twice(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("d.onnx", b"1")
+        archive.writestr("d.onnx", b"2")
+    with pytest.raises(PackIntegrityError, match="twice"), open_archive(_saved(tmp_path, buffer.getvalue())):
+        pass
+
+
+def test_encryption_and_odd_compression(tmp_path: Path, zipped: Zipped) -> None:
+    data = bytearray(zipped({"d.onnx": b"x"}))
+    data[data.rindex(b"PK\1\2") + 8] |= 1
+    with pytest.raises(PackIntegrityError, match="encrypted"), open_archive(_saved(tmp_path, bytes(data))):
+        pass
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("d.onnx", b"x")
+    with pytest.raises(PackIntegrityError, match="not read"), open_archive(_saved(tmp_path, buffer.getvalue())):
+        pass
+
+
+def test_too_many_entries_are_not_even_listed(tmp_path: Path, zipped: Zipped) -> None:
+    path = _saved(tmp_path, zipped({f"{number:064d}": b"" for number in range(11_000)}))
+    with pytest.raises(PackIntegrityError, match="at once"), open_archive(path):
+        pass
+
+
+def test_an_entry_that_is_not_there(tmp_path: Path, zipped: Zipped) -> None:
+    path = _saved(tmp_path, zipped({"a": b"x"}))
+    with open_archive(path) as archive, pytest.raises(PackIntegrityError, match=r"holds no d\.onnx"):
+        archive.unpack("d.onnx", io.BytesIO())
+
+
+@given(st.data())
+def test_any_damage_is_an_integrity_error_or_none(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("d.onnx", b"detector " * 20)
+        archive.writestr("e.onnx", b"embedder " * 20)
+    damaged = bytearray(buffer.getvalue())
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path = _saved(tmp_path_factory.mktemp("zip"), bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    target = io.BytesIO()
+    try:
+        with open_archive(path) as archive:
+            archive.unpack("d.onnx", target)
+    except PackIntegrityError:
+        return
+    assert target.getvalue() == b"detector " * 20
+
+
+def _saved(folder: Path, data: bytes) -> Path:
+    path = folder / "pack.zip"
+    path.write_bytes(data)
+    return path

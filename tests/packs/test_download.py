@@ -1,0 +1,209 @@
+"""Downloads from a server that behaves in every way servers do."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
+from facebank.packs.download import DownloadLimits, check_address, downloaded
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Places, Served, Site
+
+DATA = random.Random(1).randbytes(700_000)
+HASH = hashlib.sha256(DATA).hexdigest()
+LIMITS = DownloadLimits(attempts=3, pause=0.0, timeout=5.0)
+
+
+def test_a_file_and_its_progress(site: Site, served: type[Served], places: Places) -> None:
+    seen: list[tuple[int, int | None]] = []
+    url = site.serve("/pack.zip", served(DATA))
+    with downloaded(url, HASH, lambda done, total: seen.append((done, total)), LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert seen[0] == (0, len(DATA))
+    assert seen[-1] == (len(DATA), len(DATA))
+    assert sorted(seen) == seen
+    assert list((places.cache / "downloads").iterdir()) == []
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 300_000]))
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert [asked for _, asked in site.requests] == [None, "bytes=100000-", "bytes=400000-"]
+
+
+@pytest.mark.parametrize("etag", ['"one"', None])
+def test_a_server_without_ranges_starts_anew(site: Site, served: type[Served], etag: str | None) -> None:
+    url = site.serve("/pack.zip", served(DATA, etag=etag, ranges=False, cuts=[100_000]))
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert len(site.requests) == 2
+
+
+def test_without_a_stated_length(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, length=False))
+    totals: set[int | None] = set()
+    with downloaded(url, HASH, lambda _, total: totals.add(total), LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert totals == {None}
+
+
+def test_an_interrupted_download_is_taken_up_next_time(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
+    with pytest.raises(DownloadError, match="what has come in is kept"), downloaded(url, HASH, None, LIMITS):
+        pass
+    site.requests.clear()
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert [asked for _, asked in site.requests] == ["bytes=100000-"]
+
+
+def test_ctrl_c_keeps_what_has_come_in(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA))
+
+    def interrupt(done: int, total: int | None) -> None:
+        if done > 300_000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), downloaded(url, HASH, interrupt, LIMITS):
+        pass
+    site.requests.clear()
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert site.requests[0][1] is not None
+
+
+def test_what_could_not_be_used_yet_is_not_downloaded_again(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA))
+    with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, None, LIMITS):
+        raise LicenceNotAcceptedError
+    with downloaded(url, None, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert len(site.requests) == 1
+
+
+def test_a_file_that_changed_in_the_meantime_starts_anew(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
+    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+        pass
+    site.serve("/pack.zip", served(DATA, etag='"new"'))
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+
+
+def test_a_resumed_file_with_the_wrong_hash_gets_a_clean_second_chance(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0]))
+    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+        pass
+    site.serve("/pack.zip", served(DATA))  # other bytes under the same ETag
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+
+
+def test_a_file_with_the_wrong_hash_is_not_used_and_not_kept(site: Site, served: type[Served], places: Places) -> None:
+    url = site.serve("/pack.zip", served(DATA[:-1] + b"?"))
+    with pytest.raises(PackIntegrityError, match="not the published file"), downloaded(url, HASH, None, LIMITS):
+        pass
+    assert list((places.cache / "downloads").iterdir()) == []
+
+
+def test_too_large_by_the_servers_word(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA))
+    done: list[int] = []
+    limits = DownloadLimits(most_bytes=600_000)
+    with (
+        pytest.raises(DownloadError, match="700000 bytes or more"),
+        downloaded(url, HASH, lambda here, _: done.append(here), limits),
+    ):
+        pass
+    assert done == []
+
+
+def test_too_large_as_it_comes_in(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, length=False))
+    with (
+        pytest.raises(DownloadError, match="or more"),
+        downloaded(url, HASH, None, DownloadLimits(most_bytes=600_000)),
+    ):
+        pass
+
+
+def test_a_busy_server_is_asked_again(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, statuses=[503, 429]))
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+
+
+def test_a_part_that_the_server_has_no_longer(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA, cuts=[100_000], statuses=[200, 416]))
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    assert [asked for _, asked in site.requests] == [None, "bytes=100000-", None]
+
+
+def test_what_is_not_there_is_asked_for_once(site: Site) -> None:
+    with (
+        pytest.raises(DownloadError, match="answers 404"),
+        downloaded(f"http://127.0.0.1:{site.port}/no.zip", None, None, LIMITS),
+    ):
+        pass
+    assert len(site.requests) == 1
+
+
+def test_nobody_answers() -> None:
+    with (
+        pytest.raises(DownloadError, match="check the connection"),
+        downloaded("http://127.0.0.1:9/pack.zip", None, None, LIMITS),
+    ):
+        pass
+
+
+def test_a_redirect_is_followed_but_not_anywhere(site: Site, served: type[Served]) -> None:
+    url = site.serve("/pack.zip", served(DATA))
+    moved = site.serve("/moved.zip", served(b"", redirect=url))
+    with downloaded(moved, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA
+    for target in ("file:///etc/passwd", "http://example.org/pack.zip", "ftp://127.0.0.1/pack.zip"):
+        away = site.serve("/away.zip", served(b"", redirect=target))
+        with pytest.raises(DownloadError, match=r"https|not allowed"), downloaded(away, None, None, LIMITS):
+            pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/pack.zip",
+        "http://127.0.0.1.example.org/pack.zip",
+        "file:///etc/passwd",
+        "ftp://example.org/pack.zip",
+        "https://",
+        "http://[::1",
+        "pack.zip",
+    ],
+)
+def test_addresses_that_packs_do_not_come_from(url: str) -> None:
+    with pytest.raises(DownloadError, match="must begin with https"):
+        check_address(url)
+
+
+def test_a_cache_that_cannot_be_written(site: Site, served: type[Served], places: Places) -> None:
+    places.cache.write_text("a file")
+    url = site.serve("/pack.zip", served(DATA))
+    with pytest.raises(StorageError, match="FACEBANK_CACHE"), downloaded(url, HASH, None, LIMITS):
+        pass
+
+
+def test_a_damaged_note_about_a_kept_part_is_no_trouble(site: Site, served: type[Served], places: Places) -> None:
+    url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
+    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+        pass
+    (note,) = Path(places.cache).glob("downloads/*/state.json")
+    note.write_text('{"validator": 3, "total": "many"}')
+    with downloaded(url, HASH, None, LIMITS) as path:
+        assert path.read_bytes() == DATA

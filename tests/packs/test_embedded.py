@@ -1,0 +1,36 @@
+"""The embedded pack is what OpenCV Zoo publishes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facebank.packs import load_pack
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_embedded_files_are_the_published_ones() -> None:
+    done = _check()
+    assert done.returncode == 0, done.stdout
+    assert "as published" in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(load_pack().manifest.files))
+def test_an_altered_file_is_noticed(tmp_path: Path, name: str) -> None:
+    for file in load_pack().manifest.files:
+        shutil.copyfile(load_pack().folder / file, tmp_path / file)
+    with (tmp_path / name).open("r+b") as altered:
+        altered.write(b"?")
+    done = _check(str(tmp_path))
+    assert done.returncode == 1
+    assert f"{name} is altered" in done.stdout
+
+
+def _check(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "models.check_embedded", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)

@@ -1,0 +1,186 @@
+"""Prepared networks give the answers of the published ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from facebank.errors import PackIntegrityError
+from facebank.packs import Pack, load_pack, open_session
+from facebank.packs.graph import dequantise, prepare_network
+from facebank.packs.runtime import load_runtime
+
+
+@pytest.fixture(scope="module", autouse=True)
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return load_pack()
+
+
+@given(st.data())
+def test_dequantising_is_what_onnx_says(data: st.DataObject) -> None:
+    shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    block = data.draw(st.integers(1, 7))
+    blocks = tuple(math.ceil(n / block) if each == axis % len(shape) else n for each, n in enumerate(shape))
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = random.integers(-128, 128, shape).astype(np.int8)
+    scales = random.random(blocks).astype(np.float32)
+    zeros = random.integers(-9, 9, blocks).astype(np.int8)
+
+    result = dequantise(x, scales, zeros, axis, block)
+
+    for place in np.ndindex(shape):
+        own = tuple(n // block if each == axis % len(shape) else n for each, n in enumerate(place))
+        assert result[place] == pytest.approx((int(x[place]) - int(zeros[own])) * scales[own], rel=1e-6)
+
+
+def test_dequantising_by_axis_and_by_one_number() -> None:
+    x = np.arange(6, dtype=np.int8).reshape(2, 3)
+    scales = np.array([1, 10, 100], np.float32)
+    np.testing.assert_array_equal(dequantise(x, scales, None, 1, 0), [[0, 10, 200], [3, 40, 500]])
+    one = dequantise(x, np.array([2], np.float32), np.array([1], np.int8), 1, 99)
+    np.testing.assert_array_equal(one, [[-2, 0, 2], [4, 6, 8]])
+
+
+@pytest.mark.parametrize("block", [-1, 3, 10**12])
+def test_blocks_that_do_not_fit_are_refused_before_they_cost_memory(block: int) -> None:
+    with pytest.raises(ValueError, match="blocks"):
+        dequantise(np.zeros((4, 4), np.int8), np.ones((4, 4), np.float32), None, 1, block)
+
+
+def test_a_huge_block_costs_no_memory() -> None:
+    scales = np.full((4, 1), 2, np.float32)
+    np.testing.assert_array_equal(dequantise(np.ones((4, 4), np.int8), scales, None, 1, 10**15), np.full((4, 4), 2))
+
+
+def test_prepared_sface_is_the_published_one(pack: Pack) -> None:
+    """ONNX Runtime can run the published file once the inputs that nothing uses are gone."""
+    spec = pack.manifest.embedder
+    model = onnx.load(pack.folder / spec.file)
+    kept = [value for value in model.graph.input if value.name == spec.input]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    runtime = load_runtime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    published = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    prepared = open_session(pack.embedder_path(), "cpu")
+    pictures = _pictures(3, 112)
+
+    together = prepared.run(None, {spec.input: pictures})[0]
+
+    alone = np.concatenate([published.run(None, {spec.input: picture[None]})[0] for picture in pictures])
+    assert _cosines(alone, together).min() > 0.99999
+
+
+def test_the_published_sface_does_not_run_as_it_is(pack: Pack) -> None:
+    spec = pack.manifest.embedder
+    session = open_session(pack.folder / spec.file, "cpu")
+    with pytest.raises(ValueError, match="Required inputs"):
+        session.run(None, {spec.input: _pictures(1, 112)})
+
+
+def test_prepared_yunet_is_the_published_one_at_any_size(pack: Pack) -> None:
+    """OpenCV reads the published file and lets any size in."""
+    published = cv2.dnn.readNetFromONNX(str(pack.folder / pack.manifest.detector.file))
+    prepared = open_session(pack.detector_path(), "cpu")
+    names = [output.name for output in prepared.get_outputs()]
+    pictures = _pictures(2, 160)[:, :, :, :96]
+
+    together = prepared.run(names, {"input": pictures})
+
+    for index, picture in enumerate(pictures):
+        published.setInput(picture[None])
+        for expected, found in zip(published.forward(names), together, strict=True):
+            np.testing.assert_allclose(found[index], np.reshape(expected, found[index].shape), atol=1e-4)
+
+
+def test_prepared_networks_are_free_and_lean(pack: Pack) -> None:
+    detector = onnx.load(pack.detector_path())
+    embedder = onnx.load(pack.embedder_path())
+    for model in (detector, embedder):
+        used = {name for node in model.graph.node for name in node.input}
+        assert not {"DequantizeLinear", "Dropout"} & {node.op_type for node in model.graph.node}
+        assert len(model.graph.input) == 1
+        assert {tensor.name for tensor in model.graph.initializer} <= used
+    assert _shape(detector) == ["batch", 3, "height", "width"]
+    assert _shape(embedder) == ["batch", 3, 112, 112]
+
+
+@pytest.mark.parametrize("data", [b"", b"no network", b"\x08\x08" * 50])
+def test_what_is_no_network_is_refused(data: bytes) -> None:
+    with pytest.raises(PackIntegrityError, match=r"x\.onnx cannot be prepared"):
+        prepare_network(data, "batch", "x.onnx")
+
+
+def test_weights_in_another_file_are_refused() -> None:
+    model = _identity()
+    tensor = model.graph.initializer.add(name="far", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    with pytest.raises(PackIntegrityError, match="another file"):
+        prepare_network(model.SerializeToString(), "batch", "x.onnx")
+
+
+def test_weights_larger_than_their_bytes_are_refused() -> None:
+    model = _identity()
+    for name, kind in (("x", TensorProto.INT8), ("s", TensorProto.FLOAT)):
+        model.graph.initializer.add(name=name, data_type=kind, dims=[10**9, 10**9], raw_data=b"12")
+    model.graph.node.append(helper.make_node("DequantizeLinear", ["x", "s"], ["y"]))
+    with pytest.raises(PackIntegrityError, match="cannot be prepared"):
+        prepare_network(model.SerializeToString(), "batch", "x.onnx")
+
+
+def test_a_dropout_in_the_middle_goes() -> None:
+    weights = numpy_helper.from_array(np.array([2], np.float32), "two")
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["data", "two"], ["doubled"]),
+            helper.make_node("Dropout", ["doubled"], ["dropped"]),
+            helper.make_node("Mul", ["dropped", "two"], ["result"]),
+        ],
+        "small",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, [1, 3, 4, 4])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    prepared = onnx.load_from_string(prepare_network(model.SerializeToString(), "batch", "x.onnx"))
+    assert [node.op_type for node in prepared.graph.node] == ["Mul", "Mul"]
+
+
+def _identity() -> onnx.ModelProto:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 4, 4]) for name in ("data", "result")]
+    graph = helper.make_graph([helper.make_node("Identity", ["data"], ["result"])], "small", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def _pictures(count: int, side: int) -> NDArray[np.float32]:
+    noise = np.random.default_rng(7).integers(0, 256, (count, 3, side, side)).astype(np.float32)
+    return np.stack([cv2.GaussianBlur(each.transpose(1, 2, 0), (0, 0), 3).transpose(2, 0, 1) for each in noise])
+
+
+def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / lengths, np.float64)
+
+
+def _shape(model: onnx.ModelProto) -> list[int | str]:
+    return [size.dim_value or size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim]

@@ -1,0 +1,248 @@
+"""Packs installed, in whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import (
+    DownloadError,
+    LicenceNotAcceptedError,
+    ManifestError,
+    PackError,
+    PackIntegrityError,
+    PackNotFoundError,
+    StorageError,
+)
+from facebank.packs import KnownPack, PackManifest, known_packs, list_packs, load_pack
+from facebank.packs.download import DownloadLimits
+from facebank.packs.install import InstallLimits, install_pack
+from facebank.packs.licences import accepted_licences
+from facebank.packs.manifest import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Places, Served, Site, Zipped
+
+LIMITS = InstallLimits(DownloadLimits(attempts=2, pause=0.0, timeout=5.0))
+
+
+@pytest.fixture
+def archive(tmp_path: Path, contents: Mapping[str, bytes], zipped: Zipped) -> Path:
+    """A zip archive that brings its own manifest."""
+    path = tmp_path / "small.zip"
+    path.write_bytes(zipped(contents))
+    return path
+
+
+@pytest.mark.parametrize("folder", ["", "antelope"])
+def test_by_name(
+    site: Site,
+    served: type[Served],
+    manifest: PackManifest,
+    contents: dict[str, bytes],
+    zipped: Zipped,
+    places: Places,
+    folder: str,
+) -> None:
+    """As of InsightFace: no manifest in the archive, other files beside, everything in a folder or nothing."""
+    prefix = f"{folder}/" if folder else ""
+    files = {f"{prefix}{name}": data for name, data in contents.items() if name != MANIFEST_NAME}
+    data = zipped({**files, f"{prefix}genderage.onnx": b"not needed"})
+    known = KnownPack(manifest, site.serve("/small.zip", served(data)), hashlib.sha256(data).hexdigest(), folder)
+    seen: list[int] = []
+
+    pack = install_pack(
+        "small",
+        accept_licence=True,
+        on_progress=lambda done, _: seen.append(done),
+        limits=LIMITS,
+        registry={"small": known},
+    )
+
+    assert pack == load_pack("small")
+    assert pack.manifest == manifest
+    assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
+    assert pack.embedder_path().read_bytes() == contents["e.onnx"]
+    assert seen[-1] == len(data)
+    assert [path.name for path in places.packs.iterdir() if "installing" in path.name] == []
+
+
+def test_a_known_archive_is_recognised_by_its_hash(
+    tmp_path: Path, manifest: PackManifest, contents: dict[str, bytes], zipped: Zipped
+) -> None:
+    data = zipped({"d.onnx": contents["d.onnx"], "e.onnx": contents["e.onnx"]})
+    (tmp_path / "renamed.zip").write_bytes(data)
+    known = KnownPack(manifest, "https://example.org/small.zip", hashlib.sha256(data).hexdigest())
+    pack = install_pack(tmp_path / "renamed.zip", accept_licence=True, registry={"small": known})
+    assert pack.name == "small"
+
+
+def test_a_network_alone_is_completed_by_the_embedded_detector(
+    site: Site, served: type[Served], manifest: PackManifest, contents: dict[str, bytes]
+) -> None:
+    """As of AdaFace."""
+    own = replace(manifest, detector=load_pack().manifest.detector)
+    known = KnownPack(own, site.serve("/e.onnx", served(contents["e.onnx"])), own.embedder.sha256)
+    pack = install_pack("small", accept_licence=True, limits=LIMITS, registry={"small": known})
+    assert pack.detector_path() == load_pack().detector_path()
+    assert pack.embedder_path().read_bytes() == contents["e.onnx"]
+
+
+def test_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
+    pack = install_pack(archive, accept_licence=True)
+    assert pack.detector_path().read_bytes() == contents["d.onnx"]
+    assert [found.name for found in list_packs()] == ["opencv", "small"]
+
+
+def test_from_a_file_with_everything_in_a_folder(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+    path = tmp_path / "small.zip"
+    path.write_bytes(zipped({f"small/{name}": data for name, data in contents.items()}))
+    assert install_pack(str(path), accept_licence=True).name == "small"
+
+
+def test_from_an_address_and_its_hash(site: Site, served: type[Served], archive: Path) -> None:
+    data = archive.read_bytes()
+    url = site.serve("/small.zip", served(data))
+    with pytest.raises(PackIntegrityError, match="not the published file"):
+        install_pack(f"{url}#sha256={'0' * 64}", accept_licence=True, limits=LIMITS)
+    assert install_pack(f"{url}#sha256={hashlib.sha256(data).hexdigest()}", accept_licence=True, limits=LIMITS)
+
+
+def test_the_licence_is_shown_and_accepted_once(
+    site: Site, served: type[Served], archive: Path, places: Places, manifest: PackManifest
+) -> None:
+    url = site.serve("/small.zip", served(archive.read_bytes()))
+    with pytest.raises(LicenceNotAcceptedError) as caught:
+        install_pack(url, limits=LIMITS)
+    message = str(caught.value)
+    for part in (manifest.title, manifest.licence, manifest.licence_url, "commercial use: not allowed"):
+        assert part in message
+    assert accepted_licences() == {}
+    assert [found.name for found in list_packs()] == ["opencv"]
+
+    install_pack(url, accept_licence=True, limits=LIMITS)
+    assert len(site.requests) == 1  # what was downloaded before the licence was accepted is used
+    assert len(accepted_licences()) == 1
+    install_pack(url, replace=True, limits=LIMITS)
+
+    (places.packs / ".accepted-licences.json").write_text(json.dumps({"accepted": ["damaged"]}))
+    with pytest.raises(LicenceNotAcceptedError):
+        install_pack(url, replace=True, limits=LIMITS)
+
+
+def test_a_known_licence_is_asked_about_before_the_download(
+    site: Site, served: type[Served], manifest: PackManifest
+) -> None:
+    known = KnownPack(manifest, site.serve("/small.zip", served(b"")), "0" * 64)
+    with pytest.raises(LicenceNotAcceptedError):
+        install_pack("small", limits=LIMITS, registry={"small": known})
+    assert site.requests == []
+
+
+def test_an_installed_pack_is_replaced_only_on_request(archive: Path) -> None:
+    pack = install_pack(archive, accept_licence=True)
+    (pack.folder / "d.onnx").write_bytes(b"altered")
+    with pytest.raises(PackError, match="is installed"):
+        install_pack(archive)
+    assert (pack.folder / "d.onnx").read_bytes() == b"altered"
+    install_pack(archive, replace=True).detector_path()
+
+
+def test_nobody_takes_the_embedded_packs_name(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+    contents[MANIFEST_NAME] = contents[MANIFEST_NAME].replace(b'name = "small"', b'name = "opencv"')
+    path = tmp_path / "opencv.zip"
+    path.write_bytes(zipped(contents))
+    with pytest.raises(PackError, match="embedded"):
+        install_pack(path, accept_licence=True, replace=True)
+
+
+@pytest.mark.parametrize("harm", ["altered", "missing", "unsafe", "no manifest", "two manifests", "no archive", "cut"])
+def test_what_is_not_whole_is_not_installed(
+    tmp_path: Path, contents: dict[str, bytes], zipped: Zipped, places: Places, harm: str
+) -> None:
+    expected = {
+        "altered": r"e\.onnx of the pack 'small' is partial or altered",
+        "missing": r"holds no e\.onnx",
+        "unsafe": "unsafe path",
+        "no manifest": r"holds 0 pack\.toml",
+        "two manifests": r"holds 2 pack\.toml",
+        "no archive": "no zip archive",
+        "cut": "no zip archive",
+    }
+    match harm:
+        case "altered":
+            contents["e.onnx"] += b"!"
+        case "missing":
+            del contents["e.onnx"]
+        case "unsafe":
+            contents["../../e.onnx"] = b""
+        case "no manifest":
+            del contents[MANIFEST_NAME]
+        case "two manifests":
+            contents[f"other/{MANIFEST_NAME}"] = b""
+    data = {"no archive": b"text", "cut": zipped(contents)[:-30]}.get(harm) or zipped(contents)
+    path = tmp_path / "small.zip"
+    path.write_bytes(data)
+
+    with pytest.raises(PackIntegrityError, match=expected[harm]):
+        install_pack(path, accept_licence=True)
+
+    assert [found.name for found in list_packs()] == ["opencv"]
+    left = {path.name for path in places.packs.iterdir()} if places.packs.exists() else set()
+    assert left <= {".accepted-licences.json"}
+
+
+def test_a_manifest_that_is_a_bomb_or_nonsense(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+    path = tmp_path / "small.zip"
+    path.write_bytes(zipped({**contents, MANIFEST_NAME: b"#" * 900_000}))
+    with pytest.raises(PackIntegrityError, match="too much"):
+        install_pack(path, accept_licence=True)
+    path.write_bytes(zipped({**contents, MANIFEST_NAME: b"name = 1"}))
+    with pytest.raises(ManifestError):
+        install_pack(path, accept_licence=True)
+
+
+def test_an_altered_download_is_not_kept(
+    site: Site, served: type[Served], contents: dict[str, bytes], zipped: Zipped
+) -> None:
+    url = site.serve("/small.zip", served(zipped({**contents, "d.onnx": b"altered"})))
+    with pytest.raises(PackIntegrityError, match=r"d\.onnx"):
+        install_pack(url, accept_licence=True, limits=LIMITS)
+    site.serve("/small.zip", served(zipped(contents), etag='"mended"'))
+    assert install_pack(url, limits=LIMITS).detector_path()
+
+
+@pytest.mark.parametrize("source", ["nobody", "no/such/file.zip", "", "buffalo_l\n", "red \x1b[31m"])
+def test_no_such_source(source: str) -> None:
+    with pytest.raises(PackNotFoundError, match="buffalo_l") as caught:
+        install_pack(source)
+    assert str(caught.value).isprintable()
+
+
+def test_only_safe_addresses() -> None:
+    with pytest.raises(DownloadError, match="https"):
+        install_pack("http://example.org/pack.zip", accept_licence=True)
+
+
+def test_a_folder_that_cannot_be_written(archive: Path, places: Places) -> None:
+    places.packs.write_text("a file")
+    with pytest.raises(StorageError, match="FACEBANK_PACKS"):
+        install_pack(archive, accept_licence=True)
+
+
+def test_the_registry() -> None:
+    packs = known_packs()
+    assert list(packs) == ["buffalo_l", "buffalo_m", "buffalo_sc", "antelopev2", "adaface_ir18"]
+    assert packs["antelopev2"].folder == "antelopev2"
+    assert packs["adaface_ir18"].manifest.embedder.colour == "BGR"
+    assert len({pack.manifest.digest for pack in packs.values()}) == len(packs)
+    for name, pack in packs.items():
+        assert pack.url.startswith("https://github.com/")
+        assert pack.manifest.name == name
+        assert pack.manifest.commercial_use == (name == "adaface_ir18")

@@ -1,0 +1,204 @@
+"""What a pack.toml may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import ManifestError
+from facebank.packs import DetectorSpec, EmbedderSpec, PackManifest, Thresholds, load_pack, read_manifest
+from facebank.packs.manifest import manifest_toml, parse_manifest
+
+FACENET = """
+schema = 1
+name = "facenet"
+title = "FaceNet (InceptionResNetV1, VGGFace2)"
+version = "1"
+source = "made by its user"
+licence = "MIT"
+licence_url = "https://opensource.org/license/mit"
+commercial_use = true
+[detector]
+kind = "yunet"
+file = "face_detection_yunet_2023mar_int8bq.onnx"
+sha256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
+prepare = true
+mean = 0
+scale = 1
+colour = "BGR"
+score_threshold = 0.6
+nms_threshold = 0.3
+refine = true
+[embedder]
+file = "facenet.onnx"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+prepare = false
+input = "input"
+size = 160
+mean = 0
+scale = 1
+colour = "RGB"
+normalisation = "per_image"
+template = "facenet"
+dimension = 512
+flip = false
+[thresholds]
+known = 0.6
+margin = 0.05
+verify = 0.6
+minimum_quality = 0.2
+calibrated_on = "nothing yet"
+"""
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=30)
+hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
+numbers = st.floats(-1e6, 1e6)
+per_channel = st.tuples(numbers, numbers, numbers)
+colours = st.sampled_from(["RGB", "BGR"])
+shares = st.floats(0, 1)
+similarities = st.floats(-1, 1)
+detectors = st.builds(
+    DetectorSpec,
+    kind=st.sampled_from(["yunet", "scrfd"]),
+    file=st.just("d.onnx"),
+    sha256=hashes,
+    prepare=st.booleans(),
+    mean=per_channel,
+    scale=per_channel,
+    colour=colours,
+    score_threshold=shares,
+    nms_threshold=shares,
+    refine=st.booleans(),
+)
+embedders = st.builds(
+    EmbedderSpec,
+    file=st.just("e.onnx"),
+    sha256=hashes,
+    prepare=st.booleans(),
+    input=texts,
+    size=st.integers(32, 1024),
+    mean=per_channel,
+    scale=per_channel,
+    colour=colours,
+    normalisation=st.sampled_from(["fixed", "per_image"]),
+    template=st.sampled_from(["arcface", "facenet"]),
+    dimension=st.integers(2, 8192),
+    flip=st.booleans(),
+)
+manifests = st.builds(
+    PackManifest,
+    name=st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?", fullmatch=True),
+    title=texts,
+    version=texts,
+    source=texts,
+    licence=texts,
+    licence_url=texts,
+    commercial_use=st.booleans(),
+    detector=detectors,
+    embedder=embedders,
+    thresholds=st.builds(
+        Thresholds,
+        known=similarities,
+        margin=st.floats(0, 2),
+        verify=similarities,
+        minimum_quality=shares,
+        calibrated_on=texts,
+    ),
+)
+
+
+@settings(max_examples=40)
+@given(manifests)
+def test_what_is_written_is_read_back(manifest: PackManifest) -> None:
+    assert parse_manifest(manifest_toml(manifest).encode()) == manifest
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_with_a_manifest_error(data: bytes) -> None:
+    with pytest.raises(ManifestError):
+        parse_manifest(data)
+
+
+def test_facenet_is_a_pack_without_new_code() -> None:
+    embedder = parse_manifest(FACENET.encode()).embedder
+    assert (embedder.size, embedder.normalisation, embedder.template) == (160, "per_image", "facenet")
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "key"),
+    [
+        ("schema = 1", "schema = 2", "schema"),
+        ('name = "facenet"', 'name = "../facenet"', "name"),
+        ('name = "facenet"', 'name = "FaceNet"', "name"),
+        ('name = "facenet"', 'name = "facenet."', "name"),
+        ('title = "FaceNet (InceptionResNetV1, VGGFace2)"', 'title = "red \\u001b[31m"', "title"),
+        ('version = "1"', "version = 1", "version"),
+        ('licence = "MIT"', "", "licence"),
+        ("commercial_use = true", 'commercial_use = "yes"', "commercial_use"),
+        ('kind = "yunet"', 'kind = "mtcnn"', "detector.kind"),
+        ('file = "facenet.onnx"', 'file = "../facenet.onnx"', "embedder.file"),
+        ('file = "facenet.onnx"', 'file = "/facenet.onnx"', "embedder.file"),
+        ('file = "facenet.onnx"', 'file = "facenet.pt"', "embedder.file"),
+        ('file = "facenet.onnx"', 'file = "face_detection_yunet_2023mar_int8bq.onnx"', "embedder.file"),
+        ("000000000000", "00000000000g", "embedder.sha256"),
+        ("size = 160", "size = 160.0", "embedder.size"),
+        ("size = 160", "size = 100000", "embedder.size"),
+        ("size = 160", "size = true", "embedder.size"),
+        ('colour = "RGB"', 'colour = "rgb"', "embedder.colour"),
+        ("mean = 0", "mean = [1, 2]", "detector.mean"),
+        ("known = 0.6", "known = nan", "thresholds.known"),
+        ("known = 0.6", "known = 1.5", "thresholds.known"),
+        ("flip = false", 'flip = false\ntempalte = "arcface"', "embedder.tempalte"),
+        ("[thresholds]", "[threshold]", "thresholds"),
+    ],
+)
+def test_a_wrong_value_is_named(line: str, instead: str, key: str) -> None:
+    assert line in FACENET
+    with pytest.raises(ManifestError, match=re.escape(key)) as caught:
+        parse_manifest(FACENET.replace(line, instead, 1).encode(), "here/pack.toml")
+    assert "here/pack.toml" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_three_numbers_or_one_for_all_channels() -> None:
+    text = FACENET.replace("size = 160\nmean = 0", "size = 160\nmean = [1, 2.5, 3]")
+    assert parse_manifest(text.encode()).embedder.mean == (1.0, 2.5, 3.0)
+    assert parse_manifest(FACENET.encode()).embedder.scale == (1.0, 1.0, 1.0)
+
+
+def test_a_manifest_has_bounds() -> None:
+    with pytest.raises(ManifestError, match="longer"):
+        parse_manifest(b"#" * 70_000)
+    with pytest.raises(ManifestError):
+        parse_manifest(b"a = " + b"[" * 60_000)
+
+
+def test_a_folder_without_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"pack\.toml"):
+        read_manifest(tmp_path)
+    (tmp_path / "pack.toml").mkdir()
+    with pytest.raises(ManifestError, match=r"pack\.toml"):
+        read_manifest(tmp_path)
+
+
+def test_the_digest_covers_what_makes_embeddings_and_nothing_else() -> None:
+    manifest = load_pack().manifest
+    same = [
+        replace(manifest, name="other", title="Other"),
+        replace(manifest, thresholds=replace(manifest.thresholds, known=0.9)),
+        replace(manifest, detector=replace(manifest.detector, score_threshold=0.9, file="renamed.onnx")),
+    ]
+    other = [
+        replace(manifest, detector=replace(manifest.detector, sha256="0" * 64)),
+        replace(manifest, embedder=replace(manifest.embedder, sha256="0" * 64)),
+        replace(manifest, embedder=replace(manifest.embedder, flip=True)),
+        replace(manifest, embedder=replace(manifest.embedder, colour="BGR")),
+        replace(manifest, embedder=replace(manifest.embedder, mean=(1.0, 0.0, 0.0))),
+    ]
+    assert {each.digest for each in same} == {manifest.digest}
+    assert len({each.digest for each in [manifest, *other]}) == 1 + len(other)

@@ -1,0 +1,129 @@
+"""The cache of prepared networks: made once, whole or not there, mended when damaged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
+from facebank.packs import load_pack, open_session, prepared_model
+from facebank.packs.files import sha256_of
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Places
+
+PREPARE = """
+from facebank.packs import load_pack
+print(load_pack().embedder_path())
+"""
+
+
+def test_prepared_once(places: Places) -> None:
+    spec = load_pack().manifest.detector
+    first = load_pack().detector_path()
+    stamp = first.stat().st_mtime_ns
+    # The source is not needed again.
+    assert prepared_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
+    assert first.stat().st_mtime_ns == stamp
+    assert sha256_of(first) in first.name
+    assert list((places.cache / "prepared").iterdir()) == [first]
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(place=st.integers(0, 200_000), flip=st.integers(1, 255))
+def test_a_damaged_copy_is_made_again(place: int, flip: int) -> None:
+    path = load_pack().detector_path()
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[place] ^= flip
+    path.write_bytes(damaged)
+    assert load_pack().detector_path().read_bytes() == whole
+
+
+def test_a_partial_copy_is_made_again() -> None:
+    path = load_pack().detector_path()
+    os.truncate(path, 1000)
+    open_session(load_pack().detector_path(), "cpu")
+
+
+def test_two_processes_at_once(places: Places) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    both = [
+        subprocess.Popen([sys.executable, "-c", PREPARE], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    paths = [process.communicate()[0].strip() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert paths[0] == paths[1]
+    assert [str(path) for path in (places.cache / "prepared").iterdir()] == [paths[0]]
+    open_session(Path(paths[0]), "cpu")
+
+
+def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
+    spec = load_pack().manifest.detector
+    altered = tmp_path / "altered.onnx"
+    altered.write_bytes((load_pack().folder / spec.file).read_bytes()[:-1])
+    with pytest.raises(PackIntegrityError, match=r"altered\.onnx is partial or altered"):
+        prepared_model(altered, spec.sha256)
+    with pytest.raises(PackIntegrityError, match=r"missing\.onnx cannot be read"):
+        prepared_model(tmp_path / "missing.onnx", spec.sha256)
+
+
+def test_a_cache_that_cannot_be_written(places: Places) -> None:
+    places.cache.write_text("a file where a folder should be")
+    with pytest.raises(StorageError, match="FACEBANK_CACHE"):
+        load_pack().detector_path()
+
+
+def test_a_full_disk(places: Places) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    (places.cache / "prepared").mkdir(parents=True)
+    script = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "from facebank.packs import load_pack; load_pack().detector_path()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert "facebank.errors.StorageError: cannot write" in done.stderr
+    assert list((places.cache / "prepared").iterdir()) == []
+
+
+def test_packs_are_found_by_name_and_by_folder(pack_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_pack() == load_pack("opencv")
+    assert load_pack(pack_folder).name == "small"
+    assert load_pack(str(pack_folder)).embedder_path() == pack_folder / "e.onnx"
+    monkeypatch.chdir(pack_folder.parent)
+    assert load_pack("a pack").name == "small"
+
+
+@pytest.mark.parametrize("name", ["nobody", "../packs", "", "red \x1b[31m", "a\0b"])
+def test_a_pack_that_is_not_there(name: str) -> None:
+    with pytest.raises(PackNotFoundError, match="installed are opencv") as caught:
+        load_pack(name)
+    assert str(caught.value).isprintable()
+
+
+def test_an_altered_file_is_named(pack_folder: Path) -> None:
+    (pack_folder / "d.onnx").write_bytes(b"other")
+    (pack_folder / "e.onnx").unlink()
+    pack = load_pack(pack_folder)
+    with pytest.raises(PackIntegrityError, match=r"d\.onnx is partial or altered"):
+        pack.detector_path()
+    with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be read"):
+        pack.embedder_path()
+
+
+def test_an_installed_pack_goes_by_its_own_name(places: Places, pack_folder: Path) -> None:
+    places.packs.mkdir()
+    pack_folder.rename(places.packs / "renamed")
+    with pytest.raises(ManifestError, match="installed as 'renamed'"):
+        load_pack("renamed")

@@ -1,0 +1,101 @@
+"""Networks run where they were asked to, or say why not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DeviceError, PackIntegrityError, UsageError
+from facebank.packs import load_pack, open_session, try_device, where_it_runs
+from facebank.packs.runtime import _quota, usable_cores
+
+HAS_CUDA = try_device("cuda").ran_on == "cuda"
+
+
+def test_on_the_cpu() -> None:
+    session = open_session(load_pack().detector_path(), "cpu", threads=1)
+    assert where_it_runs(session) == "cpu"
+    assert session.get_session_options().intra_op_num_threads == 1
+    assert session.run(["cls_8"], {"input": np.zeros((1, 3, 32, 32), np.float32)})[0].shape == (1, 16, 1)
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="needs a computer without CUDA")
+def test_cuda_never_lands_on_the_cpu() -> None:
+    path = load_pack().detector_path()
+    with pytest.raises(DeviceError, match=r"facebank doctor.*--device cpu"):
+        open_session(path, "cuda")
+    assert where_it_runs(open_session(path, "auto")) == "cpu"
+    assert try_device("cuda").ran_on is None
+    assert try_device("cuda").problem
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="needs a computer with CUDA and the gpu extra")
+def test_cuda_gives_the_answers_of_the_cpu() -> None:
+    path = load_pack().embedder_path()
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112)).astype(np.float32)
+    sessions = [open_session(path, device) for device in ("cpu", "cuda")]
+    assert [where_it_runs(session) for session in sessions] == ["cpu", "cuda"]
+    on_cpu, on_cuda = (session.run(None, {"data": pictures})[0] for session in sessions)
+    np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3 * np.abs(on_cpu).max())
+
+
+def test_a_trial_says_where_it_ran() -> None:
+    assert try_device("cpu").ran_on == "cpu"
+    assert try_device("cpu").problem is None
+    assert try_device("auto").ran_on in {"cpu", "cuda"}
+
+
+def test_no_such_device() -> None:
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        open_session(Path("x.onnx"), "tpu")
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        try_device("tpu")
+
+
+def test_what_is_no_network_says_so_and_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(PackIntegrityError, match=r"broken\.onnx") as caught:
+        open_session(path, "cpu")
+    assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "pip install 'facebank[cpu]'"), ("", "facebank doctor"), ("import _no_such_module_", "facebank doctor")],
+    ids=["absent", "emptied by an uninstall", "broken"],
+)
+def test_without_a_runtime_the_message_says_what_to_type(tmp_path: Path, content: str | None, expected: str) -> None:
+    if content is not None:
+        (tmp_path / "onnxruntime").mkdir()
+        (tmp_path / "onnxruntime" / "__init__.py").write_text(content)
+    hide = "import sys; sys.modules['onnxruntime'] = None; " if content is None else ""
+    script = f"{hide}from pathlib import Path; from facebank.packs import open_session; open_session(Path('x.onnx'))"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("facebank.errors.MissingDependencyError")
+    assert expected in last
+
+
+def test_cores() -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    assert _quota("max 100000\n") is None
+    assert _quota("150000 100000\n") == 2
+    assert _quota("1000 100000") == 1
+
+
+def test_importing_packs_loads_no_runtime() -> None:
+    script = (
+        "import sys, facebank.packs; "
+        "print([name for name in ('onnx', 'onnxruntime', 'cv2', 'urllib.request', 'numpy') if name in sys.modules])"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

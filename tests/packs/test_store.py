@@ -1,0 +1,134 @@
+"""Installed packs: listed, added, verified, removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNotFoundError, StorageError, UsageError
+from facebank.packs import (
+    FileState,
+    add_pack,
+    assemble_pack,
+    list_packs,
+    load_pack,
+    open_session,
+    remove_pack,
+    verify_pack,
+)
+from facebank.packs.manifest import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Places
+
+MANIFESTS = Path(__file__).parents[2] / "models" / "manifests"
+
+
+def test_the_embedded_pack_is_there_and_whole() -> None:
+    health = verify_pack()
+    assert health.ok
+    assert health.pack.embedded
+    assert [file.state for file in health.files] == [FileState.OK, FileState.OK]
+    assert [pack.name for pack in list_packs()] == ["opencv"]
+
+
+def test_added_verified_removed(pack_folder: Path, places: Places) -> None:
+    (pack_folder / "notes.txt").write_text("stays behind")
+    pack = add_pack(pack_folder)
+    assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
+    assert load_pack("small") == pack
+    assert verify_pack("small").ok
+    remove_pack("small")
+    assert [each.name for each in list_packs()] == ["opencv"]
+    assert list(places.packs.iterdir()) == []
+    assert (pack_folder / "e.onnx").exists()
+
+
+def test_verify_says_which_file_differs(pack_folder: Path) -> None:
+    pack = add_pack(pack_folder)
+    (pack.folder / "d.onnx").write_bytes(b"other")
+    (pack.folder / "e.onnx").unlink()
+    health = verify_pack("small")
+    assert not health.ok
+    assert {file.name: file.state for file in health.files} == {
+        "d.onnx": FileState.ALTERED,
+        "e.onnx": FileState.MISSING,
+    }
+    (pack.folder / "e.onnx").mkdir()
+    assert verify_pack("small").files[1].state is FileState.UNREADABLE
+
+
+def test_a_pack_with_a_wrong_manifest_is_listed_verified_and_removed(pack_folder: Path) -> None:
+    pack = add_pack(pack_folder)
+    (pack.folder / MANIFEST_NAME).write_text("nonsense")
+    assert list_packs()[1].problem
+    assert not verify_pack("small").ok
+    with pytest.raises(ManifestError):
+        load_pack("small")
+    remove_pack("small")
+    assert len(list_packs()) == 1
+
+
+def test_what_is_not_whole_is_not_added(pack_folder: Path, places: Places) -> None:
+    (pack_folder / "e.onnx").write_bytes(b"other")
+    with pytest.raises(PackIntegrityError, match=r"a pack.e\.onnx is partial or altered"):
+        add_pack(pack_folder)
+    assert list(places.packs.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_network(pack_folder: Path) -> None:
+    (pack_folder / "e.onnx").unlink()
+    os.mkfifo(pack_folder / "e.onnx")
+    with pytest.raises(PackIntegrityError, match="no regular file"):
+        add_pack(pack_folder)
+
+
+def test_replaced_only_on_request(pack_folder: Path) -> None:
+    add_pack(pack_folder)
+    with pytest.raises(PackError, match="facebank packs remove small"):
+        add_pack(pack_folder)
+    assert add_pack(pack_folder, replace=True).name == "small"
+
+
+def test_the_embedded_pack_stays() -> None:
+    with pytest.raises(UsageError, match="part of facebank"):
+        remove_pack("opencv")
+    with pytest.raises(PackError, match="embedded"):
+        add_pack(load_pack().folder, replace=True)
+
+
+@pytest.mark.parametrize("name", ["nobody", "..", ".accepted-licences.json", "a/b", ""])
+def test_no_such_pack(name: str, places: Places) -> None:
+    places.packs.mkdir()
+    with pytest.raises(PackNotFoundError):
+        remove_pack(name)
+    if name:
+        with pytest.raises(PackNotFoundError):
+            verify_pack(name)
+
+
+def test_a_folder_that_cannot_be_written(pack_folder: Path, places: Places) -> None:
+    places.packs.write_text("a file")
+    assert [pack.name for pack in list_packs()] == ["opencv"]
+    with pytest.raises(StorageError, match="FACEBANK_PACKS"):
+        add_pack(pack_folder)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in MANIFESTS.glob("*.toml")))
+def test_packs_for_development(name: str, shared: Path, tmp_path: Path) -> None:
+    pack = assemble_pack(MANIFESTS / f"{name}.toml", shared / "models", tmp_path / name)
+    assert pack.name == name
+    embedder = open_session(pack.embedder_path(), "cpu")
+    assert embedder.get_inputs()[0].name == pack.manifest.embedder.input
+    assert embedder.get_outputs()[0].shape[1] == pack.manifest.embedder.dimension
+    open_session(pack.detector_path(), "cpu")
+    assert add_pack(pack.folder).embedder_path()
+
+
+def test_weights_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PackIntegrityError, match=r"det_500m\.onnx is missing"):
+        assemble_pack(MANIFESTS / "insightface-mbf.toml", tmp_path, tmp_path / "pack")

@@ -1,0 +1,186 @@
+"""The doctor on this machine as it is, with packs and galleries in every state."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from facebank.doctor import examine, examine_device, examine_gallery, examine_packs, small_network, where_it_ran
+from facebank.errors import FacebankError
+from facebank.gallery import Gallery, PackIdentity
+from facebank.installation import Finding, Installed, Severity
+from facebank.packs import load_pack, open_session
+from facebank.packs.pack import EMBEDDED_FOLDER
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "packs"
+    folder.mkdir()
+    monkeypatch.setenv("FACEBANK_PACKS", str(folder))
+    return folder
+
+
+def add_copy(folder: Path) -> Path:
+    """Put a copy of the embedded pack elsewhere, called as its folder."""
+    shutil.copytree(EMBEDDED_FOLDER, folder)
+    manifest = folder / "pack.toml"
+    text = manifest.read_text(encoding="utf-8")
+    assert 'name = "opencv"' in text
+    manifest.write_text(text.replace('name = "opencv"', f'name = "{folder.name}"'), encoding="utf-8")
+    return folder
+
+
+def damage(folder: Path) -> str:
+    network = next(folder.glob("*.onnx"))
+    network.write_bytes(network.read_bytes()[:-1] + b"?")
+    return network.name
+
+
+def by_subject(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
+
+
+@pytest.mark.usefixtures("packs")
+def test_this_machine_is_examined_in_five_sections(tmp_path: Path) -> None:
+    diagnosis = examine(tmp_path / "none.facebank", None, "cpu")
+    assert [section.title for section in diagnosis.sections] == [
+        "Software",
+        "Installation",
+        "Device",
+        "Packs",
+        "Gallery",
+    ]
+    found = by_subject(diagnosis.findings)
+    assert found["numpy"].detail == np.__version__
+    assert found["Small network"].detail == "asked for cpu, ran on: cpu"
+    assert found["Pack opencv"].severity is Severity.OK
+    assert diagnosis.healthy == all(finding.severity is not Severity.PROBLEM for finding in diagnosis.findings)
+    assert all("\n" not in finding.detail for finding in diagnosis.findings)
+
+
+def test_the_small_network_is_valid_and_computes_a_mean(tmp_path: Path) -> None:
+    network = tmp_path / "small.onnx"
+    network.write_bytes(small_network())
+    onnx.checker.check_model(onnx.load(network))
+    session = open_session(network, "cpu")
+    (features,) = session.run(None, {"picture": np.full((1, 3, 32, 32), 5, dtype=np.float32)})
+    np.testing.assert_allclose(features, 5, rtol=1e-5)
+    assert where_it_ran(session, network) == {"cpu"}
+
+
+def test_cuda_asked_for_is_used_or_a_problem() -> None:
+    installed = Installed.read()
+    finding = by_subject(examine_device("cuda", installed))["Small network"]
+    if finding.severity is Severity.OK:
+        assert finding.detail.endswith("ran on: cuda")
+        return
+    assert finding.severity is Severity.PROBLEM
+    if installed.cuda_major(installed.owners("onnxruntime")[0]) is None:
+        assert "not built for CUDA" in finding.detail
+        assert finding.command is not None
+        assert "facebank[gpu]" in finding.command
+
+
+def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
+    finding = by_subject(examine_device("quantum", Installed.read()))["Small network"]
+    assert finding.severity is Severity.PROBLEM
+    assert "quantum" in finding.detail
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "onnx", "faiss", "cv2", "numpy"])
+def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from pathlib import Path\n"
+        "from facebank.doctor import examine\n"
+        f"diagnosis = examine(Path({str(tmp_path / 'none.facebank')!r}), None, 'cpu')\n"
+        "print(*(section.title for section in diagnosis.sections))\n"
+        "print(*(finding.detail for finding in diagnosis.findings if finding.severity == 'problem'), sep='\\n')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[0] == "Software Installation Device Packs Gallery"
+    if module == "onnxruntime":
+        assert "there is no ONNX runtime" in ran.stdout
+
+
+def test_an_altered_pack_is_named_with_its_file(packs: Path) -> None:
+    assert by_subject(examine_packs(None))["Pack opencv"].severity is Severity.OK
+    file = damage(add_copy(packs / "mine"))
+    finding = by_subject(examine_packs(None))["Pack mine"]
+    assert finding.severity is Severity.PROBLEM
+    assert f"{file} is altered" in finding.detail
+    assert finding.command == "facebank packs remove mine"
+
+
+def test_a_pack_in_use_from_a_folder_is_examined_too(packs: Path, tmp_path: Path) -> None:
+    folder = add_copy(tmp_path / "own")
+    assert by_subject(examine_packs(str(folder)))[f"Pack {folder}"].severity is Severity.OK
+    file = damage(folder)
+    finding = by_subject(examine_packs(str(folder)))[f"Pack {folder}"]
+    assert (finding.severity, finding.detail) == (Severity.PROBLEM, f"{file} is altered")
+
+
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize("pack", ["nowhere", "insightface:nowhere", "evil\x1b[2J"])
+def test_a_pack_that_is_not_there_is_a_problem_in_one_safe_line(pack: str) -> None:
+    finding = examine_packs(pack)[-1]
+    assert finding.severity is Severity.PROBLEM
+    assert finding.subject.isprintable()
+    assert finding.detail.isprintable()
+
+
+@pytest.mark.usefixtures("packs")
+def test_an_insightface_folder_is_said_to_be_uncalibrated(tmp_path: Path) -> None:
+    (tmp_path / "network.onnx").write_bytes(b"a network")
+    finding = examine_packs(f"insightface:{tmp_path}")[-1]
+    assert finding.severity is Severity.WARNING
+    assert "not calibrated" in finding.detail
+
+
+def test_a_gallery_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
+    (finding,) = examine_gallery(tmp_path / "new.facebank", None)
+    assert finding.severity is Severity.OK
+    assert "first enrolment" in finding.detail
+
+
+def test_a_file_that_is_no_gallery_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "text.facebank"
+    path.write_text("not a gallery at all, but long enough to have a header of some kind" * 20)
+    (finding,) = examine_gallery(path, None)
+    assert finding.severity is Severity.PROBLEM
+    assert path.read_text().startswith("not a gallery")
+
+
+def test_a_gallery_of_the_pack_in_use_is_fine(tmp_path: Path) -> None:
+    pack = load_pack()
+    path = tmp_path / "mine.facebank"
+    Gallery.open(path, PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension), create=True).close()
+    assert {finding.severity for finding in examine_gallery(path, None)} == {Severity.OK}
+
+
+def test_a_gallery_of_another_pack_names_both_and_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "of another.facebank"
+    Gallery.open(path, PackIdentity("arc", "ab" * 32, 512), create=True).close()
+    finding = by_subject(examine_gallery(path, None))["Gallery's pack"]
+    assert finding.severity is Severity.PROBLEM
+    assert "arc" in finding.detail
+    assert "opencv" in finding.detail
+    assert finding.command == f"facebank --gallery '{path}' people re-embed"
+
+
+def test_a_gallery_whose_pack_is_gone_is_a_warning(packs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.facebank"
+    Gallery.open(path, PackIdentity("arc", "ab" * 32, 512), create=True).close()
+    with pytest.raises(FacebankError):
+        load_pack("gone")
+    assert by_subject(examine_gallery(path, "gone"))["Gallery's pack"].severity is Severity.WARNING

@@ -1,0 +1,167 @@
+"""Conflicts between installed packages, found in real metadata of throw-away site folders."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from facebank.installation import CORE, Finding, Installed, Severity, examine_installation
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+type_of_module = {"onnxruntime": "ONNX Runtime", "faiss": "FAISS", "cv2": "OpenCV"}
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site-packages"
+
+
+@pytest.fixture
+def install(site: Path) -> Install:
+    """Write into the site folder what pip would write of a distribution."""
+
+    def install_distribution(name: str, version: str = "1.0", module: str | None = None, requires: str = "") -> None:
+        info = site / f"{re.sub(r'[-_.]+', '_', name)}-{version}.dist-info"
+        info.mkdir(parents=True)
+        demands = "".join(f"Requires-Dist: {demand}\n" for demand in requires.split("|") if demand)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{demands}")
+        files = [f"{info.name}/METADATA"]
+        if module:
+            files += [f"{module}/__init__.py", f"{module}/core.so"]
+            (site / module).mkdir(exist_ok=True)
+            (site / module / "__init__.py").write_text("")
+            (site / module / "core.so").write_text("")
+        (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+
+    return install_distribution
+
+
+@pytest.fixture
+def healthy(install: Install) -> None:
+    for name in CORE:
+        install(name)
+
+
+def findings(site: Path) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in examine_installation(Installed.read([str(site)]))}
+
+
+def removed_and_installed(finding: Finding) -> tuple[set[str], list[str]]:
+    assert finding.command is not None
+    words = shlex.split(finding.command)
+    assert subprocess.run(["bash", "-n", "-c", finding.command], check=False).returncode == 0
+    if "&&" not in words:
+        return set(), words[words.index("install") + 1 :]
+    seam = words.index("&&")
+    return set(words[words.index("-y") + 1 : seam]), words[words.index("install", seam) + 1 :]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_one_of_each_is_fine(site: Path, install: Install) -> None:
+    install("onnxruntime", "1.32.0", "onnxruntime")
+    install("faiss-cpu", "1.15.1", "faiss")
+    install("opencv-python-headless", "5.0", "cv2")
+    found = findings(site)
+    assert {finding.severity for finding in found.values()} == {Severity.OK}
+    assert found["FAISS"].detail == "faiss-cpu 1.15.1"
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    ("module", "names", "kept"),
+    [
+        ("onnxruntime", ["onnxruntime", "onnxruntime-gpu"], "onnxruntime-gpu==2.0"),
+        ("onnxruntime", ["onnxruntime_gpu", "onnxruntime"], "onnxruntime-gpu==1.0"),
+        ("onnxruntime", ["onnxruntime", "onnxruntime-openvino"], "onnxruntime==1.0"),
+        ("faiss", ["faiss-cpu", "faiss-gpu"], "faiss-gpu==2.0"),
+        ("faiss", ["faiss-cpu", "faiss-gpu-cu11"], "faiss-gpu-cu11==2.0"),
+        ("faiss", ["faiss-cpu", "faiss-gpu-cu12"], "faiss-gpu-cu12==2.0"),
+        ("faiss", ["faiss-gpu-cu13", "faiss-cpu"], "faiss-gpu-cu13==1.0"),
+        ("cv2", ["opencv-python", "opencv-python-headless"], "opencv-python-headless==2.0"),
+        ("cv2", ["opencv-contrib-python", "opencv-python"], "opencv-python-headless"),
+        ("cv2", ["opencv-python", "opencv-python-headless", "opencv-contrib-python"], "opencv-python-headless==2.0"),
+    ],
+)
+def test_doubled_packages_are_all_removed_and_the_right_one_comes_back(
+    site: Path, install: Install, module: str, names: list[str], kept: str
+) -> None:
+    for number, name in enumerate(names, start=1):
+        install(name, f"{number}.0", module)
+    finding = findings(site)[type_of_module[module]]
+    assert finding.severity is Severity.PROBLEM
+    assert "installed over each other" in finding.detail
+    removed, installed = removed_and_installed(finding)
+    assert removed == {name.replace("_", "-") for name in names}
+    assert installed == [kept]
+
+
+@pytest.mark.usefixtures("healthy")
+def test_insightface_is_named_as_the_cause(site: Path, install: Install) -> None:
+    install("insightface", "2.1", "insightface")
+    install("onnxruntime", module="onnxruntime")
+    install("onnxruntime-gpu", module="onnxruntime")
+    assert "insightface demands" in findings(site)["ONNX Runtime"].detail
+
+
+@pytest.mark.usefixtures("healthy")
+def test_a_package_whose_twin_was_removed_has_lost_its_files(site: Path, install: Install) -> None:
+    install("onnxruntime-gpu", "1.26.0", "onnxruntime")
+    (site / "onnxruntime" / "core.so").unlink()
+    finding = findings(site)["ONNX Runtime"]
+    assert finding.severity is Severity.PROBLEM
+    assert "lacks 1 of its files" in finding.detail
+    assert removed_and_installed(finding) == ({"onnxruntime-gpu"}, ["onnxruntime-gpu==1.26.0"])
+
+
+def test_without_anything_every_part_says_what_brings_it(site: Path) -> None:
+    site.mkdir()
+    found = findings(site)
+    assert {finding.severity for finding in found.values()} == {Severity.PROBLEM}
+    assert removed_and_installed(found["ONNX Runtime"]) == (set(), ["facebank[cpu]"])
+    assert removed_and_installed(found["FAISS"]) == (set(), ["facebank[cpu]"])
+    assert removed_and_installed(found["OpenCV"]) == (set(), ["opencv-python-headless"])
+    assert removed_and_installed(found["Packages"]) == (set(), list(CORE))
+
+
+@pytest.mark.usefixtures("healthy")
+@pytest.mark.parametrize(
+    ("runtime_demands", "faiss_demands", "fits"),
+    [
+        ('nvidia-cudnn-cu12~=9.0; extra == "cudnn"', "nvidia-cuda-runtime-cu12<13,>=12.6", True),
+        ('nvidia-cudnn-cu13~=9.0; extra == "cudnn"', "nvidia-cuda-runtime-cu12<13,>=12.6", False),
+        ('nvidia-cudnn-cu12~=9.0; extra == "cudnn"', "nvidia-cublas-cu11>=11.11|numpy", False),
+    ],
+)
+def test_runtime_and_faiss_must_want_the_same_cuda(
+    site: Path, install: Install, runtime_demands: str, faiss_demands: str, fits: bool
+) -> None:
+    install("onnxruntime-gpu", "1.26.0", "onnxruntime", f"numpy|{runtime_demands}")
+    install("faiss-gpu", "1.15.1", "faiss", faiss_demands)
+    finding = findings(site)["CUDA"]
+    assert finding.severity is (Severity.OK if fits else Severity.PROBLEM)
+    if not fits:
+        assert removed_and_installed(finding) == ({"onnxruntime-gpu", "faiss-gpu"}, ["facebank[gpu]"])
+
+
+@pytest.mark.usefixtures("healthy")
+def test_remains_of_a_half_removed_package_do_no_harm(site: Path, install: Install) -> None:
+    install("onnxruntime", module="onnxruntime")
+    (site / "~nnxruntime-1.0.dist-info").mkdir()
+    (site / "faiss_cpu-1.0.dist-info").mkdir()
+    assert findings(site)["ONNX Runtime"].severity is Severity.OK
+    assert findings(site)["FAISS"].severity is Severity.PROBLEM
+
+
+def test_the_core_is_what_pyproject_states() -> None:
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        stated = tomllib.load(file)["project"]["dependencies"]
+    names = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in stated}
+    assert names == {*CORE, "opencv-python-headless"}

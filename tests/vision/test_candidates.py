@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.vision.candidates import Candidates, concatenated, suppress, voted_landmarks
+from facebank.vision.geometry import overlaps
+
+
+def random_candidates(seed: int, count: int) -> Candidates:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 100, (count, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (count, 2))], axis=1).astype(np.float32)
+    landmarks = rng.uniform(0, 100, (count, 5, 2)).astype(np.float32)
+    return Candidates(boxes, landmarks, rng.uniform(0.1, 1, count).astype(np.float32))
+
+
+many = st.builds(random_candidates, st.integers(0, 10_000), st.integers(0, 40))
+thresholds = st.floats(0.05, 0.95)
+
+
+@given(many, thresholds)
+def test_suppression_leaves_no_overlap_and_loses_no_face(candidates: Candidates, threshold: float) -> None:
+    kept = suppress(candidates, threshold)
+    scores = [detection.score for detection in kept]
+    assert scores == sorted(scores, reverse=True)
+    for i, detection in enumerate(kept[:-1]):
+        others = np.stack([other.box for other in kept[i + 1 :]])
+        assert overlaps(detection.box, others).max() <= threshold
+    for box, score in zip(candidates.boxes, candidates.scores, strict=True):
+        stronger = [detection.box for detection in kept if detection.score >= score]
+        assert overlaps(box, np.stack(stronger)).max() > threshold or any((box == kept_).all() for kept_ in stronger)
+
+
+@given(many, thresholds)
+def test_suppression_does_not_depend_on_order(candidates: Candidates, threshold: float) -> None:
+    reversed_ = candidates.chosen(np.arange(len(candidates))[::-1])
+    boxes = [detection.box.tolist() for detection in suppress(candidates, threshold)]
+    assert boxes == [detection.box.tolist() for detection in suppress(reversed_, threshold)]
+
+
+@given(many, st.integers(50, 500))
+def test_mirroring_twice_changes_nothing(candidates: Candidates, width: int) -> None:
+    again = candidates.mirrored(width).mirrored(width)
+    np.testing.assert_allclose(again.boxes, candidates.boxes, atol=1e-3)
+    np.testing.assert_allclose(again.landmarks, candidates.landmarks, atol=1e-3)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 20))
+def test_votes_lie_among_the_voters(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    box = np.array([10, 10, 60, 70], dtype=np.float32)
+    on_face = Candidates(
+        box + rng.uniform(-2, 2, (count, 4)).astype(np.float32),
+        rng.uniform(20, 50, (count, 5, 2)).astype(np.float32),
+        rng.uniform(0.2, 1, count).astype(np.float32),
+    )
+    elsewhere = on_face.moved(1.0, (300.0, 300.0))
+    landmarks = voted_landmarks(concatenated([elsewhere, on_face]), box)
+    assert landmarks is not None
+    assert (landmarks >= on_face.landmarks.min(axis=0) - 1e-3).all()
+    assert (landmarks <= on_face.landmarks.max(axis=0) + 1e-3).all()
+
+
+def test_nobody_votes_for_a_face_that_was_not_found() -> None:
+    box = np.array([500, 500, 560, 570], dtype=np.float32)
+    assert voted_landmarks(random_candidates(1, 30), box) is None
+    assert voted_landmarks(concatenated([]), box) is None

@@ -1,0 +1,83 @@
+"""What every detector must do; run on each one with its real network."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from facebank.faces import Detection, Photo
+from facebank.packs import Pack
+from facebank.vision import Detector, build_detector
+from facebank.vision.geometry import overlaps, resize
+
+
+@pytest.fixture(scope="module")
+def detector(pack: Pack) -> Detector:
+    return build_detector(pack, "cpu")
+
+
+def small(photo: Photo) -> np.ndarray:
+    scale = 480 / max(photo.pixels.shape[:2])
+    return resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
+
+
+def only(detections: list[Detection]) -> Detection:
+    assert len(detections) == 1
+    return detections[0]
+
+
+def test_the_face_of_each_photo_is_found(detector: Detector, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        detection = only(detector.detect(small(photo)))
+        assert detection.box.shape == (4,)
+        assert detection.landmarks.shape == (5, 2)
+        assert detection.box.dtype == detection.landmarks.dtype == np.float32
+        assert 0.5 < detection.score <= 1
+
+
+def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        left_eye, right_eye, nose, left_mouth, right_mouth = only(detector.detect(small(photo))).landmarks
+        assert left_eye[0] < right_eye[0]
+        assert left_mouth[0] < right_mouth[0]
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_colours_are_not_swapped(detector: Detector, demo_photos: list[Photo]) -> None:
+    right = sum(only(detector.detect(small(photo))).score for photo in demo_photos)
+    swapped = sum(
+        max((found.score for found in detector.detect(np.ascontiguousarray(small(photo)[..., ::-1]))), default=0.0)
+        for photo in demo_photos
+    )
+    assert right > swapped
+
+
+def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: list[Photo]) -> None:
+    picture = small(demo_photos[0])
+    shifted = np.pad(picture, ((64, 0), (96, 0), (0, 0)))
+    there, here = only(detector.detect(shifted)), only(detector.detect(picture))
+    np.testing.assert_allclose(there.landmarks - np.float32([96, 64]), here.landmarks, atol=4)
+    assert overlaps(there.box - np.float32([96, 64, 96, 64]), here.box[None])[0] > 0.9
+
+
+def test_two_faces_are_two(detector: Detector, demo_photos: list[Photo]) -> None:
+    one, other = small(demo_photos[0]), small(demo_photos[-1])
+    height = max(one.shape[0], other.shape[0])
+    side_by_side = np.concatenate(
+        [np.pad(picture, ((0, height - picture.shape[0]), (0, 0), (0, 0))) for picture in (one, other)], axis=1
+    )
+    found = detector.detect(side_by_side)
+    assert len(found) == 2
+    assert found[0].score >= found[1].score
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 31), (500, 3)])
+def test_pictures_of_any_size_are_taken(detector: Detector, shape: tuple[int, int]) -> None:
+    grey = np.full((*shape, 3), 127, dtype=np.uint8)
+    assert detector.detect(grey) == []
+
+
+def test_noise_is_no_face(detector: Detector) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
+    assert detector.detect(cv2.GaussianBlur(noise, (9, 9), 0)) == []

@@ -1,0 +1,59 @@
+"""What every embedder must do; run on each one with its real network."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from facebank.faces import Photo
+from facebank.packs import Pack
+from facebank.vision import Embedder, align, build_detector, build_embedder
+from facebank.vision.finder import FaceFinder
+
+
+@pytest.fixture(scope="module")
+def embedder(pack: Pack) -> Embedder:
+    return build_embedder(pack, "cpu")
+
+
+@pytest.fixture(scope="module")
+def crops(pack: Pack, embedder: Embedder, demo_photos: list[Photo]) -> np.ndarray:
+    finder = FaceFinder(build_detector(pack, "cpu"))
+    return np.stack(
+        [
+            align(photo.pixels, finder.find(photo.pixels)[0].landmarks, embedder.template, embedder.size)
+            for photo in demo_photos
+        ]
+    )
+
+
+def test_embeddings_are_unit_vectors(embedder: Embedder, crops: np.ndarray) -> None:
+    embeddings = embedder.embed(crops)
+    assert embeddings.shape == (len(crops), embedder.dimension)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_no_faces_make_no_embeddings(embedder: Embedder) -> None:
+    empty = np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8)
+    assert embedder.embed(empty).shape == (0, embedder.dimension)
+
+
+def test_a_batch_gives_what_one_by_one_gives(embedder: Embedder, crops: np.ndarray) -> None:
+    many = np.concatenate([crops] * 7)
+    together = embedder.embed(many)
+    one_by_one = np.concatenate([embedder.embed(crop[None]) for crop in crops])
+    np.testing.assert_allclose(together, np.concatenate([one_by_one] * 7), atol=1e-4)
+
+
+def test_the_same_person_is_more_similar_than_another(
+    embedder: Embedder, crops: np.ndarray, demo_photos: list[Photo]
+) -> None:
+    people = [photo.source.rsplit("/", 1)[-1].split("_")[0] for photo in demo_photos]
+    embeddings = embedder.embed(crops)
+    same, different = [], []
+    for i, j in combinations(range(len(people)), 2):
+        (same if people[i] == people[j] else different).append(float(embeddings[i] @ embeddings[j]))
+    assert min(same) > max(different) + 0.1

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from facebank.errors import ManifestError
+from facebank.packs import EmbedderSpec, open_session
+from facebank.vision import NetworkEmbedder
+
+FACENET = EmbedderSpec(
+    file="mean.onnx",
+    sha256="0" * 64,
+    prepare=False,
+    input="input",
+    size=160,
+    mean=(0.0, 0.0, 0.0),
+    scale=(1.0, 1.0, 1.0),
+    colour="RGB",
+    normalisation="per_image",
+    template="facenet",
+    dimension=6,
+    flip=False,
+)
+
+
+@pytest.fixture
+def statistics_network(tmp_path: Path) -> Path:
+    """A network whose six outputs are each colour's mean over the left half, then over the right half."""
+    nodes = [
+        helper.make_node("Split", ["input"], ["left", "right"], axis=3, num_outputs=2),
+        helper.make_node("ReduceMean", ["left", "axes"], ["left_mean"], keepdims=0),
+        helper.make_node("ReduceMean", ["right", "axes"], ["right_mean"], keepdims=0),
+        helper.make_node("Concat", ["left_mean", "right_mean"], ["embedding"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "statistics",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 160, 160])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 6])],
+        [helper.make_tensor("axes", TensorProto.INT64, [2], [2, 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.checker.check_model(model)
+    path = tmp_path / "mean.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def halves(pictures: np.ndarray) -> np.ndarray:
+    return np.concatenate([pictures[:, :, :80].mean(axis=(1, 2)), pictures[:, :, 80:].mean(axis=(1, 2))], axis=1)
+
+
+@pytest.fixture
+def crops() -> np.ndarray:
+    rng = np.random.default_rng(7)
+    shades = rng.integers(0, 200, (4, 1, 2, 3))
+    return (np.repeat(shades, 80, axis=2) + rng.integers(0, 50, (4, 160, 160, 3))).astype(np.uint8)
+
+
+def test_facenet_sees_each_picture_standardised(statistics_network: Path, crops: np.ndarray) -> None:
+    embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(crops)
+    pictures = crops.astype(np.float64)
+    deviation = np.maximum(pictures.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
+    wanted = unit(halves((pictures - pictures.mean(axis=(1, 2, 3), keepdims=True)) / deviation))
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-4)
+
+
+def test_a_picture_of_one_colour_divides_by_no_zero(statistics_network: Path) -> None:
+    flat = np.full((1, 160, 160, 3), 90, dtype=np.uint8)
+    assert np.isfinite(NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(flat)).all()
+
+
+def test_mean_scale_and_colour_order_are_the_manifests(statistics_network: Path, crops: np.ndarray) -> None:
+    spec = replace(FACENET, normalisation="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), colour="BGR")
+    embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), spec).embed(crops)
+    blue_first = crops[..., ::-1].astype(np.float64)
+    wanted = unit(halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
+    np.testing.assert_allclose(embeddings, wanted, atol=1e-4)
+
+
+def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: np.ndarray) -> None:
+    plain = replace(FACENET, normalisation="fixed")
+    session = open_session(statistics_network, "cpu")
+    embeddings = NetworkEmbedder(session, replace(plain, flip=True)).embed(crops)
+    one, other = (NetworkEmbedder(session, plain).embed(looked) for looked in (crops, crops[:, :, ::-1]))
+    np.testing.assert_allclose(embeddings, unit(one + other), atol=1e-5)
+
+
+def test_a_wrong_dimension_is_a_wrong_manifest(statistics_network: Path) -> None:
+    with pytest.raises(ManifestError, match=r"mean\.onnx .* 6 numbers.*512"):
+        NetworkEmbedder(open_session(statistics_network, "cpu"), replace(FACENET, dimension=512))

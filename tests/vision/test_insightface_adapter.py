@@ -1,0 +1,71 @@
+"""The adapter without its library; with it, it is checked by ``benchmarks/peers/check_adapter.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from facebank.errors import MissingDependencyError, PackNotFoundError, UsageError
+from facebank.vision.insightface_adapter import open_package
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    package = tmp_path / "buffalo_tiny"
+    package.mkdir()
+    (package / "detector.onnx").write_bytes(b"a detector")
+    (package / "recogniser.onnx").write_bytes(b"a recogniser")
+    return package
+
+
+def test_without_the_library_the_message_says_what_to_type_and_what_it_overwrites(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "insightface", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        open_package(f"insightface:{folder}").load()
+    message = str(caught.value)
+    assert "pip install 'facebank[insightface]'" in message
+    assert "overwrite onnxruntime-gpu and opencv-python-headless" in message
+    assert "\n" not in message
+
+
+def test_a_library_that_is_broken_is_not_called_missing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site" / "insightface"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text("import a_module_that_is_not_there\n")
+    monkeypatch.syspath_prepend(site.parent)
+    monkeypatch.delitem(sys.modules, "insightface", raising=False)
+    with pytest.raises(MissingDependencyError, match=r"cannot be imported: .*a_module_that_is_not_there.*doctor"):
+        open_package(f"insightface:{folder}").load()
+
+
+def test_name_and_digest_come_from_the_folder(folder: Path) -> None:
+    package = open_package(f"insightface:{folder}")
+    assert package.name == "insightface:buffalo_tiny"
+    assert package == open_package(f"insightface:{folder}")
+    (folder / "recogniser.onnx").write_bytes(b"another recogniser")
+    changed = open_package(f"insightface:{folder}")
+    assert changed.digest != package.digest
+    (folder / "manifest.json").write_text("{}")
+    assert open_package(f"insightface:{folder}").digest != changed.digest
+
+
+def test_its_thresholds_are_marked_as_not_calibrated(folder: Path) -> None:
+    assert "not calibrated" in open_package(f"insightface:{folder}").thresholds.calibrated_on
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+def test_a_folder_without_networks_is_no_package(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PackNotFoundError, match=name):
+        open_package(f"insightface:{tmp_path / name}")
+
+
+def test_an_unknown_device_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="quantum"):
+        open_package(f"insightface:{folder}").load("quantum")

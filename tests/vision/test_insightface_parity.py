@@ -1,0 +1,151 @@
+"""Our SCRFD, alignment and embeddings against answers that InsightFace 2.1 itself gave on the same files.
+
+The answers are recorded by ``benchmarks/peers/record_insightface.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from facebank.faces import Detection
+from facebank.packs import DetectorSpec, EmbedderSpec, open_session
+from facebank.vision.alignment import align
+from facebank.vision.embedding import NetworkEmbedder
+from facebank.vision.geometry import letterbox
+from facebank.vision.scrfd import Scrfd
+
+GOLDEN = Path(__file__).parent / "golden"
+RECORD: dict[str, Any] = json.loads((GOLDEN / "insightface.json").read_text(encoding="utf-8"))
+PHOTOS: list[dict[str, Any]] = RECORD["photos"]
+SIZES: list[tuple[int, int]] = [(width, height) for width, height in RECORD["detector_sizes"]]
+
+each_photo = pytest.mark.parametrize("photo", PHOTOS, ids=[Path(photo["path"]).stem for photo in PHOTOS])
+each_embedded_photo = pytest.mark.parametrize(
+    "photo",
+    [photo for photo in PHOTOS if photo["path"].startswith("data/demo/")],
+    ids=lambda photo: Path(photo["path"]).stem,
+)
+
+
+@pytest.fixture(scope="module")
+def golden() -> Iterator[Any]:
+    with np.load(GOLDEN / "insightface.npz", allow_pickle=False) as arrays:
+        yield arrays
+
+
+@pytest.fixture(scope="module")
+def detector(shared: Path) -> Scrfd:
+    spec = DetectorSpec(
+        kind="scrfd",
+        file=RECORD["detector"]["file"],
+        sha256=RECORD["detector"]["sha256"],
+        prepare=False,
+        mean=(127.5, 127.5, 127.5),
+        scale=(1 / 128, 1 / 128, 1 / 128),
+        colour="RGB",
+        score_threshold=RECORD["score_threshold"],
+        nms_threshold=RECORD["nms_threshold"],
+        refine=False,
+    )
+    return Scrfd(open_session(model_file(shared, "detector"), "cpu"), spec)
+
+
+@pytest.fixture(scope="module")
+def embedder(shared: Path) -> NetworkEmbedder:
+    spec = EmbedderSpec(
+        file=RECORD["embedder"]["file"],
+        sha256=RECORD["embedder"]["sha256"],
+        prepare=False,
+        input="data",
+        size=112,
+        mean=(0.0, 0.0, 0.0),
+        scale=(1.0, 1.0, 1.0),
+        colour="RGB",
+        normalisation="fixed",
+        template="arcface",
+        dimension=128,
+        flip=False,
+    )
+    return NetworkEmbedder(open_session(model_file(shared, "embedder"), "cpu"), spec)
+
+
+def model_file(shared: Path, role: str) -> Path:
+    file = shared / "models" / "insightface-mbf" / str(RECORD[role]["file"])
+    assert sha256_of(file) == RECORD[role]["sha256"], "the answers were recorded with another network"
+    return file
+
+
+def read_rgb(shared: Path, photo: dict[str, Any]) -> NDArray[np.uint8]:
+    file = shared / photo["path"]
+    assert sha256_of(file) == photo["sha256"], "the answers were recorded on another photo"
+    with Image.open(file) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) -> list[Detection]:
+    frame, scale = letterbox(pixels, *size)
+    return [
+        Detection(detection.box / scale, detection.landmarks / scale, detection.score)
+        for detection in detector.detect(frame)
+    ]
+
+
+@each_photo
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_same_faces_within_a_pixel(
+    shared: Path, golden: Any, detector: Scrfd, photo: dict[str, Any], size: tuple[int, int]
+) -> None:
+    found = detect(detector, read_rgb(shared, photo), size)
+    key = f"{photo['key']}_{size[0]}x{size[1]}"
+    assert len(found) == len(golden[f"{key}_scores"])
+    for detection, box, landmarks, score in zip(
+        found, golden[f"{key}_boxes"], golden[f"{key}_landmarks"], golden[f"{key}_scores"], strict=True
+    ):
+        assert np.abs(detection.box - box).max() < 1
+        assert np.abs(detection.landmarks - landmarks).max() < 1
+        assert abs(detection.score - score) < 0.01
+
+
+@each_embedded_photo
+@pytest.mark.parametrize("whose", ["InsightFace's landmarks", "our landmarks"])
+def test_same_embeddings(
+    shared: Path, golden: Any, detector: Scrfd, embedder: NetworkEmbedder, photo: dict[str, Any], whose: str
+) -> None:
+    pixels = read_rgb(shared, photo)
+    landmarks = golden[f"{photo['key']}_640x640_landmarks"]
+    if whose == "our landmarks":
+        landmarks = [detection.landmarks for detection in detect(detector, pixels, (640, 640))]
+    crops = np.stack([align(pixels, points, "arcface", 112) for points in landmarks])
+    cosines = np.sum(embedder.embed(crops) * golden[f"{photo['key']}_embeddings"], axis=1)
+    assert len(cosines) > 0
+    assert cosines.min() > 0.999
+
+
+def test_same_crop(shared: Path, golden: Any) -> None:
+    photo = next(photo for photo in PHOTOS if photo["path"] == RECORD["crop_photo"])
+    crop = align(read_rgb(shared, photo), golden[f"{photo['key']}_640x640_landmarks"][0], "arcface", 112)
+    difference = np.abs(crop.astype(int) - golden["crop"].astype(int))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.1
+
+
+def test_the_record_holds_faces_of_every_kind_of_photo(golden: Any) -> None:
+    counts = {photo["path"]: [len(golden[f"{photo['key']}_{w}x{h}_scores"]) for w, h in SIZES] for photo in PHOTOS}
+    assert min(min(count) for count in counts.values()) == 0, "no photo without faces was recorded"
+    assert max(max(count) for count in counts.values()) >= 4, "no photo with several faces was recorded"
+    assert {photo["key"] for photo in PHOTOS if f"{photo['key']}_embeddings" in golden} == {
+        photo["key"] for photo in PHOTOS if photo["path"].startswith("data/demo/")
+    }, "embeddings are kept of the public-domain photographs only"
