@@ -1,14 +1,14 @@
 """The LFW View 2 protocol, end to end: raw 250 x 250 photos in, ten folds of 600 pairs, failed detections as errors.
 
-    python benchmarks/lfw_view2.py ../shared/data --out benchmarks/reports/lfw_view2
+    python -m benchmarks.lfw_view2 ../shared/data --out benchmarks/reports/lfw_view2
 
 Protocol: G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007: for each fold the threshold that is best
 on the other nine; the figure is the mean accuracy over the folds with its standard error. Of several faces in a photo
 the one nearest to the middle is taken, which is where LFW's person is. A pair with a photo in which no face is found
 counts as an error, whatever its label.
 
-``--landmarks`` and ``--detection-side`` repeat the measurement with less refined alignment, to show what each step
-brings; nothing that the package ships was chosen on these pairs (see ``alignment.py``).
+``--landmarks detector`` and ``--flip`` repeat the measurement without and with a step, to show what it
+brings; nothing that the package ships was chosen on these pairs (see ``thresholds.py``).
 """
 
 from __future__ import annotations

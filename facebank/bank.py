@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -14,6 +14,7 @@ from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError
 from facebank.faces import (
     AnalyzedPhoto,
     EnrolledPhoto,
+    EnrolmentReason,
     EnrolmentReport,
     Face,
     IdentifiedFace,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from facebank.enrolment import Pick, UnreadPhoto
+    from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
 
 Place: TypeAlias = str | os.PathLike[str]
@@ -149,9 +151,52 @@ class FaceBank:
         from facebank.gallery import normalise_name
 
         person = normalise_name(name)
-        found = expanded(photos)
+        found = _required(photos)
         enroller = Enroller(self._opened(create=True), self.engine.thresholds.verify, pick, thumbnails)
         return enroller.enrol(person, self._analyzed(found), on_photo)
+
+    def enroll_people(
+        self,
+        people: Sequence[PersonPhotos],
+        *,
+        pick: Pick | None = None,
+        thumbnails: bool = True,
+        on_photo: Callable[[EnrolledPhoto], None] | None = None,
+    ) -> list[EnrolmentReport]:
+        """Enrol photos of several people, one after the other.
+
+        Parameters
+        ----------
+        people
+            Names with files and folders, as `facebank.planning.plan_enrolment` gives them.
+        pick, thumbnails, on_photo
+            As for `enroll`.
+
+        Returns
+        -------
+        list[EnrolmentReport]
+            One for each person, in order; where somebody's folders hold no photo, they are reported as refused.
+
+        Raises
+        ------
+        InvalidNameError
+            Nobody can be called as one of them is; nobody is enrolled then.
+        PhotoNotFoundError
+            There is not a single photo of anybody.
+        """
+        from facebank.gallery import normalise_name
+
+        names = [normalise_name(person.name) for person in people]
+        photos = [list_photos(person.places) for person in people]
+        if not any(photos):
+            raise _nothing_there([place for person in people for place in person.places])
+        reports = []
+        for name, person, found in zip(names, people, photos, strict=True):
+            if found:
+                reports.append(self.enroll(name, found, pick=pick, thumbnails=thumbnails, on_photo=on_photo))
+            else:
+                reports.append(_nothing_to_enrol(name, person.places, on_photo))
+        return reports
 
     def identify(self, photos: Photos) -> Iterator[IdentifiedPhoto]:
         """Say who is in photos.
@@ -177,7 +222,7 @@ class FaceBank:
         with gallery.snapshot():
             index, names = gallery.index(), gallery.names()
         recognizer = Recognizer(index, names, self.engine.thresholds)
-        for result in self._analyzed(expanded(photos)):
+        for result in self._analyzed(_required(photos)):
             if isinstance(result, AnalyzedPhoto):
                 yield _identified(result, recognizer)
             else:
@@ -219,7 +264,8 @@ class FaceBank:
         ReEmbeddingReport
             What became of the samples.
         """
-        from facebank.reembedding import re_embed
+        from facebank.planning import PersonPhotos
+    from facebank.reembedding import re_embed
 
         self.close()
         engine = load_engine(self._pack_name, self._device)
@@ -261,7 +307,7 @@ class FaceBank:
         yield from (unread for unread in waiting if unread is not None)
 
 
-def expanded(photos: Photos) -> list[Path | Photo]:
+def list_photos(photos: Photos) -> list[Path | Photo]:
     """List the photos that files and folders stand for; a file that is not there fails when it is read.
 
     Parameters
@@ -269,27 +315,49 @@ def expanded(photos: Photos) -> list[Path | Photo]:
     photos
         Photos, files or folders of them.
 
-    Raises
-    ------
-    PhotoNotFoundError
-        There is not a single one.
+    Returns
+    -------
+    list[Path | Photo]
+        Folders give their photos in the order of people's sorting; empty if there is not a single one.
     """
-    several = [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
     found: list[Path | Photo] = []
-    for photo in several:
+    for photo in _several(photos):
         if isinstance(photo, Photo):
             found.append(photo)
         elif Path(photo).is_dir():
             found += find_photos(photo)
         else:
             found.append(Path(photo))
-    if not found:
-        raise PhotoNotFoundError(f"{_listed(several)}: no photos there")
     return found
 
 
-def _listed(places: Iterable[Place | Photo]) -> str:
-    return ", ".join(printable(os.fspath(place)) for place in places if not isinstance(place, Photo)) or "nothing given"
+def _required(photos: Photos) -> list[Path | Photo]:
+    several = _several(photos)
+    found = list_photos(several)
+    if not found:
+        raise _nothing_there(several)
+    return found
+
+
+def _several(photos: Photos) -> list[Place | Photo]:
+    return [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
+
+
+def _nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
+    named = [printable(os.fspath(place)) for place in places if not isinstance(place, Photo)]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return PhotoNotFoundError(f"{', '.join(named[:3]) or 'nothing given'}{more}: no photos there")
+
+
+def _nothing_to_enrol(
+    person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
+) -> EnrolmentReport:
+    refused = tuple(
+        EnrolledPhoto(str(place), person, False, EnrolmentReason.NO_PHOTOS, "no photos there", None) for place in places
+    )
+    for photo in refused if on_photo is not None else ():
+        on_photo(photo)
+    return EnrolmentReport(person, refused)
 
 
 def _read(photo: Place | Photo) -> Photo:

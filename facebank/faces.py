@@ -290,6 +290,7 @@ class EnrolmentReason(StrEnum):
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already_enrolled"
     ENROLLED_AS_ANOTHER = "enrolled_as_another"
+    NO_PHOTOS = "no_photos"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
     SEVERAL_FACES = "several_faces"

@@ -45,7 +45,8 @@ def finite(values: FloatArray) -> FloatArray:
 def float_array(values: object, shape: tuple[int, ...]) -> FloatArray:
     """Return numbers as finite ``float32`` of a shape; raises `InvalidValueError` where they are something else."""
     try:
-        array = np.asarray(values, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused for that
+            array = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValueError("it holds something else than numbers") from error
     if array.shape != shape:

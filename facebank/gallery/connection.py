@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from facebank.errors import (
@@ -59,6 +59,8 @@ def said_plainly(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         kind, trouble = _explained(error)
         raise kind(f"The gallery {printable(str(path))} {trouble}.") from error
+    except UnicodeDecodeError as error:  # even SQLite's complaint about a damaged file may hold the damage
+        raise GalleryFormatError(f"The gallery {printable(str(path))} is damaged: restore it from a copy.") from error
     except InvalidValueError as error:
         raise GalleryFormatError(f"The gallery {printable(str(path))} is damaged: {error}.") from error
 
@@ -71,9 +73,8 @@ def make_empty_file(path: Path) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        return
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise StorageError(f"The gallery {printable(str(path))} cannot be made: {error.strerror}.") from error
 
@@ -122,10 +123,14 @@ def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
         mode = "ro"
     place = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(place, uri=True, timeout=busy_timeout, isolation_level=None)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # VACUUM needs one
-    for setting in _SETTINGS:
-        connection.execute(setting)
+    try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # VACUUM needs one
+        for setting in _SETTINGS:
+            connection.execute(setting)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -302,10 +302,13 @@ def _read_thumbnails(folder: Path, manifest: files.Manifest) -> dict[int, bytes]
 
 
 def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: bytes | None) -> NewSample:
-    score, quality = float_array([record["detection_score"], record["quality"]], (2,)).tolist()
     return NewSample(
-        detection=Detection(float_array(record["box"], (4,)), float_array(record["landmarks"], (5, 2)), score),
-        quality=quality,
+        detection=Detection(
+            box=float_array(record["box"], (4,)),
+            landmarks=float_array(record["landmarks"], (5, 2)),
+            score=files.real(record["detection_score"]),
+        ),
+        quality=files.real(record["quality"]),
         source=files.text(record["source"]),
         content_hash=hex_digest(record["content_hash"]),
         quarter_turns=files.whole(record["quarter_turns"], 3),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 import struct
@@ -142,7 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise InvalidValueError(f"its version is {record['version']!r}, and this facebank reads {_VERSION}")
         counts = record["counts"]
         pack = record["pack"]
-        return Manifest(
+        manifest = Manifest(
             pack=PackIdentity(text(pack["name"]), text(pack["digest"]), whole(pack["dimension"], LARGEST_DIMENSION)),
             people=whole(counts["people"], _MOST),
             samples=whole(counts["samples"], _MOST),
@@ -155,6 +156,9 @@ def read_manifest(folder: Path) -> Manifest:
                 for name, seal in record["files"].items()
             },
         )
+        if set(manifest.files) != {PEOPLE, SAMPLES, VECTORS} | ({THUMBNAILS} if manifest.thumbnails else set()):
+            raise InvalidValueError("it lists other files than an export has")
+        return manifest
 
 
 @contextmanager
@@ -204,6 +208,13 @@ def whole(value: object, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise InvalidValueError(f"it holds {str(value)[:40]!r} where a whole number up to {most} belongs")
     return value
+
+
+def real(value: object) -> float:
+    """Return a finite number; raises `InvalidValueError` for anything else."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+        raise InvalidValueError(f"it holds {str(value)[:40]!r} where a number belongs")
+    return float(value)
 
 
 def text(value: object) -> str:

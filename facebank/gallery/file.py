@@ -7,7 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import FacebankError, GalleryBusyError, GalleryNotFoundError, GalleryVersionError, UsageError
+from facebank.errors import (
+    FacebankError,
+    GalleryBusyError,
+    GalleryNotFoundError,
+    GalleryVersionError,
+    StorageError,
+    UsageError,
+)
 from facebank.gallery import tables
 from facebank.gallery.connection import (
     check_header,
@@ -122,6 +129,11 @@ class GalleryFile:
                 tables.clear_traces(connection, traces)
         except GalleryBusyError:
             return False
+        except StorageError as error:
+            raise StorageError(
+                f"It was removed, but its bytes could not be cleaned away. {error} They go when the gallery is next "
+                "opened."
+            ) from error
         return True
 
     def _prepare(self, new_for: PackIdentity | None) -> None:

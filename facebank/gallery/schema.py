@@ -39,7 +39,7 @@ SCHEMA_VERSION = len(MIGRATIONS)
 
 
 def migrate(
-    connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] = MIGRATIONS
+    connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] | None = None
 ) -> None:
     """Apply the migrations that a file lacks; the caller holds the transaction.
 
@@ -48,13 +48,14 @@ def migrate(
     connection
         A connection inside a write transaction.
     migrations
-        All migrations, in order.
+        All migrations, in order; None for `MIGRATIONS`.
     """
     done = schema_version(connection)
     if done == 0:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(_MIGRATIONS_TABLE)
-    for number, migration in enumerate(migrations[done:], start=done + 1):
+    everything = MIGRATIONS if migrations is None else migrations
+    for number, migration in enumerate(everything[done:], start=done + 1):
         migration(connection)
         connection.execute(
             "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",

@@ -100,12 +100,9 @@ def downloaded(
 
     Raises
     ------
-    DownloadError
-        The address is not allowed, the server refuses or cannot be reached, or the file is too large.
-    PackIntegrityError
-        The file has another hash.
-    StorageError
-        The cache cannot be written.
+    DownloadError, PackIntegrityError, StorageError
+        The address is not allowed, the server refuses or cannot be reached, or the file is too large; the file has
+        another hash; the cache cannot be written.
     """
     check_address(url)
     kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]

@@ -70,16 +70,11 @@ def install_pack(
 
     Raises
     ------
-    PackNotFoundError
-        The source is no known name, address or file.
+    PackNotFoundError, DownloadError, ManifestError, PackIntegrityError
+        There is no such source; it could not be downloaded; its ``pack.toml`` is wrong; the archive or a file in it
+        is partial, altered or unsafe.
     LicenceNotAcceptedError
         The licence has not been accepted; the message holds what must be known to decide.
-    DownloadError
-        It could not be downloaded.
-    PackIntegrityError
-        The archive or a file in it is partial, altered or unsafe; the message says which.
-    ManifestError
-        The archive's ``pack.toml`` is wrong.
     PackError
         A pack of this name is installed.
     StorageError

@@ -50,6 +50,8 @@ class DetectorSpec:
         Detections below it are dropped, 0..1.
     nms_threshold
         Of two boxes that overlap by more (intersection over union), the weaker is dropped, 0..1.
+    upright_score
+        The score that only upright faces reach, 0..1: below it, a photo that does not say which side is up is turned.
     refine
         Whether landmarks are found again on an enlarged cut-out of each face: for detectors with noisy landmarks.
     """
@@ -63,6 +65,7 @@ class DetectorSpec:
     colour: Colour
     score_threshold: float
     nms_threshold: float
+    upright_score: float
     refine: bool
 
 
@@ -283,6 +286,7 @@ def _detector(table: Table) -> DetectorSpec:
         colour=table.choice("colour", get_args(Colour)),
         score_threshold=table.number("score_threshold", 0, 1),
         nms_threshold=table.number("nms_threshold", 0, 1),
+        upright_score=table.number("upright_score", 0, 1),
         refine=table.truth("refine"),
     )
     table.refuse_others()

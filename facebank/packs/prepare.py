@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PREPARATION = 1
 """Grows whenever `facebank.packs.graph` makes something else of the same file."""
 
+_AGAIN = "install the pack again (for the embedded one, facebank)"
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 
 
@@ -104,10 +105,10 @@ def _read_hash(path: Path) -> str:
 
 def _unreadable(path: Path, error: OSError) -> PackIntegrityError:
     reason = error.strerror or type(error).__name__
-    return PackIntegrityError(f"{printable(str(path))} cannot be read ({reason}): get the pack again")
+    return PackIntegrityError(f"{printable(str(path))} cannot be read ({reason}): {_AGAIN}")
 
 
 def _altered(path: Path) -> PackIntegrityError:
     return PackIntegrityError(
-        f"{printable(str(path))} is partial or altered (its SHA-256 is not the one in pack.toml): get the pack again"
+        f"{printable(str(path))} is partial or altered (its SHA-256 is not the one in pack.toml): {_AGAIN}"
     )

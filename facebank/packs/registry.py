@@ -125,6 +125,7 @@ def _scrfd(file: str, sha256: str) -> DetectorSpec:
         colour="RGB",
         score_threshold=0.5,
         nms_threshold=0.4,
+        upright_score=0.8,
         refine=False,
     )
 

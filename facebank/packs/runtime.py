@@ -176,10 +176,11 @@ def _turn_telemetry_off(onnxruntime: ModuleType) -> None:
 
 def _cpu_session(model: Path, threads: int | None) -> InferenceSession:
     onnxruntime = load_runtime()
+    options = _options(onnxruntime, threads)
+    # Repacked weights made no network measurably faster, but SFace 20 to 50 ms slower to open.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     try:
-        return onnxruntime.InferenceSession(
-            str(model), _options(onnxruntime, threads), providers=[_CPU], enable_fallback=0
-        )
+        return onnxruntime.InferenceSession(str(model), options, providers=[_CPU], enable_fallback=0)
     except Exception as error:
         raise PackIntegrityError(
             f"{printable(str(model))} is no network that ONNX Runtime {onnxruntime.__version__} can run "

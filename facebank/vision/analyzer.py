@@ -70,8 +70,9 @@ class FaceAnalyzer:
         from facebank.vision.embedding import build_embedder
 
         detector = build_detector(pack, device)
-        refiner = LandmarkRefiner(detector) if pack.manifest.detector.refine else None
-        return cls(FaceFinder(detector, refiner), build_embedder(pack, device))
+        spec = pack.manifest.detector
+        refiner = LandmarkRefiner(detector) if spec.refine else None
+        return cls(FaceFinder(detector, refiner, spec.upright_score), build_embedder(pack, device))
 
     @property
     def dimension(self) -> int:

@@ -9,10 +9,10 @@ import numpy as np
 
 from facebank.faces import Detection
 from facebank.media import turn_photo
-from facebank.vision.geometry import overlaps, resize
+from facebank.vision.geometry import inside, resize
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray, Photo, RGBImage
+    from facebank.faces import Photo, RGBImage
     from facebank.vision.detector import Detector
     from facebank.vision.refinement import LandmarkRefiner
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FIRST_SIDE = 640
 _SECOND_SIDE = 1920
 _MAX_ENLARGEMENT = 2.0
-_OVERLAP = 0.4
+_PART = 0.6
 
 
 class FaceFinder:
@@ -32,11 +32,14 @@ class FaceFinder:
         Finds faces in one picture at the scale given.
     refiner
         Finds their landmarks again; None to keep the detector's.
+    upright_score
+        The score that the detector gives to upright faces only, 0..1.
     """
 
-    def __init__(self, detector: Detector, refiner: LandmarkRefiner | None = None) -> None:
+    def __init__(self, detector: Detector, refiner: LandmarkRefiner | None = None, upright_score: float = 0.8) -> None:
         self._detector = detector
         self._refiner = refiner
+        self._upright_score = upright_score
 
     def find(self, pixels: RGBImage) -> list[Detection]:
         """Find faces of every size.
@@ -59,7 +62,10 @@ class FaceFinder:
         return sorted(found, key=lambda detection: -detection.size)
 
     def find_upright(self, photo: Photo) -> tuple[Photo, int, list[Detection]]:
-        """Find faces, turning a photo that does not say which side is up until faces are upright.
+        """Find faces, turning a photo that does not say which side is up until its faces are upright.
+
+        Detectors find faces that lie on their side too, with wrong landmarks and a lower score: the side with the
+        best-scored face is up.
 
         Parameters
         ----------
@@ -72,19 +78,15 @@ class FaceFinder:
             The photo, turned counter-clockwise by that many quarters, and its faces, largest first.
         """
         detections = self.find(photo.pixels)
-        if photo.has_orientation or _upright(detections):
+        if photo.has_orientation or _best_score(detections) >= self._upright_score:
             return photo, 0, detections
-        best: tuple[Photo, int, list[Detection]] = (photo, 0, detections)
-        best_score = 0.0
-        for quarter_turns in (1, 2, 3):
-            turned = turn_photo(photo, quarter_turns)
-            upright = _upright(self._detect_at(turned.pixels, scales(max(turned.pixels.shape[:2]))[0]))
-            score = sum(detection.score for detection in upright)
-            if score > best_score:
-                best_score, best = score, (turned, quarter_turns, [])
-        if best_score > 0:
-            return best[0], best[1], self.find(best[0].pixels)
-        return best
+        scale = scales(max(photo.width, photo.height))[0]
+        turned = {turns: turn_photo(photo, turns) for turns in (1, 2, 3)}
+        scores = {turns: _best_score(self._detect_at(turned[turns].pixels, scale)) for turns in turned}
+        best = max(scores, key=scores.__getitem__)
+        if scores[best] <= _best_score(detections):
+            return photo, 0, detections
+        return turned[best], best, self.find(turned[best].pixels)
 
     def _detect_at(self, pixels: RGBImage, scale: float) -> list[Detection]:
         height, width = pixels.shape[:2]
@@ -120,18 +122,12 @@ def _unscaled(detection: Detection, scale: float) -> Detection:
 
 
 def _joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
-    """Add what an earlier look did not find."""
+    """Add what an earlier look did not find: no face twice, no part of a face."""
     if not known:
         return new
     boxes = np.stack([detection.box for detection in known])
-    return known + [detection for detection in new if overlaps(detection.box, boxes).max() <= _OVERLAP]
+    return known + [detection for detection in new if inside(detection.box, boxes).max() <= _PART]
 
 
-def _upright(detections: Sequence[Detection]) -> list[Detection]:
-    return [detection for detection in detections if _points_down(detection.landmarks)]
-
-
-def _points_down(landmarks: FloatArray) -> bool:
-    """Tell whether the way from the eyes to the mouth goes down, within 60 degrees."""
-    way = landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0)
-    return bool(way[1] > np.linalg.norm(way) / 2)
+def _best_score(detections: Sequence[Detection]) -> float:
+    return max((detection.score for detection in detections), default=0.0)

@@ -96,11 +96,33 @@ def overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
     FloatArray
         ``(n,)``, 0..1.
     """
-    corner_1 = np.maximum(box[:2], boxes[:, :2])
-    corner_2 = np.minimum(box[2:], boxes[:, 2:])
-    intersection = np.prod(np.clip(corner_2 - corner_1, 0, None), axis=1)
+    intersection = _intersections(box, boxes)
     union = _areas(boxes) + _areas(box[None])[0] - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
+
+
+def inside(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Say how much of a box lies in others.
+
+    Parameters
+    ----------
+    box
+        ``(4,)``: x1, y1, x2, y2.
+    boxes
+        ``(n, 4)``.
+
+    Returns
+    -------
+    FloatArray
+        ``(n,)``: the share of the smaller of the two that is in both, 0..1.
+    """
+    smaller = np.minimum(_areas(boxes), _areas(box[None])[0])
+    return np.asarray(_intersections(box, boxes) / np.maximum(smaller, 1e-9), dtype=np.float32)
+
+
+def _intersections(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    return np.asarray(np.prod(np.clip(sides, 0, None), axis=1), dtype=np.float32)
 
 
 def _areas(boxes: FloatArray) -> FloatArray:

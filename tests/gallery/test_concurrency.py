@@ -100,7 +100,9 @@ def test_a_stopped_enrolment_keeps_what_was_done(
 
 
 @POSIX_SIGNALS
-def test_a_gallery_whose_making_was_killed_is_made_by_the_next(tmp_path: Path, faces: Faces, start_worker: Start) -> None:
+def test_a_gallery_whose_making_was_killed_is_made_by_the_next(
+    tmp_path: Path, faces: Faces, start_worker: Start
+) -> None:
     for attempt in range(5):
         path = tmp_path / f"{attempt}.facebank"
         worker = start_worker("create", path, "Ada", 1)

@@ -192,4 +192,3 @@ def test_a_busy_reader_is_reported_and_disturbed_by_nothing(
         assert left_in(gallery.path, betraying) == []
         assert again.person("Bob").sample_count == 3
         assert inspect_gallery(gallery.path).problems == ()
-

@@ -77,7 +77,7 @@ def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Face
     assert gallery.thumbnail(999) is None
 
 
-@pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", "it's \"x\"; --"])
+@pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --'])
 def test_a_photo_may_lie_anywhere(gallery: Gallery, faces: Faces, source: str) -> None:
     gallery.enrol("Robert'); DROP TABLE people;--", [faces.sample(source=source)])
     (person,) = gallery.people()

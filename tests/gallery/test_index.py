@@ -251,5 +251,3 @@ def test_the_default_index_goes_over_to_faiss_when_it_is_large() -> None:
     after = index.search(matrix[-5:], 1)
     assert before.sample_ids[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert after.sample_ids[:, 0].tolist() == list(range(9_996, 10_001))
-
-

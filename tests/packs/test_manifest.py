@@ -33,6 +33,7 @@ scale = 1
 colour = "BGR"
 score_threshold = 0.6
 nms_threshold = 0.3
+upright_score = 0.8
 refine = true
 [embedder]
 file = "facenet.onnx"
@@ -73,6 +74,7 @@ detectors = st.builds(
     colour=colours,
     score_threshold=shares,
     nms_threshold=shares,
+    upright_score=st.floats(0, 1),
     refine=st.booleans(),
 )
 embedders = st.builds(

@@ -23,13 +23,13 @@ def test_a_similarity_transform_is_found_again(angle: float, scale: float, x: fl
     points = template_landmarks("arcface", 112)
     matrix = transform(angle, scale, x, y)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
-    np.testing.assert_allclose(similarity_transform(points, moved), matrix, atol=1e-3)
+    np.testing.assert_allclose(similarity_transform(points, moved.astype(np.float32)), matrix, atol=1e-3)
 
 
 @given(st.lists(st.tuples(shifts, shifts), min_size=5, max_size=5), angles)
 def test_no_other_rotation_fits_better(offsets: list[tuple[float, float]], angle: float) -> None:
     source = template_landmarks("arcface", 112)
-    target = source + np.array(offsets, dtype=np.float32) / 20
+    target = (source + np.array(offsets) / 20).astype(np.float32)
 
     def error(matrix: np.ndarray) -> float:
         return float(np.sum((source @ matrix[:, :2].T + matrix[:, 2] - target) ** 2))

@@ -53,7 +53,8 @@ def test_the_same_person_is_more_similar_than_another(
 ) -> None:
     people = [photo.source.rsplit("/", 1)[-1].split("_")[0] for photo in demo_photos]
     embeddings = embedder.embed(crops)
-    same, different = [], []
+    same: list[float] = []
+    different: list[float] = []
     for i, j in combinations(range(len(people)), 2):
         (same if people[i] == people[j] else different).append(float(embeddings[i] @ embeddings[j]))
     assert min(same) > max(different) + 0.1

@@ -52,7 +52,7 @@ def statistics_network(tmp_path: Path) -> Path:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def halves(pictures: np.ndarray) -> np.ndarray:

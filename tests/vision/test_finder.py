@@ -19,7 +19,7 @@ from facebank.vision.refinement import LandmarkRefiner
 @pytest.fixture(scope="module")
 def finder(opencv_pack: Pack) -> FaceFinder:
     detector = build_detector(opencv_pack, "cpu")
-    return FaceFinder(detector, LandmarkRefiner(detector))
+    return FaceFinder(detector, LandmarkRefiner(detector), opencv_pack.manifest.detector.upright_score)
 
 
 def undirected(photo: Photo, quarter_turns: int) -> Photo:
@@ -60,9 +60,7 @@ def test_a_photo_without_faces_stays_as_it_is(finder: FaceFinder) -> None:
 
 
 @pytest.mark.parametrize("face_size", [24, 40, 80])
-def test_a_small_face_in_a_large_photo_is_found(
-    finder: FaceFinder, demo_photos: list[Photo], face_size: int
-) -> None:
+def test_a_small_face_in_a_large_photo_is_found(finder: FaceFinder, demo_photos: list[Photo], face_size: int) -> None:
     photo = demo_photos[0]
     scale = face_size / finder.find(photo.pixels)[0].size
     picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
@@ -77,8 +75,8 @@ def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_
     face = finder.find(photo.pixels)[0]
     left, top, right, bottom = (int(value) for value in face.box)
     scale = 2000 / face.size
-    close = resize(photo.pixels[max(0, top - 20) : bottom + 20, max(0, left - 20) : right + 20], 0 or round(
-        (right - left + 40) * scale), round((bottom - top + 40) * scale))
+    cut = photo.pixels[top - 20 : bottom + 20, left - 20 : right + 20]
+    close = resize(cut, round(cut.shape[1] * scale), round(cut.shape[0] * scale))
     (found,) = finder.find(close)
     assert found.size == pytest.approx(2000, rel=0.2)
 
@@ -95,7 +93,7 @@ def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
             for scale, pad in ((0.55, 31), (0.7, 77), (0.83, 10)):
                 picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
                 shifted = np.pad(picture, ((pad, 0), (pad // 2, 0), (0, 0)))
-                landmarks = (finder.find(shifted)[0].landmarks - np.float32([pad // 2, pad])) / scale
+                landmarks = (finder.find(shifted)[0].landmarks - np.array([pad // 2, pad], dtype=np.float32)) / scale
                 collected.append(float(np.abs(landmarks - reference.landmarks).mean()) / reference.size)
     assert np.mean(errors[refined]) < 0.75 * np.mean(errors[plain])
 

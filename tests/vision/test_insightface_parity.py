@@ -54,6 +54,7 @@ def detector(shared: Path) -> Scrfd:
         colour="RGB",
         score_threshold=RECORD["score_threshold"],
         nms_threshold=RECORD["nms_threshold"],
+        upright_score=0.8,
         refine=False,
     )
     return Scrfd(open_session(model_file(shared, "detector"), "cpu"), spec)

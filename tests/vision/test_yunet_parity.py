@@ -15,9 +15,7 @@ from facebank.vision.geometry import resize
 
 
 @pytest.mark.parametrize("side", [320, 500, 640, 1011])
-def test_boxes_landmarks_and_scores_are_those_of_opencv(
-    opencv_pack: Pack, demo_photos: list[Photo], side: int
-) -> None:
+def test_boxes_landmarks_and_scores_are_those_of_opencv(opencv_pack: Pack, demo_photos: list[Photo], side: int) -> None:
     spec = opencv_pack.manifest.detector
     official = Path(opencv_pack.folder) / spec.file
     detector = build_detector(opencv_pack, "cpu")

@@ -1,0 +1,153 @@
+"""Where the embedded pack's thresholds come from: LFW's development people (``peopleDevTrain.txt``) and no others.
+
+    python -m benchmarks.thresholds ../shared/data --out benchmarks/reports/thresholds
+
+Every development person with two photos or more is embedded (six photos each at most). Printed are the similarity at
+which a given share of comparisons between different people would match (FMR), with the share of genuine comparisons
+lost there (FNMR, each person counting alike); and, for simulated galleries, the share of strangers who would be given
+a name (FPIR) and of enrolled people who would not be named rightly (FNIR), at a range of thresholds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.lfw_view2 import central_embedding
+from facebank import FaceAnalyzer, read_photo
+from facebank.packs import load_pack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray, Photo
+
+PHOTOS_EACH = 6
+REPETITIONS = 20
+THRESHOLDS = (0.36, 0.38, 0.40, 0.42, 0.44, 0.46, 0.48, 0.50)
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryFigures:
+    """Open-set rates at the thresholds, each 0..1, for galleries of one size."""
+
+    people: int
+    photos_each: int
+    fpir: list[float]
+    fnir: list[float]
+
+
+def development_photos(data: Path) -> list[Path]:
+    """List the photos of development people with two photos or more."""
+    lines = (data / "lfw-meta" / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()[1:]
+    photos: list[Path] = []
+    for line in lines:
+        theirs = sorted((data / "lfw" / line.split("\t")[0]).glob("*.jpg"))[:PHOTOS_EACH]
+        photos += theirs if len(theirs) > 1 else []
+    return photos
+
+
+def embed(paths: list[Path], pack: str | None) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Embed the central face of each photo; photos without one are left out."""
+
+    def photos() -> Iterator[Photo]:
+        for i, path in enumerate(paths):
+            if i % 500 == 0:
+                print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)
+            yield read_photo(path)
+
+    analyzer = FaceAnalyzer.from_pack(load_pack(pack))
+    found = [
+        (vector, path.parent.name)
+        for path, analyzed in zip(paths, analyzer.analyze(photos()), strict=True)
+        if (vector := central_embedding(analyzed)) is not None
+    ]
+    _, people = np.unique([name for _, name in found], return_inverse=True)
+    return np.stack([vector for vector, _ in found]), people
+
+
+def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Return threshold and FNMR at FMR 1e-2 to 1e-5."""
+    upper = np.triu_indices(len(people), 1)
+    similarities = (embeddings @ embeddings.T)[upper]
+    same = people[upper[0]] == people[upper[1]]
+    photos = np.bincount(people)[people[upper[0]][same]]
+    weights = 1 / (photos * (photos - 1))
+    different = np.sort(similarities[~same])[::-1]
+    figures = {}
+    for rate in (1e-2, 1e-3, 1e-4, 1e-5):
+        threshold = float(different[int(rate * len(different))])
+        lost = float(weights[similarities[same] < threshold].sum() / weights.sum())
+        figures[f"{rate:g}"] = {"threshold": threshold, "fnmr": lost}
+    return figures
+
+
+def simulated_galleries(
+    embeddings: FloatArray, people: NDArray[np.int64], size: int, photos_each: int, margin: float
+) -> GalleryFigures:
+    """Enrol random people, search for another photo of each and for everybody else once."""
+    random = np.random.default_rng(20_240_501)
+    thresholds = np.array(THRESHOLDS)
+    counts = np.bincount(people)
+    fpir, fnir = [], []
+    for _ in range(REPETITIONS):
+        order = random.permutation(len(counts))
+        enrolled = order[counts[order] > photos_each][:size]
+        shuffled = {person: random.permutation(np.flatnonzero(people == person)) for person in order}
+        samples = np.concatenate([shuffled[person][:photos_each] for person in enrolled])
+        probes = np.array([shuffled[person][photos_each] for person in enrolled])
+        strangers = np.array([shuffled[person][0] for person in np.setdiff1d(order, enrolled)])
+        best = (embeddings[strangers] @ embeddings[samples].T).max(axis=1)
+        fpir.append((best[:, None] >= thresholds).mean(axis=0))
+        similarities = embeddings[probes] @ embeddings[samples].T
+        own = people[samples] == people[probes][:, None]
+        right = np.where(own, similarities, -1).max(axis=1)
+        wrong = np.where(own, -1, similarities).max(axis=1)
+        fnir.append(((right[:, None] < thresholds) | (right - wrong < margin)[:, None]).mean(axis=0))
+    return GalleryFigures(size, photos_each, np.mean(fpir, axis=0).tolist(), np.mean(fnir, axis=0).tolist())
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    paths = development_photos(arguments.data)
+    embeddings, people = embed(paths, arguments.pack)
+    margin = load_pack(arguments.pack).manifest.thresholds.margin
+    galleries = [
+        simulated_galleries(embeddings, people, size, photos_each, margin)
+        for size in (5, 20, 100, 500)
+        for photos_each in (1, 2, 3)
+    ]
+    report = {
+        "people": int(people.max()) + 1,
+        "photos": len(people),
+        "photos_without_a_face": len(paths) - len(people),
+        "verification": verification(embeddings, people),
+        "margin": margin,
+        "thresholds": THRESHOLDS,
+        "galleries": [asdict(figures) for figures in galleries],
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report["verification"], indent=2))
+    for figures in galleries:
+        rates = ", ".join(
+            f"{threshold}: {fpir:.2%} / {fnir:.2%}"
+            for threshold, fpir, fnir in zip(THRESHOLDS, figures.fpir, figures.fnir, strict=True)
+        )
+        print(f"{figures.people} people, {figures.photos_each} photos each, threshold: FPIR / FNIR: {rates}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line of facebank: one module a command, no logic of its own."""

@@ -1,0 +1,91 @@
+"""The ``facebank`` command: global options, and the commands that its modules register.
+
+A command is a module with a function ``register(app)``. Importing it must cost next to nothing: what a command needs
+of the library is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from facebank import __version__
+
+from . import enroll, identify, people, verify
+from .failures import failures_told
+from .settings import Device, Settings
+
+COMMANDS = (enroll, identify, verify, people)
+
+
+class CommandLine(TyperGroup):
+    """Runs a command; what it returns is the exit code, and what it raises becomes one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with failures_told(debug=bool(ctx.params.get("debug"))):
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        raise typer.Exit(code or 0)
+
+
+def options(
+    ctx: typer.Context,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="File of the gallery; else what FACEBANK_GALLERY says, else one in your data folder."),
+    ] = None,
+    pack: Annotated[
+        str | None, typer.Option(help="Name or folder of a pack; else the gallery's own, or the embedded one.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.AUTO,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Recognise people from a handful of photographs each.
+
+    Exit codes of every command: 0 done, 1 some input failed and the rest was done, 2 wrong usage or nothing could be
+    done.
+    """
+    if version:
+        typer.echo(f"facebank {__version__}")
+        raise typer.Exit
+    ctx.obj = Settings(gallery, pack, device)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(2)
+
+
+def build_app() -> typer.Typer:
+    """Put the application together."""
+    app = typer.Typer(
+        name="facebank",
+        cls=CommandLine,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        epilog="\b\nExample:\n  facebank enroll photos/Ada photos/Grace\n  facebank identify party.jpg",
+    )
+    app.callback()(options)
+    for command in COMMANDS:
+        command.register(app)
+    return app
+
+
+def main() -> int:
+    """Run ``facebank`` with the arguments of this process and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    try:
+        build_app()(prog_name="facebank")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0

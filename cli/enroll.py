@@ -1,0 +1,94 @@
+"""``facebank enroll``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .failures import SOME_FAILED
+from .output import progress, say, write_json, write_line
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.faces import EnrolledPhoto, EnrolmentReport
+
+EXAMPLES = """\b
+Examples:
+  facebank enroll photos/Ada photos/Grace
+  facebank enroll Ada ada1.jpg ada2.jpg more-of-ada/
+  facebank enroll --tree photos
+  facebank enroll --name Ada Ada/ wedding.jpg --pick largest
+
+\b
+Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all."""
+
+
+class Pick(StrEnum):
+    """Which face of a photo with several."""
+
+    LARGEST = "largest"
+    CENTRAL = "central"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("enroll", epilog=EXAMPLES)(enroll)
+
+
+def enroll(
+    ctx: typer.Context,
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="PERSON_DIR... | NAME PHOTO_OR_DIR...", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option(help="Whose photos all arguments are.")] = None,
+    tree: Annotated[bool, typer.Option("--tree", help="Arguments are folders of people's folders.")] = False,
+    pick: Annotated[
+        Pick | None,
+        typer.Option(help="Which face of a photo with several; else the one that agrees with the other photos."),
+    ] = None,
+    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
+) -> int:
+    """Enrol people from photos of them.
+
+    Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
+    person, and the rest are photos or folders of them.
+    """
+    from facebank.bank import list_photos
+    from facebank.planning import plan_enrolment
+
+    people = plan_enrolment(arguments, name=name, tree=tree)
+    total = sum(len(list_photos(person.places)) for person in people)
+    with progress("Enrolling", total, writes_json=as_json) as advance, settings_of(ctx).open_bank() as bank:
+
+        def show(photo: EnrolledPhoto) -> None:
+            if as_json:
+                write_json(_record(photo))
+            elif not photo.accepted:
+                say(f"{photo.image}: {photo.detail}")
+            advance()
+
+        choice = None if pick is None else pick.value
+        reports = bank.enroll_people(people, pick=choice, thumbnails=thumbnails, on_photo=show)
+    if not as_json:
+        _summarise(reports)
+    return SOME_FAILED if any(report.refused for report in reports) else 0
+
+
+def _record(photo: EnrolledPhoto) -> dict[str, object]:
+    return {
+        "image": photo.image,
+        "person": photo.person,
+        "accepted": photo.accepted,
+        "reason": photo.reason.value,
+        "sample_id": photo.sample_id,
+    }
+
+
+def _summarise(reports: Sequence[EnrolmentReport]) -> None:
+    for report in reports:
+        refused = f", {report.refused} refused" if report.refused else ""
+        write_line(f"{report.person}: {report.accepted} of {len(report.photos)} photos enrolled{refused}")

@@ -1,0 +1,56 @@
+"""What a command raises becomes one sentence on standard error and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from facebank.errors import FacebankError
+from facebank.text import printable
+
+from .output import say
+
+SOME_FAILED = 1
+NOTHING_DONE = 2
+INTERRUPTED = 130
+
+
+@contextmanager
+def failures_told(*, debug: bool) -> Iterator[None]:
+    """Turn what is raised inside into a message and `typer.Exit`.
+
+    Parameters
+    ----------
+    debug
+        Whether errors pass through, with their traceback.
+    """
+    try:
+        yield
+    except FacebankError as error:
+        if debug:
+            raise
+        say(str(error))
+        raise typer.Exit(NOTHING_DONE) from error
+    except KeyboardInterrupt as error:
+        say("interrupted; what was done until now is kept")
+        raise typer.Exit(INTERRUPTED) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            _stop_writing()
+            raise typer.Exit(SOME_FAILED) from error
+        if debug:
+            raise
+        where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
+        say(f"{where}{error.strerror or type(error).__name__}")
+        raise typer.Exit(NOTHING_DONE) from error
+
+
+def _stop_writing() -> None:
+    """Let nobody complain, when the process ends, that the reader of the output has gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

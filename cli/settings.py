@@ -1,0 +1,60 @@
+"""The global options, as every command gets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
+
+    from facebank import FaceBank, Gallery
+
+
+class Device(StrEnum):
+    """Where the networks run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options.
+
+    Attributes
+    ----------
+    gallery
+        File of the gallery; None for the default.
+    pack
+        Name or folder of a pack; None for the gallery's own.
+    device
+        Where the networks run.
+    """
+
+    gallery: Path | None
+    pack: str | None
+    device: Device
+
+    def open_bank(self) -> FaceBank:
+        """Return the bank that the options ask for; nothing is opened or loaded yet."""
+        from facebank.bank import FaceBank
+
+        return FaceBank.open(self.gallery, pack=self.pack, device=self.device.value)
+
+    def open_gallery(self, *, read_only: bool = False) -> Gallery:
+        """Open the gallery for what needs no embeddings, such as listing people."""
+        from facebank.gallery import Gallery, default_gallery_path
+
+        return Gallery.open(self.gallery or default_gallery_path(), read_only=read_only)
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    """Return the global options given before the command."""
+    settings = ctx.obj
+    if not isinstance(settings, Settings):
+        raise TypeError("the application's callback sets the global options")
+    return settings

@@ -1,0 +1,114 @@
+"""Who is to be enrolled from what: the arguments of an enrolment, understood."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facebank.errors import PhotoNotFoundError, UsageError
+from facebank.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPhotos:
+    """A person and the files and folders with the photos of that person."""
+
+    name: str
+    places: tuple[Path, ...]
+
+
+def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
+    """Understand who is to be enrolled.
+
+    Folders are people, each named as the folder; a first argument that is no existing folder is the name of one
+    person, and the rest are that person's photos or folders of them.
+
+    Parameters
+    ----------
+    arguments
+        As typed.
+    name
+        Settles any doubt: all arguments are this person's photos or folders of them.
+    tree
+        Whether every argument is a folder of people's folders.
+
+    Returns
+    -------
+    list[PersonPhotos]
+        At least one. People are in the order of the arguments, those of a tree in the order of their names.
+
+    Raises
+    ------
+    UsageError
+        The arguments can be understood in several ways, or in none; the message shows what to type.
+    PhotoNotFoundError
+        A tree has no folders in it.
+    """
+    typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
+    if not all(typed):
+        raise UsageError("nothing to enrol: name a person's folder, or a person and photos")
+    if name is not None and tree:
+        raise UsageError("--name is for one person and --tree for many: use one of the two")
+    if name is not None:
+        return [PersonPhotos(name, tuple(map(Path, typed)))]
+    if tree:
+        return [person for place in typed for person in _people_of(Path(place))]
+    if Path(typed[0]).is_dir():
+        return _folders(typed)
+    return [_named(typed)]
+
+
+_SLASHES = "".join(filter(None, (os.sep, os.altsep)))
+
+
+def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
+    other = next((argument for argument in typed if not Path(argument).is_dir()), None)
+    if other is not None:
+        raise UsageError(
+            f"{printable(typed[0])} is a folder and {printable(other)} is none: type "
+            f"'{_command(typed[0])}' for the person of that folder, or "
+            f"'{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}' for a person of that name"
+        )
+    return [_person_of(Path(folder)) for folder in typed]
+
+
+def _named(typed: Sequence[str]) -> PersonPhotos:
+    name, *places = typed
+    if Path(name).is_file():
+        raise UsageError(f"{printable(name)} is a file: whose photo is it? Type '{_command('--name', 'NAME', *typed)}'")
+    if not places:
+        raise UsageError(
+            f"there is no folder {printable(name)}: type 'facebank enroll FOLDER', or '{_command(name, 'PHOTO')}' "
+            "for a person of that name"
+        )
+    return PersonPhotos(name, tuple(map(Path, places)))
+
+
+def _people_of(place: Path) -> list[PersonPhotos]:
+    if not place.is_dir():
+        raise UsageError(f"{printable(str(place))} is no folder: --tree takes a folder of people's folders")
+    try:
+        folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise PhotoNotFoundError(f"{printable(str(place))} cannot be read: {error.strerror}") from error
+    if not folders:
+        raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is a person")
+    return [_person_of(folder) for folder in folders]
+
+
+def _person_of(folder: Path) -> PersonPhotos:
+    name = _name_of(folder)
+    if not name:
+        raise UsageError(f"{printable(str(folder))} has no name to call a person by: type '--name NAME'")
+    return PersonPhotos(name, (folder,))
+
+
+def _name_of(folder: Path) -> str:
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def _command(*arguments: str) -> str:
+    return f"facebank enroll {printable(shlex.join(arguments))}"

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.gallery.conftest import Faces
+
+
+def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.enrol("Bob", faces.samples(1))
+    expected = GalleryHealth(gallery.path, True, 1, "opencv", "ab" * 32, 2, 4, "wal", ())
+    assert inspect_gallery(gallery.path) == expected
+    gallery.close()
+    before = gallery.path.read_bytes()
+    assert inspect_gallery(str(gallery.path)) == expected
+    assert gallery.path.read_bytes() == before
+    assert list(gallery.path.parent.iterdir()) == [gallery.path]
+
+
+def test_a_gallery_that_is_not_there_is_no_problem(path: Path) -> None:
+    assert inspect_gallery(path) == GalleryHealth(path, exists=False)
+    path.touch()
+    assert inspect_gallery(path) == GalleryHealth(path, exists=True)
+
+
+@pytest.mark.parametrize("content", [b"text", b"SQLite format 3\0" + bytes(4080)])
+def test_what_is_no_gallery_is_a_problem_and_no_exception(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    health = inspect_gallery(path)
+    assert health.exists
+    assert health.people is None
+    assert len(health.problems) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_faces_that_others_can_read_are_a_problem(gallery: Gallery) -> None:
+    gallery.path.chmod(0o644)
+    (problem,) = inspect_gallery(gallery.path).problems
+    assert "chmod 600" in problem
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM people WHERE id = 1",
+        "UPDATE vectors SET vector = zeroblob(64)",
+        "UPDATE samples SET content_hash = 'x'",
+        "UPDATE people SET name = 'a/b'",
+    ],
+)
+def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(statement)
+    (problem,) = inspect_gallery(gallery.path).problems
+    assert "damaged" in problem
+
+
+def test_an_index_that_does_not_fit_its_table_is_found(gallery: Gallery, faces: Faces) -> None:
+    gallery.enrol("Ada", faces.samples(30))
+    gallery.close()
+    content = bytearray(gallery.path.read_bytes())
+    content[-4096:] = os.urandom(4096)
+    gallery.path.write_bytes(content)
+    assert inspect_gallery(gallery.path).problems

@@ -1,0 +1,154 @@
+"""Whatever is done in whatever order, a gallery says the same as a dictionary would."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from facebank.errors import PersonExistsError
+from facebank.gallery import Gallery, inspect_gallery, name_key
+
+if TYPE_CHECKING:
+    from facebank.gallery import NewSample
+    from tests.gallery.conftest import Faces
+
+NAMES = st.sampled_from(["Ada", "ADA", "ada", "Bob", "Zoë", "Zoe\u0308", "Carl", "Straße", "STRASSE", "d'Arc; --"])
+
+
+class GalleryMachine(RuleBasedStateMachine):
+    """Does things to a gallery and to a dictionary of what each person's samples are."""
+
+    faces_class: type[Faces]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "some.facebank"
+        self.faces = self.faces_class(0)
+        self.gallery = Gallery.open(self.path, self.faces.pack, create=True)
+        self.spelling: dict[str, str] = {}
+        self.expected: dict[str, dict[int, NewSample]] = {}
+        self.highest = 0
+        self.revision = self.gallery.revision
+
+    def teardown(self) -> None:
+        self.gallery.close()
+        assert inspect_gallery(self.path).problems == ()
+        self.folder.cleanup()
+
+    def changed(self) -> None:
+        assert self.gallery.revision > self.revision
+        self.revision = self.gallery.revision
+
+    @rule(name=NAMES, count=st.integers(0, 3))
+    def enrol(self, name: str, count: int) -> None:
+        new = self.faces.samples(count)
+        outcomes = self.gallery.enrol(name, new)
+        known = name_key(name) in self.expected
+        mine = self.expected.setdefault(name_key(name), {})
+        self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
+        for sample, outcome in zip(new, outcomes, strict=True):
+            assert outcome.duplicate_of_person is None
+            assert outcome.sample_id > self.highest  # numbers are never used again
+            self.highest = outcome.sample_id
+            mine[outcome.sample_id] = sample
+        if new or not known:
+            self.changed()
+
+    @precondition(lambda self: any(self.expected.values()))
+    @rule(name=NAMES, data=st.data())
+    def enrol_again(self, name: str, data: st.DataObject) -> None:
+        owner = data.draw(st.sampled_from(sorted(key for key, mine in self.expected.items() if mine)))
+        number = data.draw(st.sampled_from(sorted(self.expected[owner])))
+        (outcome,) = self.gallery.enrol(name, [self.expected[owner][number]])
+        assert (outcome.sample_id, outcome.duplicate_of_person) == (number, self.spelling[owner])
+
+    @precondition(lambda self: self.expected)
+    @rule(new=NAMES, data=st.data())
+    def rename(self, new: str, data: st.DataObject) -> None:
+        old = data.draw(st.sampled_from(sorted(self.expected)))
+        if name_key(new) in self.expected and name_key(new) != old:
+            with pytest.raises(PersonExistsError):
+                self.gallery.rename(old, new)
+            return
+        self.gallery.rename(old, new)
+        mine = self.expected.pop(old)
+        del self.spelling[old]
+        self.expected[name_key(new)] = mine
+        self.spelling[name_key(new)] = {"Zoe\u0308": "Zoë"}.get(new, new)
+        self.changed()
+
+    @precondition(lambda self: len(self.expected) > 1)
+    @rule(data=st.data())
+    def merge(self, data: st.DataObject) -> None:
+        into, *sources = data.draw(st.lists(st.sampled_from(sorted(self.expected)), min_size=2, unique=True))
+        merged = self.gallery.merge(sources, into)
+        for source in sources:
+            self.expected[into] |= self.expected.pop(source)
+            del self.spelling[source]
+        assert merged.sample_count == len(self.expected[into])
+        self.changed()
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.expected)))
+        assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
+        self.changed()
+
+    @precondition(lambda self: any(self.expected.values()))
+    @rule(data=st.data())
+    def remove_sample(self, data: st.DataObject) -> None:
+        owner = data.draw(st.sampled_from(sorted(key for key, mine in self.expected.items() if mine)))
+        number = data.draw(st.sampled_from(sorted(self.expected[owner])))
+        self.gallery.remove_sample(number)
+        del self.expected[owner][number]
+        self.changed()
+
+    @rule()
+    def open_again(self) -> None:
+        self.gallery.close()
+        self.gallery = Gallery.open(self.path, self.faces.pack)
+
+    @rule()
+    def search(self) -> None:
+        """The index is asked for now and then only, so that it has several changes to catch up with."""
+        index = self.gallery.index()
+        owners = {number: key for key, mine in self.expected.items() for number in mine}
+        assert (index.revision, index.count) == (self.revision, len(owners))
+        if not owners:
+            return
+        numbers = sorted(owners)
+        queries = np.stack([self.expected[owners[number]][number].vectors["plain"] for number in numbers])
+        hits = index.search(queries, 1)
+        assert hits.sample_ids[:, 0].tolist() == numbers
+        names = self.gallery.names()
+        assert [names[person] for person in hits.person_ids[:, 0].tolist()] == [
+            self.spelling[owners[number]] for number in numbers
+        ]
+
+    @invariant()
+    def people_are_as_expected(self) -> None:
+        found = {person.name: person.sample_count for person in self.gallery.people()}
+        assert found == {self.spelling[key]: len(mine) for key, mine in self.expected.items()}
+        assert self.gallery.revision == self.revision
+
+    @invariant()
+    def samples_are_as_expected(self) -> None:
+        for key, mine in self.expected.items():
+            samples = {sample.id: sample for sample in self.gallery.samples(self.spelling[key])}
+            assert samples.keys() == mine.keys()
+            assert all(samples[number].source == new.source for number, new in mine.items())
+            assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in mine.items())
+
+
+def test_a_gallery_is_as_a_dictionary_would_be(random_faces: type[Faces]) -> None:
+    GalleryMachine.faces_class = random_faces
+    run_state_machine_as_test(GalleryMachine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

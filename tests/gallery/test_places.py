@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from facebank.gallery.connection import choose_journal
+from facebank.gallery.places import filesystem_kind, is_on_network, is_read_only_medium
+
+MOUNTS = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+35 22 0:30 / /home rw shared:2 - nfs4 server:/home rw,vers=4.2
+36 35 0:31 / /home/ada/local\040disk rw shared:3 master:1 - btrfs /dev/sdb rw
+37 22 0:32 / /mnt/office rw - cifs //server/office rw
+38 22 0:33 / /mnt/both rw - ext4 /dev/sdc rw
+39 22 0:34 / /mnt/both rw - fuse.sshfs ada@server: rw
+nonsense
+40 22 0:35 / -
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("/var/family.facebank", "ext4"),
+        ("/home", "nfs4"),
+        ("/home/ada/family.facebank", "nfs4"),
+        ("/home/ada/local disk/family.facebank", "btrfs"),
+        ("/homely/family.facebank", "ext4"),
+        ("/mnt/office/family.facebank", "cifs"),
+        ("/mnt/both/family.facebank", "fuse.sshfs"),
+    ],
+)
+def test_a_path_lies_on_the_innermost_mount(place: str, kind: str) -> None:
+    assert filesystem_kind(MOUNTS, place) == kind
+
+
+def test_where_nothing_is_mounted_nothing_is_known() -> None:
+    assert filesystem_kind("", "/var/family.facebank") == ""
+
+
+def test_a_temporary_folder_is_neither_on_the_network_nor_read_only(tmp_path: Path) -> None:
+    assert not is_on_network(tmp_path / "family.facebank")
+    assert not is_read_only_medium(tmp_path)
+
+
+@pytest.mark.parametrize(("log", "mode"), [(True, "wal"), (False, "delete")])
+@pytest.mark.parametrize("before", ["wal", "delete", "truncate"])
+def test_the_journal_is_chosen_by_the_place(tmp_path: Path, before: str, log: bool, mode: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "some.facebank", isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {before}")
+        connection.execute("CREATE TABLE some (x)")
+        assert choose_journal(connection, log=log) == mode
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
+
+
+def test_where_no_log_can_be_the_rollback_journal_stays(tmp_path: Path) -> None:
+    place = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # has no shared memory, as network shares
+    with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE some (x)")
+        assert choose_journal(connection, log=True) == "delete"
+
+
+def test_a_journal_that_others_use_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "some.facebank"
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0.05)) as writer,
+    ):
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("CREATE TABLE some (x)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM some").fetchall()
+        assert choose_journal(writer, log=False) == "wal"

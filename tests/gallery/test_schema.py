@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import GalleryVersionError
+from facebank.gallery import Gallery, schema
+from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, has_expected_schema, migrate, schema_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.gallery.conftest import Faces
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    """An empty file in memory."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        yield opened
+
+
+def next_migration(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE people ADD COLUMN note TEXT")
+
+
+def test_migrations_are_applied_once_and_recorded(connection: sqlite3.Connection) -> None:
+    assert schema_version(connection) == 0
+    migrate(connection)
+    migrate(connection)
+    assert schema_version(connection) == SCHEMA_VERSION == len(MIGRATIONS)
+    assert has_expected_schema(connection, SCHEMA_VERSION)
+    assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+    rows = connection.execute("SELECT number, name FROM migrations").fetchall()
+    assert rows == [(number, migration.__name__.strip("_")) for number, migration in enumerate(MIGRATIONS, start=1)]
+
+
+def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
+    migrate(connection, (*MIGRATIONS, next_migration))
+    assert schema_version(connection) == SCHEMA_VERSION + 1
+    assert not has_expected_schema(connection, SCHEMA_VERSION)
+    assert connection.execute("SELECT name, note FROM people").fetchall() == [("Ada", None)]
+
+
+def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
+    gallery: Gallery, faces: Faces, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    gallery.close()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
+    monkeypatch.setattr("facebank.gallery.connection.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("facebank.gallery.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(GalleryVersionError, match="older"):
+        Gallery.open(path, faces.pack, read_only=True)
+    with Gallery.open(path, faces.pack) as newer:
+        assert newer.person("Ada").sample_count == 2
+    monkeypatch.undo()
+    with pytest.raises(GalleryVersionError, match="newer"):
+        Gallery.open(path, faces.pack)
+
+
+def test_the_guards_are_set_on_every_connection(gallery: Gallery) -> None:
+    with gallery._file.reading() as connection:
+        answers = {
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys", "trusted_schema")
+        }
+    assert answers == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "secure_delete": 1,
+        "foreign_keys": 1,
+        "trusted_schema": 0,
+    }

@@ -1,0 +1,127 @@
+"""A disk that is full: told in one sentence, and nothing that was there before is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import StorageError
+from facebank.gallery import Gallery, export_gallery, inspect_gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.gallery.conftest import Faces
+
+resource = pytest.importorskip("resource", reason="limits of a process are POSIX's")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB, where mounting is allowed."""
+    point = tmp_path / "small"
+    point.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield point
+    subprocess.run(["umount", str(point)], check=True)
+
+
+@pytest.fixture
+def file_limit() -> Iterator[None]:
+    """No file of this process may grow beyond 400 KiB; SQLite is told so as by a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400 * 1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def fill(gallery: Gallery, faces: Faces) -> int:
+    """Enrol until the disk is full, and return how many samples are in."""
+    for done in range(1000):
+        try:
+            gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+        except StorageError as error:
+            assert "full" in str(error)  # noqa: PT017 - counted until it happens
+            return done
+    raise AssertionError("the disk never became full")
+
+
+def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
+    path = small_disk / "family.facebank"
+    with Gallery.open(path, faces.pack, create=True) as gallery:
+        done = fill(gallery, faces)
+        assert done > 5
+        with pytest.raises(StorageError, match="disk is full"):
+            gallery.enrol("Bob", [faces.sample(thumbnail=os.urandom(250_000))])
+        assert gallery.person("Ada").sample_count == gallery.index().count == done
+    with Gallery.open(path, faces.pack) as gallery:
+        assert gallery.person("Ada").sample_count == gallery.index().count == done
+    assert inspect_gallery(path).problems == ()
+
+
+def test_a_gallery_that_does_not_fit_on_a_disk_harms_nothing(small_disk: Path, faces: Faces) -> None:
+    filler = small_disk / "filler"
+    try:
+        with filler.open("wb") as stream:
+            stream.write(b"x" * 2**22)
+    except OSError:
+        pass
+    path = small_disk / "family.facebank"
+    with pytest.raises(StorageError, match=r"full|cannot be made"):
+        Gallery.open(path, faces.pack, create=True)
+    filler.unlink()
+    with Gallery.open(path, faces.pack, create=True) as gallery:
+        gallery.enrol("Ada", faces.samples(1))
+    assert inspect_gallery(path).problems == ()
+
+
+def test_somebody_is_forgotten_on_a_full_disk_and_cleaned_away_later(small_disk: Path, faces: Faces) -> None:
+    path, filler = small_disk / "family.facebank", small_disk / "filler"
+    marker = "/photos/of/somebody/who/is/forgotten.jpg"
+    with Gallery.open(path, faces.pack, create=True) as gallery:
+        gallery.enrol("Gone", [faces.sample(source=marker)])
+        for _ in range(6):
+            gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+    with Gallery.open(path, faces.pack) as gallery:
+        gallery.write_setting("room", 1)  # the log is there, so that a removal fits on the disk and cleaning does not
+        free = shutil.disk_usage(small_disk).free
+        filler.write_bytes(b"x" * (free - 80 * 1024))
+        with pytest.raises(StorageError, match=r"removed.*disk is full.*next"):
+            gallery.forget("Gone")
+        assert [person.name for person in gallery.people()] == ["Ada"]
+        assert any("Traces" in problem for problem in inspect_gallery(path).problems)
+    filler.unlink()
+    with Gallery.open(path, faces.pack) as gallery:
+        assert gallery.person("Ada").sample_count == gallery.index().count == 6
+        files = b"".join(file.read_bytes() for file in small_disk.iterdir())
+    assert marker.encode() not in files
+    assert inspect_gallery(path).problems == ()
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_a_file_that_may_not_grow_loses_nothing(gallery: Gallery, faces: Faces) -> None:
+    done = fill(gallery, faces)
+    assert done > 5
+    assert gallery.person("Ada").sample_count == gallery.index().count == done
+    gallery.close()
+    with Gallery.open(gallery.path, faces.pack) as again:
+        assert again.index().count == done
+    assert inspect_gallery(gallery.path).problems == ()
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_an_export_that_does_not_fit_leaves_nothing(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+    for _ in range(3):
+        gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40 * 1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StorageError, match="cannot be written"):
+        export_gallery(gallery, tmp_path / "export")
+    assert sorted(tmp_path.iterdir()) == before

@@ -1,0 +1,145 @@
+"""What people install: sdist and wheel hold what they must and nothing else, and work in a clean environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from facebank import __version__
+
+pytestmark = pytest.mark.install
+
+PROJECT = Path(__file__).resolve().parent.parent
+SOURCES = ("facebank", "cli", "tests", "models", "benchmarks", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+EMBEDDED = {
+    "face_detection_yunet_2023mar_int8bq.onnx",
+    "face_recognition_sface_2021dec_int8bq.onnx",
+    "LICENSE-YuNet",
+    "LICENSE-SFace",
+    "pack.toml",
+}
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc", "golden", "results")
+
+
+def run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that must succeed, away from the checkout and from this environment's packages."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**inherited, "PYTHONUTF8": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources: a build leaves things behind, and finds what earlier ones left."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
+        if (PROJECT / name).is_dir():
+            shutil.copytree(PROJECT / name, folder / name, ignore=IGNORED)
+        else:
+            shutil.copy(PROJECT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def distributions(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, and the wheel made from it."""
+    folder = tmp_path_factory.mktemp("distributions")
+    run(sys.executable, "-m", "build", "--outdir", folder, sources, folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(distributions: Path) -> Path:
+    return distributions / f"facebank-{__version__}-py3-none-any.whl"
+
+
+def files_of(folder: Path, root: Path) -> set[str]:
+    """The files of a folder of the sources, as paths from another."""
+    return {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_wheel_holds_the_library_its_data_and_the_program(wheel: Path, sources: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+    program = {f"facebank_{name}" for name in files_of(sources / "cli", sources)}
+    expected = files_of(sources / "facebank", sources) | program
+    metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
+    assert names - metadata == expected
+    assert "facebank/py.typed" in names
+    assert {PurePosixPath(name).name for name in names if name.startswith("facebank/packs/embedded/")} == EMBEDDED
+    assert sum(name.startswith("facebank/demo_photos/") for name in names) >= 6
+    assert any(name.startswith("facebank/schemas/") and name.endswith(".json") for name in names)
+
+
+def test_the_sdist_holds_what_the_wheel_is_made_of_and_no_tests(distributions: Path, sources: Path) -> None:
+    top = f"facebank-{__version__}"
+    with tarfile.open(distributions / f"{top}.tar.gz") as archive:
+        names = {member.name.removeprefix(f"{top}/") for member in archive.getmembers() if member.isfile()}
+    needed = files_of(sources / "facebank", sources) | files_of(sources / "cli", sources)
+    assert needed <= names
+    others = {name for name in names - needed if ".egg-info/" not in name}
+    assert others == {"LICENSE", "MANIFEST.in", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg"}
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_no_other_weights_travel_along(distributions: Path, wheel: Path, kind: str) -> None:
+    if kind == "wheel":
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+    else:
+        with tarfile.open(distributions / f"facebank-{__version__}.tar.gz") as sdist:
+            names = sdist.getnames()
+    weights = {PurePosixPath(name).name for name in names if PurePosixPath(name).suffix in {".onnx", ".npz", ".pt"}}
+    assert weights == {name for name in EMBEDDED if name.endswith(".onnx")}
+
+
+def environment(folder: Path) -> tuple[Path, Path]:
+    """Make a clean virtual environment; return its Python and where its programs are."""
+    run(sys.executable, "-m", "venv", folder, folder=folder.parent)
+    programs = folder / ("Scripts" if os.name == "nt" else "bin")
+    return programs / "python", programs
+
+
+def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
+    python, programs = environment(tmp_path / "venv")
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cpu]", folder=tmp_path)
+    places = {
+        "FACEBANK_CACHE": str(tmp_path / "cache"),
+        "FACEBANK_PACKS": str(tmp_path / "packs"),
+        "FACEBANK_GALLERY": str(tmp_path / "own.facebank"),
+    }
+    version = run(programs / "facebank", "--version", folder=tmp_path, **places)
+    assert __version__ in version.stdout
+    demo = run(programs / "facebank", "demo", "--out", tmp_path / "demo", folder=tmp_path, **places)
+    assert "Barack Obama" in demo.stdout
+    assert list((tmp_path / "demo").glob("*.jpg"))
+    assert not (tmp_path / "own.facebank").exists()
+    run(programs / "facebank", "doctor", folder=tmp_path, **places)
+
+
+def test_an_editable_installation_has_the_program_too(sources: Path, tmp_path: Path) -> None:
+    python, programs = environment(tmp_path / "venv")
+    run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", sources, folder=tmp_path)
+    said = run(python, "-c", "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)",
+               folder=tmp_path).stdout.split()  # fmt: skip
+    assert [Path(path).resolve() for path in said] == [
+        (sources / "facebank" / "__init__.py").resolve(),
+        (sources / "cli" / "__init__.py").resolve(),
+    ]
+    assert (programs / "facebank").exists() or (programs / "facebank.exe").exists()
