@@ -15,11 +15,11 @@ from typer.core import TyperGroup
 
 from facebank import __version__
 
-from . import enroll, identify, people, verify
+from . import demo, doctor, enroll, identify, packs, people, verify
 from .failures import failures_told
 from .settings import Device, Settings
 
-COMMANDS = (enroll, identify, verify, people)
+COMMANDS = (demo, enroll, identify, verify, people, packs, doctor)
 
 
 class CommandLine(TyperGroup):
@@ -42,8 +42,8 @@ def options(
     pack: Annotated[
         str | None, typer.Option(help="Name or folder of a pack; else the gallery's own, or the embedded one.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.AUTO,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = "auto",
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001 - CommandLine reads it
     version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
 ) -> None:
     """Recognise people from a handful of photographs each.

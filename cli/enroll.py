@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,13 +25,6 @@ Examples:
 Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all."""
 
 
-class Pick(StrEnum):
-    """Which face of a photo with several."""
-
-    LARGEST = "largest"
-    CENTRAL = "central"
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("enroll", epilog=EXAMPLES)(enroll)
@@ -40,13 +32,11 @@ def register(app: typer.Typer) -> None:
 
 def enroll(
     ctx: typer.Context,
-    arguments: Annotated[
-        list[str], typer.Argument(metavar="PERSON_DIR... | NAME PHOTO_OR_DIR...", show_default=False)
-    ],
+    arguments: Annotated[list[str], typer.Argument(metavar="PERSON_DIR... | NAME PHOTO_OR_DIR...", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Whose photos all arguments are.")] = None,
     tree: Annotated[bool, typer.Option("--tree", help="Arguments are folders of people's folders.")] = False,
     pick: Annotated[
-        Pick | None,
+        Literal["largest", "central"] | None,
         typer.Option(help="Which face of a photo with several; else the one that agrees with the other photos."),
     ] = None,
     thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face.")] = True,
@@ -62,7 +52,7 @@ def enroll(
 
     people = plan_enrolment(arguments, name=name, tree=tree)
     total = sum(len(list_photos(person.places)) for person in people)
-    with progress("Enrolling", total, writes_json=as_json) as advance, settings_of(ctx).open_bank() as bank:
+    with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
         def show(photo: EnrolledPhoto) -> None:
             if as_json:
@@ -71,8 +61,7 @@ def enroll(
                 say(f"{photo.image}: {photo.detail}")
             advance()
 
-        choice = None if pick is None else pick.value
-        reports = bank.enroll_people(people, pick=choice, thumbnails=thumbnails, on_photo=show)
+        reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, on_photo=show)
     if not as_json:
         _summarise(reports)
     return SOME_FAILED if any(report.refused for report in reports) else 0

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.errors import FacebankError, PhotoError, UsageError
-from facebank.text import printable
+from facebank.errors import UsageError
 
 from .failures import SOME_FAILED
-from .output import progress, say, write_json, write_table
+from .output import progress, say, write_csv, write_json, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -31,17 +27,8 @@ Examples:
 Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage or no gallery."""
 
 _COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity")
-_STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "error": "bold red"}
-_CSV_COLUMNS = (
-    *("image", "face", "x1", "y1", "x2", "y2", "decision", "reason", "person", "similarity", "probability", "error"),
-)
-
-
-class Writer(Protocol):
-    """Writes what was found in one photo."""
-
-    def __call__(self, photo: IdentifiedPhoto) -> None:
-        """Write it."""
+_STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "unreadable": "bold red"}
+_CSV_COLUMNS = ("image", "face", "x1", "y1", "x2", "y2", *_COLUMNS[2:], "probability", "error")
 
 
 def register(app: typer.Typer) -> None:
@@ -66,18 +53,104 @@ def identify(
         raise UsageError("--json and --csv are two ways to write the same: use one of the two")
     from facebank.bank import list_photos
 
-    photos = list_photos(places)
-    failed = False
-    with (
-        settings_of(ctx).open_bank() as bank,
-        _writer(as_json=as_json, as_csv=as_csv) as write,
-        progress("Identifying", len(photos), writes_json=as_json or as_csv) as advance,
-    ):
+    with settings_of(ctx).open_bank() as bank:
+        photos = list_photos(places)
         found = bank.identify(photos or places)
-        for photo in found if annotate is None else _annotated(found, annotate):
-            if photo.error is not None:
-                failed = True
-                say(photo.error)
-            write(photo)
-            advance()
-    return SOME_FAILED if failed else 0
+        results = _Results(found, len(photos), annotate, writes_lines=as_json or as_csv)
+        if as_json:
+            for photo in results:
+                write_json(_record(photo))
+        elif as_csv:
+            write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
+        else:
+            write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
+    return SOME_FAILED if results.failed else 0
+
+
+class _Results:
+    """Identified photos as they come, with progress, complaints and annotated pictures on the way."""
+
+    def __init__(
+        self, photos: Iterable[IdentifiedPhoto], total: int, annotate: Path | None, *, writes_lines: bool
+    ) -> None:
+        self._photos = photos
+        self._total = total
+        self._annotate = annotate
+        self._writes_lines = writes_lines
+        self.failed = False
+
+    def __iter__(self) -> Iterator[IdentifiedPhoto]:
+        annotator = None
+        if self._annotate is not None:
+            from facebank.annotating import Annotator
+
+            annotator = Annotator(self._annotate)
+        with progress("Identifying", self._total, writes_lines=self._writes_lines) as advance:
+            for photo in self._photos:
+                if photo.error is not None:
+                    self.failed = True
+                    say(photo.error)
+                elif annotator is not None:
+                    annotator.write(photo)
+                yield photo
+                advance()
+
+
+def _record(photo: IdentifiedPhoto) -> dict[str, object]:
+    return {
+        "image": photo.image,
+        "width": photo.width,
+        "height": photo.height,
+        "error": photo.error,
+        "faces": [_face_record(face) for face in photo.faces],
+    }
+
+
+def _face_record(identified: IdentifiedFace) -> dict[str, object]:
+    detection, decision = identified.face.detection, identified.decision
+    return {
+        "box": _rounded(detection.box.tolist()),
+        "landmarks": [_rounded(point) for point in detection.landmarks.tolist()],
+        "detection_score": round(detection.score, 4),
+        "quality": round(identified.face.quality.score, 4),
+        "decision": decision.outcome.value,
+        "reason": decision.reason.value,
+        "person": decision.person,
+        "similarity": decision.similarity,
+        "probability": decision.probability,
+        "candidates": [_candidate_record(candidate) for candidate in decision.candidates],
+    }
+
+
+def _candidate_record(candidate: Candidate) -> dict[str, object]:
+    return {
+        "person": candidate.person,
+        "similarity": candidate.similarity,
+        "probability": candidate.probability,
+    }
+
+
+def _rounded(numbers: Iterable[float]) -> list[float]:
+    return [round(number, 2) for number in numbers]
+
+
+def _rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
+    if not photo.faces:
+        yield photo.image, "", "", "no face" if photo.error is None else "unreadable", "", ""
+    for number, (*columns, _) in enumerate(map(_decision_columns, photo.faces), 1):
+        yield photo.image, str(number), *columns
+
+
+def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
+    if not photo.faces:
+        yield photo.image, *[""] * (len(_CSV_COLUMNS) - 2), photo.error or ""
+    for number, identified in enumerate(photo.faces, 1):
+        box = (f"{edge:.2f}" for edge in identified.face.detection.box.tolist())
+        yield photo.image, str(number), *box, *_decision_columns(identified), ""
+
+
+def _decision_columns(identified: IdentifiedFace) -> tuple[str, ...]:
+    decision = identified.decision
+    similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
+    probability = "" if decision.probability is None else f"{decision.probability:.3f}"
+    return decision.person or "", decision.outcome.value, decision.reason.value, similarity, probability

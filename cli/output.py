@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -15,6 +15,11 @@ from facebank.text import printable
 
 Advance: TypeAlias = Callable[[], None]
 Styles: TypeAlias = Mapping[str, str]
+
+
+def is_interactive() -> bool:
+    """Return whether somebody at a terminal can be asked a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def write_json(record: Mapping[str, object]) -> None:
@@ -35,24 +40,44 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles | None = None) -> None:
-    """Write a table: drawn, with colours, on a terminal; elsewhere tab-separated lines, the first with the columns.
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write comma-separated values with a line of titles, row by row as they come."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(map(printable, row))
+        sys.stdout.flush()
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Styles | None = None) -> None:
+    """Write a table: drawn, with colours, on a terminal; elsewhere tab-separated lines as the rows come.
 
     Parameters
     ----------
     columns
-        Their titles.
+        Their titles, the first line.
     rows
         Their cells, raw.
     styles
         Rich styles of cells that hold exactly a given text.
     """
-    if sys.stdout.isatty():
-        _draw_table(columns, rows, styles or {})
-    else:
-        for row in [columns, *rows]:
-            sys.stdout.write("\t".join(map(printable, row)) + "\n")
-        sys.stdout.flush()
+    if not sys.stdout.isatty():
+        _write_cells(columns)
+        for row in rows:
+            _write_cells(row)
+        return
+    complete: list[Sequence[str]] = []
+    try:
+        complete.extend(rows)
+    finally:
+        _draw_table(columns, complete, styles or {})
+
+
+def _write_cells(cells: Sequence[str]) -> None:
+    sys.stdout.write("\t".join(map(printable, cells)) + "\n")
+    sys.stdout.flush()
 
 
 def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> None:
@@ -61,14 +86,14 @@ def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: S
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*map(Text, columns), box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(printable(cell), styles.get(cell, "")) for cell in row))
     Console(file=sys.stdout).print(table)
 
 
 @contextmanager
-def progress(what: str, total: int, *, writes_json: bool = False) -> Iterator[Advance]:
+def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[Advance]:
     """Show a bar with the time left on standard error, if that is a terminal and there is more than one step.
 
     Parameters
@@ -77,15 +102,15 @@ def progress(what: str, total: int, *, writes_json: bool = False) -> Iterator[Ad
         What is done, such as ``Reading photos``.
     total
         How many steps there are.
-    writes_json
-        Whether JSON is written meanwhile; the bar stays away where both would go to the terminal.
+    writes_lines
+        Whether lines for programs are written meanwhile; the bar stays away where both would go to the terminal.
 
     Yields
     ------
     Advance
         To be called after each step.
     """
-    crossing = writes_json and sys.stdout.isatty()
+    crossing = writes_lines and sys.stdout.isatty()
     if total < 2 or crossing or not sys.stderr.isatty():
         yield lambda: None
         return

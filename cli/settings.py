@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import typer
@@ -13,12 +12,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank, Gallery
 
 
-class Device(StrEnum):
-    """Where the networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class Settings:
         """Return the bank that the options ask for; nothing is opened or loaded yet."""
         from facebank.bank import FaceBank
 
-        return FaceBank.open(self.gallery, pack=self.pack, device=self.device.value)
+        return FaceBank.open(self.gallery, pack=self.pack, device=self.device)
 
     def open_gallery(self, *, read_only: bool = False) -> Gallery:
         """Open the gallery for what needs no embeddings, such as listing people."""

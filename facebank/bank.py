@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from facebank.enrolment import Pick, UnreadPhoto
+    from facebank.gallery import Imported
     from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
 
@@ -264,13 +265,34 @@ class FaceBank:
         ReEmbeddingReport
             What became of the samples.
         """
-        from facebank.planning import PersonPhotos
-    from facebank.reembedding import re_embed
+        from facebank.reembedding import re_embed
 
         self.close()
         engine = load_engine(self._pack_name, self._device)
         with Gallery.open(self.path) as gallery:
-            return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
+            report = re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
+        if report.changed:
+            self.engine = engine
+        return report
+
+    def import_people(self, folder: Place) -> Imported:
+        """Add an export's people to the gallery, which is made if there is none.
+
+        Parameters
+        ----------
+        folder
+            What `facebank.gallery.export_gallery` wrote.
+
+        Raises
+        ------
+        PackMismatchError
+            Another pack made the export's embeddings.
+        ExchangeError
+            The export is partial or altered; nothing is imported then.
+        """
+        from facebank.gallery import import_gallery
+
+        return import_gallery(self._opened(create=True), folder)
 
     def _opened(self, *, create: bool) -> Gallery:
         if self._gallery is None:
@@ -352,12 +374,12 @@ def _nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
 def _nothing_to_enrol(
     person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
 ) -> EnrolmentReport:
-    refused = tuple(
-        EnrolledPhoto(str(place), person, False, EnrolmentReason.NO_PHOTOS, "no photos there", None) for place in places
-    )
-    for photo in refused if on_photo is not None else ():
-        on_photo(photo)
-    return EnrolmentReport(person, refused)
+    refused = []
+    for place in places:
+        refused.append(EnrolledPhoto(str(place), person, False, EnrolmentReason.NO_PHOTOS, "no photos there", None))
+        if on_photo is not None:
+            on_photo(refused[-1])
+    return EnrolmentReport(person, tuple(refused))
 
 
 def _read(photo: Place | Photo) -> Photo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -125,7 +126,7 @@ class Enroller:
             return _refused(source, person, EnrolmentReason.NO_FACE, "no face was found")
         if len(photo.faces) == 1 or self._pick is not None:
             face = _picked(photo, self._pick)
-            return self._enrol_face(person, face, self._sample(photo, face))
+            return self._enrol_face(person, source, face, self._sample(photo, face))
         return _Undecided(position, source, [(face, self._sample(photo, face)) for face in photo.faces])
 
     def _enrol_agreeing(self, person: str, waiting: _Undecided) -> EnrolledPhoto:
@@ -136,7 +137,7 @@ class Enroller:
             if len(known) and float((known @ face.embedding).max()) >= self._agreement
         ]
         if len(agreeing) == 1:
-            return self._enrol_face(person, *agreeing[0])
+            return self._enrol_face(person, waiting.source, *agreeing[0])
         if not len(known):
             why = "there is no other sample to compare them with"
         else:
@@ -153,10 +154,10 @@ class Enroller:
         numbers = {name_key(name): number for number, name in self._gallery.names().items()}
         return np.compress(table.person_ids == numbers.get(name_key(person), -1), table.matrix, axis=0)
 
-    def _enrol_face(self, person: str, face: Face, sample: NewSample) -> EnrolledPhoto:
+    def _enrol_face(self, person: str, source: str, face: Face, sample: NewSample) -> EnrolledPhoto:
         refusal = _too_poor(face)
         if refusal is not None:
-            return _refused(sample.source, person, *refusal)
+            return _refused(source, person, *refusal)
         (outcome,) = self._gallery.enrol(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
@@ -165,24 +166,30 @@ class Enroller:
             reason, detail = EnrolmentReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
             return _refused(
-                sample.source,
+                source,
                 person,
                 EnrolmentReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: remove it there first, or merge the two people",
             )
-        return EnrolledPhoto(sample.source, person, True, reason, detail, outcome.sample_id)
+        return EnrolledPhoto(source, person, True, reason, detail, outcome.sample_id)
 
     def _sample(self, photo: AnalyzedPhoto, face: Face) -> NewSample:
         return NewSample(
             detection=face.detection,
             quality=face.quality.score,
-            source=photo.photo.source,
+            source=_lasting(photo.photo.source),
             content_hash=photo.photo.content_hash,
             quarter_turns=photo.quarter_turns,
             taken_at=photo.photo.taken_at,
             thumbnail=encode_thumbnail(photo.photo, face.detection.box) if self._thumbnails else None,
             vectors={"plain": face.embedding},
         )
+
+
+def _lasting(source: str) -> str:
+    """Return a photo's path so that it is found again from any folder; what names no file stays as it is."""
+    path = Path(source)
+    return str(path.absolute()) if path.is_file() else source
 
 
 def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:

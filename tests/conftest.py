@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,15 @@ def shared() -> Path:
     if folder is None:
         pytest.skip("needs ../shared (or FACEBANK_DATA): real photographs and weights")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a real-photo test that skips itself although the photographs are there."""
+    report = yield
+    if report.skipped and "shared" in getattr(item, "fixturenames", ()) and find_shared() is not None:
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {find_shared()} is there: {report.longrepr}"
+    return report

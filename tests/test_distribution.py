@@ -28,19 +28,21 @@ EMBEDDED = {
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc", "golden", "results")
 
 
-def run(*command: str | Path, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that must succeed, away from the checkout and from this environment's packages."""
+def run(
+    *command: str | Path, folder: Path, code: int = 0, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, away from the checkout and from this environment's packages, and check its exit code."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
-        env={**inherited, "PYTHONUTF8": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment},
+        env={**inherited, "PYTHONUTF8": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", **(variables or {})},
         capture_output=True,
         encoding="utf-8",
         timeout=600,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
@@ -118,19 +120,25 @@ def environment(folder: Path) -> tuple[Path, Path]:
 
 def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     python, programs = environment(tmp_path / "venv")
-    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cpu]", folder=tmp_path)
     places = {
         "FACEBANK_CACHE": str(tmp_path / "cache"),
         "FACEBANK_PACKS": str(tmp_path / "packs"),
         "FACEBANK_GALLERY": str(tmp_path / "own.facebank"),
     }
-    version = run(programs / "facebank", "--version", folder=tmp_path, **places)
-    assert __version__ in version.stdout
-    demo = run(programs / "facebank", "demo", "--out", tmp_path / "demo", folder=tmp_path, **places)
-    assert "Barack Obama" in demo.stdout
-    assert list((tmp_path / "demo").glob("*.jpg"))
+    run(python, "-m", "pip", "install", "--quiet", wheel, folder=tmp_path)
+    assert __version__ in run(programs / "facebank", "--version", folder=tmp_path, variables=places).stdout
+    told = run(programs / "facebank", "demo", folder=tmp_path, code=2, variables=places).stderr
+    assert "facebank[cpu]" in told
+    assert len(told.splitlines()) == 1
+    examined = run(programs / "facebank", "doctor", folder=tmp_path, code=1, variables=places).stdout
+    assert "-m pip install 'facebank[cpu]'" in examined
+
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cpu]", folder=tmp_path)
+    demo = run(programs / "facebank", "demo", "--out", tmp_path / "demo", folder=tmp_path, variables=places).stdout
+    assert "Barack Obama" in demo
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["demo.jpg"]
     assert not (tmp_path / "own.facebank").exists()
-    run(programs / "facebank", "doctor", folder=tmp_path, **places)
+    run(programs / "facebank", "doctor", folder=tmp_path, variables=places)
 
 
 def test_an_editable_installation_has_the_program_too(sources: Path, tmp_path: Path) -> None:

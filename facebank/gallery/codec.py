@@ -1,15 +1,21 @@
-"""Arrays, times and paths as SQLite keeps them, checked when they come back."""
+"""Arrays, times, paths and names as SQLite keeps them, checked when they come back."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facebank.errors import InvalidNameError
+from facebank.gallery.names import normalise_name
+
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
 
@@ -111,3 +117,44 @@ def bytes_to_path(data: object) -> str:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise InvalidValueError("it holds a path that is none") from error
+
+
+def whole(value: object) -> int:
+    """Return a whole number; raises `InvalidValueError` for anything else."""
+    if not isinstance(value, int):
+        raise InvalidValueError("it holds something else than a number")
+    return value
+
+
+def wholes(values: list[Any]) -> NDArray[np.int64]:
+    """Return whole numbers as an array; raises `InvalidValueError` for anything else."""
+    try:
+        return np.array(values, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidValueError("it holds something else than a number") from error
+
+
+def real(value: object) -> float:
+    """Return a number; raises `InvalidValueError` for anything else."""
+    if not isinstance(value, (int, float)):
+        raise InvalidValueError("it holds something else than a number")
+    return float(value)
+
+
+def person_name(value: object) -> str:
+    """Return a person's name; raises `InvalidValueError` for what could not have been kept as one."""
+    try:
+        if isinstance(value, str) and normalise_name(value) == value:
+            return value
+    except InvalidNameError as error:
+        raise InvalidValueError("it holds a person's name that is none") from error
+    raise InvalidValueError("it holds a person's name that is none")
+
+
+def only(cursor: sqlite3.Cursor) -> Any:
+    """Return the one value of the one row asked for; raises `InvalidValueError` if there is none."""
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidValueError("a row is missing")
+    (value,) = row
+    return value

@@ -52,7 +52,7 @@ class ArrayEngine:
     def nearest(self, queries: FloatArray, width: int) -> tuple[FloatArray, NDArray[np.int64]]:
         """Return inner products and numbers."""
         products = queries @ self._matrix.T
-        columns = np.argpartition(-products, width - 1, axis=1)[:, :width]
+        columns = np.argpartition(products, -width, axis=1)[:, -width:]
         return np.take_along_axis(products, columns, axis=1), self._ids[columns]
 
     def vectors(self, ids: NDArray[np.int64]) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.gallery import tables
+from facebank.gallery import tables, vector_tables
 from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, unit_length, variant_name
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
@@ -119,7 +119,7 @@ def enrol_samples(
             person_id = tables.add_person(connection, name, key, now)
         sample_id = tables.add_sample(connection, person_id, sample, now)
         for variant, vector in sample.vectors.items():
-            tables.add_vector(connection, sample_id, bound.pack_id, variant, vector, revision=revision)
+            vector_tables.add_vector(connection, sample_id, bound.pack_id, variant, vector, revision=revision)
         outcomes.append(EnrolledSample(sample_id, None))
         added = True
     if added:
@@ -127,13 +127,15 @@ def enrol_samples(
     return outcomes
 
 
-def _find_same_face(connection: sqlite3.Connection, bound: tables.Binding, sample: NewSample) -> tables.Known | None:
+def _find_same_face(
+    connection: sqlite3.Connection, bound: tables.Binding, sample: NewSample
+) -> vector_tables.Known | None:
     for other in tables.samples_of_photo(connection, sample.content_hash):
         turned_alike = other.quarter_turns == sample.quarter_turns
         if turned_alike and _overlap(other.detection.box, sample.detection.box) >= _SAME_BOX:
-            return tables.Known(other.id, other.person)
+            return vector_tables.Known(other.id, other.person)
     vector = sample.vectors[PLAIN]
-    for known, candidate in tables.similar_heads(connection, bound, float(vector[0]), SAME_VECTOR):
+    for known, candidate in vector_tables.alike(connection, bound, vector, SAME_VECTOR):
         if np.linalg.norm(candidate - vector) <= SAME_VECTOR:
             return known
     return None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.gallery import tables
+from facebank.gallery import tables, vector_tables
 from facebank.gallery.index import NO_REVISION, VectorIndex
 from facebank.gallery.records import PLAIN, VectorTable
 
@@ -49,11 +49,11 @@ class IndexFollower:
         """
         revision = tables.revision(connection)
         if self._index.revision != revision:
-            wanted = tables.listing(connection, bound.pack_id)
+            wanted = vector_tables.listing(connection, bound.pack_id)
             went_back = revision < self._index.revision
             if self._index.revision == NO_REVISION or went_back or not self._catch_up(connection, bound, wanted):
                 self._index = self._make_index(bound.pack.dimension)
-                self._index.add(tables.vectors(connection, bound, PLAIN))
+                self._index.add(vector_tables.vectors(connection, bound, PLAIN))
             self._held = wanted
             self._index.revision = revision
         return self._index
@@ -71,8 +71,10 @@ class IndexFollower:
 
 
 def missing_table(connection: sqlite3.Connection, bound: tables.Binding, rows: NDArray[np.int64]) -> VectorTable:
-    """Read the embeddings of some rows of `tables.listing`."""
-    return VectorTable(rows[:, 0].copy(), rows[:, 1].copy(), tables.plain_vectors_of(connection, bound, rows[:, 0]))
+    """Read the embeddings of some rows of `vector_tables.listing`."""
+    return VectorTable(
+        rows[:, 0].copy(), rows[:, 1].copy(), vector_tables.plain_vectors_of(connection, bound, rows[:, 0])
+    )
 
 
 def replace(store: VectorStore, people: NDArray[np.int64], table: VectorTable) -> None:

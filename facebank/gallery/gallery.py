@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import PackMismatchError, UsageError
-from facebank.gallery import people, settings, tables
+from facebank.gallery import people, settings, tables, vector_tables
 from facebank.gallery.codec import LARGEST_DIMENSION, InvalidValueError
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.file import GalleryFile
@@ -307,12 +307,12 @@ class Gallery:
     def variants(self) -> list[str]:
         """Return the variants of embeddings that any sample has."""
         with self._reading() as connection:
-            return tables.variants(connection, self._bound.pack_id)
+            return vector_tables.variants(connection, self._bound.pack_id)
 
     def vectors(self, variant: str = PLAIN) -> VectorTable:
         """Return all embeddings of one variant, in the order of their samples' numbers."""
         with self._reading() as connection:
-            return tables.vectors(connection, self._bound, variant)
+            return vector_tables.vectors(connection, self._bound, variant)
 
     def index(self) -> VectorIndex:
         """Return the index over all plain embeddings, in step with the gallery as it is now.
@@ -357,7 +357,7 @@ class Gallery:
             revision = tables.advance(connection)
             for sample_id, variants in vectors.items():
                 for variant, vector in variants.items():
-                    tables.add_vector(connection, sample_id, pack_id, variant, vector, revision=revision)
+                    vector_tables.add_vector(connection, sample_id, pack_id, variant, vector, revision=revision)
             tables.note_traces(connection)
             bound = tables.binding(connection)
         self._bound = bound

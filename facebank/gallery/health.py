@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryNotFoundError
-from facebank.gallery import tables
+from facebank.gallery import tables, vector_tables
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.schema import schema_version
 
@@ -97,8 +97,8 @@ def _damage(connection: sqlite3.Connection, bound: tables.Binding) -> list[str]:
         problems.append("The file is damaged: a sample, thumbnail or embedding belongs to nothing.")
     for person in tables.people(connection):
         tables.samples_of(connection, person.id)
-    for variant in tables.variants(connection, bound.pack_id):
-        tables.vectors(connection, bound, variant)
+    for variant in vector_tables.variants(connection, bound.pack_id):
+        vector_tables.vectors(connection, bound, variant)
     return problems
 
 

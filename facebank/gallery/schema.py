@@ -95,9 +95,9 @@ _MIGRATIONS_TABLE = """
     )"""
 
 # People's and samples' numbers are never used again (AUTOINCREMENT): a cached index that still holds a forgotten
-# number can then name nobody. "head" is an embedding's first component: the same face is looked up by it, within a
-# tolerance, without reading every embedding. "traces" is the revision of the last removal whose bytes may still be
-# in the file; 0 if there is none.
+# number can then name nobody. "first" and "second" are an embedding's first two components: the same face is looked
+# up by them, within a tolerance, without reading every embedding. "traces" is the revision of the last removal whose
+# bytes may still be in the file; 0 if there is none.
 _FIRST_TABLES = (
     """
     CREATE TABLE packs (
@@ -146,12 +146,13 @@ _FIRST_TABLES = (
         sample_id INTEGER NOT NULL REFERENCES samples (id) ON DELETE CASCADE,
         pack_id INTEGER NOT NULL REFERENCES packs (id),
         variant TEXT NOT NULL,
-        head REAL NOT NULL,
+        first REAL NOT NULL,
+        second REAL NOT NULL,
         revision INTEGER NOT NULL,
         vector BLOB NOT NULL CHECK (length(vector) <= 65536),
         PRIMARY KEY (sample_id, pack_id, variant)
     )""",
-    "CREATE INDEX vectors_by_head ON vectors (pack_id, variant, head)",
+    "CREATE INDEX vectors_by_components ON vectors (pack_id, variant, first, second)",
     """
     CREATE TABLE settings (
         key TEXT PRIMARY KEY,

@@ -1,4 +1,4 @@
-"""What is asked of the gallery's tables: every SQL statement that reads or writes a row.
+"""What is asked of the gallery's tables: with `facebank.gallery.vector_tables`, every SQL statement on a row.
 
 The functions take a connection inside a transaction. They raise `InvalidValueError` for rows that cannot be, which
 the transaction turns into `GalleryFormatError`.
@@ -6,11 +6,8 @@ the transaction turns into `GalleryFormatError`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from facebank.errors import InvalidNameError
 from facebank.faces import Detection, Person, Sample
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
@@ -19,22 +16,21 @@ from facebank.gallery.codec import (
     floats_from_bytes,
     floats_to_bytes,
     hex_digest,
+    only,
     path_to_bytes,
+    person_name,
+    real,
     text_to_time,
     time_to_text,
-    unit_rows,
+    whole,
 )
-from facebank.gallery.names import normalise_name
-from facebank.gallery.records import PLAIN, PackIdentity, VectorTable
+from facebank.gallery.records import PackIdentity
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from numpy.typing import NDArray
-
-    from facebank.faces import FloatArray
     from facebank.gallery.records import NewSample
 
 _SAMPLES = """
@@ -52,13 +48,6 @@ class Binding(NamedTuple):
 
     pack_id: int
     pack: PackIdentity
-
-
-class Known(NamedTuple):
-    """A sample that is already there, as far as recognising it again needs."""
-
-    sample_id: int
-    person: str
 
 
 # The gallery itself ---------------------------------------------------------------------------------------------
@@ -93,7 +82,7 @@ def binding(connection: sqlite3.Connection) -> Binding:
         raise InvalidValueError("it names no pack")
     if not 1 <= dimension <= LARGEST_DIMENSION:
         raise InvalidValueError(f"its embeddings cannot have {dimension} numbers")
-    return Binding(_whole(pack_id), PackIdentity(name, digest, dimension))
+    return Binding(whole(pack_id), PackIdentity(name, digest, dimension))
 
 
 def bind(connection: sqlite3.Connection, pack_id: int) -> None:
@@ -105,7 +94,7 @@ def bind(connection: sqlite3.Connection, pack_id: int) -> None:
 
 def revision(connection: sqlite3.Connection) -> int:
     """Return the gallery's revision."""
-    return _whole(_only(connection.execute("SELECT revision FROM gallery")))
+    return whole(only(connection.execute("SELECT revision FROM gallery")))
 
 
 def advance(connection: sqlite3.Connection) -> int:
@@ -116,7 +105,7 @@ def advance(connection: sqlite3.Connection) -> int:
 
 def traces(connection: sqlite3.Connection) -> int:
     """Return the revision of the last removal whose bytes may still be in the file; 0 if there is none."""
-    return _whole(_only(connection.execute("SELECT traces FROM gallery")))
+    return whole(only(connection.execute("SELECT traces FROM gallery")))
 
 
 def note_traces(connection: sqlite3.Connection) -> None:
@@ -160,7 +149,8 @@ def find_person(connection: sqlite3.Connection, key: str) -> Person | None:
 def names(connection: sqlite3.Connection) -> dict[int, str]:
     """Return every person's name by number."""
     return {
-        _whole(number): _name(name) for number, name in connection.execute("SELECT id, name FROM people ORDER BY id")
+        whole(number): person_name(name)
+        for number, name in connection.execute("SELECT id, name FROM people ORDER BY id")
     }
 
 
@@ -227,7 +217,7 @@ def samples_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[
 
 def sample_ids(connection: sqlite3.Connection) -> set[int]:
     """Return the numbers of all samples."""
-    return {_whole(number) for (number,) in connection.execute("SELECT id FROM samples")}
+    return {whole(number) for (number,) in connection.execute("SELECT id FROM samples")}
 
 
 def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
@@ -250,142 +240,29 @@ def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
     return row[0]
 
 
-# Vectors --------------------------------------------------------------------------------------------------------
-
-
-def add_vector(
-    connection: sqlite3.Connection, sample_id: int, pack_id: int, variant: str, vector: FloatArray, *, revision: int
-) -> None:
-    """Write an embedding down; `revision` is the gallery's from now on."""
-    connection.execute(
-        "INSERT INTO vectors (sample_id, pack_id, variant, head, revision, vector) VALUES (?, ?, ?, ?, ?, ?)",
-        (sample_id, pack_id, variant, float(vector[0]), revision, floats_to_bytes(vector)),
-    )
-
-
-def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
-    """Return the variants that any sample has."""
-    rows = connection.execute("SELECT DISTINCT variant FROM vectors WHERE pack_id = ? ORDER BY variant", (pack_id,))
-    return [str(variant) for (variant,) in rows]
-
-
-def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
-    """Return all embeddings of one variant, in the order of their samples."""
-    rows = connection.execute(
-        "SELECT sample_id, person_id, vector FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
-        (bound.pack_id, variant),
-    ).fetchall()
-    return VectorTable(
-        sample_ids=_wholes([row[0] for row in rows]),
-        person_ids=_wholes([row[1] for row in rows]),
-        matrix=unit_rows([row[2] for row in rows], bound.pack.dimension),
-    )
-
-
-def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
-    """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
-    rows = [
-        _only(
-            connection.execute(
-                "SELECT vector FROM vectors WHERE sample_id = ? AND pack_id = ? AND variant = ?",
-                (int(number), bound.pack_id, PLAIN),
-            )
-        )
-        for number in numbers
-    ]
-    return unit_rows(rows, bound.pack.dimension)
-
-
-def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
-    """Return what the index should hold.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
-    """
-    rows = connection.execute(
-        "SELECT sample_id, person_id, revision FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
-        (pack_id, PLAIN),
-    ).fetchall()
-    return _wholes(rows).reshape(len(rows), 3)
-
-
-def similar_heads(
-    connection: sqlite3.Connection, bound: Binding, head: float, tolerance: float
-) -> Iterator[tuple[Known, FloatArray]]:
-    """Yield the samples whose plain embedding begins with almost the same number, and those embeddings."""
-    rows = connection.execute(
-        "SELECT sample_id, people.name, vector FROM vectors JOIN samples ON samples.id = sample_id "
-        "JOIN people ON people.id = person_id "
-        "WHERE pack_id = ? AND variant = ? AND head BETWEEN ? AND ? ORDER BY sample_id",
-        (bound.pack_id, PLAIN, head - tolerance, head + tolerance),
-    )
-    for sample_id, person, vector in rows:
-        yield Known(_whole(sample_id), _name(person)), floats_from_bytes(vector, (bound.pack.dimension,))
-
-
 # Rows -----------------------------------------------------------------------------------------------------------
 
 
 def _person(row: tuple[object, ...]) -> Person:
     number, name, created_at, sample_count = row
-    return Person(_whole(number), _name(name), _whole(sample_count), text_to_time(created_at))
+    return Person(whole(number), person_name(name), whole(sample_count), text_to_time(created_at))
 
 
 def _sample(row: tuple[object, ...]) -> Sample:
     number, person, box, landmarks, score, quality, source, content_hash, turns, taken_at, enrolled_at, pictured = row
     return Sample(
-        id=_whole(number),
-        person=_name(person),
-        detection=Detection(floats_from_bytes(box, (4,)), floats_from_bytes(landmarks, (5, 2)), _real(score)),
-        quality=_real(quality),
+        id=whole(number),
+        person=person_name(person),
+        detection=Detection(floats_from_bytes(box, (4,)), floats_from_bytes(landmarks, (5, 2)), real(score)),
+        quality=real(quality),
         source=bytes_to_path(source),
         content_hash=hex_digest(content_hash),
-        quarter_turns=_whole(turns),
+        quarter_turns=whole(turns),
         taken_at=None if taken_at is None else text_to_time(taken_at),
         enrolled_at=text_to_time(enrolled_at),
         has_thumbnail=bool(pictured),
     )
 
 
-def _only(cursor: sqlite3.Cursor) -> Any:
-    row = cursor.fetchone()
-    if row is None:
-        raise InvalidValueError("a row is missing")
-    (value,) = row
-    return value
-
-
 def _new_id(cursor: sqlite3.Cursor) -> int:
-    return _whole(cursor.lastrowid)
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise InvalidValueError("it holds something else than a number")
-    return value
-
-
-def _wholes(values: list[Any]) -> NDArray[np.int64]:
-    try:
-        return np.array(values, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValueError("it holds something else than a number") from error
-
-
-def _name(value: object) -> str:
-    try:
-        if isinstance(value, str) and normalise_name(value) == value:
-            return value
-    except InvalidNameError as error:
-        raise InvalidValueError("it holds a person's name that is none") from error
-    raise InvalidValueError("it holds a person's name that is none")
-
-
-def _real(value: object) -> float:
-    if not isinstance(value, (int, float)):
-        raise InvalidValueError("it holds something else than a number")
-    return float(value)
+    return whole(cursor.lastrowid)

@@ -108,7 +108,7 @@ def _write_whole(target: Path, data: memoryview) -> None:
 def _annotated(photo: Photo, marks: Sequence[Mark]) -> RGBImage:
     pixels = photo.pixels.copy()
     size = _text_size(photo, marks)
-    thickness = max(1, round(size / 10))
+    thickness = max(2, round(size / 10))
     for mark in marks:
         _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.outcome])
     for mark in marks:
@@ -118,14 +118,14 @@ def _annotated(photo: Photo, marks: Sequence[Mark]) -> RGBImage:
     for mark in marks:
         if mark.label:
             label = np.asarray(painter.paint(mark.label, _COLOURS[mark.outcome], photo.width))
-            place = _place(label.shape[1], label.shape[0], _inside(mark.box, photo), photo, taken, thickness)
+            place = _place((label.shape[1], label.shape[0]), _inside(mark.box, photo), photo, taken, thickness)
             taken.append(place)
             _lay_over(pixels, label, place)
     return pixels
 
 
 def _text_size(photo: Photo, marks: Sequence[Mark]) -> int:
-    """A seventh of a usual face, within what suits the photo; never too small to read."""
+    """Write as large as a seventh of a usual face, within what suits the photo; never too small to read."""
     side = min(photo.width, photo.height)
     boxes = [_inside(mark.box, photo) for mark in marks]
     usual = float(np.median([x2 - x1 for x1, _, x2, _ in boxes])) if boxes else 0.0
@@ -169,18 +169,16 @@ def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
     if mark.landmarks is None:
         return
     height, width = pixels.shape[:2]
-    radius = max(1, round(thickness * 0.7))
+    radius = round(thickness * 0.7)
     for x, y in mark.landmarks.tolist():
         if 0 <= x < width and 0 <= y < height:
             cv2.circle(pixels, (round(x), round(y)), radius + 1, _HALO, -1, cv2.LINE_AA)
             cv2.circle(pixels, (round(x), round(y)), radius, (255, 255, 255), -1, cv2.LINE_AA)
 
 
-def _place(
-    width: int, height: int, box: Rectangle, photo: Photo, taken: Sequence[Rectangle], gap: int
-) -> Rectangle:
+def _place(size: tuple[int, int], box: Rectangle, photo: Photo, taken: Sequence[Rectangle], gap: int) -> Rectangle:
     """Put a label above its box, else below, else inside: the first that is in the photo and on no other label."""
-    x1, y1, x2, y2 = box
+    (width, height), (x1, y1, x2, y2) = size, box
     left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))
     places = []
     for top in (y1 - height - gap, y2 + gap, y1 + gap, y2 - height - gap):

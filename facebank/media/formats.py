@@ -16,9 +16,15 @@ from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.ImageFile import ImageFile
 
 SIGNATURE_BYTES = 64
+_EXIF_HEADER = b"Exif\0\0"
+_NO_EXIF_HEADER = b"none\0\0"
+_NEW_SUBFILE_TYPE = 254
+_REDUCED_RESOLUTION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ FORMATS = (
     _format("BMP", rb"BM", ".bmp", "PIL.BmpImagePlugin", "BmpImageFile"),
     _format("TIFF", rb"(II[*+]\0|MM\0[*+])(?!.{4}CR)", ".tif .tiff", "PIL.TiffImagePlugin", "TiffImageFile"),
     _format("AVIF", rb".{4}ftyp(.{4})*?avi[fs]", ".avif", "PIL.AvifImagePlugin", "AvifImageFile"),
-    _format("HEIC", rb".{4}ftyp(he[iv][cxms]|mi?sf1|mif1)", ".heic .heif .hif", "pillow_heif", "HeifImageFile"),
+    _format("HEIC", rb".{4}ftyp(.{4})*?(he[iv][cxms]|m[is]f1)", ".heic .heif .hif", "pillow_heif", "HeifImageFile"),
     _format("PPM", rb"P[1-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
 )
 
@@ -131,7 +137,7 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
     Raises
     ------
     UnsupportedPhotoError
-        If the decoder is not installed.
+        If the decoder is not installed, or a TIFF starts with a thumbnail, as cameras' raw files do.
     Exception
         Whatever Pillow's plugin raises on a broken file.
     """
@@ -146,4 +152,14 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
             f"{printable(source)} is a {photo_format.name} photo and this Pillow was built without that format; "
             "run: pip install --force-reinstall Pillow"
         )
-    return cast("ImageFile", getattr(module, photo_format.plugin)(BytesIO(data)))
+    plugin = cast("Callable[[BytesIO], ImageFile]", getattr(module, photo_format.plugin))
+    try:
+        image = plugin(BytesIO(data))
+    except Exception:
+        # Pillow looks into a JPEG's EXIF for its resolution, and not every broken EXIF passes
+        if _EXIF_HEADER not in data:
+            raise
+        image = plugin(BytesIO(data.replace(_EXIF_HEADER, _NO_EXIF_HEADER)))
+    if getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE) == _REDUCED_RESOLUTION:
+        raise UnsupportedPhotoError(f"{printable(source)} is a camera raw file, which is not read; save it as JPEG")
+    return image

@@ -73,3 +73,6 @@ class PhotoLimits:
                 f"{printable(source)} has {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
                 "use a smaller copy"
             )
+
+
+DEFAULT_LIMITS = PhotoLimits()

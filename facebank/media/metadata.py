@@ -71,11 +71,10 @@ def _taken_at(tags: Mapping[int, object]) -> datetime | None:
         # Cameras without a clock write zeros, some a 24th hour: the next tag may know better.
         with suppress(ValueError):
             fraction = re.match(r"\d{1,6}", _text(tags.get(fraction_tag)), re.ASCII)
-            return datetime(
-                *(int(part) for part in date.groups()),
-                microsecond=int(fraction[0].ljust(6, "0")) if fraction else 0,
-                tzinfo=_offset(_text(tags.get(offset_tag))),
-            )
+            year, month, day, hour, minute, second = (int(part) for part in date.groups())
+            microsecond = int(fraction[0].ljust(6, "0")) if fraction else 0
+            offset = _offset(_text(tags.get(offset_tag)))
+            return datetime(year, month, day, hour, minute, second, microsecond, offset)
     return None
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
 from facebank.faces import Photo
 from facebank.media.formats import PhotoFormat, open_photo, recognise_format
-from facebank.media.limits import PhotoLimits
+from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
 from facebank.media.metadata import PhotoMetadata, read_metadata
 from facebank.media.orientation import upright
 from facebank.media.pixels import to_rgb
-from facebank.media.structure import jpeg_fault, webp_canvas
+from facebank.media.structure import jpeg_fault, tiff_fault, webp_canvas
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from facebank.faces import RGBImage
 
 _MAX_REASON_LENGTH = 160
+_FAULT_FINDERS = {"JPEG": jpeg_fault, "TIFF": tiff_fault}
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
@@ -35,7 +36,7 @@ _FILE_KINDS = (
 )
 
 
-def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = PhotoLimits()) -> Photo:
+def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Read a photo from a file: JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, PPM, HEIC with the extra.
 
     Parameters
@@ -67,7 +68,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = PhotoLimits()
     return _read(data, source, limits, modified_at)
 
 
-def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = PhotoLimits()) -> Photo:
+def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Read a photo from memory.
 
     Parameters
@@ -142,9 +143,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     )
 
 
-def _decode(
-    data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits
-) -> tuple[RGBImage, PhotoMetadata]:
+def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> tuple[RGBImage, PhotoMetadata]:
     _check_structure(data, photo_format, source, limits)
     with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
         limits.check_pixels(image.width, image.height, source)
@@ -155,8 +154,9 @@ def _decode(
 
 
 def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> None:
-    if photo_format.name == "JPEG" and (fault := jpeg_fault(data)):
-        raise UnreadablePhotoError(f"{printable(source)} is a damaged JPEG: {fault}; use another copy")
+    find_fault = _FAULT_FINDERS.get(photo_format.name)
+    if find_fault and (fault := find_fault(data)):
+        raise UnreadablePhotoError(f"{printable(source)} is a damaged {photo_format.name}: {fault}; use another copy")
     if photo_format.name == "WebP" and (canvas := webp_canvas(data)):
         limits.check_pixels(*canvas, source)
 

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import re
+import struct
 
 # libtiff's own limit for JPEG inside TIFF; encoders write about ten.
 MAX_SCANS = 100
 MAX_SEGMENTS = 10_000
 MAX_JUNK_BYTES = 65_536
+MAX_TIFF_ENTRIES = 4_096
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
+# Bytes of one value of each TIFF field type (TIFF 6.0, section 2; BigTIFF: 16 to 18).
+_TIFF_TYPE_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 # Not: stuffed zeros, TEM, restart markers, fill bytes; they stand alone, within or between the others.
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 
@@ -50,6 +71,39 @@ def jpeg_fault(data: bytes) -> str | None:
         position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
     if scans == 0:
         return "no picture after its start"
+    return None
+
+
+def tiff_fault(data: bytes) -> str | None:
+    """Find what would make libtiff write pages of complaints to standard error.
+
+    Parameters
+    ----------
+    data
+        A file that starts like a TIFF or a BigTIFF; only its first directory is looked at.
+
+    Returns
+    -------
+    str or None
+        What is wrong, or None. A TIFF without fault may still be a broken one.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    big = b"+" in data[2:4]
+    offset_at, offset_format, count_format, entry_format = (8, "Q", "Q", "HHQQ") if big else (4, "I", "H", "HHII")
+    inline_bytes = struct.calcsize(offset_format)
+    try:
+        (start,) = struct.unpack_from(order + offset_format, data, offset_at)
+        (count,) = struct.unpack_from(order + count_format, data, start)
+        if count > MAX_TIFF_ENTRIES:
+            return f"a directory of {count:,} entries"
+        for number in range(count):
+            at = start + struct.calcsize(count_format) + number * struct.calcsize("=" + entry_format)
+            tag, kind, length, offset = struct.unpack_from(order + entry_format, data, at)
+            size = length * _TIFF_TYPE_SIZES.get(kind, 0)
+            if size > inline_bytes and offset + size > len(data):
+                return f"tag {tag} lies behind the end of the file"
+    except (struct.error, OverflowError):
+        return "the directory lies behind the end of the file"
     return None
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from facebank.faces import Detection
-from facebank.gallery import Gallery, NewSample, PackIdentity
+from facebank.gallery import Gallery, NewSample, PackIdentity, export_gallery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +91,22 @@ def gallery(path: Path) -> Iterator[Gallery]:
     """Make an empty gallery that waits for nobody for long."""
     with Gallery.open(path, Faces.pack, create=True, busy_timeout=0.2) as opened:
         yield opened
+
+
+@pytest.fixture
+def other(tmp_path: Path, random_faces: type[Faces]) -> Iterator[Gallery]:
+    """Another empty gallery of the same pack."""
+    with Gallery.open(tmp_path / "other.facebank", random_faces.pack, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def exported(gallery: Gallery, faces: Faces, tmp_path: Path) -> Path:
+    """An export of three people, one without samples."""
+    gallery.enrol("Ada", [*faces.samples(3), faces.sample(source="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)])
+    gallery.enrol("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])
+    gallery.enrol("Nobody Yet", [])
+    return export_gallery(gallery, tmp_path / "export").folder
 
 
 @pytest.fixture

@@ -82,8 +82,8 @@ def test_a_stopped_enrolment_keeps_what_was_done(
     gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
 ) -> None:
     gallery.enrol("Ada", faces.samples(2))
-    worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enrol" else 3000)
-    done = [line for line in lines(worker, 8 if action == "enrol" else 1) if line != "ready"]
+    worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enrol" else 8000)
+    done = [line for line in lines(worker, 8 if action == "enrol" else 2) if line not in {"ready", "enrolling"}]
     worker.send_signal(getattr(signal, name))
     output, _ = worker.communicate()
     assert worker.returncode != 0

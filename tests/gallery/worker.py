@@ -69,7 +69,9 @@ def main(action: str, path: str, name: str = "", count: str = "0") -> None:
                 assert len(gallery.vectors().sample_ids) == before
             say(before)
         elif action == "bulk":
-            gallery.enrol(name, [new_face() for _ in range(int(count))])
+            faces = [new_face(thumbnail_size=100) for _ in range(int(count))]
+            say("enrolling")
+            gallery.enrol(name, faces)
         else:
             enrol(gallery, name, int(count))
 

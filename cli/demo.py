@@ -1,0 +1,87 @@
+"""``facebank demo``: the photographs that come with facebank, enrolled and recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import write_json, write_line, write_table
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.demo import DemoReport, DemoResult
+
+WRONG = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="\b\nExample:\n  facebank demo\n  facebank demo --out pictures")(demo)
+
+
+def demo(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for the annotated picture.")] = Path("facebank-demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a face.")] = False,
+) -> int:
+    """See it work on public-domain photographs; your own gallery is left alone.
+
+    Two people are enrolled from one photograph each, and looked for in a picture made of other photographs. Exit code
+    1 if a name comes out wrong.
+    """
+    from facebank.demo import run_demo
+
+    settings = settings_of(ctx)
+    report = run_demo(out, pack=settings.pack, device=settings.device)
+    if as_json:
+        for result in report.results:
+            write_json(_record(result, report))
+    else:
+        _tell(report)
+    return 0 if report.correct else WRONG
+
+
+def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
+    panel, face = result.panel, result.face
+    decision = face.decision if face else None
+    return {
+        "picture": str(report.picture),
+        "photo": panel.photo,
+        "shows": panel.shows,
+        "expected": panel.expected,
+        "box": [float(value) for value in face.face.detection.box] if face else None,
+        "decision": decision.outcome.value if decision else None,
+        "reason": decision.reason.value if decision else None,
+        "person": decision.person if decision else None,
+        "similarity": decision.similarity if decision else None,
+        "correct": result.correct,
+    }
+
+
+def _tell(report: DemoReport) -> None:
+    names = " and ".join(f"{person.name} ({person.photo})" for person in report.people)
+    write_line(f"Enrolled from one photograph each: {names}")
+    write_line("")
+    columns = ("face in the picture, from the left", "expected", "decision", "name", "similarity", "")
+    write_table(
+        columns, [_row(result) for result in report.results], {"known": "green", "right": "green", "WRONG": "bold red"}
+    )
+    write_line("")
+    write_line(f"The picture with boxes and names: {report.picture}")
+    write_line("Your own gallery was not touched. To go on with your own photographs:")
+    write_line("  facebank enroll Ada ada1.jpg ada2.jpg")
+    write_line("  facebank identify party.jpg")
+
+
+def _row(result: DemoResult) -> tuple[str, ...]:
+    panel = result.panel
+    shown = f"{panel.shows} ({panel.photo}{', mirrored' if panel.mirrored else ''})"
+    expected = panel.expected or "a stranger"
+    verdict = "right" if result.correct else "WRONG"
+    if result.face is None:
+        return shown, expected, "no face found", "", "", verdict
+    decision = result.face.decision
+    similarity = "" if decision.similarity is None else f"{decision.similarity:.2f}"
+    return shown, expected, decision.outcome.value, decision.person or "", similarity, verdict

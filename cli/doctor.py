@@ -1,0 +1,85 @@
+"""``facebank doctor``: what works here, what does not, and what to type about it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facebank.text import printable
+
+from .output import write_json, write_line
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.doctor import Diagnosis
+    from facebank.installation import Finding
+
+UNHEALTHY = 1
+
+_SIGNS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="\b\nExample:\n  facebank doctor\n  facebank --device cuda doctor")(doctor)
+
+
+def doctor(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a finding.")] = False,
+) -> int:
+    """Look at software, device, packs and gallery; name the command that mends what is wrong.
+
+    Exit code 1 if something is wrong.
+    """
+    from facebank.doctor import examine
+
+    settings = settings_of(ctx)
+    diagnosis = examine(settings.gallery, settings.pack, settings.device)
+    if as_json:
+        _write_records(diagnosis)
+    else:
+        _tell(diagnosis)
+    return 0 if diagnosis.healthy else UNHEALTHY
+
+
+def _write_records(diagnosis: Diagnosis) -> None:
+    for section in diagnosis.sections:
+        for finding in section.findings:
+            write_json(
+                {
+                    "section": section.title,
+                    "subject": finding.subject,
+                    "detail": finding.detail,
+                    "severity": finding.severity.value,
+                    "command": finding.command,
+                }
+            )
+
+
+def _tell(diagnosis: Diagnosis) -> None:
+    for section in diagnosis.sections:
+        write_line(section.title)
+        width = max((len(finding.subject) for finding in section.findings), default=0)
+        for finding in section.findings:
+            _tell_finding(finding, width)
+        write_line("")
+    problems = sum(finding.severity.value == "problem" for finding in diagnosis.findings)
+    write_line(
+        "Nothing is wrong."
+        if diagnosis.healthy
+        else f"Problems: {problems}. Each names what mends it, if a command can."
+    )
+
+
+def _tell_finding(finding: Finding, width: int) -> None:
+    severity = finding.severity.value
+    sign = f"{_SIGNS[severity]:<7}"
+    if sys.stdout.isatty():
+        sign = typer.style(sign, fg=_COLOURS[severity], bold=severity == "problem")
+    typer.echo(f"  {sign}  {printable(finding.subject):<{width}}  {printable(finding.detail)}")
+    if finding.command:
+        typer.echo(f"           {'':<{width}}mend: {printable(finding.command)}")

@@ -1,0 +1,229 @@
+"""``facebank packs``: the networks that can be used, their licences, and whether their files are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .download_bar import download_bar
+from .failures import NOTHING_DONE
+from .output import is_interactive, say, write_json, write_line, write_table
+
+if TYPE_CHECKING:
+    from facebank.packs import Pack, PackHealth, Thresholds
+    from facebank.packs.catalogue import CataloguedPack
+
+BROKEN = 1
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's licence.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    packs = typer.Typer(help="List, install, verify and remove packs: the networks that read faces.")
+    packs.command("list", epilog=_example("packs list"))(list_)
+    packs.command("show", epilog=_example("packs show buffalo_l"))(show)
+    packs.command("install", epilog=_example("packs install buffalo_l --accept-license", "packs install my-pack.zip"))(
+        install
+    )
+    packs.command("add", epilog=_example("packs add my-pack"))(add)
+    packs.command("verify", epilog=_example("packs verify", "packs verify buffalo_l"))(verify)
+    packs.command("remove", epilog=_example("packs remove buffalo_l"))(remove)
+    app.add_typer(packs, name="packs")
+
+
+def list_(as_json: AsJson = False) -> int:
+    """List the installed packs and those that can be installed by name."""
+    from facebank.packs.catalogue import catalogue
+
+    packs = catalogue()
+    if as_json:
+        for pack in packs:
+            write_json(_summary(pack))
+        return 0
+    columns = ("name", "installed", "what it is", "licence", "commercial use")
+    write_table(columns, [_row(pack) for pack in packs], {"no": "dim", "broken": "bold red"})
+    return 0
+
+
+def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_json: AsJson = False) -> int:
+    """Show a pack: source, licence, files with their hashes, thresholds."""
+    from facebank.packs.catalogue import catalogued_pack
+
+    pack = catalogued_pack(name)
+    record = _description(pack)
+    if as_json:
+        write_json(record)
+    else:
+        for key, value in record.items():
+            _tell(key, value)
+    return BROKEN if pack.problem else 0
+
+
+def install(
+    source: Annotated[str, typer.Argument(metavar="NAME_OR_URL_OR_ZIP", help="What to install.")],
+    accept_licence: AcceptLicence = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Install a pack by name, from an https address or from a zip file.
+
+    Its licence is shown and must be accepted once.
+    """
+    from facebank.errors import LicenceNotAcceptedError
+    from facebank.packs.install import install_pack
+    from facebank.packs.licences import licence_notice
+
+    with download_bar(writes_lines=as_json) as on_progress:
+        try:
+            pack = install_pack(source, accept_licence=accept_licence, replace=replace, on_progress=on_progress)
+        except LicenceNotAcceptedError as error:
+            if not is_interactive():
+                raise
+            refused = error
+        else:
+            say(licence_notice(pack.manifest))
+            return _installed(pack, as_json)
+    say(str(refused))
+    if not typer.confirm("Do you accept this licence?", err=True):
+        say("nothing was installed")
+        return NOTHING_DONE
+    with download_bar(writes_lines=as_json) as on_progress:
+        pack = install_pack(source, accept_licence=True, replace=replace, on_progress=on_progress)
+    return _installed(pack, as_json)
+
+
+def add(
+    folder: Annotated[Path, typer.Argument(help="A folder with a pack.toml and its ONNX files.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Copy a pack of your own to the installed packs."""
+    from facebank.packs import add_pack
+
+    return _installed(add_pack(folder, replace=replace), as_json)
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(help="An installed pack; all if left out.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare every file of the installed packs with its hash.
+
+    Exit code 1 if one is missing or altered.
+    """
+    from facebank.packs import list_packs, verify_pack
+
+    healths = [verify_pack(pack) for pack in ([name] if name else [pack.name for pack in list_packs()])]
+    for health in healths:
+        if as_json:
+            write_json(_health(health))
+        else:
+            _tell_health(health)
+    return 0 if all(health.ok for health in healths) else BROKEN
+
+
+def remove(name: Annotated[str, typer.Argument(help="An installed pack.")], as_json: AsJson = False) -> int:
+    """Delete an installed pack."""
+    from facebank.packs import remove_pack
+
+    remove_pack(name)
+    if as_json:
+        write_json({"name": name, "removed": True})
+    else:
+        write_line(f"The pack {name} is removed.")
+    return 0
+
+
+def _example(*commands: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  facebank {command}" for command in commands)
+
+
+def _summary(pack: CataloguedPack) -> dict[str, object]:
+    manifest = pack.manifest
+    return {
+        "name": pack.name,
+        "installed": pack.installed,
+        "embedded": pack.embedded,
+        "title": manifest.title if manifest else None,
+        "version": manifest.version if manifest else None,
+        "licence": manifest.licence if manifest else None,
+        "commercial_use": manifest.commercial_use if manifest else None,
+        "problem": pack.problem,
+    }
+
+
+def _description(pack: CataloguedPack) -> dict[str, object]:
+    manifest = pack.manifest
+    return {
+        **_summary(pack),
+        "folder": str(pack.folder) if pack.folder else None,
+        "licence_url": manifest.licence_url if manifest else None,
+        "source": manifest.source if manifest else None,
+        "detector": manifest.detector.kind if manifest else None,
+        "dimension": manifest.embedder.dimension if manifest else None,
+        "files": [{"name": name, "sha256": sha256} for name, sha256 in manifest.files.items()] if manifest else None,
+        "thresholds": _thresholds(manifest.thresholds) if manifest else None,
+    }
+
+
+def _thresholds(thresholds: Thresholds) -> dict[str, object]:
+    return {
+        "known": thresholds.known,
+        "margin": thresholds.margin,
+        "verify": thresholds.verify,
+        "minimum_quality": thresholds.minimum_quality,
+        "calibrated_on": thresholds.calibrated_on,
+    }
+
+
+def _row(pack: CataloguedPack) -> tuple[str, ...]:
+    if pack.problem or pack.manifest is None:
+        return pack.name, "broken", pack.problem or "", "", ""
+    here = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
+    manifest = pack.manifest
+    return pack.name, here, manifest.title, manifest.licence, "allowed" if manifest.commercial_use else "not allowed"
+
+
+def _tell(key: str, value: object) -> None:
+    title = key.replace("_", " ")
+    if isinstance(value, dict):
+        for part, number in value.items():
+            _tell(f"{key} {part}", number)
+    elif isinstance(value, list):
+        for file in value:
+            write_line(f"{'file':<28}{file['name']}  sha256 {file['sha256']}")
+    elif value is not None:
+        write_line(f"{title:<28}{_in_words(value)}")
+
+
+def _in_words(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _installed(pack: Pack, as_json: bool) -> int:
+    if as_json:
+        write_json({"name": pack.name, "version": pack.manifest.version, "folder": str(pack.folder)})
+    else:
+        write_line(f"The pack {pack.name} {pack.manifest.version} is installed: {pack.folder}")
+        write_line(f"Use it for a new gallery with: facebank --pack {pack.name} --gallery NEW.facebank enroll ...")
+    return 0
+
+
+def _health(health: PackHealth) -> dict[str, object]:
+    return {
+        "name": health.pack.name,
+        "ok": health.ok,
+        "problem": health.pack.problem,
+        "files": [{"name": file.name, "state": file.state.value} for file in health.files],
+    }
+
+
+def _tell_health(health: PackHealth) -> None:
+    if health.pack.problem:
+        write_line(f"{health.pack.name}: {health.pack.problem}")
+    for file in health.files:
+        write_line(f"{health.pack.name}: {file.name} is {file.state.value}")

@@ -1,0 +1,242 @@
+"""``facebank people``: who is enrolled, and what is to become of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from .failures import NOTHING_DONE, SOME_FAILED
+from .output import progress, say, write_json, write_line, write_table
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.faces import Person, Sample
+    from facebank.gallery import Forgotten
+
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    people = typer.Typer(
+        help="List the enrolled people, and rename, merge, forget, export, import or re-embed them.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog="\b\nExample:\n  facebank people list",
+    )
+    for name, command, example in (
+        ("list", list_people, "list"),
+        ("show", show, "show Ada"),
+        ("rename", rename, "rename Ada 'Ada Lovelace'"),
+        ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
+        ("forget", forget, "forget Ada"),
+        ("remove-sample", remove_sample, "remove-sample 12"),
+        ("export", export, "export backup/ --person Ada"),
+        ("import", import_people, "import backup/"),
+        ("re-embed", re_embed, "re-embed --drop-missing"),
+    ):
+        people.command(name, epilog=f"\b\nExample:\n  facebank people {example}")(command)
+    app.add_typer(people, name="people")
+
+
+def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
+    """List who is enrolled."""
+    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+        people = gallery.people()
+    if as_json:
+        for person in people:
+            write_json(_person_record(person))
+    else:
+        rows = [(person.name, str(person.sample_count), _day(person.created_at)) for person in people]
+        write_table(("person", "samples", "enrolled"), rows)
+    return 0
+
+
+def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
+    """Show a person's samples: their numbers, photos and quality."""
+    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+        samples = gallery.samples(name)
+    if as_json:
+        for sample in samples:
+            write_json(_sample_record(sample))
+    else:
+        rows = [
+            (str(sample.id), sample.source, f"{sample.quality:.2f}", _day(sample.taken_at), _day(sample.enrolled_at))
+            for sample in samples
+        ]
+        write_table(("sample", "photo", "quality", "taken", "enrolled"), rows)
+    return 0
+
+
+def rename(
+    ctx: typer.Context,
+    name: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Give a person another name; every sample is kept."""
+    with settings_of(ctx).open_gallery() as gallery:
+        person = gallery.rename(name, new_name)
+    _tell(person, f"{name} is {person.name} now", as_json=as_json)
+    return 0
+
+
+def merge(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
+    into: Annotated[str, typer.Option(help="Who stays.")],
+    as_json: AsJson = False,
+) -> int:
+    """Join people who are one person; every sample is kept."""
+    with settings_of(ctx).open_gallery() as gallery:
+        person = gallery.merge(names, into)
+    _tell(person, f"{person.name} has {person.sample_count} samples now", as_json=as_json)
+    return 0
+
+
+def forget(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
+    """Remove a person for good: samples, embeddings, thumbnails, paths and the name."""
+    with settings_of(ctx).open_gallery() as gallery:
+        person = gallery.person(name)
+        forgotten = gallery.forget(name)
+    record = {"person": person.name, "samples": forgotten.samples, "busy_readers": forgotten.busy_readers}
+    if as_json:
+        write_json(record)
+    else:
+        write_line(f"{person.name} is forgotten, with {_counted(forgotten.samples, 'sample')}")
+    _tell_readers(forgotten)
+    return 0
+
+
+def remove_sample(
+    ctx: typer.Context,
+    sample_id: Annotated[int, typer.Argument(metavar="SAMPLE", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Remove one sample for good; `facebank people show` lists their numbers."""
+    with settings_of(ctx).open_gallery() as gallery:
+        forgotten = gallery.remove_sample(sample_id)
+    if as_json:
+        write_json({"sample_id": sample_id, "busy_readers": forgotten.busy_readers})
+    else:
+        write_line(f"sample {sample_id} is removed")
+    _tell_readers(forgotten)
+    return 0
+
+
+def export(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    person: Annotated[list[str] | None, typer.Option(help="Only this person; may be repeated.")] = None,
+    thumbnails: Annotated[bool, typer.Option(help="With the small pictures of the faces.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Write people into a new folder, as JSON Lines and npz."""
+    from facebank.gallery import export_gallery
+
+    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+        exported = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
+    if as_json:
+        write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
+    else:
+        counts = f"{_counted(exported.people, 'person', 'people')} with {_counted(exported.samples, 'sample')}"
+        write_line(f"{counts} written to {exported.folder}")
+    return 0
+
+
+def import_people(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Add the people of an export; faces that are enrolled already are skipped."""
+    with settings_of(ctx).open_bank() as bank:
+        imported = bank.import_people(folder)
+    if as_json:
+        write_json(
+            {
+                "people": imported.people,
+                "samples": imported.samples,
+                "duplicates": imported.duplicates,
+                "duplicates_elsewhere": imported.duplicates_elsewhere,
+            }
+        )
+    else:
+        write_line(
+            f"{_counted(imported.samples, 'sample')} and {_counted(imported.people, 'new person', 'new people')} "
+            f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
+        )
+    return 0
+
+
+def re_embed(
+    ctx: typer.Context,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Remove samples whose photo or face is not found again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make all embeddings anew with the pack named by --pack, from the photos, which must still be there.
+
+    Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then.
+    """
+    settings = settings_of(ctx)
+    with settings.open_gallery(read_only=True) as gallery:
+        total = sum(person.sample_count for person in gallery.people())
+    with settings.open_bank() as bank, progress("Embedding", total, writes_lines=as_json) as advance:
+        report = bank.re_embed(drop_missing=drop_missing, on_photo=lambda _: advance())
+    for lost in report.lost:
+        say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
+    if as_json:
+        lost_records = [
+            {"sample_id": lost.sample_id, "person": lost.person, "image": lost.image, "reason": lost.reason}
+            for lost in report.lost
+        ]
+        write_json({"changed": report.changed, "pack": report.pack, "embedded": report.embedded, "lost": lost_records})
+    elif report.changed:
+        write_line(f"{_counted(report.embedded, 'sample')} embedded with {report.pack}")
+    if not report.changed:
+        say("nothing was changed: bring the photos back, or remove those samples with --drop-missing")
+        return NOTHING_DONE
+    return SOME_FAILED if report.lost else 0
+
+
+def _tell(person: Person, text: str, *, as_json: bool) -> None:
+    if as_json:
+        write_json(_person_record(person))
+    else:
+        write_line(text)
+
+
+def _tell_readers(forgotten: Forgotten) -> None:
+    if forgotten.busy_readers:
+        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+
+
+def _person_record(person: Person) -> dict[str, object]:
+    return {"person": person.name, "samples": person.sample_count, "created_at": person.created_at.isoformat()}
+
+
+def _sample_record(sample: Sample) -> dict[str, object]:
+    return {
+        "sample_id": sample.id,
+        "person": sample.person,
+        "image": sample.source,
+        "box": [round(edge, 2) for edge in sample.detection.box.tolist()],
+        "quality": round(sample.quality, 4),
+        "taken_at": None if sample.taken_at is None else sample.taken_at.isoformat(),
+        "enrolled_at": sample.enrolled_at.isoformat(),
+        "has_thumbnail": sample.has_thumbnail,
+    }
+
+
+def _day(time: datetime | None) -> str:
+    return "" if time is None else time.date().isoformat()
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

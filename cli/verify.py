@@ -1,0 +1,49 @@
+"""``facebank verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import write_json, write_line
+from .settings import settings_of
+
+EXAMPLES = """\b
+Example:
+  facebank verify passport.jpg selfie.jpg
+
+\b
+Exit codes: 0 compared, whatever the answer; 2 a photo cannot be read or shows no face."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify", epilog=EXAMPLES)(verify)
+
+
+def verify(
+    ctx: typer.Context,
+    a: Annotated[Path, typer.Argument(show_default=False)],
+    b: Annotated[Path, typer.Argument(show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+) -> int:
+    """Say whether two photos show the same person, by their largest faces. Needs no gallery."""
+    with settings_of(ctx).open_bank() as bank:
+        verification = bank.verify(a, b)
+    if as_json:
+        write_json(
+            {
+                "a": verification.a,
+                "b": verification.b,
+                "similarity": verification.similarity,
+                "threshold": verification.threshold,
+                "same": verification.same,
+                "probability": verification.probability,
+            }
+        )
+    else:
+        answer = "the same person" if verification.same else "different people"
+        write_line(f"{answer} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})")
+    return 0

@@ -1,0 +1,108 @@
+"""What is asked of the embeddings' table; as `facebank.gallery.tables`, inside a transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from facebank.gallery.codec import floats_from_bytes, floats_to_bytes, only, person_name, unit_rows, whole, wholes
+from facebank.gallery.records import PLAIN, VectorTable
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.gallery.tables import Binding
+
+
+class Known(NamedTuple):
+    """A sample that is already there, as far as recognising it again needs."""
+
+    sample_id: int
+    person: str
+
+
+def add_vector(
+    connection: sqlite3.Connection, sample_id: int, pack_id: int, variant: str, vector: FloatArray, *, revision: int
+) -> None:
+    """Write an embedding down; `revision` is the gallery's from now on."""
+    connection.execute(
+        "INSERT INTO vectors (sample_id, pack_id, variant, first, second, revision, vector) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (sample_id, pack_id, variant, *_first_two(vector), revision, floats_to_bytes(vector)),
+    )
+
+
+def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
+    """Return the variants that any sample has."""
+    rows = connection.execute("SELECT DISTINCT variant FROM vectors WHERE pack_id = ? ORDER BY variant", (pack_id,))
+    return [str(variant) for (variant,) in rows]
+
+
+def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
+    """Return all embeddings of one variant, in the order of their samples."""
+    rows = connection.execute(
+        "SELECT sample_id, person_id, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (bound.pack_id, variant),
+    ).fetchall()
+    return VectorTable(
+        sample_ids=wholes([row[0] for row in rows]),
+        person_ids=wholes([row[1] for row in rows]),
+        matrix=unit_rows([row[2] for row in rows], bound.pack.dimension),
+    )
+
+
+def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
+    """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
+    rows = [
+        only(
+            connection.execute(
+                "SELECT vector FROM vectors WHERE sample_id = ? AND pack_id = ? AND variant = ?",
+                (int(number), bound.pack_id, PLAIN),
+            )
+        )
+        for number in numbers
+    ]
+    return unit_rows(rows, bound.pack.dimension)
+
+
+def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
+    """Return what the index should hold.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
+    """
+    rows = connection.execute(
+        "SELECT sample_id, person_id, revision FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (pack_id, PLAIN),
+    ).fetchall()
+    return wholes(rows).reshape(len(rows), 3)
+
+
+def alike(
+    connection: sqlite3.Connection, bound: Binding, vector: FloatArray, tolerance: float
+) -> Iterator[tuple[Known, FloatArray]]:
+    """Yield the samples whose plain embedding may be within a distance of another, and those embeddings.
+
+    Two vectors are at least as far apart as any of their components are; the first two are looked at.
+    """
+    first, second = _first_two(vector)
+    rows = connection.execute(
+        "SELECT sample_id, people.name, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "JOIN people ON people.id = person_id "
+        "WHERE pack_id = ? AND variant = ? AND first BETWEEN ? AND ? AND second BETWEEN ? AND ?",
+        (bound.pack_id, PLAIN, first - tolerance, first + tolerance, second - tolerance, second + tolerance),
+    )
+    for sample_id, person, other in rows:
+        yield Known(whole(sample_id), person_name(person)), floats_from_bytes(other, (bound.pack.dimension,))
+
+
+def _first_two(vector: FloatArray) -> tuple[float, float]:
+    return float(vector[0]), float(vector[1]) if len(vector) > 1 else 0.0

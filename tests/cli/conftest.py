@@ -1,0 +1,155 @@
+"""The installed program, run as people run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEMO_PHOTOS = PROJECT / "facebank" / "demo_photos"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run of the program gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The JSON objects on standard output, one a line and nothing else."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Run(Protocol):
+    """Runs the program in the test's folder, with the test's own gallery and packs."""
+
+    def __call__(
+        self, *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **environment: str
+    ) -> Ran:
+        """Run it and check the exit code, unless that is None; `before` is called in the new process first."""
+
+
+@pytest.fixture(scope="session")
+def program() -> list[str]:
+    """The command that starts the installed program."""
+    beside = Path(sys.executable).with_name("facebank")
+    if beside.exists():
+        return [str(beside)]
+    if find_spec("facebank_cli") is not None:
+        return [sys.executable, "-m", "facebank_cli"]
+    pytest.fail("facebank is not installed in this Python: python -m pip install -e '.[cpu,test]'")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment without the user's galleries, packs and colours; prepared networks are kept for the session."""
+    home = tmp_path_factory.mktemp("home")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("FACEBANK_", "XDG_"))}
+    for unwanted in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONPATH"):
+        ours.pop(unwanted, None)
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return {**ours, "HOME": str(home), "FACEBANK_CACHE": cache, "PYTHONUTF8": "1", "TERM": "xterm-256color"}
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Path:
+    """Where the test's gallery is, or will be."""
+    return tmp_path / "test.facebank"
+
+
+@pytest.fixture
+def run(program: list[str], environment: dict[str, str], gallery: Path, tmp_path: Path) -> Run:
+    """Run the program."""
+
+    def check(
+        *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **more: str
+    ) -> Ran:
+        places = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(tmp_path / "packs")}
+        done = subprocess.run(
+            [*program, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**environment, **places, **more},
+            preexec_fn=before,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return check
+
+
+def enrol_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
+    """Enrol two people from the photographs of the package, in a new gallery."""
+    for name, photo in (("Barack Obama", "barack_obama_portrait_2012.jpg"), ("Eileen Collins", "eileen_collins.jpg")):
+        arguments = ["enroll", "--name", name, str(DEMO_PHOTOS / photo)]
+        subprocess.run([*command, *arguments], env={**environment, "FACEBANK_GALLERY": str(gallery)}, check=True)
+
+
+@pytest.fixture(scope="session")
+def enrolled_gallery(program: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of Barack Obama and Eileen Collins; not to be changed."""
+    path = tmp_path_factory.mktemp("enrolled") / "two.facebank"
+    enrol_two(program, environment, path)
+    return path
+
+
+@pytest.fixture
+def two_people(enrolled_gallery: Path, gallery: Path) -> Path:
+    """The test's own copy of a gallery of Barack Obama and Eileen Collins."""
+    for part in enrolled_gallery.parent.glob(f"{enrolled_gallery.name}*"):
+        shutil.copy(part, gallery.with_name(part.name.replace(enrolled_gallery.name, gallery.name)))
+    return gallery
+
+
+@pytest.fixture
+def portrait() -> Path:
+    """A photograph of Barack Obama that is enrolled in `two_people`."""
+    return DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
+
+
+@pytest.fixture
+def speech() -> Path:
+    """Another photograph of Barack Obama."""
+    return DEMO_PHOTOS / "barack_obama_speech.jpg"
+
+
+@pytest.fixture
+def stranger() -> Path:
+    """A photograph of somebody who is not enrolled in `two_people`."""
+    return DEMO_PHOTOS / "joe_biden_blue_room.jpg"
+
+
+def check_schema(name: str, records: Sequence[dict[str, Any]]) -> None:
+    """Check records against the schema of a command."""
+    from jsonschema import Draft202012Validator
+
+    from facebank import schemas
+
+    schema = schemas.load(name)
+    Draft202012Validator.check_schema(schema)
+    for record in records:
+        Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(record)
+
+
+@pytest.fixture
+def valid() -> Callable[[str, Sequence[dict[str, Any]]], None]:
+    """Check JSON against the schema of a command."""
+    return check_schema

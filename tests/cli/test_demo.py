@@ -1,0 +1,70 @@
+"""``facebank demo``: right names, a picture, and the user's own gallery left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.demo import PANELS, PEOPLE, DemoPanel, DemoPerson, run_demo
+from facebank.media import read_photo
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+def test_the_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, valid: Callable[..., None]) -> None:
+    records = run("demo", "--out", tmp_path / "out", "--json").records
+    valid("demo", records)
+    assert [record["person"] for record in records] == ["Barack Obama", None, "Eileen Collins", "Barack Obama"]
+    assert all(record["correct"] for record in records)
+
+
+def test_people_read_where_the_picture_is_and_what_to_type_next(run: Run, tmp_path: Path) -> None:
+    told = run("demo").out
+    picture = Path("facebank-demo") / "demo.jpg"
+    assert str(picture) in told
+    assert "facebank enroll" in told
+    assert "Joe Biden (joe_biden_blue_room.jpg)" in told
+    assert "WRONG" not in told
+    assert read_photo(tmp_path / picture).height == 512
+
+
+def test_the_users_gallery_is_left_alone(run: Run, gallery: Path) -> None:
+    gallery.write_bytes(b"not to be touched")
+    run("demo")
+    assert gallery.read_bytes() == b"not to be touched"
+    assert [path.name for path in gallery.parent.iterdir()] == [gallery.name, "facebank-demo"]
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ran = run("demo", "--out", tmp_path / "file" / "out", code=2)
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert str(tmp_path / "file" / "out") in ran.err
+
+
+@pytest.fixture
+def own_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_CACHE", environment["FACEBANK_CACHE"])
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_wrong_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swapped = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
+    monkeypatch.setattr("facebank.demo.PEOPLE", swapped)
+    report = run_demo(tmp_path, device="cpu")
+    assert not report.correct
+    assert [result.correct for result in report.results] == [not panel.enrolled for panel in PANELS]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_part_without_a_face_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beheaded = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False, top=288)
+    monkeypatch.setattr("facebank.demo.PANELS", (beheaded,))
+    report = run_demo(tmp_path, device="cpu")
+    assert report.results[0].face is None
+    assert not report.correct

@@ -1,0 +1,46 @@
+"""``facebank doctor``: what is wrong has a sign, an exit code and, where there is one, a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank import __version__
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+def test_everything_is_looked_at(run: Run, valid: Callable[..., None]) -> None:
+    ran = run("doctor", "--json", code=None)
+    valid("doctor", ran.records)
+    details = {finding["subject"]: finding["detail"] for finding in ran.records}
+    assert {finding["section"] for finding in ran.records} == {
+        "Software",
+        "Installation",
+        "Device",
+        "Packs",
+        "Gallery",
+    }
+    assert {"Python", "numpy", "ONNX Runtime", "FAISS", "OpenCV", "Small network", "Pack opencv"} <= set(details)
+    assert details["facebank"] == __version__
+    wrong = [finding for finding in ran.records if finding["severity"] == "problem"]
+    assert ran.code == (1 if wrong else 0)
+
+
+def test_people_read_a_line_a_finding(run: Run, two_people: Path) -> None:
+    told = run("--device", "cpu", "doctor").out
+    assert "ran on: cpu" in told
+    assert f"{two_people}: 2 people, 2 samples" in told
+    assert told.rstrip().endswith("Nothing is wrong.")
+
+
+def test_a_gallery_that_is_none_is_a_problem(run: Run, gallery: Path, valid: Callable[..., None]) -> None:
+    gallery.write_text("no gallery at all " * 100)
+    records = run("doctor", "--json", code=1).records
+    valid("doctor", records)
+    assert [finding["section"] for finding in records if finding["severity"] == "problem"] == ["Gallery"]
+    told = run("doctor", code=1).out
+    assert "PROBLEM" in told
+    assert told.rstrip().splitlines()[-1].startswith("Problems: 1.")

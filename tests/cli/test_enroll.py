@@ -1,0 +1,153 @@
+"""``facebank enroll``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+
+@pytest.fixture
+def ada(tmp_path: Path, portrait: Path, speech: Path) -> Path:
+    """A person's folder with two photos."""
+    folder = tmp_path / "photos" / "Ada"
+    folder.mkdir(parents=True)
+    for photo in (portrait, speech):
+        shutil.copy(photo, folder)
+    return folder
+
+
+@pytest.fixture
+def grace(ada: Path) -> Path:
+    """Another person's folder, with one photo, beside the first."""
+    folder = ada.with_name("Grace")
+    folder.mkdir()
+    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder)
+    return folder
+
+
+def people(run: Run) -> dict[str, int]:
+    """Return how many samples everybody has."""
+    return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+
+
+def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Valid) -> None:
+    records = run("enroll", f"{ada}/", "--json").records
+    valid("enroll", records)
+    assert [set(record) for record in records] == [{"image", "person", "accepted", "reason", "sample_id"}] * 2
+    assert [(record["person"], record["accepted"], record["reason"]) for record in records] == [
+        ("Ada", True, "enrolled")
+    ] * 2
+    assert people(run) == {"Ada": 2}
+
+
+def test_several_folders_are_several_people(run: Run, ada: Path, grace: Path) -> None:
+    ran = run("enroll", ada, grace)
+    assert ran.out == "Ada: 2 of 2 photos enrolled\nGrace: 1 of 1 photos enrolled\n"
+    assert people(run) == {"Ada": 2, "Grace": 1}
+
+
+def test_a_tree_is_a_folder_of_people(run: Run, ada: Path, grace: Path) -> None:
+    run("enroll", "--tree", ada.parent)
+    assert people(run) == {"Ada": 2, "Grace": 1}
+
+
+def test_a_first_argument_that_is_no_folder_is_the_name(run: Run, ada: Path, speech: Path) -> None:
+    run("enroll", "Countess Lovelace", speech, ada)
+    assert people(run) == {"Countess Lovelace": 2}
+
+
+def test_a_folder_and_a_photo_are_refused_with_both_spellings(run: Run, ada: Path, speech: Path) -> None:
+    ran = run("enroll", ada, speech, code=2)
+    assert f"facebank enroll {ada}'" in ran.err
+    assert f"facebank enroll --name Ada {speech}'" in ran.err
+    assert ran.out == ""
+
+
+def test_a_given_name_settles_any_doubt(run: Run, ada: Path, speech: Path) -> None:
+    run("enroll", "--name", "Ada", ada, speech)
+    assert people(run) == {"Ada": 2}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["enroll"], ["enroll", "Ada"], ["enroll", "--tree", "--name", "Ada", "."], ["enroll", "--tree", "no"]]
+)
+def test_arguments_that_make_no_sense_exit_2(run: Run, gallery: Path, arguments: list[str]) -> None:
+    run(*arguments, code=2)
+    assert not gallery.exists()
+
+
+def test_a_photo_enrolled_twice_is_recognised(run: Run, two_people: Path, portrait: Path) -> None:
+    (record,) = run("enroll", "barack obama", portrait, "--json").records
+    assert (record["accepted"], record["reason"]) == (True, "already_enrolled")
+    (record,) = run("enroll", "Somebody Else", portrait, "--json", code=1).records
+    assert (record["accepted"], record["reason"]) == (False, "enrolled_as_another")
+    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+
+
+def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on(
+    run: Run, ada: Path, tmp_path: Path, valid: Valid
+) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (300, 300), "grey").save(tmp_path / "nobody.png")
+    with Image.open(ada / "barack_obama_speech.jpg") as photo:
+        photo.resize((photo.width // 11, photo.height // 11)).save(tmp_path / "small.png")
+    places = [tmp_path / "nobody.png", tmp_path / "small.png", tmp_path / "absent.jpg", ada]
+    records = run("enroll", "Ada", *places, "--json", code=1).records
+    valid("enroll", records)
+    reasons = {Path(record["image"]).name: record["reason"] for record in records}
+    assert reasons == {
+        "nobody.png": "no_face",
+        "small.png": "too_small",
+        "absent.jpg": "unreadable",
+        "barack_obama_portrait_2012.jpg": "enrolled",
+        "barack_obama_speech.jpg": "enrolled",
+    }
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A photo of two people: Barack Obama on the left, larger, and Eileen Collins."""
+    from PIL import Image
+
+    with (
+        Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as left,
+        Image.open(DEMO_PHOTOS / "eileen_collins.jpg") as right,
+    ):
+        height = 500
+        parts = [part.convert("RGB").resize((part.width * height // part.height, height)) for part in (left, right)]
+    together = Image.new("RGB", (sum(part.width for part in parts), height))
+    together.paste(parts[0], (0, 0))
+    together.paste(parts[1], (parts[0].width, 0))
+    together.save(tmp_path / "pair.png")
+    return tmp_path / "pair.png"
+
+
+def test_several_faces_are_refused_unless_one_agrees_with_the_other_photos(
+    run: Run, pair: Path, portrait: Path
+) -> None:
+    (record,) = run("enroll", "Barack", pair, "--json", code=1).records
+    assert (record["accepted"], record["reason"], record["sample_id"]) == (False, "several_faces", None)
+    records = run("enroll", "Barack", pair, portrait, "--json").records
+    assert {Path(record["image"]).name for record in records if record["accepted"]} == {pair.name, portrait.name}
+
+
+@pytest.mark.parametrize("pick", ["largest", "central"])
+def test_a_face_of_several_can_be_picked(run: Run, pair: Path, pick: str) -> None:
+    (record,) = run("enroll", "Barack", pair, "--pick", pick, "--json").records
+    assert record["accepted"]
+
+
+def test_thumbnails_can_be_left_out(run: Run, portrait: Path, stranger: Path) -> None:
+    run("enroll", "With", portrait)
+    run("enroll", "Without", stranger, "--no-thumbnails")
+    kept = [run("people", "show", name, "--json").records[0]["has_thumbnail"] for name in ("With", "Without")]
+    assert kept == [True, False]

@@ -1,0 +1,163 @@
+"""``facebank identify``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+
+def test_json_holds_exactly_what_was_promised(
+    run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path, valid: Valid
+) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    ran = run("identify", speech, stranger, "text.jpg", "--json", code=1)
+    valid("identify", ran.records)
+    known, unknown, unreadable = ran.records
+    for record in ran.records:
+        assert set(record) == {"image", "width", "height", "error", "faces"}
+    (face,) = known["faces"]
+    assert set(face) == {
+        *("box", "landmarks", "detection_score", "quality", "decision", "reason"),
+        *("person", "similarity", "probability", "candidates"),
+    }
+    assert (face["decision"], face["reason"], face["person"]) == ("known", "match", "Barack Obama")
+    assert face["probability"] is None
+    assert [candidate["person"] for candidate in face["candidates"]] == ["Barack Obama", "Eileen Collins"]
+    assert set(face["candidates"][0]) == {"person", "similarity", "probability"}
+    (other,) = unknown["faces"]
+    assert (other["decision"], other["reason"], other["person"]) == ("unknown", "below_threshold", None)
+    assert unreadable["faces"] == []
+    assert (unreadable["width"], unreadable["height"]) == (None, None)
+    assert "text.jpg" in unreadable["error"]
+
+
+def test_a_stranger_is_no_failure(run: Run, two_people: Path, stranger: Path) -> None:
+    ran = run("identify", stranger)
+    assert "unknown" in ran.out
+    assert "Obama" not in ran.out
+
+
+def test_it_is_plain_where_it_is_piped(run: Run, two_people: Path, speech: Path) -> None:
+    titles, row = run("identify", speech).out.splitlines()
+    assert titles.split("\t") == ["photo", "face", "person", "decision", "reason", "similarity"]
+    assert row.split("\t")[:5] == [str(speech), "1", "Barack Obama", "known", "match"]
+
+
+def test_csv_has_a_line_a_face(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+    shutil.copy(speech, tmp_path / 'a, "b".jpg')
+    run("people", "rename", "Barack Obama", 'Obama, "Barack"')
+    rows = list(csv.DictReader(io.StringIO(run("identify", speech, 'a, "b".jpg', "--csv").out)))
+    assert [row["image"] for row in rows] == [str(speech), 'a, "b".jpg']
+    assert {row["person"] for row in rows} == {'Obama, "Barack"'}
+    assert all(float(row["x1"]) < float(row["x2"]) and float(row["similarity"]) > 0 for row in rows)
+
+
+def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Path) -> None:
+    assert "--csv" in run("identify", speech, "--json", "--csv", code=2).err
+
+
+def test_annotated_pictures_never_replace_a_file(
+    run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for folder, photo in (("one", speech), ("two", stranger)):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photo, tmp_path / folder / "same.jpg")
+    original = (tmp_path / "one" / "same.jpg").read_bytes()
+    run("identify", "one", "two", "--annotate", "named/pictures")
+    pictures = sorted((tmp_path / "named" / "pictures").iterdir())
+    assert [picture.name for picture in pictures] == ["same-2.jpg", "same.jpg"]
+    for picture, photo in zip(pictures, (stranger, speech), strict=True):
+        with Image.open(picture) as drawn, Image.open(photo) as plain:
+            assert drawn.size == plain.size
+    run("identify", "one", "--annotate", "one")
+    assert (tmp_path / "one" / "same.jpg").read_bytes() == original
+    assert (tmp_path / "one" / "same-2.jpg").exists()
+
+
+def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> str:
+    """Run a command with a terminal for all its streams and return what it shows."""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        [str(part) for part in command], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as running:
+        os.close(terminal)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(controller, 65536)
+            except OSError:  # what Linux answers when the program has closed its side
+                break
+            if not piece:
+                break
+            shown += piece
+        os.close(controller)
+        assert running.wait() == 0
+    return shown.decode()
+
+
+def test_a_terminal_gets_a_table_with_colours_unless_they_are_unwanted(
+    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
+) -> None:
+    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "200"}
+    coloured = on_a_terminal([*program, "identify", speech, stranger], tmp_path, settings)
+    assert "\x1b[1;32mknown" in coloured
+    assert "Barack Obama" in coloured
+    assert "Identifying" in coloured
+    plain = on_a_terminal([*program, "identify", speech, stranger], tmp_path, {**settings, "NO_COLOR": "1"})
+    assert "Barack Obama" in plain
+    assert "\x1b[1;32m" not in plain
+    assert "\x1b[32m" not in plain
+
+
+def test_a_reader_that_goes_away_is_no_reason_to_complain(
+    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
+) -> None:
+    with subprocess.Popen(
+        [*program, "identify", *[str(speech)] * 3, "--json"],
+        cwd=tmp_path,
+        env={**environment, "FACEBANK_GALLERY": str(two_people)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 1
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred\x07.jpg", "a\nb.jpg", "\u202egnp.jpg", "name [bold].jpg"])
+@pytest.mark.parametrize("how", [[], ["--json"], ["--csv"]])
+def test_nothing_a_file_is_called_reaches_the_terminal_raw(
+    run: Run, two_people: Path, tmp_path: Path, name: str, how: list[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / name).write_text("no photo")
+    ran = run("identify", "folder", *how, code=1)
+    shown = ran.out + ran.err
+    assert all(character.isprintable() or character in "\t\n" for character in shown)
+    assert len(ran.err.splitlines()) == 1
+    if how == ["--json"]:
+        assert [Path(record["image"]).name for record in ran.records] == [name]
+
+
+def test_a_name_that_is_no_text_is_told_all_the_same(run: Run, two_people: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / os.fsdecode(b"\xff.jpg")).write_text("no photo")
+    (record,) = run("identify", "folder", "--json", code=1).records
+    assert os.fsencode(record["image"]) == b"folder/\xff.jpg"

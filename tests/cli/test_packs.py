@@ -1,0 +1,194 @@
+"""``facebank packs``: listed, shown, installed, added, verified and removed by the installed program."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from facebank.packs import known_packs, load_pack
+from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Ran, Run
+
+Valid: TypeAlias = Callable[..., None]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
+        pass
+
+
+@pytest.fixture
+def run(run: Run) -> Callable[..., Ran]:
+    """The program without a proxy on the way to this computer."""
+    return partial(run, no_proxy="127.0.0.1")
+
+
+@pytest.fixture
+def small_pack(tmp_path: Path) -> Path:
+    """A folder with a pack whose hashes are right, though its files are no networks."""
+    folder = tmp_path / "a pack"
+    folder.mkdir()
+    files = {"d.onnx": b"a detector's bytes " * 400, "e.onnx": b"an embedder's bytes " * 900}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    model = load_pack().manifest
+    manifest = replace(
+        model,
+        name="small",
+        title="A small pack",
+        licence="A licence of its own",
+        commercial_use=False,
+        detector=replace(model.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False),
+        embedder=replace(model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False),
+    )
+    (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def archive(small_pack: Path, tmp_path: Path) -> Path:
+    """The small pack as a zip archive, alone in a folder."""
+    path = tmp_path / "site" / "small.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for part in sorted(small_pack.iterdir()):
+            file.write(part, f"small/{part.name}")
+    return path
+
+
+@pytest.fixture
+def address(archive: Path) -> Iterator[str]:
+    """Where a web server on this computer serves the archive."""
+    handler = partial(Quiet, directory=str(archive.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/{archive.name}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_list_has_what_is_here_and_what_can_be(run: Run, small_pack: Path, valid: Valid) -> None:
+    run("packs", "add", small_pack)
+    found = run("packs", "list", "--json").records
+    valid("packs-list", found)
+    assert [pack["name"] for pack in found if pack["installed"]] == ["opencv", "small"]
+    assert {pack["name"] for pack in found if not pack["installed"]} == set(known_packs())
+    assert [pack["name"] for pack in found if pack["embedded"]] == ["opencv"]
+    lines = run("packs", "list").out.splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == [pack["name"] for pack in found]
+
+
+@pytest.mark.parametrize("name", ["opencv", "buffalo_l"])
+def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> None:
+    records = run("packs", "show", name, "--json").records
+    valid("packs-show", records)
+    (shown,) = records
+    manifest = load_pack().manifest if name == "opencv" else known_packs()[name].manifest
+    assert {file["name"]: file["sha256"] for file in shown["files"]} == manifest.files
+    assert shown["commercial_use"] is manifest.commercial_use
+    assert shown["thresholds"]["known"] == manifest.thresholds.known
+    told = run("packs", "show", name).out
+    assert manifest.licence_url in told
+    assert all(sha256 in told for sha256 in manifest.files.values())
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "remove", "install"])
+def test_a_pack_that_nobody_knows_is_one_sentence(run: Run, command: str) -> None:
+    ran = run("packs", command, "nowhere\x1b[31m", code=2)
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert "\x1b" not in ran.err
+
+
+def test_installing_from_an_address(run: Run, packs_folder: Path, address: str, valid: Valid) -> None:
+    refused = run("packs", "install", address, code=2).err
+    assert "A licence of its own" in refused
+    assert "--accept-license" in refused
+    assert not (packs_folder / "small").exists()
+    ran = run("packs", "install", address, "--accept-license", "--json")
+    installed = ran.records
+    valid("packs-install", installed)
+    assert "A licence of its own" in ran.err
+    assert [pack["folder"] for pack in installed] == [str(packs_folder / "small")]
+    health = run("packs", "verify", "small", "--json").records
+    valid("packs-verify", health)
+    assert [pack["ok"] for pack in health] == [True]
+
+
+def test_a_licence_is_accepted_once(run: Run, archive: Path, valid: Valid) -> None:
+    run("packs", "install", archive, "--accept-license")
+    assert "is installed" in run("packs", "install", archive, code=2).err
+    run("packs", "install", archive, "--replace")
+    removed = run("packs", "remove", "small", "--json").records
+    valid("packs-remove", removed)
+    assert removed == [{"name": "small", "removed": True}]
+    run("packs", "install", archive)
+
+
+def test_a_broken_archive_leaves_nothing(run: Run, packs_folder: Path, archive: Path) -> None:
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
+    assert str(archive) in run("packs", "install", archive, "--accept-license", code=2).err
+    assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
+
+
+def test_an_added_pack_is_verified_file_by_file(run: Run, packs_folder: Path, small_pack: Path, valid: Valid) -> None:
+    added = run("packs", "add", small_pack, "--json").records
+    valid("packs-add", added)
+    assert [pack["folder"] for pack in added] == [str(packs_folder / "small")]
+    run("packs", "verify")
+    (packs_folder / "small" / "d.onnx").write_bytes(b"something else")
+    health = run("packs", "verify", "--json", code=1).records
+    valid("packs-verify", health)
+    states = {pack["name"]: pack["files"] for pack in health}
+    assert {file["name"]: file["state"] for file in states["small"]} == {"d.onnx": "altered", "e.onnx": "ok"}
+    assert "small: d.onnx is altered" in run("packs", "verify", "small", code=1).out
+
+
+def test_doctor_names_an_altered_pack_and_what_mends_it(run: Run, packs_folder: Path, small_pack: Path) -> None:
+    run("packs", "add", small_pack)
+    with (packs_folder / "small" / "e.onnx").open("ab") as file:
+        file.write(b"one byte more")
+    findings = run("doctor", "--json", code=1).records
+    (wrong,) = [finding for finding in findings if finding["severity"] == "problem"]
+    assert (wrong["subject"], wrong["detail"]) == ("Pack small", "e.onnx is altered")
+    assert wrong["command"] == "facebank packs remove small"
+    run(*wrong["command"].split()[1:])
+    run("doctor")
+
+
+def test_an_altered_pack_is_not_used(run: Run, packs_folder: Path, small_pack: Path, portrait: Path) -> None:
+    run("packs", "add", small_pack)
+    (packs_folder / "small" / "d.onnx").write_bytes(b"something else")
+    told = run("--pack", "small", "verify", portrait, portrait, code=2).err
+    assert "d.onnx" in told
+    assert "altered" in told
+
+
+def test_a_wrong_manifest_is_listed_with_its_problem(run: Run, packs_folder: Path, valid: Valid) -> None:
+    (packs_folder / "odd").mkdir(parents=True)
+    (packs_folder / "odd" / "pack.toml").write_text("schema = 'none'")
+    listed = run("packs", "list", "--json").records
+    valid("packs-list", listed)
+    assert [pack["name"] for pack in listed if pack["problem"]] == ["odd"]
+    valid("packs-show", run("packs", "show", "odd", "--json", code=1).records)
+    run("packs", "verify", code=1)
+
+
+def test_the_embedded_pack_stays(run: Run) -> None:
+    assert "part of facebank" in run("packs", "remove", "opencv", code=2).err

@@ -1,0 +1,157 @@
+"""``facebank people``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import DEMO_PHOTOS, PROJECT, Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+pytestmark = pytest.mark.usefixtures("two_people")
+
+
+def people(run: Run) -> dict[str, int]:
+    """Return how many samples everybody has."""
+    return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+
+
+def test_list(run: Run, valid: Valid) -> None:
+    records = run("people", "list", "--json").records
+    valid("people-list", records)
+    assert [record["person"] for record in records] == ["Barack Obama", "Eileen Collins"]
+    assert run("people", "list").out.splitlines()[0] == "person\tsamples\tenrolled"
+
+
+def test_show_knows_a_person_whatever_the_case(run: Run, portrait: Path, valid: Valid) -> None:
+    records = run("people", "show", "barack OBAMA", "--json").records
+    valid("people-show", records)
+    assert [(record["person"], record["image"]) for record in records] == [("Barack Obama", str(portrait))]
+    assert str(portrait) in run("people", "show", "Barack Obama").out
+
+
+def test_rename(run: Run, valid: Valid) -> None:
+    records = run("people", "rename", "Barack Obama", "Barack  H. Obama ", "--json").records
+    valid("people-rename", records)
+    assert records[0]["person"] == "Barack H. Obama"
+    assert people(run) == {"Barack H. Obama": 1, "Eileen Collins": 1}
+    assert "people merge" in run("people", "rename", "Barack H. Obama", "eileen collins", code=2).err
+
+
+def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
+    run("enroll", "President", speech)
+    records = run("people", "merge", "President", "--into", "Barack Obama", "--json").records
+    valid("people-merge", records)
+    assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}
+
+
+def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
+    records = run("people", "forget", "barack obama", "--json").records
+    valid("people-forget", records)
+    assert records == [{"person": "Barack Obama", "samples": 1, "busy_readers": False}]
+    assert people(run) == {"Eileen Collins": 1}
+    assert run("people", "forget", "Eileen Collins").out == "Eileen Collins is forgotten, with 1 sample\n"
+
+
+def test_forget_tells_of_busy_readers(run: Run, two_people: Path) -> None:
+    with closing(sqlite3.connect(two_people)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        ran = run("people", "forget", "Barack Obama", "--json")
+    assert ran.records[0]["busy_readers"] is True
+    assert "reading the gallery" in ran.err
+    assert people(run) == {"Eileen Collins": 1}
+
+
+def test_remove_sample(run: Run, valid: Valid) -> None:
+    (sample,) = run("people", "show", "Barack Obama", "--json").records
+    records = run("people", "remove-sample", str(sample["sample_id"]), "--json").records
+    valid("people-remove-sample", records)
+    assert people(run) == {"Barack Obama": 0, "Eileen Collins": 1}
+    run("people", "remove-sample", str(sample["sample_id"]), code=2)
+
+
+def test_export_and_import_into_a_new_gallery(run: Run, tmp_path: Path, speech: Path, valid: Valid) -> None:
+    exported = run("people", "export", "backup", "--json").records
+    valid("people-export", exported)
+    assert (exported[0]["people"], exported[0]["samples"]) == (2, 2)
+    other = tmp_path / "other.facebank"
+    imported = run("--gallery", other, "people", "import", "backup", "--json").records
+    valid("people-import", imported)
+    assert imported == [{"people": 2, "samples": 2, "duplicates": 0, "duplicates_elsewhere": 0}]
+    (record,) = run("--gallery", other, "identify", speech, "--json").records
+    assert [face["person"] for face in record["faces"]] == ["Barack Obama"]
+    again = run("--gallery", other, "people", "import", "backup", "--json").records
+    assert again == [{"people": 0, "samples": 0, "duplicates": 2, "duplicates_elsewhere": 0}]
+
+
+def test_export_of_one_person(run: Run, tmp_path: Path) -> None:
+    ran = run("people", "export", "one", "--person", "Eileen Collins")
+    assert ran.out == f"1 person with 1 sample written to {tmp_path / 'one'}\n"
+    assert "is there already" in run("people", "export", "one", code=2).err
+
+
+def test_re_embed_with_the_same_pack_changes_no_answer(run: Run, speech: Path, valid: Valid) -> None:
+    before = run("identify", speech, "--json").records
+    records = run("people", "re-embed", "--json").records
+    valid("people-re-embed", records)
+    assert records == [{"changed": True, "pack": "opencv", "embedded": 2, "lost": []}]
+    after = run("identify", speech, "--json").records
+    assert after[0]["faces"][0]["person"] == before[0]["faces"][0]["person"] == "Barack Obama"
+    assert after[0]["faces"][0]["similarity"] == pytest.approx(before[0]["faces"][0]["similarity"], abs=1e-4)
+
+
+def test_re_embed_goes_over_to_another_pack(run: Run, tmp_path: Path, speech: Path) -> None:
+    other = tmp_path / "flipped"
+    copy_pack(other)
+    manifest = (other / "pack.toml").read_text().replace('name = "opencv"', 'name = "flipped"')
+    (other / "pack.toml").write_text(manifest.replace("flip = false", "flip = true"))
+    mismatch = run("--pack", other, "identify", speech, code=2)
+    assert "people re-embed" in mismatch.err
+    assert "'opencv'" in mismatch.err
+    assert "'flipped'" in mismatch.err
+    run("--pack", other, "people", "re-embed")
+    (record,) = run("--pack", other, "identify", speech, "--json").records
+    assert [face["person"] for face in record["faces"]] == ["Barack Obama"]
+
+
+def test_re_embed_changes_nothing_where_a_photo_is_gone_unless_told_to(run: Run, tmp_path: Path) -> None:
+    lost = tmp_path / "joe.jpg"
+    lost.write_bytes((DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes())
+    run("enroll", "Joe", "joe.jpg")
+    lost.unlink()
+    ran = run("people", "re-embed", "--json", code=2)
+    assert [(record["changed"], record["embedded"]) for record in ran.records] == [(False, 2)]
+    assert [sample["person"] for sample in ran.records[0]["lost"]] == ["Joe"]
+    assert str(lost) in ran.err
+    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 1}
+    run("people", "re-embed", "--drop-missing", code=1)
+    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 0}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show"],
+        ["rename", "--", "Nobody"],
+        ["forget"],
+        ["merge", "--into", "Barack Obama"],
+        ["export", "x", "--person"],
+    ],
+)
+def test_somebody_who_is_not_enrolled_is_one_sentence(run: Run, command: list[str]) -> None:
+    ran = run("people", *command, "Nobody", code=2)
+    assert ran.err == "facebank: Nobody called 'Nobody' is enrolled: `facebank people list` shows who is.\n"
+
+
+def copy_pack(folder: Path) -> None:
+    """Copy the embedded pack."""
+    folder.mkdir()
+    for file in (PROJECT / "facebank" / "packs" / "embedded").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())

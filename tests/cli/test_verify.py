@@ -1,0 +1,42 @@
+"""``facebank verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+
+def test_two_photos_of_one_person(run: Run, portrait: Path, speech: Path, valid: Valid) -> None:
+    records = run("verify", portrait, speech, "--json").records
+    valid("verify", records)
+    (record,) = records
+    assert set(record) == {"a", "b", "similarity", "threshold", "same", "probability"}
+    assert (record["a"], record["b"]) == (str(portrait), str(speech))
+    assert record["same"] is True
+    assert record["similarity"] >= record["threshold"]
+    assert run("verify", portrait, speech).out.startswith("the same person")
+
+
+def test_two_people_are_an_answer_not_a_failure(run: Run, portrait: Path, stranger: Path) -> None:
+    (record,) = run("verify", portrait, stranger, "--json").records
+    assert record["same"] is False
+    assert record["similarity"] < record["threshold"]
+
+
+def test_it_needs_no_gallery_and_makes_none(run: Run, gallery: Path, portrait: Path, speech: Path) -> None:
+    run("verify", portrait, speech)
+    assert not gallery.exists()
+
+
+def test_a_photo_that_shows_nobody_exits_2(run: Run, portrait: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
+    ran = run("verify", portrait, "black.png", code=2)
+    assert ran.err == "facebank: black.png: no face was found\n"
+    assert ran.out == ""

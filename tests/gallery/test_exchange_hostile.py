@@ -1,0 +1,300 @@
+"""What is no export, or a lying one, is refused, and nothing of it is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import ExchangeError, FacebankError, PackMismatchError
+from facebank.gallery import Gallery, PackIdentity, export_gallery, import_gallery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.gallery.conftest import Faces
+
+
+def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda manifest: None) -> None:
+    """Write the manifest of an altered export anew, as somebody would who wants it believed."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in list(manifest["files"]):
+        content = (folder / name).read_bytes()
+        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_another_packs_export_is_refused(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
+    with (
+        Gallery.open(tmp_path / "buffalo", faces.other_pack, create=True) as buffalo,
+        pytest.raises(PackMismatchError, match=r"'opencv'.*'buffalo_l'.*re-embed"),
+    ):
+        import_gallery(buffalo, exported)
+
+
+def test_what_is_no_export_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "missing", tmp_path / "empty", tmp_path / "file"):
+        with pytest.raises(ExchangeError, match=r"manifest\.json is missing"):
+            import_gallery(gallery, place)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"])
+def test_a_missing_cut_or_altered_file_is_refused(other: Gallery, exported: Path, name: str) -> None:
+    whole = (exported / name).read_bytes()
+    altered = bytearray(whole)
+    altered[len(whole) // 2] ^= 1
+    for content in (whole[:-1], whole[: len(whole) // 2], b"", bytes(altered), None):
+        (exported / name).unlink(missing_ok=True)
+        if content is not None:
+            (exported / name).write_bytes(content)
+        if name != "manifest.json" or content not in {whole[:-1], bytes(altered)}:  # it seals, and is not sealed
+            with pytest.raises(ExchangeError, match=name.replace(".", r"\.")):
+                import_gallery(other, exported)
+    assert other.people() == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+def test_links_and_pipes_are_refused(other: Gallery, exported: Path) -> None:
+    for name in ("people.jsonl", "manifest.json"):
+        (exported / name).rename(exported.parent / name)
+        (exported / name).symlink_to(exported.parent / name)
+        with pytest.raises(ExchangeError, match="no file"):
+            import_gallery(other, exported)
+        (exported / name).unlink()
+        os.mkfifo(exported / name)
+        with pytest.raises(ExchangeError, match="no file"):
+            import_gallery(other, exported)
+
+
+def set_in(*keys: str | int, to: object) -> Callable[[Any], None]:
+    def change(record: Any) -> None:
+        for key in keys[:-1]:
+            record = record[key]
+        record[keys[-1]] = to
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_in("format", to="zip"),
+        set_in("version", to=2),
+        set_in("pack", to=None),
+        set_in("pack", "dimension", to=0.5),
+        set_in("counts", "people", to=-1),
+        set_in("counts", "people", to=2),
+        set_in("counts", "people", to=10**9),
+        set_in("counts", "samples", to=True),
+        set_in("counts", "samples", to=6),
+        set_in("counts", "samples", to=4),
+        set_in("counts", "vectors", to=9),
+        set_in("counts", "vectors", to=9_000_000),
+        set_in("counts", "thumbnails", to=1),
+        set_in("counts", "thumbnails", to=0),
+        set_in("counts", "thumbnail_bytes", to=2**33),
+        set_in("variants", to=["plain"]),
+        set_in("variants", to=["../x", "b", "c"]),
+        set_in("variants", to=["flip", "flip", "flip"]),
+        set_in("files", to={}),
+        set_in("files", "more.jsonl", to={"bytes": 0, "sha256": "ab" * 32}),
+        set_in("files", "people.jsonl", to=7),
+        set_in("files", "people.jsonl", "bytes", to=10**15),
+        set_in("files", "people.jsonl", "sha256", to="x"),
+    ],
+)
+def test_a_manifest_that_lies_is_refused(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
+    reseal(exported, change)
+    with pytest.raises(ExchangeError) as refusal:
+        import_gallery(other, exported)
+    assert str(refusal.value).isprintable()
+    assert other.people() == []
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "{", '{"a": NaN}', "[" * 60_000, "\ud800", "1" * 50_000, " " * 70_000])
+def test_a_manifest_that_is_none_is_refused(other: Gallery, exported: Path, content: str) -> None:
+    (exported / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_in("person", to="Somebody Else"),
+        set_in("person", to=None),
+        set_in("sample", to=77),
+        set_in("sample", to=2),
+        set_in("sample", to="1"),
+        set_in("box", to=[1, 2, 3]),
+        set_in("box", to=[1, 2, 3, "x"]),
+        set_in("box", to=[1, 2, 3, 1e300]),
+        set_in("box", to=[[1, 2], [3]]),
+        set_in("landmarks", to={}),
+        set_in("detection_score", to=None),
+        set_in("quality", to=[]),
+        set_in("source", to=7),
+        set_in("source", to="x" * 40_000),
+        set_in("source", to="x" * 80_000),
+        set_in("content_hash", to="../.."),
+        set_in("quarter_turns", to=4),
+        set_in("quarter_turns", to=1.0),
+        set_in("taken_at", to="yesterday"),
+        set_in("enrolled_at", to=None),
+        lambda record: record.pop("quality"),
+    ],
+)
+def test_a_sample_that_cannot_be_is_refused(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
+    lines = (exported / "samples.jsonl").read_text().splitlines()
+    record = json.loads(lines[0])
+    change(record)
+    (exported / "samples.jsonl").write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n")
+    reseal(exported)
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+    assert other.people() == []
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a\nb", "", "Ada", "ADA", "Zoe\u0308", 7, None])
+def test_a_person_that_cannot_be_is_refused(other: Gallery, exported: Path, name: object) -> None:
+    lines = (exported / "people.jsonl").read_text().splitlines()
+    lines[1] = json.dumps({"name": name})
+    (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
+    reseal(exported)
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+    assert other.people() == []
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object], **options: Any) -> None:
+    """Write an npz anew after changing its arrays."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    change(arrays)
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, allow_pickle=True)
+            archive.writestr(f"{name}.npy", buffer.getvalue())
+
+
+def scaled(arrays: dict[str, Any], factor: float) -> None:
+    arrays["matrix"] = (arrays["matrix"] * np.float32(factor)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop("variants"),
+        lambda arrays: arrays.update(more=np.zeros(3)),
+        lambda arrays: arrays.update(matrix=arrays["matrix"].astype(np.float64)),
+        lambda arrays: arrays.update(matrix=arrays["matrix"].astype(object)),
+        lambda arrays: arrays.update(sample_ids=arrays["sample_ids"].astype(object)),
+        lambda arrays: arrays.update(matrix=np.asfortranarray(arrays["matrix"])),
+        lambda arrays: arrays.update(matrix=arrays["matrix"][:-1]),
+        lambda arrays: arrays.update(matrix=arrays["matrix"].reshape(-1)),
+        lambda arrays: scaled(arrays, 2),
+        lambda arrays: scaled(arrays, float("nan")),
+        lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] * 0),
+        lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] + 1),
+        lambda arrays: arrays.update(variants=arrays["variants"] - 1),
+        lambda arrays: arrays.update(variants=arrays["variants"] + 1),
+    ],
+)
+def test_vectors_that_cannot_be_are_refused(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
+    rewrite(exported / "vectors.npz", change)
+    reseal(exported)
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+    assert other.people() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.update(ends=arrays["ends"][::-1].copy()),
+        lambda arrays: arrays.update(ends=arrays["ends"] - 1),
+        lambda arrays: arrays.update(ends=arrays["ends"] * -1),
+        lambda arrays: arrays.update(data=arrays["data"] * 0),
+        lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] * 0),
+        lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] + 50),
+    ],
+)
+def test_thumbnails_that_cannot_be_are_refused(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
+    rewrite(exported / "thumbnails.npz", change)
+    reseal(exported)
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+    assert other.people() == []
+
+
+def test_compressed_arrays_are_refused(other: Gallery, exported: Path) -> None:
+    rewrite(exported / "vectors.npz", lambda arrays: None, compression=zipfile.ZIP_DEFLATED)
+    reseal(exported)
+    with pytest.raises(ExchangeError, match="compressed"):
+        import_gallery(other, exported)
+
+
+def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path) -> None:
+    with (exported / "vectors.npz").open("r+b") as stream:
+        content = stream.read()
+        stream.seek(0)
+        stream.write(b"x" * 1_000_000 + content)  # a zip may begin anywhere
+    reseal(exported)
+    with pytest.raises(ExchangeError, match="larger"):
+        import_gallery(other, exported)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_an_altered_export_raises_nothing_unforeseen(random_faces: type[Faces], data: st.DataObject) -> None:
+    """The hashes are made to fit, so that the files themselves must be read with care."""
+    faces = random_faces(0)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        with Gallery.open(place / "a", faces.pack, create=True) as one:
+            one.enrol_people([("Ada", faces.samples(2)), ("Bob", [replace(faces.sample(), thumbnail=None)])])
+            export = export_gallery(one, place / "export").folder
+            name = data.draw(st.sampled_from(sorted(file.name for file in export.iterdir())))
+            content = bytearray((export / name).read_bytes())
+            for _ in range(data.draw(st.integers(1, 10))):
+                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+            (export / name).write_bytes(content)
+            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):  # an unreadable manifest stays
+                reseal(export)
+            one.forget("Ada")
+            revision = one.revision
+            try:
+                import_gallery(one, export)
+            except FacebankError:
+                assert one.revision == revision
+                assert [person.name for person in one.people()] == ["Bob"]
+
+
+def test_an_import_into_a_pack_of_the_same_name_compares_digests(exported: Path, tmp_path: Path) -> None:
+    twin = PackIdentity("opencv", "ef" * 32, 16)
+    with (
+        Gallery.open(tmp_path / "twin", twin, create=True) as gallery,
+        pytest.raises(PackMismatchError, match=r"abababab.*efefefef"),
+    ):
+        import_gallery(gallery, exported)
+    shutil.rmtree(exported)

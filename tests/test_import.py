@@ -1,0 +1,43 @@
+"""``import facebank`` must cost next to nothing: heavy libraries are loaded when they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import facebank
+
+HEAVY = {"numpy", "cv2", "onnx", "onnxruntime", "faiss", "sklearn", "PIL", "rich", "typer", "sqlite3", "platformdirs"}
+
+
+def modules_after(statement: str) -> set[str]:
+    listing = subprocess.run(
+        [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] for name in listing.stdout.split()}
+
+
+def test_importing_facebank_loads_nothing_heavy() -> None:
+    assert not HEAVY & modules_after("import facebank, facebank.faces, facebank.errors")
+
+
+def test_a_public_name_is_loaded_when_it_is_used() -> None:
+    loaded = modules_after("from facebank import FaceBank")
+    assert "numpy" in loaded
+    assert not {"sklearn", "onnx", "faiss", "onnxruntime"} & loaded
+
+
+@pytest.mark.parametrize("name", facebank.__all__)
+def test_every_public_name_exists(name: str) -> None:
+    assert getattr(facebank, name) is not None
+    assert name in dir(facebank)
+
+
+def test_another_name_does_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Facebank'"):
+        facebank.Facebank  # noqa: B018
