@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facebank.text import printable
 
-from .output import write_json, write_line
+from .output import shows_colours, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _tell(diagnosis: Diagnosis) -> None:
 def _tell_finding(finding: Finding, width: int) -> None:
     severity = finding.severity.value
     sign = f"{_SIGNS[severity]:<7}"
-    if sys.stdout.isatty():
+    if shows_colours():
         sign = typer.style(sign, fg=_COLOURS[severity], bold=severity == "problem")
     typer.echo(f"  {sign}  {printable(finding.subject):<{width}}  {printable(finding.detail)}")
     if finding.command:

@@ -58,13 +58,18 @@ def enroll(
             if as_json:
                 write_json(_record(photo))
             elif not photo.accepted:
-                say(f"{photo.image}: {photo.detail}")
+                say(_complaint(photo))
             advance()
 
         reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, on_photo=show)
     if not as_json:
         _summarise(reports)
     return SOME_FAILED if any(report.refused for report in reports) else 0
+
+
+def _complaint(photo: EnrolledPhoto) -> str:
+    """Return the sentence about a refused photo; why one cannot be read names it already."""
+    return photo.detail if photo.reason.value == "unreadable" else f"{photo.image}: {photo.detail}"
 
 
 def _record(photo: EnrolledPhoto) -> dict[str, object]:

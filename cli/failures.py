@@ -39,6 +39,11 @@ def failures_told(*, debug: bool) -> Iterator[None]:
     except KeyboardInterrupt as error:
         say("interrupted; what was done until now is kept")
         raise typer.Exit(INTERRUPTED) from error
+    except ImportError as error:
+        if debug:
+            raise
+        say(f"{error}: 'facebank doctor' says what is wrong with the installation")
+        raise typer.Exit(NOTHING_DONE) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             _stop_writing()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.errors import UsageError
+from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
 from .output import progress, say, write_csv, write_json, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from facebank.annotating import Annotator
     from facebank.faces import Candidate, IdentifiedFace, IdentifiedPhoto
 
 EXAMPLES = """\b
@@ -91,9 +92,16 @@ class _Results:
                     self.failed = True
                     say(photo.error)
                 elif annotator is not None:
-                    annotator.write(photo)
+                    self._write_picture(annotator, photo)
                 yield photo
                 advance()
+
+    def _write_picture(self, annotator: Annotator, photo: IdentifiedPhoto) -> None:
+        try:
+            annotator.write(photo)
+        except PhotoError as error:
+            self.failed = True
+            say(str(error))
 
 
 def _record(photo: IdentifiedPhoto) -> dict[str, object]:

@@ -6,9 +6,11 @@ Everything from outside is escaped here. Rich is loaded only where a terminal sh
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeAlias
 
 from facebank.text import printable
@@ -20,6 +22,11 @@ Styles: TypeAlias = Mapping[str, str]
 def is_interactive() -> bool:
     """Return whether somebody at a terminal can be asked a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def shows_colours() -> bool:
+    """Return whether standard output is a terminal whose user wants colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def write_json(record: Mapping[str, object]) -> None:
@@ -45,8 +52,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
+    for row in _titled(columns, rows):
         writer.writerow(map(printable, row))
         sys.stdout.flush()
 
@@ -64,15 +70,24 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: S
         Rich styles of cells that hold exactly a given text.
     """
     if not sys.stdout.isatty():
-        _write_cells(columns)
-        for row in rows:
+        for row in _titled(columns, rows):
             _write_cells(row)
         return
-    complete: list[Sequence[str]] = []
+    lines: list[Sequence[str]] = []
     try:
-        complete.extend(rows)
+        lines.extend(_titled(columns, rows))
     finally:
-        _draw_table(columns, complete, styles or {})
+        if lines:
+            _draw_table(lines[0], lines[1:], styles or {})
+
+
+def _titled(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Put the titles before the rows once the first row is there: what fails before that writes nothing."""
+    coming = iter(rows)
+    first = list(islice(coming, 1))
+    yield columns
+    yield from first
+    yield from coming
 
 
 def _write_cells(cells: Sequence[str]) -> None:
@@ -83,10 +98,10 @@ def _write_cells(cells: Sequence[str]) -> None:
 def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*(Column(title, overflow="fold") for title in columns), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(printable(cell), styles.get(cell, "")) for cell in row))
     Console(file=sys.stdout).print(table)

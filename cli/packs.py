@@ -23,7 +23,12 @@ AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accep
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    packs = typer.Typer(help="List, install, verify and remove packs: the networks that read faces.")
+    packs = typer.Typer(
+        help="List, install, verify and remove packs: the networks that read faces.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog=_example("packs list"),
+    )
     packs.command("list", epilog=_example("packs list"))(list_)
     packs.command("show", epilog=_example("packs show buffalo_l"))(show)
     packs.command("install", epilog=_example("packs install buffalo_l --accept-license", "packs install my-pack.zip"))(

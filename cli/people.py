@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
     """List who is enrolled."""
-    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+    with settings_of(ctx).open_gallery() as gallery:
         people = gallery.people()
     if as_json:
         for person in people:
@@ -58,7 +58,7 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
 
 def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     """Show a person's samples: their numbers, photos and quality."""
-    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+    with settings_of(ctx).open_gallery() as gallery:
         samples = gallery.samples(name)
     if as_json:
         for sample in samples:
@@ -138,7 +138,7 @@ def export(
     """Write people into a new folder, as JSON Lines and npz."""
     from facebank.gallery import export_gallery
 
-    with settings_of(ctx).open_gallery(read_only=True) as gallery:
+    with settings_of(ctx).open_gallery() as gallery:
         exported = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
     if as_json:
         write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
@@ -185,10 +185,12 @@ def re_embed(
     Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then.
     """
     settings = settings_of(ctx)
-    with settings.open_gallery(read_only=True) as gallery:
+    with settings.open_gallery() as gallery:
         total = sum(person.sample_count for person in gallery.people())
     with settings.open_bank() as bank, progress("Embedding", total, writes_lines=as_json) as advance:
         report = bank.re_embed(drop_missing=drop_missing, on_photo=lambda _: advance())
+    if report.busy_readers:
+        _say_readers_are_busy()
     for lost in report.lost:
         say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
     if as_json:
@@ -196,7 +198,15 @@ def re_embed(
             {"sample_id": lost.sample_id, "person": lost.person, "image": lost.image, "reason": lost.reason}
             for lost in report.lost
         ]
-        write_json({"changed": report.changed, "pack": report.pack, "embedded": report.embedded, "lost": lost_records})
+        write_json(
+            {
+                "changed": report.changed,
+                "pack": report.pack,
+                "embedded": report.embedded,
+                "lost": lost_records,
+                "busy_readers": report.busy_readers,
+            }
+        )
     elif report.changed:
         write_line(f"{_counted(report.embedded, 'sample')} embedded with {report.pack}")
     if not report.changed:
@@ -214,7 +224,11 @@ def _tell(person: Person, text: str, *, as_json: bool) -> None:
 
 def _tell_readers(forgotten: Forgotten) -> None:
     if forgotten.busy_readers:
-        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+        _say_readers_are_busy()
+
+
+def _say_readers_are_busy() -> None:
+    say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
 
 
 def _person_record(person: Person) -> dict[str, object]:

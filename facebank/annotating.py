@@ -56,16 +56,19 @@ class Annotator:
             The picture cannot be written.
         """
         photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
-        target = self._free_name(Path(identified.image))
+        source = Path(identified.image)
+        suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+        target = free_name(self._folder, source.stem, suffix)
         annotate_photo(photo, [_mark(face) for face in identified.faces], target)
         return target
 
-    def _free_name(self, source: Path) -> Path:
-        suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
-        target, number = self._folder / f"{source.stem}{suffix}", 2
-        while target.exists():
-            target, number = self._folder / f"{source.stem}-{number}{suffix}", number + 1
-        return target
+
+def free_name(folder: Path, stem: str, suffix: str) -> Path:
+    """Return a file's path in a folder, with a number where the name is taken."""
+    target, number = folder / f"{stem}{suffix}", 2
+    while target.exists():
+        target, number = folder / f"{stem}-{number}{suffix}", number + 1
+    return target
 
 
 def _mark(face: IdentifiedFace) -> Mark:

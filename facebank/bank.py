@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from facebank.engine import Engine, load_engine
-from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError
+from facebank.engine import Engine, load_engine, load_engine_of
+from facebank.errors import GalleryError, NoFaceError, PhotoError, PhotoNotFoundError
 from facebank.faces import (
     AnalyzedPhoto,
     EnrolledPhoto,
@@ -109,7 +109,9 @@ class FaceBank:
         PackError
             The pack is unknown or broken.
         """
-        return load_engine(self._pack_name or self._bound_pack(), self._device)
+        if self._pack_name is not None:
+            return load_engine(self._pack_name, self._device)
+        return load_engine_of(self.path, self._device)
 
     def enroll(
         self,
@@ -220,12 +222,9 @@ class FaceBank:
             There is not a single photo.
         """
         gallery = self.gallery
-        with gallery.snapshot():
-            index, names = gallery.index(), gallery.names()
-        recognizer = Recognizer(index, names, self.engine.thresholds)
         for result in self._analyzed(_required(photos)):
             if isinstance(result, AnalyzedPhoto):
-                yield _identified(result, recognizer)
+                yield self._identified(result, gallery)
             else:
                 yield IdentifiedPhoto(result.source, None, None, 0, result.error, ())
 
@@ -243,9 +242,13 @@ class FaceBank:
             One cannot be read or shows no face.
         """
         photos = [_read(a), _read(b)]
-        first, second = (_largest_face(analyzed) for analyzed in self.engine.analyzer.analyze(photos))
+        try:
+            engine = self.engine
+        except GalleryError:
+            engine = load_engine(None, self._device)
+        first, second = (_largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))
         similarity = float(first.embedding @ second.embedding)
-        threshold = self.engine.thresholds.verify
+        threshold = engine.thresholds.verify
         return Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
 
     def re_embed(
@@ -268,12 +271,9 @@ class FaceBank:
         from facebank.reembedding import re_embed
 
         self.close()
-        engine = load_engine(self._pack_name, self._device)
+        engine = self.engine
         with Gallery.open(self.path) as gallery:
-            report = re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
-        if report.changed:
-            self.engine = engine
-        return report
+            return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
 
     def import_people(self, folder: Place) -> Imported:
         """Add an export's people to the gallery, which is made if there is none.
@@ -290,8 +290,12 @@ class FaceBank:
         ExchangeError
             The export is partial or altered; nothing is imported then.
         """
-        from facebank.gallery import import_gallery
+        from facebank.gallery import check_export, exported_pack, import_gallery
 
+        if self._pack_name is None and not self.path.exists():
+            with Gallery.open(self.path, exported_pack(folder), create=True) as gallery:
+                return import_gallery(gallery, folder)
+        check_export(folder, self.engine.identity)
         return import_gallery(self._opened(create=True), folder)
 
     def _opened(self, *, create: bool) -> Gallery:
@@ -299,12 +303,13 @@ class FaceBank:
             self._gallery = Gallery.open(self.path, self.engine.identity, create=create)
         return self._gallery
 
-    def _bound_pack(self) -> str | None:
-        """Return the name of the pack that an existing gallery was made with."""
-        if not self.path.exists() or not self.path.stat().st_size:
-            return None
-        with Gallery.open(self.path, read_only=True) as gallery:
-            return gallery.pack.name
+    def _identified(self, analyzed: AnalyzedPhoto, gallery: Gallery) -> IdentifiedPhoto:
+        with gallery.snapshot():
+            recognizer = Recognizer(gallery.index(), gallery.names(), self.engine.thresholds)
+        decisions = recognizer.identify(analyzed.faces)
+        faces = tuple(IdentifiedFace(face, decision) for face, decision in zip(analyzed.faces, decisions, strict=True))
+        photo = analyzed.photo
+        return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, faces)
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
         """Read and analyse photos in batches; those that cannot be read keep their place in the order."""
@@ -390,10 +395,3 @@ def _largest_face(analyzed: AnalyzedPhoto) -> Face:
     if not analyzed.faces:
         raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
     return analyzed.faces[0]
-
-
-def _identified(analyzed: AnalyzedPhoto, recognizer: Recognizer) -> IdentifiedPhoto:
-    decisions = recognizer.identify(analyzed.faces)
-    faces = tuple(IdentifiedFace(face, decision) for face, decision in zip(analyzed.faces, decisions, strict=True))
-    photo = analyzed.photo
-    return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, faces)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.annotating import free_name
 from facebank.bank import FaceBank
 from facebank.errors import FacebankError, StorageError
 from facebank.faces import IdentifiedFace, Outcome, Photo
@@ -23,7 +24,7 @@ from facebank.text import printable
 if TYPE_CHECKING:
     import os
 
-PICTURE_NAME = "demo.jpg"
+PICTURE_NAME = ("demo", ".jpg")
 _PHOTOS = Path(__file__).with_name("demo_photos")
 _HEIGHT = 512
 
@@ -149,7 +150,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     StorageError
         The picture cannot be written.
     """
-    target = _made(Path(folder)) / PICTURE_NAME
+    target = free_name(_made(Path(folder)), *PICTURE_NAME)
     # A database that is still open cannot be deleted on Windows.
     with (
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from facebank.gallery import PackIdentity
+from facebank.errors import PackNotFoundError
+from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
+from facebank.text import printable
 from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
@@ -56,6 +59,36 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
 
         return _InsightFaceEngine(open_package(pack), device)
     return _PackEngine(load_pack(pack), device)
+
+
+def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
+    """Find the pack that a gallery was made with; the embedded one where there is no gallery yet.
+
+    Parameters
+    ----------
+    gallery
+        The gallery's file.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    GalleryError
+        The file is no gallery.
+    PackError
+        The pack is not installed, or what it says is wrong.
+    """
+    if not gallery.exists() or not gallery.stat().st_size:
+        return load_engine(None, device)
+    with Gallery.open(gallery) as opened:
+        bound = opened.pack.name
+    try:
+        return load_engine(bound, device)
+    except PackNotFoundError as error:
+        raise PackNotFoundError(
+            f"the gallery {printable(str(gallery))} was made with the pack {printable(bound)!r}, which is not "
+            "installed: name its folder with --pack, or install it with 'facebank packs add FOLDER'"
+        ) from error
 
 
 @dataclass

@@ -48,7 +48,7 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
         A tree has no folders in it.
     """
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
-    if not all(typed):
+    if not typed or not all(typed):
         raise UsageError("nothing to enrol: name a person's folder, or a person and photos")
     if name is not None and tree:
         raise UsageError("--name is for one person and --tree for many: use one of the two")
@@ -56,7 +56,7 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
         return [PersonPhotos(name, tuple(map(Path, typed)))]
     if tree:
         return [person for place in typed for person in _people_of(Path(place))]
-    if Path(typed[0]).is_dir():
+    if _is_folder(typed[0]):
         return _folders(typed)
     return [_named(typed)]
 
@@ -65,7 +65,7 @@ _SLASHES = "".join(filter(None, (os.sep, os.altsep)))
 
 
 def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
-    other = next((argument for argument in typed if not Path(argument).is_dir()), None)
+    other = next((argument for argument in typed if not _is_folder(argument)), None)
     if other is not None:
         raise UsageError(
             f"{printable(typed[0])} is a folder and {printable(other)} is none: type "
@@ -77,7 +77,7 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
 
 def _named(typed: Sequence[str]) -> PersonPhotos:
     name, *places = typed
-    if Path(name).is_file():
+    if _is_file(name):
         raise UsageError(f"{printable(name)} is a file: whose photo is it? Type '{_command('--name', 'NAME', *typed)}'")
     if not places:
         raise UsageError(
@@ -85,6 +85,20 @@ def _named(typed: Sequence[str]) -> PersonPhotos:
             "for a person of that name"
         )
     return PersonPhotos(name, tuple(map(Path, places)))
+
+
+def _is_folder(argument: str) -> bool:
+    try:
+        return Path(argument).is_dir()
+    except OSError:  # too long for a path: it is a name, and is judged as one
+        return False
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except OSError:
+        return False
 
 
 def _people_of(place: Path) -> list[PersonPhotos]:

@@ -44,12 +44,15 @@ class ReEmbeddingReport:
         How many samples were embedded anew.
     lost
         Those that could not be.
+    busy_readers
+        Whether another process kept the old bytes from being cleaned away at once.
     """
 
     changed: bool
     pack: str
     embedded: int
     lost: tuple[LostSample, ...]
+    busy_readers: bool = False
 
 
 def re_embed(
@@ -101,10 +104,11 @@ def re_embed(
             lost.append(LostSample(sample.id, sample.person, sample.source, "the face was not found again"))
         else:
             vectors[sample.id] = {"plain": face.embedding}
-    changed = not lost or drop_missing
-    if changed:
-        gallery.rebind(engine.identity, vectors, [sample.sample_id for sample in lost])
-    return ReEmbeddingReport(changed, engine.identity.name, len(vectors), tuple(lost))
+    pack = engine.identity
+    if lost and not drop_missing:
+        return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost))
+    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost])
+    return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers)
 
 
 def _photo_of(sample: Sample) -> Photo:

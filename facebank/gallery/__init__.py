@@ -1,12 +1,38 @@
-"""What is remembered: people and their enrolled faces in one SQLite file, the index over them, and their exchange."""
+"""What is remembered: people and their enrolled faces in one SQLite file, the index over them, and their exchange.
 
-from facebank.gallery.exchange import Exported, Imported, export_gallery, import_gallery
+What only some commands need, exchange and inspection, is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from facebank.gallery.gallery import Gallery
-from facebank.gallery.health import GalleryHealth, inspect_gallery
 from facebank.gallery.index import SearchHits, VectorIndex, VectorStore
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.places import default_gallery_path
 from facebank.gallery.records import EnrolledSample, Forgotten, NewSample, PackIdentity, VectorTable
+
+if TYPE_CHECKING:
+    from facebank.gallery.exchange import (
+        Exported,
+        Imported,
+        check_export,
+        export_gallery,
+        exported_pack,
+        import_gallery,
+    )
+    from facebank.gallery.health import GalleryHealth, inspect_gallery
+
+_HOMES = {
+    "Exported": "facebank.gallery.exchange",
+    "GalleryHealth": "facebank.gallery.health",
+    "Imported": "facebank.gallery.exchange",
+    "export_gallery": "facebank.gallery.exchange",
+    "import_gallery": "facebank.gallery.exchange",
+    "inspect_gallery": "facebank.gallery.health",
+}
 
 __all__ = [
     "EnrolledSample",
@@ -21,10 +47,19 @@ __all__ = [
     "VectorIndex",
     "VectorStore",
     "VectorTable",
+    "check_export",
     "default_gallery_path",
     "export_gallery",
+    "exported_pack",
     "import_gallery",
     "inspect_gallery",
     "name_key",
     "normalise_name",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'facebank.gallery' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -135,10 +136,18 @@ def wholes(values: list[Any]) -> NDArray[np.int64]:
 
 
 def real(value: object) -> float:
-    """Return a number; raises `InvalidValueError` for anything else."""
-    if not isinstance(value, (int, float)):
+    """Return a finite number; raises `InvalidValueError` for anything else."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidValueError("it holds something else than a number")
     return float(value)
+
+
+def share(value: object) -> float:
+    """Return a number from 0 to 1; raises `InvalidValueError` for anything else."""
+    number = real(value)
+    if not 0 <= number <= 1:
+        raise InvalidValueError("it holds a number that is not between 0 and 1")
+    return number
 
 
 def person_name(value: object) -> str:

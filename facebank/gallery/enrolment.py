@@ -8,7 +8,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.gallery import tables, vector_tables
-from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, unit_length, variant_name
+from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, share, unit_length, variant_name
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
 from facebank.text import printable
@@ -54,7 +54,8 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     """Do as `check_sample` does, but raise `InvalidValueError`: the caller says where the face comes from."""
     float_array(sample.detection.box, (4,))
     float_array(sample.detection.landmarks, (5, 2))
-    float_array((sample.detection.score, sample.quality), (2,))
+    share(float(sample.detection.score))
+    share(float(sample.quality))
     hex_digest(sample.content_hash)
     if sample.quarter_turns not in range(4):
         raise InvalidValueError(f"a photo is turned 0 to 3 times, not {sample.quarter_turns}")
@@ -109,7 +110,6 @@ def enrol_samples(
         tables.advance(connection)
     revision = tables.revision(connection) + 1
     outcomes: list[EnrolledSample] = []
-    added = False
     for sample in samples:
         known = _find_same_face(connection, bound, sample)
         if known is not None:
@@ -118,11 +118,9 @@ def enrol_samples(
         if person_id is None:
             person_id = tables.add_person(connection, name, key, now)
         sample_id = tables.add_sample(connection, person_id, sample, now)
-        for variant, vector in sample.vectors.items():
-            vector_tables.add_vector(connection, sample_id, bound.pack_id, variant, vector, revision=revision)
+        vector_tables.add_vectors(connection, sample_id, bound.pack_id, sample.vectors, revision)
         outcomes.append(EnrolledSample(sample_id, None))
-        added = True
-    if added:
+    if any(outcome.duplicate_of_person is None for outcome in outcomes):
         tables.advance(connection)
     return outcomes
 

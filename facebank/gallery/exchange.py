@@ -19,7 +19,7 @@ from facebank.gallery import exchange_files as files
 from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, text_to_time, time_to_text, unit_length
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.records import NewSample
+from facebank.gallery.records import NewSample, PackIdentity
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def export_gallery(
         If it cannot be written.
     """
     target = Path(folder).absolute()
+    if not target.name:
+        raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -111,6 +113,39 @@ def export_gallery(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Exported(target, len(everybody), samples)
+
+
+def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
+    """Return the pack that made an export's embeddings; `ExchangeError` if the folder is no export."""
+    return files.read_manifest(Path(folder)).pack
+
+
+def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
+    """Refuse an export of another pack.
+
+    Parameters
+    ----------
+    folder
+        The export.
+    pack
+        The pack of the gallery that it is to go into.
+
+    Raises
+    ------
+    PackMismatchError
+        If another pack made its embeddings.
+    ExchangeError
+        If the folder is no export.
+    """
+    exported = exported_pack(folder)
+    if (exported.digest, exported.dimension) != (pack.digest, pack.dimension):
+        made_by = printable(exported.name[:60])
+        raise PackMismatchError(
+            f"The export {printable(os.fspath(folder))} was made with the pack '{made_by}' "
+            f"({printable(exported.digest[:8])}), the gallery with '{printable(pack.name)}' ({pack.digest[:8]}): "
+            f"import it into a new gallery with --pack {made_by}, and take that over with "
+            f"`facebank --pack {printable(pack.name)} people re-embed`."
+        )
 
 
 def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported:
@@ -137,14 +172,8 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
         If the export is partial, altered, or holds what cannot be; nothing is imported then.
     """
     place = Path(folder)
+    check_export(place, gallery.pack)
     manifest = files.read_manifest(place)
-    if (manifest.pack.digest, manifest.pack.dimension) != (gallery.pack.digest, gallery.pack.dimension):
-        raise PackMismatchError(
-            f"The export {printable(str(place))} was made with the pack '{printable(manifest.pack.name[:60])}' "
-            f"({printable(manifest.pack.digest[:8])}), the gallery with '{printable(gallery.pack.name)}' "
-            f"({gallery.pack.digest[:8]}): import it into a gallery of its pack and re-embed that with "
-            "`facebank people re-embed`."
-        )
     groups = _read(place, manifest)
     before = {name_key(name) for name in gallery.names().values()}
     outcomes = gallery.enrol_people(list(groups.items()))

@@ -97,8 +97,10 @@ def write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an npz without compression that only its owner can read."""
-    with _private(path) as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    with _private(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
 
 
 def write_manifest(folder: Path, pack: PackIdentity, counts: Mapping[str, int], variants: Iterable[str]) -> None:

@@ -71,29 +71,20 @@ class Gallery:
         busy_timeout
             How long another process is waited for, in seconds.
 
-        Returns
-        -------
-        Gallery
-
         Raises
         ------
         GalleryNotFoundError
             If there is no such file, or an empty one.
-        GalleryFormatError
-            If the file is no gallery, another program's, or damaged.
-        GalleryVersionError
-            If a newer facebank wrote it.
+        GalleryFormatError, GalleryVersionError
+            If it is no gallery, another program's or damaged; if a newer facebank wrote it.
         PackMismatchError
             If its embeddings were made by another pack.
-        GalleryBusyError
-            If another process keeps it.
-        StorageError
-            If it cannot be made, read or written.
+        GalleryBusyError, StorageError
+            If another process keeps it; if it cannot be made, read or written.
         """
         if create and (pack is None or read_only):
             raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
-        if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
-            raise UsageError(f"Embeddings of a gallery have 1 to {LARGEST_DIMENSION} numbers, not {pack.dimension}.")
+        _check_dimension(pack)
         place = Path(path)
         file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
         try:
@@ -325,7 +316,7 @@ class Gallery:
 
     def rebind(
         self, pack: PackIdentity, vectors: Mapping[int, Mapping[str, FloatArray]], dropped: Sequence[int] = ()
-    ) -> None:
+    ) -> Forgotten:
         """Put another pack's embeddings in the place of all that there are, in one transaction.
 
         Parameters
@@ -336,6 +327,11 @@ class Gallery:
             The new embeddings by sample and variant.
         dropped
             Samples that could not be embedded anew; they are removed for good. Their people stay.
+
+        Returns
+        -------
+        Forgotten
+            How many samples were removed.
 
         Raises
         ------
@@ -356,13 +352,12 @@ class Gallery:
             tables.delete_samples(connection, dropped)
             revision = tables.advance(connection)
             for sample_id, variants in vectors.items():
-                for variant, vector in variants.items():
-                    vector_tables.add_vector(connection, sample_id, pack_id, variant, vector, revision=revision)
+                vector_tables.add_vectors(connection, sample_id, pack_id, variants, revision)
             tables.note_traces(connection)
             bound = tables.binding(connection)
         self._bound = bound
         self._follower = IndexFollower(pack.dimension)
-        self._file.wipe()
+        return Forgotten(len(dropped), busy_readers=not self._file.wipe())
 
     def read_setting(self, key: str) -> Any:
         """Return the value kept under a key, as JSON gives it back; None if there is none."""
@@ -388,11 +383,16 @@ class Gallery:
             yield connection
 
 
+def _check_dimension(pack: PackIdentity | None) -> None:
+    if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
+        raise UsageError(f"Embeddings of a gallery have 1 to {LARGEST_DIMENSION} numbers, not {pack.dimension}.")
+
+
 def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
     if (bound.digest, bound.dimension) != (wanted.digest, wanted.dimension):
         raise PackMismatchError(
             f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:60])}' "
             f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
             f"use --pack {printable(bound.name[:60])}, or go over to '{printable(wanted.name)}' with "
-            "`facebank people re-embed`."
+            f"`facebank --pack {printable(wanted.name)} people re-embed`."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from facebank.errors import FacebankError, GalleryNotFoundError
 from facebank.gallery import tables, vector_tables
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.schema import schema_version
+from facebank.text import printable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -105,7 +107,7 @@ def _damage(connection: sqlite3.Connection, bound: tables.Binding) -> list[str]:
 def _exposure(place: Path) -> list[str]:
     if os.name != "posix" or not place.stat().st_mode & 0o077:
         return []
-    return [f"Other users of this computer can read the faces: `chmod 600 {place}`."]
+    return [f"Other users of this computer can read the faces: `chmod 600 {shlex.quote(printable(str(place)))}`."]
 
 
 def _traces(connection: sqlite3.Connection) -> list[str]:

@@ -68,6 +68,10 @@ class VectorStore(Protocol):
     def count(self) -> int:
         """How many vectors there are."""
 
+    @property
+    def people(self) -> int:
+        """How many people the vectors belong to."""
+
     def add(self, table: VectorTable) -> None:
         """Add vectors of samples that are not in the store; `UsageError` if one is."""
 
@@ -106,6 +110,11 @@ class VectorIndex:
     def count(self) -> int:
         """How many vectors there are."""
         return len(self._sample_ids)
+
+    @property
+    def people(self) -> int:
+        """How many people the vectors belong to."""
+        return len(np.unique(self._person_ids))
 
     def add(self, table: VectorTable) -> None:
         """Add vectors.

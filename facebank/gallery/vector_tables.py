@@ -9,7 +9,7 @@ from facebank.gallery.records import PLAIN, VectorTable
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,14 +25,17 @@ class Known(NamedTuple):
     person: str
 
 
-def add_vector(
-    connection: sqlite3.Connection, sample_id: int, pack_id: int, variant: str, vector: FloatArray, *, revision: int
+def add_vectors(
+    connection: sqlite3.Connection, sample_id: int, pack_id: int, vectors: Mapping[str, FloatArray], revision: int
 ) -> None:
-    """Write an embedding down; `revision` is the gallery's from now on."""
-    connection.execute(
+    """Write a sample's embeddings down, by variant; `revision` is the gallery's from now on."""
+    connection.executemany(
         "INSERT INTO vectors (sample_id, pack_id, variant, first, second, revision, vector) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (sample_id, pack_id, variant, *_first_two(vector), revision, floats_to_bytes(vector)),
+        (
+            (sample_id, pack_id, variant, *_first_two(vector), revision, floats_to_bytes(vector))
+            for variant, vector in vectors.items()
+        ),
     )
 
 

@@ -72,6 +72,11 @@ def _walk(top: Path) -> Iterator[Path]:
                 yield folder / entry.name
 
 
-def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    pieces = re.split(r"([0-9]+)", name.casefold())
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]:
+    # without the suffix first: b.jpg comes before b2.jpg
+    return _pieces(name.rpartition(".")[0] or name), _pieces(name), name
+
+
+def _pieces(text: str) -> list[tuple[int, int, str]]:
+    pieces = re.split(r"([0-9]+)", text.casefold())
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece]

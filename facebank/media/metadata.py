@@ -28,39 +28,52 @@ class PhotoMetadata:
     Attributes
     ----------
     orientation
-        EXIF orientation, 1..8; None where neither EXIF nor XMP states one.
+        What is still to be done to see the decoded pixels upright, as an EXIF orientation, 1..8.
+    has_orientation
+        Whether EXIF or XMP state a valid orientation.
     taken_at
         When the photo was taken. Aware where the camera noted its offset from UTC, else naive: the camera's local
         time, whatever that was. None where EXIF does not say.
     """
 
-    orientation: int | None
+    orientation: int
+    has_orientation: bool
     taken_at: datetime | None
 
 
 def read_metadata(image: Image) -> PhotoMetadata:
-    """Read orientation and date; what is broken is taken as absent.
+    """Decode a photo's pixels and read its orientation and date; of these, what is broken is taken as absent.
 
     Parameters
     ----------
     image
-        Pillow's image, its pixels loaded: PNG keeps its EXIF behind them.
+        Pillow's image as opened. Its pixels are decoded on the way, because PNG keeps its EXIF behind them, and
+        Pillow turns a TIFF upright while it decodes and forgets that it did.
 
     Returns
     -------
     PhotoMetadata
-        For any image; nothing is raised.
+        What it says about itself.
+
+    Raises
+    ------
+    Exception
+        Whatever Pillow raises when it cannot decode the pixels; nothing for broken metadata.
     """
+    stated_by_tiff = _valid(getattr(image, "tag_v2", {}).get(_ORIENTATION))
+    image.load()
     tags: dict[int, object] = {}
     # Pillow raises nearly anything on hostile EXIF, and no photo is refused for a broken date.
     with suppress(Exception):
         exif = image.getexif()
         tags.update(exif)
         tags.update(exif.get_ifd(_EXIF_IFD))
-    orientation = tags.get(_ORIENTATION)
-    return PhotoMetadata(
-        orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None, _taken_at(tags)
-    )
+    orientation = _valid(tags.get(_ORIENTATION))
+    return PhotoMetadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
+
+
+def _valid(orientation: object) -> int | None:
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None
 
 
 def _taken_at(tags: Mapping[int, object]) -> datetime | None:

@@ -128,7 +128,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     photo_format = recognise_format(data, source)
     try:
         stored, metadata = _decode(data, photo_format, source, limits)
-        pixels = upright(stored, metadata.orientation or 1)
+        pixels = upright(stored, metadata.orientation)
     except PhotoError:
         raise
     except Exception as error:
@@ -138,7 +138,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
         source=source,
         pixels=pixels,
         content_hash=hashlib.sha256(data).hexdigest(),
-        has_orientation=metadata.orientation is not None,
+        has_orientation=metadata.has_orientation,
         taken_at=metadata.taken_at or modified_at,
     )
 
@@ -147,10 +147,10 @@ def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLi
     _check_structure(data, photo_format, source, limits)
     with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
         limits.check_pixels(image.width, image.height, source)
-        image.load()
+        metadata = read_metadata(image)
         # TIFF and HEIC may turn out larger than their headers say
         limits.check_pixels(image.width, image.height, source)
-        return to_rgb(image), read_metadata(image)
+        return to_rgb(image), metadata
 
 
 def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> None:

@@ -52,12 +52,10 @@ def jpeg_fault(data: bytes) -> str | None:
     str or None
         What is wrong, or None. A JPEG without fault may still be a broken one.
     """
-    position = 2
-    scans = segments = junk = 0
-    while marker := _JPEG_MARKER.search(data, position):
+    position, header_ends = 2, MAX_JUNK_BYTES
+    scans = segments = 0
+    while marker := _JPEG_MARKER.search(data, position, len(data) if scans else header_ends):
         segments += 1
-        if scans == 0:
-            junk += marker.start() - position
         code = marker[1][0]
         if code == _END_OF_IMAGE:
             return None
@@ -66,12 +64,9 @@ def jpeg_fault(data: bytes) -> str | None:
             return f"more than {MAX_SCANS} scans"
         if segments > MAX_SEGMENTS:
             return f"more than {MAX_SEGMENTS:,} segments"
-        if junk > MAX_JUNK_BYTES:
-            return "no picture after its start"
-        position = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    if scans == 0:
-        return "no picture after its start"
-    return None
+        length = int.from_bytes(data[marker.end() : marker.end() + 2])
+        position, header_ends = marker.end() + length, header_ends + 2 + length
+    return None if scans else "no picture after its start"
 
 
 def tiff_fault(data: bytes) -> str | None:

@@ -72,7 +72,7 @@ class Recognizer:
         list[tuple[Candidate, ...]]
             Best first; a person counts with the most similar sample. Fewer than five where fewer are enrolled.
         """
-        wanted = min(_CANDIDATES, len(self._names))
+        wanted = min(_CANDIDATES, self._store.people)
         limit = _FIRST_LIMIT
         while True:
             hits = self._store.search(embeddings, limit)

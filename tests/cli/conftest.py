@@ -71,13 +71,19 @@ def gallery(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(program: list[str], environment: dict[str, str], gallery: Path, tmp_path: Path) -> Run:
+def packs_folder(tmp_path: Path) -> Path:
+    """Where the test's packs are installed."""
+    return tmp_path / "packs"
+
+
+@pytest.fixture
+def run(program: list[str], environment: dict[str, str], gallery: Path, packs_folder: Path, tmp_path: Path) -> Run:
     """Run the program."""
 
     def check(
         *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **more: str
     ) -> Ran:
-        places = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(tmp_path / "packs")}
+        places = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(packs_folder)}
         done = subprocess.run(
             [*program, *map(str, arguments)],
             cwd=tmp_path,

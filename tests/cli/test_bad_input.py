@@ -57,9 +57,6 @@ def test_one_empty_folder_among_others(run: Run, tmp_path: Path, portrait: Path)
 
 @pytest.mark.parametrize("name", ["../Ada", "Ada\n", "A\x1b[31mda", "a\u202eb", " ", "x" * 201, "Ada\\Grace"])
 def test_a_name_nobody_can_have(run: Run, gallery: Path, portrait: Path, name: str) -> None:
-    if name == "Ada\n":  # trimmed, as blanks are
-        run("enroll", name, portrait)
-        return
     assert all(character.isprintable() for character in sentence(run("enroll", "--name", name, portrait, code=2)))
     assert not gallery.exists()
 
@@ -118,7 +115,7 @@ def test_a_gallery_of_another_program(run: Run, gallery: Path, portrait: Path) -
 
 def test_a_gallery_from_a_newer_facebank(run: Run, two_people: Path, portrait: Path) -> None:
     with closing(sqlite3.connect(two_people)) as connection:
-        connection.execute("PRAGMA user_version = 9999")
+        connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
         connection.commit()
     for command in (["identify", portrait], ["people", "forget", "Barack Obama"]):
         assert "newer" in sentence(run(*command, code=2))

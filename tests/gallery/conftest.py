@@ -120,7 +120,7 @@ def start_worker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         )
         started.append(process)
         return process

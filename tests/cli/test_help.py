@@ -1,0 +1,70 @@
+"""What people read before they type anything else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facebank import __version__, schemas
+
+from .conftest import Run
+
+PEOPLE = ("list", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
+COMMANDS = ["enroll", "identify", "verify", "demo", "doctor", "packs", *(f"people {command}" for command in PEOPLE)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    text = run(*command.split(), "--help").out
+    assert "Example" in text
+    assert f"facebank {command}" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "packs"])
+def test_every_command_has_json_and_a_schema(run: Run, command: str) -> None:
+    assert "--json" in run(*command.split(), "--help").out
+    assert schemas.load(command.replace(" ", "-"))["$schema"].endswith("2020-12/schema")
+
+
+def test_the_program_tells_its_commands_exit_codes_and_version(run: Run) -> None:
+    text = run("--help").out
+    assert all(command.split()[0] in text for command in COMMANDS)
+    assert "Exit codes" in text
+    assert run(code=2).out == text
+    assert run("--version").out == f"facebank {__version__}\n"
+    assert "No such command" in run("enrol", code=2).err
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "cv2", "onnxruntime", "faiss", "sklearn", "PIL", "sqlite3", "rich")
+    program = f"""if True:
+        import sys
+        from facebank_cli.app import main
+        sys.argv = ["facebank", "--help"]
+        assert main() == 0
+        print([name for name in {heavy} if name in sys.modules], file=sys.stderr)
+    """
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stderr.strip() == "[]"
+
+
+def test_an_error_has_its_traceback_only_if_asked_for(
+    run: Run, program: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    absent = str(tmp_path / "none.facebank")
+    assert len(run("--gallery", absent, "people", "list", code=2).err.splitlines()) == 1
+    command = [*program, "--debug", "--gallery", absent, "people", "list"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode != 0
+    assert "GalleryNotFoundError" in ran.stderr
+    assert "Traceback" in ran.stderr
+
+
+def test_the_module_is_the_program(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "facebank_cli", "--version"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"facebank {__version__}\n"

@@ -1,0 +1,251 @@
+"""Photos with framed and named faces."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFont
+
+from facebank.errors import StorageError, UsageError
+from facebank.faces import Outcome, Photo
+from facebank.media import Mark, annotate_photo
+from facebank.media import labels as labels_module
+from facebank.media.labels import LabelPainter
+
+GREEN, ORANGE, GREY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
+BACKGROUND = (90, 60, 200)
+
+
+def blank(width: int = 640, height: int = 480) -> Photo:
+    pixels = np.full((height, width, 3), BACKGROUND, np.uint8)
+    return Photo("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
+
+
+def mark(
+    x1: float, y1: float, x2: float, y2: float, label: str = "", outcome: Outcome = Outcome.KNOWN, *, dots: bool = False
+) -> Mark:
+    landmarks = np.array(
+        [[x1 + 20, y1 + 20], [x2 - 20, y1 + 20], [x1 + 40, y1 + 40], [x1 + 20, y2 - 20], [x2, y2 - 20]]
+    )
+    return Mark(np.array([x1, y1, x2, y2], np.float32), landmarks.astype(np.float32) if dots else None, label, outcome)
+
+
+def annotated(photo: Photo, *marks: Mark, folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    annotate_photo(photo, marks, folder / "annotated.png")
+    with Image.open(folder / "annotated.png") as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def shows(
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], colour: tuple[int, int, int]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (pixels == colour).all(axis=2)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("outcome", "colour"), [(Outcome.KNOWN, GREEN), (Outcome.UNCERTAIN, ORANGE), (Outcome.UNKNOWN, GREY)]
+)
+def test_frame_is_on_the_box_in_the_outcomes_colour(
+    outcome: Outcome, colour: tuple[int, int, int], tmp_path: Path
+) -> None:
+    pixels = annotated(blank(), mark(200, 150, 320, 300, outcome=outcome), folder=tmp_path)
+    shown = shows(pixels, colour)
+    for y, x in ((150, 260), (300, 260), (225, 200), (225, 320)):
+        assert shown[y, x]
+    rows, columns = np.nonzero((pixels != BACKGROUND).any(axis=2))
+    assert (rows.min(), rows.max()) == pytest.approx((150, 300), abs=4)
+    assert (columns.min(), columns.max()) == pytest.approx((200, 320), abs=4)
+    assert (pixels[170:280, 220:300] == BACKGROUND).all(), "the face itself stays as it is"
+
+
+def test_the_photo_itself_is_not_changed(tmp_path: Path) -> None:
+    photo = blank()
+    annotated(photo, mark(200, 150, 320, 300, "Ada"), folder=tmp_path)
+    assert (photo.pixels == BACKGROUND).all()
+
+
+def test_landmarks_are_dots(tmp_path: Path) -> None:
+    without = annotated(blank(), mark(200, 150, 320, 300), folder=tmp_path)
+    dotted = annotated(blank(), mark(200, 150, 320, 300, dots=True), folder=tmp_path)
+    for x, y in ((220, 170), (300, 170), (240, 190), (220, 280)):
+        assert (dotted[y, x] == 255).all()
+        assert (without[y, x] == BACKGROUND).all()
+
+
+def label_area(
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], colour: tuple[int, int, int]
+) -> tuple[int, ...]:
+    """Return top, bottom, left, right of the largest filled patch of the colour: rows that are mostly of it."""
+    rows = np.nonzero(shows(pixels, colour).sum(axis=1) > 70)[0]
+    columns = np.nonzero(shows(pixels[rows], colour).sum(axis=0) > 3)[0]
+    return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
+
+
+def test_label_stands_above_its_box(tmp_path: Path) -> None:
+    pixels = annotated(blank(), mark(300, 200, 330, 230, "Grace Hopper"), folder=tmp_path)
+    top, _, left, right = label_area(pixels, GREEN)
+    assert 160 < top < 190
+    assert (left + right) / 2 == pytest.approx(315, abs=3)
+    assert (pixels == 255).all(axis=2).sum() > 50, "white letters"
+
+
+@pytest.mark.parametrize(
+    "corner", [(0, 0, 60, 60), (580, 0, 640, 60), (0, 420, 60, 480), (580, 420, 640, 480), (-50, -50, 700, 500)]
+)
+def test_label_is_whole_at_every_edge(corner: tuple[int, int, int, int], tmp_path: Path) -> None:
+    plate = LabelPainter(11).paint("Grace Brewster Hopper", GREEN, 640)
+    pixels = annotated(blank(), mark(*corner, "Grace Brewster Hopper"), folder=tmp_path)
+    painted = (np.asarray(plate)[..., 3] == 255) & (np.asarray(plate)[..., :3] == 255).all(axis=2)
+    assert (pixels == 255).all(axis=2).sum() >= painted.sum() > 30
+
+
+def test_labels_stay_off_each_other(tmp_path: Path) -> None:
+    one = mark(200, 200, 260, 260, "Grace Hopper of the Navy")
+    two = mark(265, 200, 325, 260, "Ada Lovelace of London", Outcome.UNCERTAIN)
+    pixels = annotated(blank(), one, two, folder=tmp_path)
+    top, bottom, *_ = label_area(pixels, GREEN)
+    other_top, other_bottom, *_ = label_area(pixels, ORANGE)
+    assert bottom < other_top or other_bottom < top
+
+
+def test_lines_and_letters_grow_with_the_photo(tmp_path: Path) -> None:
+    small = annotated(blank(320, 240), mark(80, 100, 160, 180, "Ada"), folder=tmp_path)
+    large = annotated(blank(3200, 2400), mark(800, 1000, 1600, 1800, "Ada"), folder=tmp_path)
+    assert shows(small, GREEN)[140, 60:100].sum() >= 1
+    assert shows(large, GREEN)[1400, 700:900].sum() >= 6
+    assert shows(large, GREEN).sum() > 20 * shows(small, GREEN).sum()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (20, 20)])
+def test_tiny_photos_can_be_annotated(size: tuple[int, int], tmp_path: Path) -> None:
+    pixels = annotated(blank(*size), mark(0, 0, *size, "A rather long name", dots=True), folder=tmp_path)
+    assert pixels.shape == (size[1], size[0], 3)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    values=st.lists(st.floats(width=32), min_size=14, max_size=14),
+    label=st.text(st.characters(), max_size=40),
+    outcome=st.sampled_from(Outcome),
+)
+def test_any_mark_can_be_drawn(
+    values: list[float], label: str, outcome: Outcome, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    numbers = np.array(values, np.float32)
+    any_mark = Mark(numbers[:4], numbers[4:].reshape(5, 2), label, outcome)
+    annotate_photo(blank(160, 120), [any_mark], tmp_path_factory.getbasetemp() / "any.jpg")
+
+
+@pytest.mark.parametrize("name", ["Łukasz Żółć", "Дмитрий", "Ελένη", "محمد", "שלום"])
+def test_scripts_of_dejavu_are_written_with_it(name: str) -> None:
+    try:
+        ImageFont.truetype("DejaVuSans.ttf", 20)
+    except OSError:
+        pytest.skip("DejaVu Sans is not installed")
+    painter = LabelPainter(20)
+    font, text = painter._written(name)
+    assert text == name
+    assert not labels_module._missing(name, font)
+
+
+def test_without_system_fonts_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labels_module, "_SYSTEM_FONTS", ())
+    _, text = LabelPainter(20)._written("José Ångström 王")
+    assert text == "Jose Angstrom 王"
+
+
+@pytest.mark.parametrize("width", [30, 80, 200, 2000])
+def test_long_labels_are_cut_to_the_width(width: int) -> None:
+    label = LabelPainter(20).paint("Pablo Diego José Francisco de Paula Juan Nepomuceno " * 3, GREEN, width)
+    assert label.width <= width
+    if width < 2000:
+        assert label.width >= width * 0.7
+
+
+def test_control_characters_of_a_label_are_escaped() -> None:
+    plain, tricky = (np.asarray(LabelPainter(20).paint(text, GREEN, 999)) for text in ("a\\nb", "a\nb"))
+    np.testing.assert_array_equal(plain, tricky)
+
+
+@pytest.mark.parametrize(("colour", "ink"), [(GREEN, 255), (GREY, 255), (ORANGE, 20)])
+def test_ink_contrasts_with_the_plate(colour: tuple[int, int, int], ink: int) -> None:
+    label = np.asarray(LabelPainter(40).paint("III", colour, 999))
+    assert (label[..., :3] == ink).all(axis=2).sum() > 100
+
+
+@pytest.mark.parametrize(("name", "file_type"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG")])
+def test_suffix_chooses_the_format(name: str, file_type: str, tmp_path: Path) -> None:
+    annotate_photo(blank(), [], tmp_path / name)
+    with Image.open(tmp_path / name) as image:
+        assert (image.format, image.size) == (file_type, (640, 480))
+        assert not image.getexif()
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.txt"])
+def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"annotated photos are written as \.jpg or \.png"):
+        annotate_photo(blank(), [], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_picture_is_replaced_with_usual_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    annotate_photo(blank(), [], target)
+    assert target.read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "other").touch()
+    assert target.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "other"]
+
+
+def test_absent_folder_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"a\.png cannot be written: No such file or directory"):
+        annotate_photo(blank(), [], tmp_path / "absent" / "a.png")
+
+
+def test_picture_too_wide_for_jpeg_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot be written"):
+        annotate_photo(blank(70_000, 2), [], tmp_path / "a.jpg")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from facebank.errors import StorageError
+from facebank.faces import Photo
+from facebank.media import annotate_photo
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    annotate_photo(Photo("x", noise, "", False, None), [], Path(sys.argv[1]))
+except StorageError as error:
+    print(error)
+"""
+
+
+def test_full_disk_leaves_the_older_picture(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+    process = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(target)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout == f"{target} cannot be written: {os.strerror(errno.EFBIG)}\n"
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 50_000

@@ -1,0 +1,281 @@
+"""What may lie at a path, and how large it may be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from facebank.errors import PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError, UsageError
+from facebank.media import PhotoLimits, read_photo, read_photo_bytes
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (30, 40, 3), np.uint8)
+
+
+@pytest.fixture
+def photo_path(tmp_path: Path) -> Path:
+    path = tmp_path / "party.png"
+    Image.fromarray(PIXELS).save(path)
+    return path
+
+
+def png_header(width: int, height: int, bits: int = 8, colour_type: int = 2) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + body + struct.pack(">I", zlib.crc32(body))
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def test_photo_knows_its_file(photo_path: Path) -> None:
+    photo = read_photo(photo_path)
+    assert photo.source == str(photo_path)
+    assert photo.content_hash == hashlib.sha256(photo_path.read_bytes()).hexdigest()
+    np.testing.assert_array_equal(photo.pixels, PIXELS)
+
+
+def test_path_may_be_a_string_and_stays_as_given(photo_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo_path.parent)
+    assert read_photo("./party.png").source == "./party.png"
+
+
+def test_link_to_a_photo_is_read(photo_path: Path) -> None:
+    link = photo_path.with_name("link.png")
+    link.symlink_to(photo_path)
+    assert read_photo(link).width == 40
+
+
+@pytest.mark.parametrize("name", ["absent.jpg", "party.png/inside.jpg", "nul\0l.jpg"])
+def test_absent_file_is_not_found(photo_path: Path, name: str) -> None:
+    with pytest.raises(PhotoNotFoundError, match=r"there is no photo .*; check the path"):
+        read_photo(photo_path.parent / name)
+
+
+def test_link_to_nothing_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "absent.jpg")
+    with pytest.raises(PhotoNotFoundError):
+        read_photo(tmp_path / "link.jpg")
+
+
+@pytest.mark.parametrize("name", ["loop.jpg", "x" * 300 + ".jpg"])
+def test_path_that_cannot_be_followed_is_unreadable(tmp_path: Path, name: str) -> None:
+    if name == "loop.jpg":
+        (tmp_path / name).symlink_to(tmp_path / name)
+    with pytest.raises(UnreadablePhotoError, match=r"cannot be read: "):
+        read_photo(tmp_path / name)
+
+
+def test_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadablePhotoError, match=r"is a folder, not a photo$"):
+        read_photo(tmp_path)
+
+
+def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UnreadablePhotoError, match=r"is a named pipe, not a photo$"):
+        read_photo(tmp_path / "pipe.jpg")
+
+
+def test_socket_and_device_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.jpg")
+        with pytest.raises(UnreadablePhotoError, match=r"is a socket, not a photo$"):
+            read_photo("socket.jpg")
+    with pytest.raises(UnreadablePhotoError, match=r"^/dev/zero is a device, not a photo$"):
+        read_photo("/dev/zero")
+
+
+def test_file_without_permission_is_refused(photo_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    photo_path.chmod(0)
+    with pytest.raises(UnreadablePhotoError, match=r"cannot be read: Permission denied"):
+        read_photo(photo_path)
+
+
+def test_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(UnreadablePhotoError, match=r"is empty$"):
+        read_photo(tmp_path / "empty.jpg")
+
+
+def test_name_in_a_message_is_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[31m\n\u202egpj.jpg"
+    path.write_bytes(b"text")
+    with pytest.raises(UnreadablePhotoError) as caught:
+        read_photo(path)
+    assert r"a\x1b[31m\n\u202egpj.jpg is no photo" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_name_of_undecodable_bytes_can_be_read(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Image.fromarray(PIXELS).save(path)
+    assert read_photo(path).width == 40
+
+
+def test_limit_on_bytes_is_checked_before_opening(photo_path: Path) -> None:
+    size = photo_path.stat().st_size
+    assert read_photo(photo_path, PhotoLimits(max_bytes=size)).width == 40
+    with pytest.raises(PhotoTooLargeError, match=f"party.png has {size:,} bytes, the limit is {size - 1:,}"):
+        read_photo(photo_path, PhotoLimits(max_bytes=size - 1))
+
+
+def test_huge_sparse_file_is_refused_by_its_size(tmp_path: Path) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PhotoTooLargeError, match=r"1,099,511,627,776 bytes"):
+        read_photo(tmp_path / "huge.jpg")
+
+
+def test_limit_on_bytes_holds_for_memory() -> None:
+    with pytest.raises(PhotoTooLargeError, match=r"^<bytes> has 11 bytes, the limit is 10"):
+        read_photo_bytes(bytes(11), limits=PhotoLimits(max_bytes=10))
+
+
+@pytest.mark.parametrize("file_type", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
+def test_limit_on_pixels_is_exact_in_every_format(file_type: str) -> None:
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, file_type)
+    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1200)).width == 40
+    with pytest.raises(PhotoTooLargeError, match=r"40 x 30 pixels, the limit is 1,199; use a smaller copy"):
+        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1199))
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"icc_profile": b"x" * 10}])
+def test_webp_is_measured_before_pillow_allocates_its_canvas(
+    options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = BytesIO()
+    Image.new("RGB", (1000, 700)).save(file, "WEBP", **options)
+    monkeypatch.setitem(sys.modules, "PIL.WebPImagePlugin", None)
+    with pytest.raises(PhotoTooLargeError, match=r"1,000 x 700 pixels"):
+        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=699_999))
+
+
+@pytest.mark.parametrize("limits", [{"max_bytes": 0}, {"max_pixels": -1}])
+def test_limits_have_to_be_positive(limits: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=r"1 or more"):
+        PhotoLimits(**limits)
+
+
+REFUSE_WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import cv2, numpy
+from PIL import PngImagePlugin
+from facebank.errors import PhotoTooLargeError
+from facebank.media import read_photo
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 64 * 2**20,) * 2)
+try:
+    read_photo(sys.argv[1])
+except PhotoTooLargeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None:
+    compressor = zlib.compressobj(1)
+    rows = b"".join(compressor.compress(bytes(1 + 20_000 * 3)) for _ in range(10_000)) + compressor.flush()
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_header(20_000, 10_000) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b""))
+    assert path.stat().st_size < 4_000_000
+    process = subprocess.run(
+        [sys.executable, "-c", REFUSE_WITH_LITTLE_MEMORY, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout == (f"{path} has 20,000 x 10,000 pixels, the limit is 120,000,000; use a smaller copy\n")
+    assert process.stderr == ""
+
+
+def test_photo_that_pillow_would_warn_of_is_read_in_silence() -> None:
+    # between Pillow's warning at 89 megapixels and our limit
+    rows = zlib.compress(bytes((1 + 1250) * 9500), 1)
+    data = png_header(10_000, 9_500, bits=1, colour_type=0) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        photo = read_photo_bytes(data)
+    assert (photo.width, photo.height) == (10_000, 9_500)
+    assert caught == []
+
+
+def corrupt_exif_jpeg() -> bytes:
+    """Return a JPEG of which Pillow warns while it is opened."""
+    file = BytesIO()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x0128] = 1, 72.0, 2
+    Image.fromarray(PIXELS).save(file, "JPEG", exif=exif.tobytes()[:-9])
+    return file.getvalue()
+
+
+def test_pillows_warnings_do_not_leak() -> None:
+    data = corrupt_exif_jpeg()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Image.open(BytesIO(data)).getexif()
+        assert caught, "this file has to make Pillow warn, else the test shows nothing"
+        caught.clear()
+        read_photo_bytes(data)
+    assert caught == []
+
+
+def test_warnings_of_others_come_through_while_photos_are_read() -> None:
+    data = corrupt_exif_jpeg()
+    done = threading.Event()
+
+    def read_on() -> None:
+        while not done.is_set():
+            read_photo_bytes(data)
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(200):
+                warnings.warn("mine", UserWarning, stacklevel=1)
+    finally:
+        done.set()
+        reader.join()
+    assert [str(each.message) for each in caught] == ["mine"] * 200
+
+
+def test_reading_in_threads_leaves_the_warning_filters_alone() -> None:
+    data = corrupt_exif_jpeg()
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [read_photo_bytes(data) for _ in range(150)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+    assert list(warnings.filters) == before
+
+
+def test_no_setting_of_pillow_is_changed(photo_path: Path) -> None:
+    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, sorted(Image.OPEN))
+    read_photo(photo_path)
+    with pytest.raises(UnreadablePhotoError):
+        read_photo_bytes(photo_path.read_bytes()[:-500])
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, sorted(Image.OPEN)) == before
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES

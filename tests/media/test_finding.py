@@ -1,0 +1,143 @@
+"""Which files of a folder are photos, and in which order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
+from facebank.media import find_photos, read_photo
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def found(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in find_photos(folder)]
+
+
+def test_photos_are_known_by_suffix(tmp_path: Path) -> None:
+    photos = [
+        "a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.gif", "i.avif", "j.heic", "k.HEIF",
+        "l.mpo", "m.ppm", "n.pgm", "o.jfif",
+    ]  # fmt: skip
+    make(tmp_path, *photos, "notes.txt", "film.mp4", "jpg", "archive.jpg.zip", "drawing.svg", "x.psd")
+    assert found(tmp_path) == photos
+
+
+def test_folders_are_searched_and_hidden_things_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "2019/summer/b.jpg", "2019/a.jpg", ".hidden.jpg", ".thumbnails/c.jpg", "2019/.d/e.jpg", "._f.jpg")
+    assert found(tmp_path) == ["2019/a.jpg", "2019/summer/b.jpg"]
+
+
+def test_hidden_folder_is_searched_when_asked_for(tmp_path: Path) -> None:
+    make(tmp_path, ".secret/a.jpg")
+    assert found(tmp_path / ".secret") == ["a.jpg"]
+
+
+def test_order_is_peoples_order(tmp_path: Path) -> None:
+    ordered = [
+        "1.jpg",
+        "2.jpg",
+        "10.jpg",
+        "a/1.jpg",
+        "b.jpg",
+        "B2.jpg",
+        "b10.jpg",
+        "b10x.jpg",
+        "img9-2.jpg",
+        "img9-10.jpg",
+    ]
+    make(tmp_path, *reversed(ordered))
+    assert found(tmp_path) == ordered
+
+
+def test_folder_named_like_a_photo_is_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "album.jpg/a.png")
+    assert found(tmp_path) == ["album.jpg/a.png"]
+
+
+def test_paths_start_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "album/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert find_photos("album") == [Path("album/a.jpg")]
+
+
+def test_file_is_itself_whatever_its_name(tmp_path: Path) -> None:
+    make(tmp_path, "photo.dat")
+    assert find_photos(tmp_path / "photo.dat") == [tmp_path / "photo.dat"]
+
+
+def test_empty_folder_has_no_photos(tmp_path: Path) -> None:
+    assert find_photos(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["absent", "nul\0l", "x" * 300])
+def test_absent_place_is_an_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PhotoNotFoundError, match=r"there is no photo or folder .*; check the path"):
+        find_photos(tmp_path / name)
+
+
+def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
+    make(tmp_path, "a/1.jpg", "b/2.jpg")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "across").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "across").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "self").symlink_to(".")
+    assert found(tmp_path) == ["a/1.jpg", "b/2.jpg"]
+
+
+def test_link_to_a_folder_elsewhere_is_followed(tmp_path: Path) -> None:
+    make(tmp_path, "elsewhere/1.jpg", "album/2.jpg")
+    (tmp_path / "album" / "more").symlink_to(tmp_path / "elsewhere")
+    assert found(tmp_path / "album") == ["2.jpg", "more/1.jpg"]
+
+
+def test_links_to_files_are_photos_even_when_broken(tmp_path: Path) -> None:
+    make(tmp_path, "elsewhere/1.jpg", "album/2.jpg")
+    (tmp_path / "album" / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "1.jpg")
+    (tmp_path / "album" / "broken.jpg").symlink_to(tmp_path / "absent.jpg")
+    assert found(tmp_path / "album") == ["2.jpg", "broken.jpg", "linked.jpg"]
+
+
+def test_very_deep_folders_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1500):
+        os.mkdir("d")  # noqa: PTH102
+        os.chdir("d")
+    Path("1.jpg").touch()
+    os.chdir(tmp_path)
+    try:
+        assert found(Path()) == ["d/" * 1500 + "1.jpg"]
+    finally:
+        # deeper than pytest's own tidying goes
+        subprocess.run(["rm", "-r", "d"], check=True)
+
+
+def test_folder_that_may_not_be_opened_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a/1.jpg", "closed/2.jpg", "z.jpg")
+    if os.geteuid() == 0:
+        # root may open everything: say what the system says to others
+        scandir, access = os.scandir, os.access
+        closed = tmp_path / "closed"
+
+        def refuse(path: str | Path) -> object:
+            if Path(path) == closed:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
+    else:
+        (tmp_path / "closed").chmod(0)
+    assert found(tmp_path) == ["a/1.jpg", "closed", "z.jpg"]
+    with pytest.raises(UnreadablePhotoError, match=r"closed is a folder that may not be opened"):
+        read_photo(tmp_path / "closed")
+    if os.geteuid() != 0:
+        (tmp_path / "closed").chmod(0o700)

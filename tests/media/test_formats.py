@@ -1,0 +1,292 @@
+"""Every format and mode is read as its pixels mean, and what is not read is refused by name."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
+from facebank.media import read_photo_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 23, 17
+RNG = np.random.default_rng(20)
+COLOURS = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[40:200:17j, 60:220:23j], 128.0), axis=-1).astype(np.uint8)
+GREY = COLOURS[..., 0]
+
+
+def encoded(image: Image.Image, file_type: str, **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, file_type, **options)
+    return file.getvalue()
+
+
+def pixels_of(data: bytes) -> NDArray[np.uint8]:
+    photo = read_photo_bytes(data, "photo")
+    assert photo.pixels.dtype == np.uint8
+    assert photo.pixels.flags.c_contiguous
+    assert photo.pixels.shape == (photo.height, photo.width, 3)
+    return photo.pixels
+
+
+def as_grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(values[..., np.newaxis], 3, axis=2)
+
+
+def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.float64]:
+    share = alpha[..., np.newaxis] / 255
+    return rgb * share + 255 * (1 - share)
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
+def test_lossless_colour_is_read_exactly(file_type: str) -> None:
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLOURS), file_type)), COLOURS)
+
+
+def test_lossless_webp_is_read_exactly() -> None:
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLOURS), "WEBP", lossless=True)), COLOURS)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}])
+def test_jpeg_is_read_in_colour(options: dict[str, Any]) -> None:
+    difference = pixels_of(encoded(Image.fromarray(SMOOTH), "JPEG", quality=95, **options)).astype(int) - SMOOTH
+    assert np.abs(difference).max() <= 12
+
+
+def test_avif_is_read_in_colour() -> None:
+    difference = pixels_of(encoded(Image.fromarray(SMOOTH), "AVIF", quality=95)).astype(int) - SMOOTH
+    assert np.abs(difference).max() <= 12
+
+
+def test_photo_of_many_bands_is_read_whole() -> None:
+    large = RNG.integers(0, 256, (1300, 1021, 3), np.uint8)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(large), "PPM")), large)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 600_000), (600_000, 1)])
+def test_odd_shapes_are_read(shape: tuple[int, int]) -> None:
+    values = RNG.integers(0, 256, (*shape, 3), np.uint8)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(values), "PPM")), values)
+
+
+@pytest.mark.parametrize("file_type", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_first_frame_of_an_animation_is_read(file_type: str) -> None:
+    red, blue = Image.new("RGB", (8, 6), (250, 0, 0)), Image.new("RGB", (8, 6), (0, 0, 250))
+    pixels = pixels_of(encoded(red, file_type, save_all=True, append_images=[blue]))
+    assert pixels.shape == (6, 8, 3)
+    assert (np.abs(pixels.astype(int) - (250, 0, 0)) <= 8).all()
+
+
+def test_first_picture_of_an_mpo_is_read() -> None:
+    first, second = Image.fromarray(SMOOTH), Image.new("RGB", (40, 30))
+    data = encoded(first, "MPO", save_all=True, append_images=[second], quality=95)
+    assert np.abs(pixels_of(data).astype(int) - SMOOTH).max() <= 12
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
+def test_grey_is_three_equal_channels(file_type: str) -> None:
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(GREY), file_type)), as_grey(GREY))
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
+def test_one_bit_is_black_and_white(file_type: str) -> None:
+    bits = GREY > 127
+    np.testing.assert_array_equal(
+        pixels_of(encoded(Image.fromarray(bits), file_type)), as_grey(np.where(bits, 255, 0).astype(np.uint8))
+    )
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "GIF", "BMP", "TIFF"])
+def test_palette_gives_its_colours(file_type: str) -> None:
+    image = Image.fromarray(GREY % 4)
+    image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
+    palette = np.array([[10, 20, 30], [200, 100, 0], [0, 255, 0], [9, 9, 250]], np.uint8)
+    np.testing.assert_array_equal(pixels_of(encoded(image, file_type)), palette[GREY % 4])
+
+
+@pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255, 255])])
+@pytest.mark.parametrize("file_type", ["PNG", "GIF"])
+def test_transparent_palette_entry_is_white(file_type: str, transparency: int | bytes) -> None:
+    if file_type == "GIF" and isinstance(transparency, bytes):
+        transparency = 1
+    image = Image.fromarray(GREY % 4)
+    image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
+    palette = np.array([[10, 20, 30], [255, 255, 255], [0, 255, 0], [9, 9, 250]], np.uint8)
+    np.testing.assert_array_equal(pixels_of(encoded(image, file_type, transparency=transparency)), palette[GREY % 4])
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "TIFF", "WEBP"])
+def test_alpha_lies_on_white(file_type: str) -> None:
+    alpha = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    alpha[0], alpha[1] = 0, 255
+    image = Image.fromarray(np.dstack([COLOURS, alpha]))
+    pixels = pixels_of(encoded(image, file_type, **({"lossless": True, "exact": True} if file_type == "WEBP" else {})))
+    assert np.abs(pixels - on_white(COLOURS, alpha)).max() <= 1
+    assert (pixels[0] == 255).all()
+    np.testing.assert_array_equal(pixels[1], COLOURS[1])
+
+
+def test_grey_with_alpha_lies_on_white() -> None:
+    alpha = COLOURS[..., 1]
+    pixels = pixels_of(encoded(Image.fromarray(np.dstack([GREY, alpha])), "PNG"))
+    assert np.abs(pixels - on_white(as_grey(GREY), alpha)).max() <= 1
+
+
+def test_transparent_colour_of_a_png_is_white() -> None:
+    colours = COLOURS.copy()
+    colours[3, 5] = (1, 2, 3)
+    expected = colours.copy()
+    expected[3, 5] = 255
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(colours), "PNG", transparency=(1, 2, 3))), expected)
+
+
+@pytest.mark.parametrize("file_type", ["JPEG", "TIFF"])
+def test_cmyk_becomes_the_colours_it_was_made_from(file_type: str) -> None:
+    data = encoded(
+        Image.fromarray(SMOOTH).convert("CMYK"), file_type, **({"quality": 95} if file_type == "JPEG" else {})
+    )
+    assert Image.open(BytesIO(data)).mode == "CMYK"
+    assert np.abs(pixels_of(data).astype(int) - SMOOTH).max() <= 12
+
+
+DEEP = np.linspace(0, 65_535, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).round().astype(np.uint16)
+DEEP_AS_8_BIT = as_grey(np.rint(DEEP / 257).astype(np.uint8))
+
+
+@pytest.mark.parametrize("file_type", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_scaled_not_clipped(file_type: str) -> None:
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(DEEP), file_type)), DEEP_AS_8_BIT)
+
+
+def test_dark_16_bit_grey_stays_dark() -> None:
+    dark = (DEEP // 512).astype(np.uint16)
+    for file_type in ("PNG", "TIFF", "PPM"):
+        assert pixels_of(encoded(Image.fromarray(dark), file_type)).max() == 0
+
+
+def test_transparent_value_of_16_bit_grey_is_white() -> None:
+    data = encoded(Image.fromarray(DEEP), "PNG", transparency=int(DEEP[2, 3]))
+    expected = DEEP_AS_8_BIT.copy()
+    expected[2, 3] = 255
+    np.testing.assert_array_equal(pixels_of(data), expected)
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65_535.0, 1e9])
+def test_float_tiff_is_scaled_from_its_usual_white(white: float) -> None:
+    values = np.linspace(0, white, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
+    expected = as_grey(np.rint(np.linspace(0, 255, WIDTH * HEIGHT)).astype(np.uint8).reshape(HEIGHT, WIDTH))
+    assert np.abs(pixels_of(encoded(Image.fromarray(values), "TIFF")).astype(int) - expected).max() <= 1
+
+
+def test_float_tiff_may_hold_what_is_no_number() -> None:
+    values = np.full((2, 4), 0.5, np.float32)
+    values[0] = np.nan, np.inf, -np.inf, -3
+    pixels = pixels_of(encoded(Image.fromarray(values), "TIFF"))[..., 0]
+    assert pixels[0].tolist() == [0, 255, 0, 0]
+    assert pixels[1].tolist() == [128] * 4
+
+
+def test_32_bit_tiff_is_scaled_not_clipped() -> None:
+    values = DEEP.astype(np.int32)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(values), "TIFF")), DEEP_AS_8_BIT)
+
+
+def tiff(bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<") -> bytes:
+    """Write an uncompressed TIFF by hand, of kinds that Pillow reads and does not write."""
+    entries = [
+        (256, 4, 1, size[0]),
+        (257, 4, 1, size[1]),
+        (258, 3, samples, 134 if samples > 1 else bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, 140),
+        (277, 3, 1, samples),
+        (278, 4, 1, size[1]),
+        (279, 4, 1, len(strip)),
+    ]
+    data = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
+    for tag, kind, count, value in entries:
+        short = kind == 3 and count == 1
+        data += struct.pack(order + ("HHIHxx" if short else "HHII"), tag, kind, count, value)
+    data += struct.pack(order + "I", 0)
+    data = data.ljust(134, b"\0") + struct.pack(order + "3H", bits, bits, bits)
+    return data + strip
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bit_colour_tiff_keeps_the_high_bytes(order: str) -> None:
+    values = RNG.integers(0, 65_536, (4, 5, 3), np.uint16)
+    data = tiff(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
+    np.testing.assert_array_equal(pixels_of(data), (values >> 8).astype(np.uint8))
+
+
+def test_big_endian_16_bit_grey_tiff_is_scaled() -> None:
+    data = tiff(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
+    np.testing.assert_array_equal(pixels_of(data), DEEP_AS_8_BIT)
+
+
+def test_12_bit_tiff_is_white_at_its_own_white() -> None:
+    # two pixels in three bytes: 0xFFF and 0x800
+    assert pixels_of(tiff(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
+
+
+FOREIGN = {
+    "a Photoshop file": b"8BPS\0\1",
+    "a Windows icon": b"\0\0\1\0\1\0",
+    "a DDS texture": b"DDS |\0\0\0",
+    "a PostScript file": b"%!PS-Adobe",
+    "a PDF file": b"%PDF-1.7",
+    "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n",
+    "a JPEG XL picture": b"\xff\x0a\xfa\x1f",
+    "a camera raw file": b"II*\0\x10\0\0\0CR\2\0",
+    "an SVG drawing": b"<svg xmlns='http://www.w3.org/2000/svg'>",
+    "a video": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+}
+
+
+@pytest.mark.parametrize(("name", "head"), FOREIGN.items(), ids=FOREIGN)
+def test_other_kinds_are_refused_by_name(name: str, head: bytes) -> None:
+    with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not read; save it as"):
+        read_photo_bytes(head + bytes(100), "party")
+
+
+@pytest.mark.parametrize("file_type", ["ICO", "DDS", "EPS", "PCX", "TGA", "SGI", "JPEG2000", "PDF"])
+def test_formats_outside_the_list_are_not_decoded(file_type: str) -> None:
+    with pytest.raises((UnsupportedPhotoError, UnreadablePhotoError), match=r"^party is "):
+        read_photo_bytes(encoded(Image.fromarray(COLOURS), file_type), "party")
+
+
+@pytest.mark.parametrize("data", [b"hello, I am text\n", b"\0" * 1000, b"P", b"GIF", b"\xff\xd8", b"<html><body>"])
+def test_what_is_no_photo_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadablePhotoError, match=r"^party is no photo"):
+        read_photo_bytes(data, "party")
+
+
+def test_nothing_is_refused() -> None:
+    with pytest.raises(UnreadablePhotoError, match=r"^party is empty$"):
+        read_photo_bytes(b"", "party")
+
+
+def test_thumbnail_of_a_camera_raw_file_is_not_taken_for_the_photo() -> None:
+    data = encoded(Image.fromarray(COLOURS), "TIFF", tiffinfo={254: 1})
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a camera raw file"):
+        read_photo_bytes(data, "party")
+
+
+def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a HEIC photo.*pip install 'facebank\[heif\]'$"):
+        read_photo_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "party")
+
+
+def test_the_name_of_a_file_does_not_matter() -> None:
+    assert read_photo_bytes(encoded(Image.fromarray(COLOURS), "PNG"), "photo.jpg").width == WIDTH

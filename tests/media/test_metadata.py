@@ -1,0 +1,205 @@
+"""Which way is up and when a photo was taken, from EXIF and XMP, whole or broken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from facebank.media import read_photo, read_photo_bytes, turn_photo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORIENTATION, EXIF_IFD = 0x0112, 0x8769
+# The scene as it is to be seen, and how each EXIF orientation has it stored (EXIF 2.32, 4.6.4).
+SCENE = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)
+STORED = {
+    1: SCENE,
+    2: SCENE[:, ::-1],
+    3: SCENE[::-1, ::-1],
+    4: SCENE[::-1],
+    5: SCENE.transpose(1, 0, 2),
+    6: np.rot90(SCENE, 1),
+    7: SCENE[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(SCENE, -1),
+}
+
+
+def encoded(pixels: np.ndarray[Any, Any], file_type: str, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, file_type, **options)
+    return file.getvalue()
+
+
+def exif_with(first: dict[int, object] | None = None, second: dict[int, object] | None = None) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    for tag, value in (first or {}).items():
+        exif[tag] = value
+    if second:
+        exif.get_ifd(EXIF_IFD).update(second)
+    return exif
+
+
+def taken_at(first: dict[int, object] | None = None, second: dict[int, object] | None = None) -> datetime | None:
+    return read_photo_bytes(encoded(SCENE, "PNG", exif=exif_with(first, second))).taken_at
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("file_type", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_exif_orientation_is_applied(file_type: str, options: dict[str, Any], orientation: int) -> None:
+    data = encoded(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}), **options)
+    photo = read_photo_bytes(data)
+    np.testing.assert_array_equal(photo.pixels, SCENE)
+    assert photo.pixels.flags.c_contiguous
+    assert photo.has_orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_type", ["JPEG", "AVIF"])
+def test_orientation_is_applied_as_pillow_does(file_type: str, orientation: int) -> None:
+    data = encoded(STORED[orientation], file_type, exif=exif_with({ORIENTATION: orientation}))
+    expected = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+    photo = read_photo_bytes(data)
+    np.testing.assert_array_equal(photo.pixels, np.asarray(expected))
+    assert photo.pixels.shape == SCENE.shape
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file_type", ["JPEG", "WEBP"])
+def test_xmp_orientation_is_applied(file_type: str, orientation: int) -> None:
+    xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'.encode()
+    data = encoded(STORED[orientation], file_type, xmp=xmp)
+    photo = read_photo_bytes(data)
+    np.testing.assert_array_equal(photo.pixels, np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(data)))))
+    assert photo.pixels.shape == SCENE.shape
+    assert photo.has_orientation
+
+
+@pytest.mark.parametrize("exif", [None, {ORIENTATION: 0}, {ORIENTATION: 9}, {0x010F: "Maker"}])
+def test_photo_without_a_valid_orientation_says_so(exif: dict[int, object] | None) -> None:
+    photo = read_photo_bytes(encoded(SCENE, "PNG", **({"exif": exif_with(exif)} if exif else {})))
+    assert not photo.has_orientation
+    np.testing.assert_array_equal(photo.pixels, SCENE)
+
+
+@pytest.mark.parametrize("turns", range(-5, 6))
+def test_turning_is_counter_clockwise(turns: int) -> None:
+    photo = read_photo_bytes(encoded(SCENE, "PNG"), "scene")
+    turned = turn_photo(photo, turns)
+    np.testing.assert_array_equal(turned.pixels, np.rot90(SCENE, turns))
+    assert turned.pixels.flags.c_contiguous
+    assert (turned.source, turned.content_hash) == (photo.source, photo.content_hash)
+    np.testing.assert_array_equal(photo.pixels, SCENE)
+
+
+def test_a_whole_turn_is_the_photo_itself() -> None:
+    photo = read_photo_bytes(encoded(SCENE, "PNG"))
+    assert turn_photo(photo, 4) is photo
+
+
+def test_date_of_the_original_comes_first() -> None:
+    dates: dict[int, object] = {0x9003: "2012:03:14 15:09:26", 0x9004: "2013:01:01 00:00:00"}
+    assert taken_at({0x0132: "2014:01:01 00:00:00"}, dates) == datetime(2012, 3, 14, 15, 9, 26)
+
+
+def test_date_of_digitising_comes_second() -> None:
+    expected = datetime(2013, 1, 2, 3, 4, 5)
+    assert taken_at({0x0132: "2014:01:01 00:00:00"}, {0x9004: "2013:01:02 03:04:05"}) == expected
+
+
+def test_date_of_change_comes_third() -> None:
+    assert taken_at({0x0132: "2014:05:06 07:08:09"}) == datetime(2014, 5, 6, 7, 8, 9)
+
+
+def test_offset_and_fraction_belong_to_the_date() -> None:
+    second: dict[int, object] = {0x9003: "2012:03:14 15:09:26", 0x9011: "-03:30", 0x9291: "05", 0x9012: "+01:00"}
+    moment = taken_at(None, second)
+    assert moment == datetime(2012, 3, 14, 15, 9, 26, 50_000, timezone(-timedelta(hours=3, minutes=30)))
+    assert moment.utcoffset() == -timedelta(hours=3, minutes=30)
+
+
+def test_date_without_offset_stays_naive() -> None:
+    moment = taken_at(None, {0x9003: "2012:03:14 15:09:26"})
+    assert moment is not None
+    assert moment.tzinfo is None
+
+
+@pytest.mark.parametrize("offset", ["Z", "+00:00", "+0000"])
+def test_offsets_of_greenwich(offset: str) -> None:
+    assert taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(2012, 3, 14, 15, 9, 26, 0, UTC)
+
+
+@pytest.mark.parametrize("offset", ["", "   ", "local", "+99:99", "+24:00", "12"])
+def test_broken_offset_leaves_the_date(offset: str) -> None:
+    assert taken_at(None, {0x9003: "2012:03:14 15:09:26", 0x9011: offset}) == datetime(2012, 3, 14, 15, 9, 26)
+
+
+@pytest.mark.parametrize(
+    "broken", ["0000:00:00 00:00:00", "    :  :     :  :  ", "2012:13:45 25:61:61", "yesterday", "", "2012"]
+)
+def test_broken_date_gives_way_to_the_next(broken: str) -> None:
+    expected = datetime(2014, 5, 6, 7, 8, 9)
+    assert taken_at({0x0132: "2014:05:06 07:08:09"}, {0x9003: broken, 0x9004: broken}) == expected
+
+
+@pytest.mark.parametrize(
+    "date", ["2012-03-14 15:09:26", "2012-03-14T15:09:26", "2012/03/14 15:09:26", "2012:3:14 15:9:26"]
+)
+def test_other_spellings_of_dates(date: str) -> None:
+    assert taken_at({0x0132: date}) == datetime(2012, 3, 14, 15, 9, 26)
+
+
+def test_photo_without_date_takes_the_files(tmp_path: Path) -> None:
+    import os
+
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(SCENE, "PNG"))
+    os.utime(path, (0, 1_000_000_000))
+    assert read_photo(path).taken_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    assert read_photo_bytes(path.read_bytes()).taken_at is None
+
+
+def test_exif_date_is_better_than_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
+    assert read_photo(path).taken_at == datetime(2014, 5, 6, 7, 8, 9)
+
+
+WHOLE_EXIF = exif_with(
+    {ORIENTATION: 6, 0x0132: "2020:01:02 03:04:05", 0x011A: 72.0, 0x0128: 2},
+    {0x9003: "2012:03:14 15:09:26", 0x9011: "+02:00", 0x9291: "53"},
+).tobytes()
+
+
+@pytest.mark.parametrize("file_type", ["JPEG", "PNG", "WEBP"])
+@settings(max_examples=150, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.integers(6, len(WHOLE_EXIF) - 1), st.integers(0, 255)), max_size=16),
+    length=st.integers(6, len(WHOLE_EXIF)),
+)
+def test_broken_exif_never_fails_a_photo(file_type: str, changes: list[tuple[int, int]], length: int) -> None:
+    exif = bytearray(WHOLE_EXIF)
+    for position, value in changes:
+        exif[position] = value
+    photo = read_photo_bytes(encoded(SCENE, file_type, exif=bytes(exif[:length])))
+    assert sorted(photo.pixels.shape) == sorted(SCENE.shape)
+
+
+def test_exif_that_breaks_pillows_opening_does_not_fail_a_photo() -> None:
+    # an empty rational for the resolution: PIL.JpegImagePlugin lets an IndexError pass
+    exif = bytearray(exif_with({0x011A: 72.0, 0x0128: 2}).tobytes())
+    entry = exif.index(b"\x01\x1a\0\5")
+    exif[entry + 4 : entry + 8] = bytes(4)
+    data = encoded(SCENE, "JPEG", exif=bytes(exif))
+    assert read_photo_bytes(data).pixels.shape == SCENE.shape

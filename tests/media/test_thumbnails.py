@@ -1,0 +1,78 @@
+"""Faces cut out as small pictures."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from facebank.errors import UsageError
+from facebank.faces import Photo
+from facebank.media import encode_thumbnail
+
+WIDTH, HEIGHT = 400, 300
+
+
+def photo_of(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Photo:
+    return Photo("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
+
+
+def box(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(values, np.float32)
+
+
+def decoded(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(data))
+    assert image.format == "JPEG"
+    assert not image.getexif()
+    return image.convert("RGB")
+
+
+BLUE = photo_of(np.full((HEIGHT, WIDTH, 3), (0, 0, 255), np.uint8))
+
+
+def test_the_box_and_a_quarter_around_it_are_shown() -> None:
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[100:200, 150:250] = (255, 0, 0)
+    thumbnail = np.asarray(decoded(encode_thumbnail(photo_of(pixels), box(150, 100, 250, 200), side=150)))
+    assert thumbnail.shape == (150, 150, 3)
+    red = thumbnail[..., 0] > 127
+    assert red[28:122, 28:122].all()
+    assert not red[:22].any()
+    assert not red[:, :22].any()
+
+
+@pytest.mark.parametrize(("side", "size"), [(128, (128, 64)), (64, (64, 32)), (1000, (300, 150))])
+def test_the_longer_side_is_kept_within_bounds_and_never_enlarged(side: int, size: tuple[int, int]) -> None:
+    data = encode_thumbnail(BLUE, box(100, 100, 300, 200), side)
+    assert decoded(data).size == size
+
+
+def test_margin_ends_at_the_photos_edge() -> None:
+    assert decoded(encode_thumbnail(BLUE, box(-50, -50, 40, 40), side=1000)).size == (63, 63)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4),
+    side=st.integers(1, 200),
+)
+def test_any_box_gives_a_picture_within_bounds(values: list[float], side: int) -> None:
+    image = decoded(encode_thumbnail(BLUE, box(*values), side))
+    assert 1 <= max(image.size) <= side
+
+
+@pytest.mark.parametrize("side", [0, -5])
+def test_side_has_to_be_positive(side: int) -> None:
+    with pytest.raises(UsageError, match=r"1 pixel or more"):
+        encode_thumbnail(BLUE, box(0, 0, 9, 9), side)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_box_has_to_be_finite(bad: float) -> None:
+    with pytest.raises(UsageError, match=r"finite"):
+        encode_thumbnail(BLUE, box(0, 0, bad, 9))

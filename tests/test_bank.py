@@ -1,0 +1,286 @@
+"""`FaceBank`: the rooms joined, with real networks and the photographs of the package."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank, read_photo
+from facebank.errors import (
+    GalleryNotFoundError,
+    InvalidNameError,
+    NoFaceError,
+    PackMismatchError,
+    PhotoNotFoundError,
+    UsageError,
+)
+from facebank.faces import EnrolledPhoto, EnrolmentReason, Outcome, Photo
+from facebank.packs import load_pack
+from facebank.planning import PersonPhotos
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+OBAMA, SPEECH, BLUE_ROOM = (
+    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
+)
+BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank without a gallery."""
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture
+def two_people(bank: FaceBank) -> FaceBank:
+    """A bank of Barack Obama and Eileen Collins."""
+    bank.enroll("Barack Obama", OBAMA)
+    bank.enroll("Eileen Collins", COLLINS)
+    return bank
+
+
+def names(bank: FaceBank, *photos: Path | Photo) -> list[str | None]:
+    """Return the names of all faces."""
+    return [face.decision.person for photo in bank.identify(photos) for face in photo.faces]
+
+
+def nobody() -> Photo:
+    """Return a photo that shows nobody."""
+    return Photo("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
+
+
+def test_opening_and_importing_load_nothing(tmp_path: Path) -> None:
+    heavy = ("numpy", "cv2", "onnx", "onnxruntime", "faiss", "sklearn", "PIL", "sqlite3", "typer", "rich")
+    program = f"import sys, facebank; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]"
+    with FaceBank.open(tmp_path / "none.facebank", pack="there is no such pack"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_people_are_recognised_and_strangers_are_not_named(two_people: FaceBank) -> None:
+    assert names(two_people, SPEECH, BLUE_ROOM, BIDEN) == ["Barack Obama", "Barack Obama", None]
+
+
+def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    asked = [tmp_path / "text.jpg", SPEECH, tmp_path / "absent.jpg", BIDEN, tmp_path / "text.jpg"]
+    found = list(two_people.identify(asked))
+    assert [Path(photo.image) for photo in found] == asked
+    assert [photo.error is None for photo in found] == [False, True, False, True, False]
+    assert [(photo.width, photo.height) for photo in found if photo.error] == [(None, None)] * 3
+    assert [len(photo.faces) for photo in found] == [0, 1, 0, 1, 0]
+
+
+def test_only_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
+    found = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
+    assert [Path(photo.image).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
+
+
+def test_a_folder_stands_for_its_photos(two_people: FaceBank) -> None:
+    found = [Path(photo.image) for photo in two_people.identify(DEMO_PHOTOS)]
+    assert found == sorted(DEMO_PHOTOS.glob("*.jpg"))
+
+
+def test_photos_in_memory_are_taken(two_people: FaceBank) -> None:
+    assert names(two_people, read_photo(SPEECH)) == ["Barack Obama"]
+
+
+def test_a_photo_on_its_side_is_turned(two_people: FaceBank) -> None:
+    upright = read_photo(SPEECH)
+    sideways = Photo("sideways", np.rot90(upright.pixels).copy(), "1" * 64, has_orientation=False, taken_at=None)
+    (found,) = two_people.identify(sideways)
+    assert (found.width, found.height, found.quarter_turns) == (upright.width, upright.height, 3)
+    assert [face.decision.person for face in found.faces] == ["Barack Obama"]
+
+
+def test_decisions_do_not_depend_on_the_other_photos(two_people: FaceBank) -> None:
+    together = [face.decision for photo in two_people.identify([SPEECH, BIDEN, BLUE_ROOM]) for face in photo.faces]
+    alone = [
+        face.decision
+        for one in (SPEECH, BIDEN, BLUE_ROOM)
+        for photo in two_people.identify(one)
+        for face in photo.faces
+    ]
+    assert [decision.outcome for decision in together] == [decision.outcome for decision in alone]
+    for one, other in zip(together, alone, strict=True):
+        assert one.similarity == pytest.approx(other.similarity, abs=1e-4)
+
+
+def test_no_gallery_and_no_photos(bank: FaceBank, tmp_path: Path) -> None:
+    with pytest.raises(GalleryNotFoundError):
+        next(bank.identify(SPEECH))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PhotoNotFoundError, match="empty"):
+        bank.enroll("Ada", tmp_path / "empty")
+    with pytest.raises(PhotoNotFoundError):
+        bank.enroll("Ada", [])
+    with pytest.raises(InvalidNameError):
+        bank.enroll("a/b", SPEECH)
+    assert not bank.path.exists()
+
+
+def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> None:
+    told: list[EnrolledPhoto] = []
+    report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], on_photo=told.append)
+    assert tuple(told) == report.photos
+    assert [photo.reason for photo in report.photos] == [
+        EnrolmentReason.ENROLLED,
+        EnrolmentReason.UNREADABLE,
+        EnrolmentReason.NO_FACE,
+    ]
+    assert (report.accepted, report.refused) == (1, 2)
+    assert [photo.sample_id is None for photo in report.photos] == [False, True, True]
+
+
+def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
+    nobody_, barack = bank.enroll_people(people)
+    assert [photo.reason for photo in nobody_.photos] == [EnrolmentReason.NO_PHOTOS]
+    assert (barack.person, barack.accepted) == ("Barack", 2)
+    assert [person.name for person in bank.gallery.people()] == ["Barack"]
+
+
+def test_one_name_that_cannot_be_stops_all(bank: FaceBank) -> None:
+    with pytest.raises(InvalidNameError):
+        bank.enroll_people([PersonPhotos("Barack", (OBAMA,)), PersonPhotos("a/b", (SPEECH,))])
+    assert not bank.path.exists()
+
+
+def test_a_face_has_one_owner(two_people: FaceBank) -> None:
+    (again,) = two_people.enroll("barack obama", OBAMA).photos
+    assert (again.accepted, again.reason) == (True, EnrolmentReason.ALREADY_ENROLLED)
+    (other,) = two_people.enroll("Somebody", OBAMA).photos
+    assert (other.accepted, other.reason) == (False, EnrolmentReason.ENROLLED_AS_ANOTHER)
+    assert "Barack Obama" in other.detail
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A photo of Barack Obama on the left, larger and nearer the middle, and Joe Biden."""
+    from PIL import Image
+
+    with Image.open(SPEECH) as first, Image.open(BIDEN) as second:
+        left = first.convert("RGB").resize((first.width * 700 // first.height, 700))
+        right = second.convert("RGB").resize((second.width * 350 // second.height, 350))
+    together = Image.new("RGB", (left.width + right.width, 700))
+    together.paste(left, (0, 0))
+    together.paste(right, (left.width, 0))
+    together.save(tmp_path / "pair.png")
+    return tmp_path / "pair.png"
+
+
+def test_of_several_faces_the_one_that_agrees_is_taken_wherever_the_photo_stands(bank: FaceBank, pair: Path) -> None:
+    (alone,) = bank.enroll("Barack", pair).photos
+    assert (alone.accepted, alone.reason) == (False, EnrolmentReason.SEVERAL_FACES)
+    assert "--pick" in alone.detail
+    first, second = bank.enroll("Barack", [pair, OBAMA]).photos
+    assert (first.image, first.accepted, second.accepted) == (str(pair), True, True)
+    assert names(bank, BIDEN) == [None]
+
+
+def test_of_several_faces_the_largest_or_the_central_can_be_picked(bank: FaceBank, pair: Path) -> None:
+    assert bank.enroll("Barack", pair, pick="largest").accepted == 1
+    assert names(bank, BLUE_ROOM, BIDEN) == ["Barack", None]
+    with pytest.raises(UsageError, match="largest"):
+        bank.enroll("Barack", pair, pick="smallest")  # type: ignore[arg-type]
+
+
+def test_thumbnails_can_be_left_out(bank: FaceBank) -> None:
+    bank.enroll("With", OBAMA)
+    bank.enroll("Without", COLLINS, thumbnails=False)
+    kept = [bank.gallery.samples(name)[0].has_thumbnail for name in ("With", "Without")]
+    assert kept == [True, False]
+
+
+def test_samples_know_the_way_to_their_photo_from_anywhere(
+    bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(OBAMA, tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    (told,) = bank.enroll("Barack", "photo.jpg").photos
+    assert told.image == "photo.jpg"
+    assert bank.gallery.samples("Barack")[0].source == str(tmp_path / "photo.jpg")
+    monkeypatch.chdir("/")
+    assert bank.re_embed().lost == ()
+
+
+def test_two_photos_are_compared_by_their_largest_faces(bank: FaceBank, pair: Path) -> None:
+    same = bank.verify(OBAMA, pair)
+    assert same.same
+    assert same.similarity >= same.threshold
+    assert (same.a, same.b, same.probability) == (str(OBAMA), str(pair), None)
+    assert not bank.verify(OBAMA, read_photo(BIDEN)).same
+    with pytest.raises(NoFaceError, match="nobody"):
+        bank.verify(OBAMA, nobody())
+    assert not bank.path.exists()
+
+
+def test_comparing_is_symmetric(bank: FaceBank) -> None:
+    assert bank.verify(OBAMA, SPEECH).similarity == pytest.approx(bank.verify(SPEECH, OBAMA).similarity, abs=1e-5)
+
+
+@pytest.fixture
+def flipped_pack(tmp_path: Path) -> Path:
+    """A pack with the embedded networks whose embeddings are other ones."""
+    embedded = load_pack().folder
+    folder = tmp_path / "flipped"
+    shutil.copytree(embedded, folder)
+    manifest = (folder / "pack.toml").read_text(encoding="utf-8")
+    manifest = manifest.replace('name = "opencv"', 'name = "flipped"').replace("flip = false", "flip = true")
+    (folder / "pack.toml").write_text(manifest, encoding="utf-8")
+    return folder
+
+
+def test_another_pack_is_refused_until_the_gallery_goes_over_to_it(two_people: FaceBank, flipped_pack: Path) -> None:
+    two_people.close()
+    with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as bank:
+        with pytest.raises(PackMismatchError, match=r"opencv.*flipped.*re-embed"):
+            next(bank.identify(SPEECH))
+        report = bank.re_embed()
+        assert (report.changed, report.pack, report.embedded, report.lost) == (True, "flipped", 2, ())
+        assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
+
+
+def test_a_bank_goes_on_with_the_pack_it_went_over_to(two_people: FaceBank, flipped_pack: Path) -> None:
+    with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as other:
+        other.re_embed()
+    with FaceBank.open(two_people.path, device="cpu") as bank:
+        bank.engine = other.engine
+        assert bank.re_embed().pack == "opencv"
+        assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
+
+
+def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: FaceBank, tmp_path: Path) -> None:
+    for name, photo in (("Barack", OBAMA), ("Joe", BIDEN)):
+        shutil.copy(photo, tmp_path / f"{name}.jpg")
+        bank.enroll(name, tmp_path / f"{name}.jpg")
+    (tmp_path / "Joe.jpg").unlink()
+    shutil.copy(BIDEN, tmp_path / "Barack.jpg")
+    read: list[str] = []
+    report = bank.re_embed(on_photo=read.append)
+    assert (report.changed, report.embedded, len(read)) == (False, 0, 2)
+    assert {lost.person: lost.reason for lost in report.lost}["Barack"] == "the file has changed since it was enrolled"
+    assert names(bank, SPEECH) == ["Barack"]
+    assert bank.re_embed(drop_missing=True).changed
+    assert [person.sample_count for person in bank.gallery.people()] == [0, 0]
+    (found,) = bank.identify(SPEECH)
+    assert [face.decision.outcome for face in found.faces] == [Outcome.UNKNOWN]
+
+
+def test_people_go_to_another_gallery(two_people: FaceBank, tmp_path: Path) -> None:
+    from facebank.gallery import export_gallery
+
+    export_gallery(two_people.gallery, tmp_path / "export")
+    with FaceBank.open(tmp_path / "new" / "other.facebank", device="cpu") as other:
+        assert other.import_people(tmp_path / "export").samples == 2
+        assert names(other, SPEECH) == ["Barack Obama"]
