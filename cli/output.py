@@ -53,8 +53,13 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in _titled(columns, rows):
-        writer.writerow(map(printable, row))
+        writer.writerow(map(_cell, row))
         sys.stdout.flush()
+
+
+def _cell(text: str) -> str:
+    """Escape what a spreadsheet would take for a formula: a name or a path can begin like one, a number not."""
+    return f"'{printable(text)}" if text[:1] in {"=", "+", "@"} else printable(text)
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Styles | None = None) -> None:

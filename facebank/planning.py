@@ -69,8 +69,8 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
     if other is not None:
         raise UsageError(
             f"{printable(typed[0])} is a folder and {printable(other)} is none: type "
-            f"'{_command(typed[0])}' for the person of that folder, or "
-            f"'{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}' for a person of that name"
+            f"`{_command(typed[0])}` for the person of that folder, or "
+            f"`{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}` for a person of that name"
         )
     return [_person_of(Path(folder)) for folder in typed]
 
@@ -78,10 +78,10 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
 def _named(typed: Sequence[str]) -> PersonPhotos:
     name, *places = typed
     if _is_file(name):
-        raise UsageError(f"{printable(name)} is a file: whose photo is it? Type '{_command('--name', 'NAME', *typed)}'")
+        raise UsageError(f"{printable(name)} is a file: whose photo is it? Type `{_command('--name', 'NAME', *typed)}`")
     if not places:
         raise UsageError(
-            f"there is no folder {printable(name)}: type 'facebank enroll FOLDER', or '{_command(name, 'PHOTO')}' "
+            f"there is no folder {printable(name)}: type `facebank enroll FOLDER`, or `{_command(name, 'PHOTO')}` "
             "for a person of that name"
         )
     return PersonPhotos(name, tuple(map(Path, places)))

@@ -6,9 +6,14 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# A law that holds does not become wrong on a busy machine.
+hypothesis.settings.register_profile("facebank", deadline=None)
+hypothesis.settings.load_profile("facebank")
 
 
 def find_shared() -> Path | None:

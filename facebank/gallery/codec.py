@@ -138,7 +138,7 @@ def wholes(values: list[Any]) -> NDArray[np.int64]:
 def real(value: object) -> float:
     """Return a finite number; raises `InvalidValueError` for anything else."""
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidValueError("it holds something else than a number")
+        raise InvalidValueError("it holds something else than a finite number")
     return float(value)
 
 

@@ -141,7 +141,7 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
     if (exported.digest, exported.dimension) != (pack.digest, pack.dimension):
         made_by = printable(exported.name[:60])
         raise PackMismatchError(
-            f"The export {printable(os.fspath(folder))} was made with the pack '{made_by}' "
+            f"The export {printable(str(folder))} was made with the pack '{made_by}' "
             f"({printable(exported.digest[:8])}), the gallery with '{printable(pack.name)}' ({pack.digest[:8]}): "
             f"import it into a new gallery with --pack {made_by}, and take that over with "
             f"`facebank --pack {printable(pack.name)} people re-embed`."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import ManifestError
-from facebank.vision.network import network_input, run
+from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,12 +69,13 @@ class NetworkEmbedder:
     Raises
     ------
     ManifestError
-        The network's output is not of the dimension that the manifest states.
+        The network's input or output is not what the manifest states.
     """
 
     def __init__(self, session: InferenceSession, spec: EmbedderSpec) -> None:
         self._session = session
         self._spec = spec
+        check_input(session, spec.file, name=spec.input, size=spec.size)
         stated = session.get_outputs()[0].shape[-1]
         if isinstance(stated, int) and stated != spec.dimension:
             raise ManifestError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,12 +34,21 @@ class FaceFinder:
         Finds their landmarks again; None to keep the detector's.
     upright_score
         The score that the detector gives to upright faces only, 0..1.
+    choose_scales
+        Says for a photo's longer side in pixels at which scales to look at it, smallest first.
     """
 
-    def __init__(self, detector: Detector, refiner: LandmarkRefiner | None = None, upright_score: float = 0.8) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        refiner: LandmarkRefiner | None = None,
+        upright_score: float = 0.8,
+        choose_scales: Callable[[int], list[float]] | None = None,
+    ) -> None:
         self._detector = detector
         self._refiner = refiner
         self._upright_score = upright_score
+        self._scales = choose_scales or scales
 
     def find(self, pixels: RGBImage) -> list[Detection]:
         """Find faces of every size.
@@ -55,7 +64,7 @@ class FaceFinder:
             Largest first, in pixels of the photo.
         """
         found: list[Detection] = []
-        for scale in scales(max(pixels.shape[:2])):
+        for scale in self._scales(max(pixels.shape[:2])):
             found = _joined(found, self._detect_at(pixels, scale))
         if self._refiner is not None:
             found = self._refiner.refine(pixels, found)
@@ -80,18 +89,25 @@ class FaceFinder:
         detections = self.find(photo.pixels)
         if photo.has_orientation or _best_score(detections) >= self._upright_score:
             return photo, 0, detections
-        scale = scales(max(photo.width, photo.height))[0]
-        turned = {turns: turn_photo(photo, turns) for turns in (1, 2, 3)}
-        scores = {turns: _best_score(self._detect_at(turned[turns].pixels, scale)) for turns in turned}
+        scores = {0: _best_score(detections), **self._scores_of_turns(photo.pixels)}
         best = max(scores, key=scores.__getitem__)
-        if scores[best] <= _best_score(detections):
+        if best == 0:
             return photo, 0, detections
-        return turned[best], best, self.find(turned[best].pixels)
+        turned = turn_photo(photo, best)
+        return turned, best, self.find(turned.pixels)
+
+    def _scores_of_turns(self, pixels: RGBImage) -> dict[int, float]:
+        """Return the score of the best face after one, two and three quarter turns, looking at every scale."""
+        scores = dict.fromkeys((1, 2, 3), 0.0)
+        for scale in self._scales(max(pixels.shape[:2])):
+            resized = _resized(pixels, scale)
+            for turns in scores:
+                turned = np.ascontiguousarray(np.rot90(resized, turns))
+                scores[turns] = max(scores[turns], _best_score(self._detector.detect(turned)))
+        return scores
 
     def _detect_at(self, pixels: RGBImage, scale: float) -> list[Detection]:
-        height, width = pixels.shape[:2]
-        resized = resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
-        return [_unscaled(detection, scale) for detection in self._detector.detect(resized)]
+        return [_unscaled(detection, scale) for detection in self._detector.detect(_resized(pixels, scale))]
 
 
 def scales(side: int) -> list[float]:
@@ -110,6 +126,11 @@ def scales(side: int) -> list[float]:
     first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
     second = min(_SECOND_SIDE / side, 1.0)
     return [first, second] if second > 1.5 * first else [first]
+
+
+def _resized(pixels: RGBImage, scale: float) -> RGBImage:
+    height, width = pixels.shape[:2]
+    return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def _unscaled(detection: Detection, scale: float) -> Detection:

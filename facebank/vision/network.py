@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from facebank.errors import ManifestError, PackError
+from facebank.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,7 +77,46 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
     -------
     list[FloatArray]
         The outputs.
+
+    Raises
+    ------
+    PackError
+        The network cannot take this input.
     """
     name = session.get_inputs()[0].name
-    results: list[FloatArray] = session.run(outputs, {name: tensor})
+    try:
+        results: list[FloatArray] = session.run(outputs, {name: tensor})
+    except Exception as error:
+        reason = printable(next(iter(str(error).splitlines()), type(error).__name__))
+        raise PackError(f"a network of the pack cannot be run as pack.toml describes it ({reason})") from error
     return results
+
+
+def check_input(session: InferenceSession, file: str, *, name: str | None = None, size: int | None = None) -> None:
+    """Refuse a network whose input is not what the manifest says.
+
+    Parameters
+    ----------
+    session
+        The network.
+    file
+        Its file's name, for the message.
+    name
+        What its input must be called; None for any name.
+    size
+        Height and width that it must take; None for any.
+
+    Raises
+    ------
+    ManifestError
+        It has several inputs, another name, not three planes, or another or a fixed size.
+    """
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or (name is not None and inputs[0].name != name):
+        found = ", ".join(printable(each.name) for each in inputs)
+        raise ManifestError(f"{file} has the inputs {found}, pack.toml says {name or 'one'}: correct pack.toml")
+    shape = inputs[0].shape
+    fixed = [side for side in shape[2:] if isinstance(side, int)]
+    if len(shape) != 4 or shape[1] != 3 or any(side != size for side in fixed):
+        wanted = f"pictures of {size} x {size} pixels" if size else "pictures of any size (prepare = true may free it)"
+        raise ManifestError(f"{file} takes {shape}, but pack.toml wants {wanted}: correct pack.toml")

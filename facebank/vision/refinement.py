@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray, RGBImage
     from facebank.vision.detector import NetworkDetector
 
-# Found on LFW's development people (benchmarks/alignment.py): landmarks are steadiest where the face fills this much.
+# Chosen on LFW's development people (benchmarks/alignment.py): landmarks are steadiest where a face is this large.
 _FACE = 256
 _WINDOW = 384
 _VOTER_SCORE = 0.2

@@ -14,7 +14,7 @@ from facebank.errors import ManifestError
 from facebank.vision.candidates import Candidates, concatenated
 from facebank.vision.detector import NetworkDetector
 from facebank.vision.geometry import pad_to_multiple
-from facebank.vision.network import network_input, run
+from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class Scrfd(NetworkDetector):
     def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
         super().__init__(spec)
         self._session = session
+        check_input(session, spec.file)
         outputs = len(session.get_outputs())
         if outputs != 3 * len(_STRIDES):
             raise ManifestError(

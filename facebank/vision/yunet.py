@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.errors import ManifestError
 from facebank.vision.candidates import Candidates, concatenated
 from facebank.vision.detector import NetworkDetector
 from facebank.vision.geometry import pad_to_multiple
-from facebank.vision.network import network_input, run
+from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,11 +36,19 @@ class YuNet(NetworkDetector):
         The network, with free batch, height and width.
     spec
         Preprocessing and thresholds from the pack's manifest.
+
+    Raises
+    ------
+    ManifestError
+        The network is not a YuNet.
     """
 
     def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
         super().__init__(spec)
         self._session = session
+        check_input(session, spec.file)
+        if not {output.name for output in session.get_outputs()}.issuperset(_OUTPUTS):
+            raise ManifestError(f"{spec.file} is no YuNet detector: correct the detector's kind or file in pack.toml")
 
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Find candidates; see `NetworkDetector.propose`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -140,10 +141,21 @@ def test_several_faces_are_refused_unless_one_agrees_with_the_other_photos(
     assert {Path(record["image"]).name for record in records if record["accepted"]} == {pair.name, portrait.name}
 
 
-@pytest.mark.parametrize("pick", ["largest", "central"])
-def test_a_face_of_several_can_be_picked(run: Run, pair: Path, pick: str) -> None:
-    (record,) = run("enroll", "Barack", pair, "--pick", pick, "--json").records
+@pytest.mark.parametrize(("pick", "share"), [("largest", (0.0, 0.4)), ("central", (0.4, 0.6))])
+def test_a_face_of_several_can_be_picked(
+    run: Run, portrait: Path, stranger: Path, tmp_path: Path, pick: str, share: tuple[float, float]
+) -> None:
+    width = 1500
+    together = Image.new("RGB", (width, 600))
+    with Image.open(portrait) as large, Image.open(stranger) as small:
+        together.paste(large.convert("RGB").resize((large.width * 600 // large.height, 600)), (0, 0))
+        shrunk = small.convert("RGB").resize((small.width * 300 // small.height, 300))
+        together.paste(shrunk, ((width - shrunk.width) // 2, 150))
+    together.save(tmp_path / "large_left_small_central.png")
+    (record,) = run("enroll", "Barack", tmp_path / "large_left_small_central.png", "--pick", pick, "--json").records
     assert record["accepted"]
+    left, _, right, _ = run("people", "show", "Barack", "--json").records[0]["box"]
+    assert share[0] < (left + right) / 2 / width < share[1]
 
 
 def test_thumbnails_can_be_left_out(run: Run, portrait: Path, stranger: Path) -> None:

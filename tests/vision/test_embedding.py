@@ -98,3 +98,11 @@ def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: n
 def test_a_wrong_dimension_is_a_wrong_manifest(statistics_network: Path) -> None:
     with pytest.raises(ManifestError, match=r"mean\.onnx .* 6 numbers.*512"):
         NetworkEmbedder(open_session(statistics_network, "cpu"), replace(FACENET, dimension=512))
+
+
+@pytest.mark.parametrize(
+    "wrong", [replace(FACENET, size=112), replace(FACENET, input="data")], ids=["another size", "another name"]
+)
+def test_an_input_that_is_not_there_is_a_wrong_manifest(statistics_network: Path, wrong: EmbedderSpec) -> None:
+    with pytest.raises(ManifestError, match=r"mean\.onnx .* correct pack\.toml"):
+        NetworkEmbedder(open_session(statistics_network, "cpu"), wrong)

@@ -27,6 +27,14 @@ def undirected(photo: Photo, quarter_turns: int) -> Photo:
     return replace(turn_photo(photo, quarter_turns), has_orientation=False)
 
 
+def photo_with_a_small_face(finder: FaceFinder, photo: Photo, face_size: int) -> Photo:
+    scale = face_size / finder.find(photo.pixels)[0].size
+    picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
+    pixels = np.full((2250, 3000, 3), 120, dtype=np.uint8)
+    pixels[1500 : 1500 + picture.shape[0], 2200 : 2200 + picture.shape[1]] = picture
+    return replace(photo, pixels=pixels)
+
+
 @given(st.integers(1, 30_000))
 def test_scales_never_enlarge_much_nor_look_twice_at_small_photos(side: int) -> None:
     chosen = scales(side)
@@ -47,6 +55,17 @@ def test_a_photo_that_lies_on_its_side_is_turned(
         assert len(detections) == 1
 
 
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+@pytest.mark.parametrize("face_size", [40, 60])
+def test_a_large_photo_with_a_small_face_is_turned_too(
+    finder: FaceFinder, demo_photos: list[Photo], face_size: int, quarter_turns: int
+) -> None:
+    large = photo_with_a_small_face(finder, demo_photos[0], face_size)
+    _, turned, detections = finder.find_upright(undirected(large, quarter_turns))
+    assert (quarter_turns + turned) % 4 == 0
+    assert len(detections) == 1
+
+
 def test_a_stated_orientation_is_believed(finder: FaceFinder, demo_photos: list[Photo]) -> None:
     upside_down = replace(turn_photo(demo_photos[0], 2), has_orientation=True)
     _, turned, _ = finder.find_upright(upside_down)
@@ -61,12 +80,8 @@ def test_a_photo_without_faces_stays_as_it_is(finder: FaceFinder) -> None:
 
 @pytest.mark.parametrize("face_size", [24, 40, 80])
 def test_a_small_face_in_a_large_photo_is_found(finder: FaceFinder, demo_photos: list[Photo], face_size: int) -> None:
-    photo = demo_photos[0]
-    scale = face_size / finder.find(photo.pixels)[0].size
-    picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
-    large = np.full((2250, 3000, 3), 120, dtype=np.uint8)
-    large[1500 : 1500 + picture.shape[0], 2200 : 2200 + picture.shape[1]] = picture
-    (found,) = finder.find(large)
+    large = photo_with_a_small_face(finder, demo_photos[0], face_size)
+    (found,) = finder.find(large.pixels)
     assert found.size == pytest.approx(face_size, rel=0.25)
 
 

@@ -1,0 +1,95 @@
+"""What each step of the alignment brings, on LFW's development people (``peopleDevTrain.txt``) and no others.
+
+    python -m benchmarks.alignment ../shared/data --out benchmarks/reports/alignment
+
+The photos are enlarged more and more before the embedded pack's detector looks for the landmarks, then the landmarks
+are refined on a cut-out of each face, then embeddings are averaged with the mirror image's. For each step: how far
+genuine and impostor similarities lie apart (d', the distance of their means in standard deviations) and the share of
+genuine comparisons lost (FNMR) where 1 in 1,000 and 1 in 10,000 impostor comparisons would match. Each person counts
+alike. ``--every 3`` takes a third of the people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.thresholds import development_photos, embed, verification
+from facebank import FaceAnalyzer
+from facebank.packs import Pack, load_pack, open_session
+from facebank.vision import FaceFinder, NetworkEmbedder, build_detector
+from facebank.vision.refinement import LandmarkRefiner
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+
+def enlarged(factor: float, side: int) -> list[float]:
+    """Look once, at this enlargement, whatever the photo's size."""
+    del side
+    return [factor]
+
+
+def analyzer(pack: Pack, enlargement: float, *, refine: bool, flip: bool) -> FaceAnalyzer:
+    """Load the pack's networks with the steps asked for."""
+    detector = build_detector(pack)
+    refiner = LandmarkRefiner(detector) if refine else None
+    finder = FaceFinder(detector, refiner, pack.manifest.detector.upright_score, partial(enlarged, enlargement))
+    spec = replace(pack.manifest.embedder, flip=flip)
+    return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
+
+
+STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
+    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, flip=False),
+    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, flip=False),
+    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, flip=False),
+    "and landmarks refined (as shipped)": partial(analyzer, enlargement=2.0, refine=True, flip=False),
+    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, flip=True),
+}
+
+
+def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:
+    """Return d' of genuine and impostor similarities."""
+    upper = np.triu_indices(len(people), 1)
+    similarities = (embeddings @ embeddings.T)[upper]
+    same = people[upper[0]] == people[upper[1]]
+    photos = np.bincount(people)[people[upper[0]][same]]
+    weights = 1 / (photos * (photos - 1))
+    mean = np.average(similarities[same], weights=weights)
+    variance = np.average((similarities[same] - mean) ** 2, weights=weights)
+    impostors = similarities[~same]
+    return float((mean - impostors.mean()) / np.sqrt((variance + impostors.var()) / 2))
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th person")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    paths = development_photos(arguments.data)
+    chosen = sorted({path.parent for path in paths})[:: arguments.every]
+    paths = [path for path in paths if path.parent in set(chosen)]
+    report: dict[str, object] = {"people": len(chosen), "photos": len(paths)}
+    for name, build in STEPS.items():
+        embeddings, people = embed(paths, build(load_pack()))
+        rates = verification(embeddings, people)
+        figures = {"d_prime": separation(embeddings, people), "fnmr": {rate: rates[rate]["fnmr"] for rate in rates}}
+        report[name] = figures
+        print(f"{name}: {figures}", flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
