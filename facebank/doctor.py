@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import importlib
 import platform
 import re
 import shlex
 import sys
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank import __version__
-from facebank.errors import DeviceError, FacebankError, MissingDependencyError
+from facebank.errors import FacebankError, MissingDependencyError, UsageError
 from facebank.installation import (
     CORE,
+    FAMILIES,
     OPTIONAL,
     RUNTIME,
     Finding,
@@ -32,13 +32,10 @@ from facebank.text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxruntime import InferenceSession
-
+    from facebank.packs.runtime import DeviceTrial
     from facebank.packs.store import PackHealth
 
-_PROVIDER_NAMES = {"CPUExecutionProvider": "cpu", "CUDAExecutionProvider": "cuda"}
 _QUOTED_COMMAND = re.compile(r"`([^`]+)`")
-_SMALL_SIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Diagnosis:
 
 
 def examine(gallery: Path | None = None, pack: str | None = None, device: str = "auto") -> Diagnosis:
-    """Look at everything that recognition needs. Never raises for what it finds.
+    """Look at everything that recognition needs. Never raises: a section that cannot be looked at says why.
 
     Parameters
     ----------
@@ -87,8 +84,8 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
     installed = Installed.read()
     return Diagnosis(
         (
-            Section("Software", list_software(installed)),
-            Section("Installation", examine_installation(installed)),
+            _section("Software", lambda: list_software(installed)),
+            _section("Installation", lambda: (*examine_installation(installed), *examine_imports(installed))),
             _section("Device", lambda: examine_device(device, installed)),
             _section("Packs", lambda: examine_packs(pack)),
             _section("Gallery", lambda: examine_gallery(gallery, pack)),
@@ -106,6 +103,36 @@ def list_software(installed: Installed) -> tuple[Finding, ...]:
     return (*versions, *(Finding(name, version) for name, version in libraries if version))
 
 
+def examine_imports(installed: Installed) -> tuple[Finding, ...]:
+    """Import every library that is needed and installed: whole metadata say little about what the system can load.
+
+    Parameters
+    ----------
+    installed
+        What is installed.
+
+    Returns
+    -------
+    tuple[Finding, ...]
+        One for each library that cannot be imported, with the command that mends it.
+    """
+    libraries = [
+        (family.title, family.module, mend_command(family, installed))
+        for family in FAMILIES
+        if installed.owners(family.module)
+    ]
+    libraries += [
+        (name, module, install_command("--force-reinstall", f"{name}=={version}"))
+        for name, module in CORE.items()
+        if (version := installed.version(name))
+    ]
+    return tuple(
+        Finding(title, f"cannot be imported: {problem}", Severity.PROBLEM, command)
+        for title, module, command in libraries
+        if (problem := _import_problem(module))
+    )
+
+
 def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
     """Run a small network and see where it really ran.
 
@@ -121,69 +148,17 @@ def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
     tuple[Finding, ...]
         The runtime's execution providers and the place where the network ran.
     """
-    from facebank.packs.runtime import load_runtime, open_session
+    from facebank.packs.runtime import load_runtime, try_device
 
     try:
         providers = Finding("Execution providers", ", ".join(load_runtime().get_available_providers()))
+        trial = try_device(device)
     except MissingDependencyError:
         said = "not run: there is no ONNX runtime, or only part of one; facebank[cpu] and facebank[gpu] bring one"
         return (Finding("Small network", said, Severity.PROBLEM, mend_command(RUNTIME, installed)),)
-    with tempfile.TemporaryDirectory(prefix="facebank-doctor-") as scratch:
-        network = Path(scratch) / "small.onnx"
-        network.write_bytes(small_network())
-        try:
-            places = where_it_ran(open_session(network, device), network)
-        except DeviceError as error:
-            return providers, _cuda_problem(f"asked for cuda, which cannot be used{_cause_of(error)}", installed)
-        except FacebankError as error:
-            return providers, Finding("Small network", f"not run: {error}", Severity.PROBLEM)
-    return providers, _place_finding(device, places, providers.detail, installed)
-
-
-def small_network() -> bytes:
-    """Make a network of one convolution over a picture of 32 x 32 pixels, as ONNX."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = numpy_helper.from_array(np.full((4, 3, 3, 3), 1 / 27, dtype=np.float32), "weights")
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["picture", "weights"], ["features"])],
-        "small",
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, _SMALL_SIDE, _SMALL_SIDE])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, 4, _SMALL_SIDE - 2, _SMALL_SIDE - 2])],
-        [weights],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return bytes(model.SerializeToString())
-
-
-def where_it_ran(session: InferenceSession, network: Path) -> frozenset[str]:
-    """Run a network with the runtime's profiler on, and read where its nodes were computed.
-
-    Parameters
-    ----------
-    session
-        A session of the network, whose providers are used.
-    network
-        The network `small_network`.
-
-    Returns
-    -------
-    frozenset[str]
-        ``cpu``, ``cuda`` or the name of another execution provider; all that computed a node.
-    """
-    import numpy as np
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.enable_profiling = True
-    options.profile_file_prefix = str(network.with_suffix(""))
-    profiled = onnxruntime.InferenceSession(str(network), options, providers=session.get_providers())
-    profiled.run(None, {"picture": np.ones((1, 3, _SMALL_SIDE, _SMALL_SIDE), dtype=np.float32)})
-    events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
-    used = {event["args"]["provider"] for event in events if event.get("args", {}).get("provider")}
-    return frozenset(_PROVIDER_NAMES.get(provider, provider) for provider in used)
+    except UsageError as error:
+        return providers, Finding("Small network", f"not run: {error}", Severity.PROBLEM)
+    return providers, _trial_finding(trial, providers.detail, installed)
 
 
 def examine_packs(pack: str | None) -> tuple[Finding, ...]:
@@ -226,21 +201,24 @@ def _section(title: str, examine_it: Callable[[], tuple[Finding, ...]]) -> Secti
     try:
         return Section(title, examine_it())
     except ImportError as error:
-        what = f"not looked at: the Python package {error.name} cannot be imported, see Installation"
-        return Section(title, (Finding(title, what, Severity.PROBLEM),))
+        what = f"not looked at: {_first_line(error)}, see Installation"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other sections are looked at
+        what = f"not looked at: {_first_line(error)}"
+    return Section(title, (Finding(title, what, Severity.PROBLEM),))
 
 
-def _place_finding(device: str, places: frozenset[str], providers: str, installed: Installed) -> Finding:
-    said = f"asked for {device}, ran on: {', '.join(sorted(places)) or 'nothing that says so'}"
-    if device == "cuda" and places != {"cuda"}:
-        return _cuda_problem(said, installed)
-    if device == "auto" and "cuda" not in places and "CUDAExecutionProvider" in providers:
-        problem = _cuda_problem(said, installed)
-        return Finding(problem.subject, problem.detail, Severity.WARNING, problem.command)
+def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> Finding:
+    said = f"asked for {trial.asked}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
+    wants_cuda = trial.asked == "cuda" or (trial.asked == "auto" and "CUDAExecutionProvider" in providers)
+    if wants_cuda and trial.ran_on != {"cuda"}:
+        problem = _cuda_problem(said, trial.problem, installed)
+        return replace(problem, severity=Severity.WARNING) if trial.asked == "auto" and trial.ran_on else problem
+    if not trial.ran_on:
+        return Finding("Small network", f"{said}: {trial.problem}", Severity.PROBLEM)
     return Finding("Small network", said)
 
 
-def _cuda_problem(said: str, installed: Installed) -> Finding:
+def _cuda_problem(said: str, reason: str | None, installed: Installed) -> Finding:
     """Say why CUDA does not work, as far as can be seen from here."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
@@ -248,10 +226,11 @@ def _cuda_problem(said: str, installed: Installed) -> Finding:
     if not majors:
         command = replace_command([*runtimes, *installed.owners("faiss")], install_command("facebank[gpu]"))
         return Finding(subject, f"{said}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command)
+    said = f"{said}: {reason}" if reason else said
     if sys.platform == "linux":
         if not _loads("libcuda.so.1"):
-            reason = "no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
-            return Finding(subject, f"{said}; {reason}", Severity.PROBLEM)
+            said = f"{said}; no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
+            return Finding(subject, said, Severity.PROBLEM)
         wanted = (f"libcudart.so.{majors[0]}", f"libcublas.so.{majors[0]}", "libcudnn.so.9")
         missing = [library for library in wanted if not _loads(library)]
         if missing:
@@ -259,9 +238,16 @@ def _cuda_problem(said: str, installed: Installed) -> Finding:
     return Finding(subject, said, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
 
 
-def _cause_of(error: DeviceError) -> str:
-    lines = str(error.__cause__ or "").strip().splitlines()
-    return f" ({printable(lines[0])})" if lines else ""
+def _import_problem(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - the import of a library runs whatever it likes
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def _loads(library: str) -> bool:

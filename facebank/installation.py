@@ -17,7 +17,16 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-CORE = ("numpy", "onnx", "Pillow", "scikit-learn", "typer", "platformdirs")
+CORE = {
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "Pillow": "PIL.Image",
+    "scikit-learn": "sklearn",
+    "typer": "typer",
+    "platformdirs": "platformdirs",
+}
+"""The libraries that there is one distribution of, and the module that is imported of each."""
+
 OPTIONAL = ("rich", "pillow-heif", "insightface")
 
 
@@ -76,6 +85,7 @@ class Family:
 RUNTIME = Family("onnxruntime", "ONNX Runtime", "facebank[cpu]")
 FAISS = Family("faiss", "FAISS", "facebank[cpu]")
 OPENCV = Family("cv2", "OpenCV", "opencv-python-headless", preferred="opencv-python-headless")
+FAMILIES = (RUNTIME, FAISS, OPENCV)
 
 _CUDA_REQUIREMENT = re.compile(r"nvidia-[a-z-]+-cu(\d+)\b")
 
@@ -104,8 +114,8 @@ class Installed:
         found = metadata.distributions(path=list(sys.path if path is None else path))
         named: dict[str, metadata.Distribution] = {}
         for distribution in found:
-            name = distribution.metadata["Name"]
-            if name:  # a half-removed package has metadata without a name
+            name = _name(distribution)
+            if name:
                 named.setdefault(_normal(name), distribution)
         return cls(named)
 
@@ -144,7 +154,7 @@ def examine_installation(installed: Installed) -> tuple[Finding, ...]:
     tuple[Finding, ...]
         At least one finding for each of ONNX Runtime, FAISS and OpenCV; each that is not ok names its command.
     """
-    findings = [_examine_family(family, installed) for family in (RUNTIME, FAISS, OPENCV)]
+    findings = [_examine_family(family, installed) for family in FAMILIES]
     findings += _examine_cuda(installed)
     findings += _examine_core(installed)
     return tuple(findings)
@@ -218,6 +228,14 @@ def _examine_core(installed: Installed) -> list[Finding]:
     if not absent:
         return []
     return [Finding("Packages", f"not installed: {', '.join(absent)}", Severity.PROBLEM, install_command(*absent))]
+
+
+def _name(distribution: metadata.Distribution) -> str | None:
+    """Return a distribution's name; None where it was removed by half, or its metadata cannot be read."""
+    try:
+        return distribution.metadata["Name"]
+    except (OSError, ValueError):
+        return None
 
 
 def _owns(distribution: metadata.Distribution, module: str) -> bool:

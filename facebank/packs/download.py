@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 _CHUNK = 1 << 18
 _DAY = 86400
+_NOT_IN_ADDRESSES = re.compile(r"[^!-~]")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
@@ -123,16 +124,20 @@ def downloaded(
 
 
 def check_address(url: str) -> None:
-    """Raise DownloadError unless the address is ``https``, or ``http`` on this very computer."""
+    """Raise DownloadError unless the address is well-formed and ``https``, or ``http`` on this very computer."""
     try:
         parts = urlsplit(url)
         allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-        allowed = allowed and bool(parts.hostname)
+        allowed = allowed and bool(parts.hostname) and parts.port != 0
     except ValueError:
         allowed = False
     if not allowed:
         raise DownloadError(
-            f"{printable(url)} is no address that packs are downloaded from: it must begin with https://"
+            f"{printable(url)} is no address that packs are downloaded from: it must begin with https:// and a host"
+        )
+    if _NOT_IN_ADDRESSES.search(url):
+        raise DownloadError(
+            f"{printable(url)} holds characters that no address may: write them as % and two digits, as browsers do"
         )
 
 
@@ -179,13 +184,12 @@ class _Transfer:
         self.resumed = False
 
     def _attempt(self) -> None:
-        state = self._state()
-        if state.validator is None:
-            self.discard()
-            state = _State()
-        start = self._here()
+        state, start = self._state(), self._here()
         if state.total is not None and start == state.total:
             return
+        if state.validator is None:
+            self.discard()
+            state, start = _State(), 0
         headers = {"User-Agent": f"facebank/{__version__}", "Accept-Encoding": "identity"}
         if start and state.validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": state.validator}
@@ -204,6 +208,8 @@ class _Transfer:
                 raise self._refusal(error) from error
         except (urllib.error.URLError, HTTPException, OSError) as error:
             raise _BrokenOffError(str(getattr(error, "reason", error))) from error
+        except ValueError as error:  # the address of a redirect, or the host's name, in a form that there is not
+            raise DownloadError(f"{printable(self.url)} leads to no address ({printable(str(error))})") from error
         return response
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
@@ -250,6 +256,8 @@ class _Transfer:
                 self._report(here, state.total)
         if state.total is not None and here < state.total:
             raise _BrokenOffError(f"the connection broke off after {here} of {state.total} bytes")
+        if state.total is None:  # now it is known that this is all, should it be kept for another time
+            self._write_state(replace(state, total=here))
 
     def _opened(self) -> IO[bytes]:
         try:
@@ -290,7 +298,7 @@ class _Transfer:
         except (OSError, ValueError, RecursionError):
             return _State()
         match content:
-            case {"validator": str(validator), "total": int() | None as total}:
+            case {"validator": str() | None as validator, "total": int() | None as total}:
                 return _State(validator, total)
         return _State()
 

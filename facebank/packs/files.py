@@ -9,7 +9,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from facebank.errors import StorageError
+from facebank.errors import StorageError, UsageError
 from facebank.text import printable
 
 
@@ -26,7 +26,10 @@ def cache_folder() -> Path:
 def _folder(variable: str, place: str, below: str) -> Path:
     named = os.environ.get(variable)
     if named:
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError as error:
+            raise UsageError(f"{variable} names {printable(named)!r}, and there is no such home folder") from error
     import platformdirs
 
     found: Path = getattr(platformdirs, place)("facebank", appauthor=False)
@@ -45,6 +48,14 @@ def sha256_of(path: Path) -> str:
         raise OSError(errno.EINVAL, "it is no regular file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; what no file can be called, too long a name, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def write_atomically(target: Path, data: bytes, advice: str) -> None:

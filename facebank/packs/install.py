@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urldefrag
 
-from facebank.errors import PackIntegrityError, PackNotFoundError
+from facebank.errors import PackIntegrityError, PackNotFoundError, UsageError
 from facebank.packs.archive import Archive, ArchiveLimits, open_archive
-from facebank.packs.download import DownloadLimits, downloaded
-from facebank.packs.files import cannot_write, sha256_of
+from facebank.packs.download import DownloadLimits, check_address, downloaded
+from facebank.packs.files import cannot_write, is_file, sha256_of
 from facebank.packs.licences import require_licence
 from facebank.packs.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, PackManifest, manifest_toml, read_manifest
 from facebank.packs.pack import EMBEDDED_FOLDER, Pack
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from facebank.packs.download import Progress
 
+_HASH = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
 
 
@@ -70,6 +71,8 @@ def install_pack(
 
     Raises
     ------
+    UsageError
+        What follows the ``#`` of an address is no hash.
     PackNotFoundError, DownloadError, ManifestError, PackIntegrityError
         There is no such source; it could not be downloaded; its ``pack.toml`` is wrong; the archive or a file in it
         is partial, altered or unsafe.
@@ -86,7 +89,7 @@ def install_pack(
         return work.from_registry(work.registry[text])
     if "://" in text:
         return work.from_address(text)
-    if Path(text).is_file():
+    if is_file(Path(text)):
         return work.from_file(Path(text), text)
     raise PackNotFoundError(
         f"{printable(text)!r} is no pack known by name ({', '.join(work.registry)}), no address and no file"
@@ -111,8 +114,7 @@ class _Installation:
 
     def from_address(self, address: str) -> Pack:
         """Download first: only the archive says what it is."""
-        url, fragment = urldefrag(address)
-        sha256 = fragment.removeprefix("sha256=").lower() if fragment.startswith("sha256=") else None
+        url, sha256 = _address_and_hash(address)
         with downloaded(url, sha256, self.on_progress, self.limits.download) as file:
             return self.from_file(file, url)
 
@@ -155,6 +157,19 @@ class _Installation:
     def _settle(self, manifest: PackManifest) -> None:
         refuse_taken(manifest.name, self.replace)
         require_licence(manifest, self.accept)
+
+
+def _address_and_hash(address: str) -> tuple[str, str | None]:
+    url, _, fragment = address.partition("#")
+    check_address(url)
+    if not fragment:
+        return url, None
+    stated = _HASH.fullmatch(fragment)
+    if stated is None:
+        raise UsageError(
+            f"{printable(address)} ends in no hash: after # comes sha256= and the 64 hexadecimal digits of the archive"
+        )
+    return url, stated[1].lower()
 
 
 def _pack_prefix(archive: Archive, label: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facebank.errors import ManifestError, PackNotFoundError
-from facebank.packs.files import packs_folder
+from facebank.packs.files import is_file, packs_folder
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
 from facebank.packs.prepare import checked_file, prepared_model
 from facebank.text import printable
@@ -87,7 +87,7 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
         folder = packs_folder() / text
         if folder.is_dir():
             return _installed(folder)
-    if (Path(text) / MANIFEST_NAME).is_file():
+    if is_file(Path(text) / MANIFEST_NAME):
         return Pack(read_manifest(Path(text)), Path(text))
     raise PackNotFoundError(
         f"there is no pack {printable(text)!r}: installed are {', '.join(installed_names())}; "

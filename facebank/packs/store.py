@@ -276,15 +276,10 @@ def publish(staging: Path, replace: bool) -> Pack:
     refuse_taken(manifest.name, replace)
     target = packs_folder() / manifest.name
     with staging_folder() as aside:
-        old = aside / manifest.name
         try:
             staging.chmod(0o755)
-            with contextlib.suppress(FileNotFoundError):
-                target.replace(old)
-            staging.replace(target)
+            _swap(staging, target, aside / manifest.name)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                old.replace(target)
             raise cannot_write(target, error, _ADVICE) from error
     return Pack(read_manifest(target), target)
 
@@ -312,6 +307,18 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
         shutil.copyfile(source, target)
     except OSError as error:
         raise cannot_write(target, error, _ADVICE) from error
+
+
+def _swap(new: Path, target: Path, aside: Path) -> None:
+    """Move a folder to its place and what was there aside; interrupted wherever it may be, one of the two is there."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            target.replace(aside)
+        new.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):  # nothing was there before, or the new folder is there already
+            aside.replace(target)
+        raise
 
 
 def _installed(name: str) -> InstalledPack:

@@ -2,8 +2,9 @@
 
 from facebank.vision.alignment import align
 from facebank.vision.analyzer import FaceAnalyzer
-from facebank.vision.detector import Detector, build_detector
-from facebank.vision.embedding import Embedder, NetworkEmbedder, build_embedder
+from facebank.vision.building import build_detector, build_embedder
+from facebank.vision.detector import Detector
+from facebank.vision.embedding import Embedder, NetworkEmbedder
 from facebank.vision.finder import FaceFinder
 
 __all__ = [

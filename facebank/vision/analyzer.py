@@ -66,8 +66,7 @@ class FaceAnalyzer:
         MissingDependencyError
             No runtime is installed.
         """
-        from facebank.vision.detector import build_detector
-        from facebank.vision.embedding import build_embedder
+        from facebank.vision.building import build_detector, build_embedder
 
         detector = build_detector(pack, device)
         spec = pack.manifest.detector

@@ -1,4 +1,4 @@
-"""What every detector does, and the choice of one by a pack's manifest."""
+"""What every detector does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import Detection, RGBImage
-    from facebank.packs import DetectorSpec, Pack
+    from facebank.packs import DetectorSpec
 
 
 class Detector(Protocol):
@@ -64,29 +64,3 @@ class NetworkDetector(ABC):
         list[Candidates]
             One for each picture, in its pixels.
         """
-
-
-def build_detector(pack: Pack, device: str = "auto") -> NetworkDetector:
-    """Load the detector of a pack.
-
-    Parameters
-    ----------
-    pack
-        A verified pack.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    DeviceError
-        CUDA was asked for and does not work.
-    MissingDependencyError
-        No runtime is installed.
-    """
-    from facebank.packs import open_session
-    from facebank.vision.scrfd import Scrfd
-    from facebank.vision.yunet import YuNet
-
-    kinds: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scrfd}
-    spec = pack.manifest.detector
-    return kinds[spec.kind](open_session(pack.detector_path(), device), spec)

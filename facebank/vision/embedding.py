@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
     from facebank.faces import FloatArray
-    from facebank.packs import EmbedderSpec, Pack
+    from facebank.packs import EmbedderSpec
 
 _BATCH = 16
 
@@ -115,28 +115,6 @@ class NetworkEmbedder:
         else:
             tensor = network_input(crops, self._spec)
         return run(self._session, tensor)[0].reshape(len(crops), -1)
-
-
-def build_embedder(pack: Pack, device: str = "auto") -> NetworkEmbedder:
-    """Load the embedder of a pack.
-
-    Parameters
-    ----------
-    pack
-        A verified pack.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    DeviceError
-        CUDA was asked for and does not work.
-    MissingDependencyError
-        No runtime is installed.
-    """
-    from facebank.packs import open_session
-
-    return NetworkEmbedder(open_session(pack.embedder_path(), device), pack.manifest.embedder)
 
 
 def normalised(vectors: FloatArray) -> FloatArray:

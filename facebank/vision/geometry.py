@@ -52,9 +52,9 @@ def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, floa
     """
     picture_height, picture_width = pixels.shape[:2]
     if picture_height / picture_width > height / width:
-        new_height, new_width = height, int(height * picture_width / picture_height)
+        new_height, new_width = height, max(1, int(height * picture_width / picture_height))
     else:
-        new_height, new_width = int(width * picture_height / picture_width), width
+        new_height, new_width = max(1, int(width * picture_height / picture_width)), width
     frame = np.zeros((height, width, 3), dtype=np.uint8)
     frame[:new_height, :new_width] = cv2.resize(pixels, (new_width, new_height))
     return frame, new_height / picture_height

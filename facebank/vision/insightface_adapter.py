@@ -214,8 +214,12 @@ def open_package(name: str) -> InsightFacePackage:
     PackError
         A file of it cannot be read.
     """
-    folder = Path(name.removeprefix(PREFIX)).expanduser()
-    files = sorted(folder.rglob("*.onnx")) if folder.is_dir() else []
+    folder = Path(name.removeprefix(PREFIX))
+    try:
+        folder = folder.expanduser()
+        files = sorted(folder.rglob("*.onnx")) if folder.is_dir() else []
+    except (OSError, RuntimeError):  # a name too long, a home folder that nobody has
+        files = []
     if not files:
         raise PackNotFoundError(
             f"{printable(str(folder))} is no folder with ONNX files: after 'insightface:' comes a FaceAnalysis package"

@@ -94,6 +94,37 @@ def test_replaced_only_on_request(pack_folder: Path) -> None:
     assert add_pack(pack_folder, replace=True).name == "small"
 
 
+@pytest.mark.parametrize("renames", [0, 1, 2, 3])
+def test_an_interrupted_replacement_leaves_a_whole_pack(
+    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    """Ctrl-C before, between and after the moves of the old folder and the new one."""
+    add_pack(pack_folder)
+    done = 0
+    move = Path.replace
+
+    def move_until_interrupted(source: Path, target: Path) -> Path:
+        nonlocal done
+        if done == renames:
+            done += 1
+            raise KeyboardInterrupt
+        moved = move(source, target)
+        done += 1
+        if renames == 3 and done == 2:  # the new pack is in its place, but nobody has been told so
+            done = 4
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "replace", move_until_interrupted)
+    if renames == 2:
+        add_pack(pack_folder, replace=True)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            add_pack(pack_folder, replace=True)
+    assert verify_pack("small").ok
+    assert [path.name for path in places.packs.iterdir()] == ["small"]
+
+
 def test_the_embedded_pack_stays() -> None:
     with pytest.raises(UsageError, match="part of facebank"):
         remove_pack("opencv")
