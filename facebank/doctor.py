@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
+import io
 import platform
 import re
 import shlex
@@ -240,7 +242,8 @@ def _cuda_problem(said: str, reason: str | None, installed: Installed) -> Findin
 
 def _import_problem(module: str) -> str | None:
     try:
-        importlib.import_module(module)
+        with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints what it lacks
+            importlib.import_module(module)
     except Exception as error:  # noqa: BLE001 - the import of a library runs whatever it likes
         return _first_line(error)
     return None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
-from facebank.doctor import examine, examine_device, examine_gallery, examine_packs, small_network, where_it_ran
+from facebank.doctor import examine, examine_device, examine_gallery, examine_packs
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.installation import Finding, Installed, Severity
-from facebank.packs import load_pack, open_session
+from facebank.packs import load_pack
 from facebank.packs.pack import EMBEDDED_FOLDER
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -67,14 +68,74 @@ def test_this_machine_is_examined_in_five_sections(tmp_path: Path) -> None:
     assert all("\n" not in finding.detail for finding in diagnosis.findings)
 
 
-def test_the_small_network_is_valid_and_computes_a_mean(tmp_path: Path) -> None:
-    network = tmp_path / "small.onnx"
-    network.write_bytes(small_network())
-    onnx.checker.check_model(onnx.load(network))
-    session = open_session(network, "cpu")
-    (features,) = session.run(None, {"picture": np.full((1, 3, 32, 32), 5, dtype=np.float32)})
-    np.testing.assert_allclose(features, 5, rtol=1e-5)
-    assert where_it_ran(session, network) == {"cpu"}
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize(
+    ("part", "title"),
+    [
+        ("list_software", "Software"),
+        ("examine_installation", "Installation"),
+        ("examine_device", "Device"),
+        ("examine_packs", "Packs"),
+        ("examine_gallery", "Gallery"),
+    ],
+)
+def test_a_section_that_cannot_be_looked_at_is_a_problem_and_the_others_go_on(
+    part: str, title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device\x1b")
+
+    monkeypatch.setattr(f"facebank.doctor.{part}", fail)
+    sections = {
+        section.title: section.findings for section in examine(tmp_path / "none.facebank", None, "cpu").sections
+    }
+    assert list(sections) == ["Software", "Installation", "Device", "Packs", "Gallery"]
+    (finding,) = sections[title]
+    assert finding.severity is Severity.PROBLEM
+    assert "No space left on device" in finding.detail
+    assert finding.detail.isprintable()
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    finding = by_subject(examine_device("cpu", Installed.read()))["Small network"]
+    assert finding.severity is Severity.PROBLEM
+    assert "No such file" in finding.detail
+
+
+def run_examination(tmp_path: Path, prelude: str) -> list[str]:
+    """Examine in a new Python, and return the titles, then the problems with their commands, a line each."""
+    program = (
+        f"import sys; {prelude}\n"
+        "from pathlib import Path\n"
+        "from facebank.doctor import examine\n"
+        f"diagnosis = examine(Path({str(tmp_path / 'none.facebank')!r}), None, 'cpu')\n"
+        "print(*(section.title for section in diagnosis.sections))\n"
+        "for finding in diagnosis.findings:\n"
+        "    if finding.severity == 'problem':\n"
+        "        print(finding.subject, finding.detail, finding.command, sep=' | ')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("module", "title", "brought_by"),
+    [("cv2", "OpenCV", "opencv-python-headless=="), ("PIL", "Pillow", "--force-reinstall Pillow==")],
+)
+def test_a_library_that_cannot_be_imported_is_a_problem_with_its_command(
+    tmp_path: Path, module: str, title: str, brought_by: str
+) -> None:
+    """Its metadata are whole, as where a library of the system is missing."""
+    (tmp_path / f"{module}.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    titles, *problems = run_examination(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")
+    assert titles == "Software Installation Device Packs Gallery"
+    (told,) = [line for line in problems if line.startswith(f"{title} | cannot be imported")]
+    assert "libGL.so.1" in told
+    assert brought_by in told
 
 
 def test_cuda_asked_for_is_used_or_a_problem() -> None:
@@ -98,19 +159,11 @@ def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
 
 @pytest.mark.parametrize("module", ["onnxruntime", "onnx", "faiss", "cv2", "numpy"])
 def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> None:
-    program = (
-        f"import sys; sys.modules[{module!r}] = None\n"
-        "from pathlib import Path\n"
-        "from facebank.doctor import examine\n"
-        f"diagnosis = examine(Path({str(tmp_path / 'none.facebank')!r}), None, 'cpu')\n"
-        "print(*(section.title for section in diagnosis.sections))\n"
-        "print(*(finding.detail for finding in diagnosis.findings if finding.severity == 'problem'), sep='\\n')\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[0] == "Software Installation Device Packs Gallery"
+    titles, *problems = run_examination(tmp_path, f"sys.modules[{module!r}] = None")
+    assert titles == "Software Installation Device Packs Gallery"
+    assert any(" | cannot be imported: " in line for line in problems)
     if module == "onnxruntime":
-        assert "there is no ONNX runtime" in ran.stdout
+        assert any("there is no ONNX runtime" in line for line in problems)
 
 
 def test_an_altered_pack_is_named_with_its_file(packs: Path) -> None:
@@ -131,7 +184,10 @@ def test_a_pack_in_use_from_a_folder_is_examined_too(packs: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("packs")
-@pytest.mark.parametrize("pack", ["nowhere", "insightface:nowhere", "evil\x1b[2J"])
+@pytest.mark.parametrize(
+    "pack",
+    ["nowhere", "insightface:nowhere", "insightface:~nobody/x", pytest.param("x" * 5000, id="too long"), "evil\x1b[2J"],
+)
 def test_a_pack_that_is_not_there_is_a_problem_in_one_safe_line(pack: str) -> None:
     finding = examine_packs(pack)[-1]
     assert finding.severity is Severity.PROBLEM

@@ -180,7 +180,8 @@ def _without_decoders_warnings() -> Iterator[None]:
     """Keep quiet what decoders warn of, while a photo is read.
 
     ``warnings.catch_warnings`` puts a saved list of filters back when it ends. With photos read in several threads
-    that brings back filters that were gone, for good. One rule put into the list and taken out again does not.
+    that brings back filters that were gone, for good. One rule put into the list and taken out again does not; at
+    worst, while another thread changes the filters, a decoder's warning is seen.
     """
     rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
     rules = cast("list[object]", warnings.filters)

@@ -106,7 +106,10 @@ def test_label_is_whole_at_every_edge(corner: tuple[int, int, int, int], tmp_pat
     plate = LabelPainter(11).paint("Grace Brewster Hopper", GREEN, 640)
     pixels = annotated(blank(), mark(*corner, "Grace Brewster Hopper"), folder=tmp_path)
     painted = (np.asarray(plate)[..., 3] == 255) & (np.asarray(plate)[..., :3] == 255).all(axis=2)
-    assert (pixels == 255).all(axis=2).sum() >= painted.sum() > 30
+    letters = (pixels == 255).all(axis=2)
+    assert letters.sum() >= painted.sum() > 30
+    rows = np.nonzero(letters)[0]
+    assert corner[1] - 25 <= rows.min() <= rows.max() <= corner[3] + 25, "the label is at its box"
 
 
 def test_labels_stay_off_each_other(tmp_path: Path) -> None:
@@ -201,11 +204,13 @@ def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
 def test_an_older_picture_is_replaced_with_usual_permissions(tmp_path: Path) -> None:
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
+    (tmp_path / "reader").hardlink_to(target)
     annotate_photo(blank(), [], target)
+    assert (tmp_path / "reader").read_bytes() == b"old", "whoever reads the older picture still sees all of it"
     assert target.read_bytes().startswith(b"\x89PNG")
     (tmp_path / "other").touch()
     assert target.stat().st_mode == (tmp_path / "other").stat().st_mode
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "other", "reader"]
 
 
 def test_absent_folder_is_a_storage_error(tmp_path: Path) -> None:

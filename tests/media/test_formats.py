@@ -141,6 +141,15 @@ def test_grey_with_alpha_lies_on_white() -> None:
     assert np.abs(pixels - on_white(as_grey(GREY), alpha)).max() <= 1
 
 
+def test_grey_multiplied_by_its_alpha_lies_on_white() -> None:
+    alpha = COLOURS[..., 1]
+    premultiplied = np.rint(GREY * (alpha / 255)).astype(np.uint8)
+    straight = encoded(Image.fromarray(np.dstack([premultiplied, alpha])), "TIFF")
+    data = straight.replace(struct.pack("<HHIH", 338, 3, 1, 2), struct.pack("<HHIH", 338, 3, 1, 1))
+    assert Image.open(BytesIO(data)).mode == "La"
+    assert np.abs(pixels_of(data) - on_white(as_grey(GREY), alpha)).max() <= 2
+
+
 def test_transparent_colour_of_a_png_is_white() -> None:
     colours = COLOURS.copy()
     colours[3, 5] = (1, 2, 3)

@@ -136,6 +136,11 @@ def test_jpeg_with_a_little_junk_and_fill_bytes_is_read() -> None:
     )
 
 
+def test_jpeg_with_much_before_its_picture_is_read() -> None:
+    file = encoded(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
+    np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(FILES["jpeg"]).pixels)
+
+
 def test_jpeg_followed_by_a_film_is_read() -> None:
     # as telephones write "motion photos"; the film's bytes look like a thousand scans
     jpeg = FILES["jpeg"]

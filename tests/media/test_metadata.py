@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from facebank.media import read_photo, read_photo_bytes, turn_photo
 
@@ -197,9 +197,9 @@ def test_broken_exif_never_fails_a_photo(file_type: str, changes: list[tuple[int
 
 
 def test_exif_that_breaks_pillows_opening_does_not_fail_a_photo() -> None:
-    # an empty rational for the resolution: PIL.JpegImagePlugin lets an IndexError pass
-    exif = bytearray(exif_with({0x011A: 72.0, 0x0128: 2}).tobytes())
-    entry = exif.index(b"\x01\x1a\0\5")
-    exif[entry + 4 : entry + 8] = bytes(4)
-    data = encoded(SCENE, "JPEG", exif=bytes(exif))
+    # a resolution that is bytes instead of a fraction
+    exif = exif_with({0x011A: 72.0, 0x0128: 2}).tobytes().replace(b"\x01\x1a\0\5", b"\x01\x1a\0\7")
+    data = encoded(SCENE, "JPEG", exif=exif)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(BytesIO(data))
     assert read_photo_bytes(data).pixels.shape == SCENE.shape

@@ -79,8 +79,13 @@ def test_ctrl_c_keeps_what_has_come_in(site: Site, served: type[Served]) -> None
     assert site.requests[0][1] is not None
 
 
-def test_what_could_not_be_used_yet_is_not_downloaded_again(site: Site, served: type[Served]) -> None:
-    url = site.serve("/pack.zip", served(DATA))
+@pytest.mark.parametrize("etag", ['"one"', None])
+@pytest.mark.parametrize("length", [True, False], ids=["with its length", "without"])
+def test_what_could_not_be_used_yet_is_not_downloaded_again(
+    site: Site, served: type[Served], etag: str | None, length: bool
+) -> None:
+    """As when the licence is known only after the download: also from a server that says little of its file."""
+    url = site.serve("/pack.zip", served(DATA, etag=etag, length=length))
     with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, None, LIMITS):
         raise LicenceNotAcceptedError
     with downloaded(url, None, None, LIMITS) as path:
@@ -185,11 +190,30 @@ def test_a_redirect_is_followed_but_not_anywhere(site: Site, served: type[Served
         "https://",
         "http://[::1",
         "pack.zip",
+        "https://[bad",
+        "https://example.org:port/pack.zip",
+        "https://example.org:99999/pack.zip",
     ],
 )
 def test_addresses_that_packs_do_not_come_from(url: str) -> None:
     with pytest.raises(DownloadError, match="must begin with https"):
         check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org/a pack.zip", "https://ex\xe4mple.org/", "https://example.org/\x1b"]
+)
+def test_addresses_with_characters_that_need_another_form(url: str) -> None:
+    with pytest.raises(DownloadError, match="no address may") as caught:
+        check_address(url)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
+def test_a_redirect_to_no_address(site: Site, served: type[Served], target: str) -> None:
+    url = site.serve("/away.zip", served(b"", redirect=target))
+    with pytest.raises(DownloadError, match="leads to no address"), downloaded(url, None, None, LIMITS):
+        pass
 
 
 def test_a_cache_that_cannot_be_written(site: Site, served: type[Served], places: Places) -> None:

@@ -19,6 +19,7 @@ from facebank.errors import (
     PackIntegrityError,
     PackNotFoundError,
     StorageError,
+    UsageError,
 )
 from facebank.packs import KnownPack, PackManifest, known_packs, list_packs, load_pack
 from facebank.packs.download import DownloadLimits
@@ -218,16 +219,36 @@ def test_an_altered_download_is_not_kept(
     assert install_pack(url, limits=LIMITS).detector_path()
 
 
-@pytest.mark.parametrize("source", ["nobody", "no/such/file.zip", "", "buffalo_l\n", "red \x1b[31m"])
+@pytest.mark.parametrize(
+    "source", ["nobody", "no/such/file.zip", "", "buffalo_l\n", "red \x1b[31m", pytest.param("x" * 5000, id="too long")]
+)
 def test_no_such_source(source: str) -> None:
     with pytest.raises(PackNotFoundError, match="buffalo_l") as caught:
         install_pack(source)
     assert str(caught.value).isprintable()
 
 
-def test_only_safe_addresses() -> None:
-    with pytest.raises(DownloadError, match="https"):
-        install_pack("http://example.org/pack.zip", accept_licence=True)
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("http://example.org/pack.zip", "https"),
+        ("https://[bad#sha256=00", "https"),
+        ("https://example.invalid/\xfc.zip", "no address may"),
+        ("https://example.invalid/\udcfc.zip", "no address may"),
+    ],
+)
+def test_only_safe_addresses(address: str, problem: str) -> None:
+    with pytest.raises(DownloadError, match=problem) as caught:
+        install_pack(address, accept_licence=True, limits=LIMITS)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("fragment", ["sha256=00", "sha265=" + "0" * 64, "sha256=" + "0" * 65, "top"])
+def test_a_hash_that_is_none_is_not_passed_over(site: Site, served: type[Served], archive: Path, fragment: str) -> None:
+    url = site.serve("/small.zip", served(archive.read_bytes()))
+    with pytest.raises(UsageError, match="sha256="):
+        install_pack(f"{url}#{fragment}", accept_licence=True, limits=LIMITS)
+    assert site.requests == []
 
 
 def test_a_folder_that_cannot_be_written(archive: Path, places: Places) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from facebank.errors import DeviceError, PackIntegrityError, UsageError
 from facebank.packs import load_pack, open_session, try_device, where_it_runs
 from facebank.packs.runtime import _quota, usable_cores
 
-HAS_CUDA = try_device("cuda").ran_on == "cuda"
+HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
 
 
 def test_on_the_cpu() -> None:
@@ -30,7 +31,7 @@ def test_cuda_never_lands_on_the_cpu() -> None:
     with pytest.raises(DeviceError, match=r"facebank doctor.*--device cpu"):
         open_session(path, "cuda")
     assert where_it_runs(open_session(path, "auto")) == "cpu"
-    assert try_device("cuda").ran_on is None
+    assert try_device("cuda").ran_on == frozenset()
     assert try_device("cuda").problem
 
 
@@ -45,9 +46,22 @@ def test_cuda_gives_the_answers_of_the_cpu() -> None:
 
 
 def test_a_trial_says_where_it_ran() -> None:
-    assert try_device("cpu").ran_on == "cpu"
+    assert try_device("cpu").ran_on == {"cpu"}
     assert try_device("cpu").problem is None
-    assert try_device("auto").ran_on in {"cpu", "cuda"}
+    assert try_device("auto").ran_on == {"cuda" if HAS_CUDA else "cpu"}
+
+
+def test_a_trial_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert try_device("cpu").ran_on == {"cpu"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_without_a_place_for_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    trial = try_device("cpu")
+    assert trial.ran_on == frozenset()
+    assert "No such file" in str(trial.problem)
 
 
 def test_no_such_device() -> None:

@@ -94,33 +94,27 @@ def test_replaced_only_on_request(pack_folder: Path) -> None:
     assert add_pack(pack_folder, replace=True).name == "small"
 
 
-@pytest.mark.parametrize("renames", [0, 1, 2, 3])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2], ids=["the old pack is moved away", "the new one is moved in"])
 def test_an_interrupted_replacement_leaves_a_whole_pack(
-    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, renames: int
+    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
 ) -> None:
-    """Ctrl-C before, between and after the moves of the old folder and the new one."""
     add_pack(pack_folder)
-    done = 0
+    moves: list[Path] = []
     move = Path.replace
 
-    def move_until_interrupted(source: Path, target: Path) -> Path:
-        nonlocal done
-        if done == renames:
-            done += 1
+    def moved(source: Path, target: Path) -> Path:
+        moves.append(source)
+        if len(moves) == nth and not after:
             raise KeyboardInterrupt
-        moved = move(source, target)
-        done += 1
-        if renames == 3 and done == 2:  # the new pack is in its place, but nobody has been told so
-            done = 4
+        result = move(source, target)
+        if len(moves) == nth and after:
             raise KeyboardInterrupt
-        return moved
+        return result
 
-    monkeypatch.setattr(Path, "replace", move_until_interrupted)
-    if renames == 2:
+    monkeypatch.setattr(Path, "replace", moved)
+    with pytest.raises(KeyboardInterrupt):
         add_pack(pack_folder, replace=True)
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            add_pack(pack_folder, replace=True)
     assert verify_pack("small").ok
     assert [path.name for path in places.packs.iterdir()] == ["small"]
 
@@ -147,6 +141,17 @@ def test_a_folder_that_cannot_be_written(pack_folder: Path, places: Places) -> N
     assert [pack.name for pack in list_packs()] == ["opencv"]
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
         add_pack(pack_folder)
+
+
+def test_a_home_folder_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_PACKS", "~nobody-of-this-name/packs")
+    with pytest.raises(UsageError, match="FACEBANK_PACKS names '~nobody-of-this-name/packs'"):
+        list_packs()
+
+
+def test_a_name_that_is_too_long_for_any_file() -> None:
+    with pytest.raises(PackNotFoundError):
+        load_pack("x" * 5000)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MANIFESTS.glob("*.toml")))

@@ -113,6 +113,12 @@ def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
     assert np.mean(errors[refined]) < 0.75 * np.mean(errors[plain])
 
 
+@pytest.mark.parametrize(("width", "height"), [(1920, 1), (1, 1920)])
+def test_letterboxing_leaves_a_pixel_of_the_thinnest_picture(width: int, height: int) -> None:
+    frame, _ = letterbox(np.full((height, width, 3), 255, dtype=np.uint8), 640, 640)
+    assert sorted(np.count_nonzero(frame[..., 0].any(axis=axis)) for axis in (0, 1)) == [1, 640]
+
+
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([64, 160, 320]), st.sampled_from([64, 160, 320]))
 def test_letterboxing_keeps_the_shape(width: int, height: int, frame_width: int, frame_height: int) -> None:
     frame, scale = letterbox(np.full((height, width, 3), 255, dtype=np.uint8), frame_width, frame_height)

@@ -1,4 +1,4 @@
-"""The adapter without its library; with it, it is checked by ``benchmarks/peers/check_adapter.py``."""
+"""The adapter without its library: folders, and what is said where the library is absent or broken."""
 
 from __future__ import annotations
 
@@ -64,6 +64,12 @@ def test_a_folder_without_networks_is_no_package(tmp_path: Path, name: str) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(PackNotFoundError, match=name):
         open_package(f"insightface:{tmp_path / name}")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000], ids=["unknown home folder", "too long"])
+def test_a_name_that_no_folder_can_have_is_no_package(name: str) -> None:
+    with pytest.raises(PackNotFoundError, match="no folder with ONNX files"):
+        open_package(f"insightface:{name}")
 
 
 def test_an_unknown_device_is_refused(folder: Path) -> None:
