@@ -233,7 +233,7 @@ def _examine_core(installed: Installed) -> list[Finding]:
 def _name(distribution: metadata.Distribution) -> str | None:
     """Return a distribution's name; None where it was removed by half, or its metadata cannot be read."""
     try:
-        return distribution.metadata["Name"]
+        return distribution.metadata.get("Name")
     except (OSError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ import pytest
 
 from facebank import FaceBank, read_photo
 from facebank.errors import (
+    ExchangeError,
     GalleryNotFoundError,
     InvalidNameError,
     NoFaceError,
@@ -21,7 +22,8 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.faces import EnrolledPhoto, EnrolmentReason, Outcome, Photo
-from facebank.packs import load_pack
+from facebank.gallery import export_gallery
+from facebank.packs import add_pack, load_pack
 from facebank.planning import PersonPhotos
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
@@ -251,13 +253,46 @@ def test_another_pack_is_refused_until_the_gallery_goes_over_to_it(two_people: F
         assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
 
 
-def test_a_bank_goes_on_with_the_pack_it_went_over_to(two_people: FaceBank, flipped_pack: Path) -> None:
-    with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as other:
-        other.re_embed()
+def test_re_embedding_with_no_pack_named_keeps_the_gallerys_own(
+    two_people: FaceBank, flipped_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEBANK_PACKS", str(tmp_path / "packs"))
+    add_pack(flipped_pack)
+    two_people.close()
+    with FaceBank.open(two_people.path, pack="flipped", device="cpu") as bank:
+        bank.re_embed()
     with FaceBank.open(two_people.path, device="cpu") as bank:
-        bank.engine = other.engine
-        assert bank.re_embed().pack == "opencv"
+        assert bank.re_embed().pack == "flipped"
         assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
+
+
+def test_enrolling_between_two_answers_does_no_harm(two_people: FaceBank) -> None:
+    answers = two_people.identify([BIDEN] * 40)
+    assert next(answers).faces[0].decision.person is None
+    two_people.enroll("Joe Biden", BIDEN)
+    assert [photo.faces[0].decision.person for photo in answers][-1] == "Joe Biden"
+
+
+def test_comparing_photos_does_not_mind_a_broken_gallery(bank: FaceBank) -> None:
+    bank.path.write_text("no gallery")
+    assert bank.verify(OBAMA, SPEECH).same
+
+
+def test_an_export_makes_a_gallery_of_its_own_pack(two_people: FaceBank, flipped_pack: Path, tmp_path: Path) -> None:
+    two_people.close()
+    with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as bank:
+        bank.re_embed()
+        export_gallery(bank.gallery, tmp_path / "export")
+    with FaceBank.open(tmp_path / "mistyped.facebank", device="cpu") as bank:
+        with pytest.raises(ExchangeError):
+            bank.import_people(tmp_path / "exprot")
+        assert not bank.path.exists()
+    with FaceBank.open(tmp_path / "refused.facebank", pack="opencv", device="cpu") as bank:
+        with pytest.raises(PackMismatchError, match="flipped"):
+            bank.import_people(tmp_path / "export")
+        assert not bank.path.exists()
+    with FaceBank.open(tmp_path / "new.facebank", device="cpu") as bank:
+        assert bank.import_people(tmp_path / "export").samples == 2
 
 
 def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: FaceBank, tmp_path: Path) -> None:

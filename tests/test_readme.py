@@ -56,7 +56,7 @@ def words_of(line: str) -> tuple[Words, list[str], list[str]]:
     """Split a line into the command's words, the global options before it and the options after it."""
     parts = line.split()[1:]
     before = []
-    while parts[0].startswith("--"):
+    while parts and parts[0].startswith("--"):
         before.append(parts.pop(0))
         if before[-1] in {"--gallery", "--pack", "--device"}:
             parts.pop(0)

@@ -29,7 +29,9 @@ _HOMES = {
     "Exported": "facebank.gallery.exchange",
     "GalleryHealth": "facebank.gallery.health",
     "Imported": "facebank.gallery.exchange",
+    "check_export": "facebank.gallery.exchange",
     "export_gallery": "facebank.gallery.exchange",
+    "exported_pack": "facebank.gallery.exchange",
     "import_gallery": "facebank.gallery.exchange",
     "inspect_gallery": "facebank.gallery.health",
 }

@@ -67,8 +67,8 @@ def test_a_first_argument_that_is_no_folder_is_the_name(run: Run, ada: Path, spe
 
 def test_a_folder_and_a_photo_are_refused_with_both_spellings(run: Run, ada: Path, speech: Path) -> None:
     ran = run("enroll", ada, speech, code=2)
-    assert f"facebank enroll {ada}'" in ran.err
-    assert f"facebank enroll --name Ada {speech}'" in ran.err
+    assert f"facebank enroll {ada}`" in ran.err
+    assert f"facebank enroll --name Ada {speech}`" in ran.err
     assert ran.out == ""
 
 

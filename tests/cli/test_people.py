@@ -101,7 +101,7 @@ def test_re_embed_with_the_same_pack_changes_no_answer(run: Run, speech: Path, v
     before = run("identify", speech, "--json").records
     records = run("people", "re-embed", "--json").records
     valid("people-re-embed", records)
-    assert records == [{"changed": True, "pack": "opencv", "embedded": 2, "lost": []}]
+    assert records == [{"changed": True, "pack": "opencv", "embedded": 2, "lost": [], "busy_readers": False}]
     after = run("identify", speech, "--json").records
     assert after[0]["faces"][0]["person"] == before[0]["faces"][0]["person"] == "Barack Obama"
     assert after[0]["faces"][0]["similarity"] == pytest.approx(before[0]["faces"][0]["similarity"], abs=1e-4)
