@@ -233,7 +233,9 @@ def _examine_core(installed: Installed) -> list[Finding]:
 def _name(distribution: metadata.Distribution) -> str | None:
     """Return a distribution's name; None where it was removed by half, or its metadata cannot be read."""
     try:
-        return distribution.metadata.get("Name")
+        fields = distribution.metadata
+        # Python 3.11's metadata has no get().
+        return fields["Name"] if "Name" in fields else None  # noqa: SIM401
     except (OSError, ValueError):
         return None
 

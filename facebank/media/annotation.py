@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from facebank.errors import StorageError, UsageError
+from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.faces import Outcome
 from facebank.media.labels import LabelPainter
 from facebank.text import printable
@@ -31,6 +31,8 @@ _COLOURS = {
 _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
+# What libjpeg allows, a little less than the format.
+_MAX_JPEG_SIDE = 65_500
 
 Rectangle = tuple[int, int, int, int]
 
@@ -77,12 +79,19 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
     ------
     UsageError
         If `target` has another suffix.
+    PhotoTooLargeError
+        If the photo is wider or higher than a JPEG can be, 65,500 pixels, and `target` is one.
     StorageError
         If it cannot be written.
     """
     file_type = _FILE_TYPES.get(target.suffix.lower())
     if file_type is None:
         raise UsageError(f"{printable(str(target))}: annotated photos are written as .jpg or .png")
+    if file_type == "JPEG" and max(photo.width, photo.height) > _MAX_JPEG_SIDE:
+        raise PhotoTooLargeError(
+            f"{printable(photo.source)} has {photo.width:,} x {photo.height:,} pixels, "
+            f"a JPEG at most {_MAX_JPEG_SIDE:,} a side; save it as PNG"
+        )
     from PIL import Image
 
     picture = Image.fromarray(_annotated(photo, marks))

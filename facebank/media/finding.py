@@ -66,10 +66,18 @@ def _walk(top: Path) -> Iterator[Path]:
             continue
         visited.add((status.st_dev, status.st_ino))
         for entry in entries:
-            if entry.is_dir():
+            if _is_folder(entry):
                 (linked_folders if entry.is_symlink() else folders).append(folder / entry.name)
             elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
                 yield folder / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # a link to itself, a disk that fails: reading it gives the error that says so
+        return False
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]:

@@ -41,6 +41,10 @@ class PhotoFormat:
         How its files' names end, in lower case; used to find photos in folders, not to recognise them.
     module, plugin
         Where the decoder is: a subclass of ``PIL.ImageFile.ImageFile``.
+    pixel_cost
+        How much memory a pixel may take while it is decoded, as a multiple of what it takes in a plain PNG.
+    byte_cost
+        How long a hostile byte of the file may take, as a multiple of what it may take in others.
     """
 
     name: str
@@ -48,29 +52,49 @@ class PhotoFormat:
     suffixes: tuple[str, ...]
     module: str
     plugin: str
+    pixel_cost: float = 1.0
+    byte_cost: float = 1.0
 
 
-def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str) -> PhotoFormat:
-    return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin)
+def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str, **costs: float) -> PhotoFormat:
+    return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin, **costs)
 
 
 # MPO is a JPEG followed by others: its first picture is read.
 FORMATS = (
     _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif .mpo", "PIL.JpegImagePlugin", "JpegImageFile"),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PIL.PngImagePlugin", "PngImageFile"),
-    _format("WebP", rb"RIFF.{4}WEBP", ".webp", "PIL.WebPImagePlugin", "WebPImageFile"),
+    _format("WebP", rb"RIFF.{4}WEBP", ".webp", "PIL.WebPImagePlugin", "WebPImageFile", pixel_cost=1.5),
     _format("GIF", rb"GIF8[79]a", ".gif", "PIL.GifImagePlugin", "GifImageFile"),
     _format("BMP", rb"BM", ".bmp", "PIL.BmpImagePlugin", "BmpImageFile"),
-    _format("TIFF", rb"(II[*+]\0|MM\0[*+])(?!.{4}CR)", ".tif .tiff", "PIL.TiffImagePlugin", "TiffImageFile"),
-    _format("AVIF", rb".{4}ftyp(.{4})*?avi[fs]", ".avif", "PIL.AvifImagePlugin", "AvifImageFile"),
-    _format("HEIC", rb".{4}ftyp(.{4})*?(he[iv][cxms]|m[is]f1)", ".heic .heif .hif", "pillow_heif", "HeifImageFile"),
-    _format("PPM", rb"P[1-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
+    _format(
+        "TIFF", rb"(II[*+]\0|MM\0[*+])(?!.{4}CR)", ".tif .tiff", "PIL.TiffImagePlugin", "TiffImageFile", pixel_cost=1.5
+    ),
+    _format(
+        "AVIF",
+        rb".{4}ftyp(.{4})*?avi[fs]",
+        ".avif",
+        "PIL.AvifImagePlugin",
+        "AvifImageFile",
+        pixel_cost=1.5,
+        byte_cost=16.0,
+    ),
+    _format(
+        "HEIC",
+        rb".{4}ftyp(.{4})*?(he[iv][cxms]|m[is]f1)",
+        ".heic .heif .hif",
+        "pillow_heif",
+        "HeifImageFile",
+        pixel_cost=1.5,
+    ),
+    _format("PPM", rb"P[4-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
 )
 
 # What people are likely to have by mistake, so that the message can name it.
 _NOT_READ = tuple(
     (name, re.compile(signature, re.DOTALL))
     for name, signature in (
+        ("a plain-text PPM picture", rb"P[1-3][\s#]"),
         ("a Photoshop file", rb"8BPS"),
         ("a Windows icon", rb"\0\0[\1\2]\0"),
         ("a DDS texture", rb"DDS "),
@@ -137,7 +161,8 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
     Raises
     ------
     UnsupportedPhotoError
-        If the decoder is not installed, or a TIFF starts with a thumbnail, as cameras' raw files do.
+        If the decoder is not installed, or is one of Pillow's that are written in Python and take a microsecond a
+        pixel (compressed BMP, PPM of unusual depth), or a TIFF starts with a thumbnail, as cameras' raw files do.
     Exception
         Whatever Pillow's plugin raises on a broken file.
     """
@@ -162,4 +187,10 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
         image = plugin(BytesIO(data.replace(_EXIF_HEADER, _NO_EXIF_HEADER)))
     if getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE) == _REDUCED_RESOLUTION:
         raise UnsupportedPhotoError(f"{printable(source)} is a camera raw file, which is not read; save it as JPEG")
+    from PIL.Image import DECODERS
+
+    if any(tile[0] in DECODERS for tile in image.tile[:1]):
+        raise UnsupportedPhotoError(
+            f"{printable(source)} is a {photo_format.name} of a rare kind, which is not read; save it as JPEG or PNG"
+        )
     return image

@@ -17,6 +17,9 @@ _ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 # Date, offset from UTC, fraction of a second: original, digitised, changed (EXIF 2.32, tables 4 and 8).
 _DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
+_WANTED = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
+# In a JPEG it has 64 KB.
+_MAX_EXIF_BYTES = 1024 * 1024
 _DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)[ T](\d\d?):(\d\d?):(\d\d?)", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
@@ -65,11 +68,17 @@ def read_metadata(image: Image) -> PhotoMetadata:
     tags: dict[int, object] = {}
     # Pillow raises nearly anything on hostile EXIF, and no photo is refused for a broken date.
     with suppress(Exception):
-        exif = image.getexif()
-        tags.update(exif)
-        tags.update(exif.get_ifd(_EXIF_IFD))
+        if len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
+            exif = image.getexif()
+            tags.update(_wanted(exif))
+            tags.update(_wanted(exif.get_ifd(_EXIF_IFD)))
     orientation = _valid(tags.get(_ORIENTATION))
     return PhotoMetadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
+
+
+def _wanted(tags: Mapping[int, object]) -> dict[int, object]:
+    # Pillow decodes a value when it is asked for, and some are long
+    return {tag: tags[tag] for tag in _WANTED if tag in tags}
 
 
 def _valid(orientation: object) -> int | None:

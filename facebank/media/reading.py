@@ -19,7 +19,8 @@ from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
 from facebank.media.metadata import PhotoMetadata, read_metadata
 from facebank.media.orientation import upright
 from facebank.media.pixels import to_rgb
-from facebank.media.structure import jpeg_fault, tiff_fault, webp_canvas
+from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
+from facebank.media.tiff import tiff_fault
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from facebank.faces import RGBImage
 
 _MAX_REASON_LENGTH = 160
-_FAULT_FINDERS = {"JPEG": jpeg_fault, "TIFF": tiff_fault}
+_FAULT_FINDERS = {
+    "JPEG": jpeg_fault,
+    "PNG": png_fault,
+    "WebP": webp_fault,
+    "GIF": gif_fault,
+    "TIFF": tiff_fault,
+    "PPM": ppm_fault,
+}
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
@@ -37,7 +45,9 @@ _FILE_KINDS = (
 
 
 def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
-    """Read a photo from a file: JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, PPM, HEIC with the extra.
+    """Read a photo from a file.
+
+    JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, binary PPM, and HEIC with the extra.
 
     Parameters
     ----------
@@ -144,8 +154,13 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
 
 
 def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> tuple[RGBImage, PhotoMetadata]:
+    limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
+    limits.check_bytes(len(data), source)
     _check_structure(data, photo_format, source, limits)
     with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
+        if image.info.get("progressive"):
+            # all of its coefficients are kept until its last scan
+            limits = limits.divided(1.5)
         limits.check_pixels(image.width, image.height, source)
         metadata = read_metadata(image)
         # TIFF and HEIC may turn out larger than their headers say

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,13 +149,36 @@ def test_limit_on_bytes_holds_for_memory() -> None:
         read_photo_bytes(bytes(11), limits=PhotoLimits(max_bytes=10))
 
 
-@pytest.mark.parametrize("file_type", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
-def test_limit_on_pixels_is_exact_in_every_format(file_type: str) -> None:
+def test_limit_on_bytes_of_avif_is_a_sixteenth() -> None:
     file = BytesIO()
-    Image.fromarray(PIXELS).save(file, file_type)
-    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1200)).width == 40
+    Image.fromarray(PIXELS).save(file, "AVIF")
+    size = len(file.getvalue())
+    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_bytes=size * 16)).width == 40
+    with pytest.raises(PhotoTooLargeError, match=f"has {size:,} bytes, the limit is {size - 1:,}"):
+        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_bytes=size * 16 - 1))
+
+
+@pytest.mark.parametrize(
+    ("file_type", "options", "pixels"),
+    [
+        ("JPEG", {}, 1200),
+        ("PNG", {}, 1200),
+        ("GIF", {}, 1200),
+        ("BMP", {}, 1200),
+        ("PPM", {}, 1200),
+        # as they need more memory for each
+        ("JPEG", {"progressive": True}, 1800),
+        ("WEBP", {}, 1800),
+        ("TIFF", {}, 1800),
+        ("AVIF", {}, 1800),
+    ],
+)
+def test_limit_on_pixels_is_exact_in_every_format(file_type: str, options: dict[str, Any], pixels: int) -> None:
+    file = BytesIO()
+    Image.fromarray(PIXELS).save(file, file_type, **options)
+    assert read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=pixels)).width == 40
     with pytest.raises(PhotoTooLargeError, match=r"40 x 30 pixels, the limit is 1,199; use a smaller copy"):
-        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1199))
+        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=pixels - 1))
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}, {"icc_profile": b"x" * 10}])
@@ -164,7 +189,7 @@ def test_webp_is_measured_before_pillow_allocates_its_canvas(
     Image.new("RGB", (1000, 700)).save(file, "WEBP", **options)
     monkeypatch.setitem(sys.modules, "PIL.WebPImagePlugin", None)
     with pytest.raises(PhotoTooLargeError, match=r"1,000 x 700 pixels"):
-        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=699_999))
+        read_photo_bytes(file.getvalue(), limits=PhotoLimits(max_pixels=1_049_999))
 
 
 @pytest.mark.parametrize("limits", [{"max_bytes": 0}, {"max_pixels": -1}])
@@ -187,6 +212,64 @@ try:
 except PhotoTooLargeError as error:
     print(error)
 """
+
+
+MEASURE_MEMORY = """
+import json, os, resource, sys
+from importlib import import_module
+from pathlib import Path
+from facebank.media import read_photo_bytes
+from facebank.media.formats import FORMATS
+import cv2, numpy
+from PIL import Image
+for module in {photo_format.module for photo_format in FORMATS} - {"pillow_heif"}:
+    import_module(module)
+for path in map(Path, sys.argv[1:]):
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    data = path.read_bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    photo = read_photo_bytes(data)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps([path.name, (peak - before) * 1024 / photo.width / photo.height]), flush=True)
+    os._exit(0)
+"""
+
+MEMORY_FILES: dict[str, tuple[str, str, dict[str, Any], float]] = {
+    "jpeg": ("RGB", "JPEG", {}, 1.0),
+    "progressive": ("RGB", "JPEG", {"progressive": True, "subsampling": "4:4:4"}, 1.5),
+    "progressive-cmyk": ("CMYK", "JPEG", {"progressive": True}, 1.5),
+    "png": ("RGBA", "PNG", {"compress_level": 1}, 1.0),
+    "bmp": ("RGB", "BMP", {}, 1.0),
+    "ppm": ("RGB", "PPM", {}, 1.0),
+    "tiff-of-one-strip": ("RGBA", "TIFF", {"compression": "tiff_lzw", "strip_size": 1 << 30}, 1.5),
+    "webp": ("RGB", "WEBP", {"method": 0}, 1.5),
+    "lossless-webp": ("RGB", "WEBP", {"lossless": True, "method": 0, "quality": 0}, 1.5),
+    "avif": ("RGBA", "AVIF", {"speed": 10, "subsampling": "4:4:4"}, 1.5),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
+def test_largest_photos_of_every_format_stay_below_one_and_a_half_gigabytes(tmp_path: Path) -> None:
+    width, height = 2400, 1600
+    smooth = np.add.outer(np.arange(height), np.arange(width))[..., np.newaxis] // np.array([9, 11, 13])
+    image = Image.fromarray((smooth % 256).astype(np.uint8))
+    for name, (mode, file_type, options, _) in MEMORY_FILES.items():
+        image.convert(mode).save(tmp_path / name, file_type, **options)
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURE_MEMORY, *(str(tmp_path / name) for name in MEMORY_FILES)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stderr == ""
+    bytes_a_pixel = dict(json.loads(line) for line in process.stdout.splitlines())
+    assert bytes_a_pixel.keys() == MEMORY_FILES.keys()
+    for name, (*_, pixel_cost) in MEMORY_FILES.items():
+        assert 4 < bytes_a_pixel[name] < 1.5e9 / (PhotoLimits().max_pixels / pixel_cost), name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

@@ -93,6 +93,15 @@ def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
     assert found(tmp_path) == ["a/1.jpg", "b/2.jpg"]
 
 
+def test_link_to_itself_does_not_hide_the_others(tmp_path: Path) -> None:
+    make(tmp_path, "1.jpg")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "there").symlink_to("back")
+    (tmp_path / "back").symlink_to("there")
+    assert found(tmp_path) == ["1.jpg", "loop.jpg"]
+
+
 def test_link_to_a_folder_elsewhere_is_followed(tmp_path: Path) -> None:
     make(tmp_path, "elsewhere/1.jpg", "album/2.jpg")
     (tmp_path / "album" / "more").symlink_to(tmp_path / "elsewhere")
