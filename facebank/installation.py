@@ -7,6 +7,7 @@ what to type.
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 CORE = {
     "numpy": "numpy",
@@ -136,9 +137,11 @@ class Installed:
 
     def missing_files(self, name: str, module: str) -> int:
         """Count the files of an import package that a distribution installed and that are gone."""
-        files = self.distributions[name].files or []
-        ours = [file for file in files if file.parts[0] == module and file.suffix != ".pyc"]
-        return sum(not Path(str(file.locate())).exists() for file in ours)
+        distribution = self.distributions[name]
+        # Not distribution.files: from Python 3.12 on it leaves out what is missing.
+        recorded = (PurePosixPath(row[0]) for row in csv.reader(_record(distribution).splitlines()) if row)
+        ours = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
+        return sum(not Path(str(distribution.locate_file(file))).exists() for file in ours)
 
 
 def examine_installation(installed: Installed) -> tuple[Finding, ...]:
@@ -241,8 +244,11 @@ def _name(distribution: metadata.Distribution) -> str | None:
 
 
 def _owns(distribution: metadata.Distribution, module: str) -> bool:
-    record = distribution.read_text("RECORD") or ""
-    return f"\n{module}/__init__.py," in f"\n{record}"
+    return f"\n{module}/__init__.py," in f"\n{_record(distribution)}"
+
+
+def _record(distribution: metadata.Distribution) -> str:
+    return distribution.read_text("RECORD") or ""
 
 
 def _normal(name: str) -> str:

@@ -77,7 +77,7 @@ FORMATS = (
         "PIL.AvifImagePlugin",
         "AvifImageFile",
         pixel_cost=1.5,
-        byte_cost=16.0,
+        byte_cost=20.0,
     ),
     _format(
         "HEIC",

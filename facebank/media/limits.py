@@ -15,12 +15,12 @@ class PhotoLimits:
     Attributes
     ----------
     max_bytes
-        Size of the file in bytes, checked before it is opened. For AVIF it is a sixteenth of that: Pillow takes a
-        fifth of a second for a megabyte of hostile EXIF in it.
+        Size of the file in bytes, checked before it is opened. For AVIF it is a twentieth of that: Pillow takes a
+        third of a second for a megabyte of hostile EXIF in it.
     max_pixels
         Width times height, checked from the file's header before pixels are decoded. For WebP, AVIF, HEIC, TIFF and
         progressive JPEG it is two thirds of that, because their pixels need more memory. Measured at 6 megapixels,
-        without the file itself: JPEG, PNG, BMP and PPM 7 to 9 bytes a pixel while they are read, TIFF 8 to 15,
+        without the file itself: JPEG, PNG, BMP and PPM 7 to 9 bytes a pixel while they are read, TIFF of 8 bits 8 to 9,
         progressive JPEG 8 to 12, AVIF 11 to 13, WebP 17, lossless WebP 19.
 
     Raises
