@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.media import Mark, annotate_photo, read_photo, turn_photo
+from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, read_photo, turn_photo
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Annotator:
         Returns
         -------
         Path
-            The picture: named as the photo, with a number where the folder has that name already.
+            The picture: named as the photo, with a number where the folder has that name already. A PNG where the photo
+            is one, or is wider or higher than a JPEG can be; else a JPEG.
 
         Raises
         ------
@@ -58,6 +59,8 @@ class Annotator:
         photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
         source = Path(identified.image)
         suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+        if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
+            suffix = ".png"
         target = free_name(self._folder, source.stem, suffix)
         annotate_photo(photo, [_mark(face) for face in identified.faces], target)
         return target

@@ -7,7 +7,7 @@ warning filter and no other state of the process is left changed.
 
 from __future__ import annotations
 
-from facebank.media.annotation import Mark, annotate_photo
+from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo
 from facebank.media.finding import find_photos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
@@ -15,6 +15,7 @@ from facebank.media.reading import read_photo, read_photo_bytes
 from facebank.media.thumbnails import encode_thumbnail
 
 __all__ = [
+    "LARGEST_JPEG_SIDE",
     "Mark",
     "PhotoLimits",
     "annotate_photo",

@@ -31,8 +31,8 @@ _COLOURS = {
 _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
-# What libjpeg allows, a little less than the format.
-_MAX_JPEG_SIDE = 65_500
+LARGEST_JPEG_SIDE = 65_500
+"""The most pixels of a side that libjpeg writes, a little less than the format allows."""
 
 Rectangle = tuple[int, int, int, int]
 
@@ -87,10 +87,10 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
     file_type = _FILE_TYPES.get(target.suffix.lower())
     if file_type is None:
         raise UsageError(f"{printable(str(target))}: annotated photos are written as .jpg or .png")
-    if file_type == "JPEG" and max(photo.width, photo.height) > _MAX_JPEG_SIDE:
+    if file_type == "JPEG" and max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
         raise PhotoTooLargeError(
             f"{printable(photo.source)} has {photo.width:,} x {photo.height:,} pixels, "
-            f"a JPEG at most {_MAX_JPEG_SIDE:,} a side; save it as PNG"
+            f"a JPEG at most {LARGEST_JPEG_SIDE:,} a side; save it as PNG"
         )
     from PIL import Image
 
