@@ -3,7 +3,8 @@
     python -m benchmarks.alignment ../shared/data --out benchmarks/reports/alignment
 
 The photos are enlarged more and more before the embedded pack's detector looks for the landmarks, then the landmarks
-are refined on a cut-out of each face, then embeddings are averaged with the mirror image's. For each step: how far
+are refined on a cut-out of each face, then the mean embedding is taken from each, then embeddings are averaged with the
+mirror image's. For each step: how far
 genuine and impostor similarities lie apart (d', the distance of their means in standard deviations) and the share of
 genuine comparisons lost (FNMR) where 1 in 1,000 and 1 in 10,000 impostor comparisons would match. Each person counts
 alike. ``--every 3`` takes a third of the people.
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.thresholds import development_photos, embed, verification
-from facebank import FaceAnalyzer
+from benchmarks.lfw import DEVELOPMENT, central_face, people_listed
+from benchmarks.thresholds import PHOTOS_EACH, verification
+from facebank import FaceAnalyzer, read_photo
 from facebank.packs import Pack, load_pack, open_session
 from facebank.vision import FaceFinder, NetworkEmbedder, build_detector
 from facebank.vision.refinement import LandmarkRefiner
@@ -30,7 +33,7 @@ from facebank.vision.refinement import LandmarkRefiner
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.faces import FloatArray, Photo
 
 
 def enlarged(factor: float, side: int) -> list[float]:
@@ -39,22 +42,51 @@ def enlarged(factor: float, side: int) -> list[float]:
     return [factor]
 
 
-def analyzer(pack: Pack, enlargement: float, *, refine: bool, flip: bool) -> FaceAnalyzer:
+def analyzer(pack: Pack, enlargement: float, *, refine: bool, centred: bool, flip: bool) -> FaceAnalyzer:
     """Load the pack's networks with the steps asked for."""
     detector = build_detector(pack)
     refiner = LandmarkRefiner(detector) if refine else None
     finder = FaceFinder(detector, refiner, pack.manifest.detector.upright_score, partial(enlarged, enlargement))
-    spec = replace(pack.manifest.embedder, flip=flip)
+    shipped = pack.manifest.embedder
+    spec = replace(shipped, centre=shipped.centre if centred else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
 
 
 STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
-    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, flip=False),
-    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, flip=False),
-    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, flip=False),
-    "and landmarks refined (as shipped)": partial(analyzer, enlargement=2.0, refine=True, flip=False),
-    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, flip=True),
+    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, centred=False, flip=False),
+    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, centred=False, flip=False),
+    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, centred=False, flip=False),
+    "and landmarks refined": partial(analyzer, enlargement=2.0, refine=True, centred=False, flip=False),
+    "and centred (as shipped)": partial(analyzer, enlargement=2.0, refine=True, centred=True, flip=False),
+    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, centred=True, flip=True),
 }
+
+
+def development_photos(data: Path) -> list[Path]:
+    """List the photos of development people with two photos or more, `PHOTOS_EACH` at most of each."""
+    photos: list[Path] = []
+    for name in sorted(people_listed(data, DEVELOPMENT)):
+        theirs = sorted((data / "lfw" / name).glob("*.jpg"))[:PHOTOS_EACH]
+        photos += theirs if len(theirs) > 1 else []
+    return photos
+
+
+def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Embed the central face of each photo; photos without one are left out."""
+
+    def photos() -> Iterator[Photo]:
+        for i, path in enumerate(paths):
+            if i % 500 == 0:
+                print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)
+            yield read_photo(path)
+
+    found = [
+        (face.embedding, path.parent.name)
+        for path, analyzed in zip(paths, analyzer.analyze(photos()), strict=True)
+        if (face := central_face(analyzed)) is not None
+    ]
+    _, people = np.unique([name for _, name in found], return_inverse=True)
+    return np.stack([vector for vector, _ in found]), people
 
 
 def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:

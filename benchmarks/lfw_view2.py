@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.lfw import central_face
 from facebank import read_photo
 from facebank.packs import Pack, load_pack
 from facebank.vision import FaceAnalyzer
@@ -76,12 +77,8 @@ def photo_name(person: str, number: str) -> str:
 
 def central_embedding(analyzed: AnalyzedPhoto) -> FloatArray | None:
     """Return the embedding of the face nearest to the photo's middle, None without a face."""
-    if not analyzed.faces:
-        return None
-    middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
-    boxes = np.stack([face.detection.box for face in analyzed.faces])
-    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
-    return analyzed.faces[int(np.argmin(distances))].embedding
+    face = central_face(analyzed)
+    return None if face is None else face.embedding
 
 
 def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[str, FloatArray | None]:

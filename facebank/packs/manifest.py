@@ -24,7 +24,7 @@ Colour: TypeAlias = Literal["RGB", "BGR"]
 Normalisation: TypeAlias = Literal["fixed", "per_image"]
 Template: TypeAlias = Literal["arcface", "facenet"]
 
-MAX_MANIFEST_BYTES = 1 << 16
+MAX_MANIFEST_BYTES = 1 << 18
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(?<!\.)")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.onnx")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -93,6 +93,9 @@ class EmbedderSpec:
         Length of the embedding.
     flip
         Whether the embedding is the mean of the crop's and of its mirror image's.
+    centre
+        The mean embedding of many people, which is taken from every embedding before it is scaled to length 1 again:
+        what all faces share tells nobody apart. As many numbers as the dimension; empty to leave embeddings as they are.
     """
 
     file: str
@@ -107,6 +110,7 @@ class EmbedderSpec:
     template: Template
     dimension: int
     flip: bool
+    centre: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,7 @@ class PackManifest:
                 embedder.template,
                 embedder.dimension,
                 embedder.flip,
+                embedder.centre,
             ],
         }
         return hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()
@@ -234,7 +239,7 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
     Parameters
     ----------
     data
-        TOML in UTF-8, at most 64 KiB.
+        TOML in UTF-8, at most 256 KiB.
     label
         The file's name, for messages.
 
@@ -294,6 +299,7 @@ def _detector(table: Table) -> DetectorSpec:
 
 
 def _embedder(table: Table) -> EmbedderSpec:
+    dimension = table.whole("dimension", 2, 8192)
     spec = EmbedderSpec(
         file=table.matching("file", _FILE, "a plain file name ending in .onnx"),
         sha256=table.matching("sha256", _SHA256, "64 hexadecimal digits in lower case"),
@@ -305,8 +311,9 @@ def _embedder(table: Table) -> EmbedderSpec:
         colour=table.choice("colour", get_args(Colour)),
         normalisation=table.choice("normalisation", get_args(Normalisation)),
         template=table.choice("template", get_args(Template)),
-        dimension=table.whole("dimension", 2, 8192),
+        dimension=dimension,
         flip=table.truth("flip"),
+        centre=table.numbers("centre", dimension),
     )
     table.refuse_others()
     return spec

@@ -109,6 +109,17 @@ class Table:
                 return first, second, third
         raise self.wrong(key, "a number, or a list of three")
 
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """Read a list of so many numbers; an empty list and a missing key are an empty tuple."""
+        value = self._value(key)
+        if value is None or value == []:
+            return ()
+        numbers = [_finite(entry) for entry in value] if isinstance(value, list) else []
+        finite = tuple(number for number in numbers if number is not None)
+        if len(finite) != count or len(numbers) != count:
+            raise self.wrong(key, f"a list of {count} numbers, or an empty one")
+        return finite
+
     def refuse_others(self) -> None:
         """Raise ManifestError if the table has a key that was not read."""
         others = sorted(set(self._content) - self._read)

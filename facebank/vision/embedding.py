@@ -75,6 +75,7 @@ class NetworkEmbedder:
     def __init__(self, session: InferenceSession, spec: EmbedderSpec) -> None:
         self._session = session
         self._spec = spec
+        self._centre = np.array(spec.centre or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         stated = session.get_outputs()[0].shape[-1]
         if isinstance(stated, int) and stated != spec.dimension:
@@ -107,7 +108,7 @@ class NetworkEmbedder:
         vectors = normalised(self._vectors(crops))
         if self._spec.flip:
             vectors = normalised(vectors + normalised(self._vectors(crops[:, :, ::-1])))
-        return vectors
+        return normalised(vectors - self._centre) if self._spec.centre else vectors
 
     def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
         if self._spec.normalisation == "per_image":

@@ -91,6 +91,7 @@ embedders = st.builds(
     template=st.sampled_from(["arcface", "facenet"]),
     dimension=st.integers(2, 8192),
     flip=st.booleans(),
+    centre=st.just(()),
 )
 manifests = st.builds(
     PackManifest,
@@ -155,6 +156,9 @@ def test_facenet_is_a_pack_without_new_code() -> None:
         ("mean = 0", "mean = [1, 2]", "detector.mean"),
         ("known = 0.6", "known = nan", "thresholds.known"),
         ("known = 0.6", "known = 1.5", "thresholds.known"),
+        ("flip = false", "flip = false\ncentre = [0.5, 0.5]", "embedder.centre"),
+        ("flip = false", f"flip = false\ncentre = [{'nan, ' * 512}]", "embedder.centre"),
+        ("flip = false", "flip = false\ncentre = 0.5", "embedder.centre"),
         ("flip = false", 'flip = false\ntempalte = "arcface"', "embedder.tempalte"),
         ("[thresholds]", "[threshold]", "thresholds"),
     ],
@@ -173,9 +177,18 @@ def test_three_numbers_or_one_for_all_channels() -> None:
     assert parse_manifest(FACENET.encode()).embedder.scale == (1.0, 1.0, 1.0)
 
 
+def test_a_centre_has_a_number_for_each_of_the_dimensions() -> None:
+    text = FACENET.replace("flip = false", f"flip = false\ncentre = [{'0.25, ' * 512}]")
+    manifest = parse_manifest(text.encode())
+    assert manifest.embedder.centre == (0.25,) * 512
+    assert parse_manifest(manifest_toml(manifest).encode()) == manifest
+    assert manifest.digest != parse_manifest(FACENET.encode()).digest
+    assert parse_manifest(FACENET.encode()).embedder.centre == ()
+
+
 def test_a_manifest_has_bounds() -> None:
     with pytest.raises(ManifestError, match="longer"):
-        parse_manifest(b"#" * 70_000)
+        parse_manifest(b"#" * 300_000)
     with pytest.raises(ManifestError):
         parse_manifest(b"a = " + b"[" * 60_000)
 

@@ -1,0 +1,125 @@
+"""All faces of Labeled Faces in the Wild as a pack embeds them, kept in the cache, and LFW's own split of people.
+
+Settings are chosen on the development people (``peopleDevTrain.txt``) and reported on others
+(``peopleDevTest.txt``). Of several faces in a photo the one nearest to the middle is taken, which is where LFW's
+person is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank import FaceAnalyzer, read_photo
+from facebank.packs.files import cache_folder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import AnalyzedPhoto, Face, FloatArray, Photo
+    from facebank.packs import Pack
+
+DEVELOPMENT, REPORTING = "peopleDevTrain.txt", "peopleDevTest.txt"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LfwFaces:
+    """The central faces of photos.
+
+    Attributes
+    ----------
+    photos
+        Names of the photos in LFW's folder, rising: ``NAME/NAME_0001.jpg``; N of them.
+    embeddings
+        ``float32`` of shape ``(N, D)``; zeros where no face was found.
+    qualities
+        ``float32`` of shape ``(N,)``; 0 where no face was found.
+    """
+
+    photos: NDArray[np.str_]
+    embeddings: FloatArray
+    qualities: FloatArray
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """Whom each photo shows: LFW's name of the person, of shape ``(N,)``."""
+        return np.array([photo.split("/")[0] for photo in self.photos])
+
+    @property
+    def people(self) -> NDArray[np.int64]:
+        """Whom each photo shows, as numbers from 0 in the order of the names: of shape ``(N,)``."""
+        return np.unique(self.names, return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """In which photos a face was found, of shape ``(N,)``."""
+        found: NDArray[np.bool_] = np.any(self.embeddings != 0, axis=1)
+        return found
+
+    def of(self, names: Container[str]) -> LfwFaces:
+        """Return the faces of some people only."""
+        theirs = np.array([name in names for name in self.names])
+        return self.where(theirs)
+
+    def where(self, chosen: NDArray[np.bool_]) -> LfwFaces:
+        """Return some of the faces."""
+        return LfwFaces(self.photos[chosen], self.embeddings[chosen], self.qualities[chosen])
+
+
+def people_listed(data: Path, listing: str) -> frozenset[str]:
+    """Read the names of one of LFW's lists of people, `DEVELOPMENT` or `REPORTING`."""
+    lines = (data / "lfw-meta" / listing).read_text(encoding="utf-8").splitlines()
+    return frozenset(line.split("\t")[0] for line in lines if "\t" in line)
+
+
+def lfw_faces(data: Path, pack: Pack) -> LfwFaces:
+    """Return all faces of LFW's folder; embedded once for each pack and kept in the user's cache folder.
+
+    Parameters
+    ----------
+    data
+        Folder with ``lfw/`` and ``lfw-meta/``.
+    pack
+        What finds and embeds them.
+    """
+    names = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
+    kept = cache_folder() / "benchmarks" / f"lfw-{pack.digest[:16]}.npz"
+    if kept.is_file():
+        with np.load(kept, allow_pickle=False) as arrays:
+            if np.array_equal(arrays["photos"], names):
+                return LfwFaces(arrays["photos"], arrays["embeddings"], arrays["qualities"])
+    faces = _embedded(data / "lfw", names, FaceAnalyzer.from_pack(pack))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(kept, photos=faces.photos, embeddings=faces.embeddings, qualities=faces.qualities)
+    return faces
+
+
+def central_face(analyzed: AnalyzedPhoto) -> Face | None:
+    """Return the face nearest to the photo's middle, None without a face."""
+    if not analyzed.faces:
+        return None
+    middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
+    boxes = np.stack([face.detection.box for face in analyzed.faces])
+    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
+    return analyzed.faces[int(np.argmin(distances))]
+
+
+def _embedded(folder: Path, names: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
+    def photos() -> Iterator[Photo]:
+        for i, name in enumerate(names):
+            if i % 500 == 0:
+                print(f"{i} of {len(names)} photos", file=sys.stderr, flush=True)
+            yield read_photo(folder / name)
+
+    embeddings = np.zeros((len(names), analyzer.dimension), dtype=np.float32)
+    qualities = np.zeros(len(names), dtype=np.float32)
+    for i, analyzed in enumerate(analyzer.analyze(photos())):
+        face = central_face(analyzed)
+        if face is not None:
+            embeddings[i], qualities[i] = face.embedding, face.quality.score
+    return LfwFaces(names, embeddings, qualities)
