@@ -1,0 +1,159 @@
+"""Fitted coefficients kept between runs, one file for each gallery; nothing is pickled.
+
+A linear machine's weights for somebody with one photo are much like that photo's embedding. So the file is its owner's
+alone, it is overwritten before it is removed or replaced, and whoever forgets a person removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import StorageError
+from facebank.gallery.codec import InvalidValueError
+from facebank.gallery.exchange_files import read_arrays
+from facebank.packs.files import cache_folder, cannot_write, write_atomically
+from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facebank.recognition.background import Background
+    from facebank.recognition.enrolled import Enrolled
+
+_FORMAT = 1
+_ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
+
+
+def coefficients_path(gallery: Path) -> Path:
+    """Return where the coefficients of a gallery file are kept."""
+    place = hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()
+    return cache_folder() / "classifiers" / f"{place[:32]}.npz"
+
+
+def fit_cached(
+    kind: str, enrolled: Enrolled, background: Background | None, *, gallery: Path, revision: int, pack_digest: str
+) -> Coefficients:
+    """Return what `fit` finds, from the gallery's file where that was fitted to the same samples.
+
+    Parameters
+    ----------
+    kind, enrolled, background
+        As for `fit`.
+    gallery
+        The gallery's file.
+    revision
+        The gallery's, as the samples were read.
+    pack_digest
+        Of the pack that made the embeddings.
+
+    Returns
+    -------
+    Coefficients
+        As `fit` finds them. A file that is damaged, or that cannot be written, costs time and nothing else.
+
+    Raises
+    ------
+    UsageError
+        As `fit` does.
+    """
+    path = coefficients_path(gallery)
+    key = _key(kind, enrolled, background, revision, pack_digest)
+    known = _read(path, key, kind, enrolled, background)
+    if known is None:
+        known = fit(kind, enrolled, background)
+        with contextlib.suppress(StorageError):
+            _write(path, key, known)
+    return known
+
+
+def forget_coefficients(gallery: Path) -> None:
+    """Overwrite and remove a gallery's coefficients; nothing where there are none.
+
+    Call it once the gallery no longer holds whoever is forgotten.
+
+    Raises
+    ------
+    StorageError
+        If they cannot be removed.
+    """
+    path = coefficients_path(gallery)
+    try:
+        _wipe(path)
+    except OSError as error:
+        raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
+
+
+def _key(kind: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
+    # Revisions of two galleries that follow one another at the same place may agree; their samples do not.
+    settled = repr((_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest())).encode()
+    digest = hashlib.sha256(settled)
+    if background is not None:
+        digest.update(background.mean.astype("<f4").tobytes())
+        digest.update(background.covariance.astype("<f4").tobytes())
+    return digest.digest()
+
+
+def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Background | None) -> Coefficients | None:
+    if kind not in FITTED:
+        return None
+    people, dimension = len(enrolled.people), enrolled.dimension
+    draws = KERNEL_DRAWS if background is not None else 0
+    support = enrolled.count + draws if kind == "svm-rbf" else 0
+    expected = {
+        "key": ("|u1", (len(key),)),
+        "people": ("<i8", (people,)),
+        "weights": ("<f4", (people, support or dimension)),
+        "biases": ("<f4", (people,)),
+        "centre": ("<f4", (dimension,)),
+        "support": ("<f4", (support, dimension)),
+    }
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with path.open("rb") as stream:
+            arrays = read_arrays(stream, expected)
+    except (OSError, InvalidValueError, ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError):
+        return None
+    numbers = [arrays.pop(name) for name in ("weights", "biases", "centre", "support")]
+    fresh = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
+    if not fresh or not all(np.isfinite(array).all() for array in numbers):
+        return None
+    return Coefficients(kind, arrays["people"], *numbers)
+
+
+def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        key=np.frombuffer(key, dtype=np.uint8),
+        people=coefficients.people.astype("<i8"),
+        weights=np.ascontiguousarray(coefficients.weights, dtype="<f4"),
+        biases=coefficients.biases.astype("<f4"),
+        centre=coefficients.centre.astype("<f4"),
+        support=np.ascontiguousarray(coefficients.support, dtype="<f4"),
+    )
+    try:
+        _wipe(path)
+    except OSError as error:
+        raise cannot_write(path, error, _ADVICE) from error
+    write_atomically(path, buffer.getvalue(), _ADVICE)
+
+
+def _wipe(path: Path) -> None:
+    try:
+        if stat.S_ISREG(path.lstat().st_mode):
+            with path.open("r+b") as file:
+                file.write(bytes(path.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return

@@ -1,0 +1,124 @@
+"""What classifiers learn from: whose embedding each sample is, and how good."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+_LENGTH_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolled:
+    """The enrolled samples of a gallery, in any order.
+
+    Attributes
+    ----------
+    matrix
+        L2-normalised embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1.
+    person_ids
+        Whose they are, ``int64`` of shape ``(N,)``.
+    qualities
+        How good they are, ``float32`` of shape ``(N,)``, 0..1.
+
+    Raises
+    ------
+    UsageError
+        If there is no sample, the shapes do not fit together, a number is not finite, an embedding is not of length
+        1 or a quality not within 0..1.
+    """
+
+    matrix: FloatArray
+    person_ids: NDArray[np.int64]
+    qualities: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matrix", check_embeddings(self.matrix, "the enrolled embeddings"))
+        count = len(self.matrix)
+        if not count:
+            raise UsageError("There is nobody to learn from: enrol somebody first.")
+        people, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
+        if people.shape != (count,) or not np.issubdtype(people.dtype, np.integer):
+            raise UsageError(f"Expected {count} whole numbers of people, one for each embedding.")
+        if qualities.shape != (count,) or not np.issubdtype(qualities.dtype, np.number):
+            raise UsageError(f"Expected {count} qualities, one for each embedding.")
+        if not ((qualities >= 0) & (qualities <= 1)).all():
+            raise UsageError("A quality is not within 0..1.")
+        lengths = np.linalg.norm(self.matrix, axis=1)
+        if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
+            wrong = int(np.argmax(np.abs(lengths - 1)))
+            raise UsageError(f"Embeddings must be of length 1; number {wrong} is of length {lengths[wrong]:.3g}.")
+        object.__setattr__(self, "person_ids", people.astype(np.int64, copy=False))
+        object.__setattr__(self, "qualities", qualities.astype(np.float32, copy=False))
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return len(self.matrix)
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return int(self.matrix.shape[1])
+
+    @property
+    def people(self) -> NDArray[np.int64]:
+        """The people's numbers, rising, each once: ``int64`` of shape ``(P,)``."""
+        return np.unique(self.person_ids)
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
+        return np.unique(self.person_ids, return_inverse=True)[1].astype(np.int64, copy=False)
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hex, of all samples in their order: equal samples teach a classifier the same."""
+        digest = hashlib.sha256(np.array(self.matrix.shape, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.matrix, dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(self.person_ids, dtype="<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.qualities, dtype="<f4").tobytes())
+        return digest.hexdigest()
+
+
+def check_embeddings(rows: FloatArray, what: str, dimension: int | None = None) -> FloatArray:
+    """Return embeddings as ``float32``, or say what is wrong with them.
+
+    Parameters
+    ----------
+    rows
+        Numbers of shape ``(N, D)``.
+    what
+        What they are, for the message.
+    dimension
+        What D must be; None for any that is at least 1.
+
+    Returns
+    -------
+    FloatArray
+        The rows.
+
+    Raises
+    ------
+    UsageError
+        If they are no finite numbers of such a shape.
+    """
+    array = np.asarray(rows)
+    wanted = dimension if dimension is not None else "D"
+    fits = array.ndim == 2 and (array.shape[1] == dimension or (dimension is None and array.shape[1] > 0))
+    if not fits:
+        raise UsageError(f"Expected {what} of shape (N, {wanted}) but got {array.shape}.")
+    if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
+        raise UsageError(f"Expected {what} to be real numbers but got {array.dtype}.")
+    if not np.isfinite(array).all():
+        raise UsageError(f"Not all numbers of {what} are finite.")
+    return array.astype(np.float32, copy=False)

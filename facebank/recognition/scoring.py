@@ -1,0 +1,323 @@
+"""How much a probe is like each enrolled person: plain NumPy, and nothing that has to be loaded first.
+
+Every scorer gives one number for each probe and person, about -1..1; higher is more like that person. Products are
+summed in double precision and rounded once at the end, so that a probe's scores do not depend on what other probes are
+asked about.
+
+Where the pack has a `Background`, embeddings are compared as they are seen from its mean, the average face: what all
+faces have in common tells nobody apart. Without one they are compared as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.recognition.enrolled import check_embeddings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.recognition.background import Background
+    from facebank.recognition.enrolled import Enrolled
+
+CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")
+"""The kinds of classifiers that `build_scorer` knows."""
+
+QUALITY_FLOOR = 0.5
+"""The least weight of a sample in its person's prototype: a poor photo counts for half of a perfect one."""
+
+NEIGHBOURS = 10
+"""How many of a person's most similar samples vote in kNN."""
+
+TEMPERATURE = 0.2
+"""How fast a vote in kNN loses weight: by a factor of e for each 0.2 that it is less similar than the best one."""
+
+_NUMBERS_AT_ONCE = 4_000_000
+_NOTHING = 1e-6
+
+
+class PersonScorer(Protocol):
+    """What every classifier can do once it is fitted."""
+
+    @property
+    def people(self) -> NDArray[np.int64]:
+        """The people's numbers, rising: ``int64`` of shape ``(P,)``."""
+
+    def scores(self, probes: FloatArray) -> FloatArray:
+        """Score probes.
+
+        Parameters
+        ----------
+        probes
+            L2-normalised embeddings of shape ``(M, D)``; M may be 0.
+
+        Returns
+        -------
+        FloatArray
+            ``float32`` of shape ``(M, P)``, in the order of `people`; higher is more like that person.
+
+        Raises
+        ------
+        UsageError
+            If the probes are of another shape or not finite.
+        """
+
+
+class LinearScorer:
+    """A hyperplane for each person: linear SVM and logistic regression.
+
+    Parameters
+    ----------
+    people
+        The people's numbers, rising, ``int64`` of shape ``(P,)``.
+    weights, biases
+        ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
+    centre
+        Where probes are seen from, ``(D,)``; None for the origin.
+    """
+
+    def __init__(
+        self, people: NDArray[np.int64], weights: FloatArray, biases: FloatArray, *, centre: FloatArray | None = None
+    ) -> None:
+        if weights.ndim != 2 or weights.shape[0] != len(people) or biases.shape != (len(people),):
+            raise UsageError(f"Weights of shape {weights.shape} do not fit {len(people)} people.")
+        self.people = people
+        self._weights = weights.astype(np.float64)
+        self._biases = biases.astype(np.float64)
+        self._centre = _checked_centre(centre, weights.shape[1])
+
+    def scores(self, probes: FloatArray) -> FloatArray:
+        """Score probes by their distance from each person's hyperplane."""
+        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._weights.shape[1]))
+        return (seen @ self._weights.T + self._biases).astype(np.float32)
+
+
+class PrototypeScorer(LinearScorer):
+    """The cosine of the probe and the mean of a person's samples, weighted by their quality; -1..1.
+
+    Parameters
+    ----------
+    enrolled
+        The samples. A sample counts with its quality, but at least with `QUALITY_FLOOR`.
+    centre
+        Where embeddings are seen from, ``(D,)``; None for the origin.
+    """
+
+    def __init__(self, enrolled: Enrolled, *, centre: FloatArray | None = None) -> None:
+        none = np.zeros(len(enrolled.people), dtype=np.float32)
+        seen = _checked_centre(centre, enrolled.dimension)
+        super().__init__(enrolled.people, prototypes(enrolled, seen), none, centre=seen)
+
+    def scores(self, probes: FloatArray) -> FloatArray:
+        """Score probes by their cosine with each person's prototype."""
+        return super().scores(probes).clip(-1.0, 1.0)
+
+
+class KnnScorer:
+    """The similarity of the probe and a person's most similar samples, the nearer the more; -1..1.
+
+    The `NEIGHBOURS` most similar samples of each person vote, or all of them where there are fewer; a vote weighs
+    ``exp((similarity - best similarity) / TEMPERATURE)``. So a person with one sample is judged by it alone, and one
+    with five hundred gains nothing from those that do not matter. Every sample is compared: the search is exact.
+
+    Parameters
+    ----------
+    enrolled
+        The samples.
+    centre
+        Where embeddings are seen from, ``(D,)``; None for the origin.
+    neighbours, temperature
+        In the place of `NEIGHBOURS` and `TEMPERATURE`.
+    """
+
+    def __init__(
+        self,
+        enrolled: Enrolled,
+        *,
+        centre: FloatArray | None = None,
+        neighbours: int = NEIGHBOURS,
+        temperature: float = TEMPERATURE,
+    ) -> None:
+        if neighbours < 1 or not temperature > 0:
+            raise UsageError("kNN needs at least one neighbour and a temperature above 0.")
+        self.people = enrolled.people
+        owners = enrolled.owners
+        self._centre = _checked_centre(centre, enrolled.dimension)
+        together = np.argsort(owners, kind="stable")
+        self._matrix = seen_from(self._centre, enrolled.matrix[together]).astype(np.float32)
+        self._sizes = np.bincount(owners)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        self._neighbours = neighbours
+        self._temperature = temperature
+
+    def scores(self, probes: FloatArray) -> FloatArray:
+        """Score probes by each person's nearest samples."""
+        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._matrix.shape[1]))
+        step = max(1, _NUMBERS_AT_ONCE // len(self._matrix))
+        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
+        for start in range(0, len(seen), step):
+            self._vote(seen[start : start + step], scores[start : start + step])
+        return scores
+
+    def _vote(self, probes: NDArray[np.float64], scores: FloatArray) -> None:
+        similarities = _similarities(probes, self._matrix)
+        for size in np.unique(self._sizes):  # people with equally many samples are a table without gaps
+            places = np.flatnonzero(self._sizes == size)
+            theirs = similarities[:, self._starts[places, None] + np.arange(size)]
+            if size > self._neighbours:
+                theirs = np.partition(theirs, -self._neighbours, axis=2)[:, :, -self._neighbours :]
+            theirs = np.sort(theirs, axis=2)  # in one order, so that the rounding is the same for the same samples
+            weights = np.exp((theirs - theirs[:, :, -1:]) / self._temperature)
+            scores[:, places] = ((theirs * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
+
+
+class KernelScorer:
+    """A radial-basis-function machine for each person.
+
+    Parameters
+    ----------
+    people
+        The people's numbers, rising, ``int64`` of shape ``(P,)``.
+    support
+        What the probe is compared with: L2-normalised as seen from the centre, of shape ``(S, D)``.
+    duals, biases
+        ``float32`` of shapes ``(P, S)`` and ``(P,)``; a score is
+        ``exp(-gamma * |probe - support|^2) @ duals.T + biases``.
+    gamma
+        How narrow the kernel is, above 0.
+    centre
+        Where probes are seen from, ``(D,)``; None for the origin.
+    """
+
+    def __init__(
+        self,
+        people: NDArray[np.int64],
+        support: FloatArray,
+        duals: FloatArray,
+        biases: FloatArray,
+        gamma: float,
+        *,
+        centre: FloatArray | None = None,
+    ) -> None:
+        if duals.shape != (len(people), len(support)) or biases.shape != (len(people),) or support.ndim != 2:
+            raise UsageError(f"Coefficients of shape {duals.shape} do not fit {len(people)} people.")
+        self.people = people
+        self._support = support
+        self._duals = duals.astype(np.float64)
+        self._biases = biases.astype(np.float64)
+        self._gamma = gamma
+        self._centre = _checked_centre(centre, support.shape[1])
+
+    def scores(self, probes: FloatArray) -> FloatArray:
+        """Score probes by what each person's machine says."""
+        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._support.shape[1]))
+        step = max(1, _NUMBERS_AT_ONCE // max(1, len(self._support)))
+        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
+        for start in range(0, len(seen), step):
+            kernel = rbf(seen[start : start + step], self._support, self._gamma)
+            scores[start : start + step] = kernel @ self._duals.T + self._biases
+        return scores
+
+
+def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
+    """Make a scorer, fitting it where there is something to fit.
+
+    Parameters
+    ----------
+    kind
+        One of `CLASSIFIERS`.
+    enrolled
+        The samples.
+    background
+        Of the pack that made them: what other people look like. Its mean is where embeddings are seen from, and SVM
+        and logistic regression learn to tell a person from what is drawn from it.
+
+    Returns
+    -------
+    PersonScorer
+        Ready to score.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind, the background does not fit, there is one single person and no background to tell
+        the person from, or the gallery is too large for this kind.
+    """
+    if kind in {"prototype", "knn"}:
+        centre = None if background is None else background.mean
+        return PrototypeScorer(enrolled, centre=centre) if kind == "prototype" else KnnScorer(enrolled, centre=centre)
+    from facebank.recognition.training import fit
+
+    return fit(kind, enrolled, background).scorer()
+
+
+def prototypes(enrolled: Enrolled, centre: FloatArray | None = None) -> FloatArray:
+    """Return each person's mean, weighted by quality and L2-normalised.
+
+    Parameters
+    ----------
+    enrolled
+        The samples.
+    centre
+        Where embeddings are seen from, ``(D,)``; None for the origin.
+
+    Returns
+    -------
+    FloatArray
+        ``float32`` of shape ``(P, D)``. Zeros for samples that cancel one another out, and so are like nobody.
+    """
+    weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
+    sums = np.zeros((len(enrolled.people), enrolled.dimension))
+    np.add.at(sums, enrolled.owners, seen_from(centre, enrolled.matrix) * weights[:, None])
+    return unit(sums).astype(np.float32)
+
+
+def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
+    """Return the directions in which embeddings lie as seen from a point.
+
+    Parameters
+    ----------
+    centre
+        The point, ``(D,)``; None for the origin, from where embeddings of length 1 are what they are.
+    rows
+        Embeddings, ``(N, D)``.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Of shape ``(N, D)`` and length 1; zeros for an embedding that is the point itself.
+    """
+    exact = rows.astype(np.float64)
+    return exact if centre is None else unit(exact - centre)
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows of length 1; a row that is as good as zeros becomes zeros."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > _NOTHING)
+    return scaled
+
+
+def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[np.float64]:
+    """Return ``exp(-gamma * squared distance)`` of each L2-normalised row ``(M, D)`` and each other ``(S, D)``."""
+    distances = np.maximum(2.0 - 2.0 * _similarities(rows, others), 0.0)
+    kernel: NDArray[np.float64] = np.exp(-gamma * distances)
+    return kernel
+
+
+def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np.float64]:
+    similarities = np.empty((len(probes), len(matrix)))
+    step = max(1, _NUMBERS_AT_ONCE // matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        similarities[:, start : start + step] = probes @ matrix[start : start + step].astype(np.float64).T
+    return similarities
+
+
+def _checked_centre(centre: FloatArray | None, dimension: int) -> FloatArray | None:
+    if centre is not None and (centre.shape != (dimension,) or not np.isfinite(centre).all()):
+        raise UsageError(f"The background is of length {len(centre)}, the gallery's embeddings of {dimension}.")
+    return centre

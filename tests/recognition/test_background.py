@@ -1,0 +1,145 @@
+"""Laws of the background: statistics of many, faithful to them, and nobody's embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import StorageError, UsageError
+from facebank.recognition.background import LEAST_IDENTITIES, Background
+
+DIMENSION = 8
+
+
+def faces(people: int, each: int = 2, seed: int = 0) -> tuple[Any, Any]:
+    """Make up people's embeddings around a common direction."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(people), each)
+    spread = np.linspace(0.2, 1.0, DIMENSION)
+    rows = 0.5 + generator.normal(size=(people, DIMENSION))[owners] * spread
+    rows += 0.1 * generator.normal(size=rows.shape)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), owners
+
+
+@pytest.fixture
+def background() -> Background:
+    return Background.measure(*faces(300))
+
+
+def test_it_measures_mean_and_spread(background: Background) -> None:
+    matrix, _ = faces(300)
+    np.testing.assert_allclose(background.mean, matrix.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(background.covariance, np.cov(matrix.T, bias=True), atol=0.01)
+
+
+def test_every_person_counts_the_same_however_many_samples() -> None:
+    matrix, owners = faces(60)
+    again = np.concatenate([np.arange(len(matrix)), np.repeat(np.flatnonzero(owners == 0), 500)])
+    once, often = Background.measure(matrix, owners), Background.measure(matrix[again], owners[again])
+    np.testing.assert_allclose(often.mean, once.mean, atol=1e-6)
+    np.testing.assert_allclose(often.covariance, once.covariance, atol=1e-6)
+
+
+def test_few_people_are_shrunken_so_that_no_direction_is_without_variance() -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(LEAST_IDENTITIES, 128))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    background = Background.measure(rows.astype(np.float32), np.arange(LEAST_IDENTITIES))
+    assert np.linalg.eigvalsh(background.covariance)[0] > 1e-4
+    assert np.trace(background.covariance) == pytest.approx(float(rows.var(axis=0).sum()), rel=1e-3)
+
+
+def test_too_few_people_are_refused() -> None:
+    with pytest.raises(UsageError, match="50 people"):
+        Background.measure(*faces(LEAST_IDENTITIES - 1, each=10))
+
+
+def test_identities_must_fit() -> None:
+    matrix, owners = faces(60)
+    with pytest.raises(UsageError, match="120 identities"):
+        Background.measure(matrix, owners[:-1])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 50))
+def test_draws_are_of_length_one_and_the_same_for_the_same_seed(seed: int, count: int) -> None:
+    background = Background.measure(*faces(60))
+    drawn = background.draw(count, seed)
+    assert drawn.shape == (count, DIMENSION)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(drawn, background.draw(count, seed))
+
+
+def test_draws_are_like_the_people_and_none_of_them(background: Background) -> None:
+    matrix, _ = faces(300)
+    drawn = background.draw(2000)
+    np.testing.assert_allclose(drawn.mean(axis=0), matrix.mean(axis=0), atol=0.05)
+    assert (drawn @ matrix.T).max() < 1 - 1e-6
+    assert not np.array_equal(background.draw(1, seed=1), background.draw(1, seed=2))
+
+
+def test_it_is_read_as_it_was_written(background: Background, tmp_path: Path) -> None:
+    background.write(tmp_path / "background.npz")
+    read = Background.read(tmp_path / "background.npz", DIMENSION)
+    np.testing.assert_array_equal(read.mean, background.mean)
+    np.testing.assert_array_equal(read.covariance, background.covariance)
+
+
+def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) -> None:
+    background.write(tmp_path / "background.npz")
+    with np.load(tmp_path / "background.npz", allow_pickle=False) as arrays:
+        assert {name: arrays[name].shape for name in arrays} == {"mean": (8,), "covariance": (8, 8)}
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"mean": np.ones(8, "<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": np.eye(8, dtype="<f4"), "vectors": np.ones((3, 8), "<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": np.eye(9, dtype="<f4")},
+        {"mean": np.ones(8, "<f8"), "covariance": np.eye(8)},
+        {"mean": np.full(8, np.nan, "<f4"), "covariance": np.eye(8, dtype="<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": -np.eye(8, dtype="<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": np.triu(np.ones((8, 8), "<f4"))},
+        {"mean": np.array([{"a": 1}] * 8, dtype=object), "covariance": np.eye(8, dtype="<f4")},
+    ],
+)
+def test_a_file_of_something_else_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "wrong.npz", **arrays)
+    with pytest.raises(UsageError, match=r"wrong\.npz holds no background of 8 dimensions"):
+        Background.read(tmp_path / "wrong.npz", DIMENSION)
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, -1])
+def test_a_damaged_file_is_refused(length: int, background: Background, tmp_path: Path) -> None:
+    path = tmp_path / "background.npz"
+    background.write(path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(UsageError, match="holds no background"):
+        Background.read(path, DIMENSION)
+
+
+def test_a_missing_file_and_a_full_place_are_told(background: Background, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.npz cannot be read"):
+        Background.read(tmp_path / "none.npz", DIMENSION)
+    with pytest.raises(StorageError, match="cannot write"):
+        background.write(tmp_path / "no folder" / "background.npz")
+
+
+@pytest.mark.parametrize(
+    ("mean", "covariance"),
+    [
+        (np.ones(3), np.eye(2)),
+        (np.ones((3, 3)), np.eye(3)),
+        (np.empty(0), np.empty((0, 0))),
+        (np.ones(3), np.full((3, 3), np.inf)),
+    ],
+)
+def test_statistics_that_do_not_fit_are_refused(mean: Any, covariance: Any) -> None:
+    with pytest.raises(UsageError, match="background"):
+        Background(mean, covariance)

@@ -1,0 +1,64 @@
+"""What classifiers learn from is checked once, when it is put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facebank.errors import UsageError
+from facebank.recognition.enrolled import Enrolled
+
+MATRIX = np.eye(3, 4, dtype=np.float32)
+PEOPLE = np.array([7, 3, 7])
+QUALITIES = np.array([0.5, 1, 0], dtype=np.float32)
+
+
+def test_people_are_listed_once_and_rising() -> None:
+    enrolled = Enrolled(MATRIX, PEOPLE, QUALITIES)
+    assert enrolled.people.tolist() == [3, 7]
+    assert enrolled.owners.tolist() == [1, 0, 1]
+    assert (enrolled.count, enrolled.dimension) == (3, 4)
+
+
+def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
+    enrolled = Enrolled(MATRIX.astype(np.float64), PEOPLE.astype(np.int32), QUALITIES.astype(np.float64))
+    assert enrolled.matrix.dtype == enrolled.qualities.dtype == np.float32
+    assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("matrix", "people", "qualities", "said"),
+    [
+        (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enrol somebody first"),
+        (np.empty((0, 0)), np.empty(0, np.int64), np.empty(0), r"shape \(N, D\)"),
+        (MATRIX[0], PEOPLE, QUALITIES, r"shape \(N, D\)"),
+        (MATRIX.astype(complex), PEOPLE, QUALITIES, "real numbers"),
+        (MATRIX.astype(str), PEOPLE, QUALITIES, "real numbers"),
+        (np.full((3, 4), np.nan), PEOPLE, QUALITIES, "finite"),
+        (np.full((3, 4), np.inf), PEOPLE, QUALITIES, "finite"),
+        (2 * MATRIX, PEOPLE, QUALITIES, "number 0 is of length 2"),
+        (np.zeros((3, 4)), PEOPLE, QUALITIES, "length 1"),
+        (MATRIX, PEOPLE[:2], QUALITIES, "3 whole numbers"),
+        (MATRIX, PEOPLE.astype(float), QUALITIES, "3 whole numbers"),
+        (MATRIX, PEOPLE, QUALITIES[:2], "3 qualities"),
+        (MATRIX, PEOPLE, np.array([0.5, 1.5, 0]), "0..1"),
+        (MATRIX, PEOPLE, np.array([0.5, np.nan, 0]), "0..1"),
+    ],
+)
+def test_what_cannot_be_learnt_from_is_refused(matrix: Any, people: Any, qualities: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Enrolled(matrix, people, qualities)
+
+
+def test_the_digest_tells_samples_apart() -> None:
+    digest = Enrolled(MATRIX, PEOPLE, QUALITIES).digest()
+    assert Enrolled(MATRIX.copy(), PEOPLE.astype(np.int32), QUALITIES).digest() == digest
+    others = [
+        Enrolled(-MATRIX, PEOPLE, QUALITIES),
+        Enrolled(MATRIX, PEOPLE + 1, QUALITIES),
+        Enrolled(MATRIX, PEOPLE, np.float32(0.5) * QUALITIES),
+        Enrolled(MATRIX[:2], PEOPLE[:2], QUALITIES[:2]),
+    ]
+    assert len({digest, *(other.digest() for other in others)}) == 5

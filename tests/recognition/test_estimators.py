@@ -1,0 +1,161 @@
+"""The scikit-learn estimators: honest ones, and the same as the scorers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
+
+from facebank.recognition.background import Background
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.estimators import (
+    FaceKnnClassifier,
+    FaceLogisticClassifier,
+    FacePrototypeClassifier,
+    FaceSvmClassifier,
+)
+from facebank.recognition.scoring import build_scorer
+from facebank.recognition.training import MOST_FOR_KERNEL
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+DIMENSION = 16
+BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+ESTIMATORS = {
+    "prototype": FacePrototypeClassifier(),
+    "knn": FaceKnnClassifier(),
+    "svm": FaceSvmClassifier(),
+    "svm-rbf": FaceSvmClassifier(kernel="rbf"),
+    "logistic": FaceLogisticClassifier(),
+}
+kinds = pytest.mark.parametrize("kind", ESTIMATORS)
+backgrounds = pytest.mark.parametrize("background", [None, BACKGROUND], ids=["no background", "background"])
+
+
+def estimator(kind: str, background: Background | None = None) -> Any:
+    """Return a fresh estimator."""
+    return clone(ESTIMATORS[kind]).set_params(background=background)
+
+
+def faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, Any]:
+    """Make up people and their labels."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    rows = generator.normal(size=(len(counts), DIMENSION))[owners]
+    rows = rows + noise * generator.normal(size=rows.shape)
+    unit: FloatArray = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit, np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
+
+
+# Some checks skip themselves, with a warning, for want of packages such as pandas.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@kinds
+def test_scikit_learns_own_checks_pass(kind: str) -> None:
+    check_estimator(estimator(kind))
+
+
+@kinds
+@backgrounds
+@pytest.mark.parametrize("counts", [[1, 4], [1, 2, 3, 9]])
+def test_wrapper_and_scorer_agree(kind: str, background: Background | None, counts: list[int]) -> None:
+    rows, labels = faces(counts)
+    qualities = np.random.default_rng(1).uniform(size=len(rows)).astype(np.float32)
+    fitted = estimator(kind, background).fit(rows, labels, qualities=qualities)
+    names, places = np.unique(labels, return_inverse=True)
+    probes, _ = faces([5, 5, 5], seed=3, noise=1.0)
+    scores = build_scorer(kind, Enrolled(rows, places, qualities), background).scores(probes)
+    expected = scores[:, 1] - scores[:, 0] if len(counts) == 2 else scores
+    assert fitted.classes_.tolist() == names.tolist()
+    np.testing.assert_allclose(fitted.decision_function(probes), expected, atol=1e-6)
+    assert fitted.predict(probes).tolist() == names[scores.argmax(axis=1)].tolist()
+
+
+@kinds
+@backgrounds
+def test_shares_add_to_one_and_rise_with_the_score(kind: str, background: Background | None) -> None:
+    fitted = estimator(kind, background).fit(*faces([1, 2, 3]))
+    probes, _ = faces([4, 4], seed=3)
+    shares = fitted.predict_proba(probes)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares > 0).all()
+    np.testing.assert_array_equal(shares.argsort(axis=1), fitted.decision_function(probes).argsort(axis=1))
+
+
+@kinds
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_asking_before_fitting_is_refused(kind: str, method: str) -> None:
+    with pytest.raises(NotFittedError):
+        getattr(estimator(kind), method)(np.eye(2, DIMENSION))
+
+
+@kinds
+def test_one_person_with_one_sample(kind: str) -> None:
+    rows, labels = faces([1])
+    fitted = estimator(kind, BACKGROUND).fit(rows, labels)
+    assert fitted.predict(rows).tolist() == ["Zoë"]
+    assert fitted.predict_proba(rows).tolist() == [[1.0]]
+    if kind not in {"prototype", "knn"}:
+        with pytest.raises(ValueError, match=r"1 class\(es\).*needs somebody to tell the one person from"):
+            estimator(kind).fit(rows, labels)
+
+
+@kinds
+def test_one_sample_beside_five_hundred(kind: str) -> None:
+    rows, labels = faces([MOST_FOR_KERNEL - 1, 1], noise=0.3)
+    fitted = estimator(kind, BACKGROUND).fit(rows, labels)
+    assert fitted.predict(rows[-1:]).tolist() == ["Ada"]
+    assert (fitted.predict(rows[:-1]) == "Zoë").mean() > 0.98
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (np.full((4, DIMENSION), np.nan), "NaN"),
+        (np.full((4, DIMENSION), np.inf), "infinity"),
+        (np.empty((0, DIMENSION)), "0 sample"),
+        (np.ones(DIMENSION), "2D"),
+    ],
+)
+def test_data_that_cannot_be_are_refused(kind: str, rows: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
+    fitted = estimator(kind).fit(*faces([2, 2]))
+    with pytest.raises(ValueError, match=said):
+        fitted.predict(rows)
+
+
+@kinds
+def test_rows_of_another_length_are_refused(kind: str) -> None:
+    fitted = estimator(kind).fit(*faces([2, 2]))
+    with pytest.raises(ValueError, match=r"17 features.*16"):
+        fitted.predict(np.ones((1, DIMENSION + 1)))
+    rows, labels = faces([2, 2])
+    with pytest.raises(ValueError, match=r"length 16.*8"):
+        estimator(kind, BACKGROUND).fit(rows[:, :8], labels)
+
+
+def test_too_many_samples_for_a_kernel_and_another_kernel_are_refused() -> None:
+    rows, labels = faces([MOST_FOR_KERNEL, 1])
+    with pytest.raises(ValueError, match="refused beyond"):
+        FaceSvmClassifier(kernel="rbf").fit(rows, labels)
+    with pytest.raises(ValueError, match="linear or rbf, not 'cubic'"):
+        FaceSvmClassifier(kernel="cubic").fit(*faces([2, 2]))
+
+
+def test_qualities_that_do_not_fit_are_refused() -> None:
+    rows, labels = faces([2, 2])
+    with pytest.raises(ValueError, match="4 qualities"):
+        FacePrototypeClassifier().fit(rows, labels, qualities=[1.0])
+
+
+@kinds
+def test_they_can_be_cross_validated(kind: str) -> None:
+    rows, labels = faces([6, 6, 6])
+    assert cross_val_score(estimator(kind, BACKGROUND), rows, labels, cv=3).mean() > 0.9

@@ -1,0 +1,107 @@
+"""Laws of resemblance."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.gallery import VectorTable
+from facebank.recognition.lookalike import TEMPERATURE, rank_resemblance
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+DIMENSION = 16
+
+
+def units(generator: np.random.Generator, count: int) -> FloatArray:
+    vectors = generator.standard_normal((count, DIMENSION))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def table_of(people: list[int], matrix: FloatArray) -> VectorTable:
+    return VectorTable(np.arange(1, len(people) + 1, dtype=np.int64), np.array(people, dtype=np.int64), matrix)
+
+
+def names(*numbers: int) -> dict[int, str]:
+    return {number: f"person {number}" for number in numbers}
+
+
+def at(similarity: float) -> FloatArray:
+    """Return a unit vector with a cosine to the first axis."""
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[:2] = similarity, math.sqrt(1 - similarity**2)
+    return vector
+
+
+PROBE = at(1.0)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 30), min_size=1, max_size=60))
+def test_shares_add_to_one_and_follow_the_similarity(seed: int, people: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    matrix, (probe,) = units(generator, len(people)), units(generator, 1)
+    found = rank_resemblance(probe, table_of(people, matrix), names(*people))
+    assert math.fsum(one.share for one in found) == pytest.approx(1, abs=1e-12)
+    assert {one.person for one in found} == set(names(*people).values())
+    assert [one.similarity for one in found] == sorted((one.similarity for one in found), reverse=True)
+    for one in found:
+        mine = matrix[[f"person {number}" == one.person for number in people]]
+        assert one.similarity == pytest.approx(float((mine @ probe).max()), abs=1e-6)
+        assert 0 < one.share <= 1
+        ratio = math.exp((one.similarity - found[0].similarity) / TEMPERATURE)
+        assert one.share / found[0].share == pytest.approx(ratio, rel=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 9), min_size=1, max_size=30))
+def test_the_order_of_samples_does_not_matter(seed: int, people: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    matrix, order = units(generator, len(people)), generator.permutation(len(people))
+    found = rank_resemblance(PROBE, table_of(people, matrix), names(*people))
+    shuffled = rank_resemblance(PROBE, table_of([people[i] for i in order], matrix[order]), names(*people))
+    assert [one.person for one in shuffled] == [one.person for one in found]
+    assert [one.share for one in shuffled] == pytest.approx([one.share for one in found], rel=1e-9)
+
+
+def test_a_tenth_more_similarity_is_e_times_the_share() -> None:
+    table = table_of([1, 2], np.stack([at(0.4), at(0.3)]))
+    first, second = rank_resemblance(PROBE, table, names(1, 2))
+    assert first.share / second.share == pytest.approx(math.e, rel=1e-5)
+
+
+def test_a_person_counts_with_the_most_similar_sample() -> None:
+    table = table_of([1, 2, 1], np.stack([at(-0.9), at(0.2), at(0.7)]))
+    first, second = rank_resemblance(PROBE, table, names(1, 2))
+    assert (first.person, second.person) == ("person 1", "person 2")
+    assert first.similarity == pytest.approx(0.7, abs=1e-6)
+
+
+def test_one_person_has_all_of_it_and_opposites_do_no_harm() -> None:
+    (alone,) = rank_resemblance(PROBE, table_of([1], at(-1.0)[np.newaxis]), names(1))
+    assert (alone.similarity, alone.share) == (-1.0, 1.0)
+    first, second = rank_resemblance(PROBE, table_of([1, 2], np.stack([at(1.0), at(-1.0)])), names(1, 2))
+    assert first.share + second.share == pytest.approx(1)
+    assert second.share == pytest.approx(math.exp(-2 / TEMPERATURE), rel=1e-6)
+
+
+def test_equally_similar_people_come_by_name() -> None:
+    table = table_of([1, 2, 3], np.stack([at(0.3), at(0.5), at(0.5)]))
+    found = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
+    assert [one.person for one in found] == ["Bob", "Zoë", "Ada"]
+    assert found[0].share == found[1].share
+
+
+def test_nobody_is_enrolled() -> None:
+    assert rank_resemblance(PROBE, table_of([], np.empty((0, DIMENSION), np.float32)), {}) == []
+
+
+@pytest.mark.parametrize("probe", [np.ones(4, np.float32), np.full(DIMENSION, np.nan, np.float32)])
+def test_what_is_no_embedding_is_refused(probe: FloatArray) -> None:
+    with pytest.raises(UsageError, match="the face"):
+        rank_resemblance(probe, table_of([1], at(0.5)[np.newaxis]), names(1))

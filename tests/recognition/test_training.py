@@ -1,0 +1,289 @@
+"""Fitting: the solver against scikit-learn's, fairness between people, limits, and what is kept on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from facebank.errors import StorageError, UsageError
+from facebank.recognition import coefficient_cache, solving, training
+from facebank.recognition.background import Background
+from facebank.recognition.coefficient_cache import coefficients_path, fit_cached, forget_coefficients
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.solving import separate
+from facebank.recognition.training import FITTED, MOST_FOR_KERNEL, fit
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+    from facebank.recognition.solving import Loss
+
+DIMENSION = 16
+fitted_kinds = pytest.mark.parametrize("kind", FITTED)
+
+
+def unit(rows: Any) -> FloatArray:
+    """Return rows of length 1."""
+    scaled: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def people(counts: list[int], noise: float = 0.4, seed: int = 0) -> Enrolled:
+    """Make up people: samples that lie around one direction for each."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    rows = generator.normal(size=(len(counts), DIMENSION))[owners]
+    rows = rows + noise * generator.normal(size=rows.shape)
+    return Enrolled(unit(rows), owners + 1, np.ones(len(owners), np.float32))
+
+
+BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+
+
+# The solver ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
+@pytest.mark.parametrize("strength", [0.3, 3.0, 30.0])
+@pytest.mark.parametrize("others", [0, 40])
+def test_it_finds_what_liblinear_finds_person_by_person(loss: Loss, strength: float, others: int) -> None:
+    generator = np.random.default_rng(0)
+    owners = np.repeat(np.arange(5), [1, 2, 5, 30, 1])
+    rows = unit(generator.normal(size=(len(owners) + others, DIMENSION)))
+    normals, intercepts = separate(rows, owners, loss=loss, strength=strength, tolerance=1e-6)
+    shares = np.concatenate([1 / np.bincount(owners)[owners], np.ones(others)])
+    for person in range(5):
+        own = np.concatenate([owners == person, np.zeros(others, bool)])
+        weights = 0.5 * np.where(own, shares, shares / (4 + others))
+        if loss == "logistic":
+            model = LogisticRegression(C=strength, solver="liblinear", tol=1e-10, max_iter=5000)
+        else:
+            model = LinearSVC(C=strength, dual=False, tol=1e-10, max_iter=5000)
+        model.fit(rows.astype(np.float64), own, weights)
+        np.testing.assert_allclose(normals[person], model.coef_[0], atol=2e-4 * strength)
+        assert intercepts[person] == pytest.approx(model.intercept_[0], abs=2e-4 * strength)
+
+
+def test_people_solved_in_portions_are_solved_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    enrolled = people([1, 3, 2, 4, 1, 1, 5])
+    together = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    monkeypatch.setattr(solving, "_NUMBERS_AT_ONCE", 2 * enrolled.count)
+    portions = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
+    np.testing.assert_allclose(together[0], portions[0], atol=1e-5)
+    np.testing.assert_allclose(together[1], portions[1], atol=1e-5)
+
+
+def test_a_sample_given_twice_changes_nobody() -> None:
+    rows, owners = people([3, 2, 1]).matrix, np.array([0, 0, 0, 1, 1, 2])
+    twice = np.repeat(np.arange(6), 2)
+    once_found = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
+    twice_found = separate(rows[twice], owners[twice], loss="squared_hinge", strength=3, tolerance=1e-6)
+    np.testing.assert_allclose(once_found[0], twice_found[0], atol=1e-5)
+
+
+# Fitting ---------------------------------------------------------------------------------------------------------
+
+
+@fitted_kinds
+def test_one_single_person_needs_a_background(kind: str) -> None:
+    with pytest.raises(UsageError, match=f"{kind} needs somebody to tell the one person from"):
+        fit(kind, people([5]))
+    assert fit(kind, people([5]), BACKGROUND).weights.shape[0] == 1
+
+
+@pytest.mark.parametrize("kind", ["prototype", "knn", "oracle"])
+def test_what_has_nothing_to_fit_is_refused(kind: str) -> None:
+    with pytest.raises(UsageError, match=kind):
+        fit(kind, people([2, 2]), BACKGROUND)
+
+
+def test_a_kernel_machine_is_refused_beyond_its_limit_with_the_reason() -> None:
+    fit("svm-rbf", people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
+    with pytest.raises(UsageError, match=f"beyond {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
+        fit("svm-rbf", people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
+
+
+@fitted_kinds
+def test_the_same_samples_give_the_same_coefficients(kind: str) -> None:
+    first, second = fit(kind, people([1, 4, 2]), BACKGROUND), fit(kind, people([1, 4, 2]), BACKGROUND)
+    np.testing.assert_array_equal(first.weights, second.weights)
+    np.testing.assert_array_equal(first.biases, second.biases)
+
+
+@fitted_kinds
+def test_strangers_prefer_no_one_for_the_number_of_samples(kind: str) -> None:
+    enrolled = people([1, 20] * 10, noise=0.5)
+    scores = fit(kind, enrolled, BACKGROUND).scorer().scores(BACKGROUND.draw(4000, seed=99))
+    winners = scores.argmax(axis=1) % 2
+    assert 0.3 < winners.mean() < 0.7
+    high = np.quantile(scores, 0.99, axis=0)
+    assert high[::2].mean() == pytest.approx(high[1::2].mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("kind", ["svm", "logistic"])
+def test_weights_are_directions(kind: str) -> None:
+    weights = fit(kind, people([1, 20, 3]), BACKGROUND).weights
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-5)
+
+
+def test_a_kernel_machine_tells_what_no_hyperplane_can() -> None:
+    # One person's faces lie on both sides of the other's.
+    generator = np.random.default_rng(0)
+    angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    scorer = fit("svm-rbf", Enrolled(rows, np.repeat([1, 2], 40), np.ones(80, np.float32))).scorer()
+    assert (scorer.people[scorer.scores(rows).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
+
+
+# What is kept ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Path:
+    return tmp_path / "family.facebank"
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note every fit that is really done."""
+    done: list[str] = []
+
+    def noting(kind: str, enrolled: Enrolled, background: Background | None = None) -> training.Coefficients:
+        done.append(kind)
+        return fit(kind, enrolled, background)
+
+    monkeypatch.setattr(coefficient_cache, "fit", noting)
+    return done
+
+
+def ask(gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **changes: Any) -> training.Coefficients:
+    """Fit three people, or find them fitted."""
+    options: dict[str, Any] = {"background": BACKGROUND, "revision": 7, "pack_digest": "ab" * 32, **changes}
+    background = options.pop("background")
+    return fit_cached(kind, enrolled or people([1, 4, 2]), background, gallery=gallery, **options)
+
+
+@fitted_kinds
+@pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
+def test_what_was_fitted_is_found_again(
+    kind: str, background: Background | None, gallery: Path, fits: list[str]
+) -> None:
+    first, second = ask(gallery, kind, background=background), ask(gallery, kind, background=background)
+    assert fits == [kind]
+    for name in ("people", "weights", "biases", "centre", "support"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    probes = people([3, 3], seed=5).matrix
+    np.testing.assert_array_equal(first.scorer().scores(probes), second.scorer().scores(probes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "logistic"},
+        {"revision": 8},
+        {"pack_digest": "cd" * 32},
+        {"background": None},
+        {"background": Background(np.zeros(DIMENSION, np.float32), BACKGROUND.covariance)},
+        {"enrolled": people([1, 4, 2], seed=1)},
+        {"enrolled": people([1, 4, 3])},
+    ],
+)
+def test_anything_else_is_fitted_anew_and_replaces_the_file(
+    changes: dict[str, Any], gallery: Path, cache: Path, fits: list[str]
+) -> None:
+    ask(gallery)
+    ask(gallery, **changes)
+    assert len(fits) == 2
+    assert [path for path in cache.rglob("*") if path.is_file()] == [coefficients_path(gallery)]
+    ask(gallery)
+    assert len(fits) == 3
+
+
+def test_another_gallery_has_another_file(gallery: Path, tmp_path: Path, fits: list[str]) -> None:
+    ask(gallery)
+    ask(tmp_path / "other.facebank")
+    ask(gallery)
+    assert len(fits) == 2
+
+
+@pytest.mark.parametrize("length", [0, 10, 500, -1])
+def test_a_damaged_file_is_fitted_anew(length: int, gallery: Path, fits: list[str]) -> None:
+    first = ask(gallery)
+    path = coefficients_path(gallery)
+    path.write_bytes(path.read_bytes()[:length])
+    np.testing.assert_array_equal(ask(gallery).weights, first.weights)
+    ask(gallery)
+    assert len(fits) == 2
+
+
+def test_an_altered_file_is_fitted_anew(gallery: Path, fits: list[str]) -> None:
+    ask(gallery)
+    path = coefficients_path(gallery)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    ask(gallery)
+    assert len(fits) == 2
+
+
+def test_a_file_with_pickled_objects_is_not_believed(gallery: Path, fits: list[str]) -> None:
+    ask(gallery)
+    path = coefficients_path(gallery)
+    with np.load(path) as arrays:
+        kept = dict(arrays)
+    np.savez(path.with_suffix(""), **{**kept, "weights": np.array([{"a": 1}], dtype=object)})
+    ask(gallery)
+    assert len(fits) == 2
+
+
+def test_nothing_of_a_forgotten_person_lingers(gallery: Path, cache: Path) -> None:
+    ask(gallery)
+    path = coefficients_path(gallery)
+    size = path.stat().st_size
+    kept = path.with_name("the same bytes on the disk")
+    os.link(path, kept)
+    forget_coefficients(gallery)
+    assert not path.exists()
+    assert kept.read_bytes() == bytes(size)
+    forget_coefficients(gallery)
+
+
+def test_a_replaced_file_is_overwritten_first(gallery: Path) -> None:
+    ask(gallery)
+    path = coefficients_path(gallery)
+    size = path.stat().st_size
+    kept = path.with_name("the same bytes on the disk")
+    os.link(path, kept)
+    ask(gallery, revision=8)
+    assert path.exists()
+    assert kept.read_bytes() == bytes(size)
+
+
+def test_only_the_owner_may_read_it(gallery: Path) -> None:
+    ask(gallery)
+    assert coefficients_path(gallery).stat().st_mode & 0o077 == 0
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(gallery: Path, cache: Path, fits: list[str]) -> None:
+    cache.write_bytes(b"a file where a folder should be")
+    ask(gallery)
+    ask(gallery)
+    assert len(fits) == 2
+
+
+def test_coefficients_that_cannot_be_removed_are_told(gallery: Path) -> None:
+    coefficients_path(gallery).mkdir(parents=True)
+    with pytest.raises(StorageError, match="forgotten"):
+        forget_coefficients(gallery)
