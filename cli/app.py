@@ -15,11 +15,37 @@ from typer.core import TyperGroup
 
 from facebank import __version__
 
-from . import demo, doctor, enroll, identify, packs, people, verify
+from . import (
+    confirm,
+    decision_settings,
+    demo,
+    deny,
+    doctor,
+    enroll,
+    identify,
+    lookalike,
+    packs,
+    people,
+    strangers,
+    verify,
+)
 from .failures import failures_told
 from .settings import Device, Settings
 
-COMMANDS = (demo, enroll, identify, verify, people, packs, doctor)
+COMMANDS = (
+    demo,
+    enroll,
+    identify,
+    confirm,
+    deny,
+    verify,
+    lookalike,
+    people,
+    strangers,
+    decision_settings,
+    packs,
+    doctor,
+)
 
 
 class CommandLine(TyperGroup):

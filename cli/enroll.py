@@ -47,7 +47,7 @@ def enroll(
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
     person, and the rest are photos or folders of them.
     """
-    from facebank.bank import list_photos
+    from facebank.photos import list_photos
     from facebank.planning import plan_enrolment
 
     people = plan_enrolment(arguments, name=name, tree=tree)

@@ -52,7 +52,7 @@ def identify(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to write the same: use one of the two")
-    from facebank.bank import list_photos
+    from facebank.photos import list_photos
 
     with settings_of(ctx).open_bank() as bank:
         photos = list_photos(places)

@@ -182,17 +182,21 @@ def re_embed(
 ) -> int:
     """Make all embeddings anew with the pack named by --pack, from the photos, which must still be there.
 
-    Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then.
+    Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then. Strangers that
+    `facebank deny --nobody` remembered and whose photo is missing are forgotten.
     """
     settings = settings_of(ctx)
     with settings.open_gallery() as gallery:
-        total = sum(person.sample_count for person in gallery.people())
+        total = sum(person.sample_count for person in gallery.people()) + len(gallery.stranger_faces())
     with settings.open_bank() as bank, progress("Embedding", total, writes_lines=as_json) as advance:
         report = bank.re_embed(drop_missing=drop_missing, on_photo=lambda _: advance())
     if report.busy_readers:
         _say_readers_are_busy()
     for lost in report.lost:
         say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
+    if report.changed:
+        for image in report.lost_strangers:
+            say(f"a stranger is forgotten whose face was not found again: {image}")
     if as_json:
         lost_records = [
             {"sample_id": lost.sample_id, "person": lost.person, "image": lost.image, "reason": lost.reason}
@@ -212,7 +216,7 @@ def re_embed(
     if not report.changed:
         say("nothing was changed: bring the photos back, or remove those samples with --drop-missing")
         return NOTHING_DONE
-    return SOME_FAILED if report.lost else 0
+    return SOME_FAILED if report.lost or report.lost_strangers else 0
 
 
 def _tell(person: Person, text: str, *, as_json: bool) -> None:

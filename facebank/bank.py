@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 from facebank.engine import Engine, load_engine, load_engine_of
-from facebank.errors import GalleryError, NoFaceError, PhotoError, PhotoNotFoundError
+from facebank.errors import GalleryError, NoFaceError, PhotoError
 from facebank.faces import (
     AnalyzedPhoto,
     EnrolledPhoto,
@@ -23,7 +23,7 @@ from facebank.faces import (
     Verification,
 )
 from facebank.gallery import Gallery, default_gallery_path
-from facebank.media import find_photos, read_photo
+from facebank.photos import Photos, Place, list_photos, nothing_there, open_photo, require_photos
 from facebank.recognition import Recognizer
 from facebank.text import printable
 
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from facebank.enrolment import Pick, UnreadPhoto
+    from facebank.feedback import Feedback
     from facebank.gallery import Imported
+    from facebank.lookalikes import Lookalikes
     from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
-
-Place: TypeAlias = str | os.PathLike[str]
-Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
 
 
 class FaceBank:
@@ -154,7 +153,7 @@ class FaceBank:
         from facebank.gallery import normalise_name
 
         person = normalise_name(name)
-        found = _required(photos)
+        found = require_photos(photos)
         enroller = Enroller(self._opened(create=True), self.engine.thresholds.verify, pick, thumbnails)
         return enroller.enrol(person, self._analyzed(found), on_photo)
 
@@ -192,7 +191,7 @@ class FaceBank:
         names = [normalise_name(person.name) for person in people]
         photos = [list_photos(person.places) for person in people]
         if not any(photos):
-            raise _nothing_there([place for person in people for place in person.places])
+            raise nothing_there([place for person in people for place in person.places])
         reports = []
         for name, person, found in zip(names, people, photos, strict=True):
             if found:
@@ -222,7 +221,7 @@ class FaceBank:
             There is not a single photo.
         """
         gallery = self.gallery
-        for result in self._analyzed(_required(photos)):
+        for result in self._analyzed(require_photos(photos)):
             if isinstance(result, AnalyzedPhoto):
                 yield self._identified(result, gallery)
             else:
@@ -241,7 +240,7 @@ class FaceBank:
         PhotoError
             One cannot be read or shows no face.
         """
-        photos = [_read(a), _read(b)]
+        photos = [open_photo(a), open_photo(b)]
         try:
             engine = self.engine
         except GalleryError:
@@ -250,6 +249,30 @@ class FaceBank:
         similarity = float(first.embedding @ second.embedding)
         threshold = engine.thresholds.verify
         return Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+
+    def confirm(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
+        """Say that a face is this person's: see `facebank.feedback.confirm`."""
+        from facebank import feedback
+
+        return feedback.confirm(self.gallery, self.engine, photo, name, face)
+
+    def deny(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
+        """Say that a face is not this person's: see `facebank.feedback.deny`."""
+        from facebank import feedback
+
+        return feedback.deny(self.gallery, self.engine, photo, name, face)
+
+    def deny_everybody(self, photo: Place | Photo, face: int | None = None) -> Feedback:
+        """Say that a face is nobody's whom you know: see `facebank.feedback.deny_everybody`."""
+        from facebank import feedback
+
+        return feedback.deny_everybody(self.gallery, self.engine, photo, face)
+
+    def lookalikes(self, photo: Place | Photo, face: int | None = None) -> Lookalikes:
+        """Rank everybody by resemblance to a face: see `facebank.lookalikes.find_lookalikes`."""
+        from facebank.lookalikes import find_lookalikes
+
+        return find_lookalikes(self.gallery, self.engine, photo, face)
 
     def re_embed(
         self, *, drop_missing: bool = False, on_photo: Callable[[str], None] | None = None
@@ -320,7 +343,7 @@ class FaceBank:
         def readable() -> Iterator[Photo]:
             for photo in photos:
                 try:
-                    read = _read(photo)
+                    read = open_photo(photo)
                 except PhotoError as error:
                     waiting.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
                 else:
@@ -334,48 +357,6 @@ class FaceBank:
         yield from (unread for unread in waiting if unread is not None)
 
 
-def list_photos(photos: Photos) -> list[Path | Photo]:
-    """List the photos that files and folders stand for; a file that is not there fails when it is read.
-
-    Parameters
-    ----------
-    photos
-        Photos, files or folders of them.
-
-    Returns
-    -------
-    list[Path | Photo]
-        Folders give their photos in the order of people's sorting; empty if there is not a single one.
-    """
-    found: list[Path | Photo] = []
-    for photo in _several(photos):
-        if isinstance(photo, Photo):
-            found.append(photo)
-        elif Path(photo).is_dir():
-            found += find_photos(photo)
-        else:
-            found.append(Path(photo))
-    return found
-
-
-def _required(photos: Photos) -> list[Path | Photo]:
-    several = _several(photos)
-    found = list_photos(several)
-    if not found:
-        raise _nothing_there(several)
-    return found
-
-
-def _several(photos: Photos) -> list[Place | Photo]:
-    return [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
-
-
-def _nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
-    named = [printable(os.fspath(place)) for place in places if not isinstance(place, Photo)]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return PhotoNotFoundError(f"{', '.join(named[:3]) or 'nothing given'}{more}: no photos there")
-
-
 def _nothing_to_enrol(
     person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
 ) -> EnrolmentReport:
@@ -385,10 +366,6 @@ def _nothing_to_enrol(
         if on_photo is not None:
             on_photo(refused[-1])
     return EnrolmentReport(person, tuple(refused))
-
-
-def _read(photo: Place | Photo) -> Photo:
-    return photo if isinstance(photo, Photo) else read_photo(photo)
 
 
 def _largest_face(analyzed: AnalyzedPhoto) -> Face:

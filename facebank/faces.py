@@ -204,6 +204,9 @@ class Reason(StrEnum):
     BELOW_THRESHOLD = "below_threshold"
     RUNNER_UP_TOO_NEAR = "runner_up_too_near"
     FACE_TOO_POOR = "face_too_poor"
+    CONFUSABLE = "confusable"
+    SAME_PERSON_TWICE = "same_person_twice"
+    REMEMBERED_STRANGER = "remembered_stranger"
     GALLERY_EMPTY = "gallery_empty"
 
 
@@ -290,6 +293,7 @@ class EnrolmentReason(StrEnum):
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already_enrolled"
     ENROLLED_AS_ANOTHER = "enrolled_as_another"
+    NEARER_TO_ANOTHER = "nearer_to_another"
     NO_PHOTOS = "no_photos"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"

@@ -1,8 +1,12 @@
-"""A gallery's embeddings made anew with another pack, from the photos its samples came from."""
+"""A gallery's embeddings made anew with another pack, from the photos its samples came from.
+
+The strangers that a gallery remembers go over in the same way. One whose photo or face is not found again is forgotten,
+and told of: an embedding of another pack recognises nobody, and a stranger is no reason to keep people from going over.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +14,15 @@ import numpy as np
 
 from facebank.errors import PhotoError
 from facebank.faces import Face, Photo, Sample
+from facebank.gallery import FaceKey, Stranger
 from facebank.media import read_photo, turn_photo
 from facebank.vision.geometry import overlaps
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from facebank.engine import Engine
+    from facebank.faces import FloatArray
     from facebank.gallery import Gallery
 
 _SAME_FACE = 0.4
@@ -46,6 +54,8 @@ class ReEmbeddingReport:
         Those that could not be.
     busy_readers
         Whether another process kept the old bytes from being cleaned away at once.
+    lost_strangers
+        The photos of remembered strangers who could not be embedded anew; they are forgotten if `changed`.
     """
 
     changed: bool
@@ -53,6 +63,7 @@ class ReEmbeddingReport:
     embedded: int
     lost: tuple[LostSample, ...]
     busy_readers: bool = False
+    lost_strangers: tuple[str, ...] = ()
 
 
 def re_embed(
@@ -81,47 +92,82 @@ def re_embed(
         What became of the samples.
     """
     samples = [sample for person in gallery.people() for sample in gallery.samples(person.name)]
-    vectors: dict[int, dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]] = {}
+    strangers = gallery.stranger_faces()
+    kept = [_Kept.sample(sample) for sample in samples] + [_Kept.stranger(stranger) for stranger in strangers]
+    found = _embed_anew(kept, engine, on_photo)
+    vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
-    readable: list[Sample] = []
-
-    def photos() -> Iterator[Photo]:
-        for sample in samples:
-            try:
-                photo = _photo_of(sample)
-            except PhotoError as error:
-                lost.append(LostSample(sample.id, sample.person, sample.source, str(error)))
-            else:
-                readable.append(sample)
-                yield photo
-            if on_photo is not None:
-                on_photo(sample.source)
-
-    for position, analyzed in enumerate(engine.analyzer.analyze(photos())):
-        sample = readable[position]
-        face = _same_face(sample, analyzed.faces)
-        if face is None:
-            lost.append(LostSample(sample.id, sample.person, sample.source, "the face was not found again"))
+    for sample, vector in zip(samples, found[: len(samples)], strict=True):
+        if isinstance(vector, str):
+            lost.append(LostSample(sample.id, sample.person, sample.source, vector))
         else:
-            vectors[sample.id] = {"plain": face.embedding}
+            vectors[sample.id] = {"plain": vector}
+    known_again = {
+        stranger.id: None if isinstance(vector, str) else vector
+        for stranger, vector in zip(strangers, found[len(samples) :], strict=True)
+    }
+    forgotten = tuple(stranger.source for stranger in strangers if known_again[stranger.id] is None)
     pack = engine.identity
     if lost and not drop_missing:
-        return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost))
-    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost])
-    return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers)
+        return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost), lost_strangers=forgotten)
+    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], known_again)
+    return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers, forgotten)
 
 
-def _photo_of(sample: Sample) -> Photo:
-    photo = read_photo(sample.source)
-    if photo.content_hash != sample.content_hash:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A face that the gallery keeps, and where its photo was."""
+
+    face: FaceKey
+    source: str
+
+    @classmethod
+    def sample(cls, sample: Sample) -> Self:
+        return cls(FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box), sample.source)
+
+    @classmethod
+    def stranger(cls, stranger: Stranger) -> Self:
+        return cls(stranger.face, stranger.source)
+
+
+def _embed_anew(
+    kept: Sequence[_Kept], engine: Engine, on_photo: Callable[[str], None] | None
+) -> list[FloatArray | str]:
+    """Return each face's new embedding, or why there is none."""
+    found: list[FloatArray | str] = ["the face was not found again"] * len(kept)
+    readable: list[int] = []
+
+    def photos() -> Iterator[Photo]:
+        for position, one in enumerate(kept):
+            try:
+                photo = _photo_of(one)
+            except PhotoError as error:
+                found[position] = str(error)
+            else:
+                readable.append(position)
+                yield photo
+            if on_photo is not None:
+                on_photo(one.source)
+
+    for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
+        position = readable[order]
+        face = _same_face(kept[position], analyzed.faces)
+        if face is not None:
+            found[position] = face.embedding
+    return found
+
+
+def _photo_of(kept: _Kept) -> Photo:
+    photo = read_photo(kept.source)
+    if photo.content_hash != kept.face.content_hash:
         raise PhotoError("the file has changed since it was enrolled")
-    turned = turn_photo(photo, sample.quarter_turns)
+    turned = turn_photo(photo, kept.face.quarter_turns)
     return Photo(turned.source, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
 
 
-def _same_face(sample: Sample, faces: tuple[Face, ...]) -> Face | None:
+def _same_face(kept: _Kept, faces: tuple[Face, ...]) -> Face | None:
     if not faces:
         return None
-    shared = overlaps(sample.detection.box, np.stack([face.detection.box for face in faces]))
+    shared = overlaps(kept.face.box, np.stack([face.detection.box for face in faces]))
     best = int(np.argmax(shared))
     return faces[best] if shared[best] >= _SAME_FACE else None

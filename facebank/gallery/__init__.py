@@ -12,7 +12,16 @@ from facebank.gallery.gallery import Gallery
 from facebank.gallery.index import SearchHits, VectorIndex, VectorStore
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.places import default_gallery_path
-from facebank.gallery.records import EnrolledSample, Forgotten, NewSample, PackIdentity, VectorTable
+from facebank.gallery.records import (
+    EnrolledSample,
+    FaceKey,
+    Forgotten,
+    NewSample,
+    PackIdentity,
+    Stranger,
+    StrangerTable,
+    VectorTable,
+)
 
 if TYPE_CHECKING:
     from facebank.gallery.exchange import (
@@ -39,6 +48,7 @@ _HOMES = {
 __all__ = [
     "EnrolledSample",
     "Exported",
+    "FaceKey",
     "Forgotten",
     "Gallery",
     "GalleryHealth",
@@ -46,6 +56,8 @@ __all__ = [
     "NewSample",
     "PackIdentity",
     "SearchHits",
+    "Stranger",
+    "StrangerTable",
     "VectorIndex",
     "VectorStore",
     "VectorTable",

@@ -85,6 +85,13 @@ def hex_digest(text: object) -> str:
     return text
 
 
+def turns(value: object) -> int:
+    """Return how often a photo is turned; raises `InvalidValueError` for anything but 0 to 3 times."""
+    if not isinstance(value, int) or not 0 <= value <= 3:
+        raise InvalidValueError(f"a photo is turned 0 to 3 times, not {value}")
+    return value
+
+
 def variant_name(text: object) -> str:
     """Return a variant's name; raises `InvalidValueError` unless it is like ``plain`` or ``augmented:shift``."""
     if not isinstance(text, str) or not _VARIANT.fullmatch(text):

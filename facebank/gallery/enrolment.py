@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facebank.errors import UsageError
-from facebank.gallery import tables, vector_tables
-from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, share, unit_length, variant_name
+from facebank.gallery import feedback, tables, vector_tables
+from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, share, turns, unit_length, variant_name
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
+from facebank.gallery.same_face import find_sample
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray
     from facebank.gallery.records import NewSample
 
-SAME_VECTOR = 1e-4
-"""Two embeddings at most this far apart (Euclidean) are one face embedded twice."""
-
-_SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far less, one face found twice far more
 _LARGEST_THUMBNAIL = 256 * 1024
 _LONGEST_SOURCE = 32 * 1024
 
@@ -57,8 +52,7 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     share(float(sample.detection.score))
     share(float(sample.quality))
     hex_digest(sample.content_hash)
-    if sample.quarter_turns not in range(4):
-        raise InvalidValueError(f"a photo is turned 0 to 3 times, not {sample.quarter_turns}")
+    turns(sample.quarter_turns)
     if len(sample.source) > _LONGEST_SOURCE:
         raise InvalidValueError("its path is too long")
     if sample.thumbnail is not None and len(sample.thumbnail) > _LARGEST_THUMBNAIL:
@@ -83,6 +77,8 @@ def enrol_samples(
     now: datetime,
 ) -> list[EnrolledSample]:
     """Give a person samples, all but those that somebody has already; the caller holds the transaction.
+
+    What was said against a face that is this person's now, a denial or that it is nobody's, is dropped.
 
     Parameters
     ----------
@@ -110,37 +106,22 @@ def enrol_samples(
         tables.advance(connection)
     revision = tables.revision(connection) + 1
     outcomes: list[EnrolledSample] = []
+    owned: list[NewSample] = []
     for sample in samples:
-        known = _find_same_face(connection, bound, sample)
+        known = find_sample(connection, bound, feedback.key_of(sample), sample.vectors[PLAIN])
         if known is not None:
             outcomes.append(EnrolledSample(known.sample_id, known.person))
+            if name_key(known.person) == key:
+                owned.append(sample)
             continue
         if person_id is None:
             person_id = tables.add_person(connection, name, key, now)
         sample_id = tables.add_sample(connection, person_id, sample, now)
         vector_tables.add_vectors(connection, sample_id, bound.pack_id, sample.vectors, revision)
         outcomes.append(EnrolledSample(sample_id, None))
+        owned.append(sample)
+    if person_id is not None:
+        feedback.give_way(connection, bound, person_id, owned)
     if any(outcome.duplicate_of_person is None for outcome in outcomes):
         tables.advance(connection)
     return outcomes
-
-
-def _find_same_face(
-    connection: sqlite3.Connection, bound: tables.Binding, sample: NewSample
-) -> vector_tables.Known | None:
-    for other in tables.samples_of_photo(connection, sample.content_hash):
-        turned_alike = other.quarter_turns == sample.quarter_turns
-        if turned_alike and _overlap(other.detection.box, sample.detection.box) >= _SAME_BOX:
-            return vector_tables.Known(other.id, other.person)
-    vector = sample.vectors[PLAIN]
-    for known, candidate in vector_tables.alike(connection, bound, vector, SAME_VECTOR):
-        if np.linalg.norm(candidate - vector) <= SAME_VECTOR:
-            return known
-    return None
-
-
-def _overlap(a: FloatArray, b: FloatArray) -> float:
-    corner, opposite = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.prod(np.maximum(opposite - corner, 0.0), dtype=np.float64))
-    areas = float(np.prod(a[2:] - a[:2], dtype=np.float64) + np.prod(b[2:] - b[:2], dtype=np.float64))
-    return shared / (areas - shared) if areas > shared else float(np.array_equal(a, b))

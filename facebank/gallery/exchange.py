@@ -1,6 +1,7 @@
 """Galleries to and from a folder of plain files: JSON Lines and npz, no pickle.
 
-The files are described in `facebank.gallery.exchange_files`.
+The files are described in `facebank.gallery.exchange_files`. What was said of other faces, who they are not or that
+they are nobody's, and the gallery's settings stay behind: they are about the photos of this gallery's owner.
 """
 
 from __future__ import annotations

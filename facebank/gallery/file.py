@@ -27,7 +27,7 @@ from facebank.gallery.connection import (
     said_plainly,
 )
 from facebank.gallery.places import is_on_network
-from facebank.gallery.schema import SCHEMA_VERSION, migrate
+from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -146,7 +146,8 @@ class GalleryFile:
                 raise GalleryNotFoundError(
                     f"The gallery {printable(str(self.path))} is empty: `facebank enroll` puts people into it."
                 )
-            if check_schema(self._connection, self.path) < SCHEMA_VERSION:
+            version = check_schema(self._connection, self.path)
+            if version < (SCHEMA_VERSION if self.writable else OLDEST_READABLE):
                 self._upgrade()
             if self.writable:
                 choose_journal(self._connection, log=not is_on_network(self.path))

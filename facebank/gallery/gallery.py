@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from facebank.errors import PackMismatchError, UsageError
-from facebank.gallery import people, settings, tables, vector_tables
-from facebank.gallery.codec import LARGEST_DIMENSION, InvalidValueError
+from facebank.errors import UsageError
+from facebank.gallery import feedback_tables, people, tables, vector_tables
+from facebank.gallery.codec import InvalidValueError
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
-from facebank.gallery.file import GalleryFile
 from facebank.gallery.following import IndexFollower
 from facebank.gallery.names import normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, PackIdentity, VectorTable
+from facebank.gallery.taught import TaughtGallery
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    import os
-    import sqlite3
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import Mapping, Sequence
 
     from facebank.faces import FloatArray, Person, Sample
+    from facebank.gallery.file import GalleryFile
     from facebank.gallery.index import VectorIndex
     from facebank.gallery.records import NewSample
 
-BUSY_TIMEOUT = 5.0
-"""How long another process is waited for, in seconds."""
 
-
-class Gallery:
+class Gallery(TaughtGallery):
     """The enrolled people, in one SQLite file. Use `open` to get one, and ``with`` to close it.
 
     Every change is one transaction: it is kept wholly and for good when the call returns, or nothing of it is. Several
@@ -41,99 +33,8 @@ class Gallery:
     """
 
     def __init__(self, file: GalleryFile, bound: tables.Binding) -> None:
-        self._file = file
-        self._bound = bound
+        super().__init__(file, bound)
         self._follower = IndexFollower(bound.pack.dimension)
-
-    @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str],
-        pack: PackIdentity | None = None,
-        *,
-        create: bool = False,
-        read_only: bool = False,
-        busy_timeout: float = BUSY_TIMEOUT,
-    ) -> Self:
-        """Open a gallery.
-
-        Parameters
-        ----------
-        path
-            The file.
-        pack
-            The pack whose embeddings will be enrolled or looked for; None for what needs no embeddings, such as
-            listing people or renaming them.
-        create
-            Whether to make the gallery if there is none; needs a pack. Only its owner may read the new file.
-        read_only
-            Whether to refuse every change. A file on a read-only medium refuses them in any case.
-        busy_timeout
-            How long another process is waited for, in seconds.
-
-        Raises
-        ------
-        GalleryNotFoundError
-            If there is no such file, or an empty one.
-        GalleryFormatError, GalleryVersionError
-            If it is no gallery, another program's or damaged; if a newer facebank wrote it.
-        PackMismatchError
-            If its embeddings were made by another pack.
-        GalleryBusyError, StorageError
-            If another process keeps it; if it cannot be made, read or written.
-        """
-        if create and (pack is None or read_only):
-            raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
-        _check_dimension(pack)
-        place = Path(path)
-        file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
-        try:
-            with file.reading() as connection:
-                bound = tables.binding(connection)
-            _check_pack(place, bound.pack, pack or bound.pack)
-        except BaseException:
-            file.close()
-            raise
-        return cls(file, bound)
-
-    def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    @property
-    def pack(self) -> PackIdentity:
-        """The pack the embeddings are made with."""
-        return self._bound.pack
-
-    @property
-    def read_only(self) -> bool:
-        """Whether every change is refused, by wish or because the file cannot be written."""
-        return not self._file.writable
-
-    @property
-    def revision(self) -> int:
-        """A number that grows with every change of people, samples or vectors, whoever makes it."""
-        with self._file.reading() as connection:
-            return tables.revision(connection)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[Self]:
-        """See the gallery as it is at one moment in everything that is read inside; nothing can be changed inside."""
-        with self._file.reading():
-            yield self
 
     # People -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +69,7 @@ class Gallery:
             return people.rename(connection, old, new)
 
     def merge(self, sources: Sequence[str], into: str) -> Person:
-        """Join people who are one person; every sample is kept.
+        """Join people who are one person; every sample is kept, and every denial but those that it contradicts.
 
         Parameters
         ----------
@@ -190,10 +91,10 @@ class Gallery:
             If there is nobody to join.
         """
         with self._changing() as connection:
-            return people.merge(connection, sources, into)
+            return people.merge(connection, self._bound, sources, into)
 
     def forget(self, name: str) -> Forgotten:
-        """Remove a person for good: samples, vectors, thumbnails, paths and the name.
+        """Remove a person for good: samples, vectors, thumbnails, paths, denials and the name.
 
         The file is written anew, so that none of the bytes stay in it or in its log.
 
@@ -315,7 +216,11 @@ class Gallery:
             return self._follower.follow(connection, self._bound)
 
     def rebind(
-        self, pack: PackIdentity, vectors: Mapping[int, Mapping[str, FloatArray]], dropped: Sequence[int] = ()
+        self,
+        pack: PackIdentity,
+        vectors: Mapping[int, Mapping[str, FloatArray]],
+        dropped: Sequence[int] = (),
+        strangers: Mapping[int, FloatArray | None] | None = None,
     ) -> Forgotten:
         """Put another pack's embeddings in the place of all that there are, in one transaction.
 
@@ -327,6 +232,9 @@ class Gallery:
             The new embeddings by sample and variant.
         dropped
             Samples that could not be embedded anew; they are removed for good. Their people stay.
+        strangers
+            The new embedding of each remembered stranger; None for one who is forgotten. May be left out where there
+            are none.
 
         Returns
         -------
@@ -336,20 +244,22 @@ class Gallery:
         Raises
         ------
         UsageError
-            If the samples with new embeddings and the dropped ones are not together all there are, because another
-            process changed the gallery in the meantime, say; nothing is changed then.
+            If the samples with new embeddings and the dropped ones are not together all there are, or the strangers
+            not all, because another process changed the gallery in the meantime, say; nothing is changed then.
         """
-        for sample_id, variants in vectors.items():
-            try:
-                require_vectors(variants, pack.dimension)
-            except InvalidValueError as error:
-                raise UsageError(f"Sample {sample_id} cannot be re-embedded: {error}.") from error
+        faces = strangers or {}
+        embedded = {number: vector for number, vector in faces.items() if vector is not None}
+        _check_new("Sample", vectors, pack.dimension)
+        _check_new("Stranger", {number: {PLAIN: vector} for number, vector in embedded.items()}, pack.dimension)
         with self._changing() as connection:
-            if {*vectors, *dropped} != tables.sample_ids(connection) or not vectors.keys().isdisjoint(dropped):
+            samples_agree = {*vectors, *dropped} == tables.sample_ids(connection) and vectors.keys().isdisjoint(dropped)
+            if not samples_agree or faces.keys() != {one.id for one in feedback_tables.strangers(connection)}:
                 raise UsageError("The gallery was changed while it was re-embedded: do it again.")
             pack_id = tables.add_pack(connection, pack)
             tables.bind(connection, pack_id)
             tables.delete_samples(connection, dropped)
+            feedback_tables.delete_strangers(connection, faces.keys() - embedded.keys())
+            feedback_tables.replace_stranger_vectors(connection, embedded)
             revision = tables.advance(connection)
             for sample_id, variants in vectors.items():
                 vector_tables.add_vectors(connection, sample_id, pack_id, variants, revision)
@@ -359,40 +269,10 @@ class Gallery:
         self._follower = IndexFollower(pack.dimension)
         return Forgotten(len(dropped), busy_readers=not self._file.wipe())
 
-    def read_setting(self, key: str) -> Any:
-        """Return the value kept under a key, as JSON gives it back; None if there is none."""
-        with self._file.reading() as connection:
-            return settings.read(connection, key)
 
-    def write_setting(self, key: str, value: object) -> None:
-        """Keep a small value that JSON can hold, at most 64 KiB, under a key; None removes it."""
-        text = settings.encode(key, value)
-        with self._file.changing() as connection:
-            tables.write_setting(connection, key, text)
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._file.reading() as connection:
-            _check_pack(self.path, tables.binding(connection).pack, self.pack)
-            yield connection
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        with self._file.changing() as connection:
-            _check_pack(self.path, tables.binding(connection).pack, self.pack)
-            yield connection
-
-
-def _check_dimension(pack: PackIdentity | None) -> None:
-    if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
-        raise UsageError(f"Embeddings of a gallery have 1 to {LARGEST_DIMENSION} numbers, not {pack.dimension}.")
-
-
-def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
-    if (bound.digest, bound.dimension) != (wanted.digest, wanted.dimension):
-        raise PackMismatchError(
-            f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:60])}' "
-            f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
-            f"use --pack {printable(bound.name[:60])}, or go over to '{printable(wanted.name)}' with "
-            f"`facebank --pack {printable(wanted.name)} people re-embed`."
-        )
+def _check_new(what: str, vectors: Mapping[int, Mapping[str, FloatArray]], dimension: int) -> None:
+    for number, variants in vectors.items():
+        try:
+            require_vectors(variants, dimension)
+        except InvalidValueError as error:
+            raise UsageError(f"{what} {number} cannot be re-embedded: {error}.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
-from facebank.gallery import tables
+from facebank.gallery import feedback, tables
 from facebank.gallery.names import name_key, normalise_name
 from facebank.text import printable
 
@@ -41,14 +41,15 @@ def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
     return find(connection, name)
 
 
-def merge(connection: sqlite3.Connection, sources: Sequence[str], into: str) -> Person:
-    """Give one person the samples of others, who then are no more."""
+def merge(connection: sqlite3.Connection, bound: tables.Binding, sources: Sequence[str], into: str) -> Person:
+    """Give one person the samples and denials of others, who then are no more."""
     target = find(connection, into)
     others = {find(connection, source).id for source in sources} - {target.id}
     if not others:
         raise UsageError(f"Name somebody other than '{printable(target.name)}' to merge.")
     for other in sorted(others):
         tables.move_samples(connection, other, target.id)
+        feedback.merge_denials(connection, bound, other, target)
         tables.delete_person(connection, other)
     tables.advance(connection)
     return find(connection, into)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.faces import Detection, FloatArray
+    from facebank.faces import AnalyzedPhoto, Detection, Face, FloatArray
 
 PLAIN = "plain"
 """The variant every sample has: the embedding of the face as it is."""
@@ -75,6 +76,30 @@ class NewSample:
     enrolled_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceKey:
+    """Which face of which photo. Two keys mean one face if photo and turns are the same and the boxes overlap by half.
+
+    Attributes
+    ----------
+    content_hash
+        SHA-256 of the photo's bytes, in hex.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+    box
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo.
+    """
+
+    content_hash: str
+    quarter_turns: int
+    box: FloatArray
+
+    @classmethod
+    def of(cls, photo: AnalyzedPhoto, face: Face) -> Self:
+        """Return the key of a face of a photo."""
+        return cls(photo.photo.content_hash, photo.quarter_turns, face.detection.box)
+
+
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
     """What became of one face at enrolment.
@@ -122,4 +147,42 @@ class VectorTable:
 
     sample_ids: NDArray[np.int64]
     person_ids: NDArray[np.int64]
+    matrix: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stranger:
+    """A face remembered as "nobody I know", without its embedding.
+
+    Attributes
+    ----------
+    id
+        Number of the stranger in the gallery; never used again.
+    face
+        Which face of which photo.
+    source
+        The photo's path.
+    remembered_at
+        Since when.
+    """
+
+    id: int
+    face: FaceKey
+    source: str
+    remembered_at: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StrangerTable:
+    """The embeddings of the faces remembered as "nobody I know", in the order of their numbers.
+
+    Attributes
+    ----------
+    stranger_ids
+        ``int64`` of shape ``(N,)``.
+    matrix
+        ``float32`` of shape ``(N, dimension)``, its rows L2-normalised.
+    """
+
+    stranger_ids: NDArray[np.int64]
     matrix: FloatArray

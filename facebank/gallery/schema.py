@@ -12,6 +12,8 @@ change a migration that has been released: add the next.
     thumbnails  a small JPEG of a sample
     vectors     an embedding, by sample, pack and variant
     settings    small JSON values by key
+    denials     a face that is not a person's, as somebody said (since 2)
+    strangers   a face of "nobody I know", with its embedding (since 2)
 """
 
 from __future__ import annotations
@@ -34,8 +36,19 @@ def _first_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables,)
+def _feedback(connection: sqlite3.Connection) -> None:
+    for statement in _FEEDBACK_TABLES:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback)
 SCHEMA_VERSION = len(MIGRATIONS)
+
+OLDEST_READABLE = 1
+"""The oldest version that is read as it is, where it cannot be brought up to date because it cannot be written."""
+
+FEEDBACK_SINCE = 2
+"""The first version with the tables ``denials`` and ``strangers``."""
 
 
 def migrate(
@@ -73,7 +86,7 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 def has_expected_schema(connection: sqlite3.Connection, version: int) -> bool:
     """Return whether a file holds exactly the tables and indexes of a version: no trigger, no view, nothing else."""
-    return _objects(connection) == _expected_objects(version)
+    return version > 0 and _objects(connection) == _expected_objects(version)
 
 
 @cache
@@ -158,4 +171,30 @@ _FIRST_TABLES = (
         key TEXT PRIMARY KEY,
         value TEXT NOT NULL CHECK (length(value) <= 65536)
     )""",
+)
+
+# Strangers are embedded with the gallery's own pack, whichever that is, and with nothing else.
+_FEEDBACK_TABLES = (
+    """
+    CREATE TABLE denials (
+        id INTEGER PRIMARY KEY,
+        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
+        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
+        box BLOB NOT NULL CHECK (length(box) = 16),
+        denied_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX denials_by_person ON denials (person_id)",
+    "CREATE INDEX denials_by_content ON denials (content_hash)",
+    """
+    CREATE TABLE strangers (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source BLOB NOT NULL,
+        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
+        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
+        box BLOB NOT NULL CHECK (length(box) = 16),
+        vector BLOB NOT NULL CHECK (length(vector) <= 65536),
+        remembered_at TEXT NOT NULL
+    )""",
+    "CREATE INDEX strangers_by_content ON strangers (content_hash)",
 )

@@ -1,4 +1,4 @@
-"""What is asked of the gallery's tables: with `facebank.gallery.vector_tables`, every SQL statement on a row.
+"""What is asked of the gallery's tables: with `vector_tables` and `feedback_tables`, every SQL statement on a row.
 
 The functions take a connection inside a transaction. They raise `InvalidValueError` for rows that cannot be, which
 the transaction turns into `GalleryFormatError`.
@@ -171,7 +171,7 @@ def move_samples(connection: sqlite3.Connection, source: int, target: int) -> No
 
 
 def delete_person(connection: sqlite3.Connection, person_id: int) -> None:
-    """Delete a person with all samples, thumbnails and vectors."""
+    """Delete a person with all samples, thumbnails, vectors and denials."""
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
 
 

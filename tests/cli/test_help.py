@@ -13,7 +13,11 @@ from facebank import __version__, schemas
 from .conftest import Run
 
 PEOPLE = ("list", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
-COMMANDS = ["enroll", "identify", "verify", "demo", "doctor", "packs", *(f"people {command}" for command in PEOPLE)]
+GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget")}
+COMMANDS = [
+    *("enroll", "identify", "confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
+    *(f"{group} {command}" for group, commands in GROUPED.items() for command in commands),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -29,7 +29,7 @@ def test_a_refusal_names_the_photo_once(run: Run, tmp_path: Path) -> None:
     assert black == "facebank: black.png: no face was found"
 
 
-@pytest.mark.parametrize("group", [[], ["people"], ["packs"]])
+@pytest.mark.parametrize("group", [[], ["people"], ["strangers"], ["packs"]])
 def test_a_group_without_a_command_shows_its_help(run: Run, group: list[str]) -> None:
     ran = run(*group, code=2)
     assert "Commands:" in ran.out + ran.err

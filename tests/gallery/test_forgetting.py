@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.gallery import Gallery, inspect_gallery, name_key
+from facebank.gallery.feedback import key_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -100,6 +102,60 @@ def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) ->
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
     old = [piece for sample in samples for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
     assert left_in(gallery.path, [*old, *pieces(samples[3:])]) == []
+
+
+def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Faces) -> None:
+    gallery.enrol("Augusta Ada King", faces.samples(2))
+    gallery.enrol("Bob", faces.samples(2))
+    denied, shared = faces.samples(20), faces.sample()
+    for sample in [*denied, shared]:
+        gallery.deny("Augusta Ada King", key_of(sample))
+    gallery.deny("Bob", key_of(shared))
+    betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.detection.box.tobytes())]
+    assert left_in(gallery.path, betraying) != []
+    gallery.forget("Augusta Ada King")
+    assert left_in(gallery.path, betraying) == []
+    assert gallery.denials_of(key_of(shared)) == {2}
+    gallery.close()
+    assert left_in(gallery.path, betraying) == []
+
+
+def test_a_forgotten_stranger_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+    met = faces.samples(30)
+    for sample in met:
+        gallery.remember_stranger(sample)
+    kept = [replace(sample, thumbnail=None, vectors={"plain": sample.vectors["plain"]}) for sample in met]
+    gone = [piece for sample in kept[:20] for piece in traces_of_stranger(sample)]
+    assert len(left_in(gallery.path, gone)) > 0.9 * len(gone)
+    for number in range(1, 21):
+        assert not gallery.forget_stranger(number).busy_readers
+    assert left_in(gallery.path, gone) == []
+    assert gallery.strangers().stranger_ids.tolist() == list(range(21, 31))
+    gallery.close()
+    assert left_in(gallery.path, gone) == []
+
+
+def test_of_a_stranger_nothing_is_kept_but_what_is_needed(gallery: Gallery, faces: Faces) -> None:
+    sample = faces.sample()
+    gallery.remember_stranger(sample)
+    unneeded = [*pieces_of(sample.thumbnail or b""), *pieces_of(sample.detection.landmarks.tobytes())]
+    unneeded += pieces_of(sample.vectors["flip"].tobytes())
+    assert left_in(gallery.path, unneeded) == []
+    assert left_in(gallery.path, traces_of_stranger(sample)) != []
+
+
+def traces_of_stranger(sample: NewSample) -> list[bytes]:
+    found = [sample.source.encode(), sample.content_hash.encode(), sample.detection.box.tobytes()]
+    return [*found, *pieces_of(sample.vectors["plain"].tobytes())]
+
+
+def test_a_strangers_old_embedding_goes_with_the_pack(gallery: Gallery, faces: Faces) -> None:
+    kept, dropped = faces.samples(2)
+    for sample in (kept, dropped):
+        gallery.remember_stranger(sample)
+    gallery.rebind(faces.other_pack, {}, strangers={1: faces.vector(24), 2: None})
+    old = pieces_of(kept.vectors["plain"].tobytes())
+    assert left_in(gallery.path, [*old, *traces_of_stranger(dropped)]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
+from facebank.gallery.feedback import key_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
     gallery.enrol("Ada", faces.samples(3))
     gallery.enrol("Bob", faces.samples(1))
-    expected = GalleryHealth(gallery.path, True, 1, "opencv", "ab" * 32, 2, 4, "wal", ())
+    expected = GalleryHealth(gallery.path, True, 2, "opencv", "ab" * 32, 2, 4, "wal", ())
     assert inspect_gallery(gallery.path) == expected
     gallery.close()
     before = gallery.path.read_bytes()
@@ -56,10 +57,17 @@ def test_faces_that_others_can_read_are_a_problem(gallery: Gallery) -> None:
         "UPDATE vectors SET vector = zeroblob(64)",
         "UPDATE samples SET content_hash = 'x'",
         "UPDATE people SET name = 'a/b'",
+        "UPDATE denials SET content_hash = 'x'",
+        "UPDATE denials SET box = zeroblob(8)",
+        "UPDATE denials SET person_id = 7",
+        "UPDATE strangers SET vector = zeroblob(64)",
+        "UPDATE strangers SET remembered_at = 'then'",
     ],
 )
 def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
     gallery.enrol("Ada", faces.samples(3))
+    gallery.deny("Ada", key_of(faces.sample()))
+    gallery.remember_stranger(faces.sample())
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")

@@ -12,8 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from facebank.errors import PersonExistsError
+from facebank.errors import PersonExistsError, UsageError
 from facebank.gallery import Gallery, inspect_gallery, name_key
+from facebank.gallery.feedback import key_of
 
 if TYPE_CHECKING:
     from facebank.gallery import NewSample
@@ -35,6 +36,8 @@ class GalleryMachine(RuleBasedStateMachine):
         self.gallery = Gallery.open(self.path, self.faces.pack, create=True)
         self.spelling: dict[str, str] = {}
         self.expected: dict[str, dict[int, NewSample]] = {}
+        self.denied: list[tuple[str, NewSample]] = []
+        self.strangers: dict[int, NewSample] = {}
         self.highest = 0
         self.revision = self.gallery.revision
 
@@ -71,6 +74,59 @@ class GalleryMachine(RuleBasedStateMachine):
         assert (outcome.sample_id, outcome.duplicate_of_person) == (number, self.spelling[owner])
 
     @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def deny(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.expected)))
+        seen = [*(face for _, face in self.denied), *self.strangers.values(), self.faces.sample()]
+        face = data.draw(st.sampled_from(seen))
+        if any(face is sample for sample in self.expected[key].values()):
+            with pytest.raises(UsageError, match="remove-sample"):
+                self.gallery.deny(self.spelling[key], key_of(face))
+            return
+        is_new = all(name != key or other is not face for name, other in self.denied)
+        assert self.gallery.deny(self.spelling[key], key_of(face)) is is_new
+        if is_new:
+            self.denied.append((key, face))
+
+    @precondition(lambda self: self.denied)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        key, face = self.denied.pop(data.draw(st.integers(0, len(self.denied) - 1)))
+        assert self.gallery.withdraw_denial(key, key_of(face))
+
+    @rule()
+    def remember_stranger(self) -> None:
+        face = self.faces.sample()
+        number, is_new = self.gallery.remember_stranger(face)
+        assert is_new
+        assert number not in self.strangers
+        self.strangers[number] = face
+        self.changed()
+
+    @precondition(lambda self: self.strangers)
+    @rule(data=st.data())
+    def forget_stranger(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.strangers)))
+        self.gallery.forget_stranger(number)
+        del self.strangers[number]
+        self.changed()
+
+    @precondition(lambda self: self.denied or self.strangers)
+    @rule(name=NAMES, data=st.data())
+    def enrol_who_was_denied(self, name: str, data: st.DataObject) -> None:
+        """Whoever is given a face wins over what was said against it."""
+        face = data.draw(st.sampled_from([*(face for _, face in self.denied), *self.strangers.values()]))
+        if any(face is sample for mine in self.expected.values() for sample in mine.values()):
+            return
+        (outcome,) = self.gallery.enrol(name, [face])
+        self.highest = outcome.sample_id
+        self.expected.setdefault(name_key(name), {})[outcome.sample_id] = face
+        self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
+        self.denied = [(key, other) for key, other in self.denied if key != name_key(name) or other is not face]
+        self.strangers = {number: other for number, other in self.strangers.items() if other is not face}
+        self.changed()
+
+    @precondition(lambda self: self.expected)
     @rule(new=NAMES, data=st.data())
     def rename(self, new: str, data: st.DataObject) -> None:
         old = data.draw(st.sampled_from(sorted(self.expected)))
@@ -83,6 +139,7 @@ class GalleryMachine(RuleBasedStateMachine):
         del self.spelling[old]
         self.expected[name_key(new)] = mine
         self.spelling[name_key(new)] = {"Zoe\u0308": "Zoë"}.get(new, new)
+        self.denied = [(name_key(new) if key == old else key, face) for key, face in self.denied]
         self.changed()
 
     @precondition(lambda self: len(self.expected) > 1)
@@ -93,14 +150,25 @@ class GalleryMachine(RuleBasedStateMachine):
         for source in sources:
             self.expected[into] |= self.expected.pop(source)
             del self.spelling[source]
+        self.denied = self.denied_after_merging(sources, into)
         assert merged.sample_count == len(self.expected[into])
         self.changed()
+
+    def denied_after_merging(self, sources: list[str], into: str) -> list[tuple[str, NewSample]]:
+        kept: list[tuple[str, NewSample]] = []
+        for key, face in self.denied:
+            now = into if key in sources else key
+            mine = now == into and any(face is sample for sample in self.expected[into].values())
+            if not mine and all(name != now or other is not face for name, other in kept):
+                kept.append((now, face))
+        return kept
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.expected)))
         assert self.gallery.forget(self.spelling.pop(key)).samples == len(self.expected.pop(key))
+        self.denied = [(name, face) for name, face in self.denied if name != key]
         self.changed()
 
     @precondition(lambda self: any(self.expected.values()))
@@ -147,6 +215,21 @@ class GalleryMachine(RuleBasedStateMachine):
             assert samples.keys() == mine.keys()
             assert all(samples[number].source == new.source for number, new in mine.items())
             assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in mine.items())
+
+    @invariant()
+    def what_was_said_is_as_expected(self) -> None:
+        numbers = {name_key(name): number for number, name in self.gallery.names().items()}
+        for _, face in self.denied:
+            expected = {numbers[key] for key, other in self.denied if other is face}
+            assert self.gallery.denials_of(key_of(face)) == expected
+        for mine in self.expected.values():
+            for sample in mine.values():
+                if all(face is not sample for _, face in self.denied):
+                    assert self.gallery.denials_of(key_of(sample)) == set()
+        table = self.gallery.strangers()
+        assert table.stranger_ids.tolist() == sorted(self.strangers)
+        expected_rows = [self.strangers[number].vectors["plain"] for number in sorted(self.strangers)]
+        np.testing.assert_array_equal(table.matrix, np.array(expected_rows).reshape(-1, self.faces.dimension))
 
 
 def test_a_gallery_is_as_a_dictionary_would_be(random_faces: type[Faces]) -> None:

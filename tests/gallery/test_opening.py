@@ -190,7 +190,7 @@ def test_a_name_with_control_characters_is_escaped_in_messages(tmp_path: Path, f
         "ALTER TABLE people ADD COLUMN more",
         "DROP TABLE migrations",
         "DELETE FROM migrations",
-        "UPDATE migrations SET number = -1",
+        "UPDATE migrations SET number = -number",
     ],
 )
 def test_tables_other_than_a_gallerys_are_refused(filled: Path, faces: Faces, statement: str) -> None:

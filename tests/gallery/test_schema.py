@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from facebank.errors import GalleryVersionError
-from facebank.gallery import Gallery, schema
+from facebank.gallery import FaceKey, Gallery, inspect_gallery, schema
 from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, has_expected_schema, migrate, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.gallery.conftest import Faces
 
@@ -56,6 +57,9 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
     monkeypatch.setattr("facebank.gallery.connection.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     monkeypatch.setattr("facebank.gallery.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with Gallery.open(path, faces.pack, read_only=True) as older:
+        assert older.person("Ada").sample_count == 2
+    monkeypatch.setattr("facebank.gallery.file.OLDEST_READABLE", SCHEMA_VERSION + 1)
     with pytest.raises(GalleryVersionError, match="older"):
         Gallery.open(path, faces.pack, read_only=True)
     with Gallery.open(path, faces.pack) as newer:
@@ -63,6 +67,43 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
     monkeypatch.undo()
     with pytest.raises(GalleryVersionError, match="newer"):
         Gallery.open(path, faces.pack)
+
+
+@pytest.fixture
+def first_gallery(path: Path) -> Path:
+    """A gallery as the first version left it: two samples of Ada, one of Bob, a setting."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(Path(__file__).with_name("schema_1.sql").read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+    path.chmod(0o600)
+    return path
+
+
+def test_a_gallery_of_the_first_version_is_read_as_it_is(first_gallery: Path, faces: Faces) -> None:
+    before = first_gallery.read_bytes()
+    with Gallery.open(first_gallery, read_only=True) as gallery:
+        assert {person.name: person.sample_count for person in gallery.people()} == {"Ada": 2, "Bob": 1}
+        assert gallery.read_setting("fpir") == 0.02
+        assert gallery.index().count == 3
+        assert gallery.denials_of(FaceKey("ab" * 32, 0, faces.sample().detection.box)) == set()
+        assert gallery.strangers().matrix.shape == (0, 4)
+        assert gallery.stranger_faces() == []
+    health = inspect_gallery(first_gallery)
+    assert (health.schema_version, health.people, health.problems) == (1, 2, ())
+    assert first_gallery.read_bytes() == before
+
+
+def test_a_gallery_of_the_first_version_learns_what_is_new(first_gallery: Path) -> None:
+    with Gallery.open(first_gallery) as gallery:
+        vectors = gallery.vectors().matrix
+        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].detection.box)
+        assert gallery.deny("Bob", face)
+        assert gallery.denials_of(face) == {gallery.person("Bob").id}
+    health = inspect_gallery(first_gallery)
+    assert (health.schema_version, health.people, health.samples, health.problems) == (SCHEMA_VERSION, 2, 3, ())
+    with Gallery.open(first_gallery) as gallery:
+        np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
+        assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
 
 
 def test_the_guards_are_set_on_every_connection(gallery: Gallery) -> None:

@@ -1,0 +1,39 @@
+"""``facebank confirm``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .feedback import AsJson, FaceNumber, PhotoFile, tell
+from .settings import settings_of
+
+EXAMPLES = """\b
+Examples:
+  facebank confirm party.jpg Ada
+  facebank confirm party.jpg Ada --face 2
+
+\b
+Exit codes: 0 the face is a sample now; 1 it is too poor for one; 2 wrong usage, no such person, or nothing done."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("confirm", epilog=EXAMPLES)(confirm)
+
+
+def confirm(
+    ctx: typer.Context,
+    photo: PhotoFile,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    face: FaceNumber = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say that a face is this enrolled person's: it becomes a sample if it is good enough.
+
+    That the person was denied for this face is taken back in any case.
+    """
+    with settings_of(ctx).open_bank() as bank:
+        feedback = bank.confirm(photo, name, face)
+    return tell(feedback, {"sample_id": feedback.sample_id}, as_json=as_json)

@@ -1,0 +1,41 @@
+"""What ``facebank confirm`` and ``facebank deny`` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from .failures import SOME_FAILED
+from .output import write_json, write_line
+
+if TYPE_CHECKING:
+    from facebank.feedback import Feedback
+
+PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False)]
+FaceNumber: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--face", metavar="N", help="Which face, as `facebank identify` numbers them; else the only one."),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
+
+
+def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool) -> int:
+    """Write what became of what was said, with the numbers it made, and return the exit code."""
+    if as_json:
+        write_json(
+            {
+                "image": feedback.image,
+                "face": feedback.face,
+                "box": [round(edge, 2) for edge in feedback.box.tolist()],
+                "person": feedback.person,
+                "accepted": feedback.accepted,
+                "reason": feedback.reason.value,
+                **numbers,
+            }
+        )
+    else:
+        write_line(f"{feedback.image}, face {feedback.face}: {feedback.detail}")
+    return 0 if feedback.accepted else SOME_FAILED

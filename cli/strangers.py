@@ -1,0 +1,62 @@
+"""``facebank strangers``: the faces remembered as nobody's."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from .output import say, write_json, write_line, write_table
+from .settings import settings_of
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    strangers = typer.Typer(
+        help="List or forget the faces that `facebank deny --nobody` remembered.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog="\b\nExample:\n  facebank strangers list",
+    )
+    for name, command, example in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
+        strangers.command(name, epilog=f"\b\nExample:\n  facebank strangers {example}")(command)
+    app.add_typer(strangers, name="strangers")
+
+
+def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
+    """List the remembered strangers: their numbers and photos."""
+    with settings_of(ctx).open_gallery() as gallery:
+        strangers = gallery.stranger_faces()
+    if as_json:
+        for stranger in strangers:
+            write_json(
+                {
+                    "stranger_id": stranger.id,
+                    "image": stranger.source,
+                    "box": [round(edge, 2) for edge in stranger.face.box.tolist()],
+                    "remembered_at": stranger.remembered_at.isoformat(),
+                }
+            )
+    else:
+        rows = [(str(one.id), one.source, one.remembered_at.date().isoformat()) for one in strangers]
+        write_table(("stranger", "photo", "remembered"), rows)
+    return 0
+
+
+def forget(
+    ctx: typer.Context,
+    stranger_id: Annotated[int, typer.Argument(metavar="STRANGER", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Remove a remembered stranger for good; `facebank strangers list` shows their numbers."""
+    with settings_of(ctx).open_gallery() as gallery:
+        forgotten = gallery.forget_stranger(stranger_id)
+    if as_json:
+        write_json({"stranger_id": stranger_id, "busy_readers": forgotten.busy_readers})
+    else:
+        write_line(f"stranger {stranger_id} is forgotten")
+    if forgotten.busy_readers:
+        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+    return 0

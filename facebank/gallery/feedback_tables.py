@@ -1,0 +1,150 @@
+"""What is asked of the tables of denials and strangers; as `facebank.gallery.tables`, inside a transaction.
+
+A gallery of before these tables, which is only read, has neither denials nor strangers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from facebank.gallery.codec import (
+    bytes_to_path,
+    floats_from_bytes,
+    floats_to_bytes,
+    hex_digest,
+    path_to_bytes,
+    text_to_time,
+    time_to_text,
+    unit_rows,
+    whole,
+    wholes,
+)
+from facebank.gallery.records import FaceKey, Stranger, StrangerTable
+from facebank.gallery.schema import FEEDBACK_SINCE, schema_version
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from facebank.faces import FloatArray
+    from facebank.gallery.tables import Binding
+
+_DENIALS = "SELECT id, person_id, content_hash, quarter_turns, box, denied_at FROM denials "
+
+
+class Denial(NamedTuple):
+    """A face that is not a person's."""
+
+    id: int
+    person_id: int
+    face: FaceKey
+
+
+# Denials --------------------------------------------------------------------------------------------------------
+
+
+def add_denial(connection: sqlite3.Connection, person_id: int, face: FaceKey, now: datetime) -> None:
+    """Write down that a face is not a person's."""
+    connection.execute(
+        "INSERT INTO denials (person_id, content_hash, quarter_turns, box, denied_at) VALUES (?, ?, ?, ?, ?)",
+        (person_id, face.content_hash, face.quarter_turns, floats_to_bytes(face.box), time_to_text(now)),
+    )
+
+
+def denials_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Denial]:
+    """Return what was denied about the faces of one photo."""
+    if not _has_tables(connection):
+        return []
+    return [
+        _denial(row) for row in connection.execute(_DENIALS + "WHERE content_hash = ? ORDER BY id", (content_hash,))
+    ]
+
+
+def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
+    """Return the faces that are not a person's."""
+    if not _has_tables(connection):
+        return []
+    rows = connection.execute(_DENIALS + "WHERE person_id = ? ORDER BY id", (person_id,))
+    return [_denial(row) for row in rows]
+
+
+def move_denials(connection: sqlite3.Connection, source: int, target: int) -> None:
+    """Give all denials of one person to another."""
+    connection.execute("UPDATE denials SET person_id = ? WHERE person_id = ?", (target, source))
+
+
+def delete_denials(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Delete denials."""
+    connection.executemany("DELETE FROM denials WHERE id = ?", ((number,) for number in numbers))
+
+
+# Strangers ------------------------------------------------------------------------------------------------------
+
+
+def add_stranger(connection: sqlite3.Connection, face: FaceKey, source: str, vector: FloatArray, now: datetime) -> int:
+    """Write a stranger down and return the number."""
+    cursor = connection.execute(
+        "INSERT INTO strangers (source, content_hash, quarter_turns, box, vector, remembered_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            path_to_bytes(source),
+            face.content_hash,
+            face.quarter_turns,
+            floats_to_bytes(face.box),
+            floats_to_bytes(vector),
+            time_to_text(now),
+        ),
+    )
+    return whole(cursor.lastrowid)
+
+
+def strangers(connection: sqlite3.Connection) -> list[Stranger]:
+    """Return all strangers, in the order of their numbers."""
+    if not _has_tables(connection):
+        return []
+    rows = connection.execute(
+        "SELECT id, content_hash, quarter_turns, box, source, remembered_at FROM strangers ORDER BY id"
+    )
+    return [
+        Stranger(whole(number), _face(content_hash, turns, box), bytes_to_path(source), text_to_time(remembered_at))
+        for number, content_hash, turns, box, source, remembered_at in rows
+    ]
+
+
+def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> StrangerTable:
+    """Return the embeddings of all strangers, in the order of their numbers."""
+    rows = []
+    if _has_tables(connection):
+        rows = connection.execute("SELECT id, vector FROM strangers ORDER BY id").fetchall()
+    return StrangerTable(wholes([row[0] for row in rows]), unit_rows([row[1] for row in rows], bound.pack.dimension))
+
+
+def replace_stranger_vectors(connection: sqlite3.Connection, vectors: Mapping[int, FloatArray]) -> None:
+    """Put other embeddings in the place of some strangers'."""
+    connection.executemany(
+        "UPDATE strangers SET vector = ? WHERE id = ?",
+        ((floats_to_bytes(vector), number) for number, vector in vectors.items()),
+    )
+
+
+def delete_strangers(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
+    """Delete strangers and return how many there were."""
+    return connection.executemany("DELETE FROM strangers WHERE id = ?", ((number,) for number in numbers)).rowcount
+
+
+# Rows -----------------------------------------------------------------------------------------------------------
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return schema_version(connection) >= FEEDBACK_SINCE
+
+
+def _denial(row: tuple[object, ...]) -> Denial:
+    number, person_id, content_hash, turns, box, denied_at = row
+    text_to_time(denied_at)
+    return Denial(whole(number), whole(person_id), _face(content_hash, turns, box))
+
+
+def _face(content_hash: object, turns: object, box: object) -> FaceKey:
+    return FaceKey(hex_digest(content_hash), whole(turns), floats_from_bytes(box, (4,)))

@@ -1,0 +1,64 @@
+"""When two faces are one: at the same place of the same photo, or with the same embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.gallery import tables, vector_tables
+from facebank.gallery.records import FaceKey
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from facebank.faces import FloatArray
+
+SAME_VECTOR = 1e-4
+"""Two embeddings at most this far apart (Euclidean) are one face embedded twice."""
+
+_SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far less, one face found twice far more
+
+
+def is_same_place(one: FaceKey, other: FaceKey) -> bool:
+    """Return whether two keys mean the same face of the same photo."""
+    same_photo = (one.content_hash, one.quarter_turns) == (other.content_hash, other.quarter_turns)
+    return same_photo and _overlap(one.box, other.box) >= _SAME_BOX
+
+
+def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
+    """Return whether two embeddings ``(dimension,)`` are of one face, embedded twice."""
+    return bool(np.linalg.norm(one - other) <= SAME_VECTOR)
+
+
+def find_sample(
+    connection: sqlite3.Connection, bound: tables.Binding, face: FaceKey, vector: FloatArray | None
+) -> vector_tables.Known | None:
+    """Return the sample that is this very face, if anybody has it.
+
+    Parameters
+    ----------
+    connection
+        Inside a transaction.
+    bound
+        The gallery's pack.
+    face
+        Which face of which photo.
+    vector
+        Its plain embedding, ``(dimension,)``; None to go by the place alone.
+    """
+    for sample in tables.samples_of_photo(connection, face.content_hash):
+        if is_same_place(face, FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)):
+            return vector_tables.Known(sample.id, sample.person)
+    if vector is not None:
+        for known, candidate in vector_tables.alike(connection, bound, vector, SAME_VECTOR):
+            if is_same_vector(candidate, vector):
+                return known
+    return None
+
+
+def _overlap(a: FloatArray, b: FloatArray) -> float:
+    corner, opposite = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    shared = float(np.prod(np.maximum(opposite - corner, 0.0), dtype=np.float64))
+    areas = float(np.prod(a[2:] - a[:2], dtype=np.float64) + np.prod(b[2:] - b[:2], dtype=np.float64))
+    return shared / (areas - shared) if areas > shared else float(np.array_equal(a, b))

@@ -1,0 +1,161 @@
+"""An open gallery: its file, its pack, its transactions and its settings."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facebank.errors import PackMismatchError, UsageError
+from facebank.gallery import settings, tables
+from facebank.gallery.codec import LARGEST_DIMENSION
+from facebank.gallery.file import GalleryFile
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    import os
+    import sqlite3
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from facebank.gallery.records import PackIdentity
+
+BUSY_TIMEOUT = 5.0
+"""How long another process is waited for, in seconds."""
+
+
+class GallerySession:
+    """An open gallery, before anything is asked of its people. Use `open` to get one, and ``with`` to close it."""
+
+    def __init__(self, file: GalleryFile, bound: tables.Binding) -> None:
+        self._file = file
+        self._bound = bound
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        pack: PackIdentity | None = None,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> Self:
+        """Open a gallery.
+
+        Parameters
+        ----------
+        path
+            The file.
+        pack
+            The pack whose embeddings will be enrolled or looked for; None for what needs no embeddings, such as
+            listing people or renaming them.
+        create
+            Whether to make the gallery if there is none; needs a pack. Only its owner may read the new file.
+        read_only
+            Whether to refuse every change. A file on a read-only medium refuses them in any case.
+        busy_timeout
+            How long another process is waited for, in seconds.
+
+        Raises
+        ------
+        GalleryNotFoundError
+            If there is no such file, or an empty one.
+        GalleryFormatError, GalleryVersionError
+            If it is no gallery, another program's or damaged; if a newer facebank wrote it.
+        PackMismatchError
+            If its embeddings were made by another pack.
+        GalleryBusyError, StorageError
+            If another process keeps it; if it cannot be made, read or written.
+        """
+        if create and (pack is None or read_only):
+            raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
+        _check_dimension(pack)
+        place = Path(path)
+        file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
+        try:
+            with file.reading() as connection:
+                bound = tables.binding(connection)
+            _check_pack(place, bound.pack, pack or bound.pack)
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, bound)
+
+    def close(self) -> None:
+        """Close the file; a second time does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    @property
+    def pack(self) -> PackIdentity:
+        """The pack the embeddings are made with."""
+        return self._bound.pack
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every change is refused, by wish or because the file cannot be written."""
+        return not self._file.writable
+
+    @property
+    def revision(self) -> int:
+        """A number that grows with every change of people, samples, vectors or strangers, whoever makes it."""
+        with self._file.reading() as connection:
+            return tables.revision(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Self]:
+        """See the gallery as it is at one moment in everything that is read inside; nothing can be changed inside."""
+        with self._file.reading():
+            yield self
+
+    def read_setting(self, key: str) -> Any:
+        """Return the value kept under a key, as JSON gives it back; None if there is none."""
+        with self._file.reading() as connection:
+            return settings.read(connection, key)
+
+    def write_setting(self, key: str, value: object) -> None:
+        """Keep a small value that JSON can hold, at most 64 KiB, under a key; None removes it."""
+        text = settings.encode(key, value)
+        with self._file.changing() as connection:
+            tables.write_setting(connection, key, text)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._file.reading() as connection:
+            _check_pack(self.path, tables.binding(connection).pack, self.pack)
+            yield connection
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._file.changing() as connection:
+            _check_pack(self.path, tables.binding(connection).pack, self.pack)
+            yield connection
+
+
+def _check_dimension(pack: PackIdentity | None) -> None:
+    if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
+        raise UsageError(f"Embeddings of a gallery have 1 to {LARGEST_DIMENSION} numbers, not {pack.dimension}.")
+
+
+def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
+    if (bound.digest, bound.dimension) != (wanted.digest, wanted.dimension):
+        raise PackMismatchError(
+            f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:60])}' "
+            f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
+            f"use --pack {printable(bound.name[:60])}, or go over to '{printable(wanted.name)}' with "
+            f"`facebank --pack {printable(wanted.name)} people re-embed`."
+        )

@@ -1,0 +1,120 @@
+"""What a gallery remembers of what people said after an identification."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from facebank.errors import UsageError
+from facebank.gallery import feedback, feedback_tables, people, tables
+from facebank.gallery.enrolment import check_sample
+from facebank.gallery.records import Forgotten
+from facebank.gallery.session import GallerySession
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+    from facebank.gallery.records import FaceKey, NewSample, Stranger, StrangerTable
+
+
+class TaughtGallery(GallerySession):
+    """An open gallery's denials ("this is not Ada") and strangers ("this is nobody I know").
+
+    Denials belong to a person: they are kept when the person is renamed, go along when people are merged, and are
+    forgotten with the person. They change no embedding, so the gallery's revision stays; strangers advance it. Exports
+    carry neither. Whoever is given a face as a sample wins over what was said against it.
+    """
+
+    def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
+        """Note that a face is not a person's, so that the person is not offered for it again.
+
+        Parameters
+        ----------
+        person
+            The name.
+        face
+            Which face of which photo.
+        vector
+            The face's plain embedding, ``(dimension,)``, by which a copy of an enrolled photo is recognised; None to
+            go by the photo alone.
+
+        Returns
+        -------
+        bool
+            Whether it was not known yet.
+
+        Raises
+        ------
+        PersonNotFoundError
+            If nobody is called so.
+        UsageError
+            If the person has a sample that is this very face, or this is no face.
+        """
+        feedback.check_face(face, vector, self.pack.dimension)
+        with self._changing() as connection:
+            denied = people.find(connection, person)
+            return feedback.deny(connection, self._bound, denied, face, vector=vector, now=datetime.now(UTC))
+
+    def withdraw_denial(self, person: str, face: FaceKey) -> bool:
+        """Take back that a face is not a person's; returns whether that had been said."""
+        feedback.check_face(face, None, self.pack.dimension)
+        with self._changing() as connection:
+            return feedback.withdraw(connection, people.find(connection, person).id, face)
+
+    def denials_of(self, face: FaceKey) -> set[int]:
+        """Return the numbers of the people that a face is not."""
+        with self._file.reading() as connection:
+            return feedback.denied_people(connection, face)
+
+    def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
+        """Remember a face as nobody's: its plain embedding, and its photo's path, hash and turns with the box.
+
+        Parameters
+        ----------
+        sample
+            The face; its other variants, landmarks and thumbnail are not kept.
+
+        Returns
+        -------
+        tuple[int, bool]
+            The stranger's number, and whether it is a new one: the same face is remembered once.
+
+        Raises
+        ------
+        UsageError
+            If somebody has a sample that is this very face, or the sample is not as `NewSample` says.
+        """
+        check_sample(sample, self.pack.dimension)
+        with self._changing() as connection:
+            number, is_new = feedback.remember_stranger(connection, self._bound, sample, datetime.now(UTC))
+            if is_new:
+                tables.advance(connection)
+        return number, is_new
+
+    def strangers(self) -> StrangerTable:
+        """Return the embeddings of all remembered strangers, in the order of their numbers."""
+        with self._reading() as connection:
+            return feedback_tables.stranger_vectors(connection, self._bound)
+
+    def stranger_faces(self) -> list[Stranger]:
+        """Return where all remembered strangers were seen, in the order of their numbers."""
+        with self._file.reading() as connection:
+            return feedback_tables.strangers(connection)
+
+    def forget_stranger(self, stranger_id: int) -> Forgotten:
+        """Remove a remembered stranger for good, as `Gallery.forget` does a person.
+
+        Raises
+        ------
+        UsageError
+            If there is no such stranger.
+        """
+        with self._changing() as connection:
+            if not feedback_tables.delete_strangers(connection, [stranger_id]):
+                raise UsageError(
+                    f"There is no stranger {stranger_id} in {printable(str(self.path))}: "
+                    "`facebank strangers list` shows who is remembered."
+                )
+            tables.advance(connection)
+            tables.note_traces(connection)
+        return Forgotten(0, busy_readers=not self._file.wipe())

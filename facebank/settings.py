@@ -1,0 +1,203 @@
+"""How a gallery's owner wants decisions to be made, kept in the gallery."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.errors import GalleryFormatError, UsageError
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.gallery import Gallery
+
+Value: TypeAlias = float | str
+
+AUTOMATIC = "auto"
+"""The classifier that is chosen by what the enrolled samples show."""
+
+LARGEST_FPIR = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSettings:
+    """How decisions are made.
+
+    Attributes
+    ----------
+    fpir
+        The share of strangers that may be given a name, above 0 and up to 0.5.
+    classifier
+        ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
+    stranger_share
+        The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
+
+    Raises
+    ------
+    UsageError
+        A value cannot be.
+    """
+
+    fpir: float = 0.01
+    classifier: str = AUTOMATIC
+    stranger_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        for key, check in _CHECKS.items():
+            object.__setattr__(self, key, check(getattr(self, key)))
+
+    @classmethod
+    def from_gallery(cls, gallery: Gallery) -> Self:
+        """Read a gallery's settings; those it does not have are the defaults.
+
+        Raises
+        ------
+        GalleryFormatError
+            It has one that cannot be; the message names the command that takes it away.
+        """
+        with gallery.snapshot():
+            kept = {key: gallery.read_setting(key) for key in KEYS}
+        try:
+            return cls(**{key: value for key, value in kept.items() if value is not None})
+        except UsageError as error:
+            key = next(key for key, value in kept.items() if value is not None and not _is_valid(key, value))
+            raise GalleryFormatError(
+                f"A setting of the gallery {printable(str(gallery.path))} cannot be: {error}; "
+                f"`facebank settings unset {key}` goes back to the default."
+            ) from error
+
+    def write(self, gallery: Gallery) -> None:
+        """Keep all settings in a gallery; those that are the defaults are kept by not being there."""
+        default = type(self)()
+        for key in KEYS:
+            value = getattr(self, key)
+            gallery.write_setting(key, None if value == getattr(default, key) else value)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a gallery.
+
+    Attributes
+    ----------
+    key
+        Its name.
+    value
+        What counts: what the gallery says, or the default.
+    default
+        What counts where the gallery says nothing.
+    is_set
+        Whether the gallery says anything.
+    """
+
+    key: str
+    value: Value
+    default: Value
+    is_set: bool
+
+
+KEYS = tuple(field.name for field in fields(DecisionSettings))
+"""The names of all settings."""
+
+
+def list_settings(gallery: Gallery) -> list[Setting]:
+    """List all settings of a gallery; raises as `DecisionSettings.from_gallery`."""
+    return [_setting(gallery, DecisionSettings.from_gallery(gallery), key) for key in KEYS]
+
+
+def change_setting(gallery: Gallery, key: str, text: str) -> Setting:
+    """Keep a setting in a gallery.
+
+    Parameters
+    ----------
+    gallery
+        Open for writing.
+    key
+        One of `KEYS`.
+    text
+        The value, as somebody typed it.
+
+    Raises
+    ------
+    UsageError
+        There is no such setting, or it cannot have this value.
+    """
+    gallery.write_setting(_known(key), _CHECKS[key](text))
+    return _one_setting(gallery, key)
+
+
+def unset_setting(gallery: Gallery, key: str) -> Setting:
+    """Go back to the default of a setting; `UsageError` if there is no such setting."""
+    gallery.write_setting(_known(key), None)
+    return _one_setting(gallery, key)
+
+
+def _one_setting(gallery: Gallery, key: str) -> Setting:
+    value, default = gallery.read_setting(key), getattr(DecisionSettings(), key)
+    return Setting(key, default if value is None else value, default, value is not None)
+
+
+def _setting(gallery: Gallery, settings: DecisionSettings, key: str) -> Setting:
+    is_set = gallery.read_setting(key) is not None
+    return Setting(key, getattr(settings, key), getattr(DecisionSettings(), key), is_set)
+
+
+def _known(key: str) -> str:
+    if key not in KEYS:
+        raise UsageError(f"there is no setting '{printable(key)}': there are {', '.join(KEYS)}")
+    return key
+
+
+def _is_valid(key: str, value: object) -> bool:
+    try:
+        _CHECKS[key](value)
+    except UsageError:
+        return False
+    return True
+
+
+def _fpir(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= LARGEST_FPIR:
+        raise UsageError(f"fpir is a share above 0 and up to {LARGEST_FPIR}, such as 0.01, not {_shown(value)}")
+    return number
+
+
+def _stranger_share(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number < 1:
+        raise UsageError(f"stranger_share is a share above 0 and below 1, such as 0.5, not {_shown(value)}")
+    return number
+
+
+def _classifier(value: object) -> str:
+    kinds = (AUTOMATIC, *CLASSIFIERS)
+    if not isinstance(value, str) or value not in kinds:
+        raise UsageError(f"classifier is one of {', '.join(kinds)}, not {_shown(value)}")
+    return value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: object) -> str:
+    return printable(repr(value)[:60])
+
+
+_CHECKS: dict[str, Callable[[object], Value]] = {
+    "fpir": _fpir,
+    "classifier": _classifier,
+    "stranger_share": _stranger_share,
+}

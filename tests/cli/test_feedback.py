@@ -1,0 +1,216 @@
+"""``facebank confirm``, ``deny`` and ``strangers``: what people say after an identification."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageFilter
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+pytestmark = pytest.mark.usefixtures("two_people")
+
+
+def samples(run: Run, name: str) -> list[dict[str, Any]]:
+    """Return a person's samples."""
+    return run("people", "show", name, "--json").records
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A photo of Barack Obama, the larger face, and Eileen Collins."""
+    parts = []
+    for name, height in (("barack_obama_speech", 600), ("eileen_collins", 300)):
+        with Image.open(DEMO_PHOTOS / f"{name}.jpg") as photo:
+            parts.append(photo.convert("RGB").resize((photo.width * height // photo.height, height)))
+    together = Image.new("RGB", (sum(part.width for part in parts), 600))
+    together.paste(parts[0], (0, 0))
+    together.paste(parts[1], (parts[0].width, 0))
+    together.save(tmp_path / "pair.png")
+    return tmp_path / "pair.png"
+
+
+@pytest.fixture
+def poor(tmp_path: Path) -> Path:
+    """A photo of Barack Obama that is too blurred to recognise others by."""
+    with Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as photo:
+        small = photo.convert("RGB").resize((photo.width // 9, photo.height // 9))
+        small.filter(ImageFilter.GaussianBlur(2)).resize((photo.width // 3, photo.height // 3)).save(tmp_path / "p.png")
+    return tmp_path / "p.png"
+
+
+# Confirming -----------------------------------------------------------------------------------------------------
+
+
+def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, valid: Valid) -> None:
+    records = run("confirm", speech, "barack obama", "--json").records
+    valid("confirm", records)
+    _, sample = samples(run, "Barack Obama")
+    assert records == [
+        {
+            "image": str(speech),
+            "face": 1,
+            "box": sample["box"],
+            "person": "Barack Obama",
+            "accepted": True,
+            "reason": "enrolled",
+            "sample_id": sample["sample_id"],
+        }
+    ]
+    assert (sample["image"], sample["has_thumbnail"]) == (str(speech), True)
+    again = run("confirm", speech, "Barack Obama", "--json").records
+    valid("confirm", again)
+    assert (again[0]["reason"], again[0]["sample_id"]) == ("already_enrolled", sample["sample_id"])
+    assert "was a sample of Barack Obama before" in run("confirm", speech, "Barack Obama").out
+
+
+def test_a_face_too_poor_is_no_sample_and_that_is_said(run: Run, poor: Path, valid: Valid) -> None:
+    run("deny", poor, "Barack Obama")
+    records = run("confirm", poor, "Barack Obama", "--json", code=1).records
+    valid("confirm", records)
+    assert (records[0]["accepted"], records[0]["reason"], records[0]["sample_id"]) == (False, "face_too_poor", None)
+    assert len(samples(run, "Barack Obama")) == 1
+    told = run("confirm", poor, "Barack Obama", code=1).out
+    assert "too poor" in told
+    assert "no longer denied" not in told  # the first time took it back
+    assert run("deny", poor, "Barack Obama", "--json").records[0]["reason"] == "denied"
+
+
+def test_confirming_takes_back_a_denial(run: Run, speech: Path) -> None:
+    run("deny", speech, "Barack Obama")
+    run("confirm", speech, "Barack Obama")
+    sample = samples(run, "Barack Obama")[1]
+    run("people", "remove-sample", str(sample["sample_id"]))
+    assert run("deny", speech, "Barack Obama", "--json").records[0]["reason"] == "denied"
+
+
+def test_somebody_elses_sample_is_not_taken_over(run: Run, portrait: Path) -> None:
+    (sample,) = samples(run, "Barack Obama")
+    ran = run("confirm", portrait, "Eileen Collins", code=2)
+    assert f"`facebank people remove-sample {sample['sample_id']}`" in ran.err
+    assert len(samples(run, "Eileen Collins")) == 1
+
+
+# Denying --------------------------------------------------------------------------------------------------------
+
+
+def test_a_denial_is_kept_once(run: Run, stranger: Path, valid: Valid) -> None:
+    records = run("deny", stranger, "eileen collins", "--json").records
+    valid("deny", records)
+    box = records[0].pop("box")
+    assert records == [
+        {
+            "image": str(stranger),
+            "face": 1,
+            "person": "Eileen Collins",
+            "accepted": True,
+            "reason": "denied",
+            "stranger_id": None,
+        }
+    ]
+    again = run("deny", stranger, "Eileen Collins", "--json").records
+    valid("deny", again)
+    assert (again[0]["reason"], again[0]["box"]) == ("already_denied", box)
+    assert "Barack Obama is not offered" in run("deny", stranger, "Barack Obama").out
+
+
+def test_a_persons_own_sample_cannot_be_denied(run: Run, portrait: Path, tmp_path: Path) -> None:
+    (sample,) = samples(run, "Barack Obama")
+    command = f"`facebank people remove-sample {sample['sample_id']}`"
+    ran = run("deny", portrait, "Barack Obama", code=2)
+    assert command in ran.err
+    assert len(ran.err.splitlines()) == 1
+    copy = tmp_path / "copy.jpg"
+    copy.write_bytes(portrait.read_bytes() + b"\0")  # another file with the same picture
+    assert command in run("deny", copy, "Barack Obama", code=2).err
+    run("deny", portrait, "Eileen Collins")
+
+
+def test_nobody_is_remembered_listed_and_forgotten(run: Run, stranger: Path, valid: Valid) -> None:
+    records = run("deny", stranger, "--nobody", "--json").records
+    valid("deny", records)
+    assert (records[0]["person"], records[0]["reason"], records[0]["stranger_id"]) == (None, "remembered", 1)
+    assert run("deny", stranger, "--nobody", "--json").records[0]["reason"] == "already_remembered"
+    listed = run("strangers", "list", "--json").records
+    valid("strangers-list", listed)
+    assert [(one["stranger_id"], one["image"], one["box"]) for one in listed] == [(1, str(stranger), records[0]["box"])]
+    assert str(stranger) in run("strangers", "list").out
+    forgotten = run("strangers", "forget", "1", "--json").records
+    valid("strangers-forget", forgotten)
+    assert forgotten == [{"stranger_id": 1, "busy_readers": False}]
+    assert run("strangers", "list", "--json").records == []
+    assert "strangers list" in run("strangers", "forget", "1", code=2).err
+
+
+def test_a_stranger_who_is_confirmed_is_none_any_more(run: Run, stranger: Path, portrait: Path) -> None:
+    run("deny", stranger, "--nobody")
+    run("confirm", stranger, "Eileen Collins")
+    assert run("strangers", "list", "--json").records == []
+    assert "remove-sample" in run("deny", portrait, "--nobody", code=2).err
+
+
+def test_a_face_too_poor_is_not_remembered(run: Run, poor: Path, valid: Valid) -> None:
+    records = run("deny", poor, "--nobody", "--json", code=1).records
+    valid("deny", records)
+    assert (records[0]["accepted"], records[0]["reason"], records[0]["stranger_id"]) == (False, "face_too_poor", None)
+
+
+def test_strangers_go_along_when_everything_is_embedded_anew(run: Run, stranger: Path, tmp_path: Path) -> None:
+    lost = tmp_path / "lost.jpg"
+    shutil.copy(DEMO_PHOTOS / "barack_obama_blue_room.jpg", lost)
+    run("deny", stranger, "--nobody")
+    run("deny", lost, "--nobody")
+    lost.unlink()
+    ran = run("people", "re-embed", "--json", code=1)
+    assert (ran.records[0]["changed"], ran.records[0]["embedded"], ran.records[0]["lost"]) == (True, 2, [])
+    assert ran.err == f"facebank: a stranger is forgotten whose face was not found again: {lost}\n"
+    assert [one["image"] for one in run("strangers", "list", "--json").records] == [str(stranger)]
+
+
+# Which face -----------------------------------------------------------------------------------------------------
+
+
+def test_faces_are_numbered_as_they_are_identified(run: Run, pair: Path) -> None:
+    (identified,) = run("identify", pair, "--json").records
+    for number, face in enumerate(identified["faces"], 1):
+        (record,) = run("confirm", pair, face["person"], "--face", str(number), "--json").records
+        assert (record["face"], record["box"], record["reason"]) == (number, face["box"], "enrolled")
+
+
+@pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
+def test_of_several_faces_one_must_be_named(run: Run, pair: Path, command: list[str]) -> None:
+    ran = run(command[0], pair, *command[1:], code=2)
+    assert "shows 2 faces, say which with --face: 1 (x " in ran.err
+    assert len(ran.err.splitlines()) == 1
+    for number in ("3", "0", "-1"):
+        assert f"no face {number}" in run(command[0], pair, *command[1:], "--face", number, code=2).err
+
+
+@pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
+def test_photos_that_cannot_be_used(run: Run, tmp_path: Path, command: list[str]) -> None:
+    Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
+    (tmp_path / "text.jpg").write_text("Dear diary")
+    for photo in ("black.png", "text.jpg", "absent.jpg", "."):
+        ran = run(command[0], photo, *command[1:], "--json", code=2)
+        assert ran.out == ""
+        assert len(ran.err.splitlines()) == 1
+
+
+def test_who_it_is_or_is_not_must_be_clear(run: Run, speech: Path) -> None:
+    for said in ([], ["Barack Obama", "--nobody"]):
+        assert "either a NAME or --nobody" in run("deny", speech, *said, code=2).err
+    for command in ("confirm", "deny"):
+        ran = run(command, speech, "No\x1bbody", code=2)
+        assert ran.err.isascii()
+        assert "\x1b" not in ran.err
+        assert "Nobody called 'Somebody'" in run(command, speech, "Somebody", code=2).err
+    assert {record["person"] for record in run("people", "list", "--json").records} == {
+        "Barack Obama",
+        "Eileen Collins",
+    }

@@ -1,0 +1,239 @@
+"""Denials and strangers: what was said of a face, and who wins where it contradicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from facebank.errors import PersonNotFoundError, StorageError, UsageError
+from facebank.faces import AnalyzedPhoto, Face, Photo, Quality
+from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery, inspect_gallery
+from facebank.gallery.feedback import key_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facebank.gallery import NewSample
+    from tests.gallery.conftest import Faces
+
+
+def moved(face: FaceKey, by: float) -> FaceKey:
+    return replace(face, box=face.box + np.float32(by))
+
+
+@pytest.fixture
+def two(gallery: Gallery, faces: Faces) -> Gallery:
+    """A gallery of Ada, number 1, and Bob, number 2."""
+    for name in ("Ada", "Bob"):
+        gallery.enrol(name, faces.samples(2))
+    return gallery
+
+
+@pytest.fixture
+def seen(faces: Faces) -> NewSample:
+    """A face that nobody has."""
+    return faces.sample()
+
+
+# Denials --------------------------------------------------------------------------------------------------------
+
+
+def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -> None:
+    face = key_of(seen)
+    revision = two.revision
+    assert two.deny("ada", face)
+    assert not two.deny("Ada", moved(face, 3))
+    assert two.denials_of(face) == two.denials_of(moved(face, 5)) == {1}
+    assert two.denials_of(moved(face, 60)) == set()
+    assert two.denials_of(replace(face, quarter_turns=(face.quarter_turns + 1) % 4)) == set()
+    assert two.denials_of(replace(face, content_hash="0" * 64)) == set()
+    assert two.deny("Bob", face)
+    assert two.denials_of(face) == {1, 2}
+    assert two.revision == revision
+    two.close()
+    with Gallery.open(two.path, two.pack) as again:
+        assert again.denials_of(face) == {1, 2}
+
+
+def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) -> None:
+    photo = Photo("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
+    face = Face(seen.detection, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
+    key = FaceKey.of(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
+    assert (key.content_hash, key.quarter_turns) == (seen.content_hash, seen.quarter_turns)
+    np.testing.assert_array_equal(key.box, seen.detection.box)
+
+
+def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
+    face = key_of(seen)
+    two.deny("Ada", face)
+    two.deny("Bob", face)
+    assert two.withdraw_denial("Ada", moved(face, 2))
+    assert not two.withdraw_denial("Ada", face)
+    assert two.denials_of(face) == {2}
+
+
+def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: NewSample) -> None:
+    (enrolled,) = two.enrol("Ada", [seen])
+    command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
+    with pytest.raises(UsageError, match=command):
+        two.deny("ada", moved(key_of(seen), 2))
+    elsewhere = replace(key_of(seen), content_hash="0" * 64)
+    with pytest.raises(UsageError, match=command):
+        two.deny("Ada", elsewhere, seen.vectors["plain"])
+    assert two.deny("Bob", key_of(seen))
+    two.remove_sample(enrolled.sample_id)
+    assert two.deny("Ada", key_of(seen))
+
+
+def test_a_face_that_becomes_a_sample_is_denied_no_more(two: Gallery, seen: NewSample) -> None:
+    for name in ("Ada", "Bob"):
+        two.deny(name, key_of(seen))
+    two.enrol("ADA", [seen])
+    assert two.denials_of(key_of(seen)) == {2}
+    copy = replace(seen, content_hash="0" * 64)
+    two.deny("Ada", key_of(copy))  # by the photo alone, nobody can know
+    two.enrol("Ada", [copy])
+    assert two.denials_of(key_of(copy)) == set()
+
+
+def test_denials_follow_their_person(two: Gallery, seen: NewSample, faces: Faces) -> None:
+    other = key_of(faces.sample())
+    two.deny("Ada", key_of(seen))
+    two.deny("Bob", key_of(seen))
+    two.deny("Bob", other)
+    two.rename("Ada", "Augusta")
+    assert two.denials_of(key_of(seen)) == {1, 2}
+    two.merge(["Bob"], into="Augusta")
+    assert two.denials_of(key_of(seen)) == two.denials_of(other) == {1}
+    assert two.withdraw_denial("Augusta", key_of(seen))  # one denial was left of the two
+    assert two.denials_of(key_of(seen)) == set()
+    two.forget("Augusta")
+    assert two.denials_of(other) == set()
+
+
+def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: Faces) -> None:
+    other = faces.sample()
+    two.enrol("Ada", [seen])
+    two.enrol("Bob", [other])
+    two.deny("Bob", key_of(seen))
+    two.deny("Ada", key_of(other))
+    two.merge(["Bob"], into="Ada")
+    assert two.denials_of(key_of(seen)) == two.denials_of(key_of(other)) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"content_hash": "abc"}, "SHA-256"),
+        ({"quarter_turns": 4}, "turned"),
+        ({"box": np.zeros(3, np.float32)}, "shape"),
+        ({"box": np.full(4, np.nan, np.float32)}, "finite"),
+    ],
+)
+def test_what_is_no_face_is_refused(two: Gallery, seen: NewSample, change: dict[str, Any], complaint: str) -> None:
+    for say in (two.deny, two.withdraw_denial):
+        with pytest.raises(UsageError, match=complaint):
+            say("Ada", replace(key_of(seen), **change))
+
+
+def test_what_is_no_embedding_is_refused(two: Gallery, seen: NewSample) -> None:
+    for vector in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
+        with pytest.raises(UsageError):
+            two.deny("Ada", key_of(seen), vector)
+
+
+def test_nobody_of_that_name(two: Gallery, seen: NewSample) -> None:
+    for say in (two.deny, two.withdraw_denial):
+        with pytest.raises(PersonNotFoundError, match="Carl"):
+            say("Carl", key_of(seen))
+
+
+# Strangers ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None:
+    seen, other = faces.sample(source="/ph\udcffotos/é.jpg"), faces.sample()
+    revision = two.revision
+    assert two.remember_stranger(seen) == (1, True)
+    assert two.remember_stranger(other) == (2, True)
+    assert two.revision == revision + 2
+    assert two.remember_stranger(replace(seen, vectors={"plain": faces.vector()})) == (1, False)  # the same place
+    assert two.remember_stranger(replace(other, content_hash="0" * 64)) == (2, False)  # the same embedding
+    assert two.revision == revision + 2
+    table = two.strangers()
+    assert table.stranger_ids.tolist() == [1, 2]
+    np.testing.assert_array_equal(table.matrix, [seen.vectors["plain"], other.vectors["plain"]])
+    stranger, _ = two.stranger_faces()
+    assert (stranger.source, stranger.face.content_hash) == (seen.source, seen.content_hash)
+    np.testing.assert_array_equal(stranger.face.box, seen.detection.box)
+    assert two.index().count == 4
+    assert inspect_gallery(two.path).problems == ()
+
+
+def test_somebodys_face_is_no_strangers(two: Gallery, seen: NewSample) -> None:
+    (enrolled,) = two.enrol("Ada", [seen])
+    for face in (seen, replace(seen, content_hash="0" * 64)):
+        with pytest.raises(UsageError, match=rf"remove-sample {enrolled.sample_id}`"):
+            two.remember_stranger(face)
+    with pytest.raises(UsageError, match="SHA-256"):
+        two.remember_stranger(replace(seen, content_hash="x"))
+
+
+def test_a_stranger_whose_face_is_enrolled_is_none_any_more(two: Gallery, faces: Faces) -> None:
+    met = faces.samples(3)
+    for sample in met:
+        two.remember_stranger(sample)
+    two.enrol("Carl", [met[0], replace(met[2], content_hash="0" * 64)])
+    assert two.strangers().stranger_ids.tolist() == [2]
+
+
+def test_a_forgotten_stranger_is_gone_and_the_number_is_not_used_again(two: Gallery, faces: Faces) -> None:
+    seen = faces.sample()
+    two.remember_stranger(seen)
+    revision = two.revision
+    assert not two.forget_stranger(1).busy_readers
+    assert two.revision == revision + 1
+    assert len(two.strangers().matrix) == 0
+    with pytest.raises(UsageError, match="stranger 1"):
+        two.forget_stranger(1)
+    assert two.remember_stranger(seen) == (2, True)
+
+
+def test_strangers_go_over_to_another_pack(two: Gallery, faces: Faces) -> None:
+    for sample in faces.samples(2):
+        two.remember_stranger(sample)
+    vectors = {number: {"plain": faces.vector(24)} for number in (1, 2, 3, 4)}
+    embedded = faces.vector(24)
+    for strangers in (None, {1: embedded}, {1: embedded, 2: None, 3: None}):
+        with pytest.raises(UsageError, match="do it again"):
+            two.rebind(faces.other_pack, vectors, strangers=strangers)
+    with pytest.raises(UsageError, match="Stranger 1"):
+        two.rebind(faces.other_pack, vectors, strangers={1: faces.vector(), 2: None})
+    two.rebind(faces.other_pack, vectors, strangers={1: embedded, 2: None})
+    np.testing.assert_array_equal(two.strangers().matrix, [embedded])
+
+
+def test_a_reader_changes_nothing(two: Gallery, seen: NewSample) -> None:
+    two.deny("Ada", key_of(seen))
+    two.close()
+    with Gallery.open(two.path, two.pack, read_only=True) as reader:
+        assert reader.denials_of(key_of(seen)) == {1}
+        for change in (lambda: reader.deny("Bob", key_of(seen)), lambda: reader.remember_stranger(seen)):
+            with pytest.raises(StorageError):
+                change()
+
+
+def test_exports_carry_neither(two: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+    denied, stranger = faces.samples(2)
+    two.deny("Ada", key_of(denied))
+    two.remember_stranger(stranger)
+    folder = export_gallery(two, tmp_path / "export").folder
+    written = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert denied.content_hash.encode() not in written
+    assert stranger.content_hash.encode() not in written
+    import_gallery(other, folder)
+    assert other.denials_of(key_of(denied)) == set()
+    assert len(other.strangers().matrix) == 0

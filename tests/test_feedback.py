@@ -1,0 +1,131 @@
+"""Confirming and denying, with real networks and the photographs of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank, read_photo
+from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
+from facebank.faces import AnalyzedPhoto, Photo
+from facebank.feedback import FeedbackReason
+from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
+from facebank.pointing import point_at
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+OBAMA, SPEECH, BLUE_ROOM = (
+    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
+)
+BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank of Barack Obama, number 1, and Eileen Collins, number 2."""
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as opened:
+        opened.enroll("Barack Obama", OBAMA)
+        opened.enroll("Eileen Collins", COLLINS)
+        yield opened
+
+
+def analysed(bank: FaceBank, photo: Path) -> AnalyzedPhoto:
+    (found,) = bank.engine.analyzer.analyze([read_photo(photo)])
+    return found
+
+
+def health(bank: FaceBank) -> GalleryHealth:
+    return inspect_gallery(bank.path)
+
+
+def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
+    photo = analysed(bank, BIDEN)
+    key = FaceKey.of(photo, photo.faces[0])
+    assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
+    assert bank.gallery.denials_of(key) == {1}
+    bank.close()
+    assert bank.gallery.denials_of(key) == {1}
+    assert bank.confirm(BIDEN, "Barack Obama").accepted
+    assert bank.gallery.denials_of(key) == set()
+    assert health(bank).problems == ()
+
+
+def test_a_photo_on_its_side_has_other_faces_than_the_upright_one(bank: FaceBank) -> None:
+    upright = read_photo(SPEECH)
+    sideways = Photo(
+        "side", np.rot90(upright.pixels).copy(), upright.content_hash, has_orientation=False, taken_at=None
+    )
+    first, second = point_at(bank.engine, upright), point_at(bank.engine, sideways)
+    assert (first.key.quarter_turns, second.key.quarter_turns) == (0, 3)
+    bank.deny(sideways, "Barack Obama")
+    assert bank.gallery.denials_of(second.key) == {1}
+    assert bank.gallery.denials_of(first.key) == set()
+
+
+def test_a_stranger_is_known_again_by_the_embedding(bank: FaceBank) -> None:
+    report = bank.deny_everybody(BIDEN)
+    assert (report.person, report.accepted, report.stranger_id) == (None, True, 1)
+    table = bank.gallery.strangers()
+    assert table.stranger_ids.tolist() == [1]
+    assert float(table.matrix[0] @ analysed(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
+    assert bank.gallery.stranger_faces()[0].source == str(BIDEN)
+
+
+def test_a_stranger_goes_along_to_other_embeddings(bank: FaceBank) -> None:
+    bank.deny_everybody(BIDEN)
+    before = bank.gallery.strangers().matrix
+    assert bank.re_embed().lost_strangers == ()
+    np.testing.assert_allclose(bank.gallery.strangers().matrix, before, atol=1e-4)
+
+
+def test_where_people_stay_strangers_stay_too(bank: FaceBank, tmp_path: Path) -> None:
+    lost = tmp_path / "lost.jpg"
+    lost.write_bytes(BIDEN.read_bytes())
+    bank.enroll("Joe", lost)
+    other = tmp_path / "other.jpg"
+    other.write_bytes(BLUE_ROOM.read_bytes())
+    bank.deny_everybody(other)
+    for photo in (lost, other):
+        photo.unlink()
+    report = bank.re_embed()
+    assert (report.changed, report.lost_strangers) == (False, (str(other),))
+    assert len(bank.gallery.strangers().matrix) == 1
+    assert bank.re_embed(drop_missing=True).changed
+    assert len(bank.gallery.strangers().matrix) == 0
+
+
+def test_pictures_are_kept_where_the_person_has_some(bank: FaceBank) -> None:
+    bank.enroll("Joe", BIDEN, thumbnails=False)
+    bank.confirm(SPEECH, "Barack Obama")
+    bank.confirm(BLUE_ROOM, "Joe")
+    assert [sample.has_thumbnail for sample in bank.gallery.samples("Barack Obama")] == [True, True]
+    assert [sample.has_thumbnail for sample in bank.gallery.samples("Joe")] == [False, False]
+
+
+def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
+    revision = bank.gallery.revision
+    nobody = Photo("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
+    with pytest.raises(UsageError, match="remove-sample 1`"):
+        bank.deny(OBAMA, "Barack Obama")
+    with pytest.raises(UsageError, match="remove-sample 1`"):
+        bank.confirm(OBAMA, "Eileen Collins")
+    with pytest.raises(UsageError, match="remove-sample 2`"):
+        bank.deny_everybody(COLLINS)
+    with pytest.raises(PersonNotFoundError):
+        bank.confirm(SPEECH, "Somebody")
+    for say in (bank.confirm, bank.deny):
+        with pytest.raises(NoFaceError):
+            say(nobody, "Barack Obama")
+    with pytest.raises(UsageError, match="no face 2, only 1 "):
+        bank.deny_everybody(BIDEN, 2)
+    assert bank.gallery.revision == revision
+    assert health(bank).problems == ()
+
+
+def test_lookalikes_are_everybody(bank: FaceBank) -> None:
+    found = bank.lookalikes(SPEECH)
+    assert [one.person for one in found.people] == ["Barack Obama", "Eileen Collins"]
+    assert sum(one.share for one in found.people) == pytest.approx(1)
+    assert found.people[0].share > 0.9

@@ -1,0 +1,91 @@
+"""A gallery's settings of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import GalleryFormatError, UsageError
+from facebank.gallery import Gallery, PackIdentity
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.settings import (
+    KEYS,
+    LARGEST_FPIR,
+    DecisionSettings,
+    Setting,
+    change_setting,
+    list_settings,
+    unset_setting,
+)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    """An empty gallery."""
+    with Gallery.open(tmp_path / "some.facebank", PackIdentity("opencv", "ab" * 32, 4), create=True) as opened:
+        yield opened
+
+
+def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
+    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "auto", 0.5)
+    assert KEYS == ("fpir", "classifier", "stranger_share")
+
+
+def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Gallery) -> None:
+    settings = DecisionSettings(fpir=0.001, classifier="svm", stranger_share=0.9)
+    settings.write(gallery)
+    assert DecisionSettings.from_gallery(gallery) == settings
+    DecisionSettings(fpir=0.01, classifier="knn").write(gallery)
+    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None]
+    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(classifier="knn")
+
+
+@pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
+def test_every_classifier_can_be_chosen(gallery: Gallery, kind: str) -> None:
+    assert change_setting(gallery, "classifier", kind) == Setting("classifier", kind, "auto", is_set=True)
+
+
+@given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
+def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str | bool | None) -> None:
+    for key, largest in (("fpir", LARGEST_FPIR), ("stranger_share", 1.0)):
+        try:
+            kept = getattr(DecisionSettings(**{key: value}), key)  # type: ignore[arg-type]
+        except UsageError:
+            continue
+        assert isinstance(kept, float)
+        assert 0 < kept <= largest
+        assert not isinstance(value, bool)
+
+
+@pytest.mark.parametrize("settings", [{"fpir": 0.0}, {"fpir": 0.51}, {"stranger_share": 1.0}, {"classifier": "forest"}])
+def test_values_that_cannot_be(settings: dict[str, float | str]) -> None:
+    (key,) = settings
+    with pytest.raises(UsageError, match=key):
+        DecisionSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
+    assert change_setting(gallery, "fpir", "0.02") == Setting("fpir", 0.02, 0.01, is_set=True)
+    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False]
+    assert unset_setting(gallery, "fpir") == Setting("fpir", 0.01, 0.01, is_set=False)
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share"):
+        change_setting(gallery, "color", "red")
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share"):
+        unset_setting(gallery, "color")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("fpir", {}), ("fpir", 7), ("classifier", ["knn"]), ("classifier", 1), ("stranger_share", True)]
+)
+def test_a_kept_value_that_cannot_be_names_the_command_that_mends_it(gallery: Gallery, key: str, value: object) -> None:
+    gallery.write_setting(key, value)
+    for read in (DecisionSettings.from_gallery, list_settings):
+        with pytest.raises(GalleryFormatError, match=f"`facebank settings unset {key}`"):
+            read(gallery)
+    change_setting(gallery, "fpir", "0.05")
+    unset_setting(gallery, key)
+    assert len(list_settings(gallery)) == 3
