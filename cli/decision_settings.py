@@ -17,7 +17,7 @@ Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a setting.")]
 
 EXPLAINED = """\b
-fpir            share of strangers that may be given a name, above 0 and up to 0.5
+fpir            share of strangers that may be given a name, 0.001 to 0.2
 classifier      auto, or one kind: prototype, knn, svm, svm-rbf, logistic
 stranger_share  share of faces expected to be strangers', above 0 and below 1; probabilities depend on it"""
 

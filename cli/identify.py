@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.annotating import Annotator
     from facebank.faces import Candidate, IdentifiedFace, IdentifiedPhoto
+    from facebank.identification import Identification
 
 EXAMPLES = """\b
 Examples:
@@ -27,9 +29,9 @@ Examples:
 \b
 Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage or no gallery."""
 
-_COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity")
+_COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity", "probability")
 _STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "unreadable": "bold red"}
-_CSV_COLUMNS = ("image", "face", "x1", "y1", "x2", "y2", *_COLUMNS[2:], "probability", "error")
+_CSV_COLUMNS = ("image", "face", "x1", "y1", "x2", "y2", *_COLUMNS[2:], "error")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +44,18 @@ def identify(
     places: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)],
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the photos there, with frames and names.")
+    ] = None,
+    classifier: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf, logistic or auto, for this once."),
+    ] = None,
+    fpir: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of strangers that may be given a name, 0.001 to 0.2, for this once."),
+    ] = None,
+    stranger_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of faces that are expected to be strangers', for this once."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write one line of CSV a face.")] = False,
@@ -56,7 +70,10 @@ def identify(
 
     with settings_of(ctx).open_bank() as bank:
         photos = list_photos(places)
-        found = bank.identify(photos or places)
+        chosen = {"classifier": classifier, "fpir": fpir, "stranger_share": stranger_share}
+        settings = bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
+        found = bank.identify(photos or places, settings)
+        _tell_how(bank.identification(settings))
         results = _Results(found, len(photos), annotate, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
@@ -66,6 +83,16 @@ def identify(
         else:
             write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
     return SOME_FAILED if results.failed else 0
+
+
+def _tell_how(identification: Identification) -> None:
+    if identification.settings.classifier == "auto":
+        say(f"classifier {identification.choice.classifier}: {identification.choice.why}")
+    if identification.recognizer is not None and not identification.calibrated:
+        say(
+            f"uncalibrated: the threshold of the pack is used as it is for {identification.choice.classifier!r}, and "
+            "there are no probabilities; 'facebank packs calibrate' finds both out"
+        )
 
 
 class _Results:
@@ -144,9 +171,9 @@ def _rounded(numbers: Iterable[float]) -> list[float]:
 
 def _rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
-        yield photo.image, "", "", "no face" if photo.error is None else "unreadable", "", ""
-    for number, (*columns, _) in enumerate(map(_decision_columns, photo.faces), 1):
-        yield photo.image, str(number), *columns
+        yield photo.image, "", "", "no face" if photo.error is None else "unreadable", "", "", ""
+    for number, identified in enumerate(photo.faces, 1):
+        yield photo.image, str(number), *_decision_columns(identified)
 
 
 def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
@@ -160,5 +187,10 @@ def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
 def _decision_columns(identified: IdentifiedFace) -> tuple[str, ...]:
     decision = identified.decision
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
-    probability = "" if decision.probability is None else f"{decision.probability:.3f}"
+    probability = "" if decision.probability is None else _never_certain(decision.probability)
     return decision.person or "", decision.outcome.value, decision.reason.value, similarity, probability
+
+
+def _never_certain(probability: float) -> str:
+    """Write a probability with three digits, rounded down: what is not certain must not look so."""
+    return f"{math.floor(probability * 1000) / 1000:.3f}"

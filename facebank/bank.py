@@ -17,14 +17,14 @@ from facebank.faces import (
     EnrolmentReason,
     EnrolmentReport,
     Face,
-    IdentifiedFace,
     IdentifiedPhoto,
     Photo,
     Verification,
 )
 from facebank.gallery import Gallery, default_gallery_path
+from facebank.identification import Identification, identified_photo, prepare_identification
 from facebank.photos import Photos, Place, list_photos, nothing_there, open_photo, require_photos
-from facebank.recognition import Recognizer
+from facebank.settings import DecisionSettings
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class FaceBank:
         self._pack_name = pack
         self._device = device
         self._gallery: Gallery | None = None
+        self._identification: Identification | None = None
 
     @classmethod
     def open(cls, path: Place | None = None, *, pack: str | None = None, device: str = "auto") -> Self:
@@ -79,6 +80,7 @@ class FaceBank:
         if self._gallery is not None:
             self._gallery.close()
             self._gallery = None
+            self._identification = None
 
     def __enter__(self) -> Self:
         return self
@@ -200,13 +202,15 @@ class FaceBank:
                 reports.append(_nothing_to_enrol(name, person.places, on_photo))
         return reports
 
-    def identify(self, photos: Photos) -> Iterator[IdentifiedPhoto]:
+    def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[IdentifiedPhoto]:
         """Say who is in photos.
 
         Parameters
         ----------
         photos
             Photos, files or folders of them.
+        settings
+            How decisions are made; None for the gallery's own settings.
 
         Yields
         ------
@@ -223,9 +227,29 @@ class FaceBank:
         gallery = self.gallery
         for result in self._analyzed(require_photos(photos)):
             if isinstance(result, AnalyzedPhoto):
-                yield self._identified(result, gallery)
+                yield identified_photo(result, gallery, self.identification(settings))
             else:
                 yield IdentifiedPhoto(result.source, None, None, 0, result.error, ())
+
+    @property
+    def settings(self) -> DecisionSettings:
+        """The gallery's own settings of how decisions are made."""
+        return DecisionSettings.from_gallery(self.gallery)
+
+    def identification(self, settings: DecisionSettings | None = None) -> Identification:
+        """Return how faces are identified now: kept until the gallery or the settings change.
+
+        Parameters
+        ----------
+        settings
+            How decisions are made; None for the gallery's own settings.
+        """
+        gallery = self.gallery
+        wanted = self.settings if settings is None else settings
+        kept = self._identification
+        if kept is None or (kept.revision, kept.settings) != (gallery.revision, wanted):
+            kept = self._identification = prepare_identification(gallery, self.engine, wanted)
+        return kept
 
     def verify(self, a: Place | Photo, b: Place | Photo) -> Verification:
         """Compare the largest faces of two photos; needs no gallery.
@@ -325,14 +349,6 @@ class FaceBank:
         if self._gallery is None:
             self._gallery = Gallery.open(self.path, self.engine.identity, create=create)
         return self._gallery
-
-    def _identified(self, analyzed: AnalyzedPhoto, gallery: Gallery) -> IdentifiedPhoto:
-        with gallery.snapshot():
-            recognizer = Recognizer(gallery.index(), gallery.names(), self.engine.thresholds)
-        decisions = recognizer.identify(analyzed.faces)
-        faces = tuple(IdentifiedFace(face, decision) for face, decision in zip(analyzed.faces, decisions, strict=True))
-        photo = analyzed.photo
-        return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, faces)
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
         """Read and analyse photos in batches; those that cannot be read keep their place in the order."""

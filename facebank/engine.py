@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from facebank.calibrations import Knowledge, find_knowledge
 from facebank.errors import PackNotFoundError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
@@ -30,6 +31,11 @@ class Engine(Protocol):
     @property
     def thresholds(self) -> Thresholds:
         """When a similarity is enough."""
+        ...
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What the pack's scores are worth."""
         ...
 
     @property
@@ -105,6 +111,10 @@ class _PackEngine:
         return self.pack.manifest.thresholds
 
     @cached_property
+    def knowledge(self) -> Knowledge:
+        return find_knowledge(self.identity, self.pack.folder)
+
+    @cached_property
     def analyzer(self) -> FaceAnalyzer:
         return FaceAnalyzer.from_pack(self.pack, self.device)
 
@@ -120,6 +130,10 @@ class _InsightFaceEngine:
 
         detector, embedder = self.package.load(self.device)
         return FaceAnalyzer(FaceFinder(detector), embedder)
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        return find_knowledge(self.identity, None)
 
     @property
     def identity(self) -> PackIdentity:

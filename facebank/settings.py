@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import GalleryFormatError, UsageError
+from facebank.recognition.calibration import RATES
+from facebank.recognition.choosing import DEFAULT
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.text import printable
 
@@ -21,7 +23,7 @@ Value: TypeAlias = float | str
 AUTOMATIC = "auto"
 """The classifier that is chosen by what the enrolled samples show."""
 
-LARGEST_FPIR = 0.5
+SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class DecisionSettings:
     Attributes
     ----------
     fpir
-        The share of strangers that may be given a name, above 0 and up to 0.5.
+        The share of strangers that may be given a name, 0.001 to 0.2: what calibrations are measured for.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
@@ -44,7 +46,7 @@ class DecisionSettings:
     """
 
     fpir: float = 0.01
-    classifier: str = AUTOMATIC
+    classifier: str = DEFAULT
     stranger_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -70,6 +72,10 @@ class DecisionSettings:
                 f"A setting of the gallery {printable(str(gallery.path))} cannot be: {error}; "
                 f"`facebank settings unset {key}` goes back to the default."
             ) from error
+
+    def changed(self, values: Mapping[str, Value]) -> Self:
+        """Return settings with some other values; `UsageError` if one cannot be."""
+        return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
 
     def write(self, gallery: Gallery) -> None:
         """Keep all settings in a gallery; those that are the defaults are kept by not being there."""
@@ -163,8 +169,8 @@ def _is_valid(key: str, value: object) -> bool:
 
 def _fpir(value: object) -> float:
     number = _number(value)
-    if number is None or not 0 < number <= LARGEST_FPIR:
-        raise UsageError(f"fpir is a share above 0 and up to {LARGEST_FPIR}, such as 0.01, not {_shown(value)}")
+    if number is None or not SMALLEST_FPIR <= number <= LARGEST_FPIR:
+        raise UsageError(f"fpir is a share from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01, not {_shown(value)}")
     return number
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import UsageError
 from facebank.gallery import feedback_tables, people, tables, vector_tables
 from facebank.gallery.codec import InvalidValueError
+from facebank.gallery.derived import wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import IndexFollower
 from facebank.gallery.names import normalise_name
@@ -111,7 +112,7 @@ class Gallery(TaughtGallery):
             tables.delete_person(connection, person.id)
             tables.advance(connection)
             tables.note_traces(connection)
-        return Forgotten(person.sample_count, busy_readers=not self._file.wipe())
+        return self._wiped(person.sample_count)
 
     # Samples ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class Gallery(TaughtGallery):
             tables.delete_samples(connection, [sample_id])
             tables.advance(connection)
             tables.note_traces(connection)
-        return Forgotten(1, busy_readers=not self._file.wipe())
+        return self._wiped(1)
 
     # Embeddings -------------------------------------------------------------------------------------------------
 
@@ -205,6 +206,11 @@ class Gallery(TaughtGallery):
         """Return all embeddings of one variant, in the order of their samples' numbers."""
         with self._reading() as connection:
             return vector_tables.vectors(connection, self._bound, variant)
+
+    def qualities(self) -> FloatArray:
+        """Return the samples' qualities, 0..1, ``float32`` of shape ``(N,)``: in the order of `vectors`."""
+        with self._reading() as connection:
+            return vector_tables.qualities(connection, self._bound)
 
     def index(self) -> VectorIndex:
         """Return the index over all plain embeddings, in step with the gallery as it is now.
@@ -267,7 +273,12 @@ class Gallery(TaughtGallery):
             bound = tables.binding(connection)
         self._bound = bound
         self._follower = IndexFollower(pack.dimension)
-        return Forgotten(len(dropped), busy_readers=not self._file.wipe())
+        return self._wiped(len(dropped))
+
+    def _wiped(self, samples: int) -> Forgotten:
+        wiped = self._file.wipe()
+        wipe_derived(self.path)
+        return Forgotten(samples, busy_readers=not wiped)
 
 
 def _check_new(what: str, vectors: Mapping[int, Mapping[str, FloatArray]], dimension: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from facebank.gallery.codec import floats_from_bytes, floats_to_bytes, only, person_name, unit_rows, whole, wholes
 from facebank.gallery.records import PLAIN, VectorTable
 
@@ -11,7 +13,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
@@ -57,6 +58,17 @@ def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> Vec
         person_ids=wholes([row[1] for row in rows]),
         matrix=unit_rows([row[2] for row in rows], bound.pack.dimension),
     )
+
+
+def qualities(connection: sqlite3.Connection, bound: Binding) -> FloatArray:
+    """Return the qualities of the samples that have a plain embedding, in their order; a damaged one counts as 0."""
+    rows = connection.execute(
+        "SELECT quality FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (bound.pack_id, PLAIN),
+    ).fetchall()
+    found = np.array([float(quality) for (quality,) in rows], dtype=np.float32)
+    return np.nan_to_num(found, nan=0.0).clip(0.0, 1.0)
 
 
 def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:

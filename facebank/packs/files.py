@@ -18,6 +18,11 @@ def packs_folder() -> Path:
     return _folder("FACEBANK_PACKS", "user_data_path", "packs")
 
 
+def calibrations_folder() -> Path:
+    """Return the folder of the user's own calibrations: ``FACEBANK_CALIBRATIONS``, else one in the data folder."""
+    return _folder("FACEBANK_CALIBRATIONS", "user_data_path", "calibrations")
+
+
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ``FACEBANK_CACHE``, else the user's cache folder."""
     return _folder("FACEBANK_CACHE", "user_cache_path", ".")

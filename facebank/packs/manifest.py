@@ -95,7 +95,7 @@ class EmbedderSpec:
         Whether the embedding is the mean of the crop's and of its mirror image's.
     centre
         The mean embedding of many people, which is taken from every embedding before it is scaled to length 1 again:
-        what all faces share tells nobody apart. As many numbers as the dimension; empty to leave embeddings as they are.
+        what all faces share tells nobody apart. As many numbers as the dimension; empty to leave them as they are.
     """
 
     file: str

@@ -1,5 +1,7 @@
-"""Whose face it is: candidates from the index, decisions from thresholds. Knows nothing of files or pixels."""
+"""Whose face it is: classifiers, calibration, open-set decisions. Knows nothing of files or pixels."""
 
-from facebank.recognition.recognizer import Recognizer
+from __future__ import annotations
 
-__all__ = ["Recognizer"]
+from facebank.recognition.recognizer import Recognizer, Rule
+
+__all__ = ["Recognizer", "Rule"]

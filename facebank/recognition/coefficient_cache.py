@@ -1,7 +1,7 @@
 """Fitted coefficients kept between runs, one file for each gallery; nothing is pickled.
 
 A linear machine's weights for somebody with one photo are much like that photo's embedding. So the file is its owner's
-alone, it is overwritten before it is removed or replaced, and whoever forgets a person removes it.
+alone, and a gallery that forgets somebody wipes it (`facebank.gallery.derived`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import stat
 import zipfile
 from typing import TYPE_CHECKING
@@ -18,8 +17,9 @@ import numpy as np
 
 from facebank.errors import StorageError
 from facebank.gallery.codec import InvalidValueError
+from facebank.gallery.derived import derived_file, wipe_file
 from facebank.gallery.exchange_files import read_arrays
-from facebank.packs.files import cache_folder, cannot_write, write_atomically
+from facebank.packs.files import cannot_write, write_atomically
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
-
-
-def coefficients_path(gallery: Path) -> Path:
-    """Return where the coefficients of a gallery file are kept."""
-    place = hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()
-    return cache_folder() / "classifiers" / f"{place[:32]}.npz"
 
 
 def fit_cached(
@@ -64,7 +58,7 @@ def fit_cached(
     UsageError
         As `fit` does.
     """
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     key = _key(kind, enrolled, background, revision, pack_digest)
     known = _read(path, key, kind, enrolled, background)
     if known is None:
@@ -72,23 +66,6 @@ def fit_cached(
         with contextlib.suppress(StorageError):
             _write(path, key, known)
     return known
-
-
-def forget_coefficients(gallery: Path) -> None:
-    """Overwrite and remove a gallery's coefficients; nothing where there are none.
-
-    Call it once the gallery no longer holds whoever is forgotten.
-
-    Raises
-    ------
-    StorageError
-        If they cannot be removed.
-    """
-    path = coefficients_path(gallery)
-    try:
-        _wipe(path)
-    except OSError as error:
-        raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
 
 
 def _key(kind: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
@@ -141,19 +118,7 @@ def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
         support=np.ascontiguousarray(coefficients.support, dtype="<f4"),
     )
     try:
-        _wipe(path)
+        wipe_file(path)
     except OSError as error:
         raise cannot_write(path, error, _ADVICE) from error
     write_atomically(path, buffer.getvalue(), _ADVICE)
-
-
-def _wipe(path: Path) -> None:
-    try:
-        if stat.S_ISREG(path.lstat().st_mode):
-            with path.open("r+b") as file:
-                file.write(bytes(path.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-        path.unlink()
-    except FileNotFoundError:
-        return

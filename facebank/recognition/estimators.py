@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from facebank.errors import UsageError
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, build_scorer, unit
+from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, build_scorer, check_background, unit
 
 try:
     from sklearn.utils.validation import validate_data
@@ -186,8 +186,8 @@ class FaceKnnClassifier(_FaceClassifier):
         self.background = background
 
     def _scorer(self, enrolled: Enrolled) -> PersonScorer:
-        centre = None if self.background is None else self.background.mean
-        return KnnScorer(enrolled, centre=centre, neighbours=self.neighbours, temperature=self.temperature)
+        check_background(self.background, enrolled)
+        return KnnScorer(enrolled, neighbours=self.neighbours, temperature=self.temperature)
 
 
 class FaceSvmClassifier(_FaceClassifier):

@@ -3,19 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from facebank.errors import UsageError
 from facebank.faces import Candidate, Decision, Face, Outcome, Reason
+from facebank.recognition.enrolled import check_embeddings
+from facebank.recognition.scoring import PrototypeScorer
+from facebank.recognition.simulation import KEPT
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
-    from facebank.gallery import VectorStore
-    from facebank.packs import Thresholds
+    from numpy.typing import NDArray
 
-_CANDIDATES = 5
-_FIRST_LIMIT = 32
+    from facebank.faces import FloatArray
+    from facebank.recognition.calibration import Calibrator
+    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.scoring import PersonScorer
+
+CANDIDATES = 5
+
+LEAST_ODDS = 10.0
+"""How many times as probable as the runner-up a person must be to be named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a name is earned.
+
+    Attributes
+    ----------
+    threshold
+        The score from which a person may be named.
+    margin
+        How much more similar than the runner-up the person must be; counts only where nothing is calibrated.
+    minimum_quality
+        The quality from which a face is judged at all, 0..1.
+    stranger_likeness
+        The similarity from which a face is taken for a remembered stranger's, if nobody enrolled is more similar.
+    calibrator
+        What the scores are worth; None where the pack is not calibrated.
+    stranger_share
+        The share of faces that are taken to be strangers', above 0 and below 1.
+    """
+
+    threshold: float
+    margin: float
+    minimum_quality: float
+    stranger_likeness: float
+    calibrator: Calibrator | None = None
+    stranger_share: float = 0.5
+
+
+class Confusables(Protocol):
+    """Pairs of people who are known to be confused, and what tells them apart."""
+
+    def are_confusable(self, first: int, second: int) -> bool:
+        """Tell whether two people, by their numbers, are such a pair."""
+
+    def told_apart(self, first: int, second: int, embedding: FloatArray) -> bool:
+        """Tell whether a face is clearly the first's and not the second's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranking:
+    """The most likely people of each probe, best first: places among the people, and what speaks for them."""
+
+    places: NDArray[np.int64]
+    scores: FloatArray
+    similarities: FloatArray
+    probabilities: NDArray[np.float64] | None
 
 
 class Recognizer:
@@ -23,26 +82,54 @@ class Recognizer:
 
     Parameters
     ----------
-    store
-        The enrolled embeddings.
+    enrolled
+        The samples of everybody.
     names
-        The people's names by their numbers in the store.
-    thresholds
-        Of the pack that made the embeddings.
+        The people's names by their numbers.
+    scorer
+        The classifier, fitted to the same samples.
+    rule
+        When a name is earned.
+    strangers
+        Embeddings of faces remembered as nobody's, ``(S, D)``; None for none.
+    confusables
+        Pairs of people who are known to be confused; None for none.
     """
 
-    def __init__(self, store: VectorStore, names: Mapping[int, str], thresholds: Thresholds) -> None:
-        self._store = store
-        self._names = names
-        self._thresholds = thresholds
+    def __init__(
+        self,
+        enrolled: Enrolled,
+        names: Mapping[int, str],
+        scorer: PersonScorer,
+        rule: Rule,
+        *,
+        strangers: FloatArray | None = None,
+        confusables: Confusables | None = None,
+    ) -> None:
+        self._people = enrolled.people
+        self._samples = np.bincount(enrolled.owners).astype(np.int64)
+        self._names = [names[int(person)] for person in self._people]
+        self._scorer = scorer
+        self._prototypes = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
+        self._rule = rule
+        self._strangers = strangers if strangers is not None and len(strangers) else None
+        self._confusables = confusables
+        self._dimension = enrolled.dimension
 
-    def identify(self, faces: Sequence[Face]) -> list[Decision]:
-        """Identify faces.
+    @property
+    def rule(self) -> Rule:
+        """When a name is earned."""
+        return self._rule
+
+    def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Decision]:
+        """Identify the faces of one photo.
 
         Parameters
         ----------
         faces
-            Probes, with embeddings of the same pack as the store's.
+            Probes, with embeddings of the same pack as the enrolled ones.
+        denied
+            For each face the numbers of people that it is known not to be; empty for none at all.
 
         Returns
         -------
@@ -52,65 +139,107 @@ class Recognizer:
         Raises
         ------
         UsageError
-            The embeddings are of another length than the store's.
+            The embeddings are of another length than the enrolled ones, or not finite.
         """
         if not faces:
             return []
-        candidates = self.candidates(np.stack([face.embedding for face in faces]))
-        return [self._decide(face, found) for face, found in zip(faces, candidates, strict=True)]
+        embeddings = check_embeddings(np.stack([face.embedding for face in faces]), "probes", self._dimension)
+        ranking = self._rank(embeddings, denied)
+        likeness = self._likeness_of_strangers(embeddings)
+        decisions = [self._decide(face, ranking, row, likeness[row]) for row, face in enumerate(faces)]
+        return _flag_people_seen_twice(decisions)
 
-    def candidates(self, embeddings: FloatArray) -> list[tuple[Candidate, ...]]:
-        """Find the five most similar people of each embedding.
+    def _rank(self, embeddings: FloatArray, denied: Sequence[AbstractSet[int]]) -> _Ranking:
+        scores = self._scorer.scores(embeddings)
+        similarities = scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+        if any(denied):
+            if len(denied) != len(embeddings):
+                raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
+            scores = scores.copy()
+            for row, people in enumerate(denied):
+                scores[row, np.isin(self._people, list(people))] = -np.inf
+        places = np.argsort(-scores, axis=1, kind="stable")[:, :KEPT].astype(np.int64)
+        best = np.take_along_axis(scores, places, axis=1)
+        probabilities = None
+        if self._rule.calibrator is not None:
+            probabilities = self._rule.calibrator.probabilities(
+                best, self._samples[places], len(self._people), self._rule.stranger_share
+            )
+        return _Ranking(places, best, np.take_along_axis(similarities, places, axis=1), probabilities)
 
-        Parameters
-        ----------
-        embeddings
-            L2-normalised, ``float32`` of shape ``(n, dimension)``.
+    def _likeness_of_strangers(self, embeddings: FloatArray) -> FloatArray:
+        if self._strangers is None:
+            return np.full(len(embeddings), -1.0, dtype=np.float32)
+        return np.asarray((embeddings @ self._strangers.T).max(axis=1), dtype=np.float32)
 
-        Returns
-        -------
-        list[tuple[Candidate, ...]]
-            Best first; a person counts with the most similar sample. Fewer than five where fewer are enrolled.
-        """
-        wanted = min(_CANDIDATES, self._store.people)
-        limit = _FIRST_LIMIT
-        while True:
-            hits = self._store.search(embeddings, limit)
-            found = [
-                self._best_of_each(similarities, person_ids)
-                for similarities, person_ids in zip(hits.similarities, hits.person_ids, strict=True)
-            ]
-            exhausted = limit >= self._store.count
-            if exhausted or all(len(people) >= wanted for people in found):
-                return [tuple(people[:_CANDIDATES]) for people in found]
-            limit *= 4
-
-    def _best_of_each(
-        self, similarities: FloatArray, person_ids: np.ndarray[tuple[int], np.dtype[np.int64]]
-    ) -> list[Candidate]:
-        _, first = np.unique(person_ids, return_index=True)
-        return [Candidate(self._names[int(person_ids[i])], float(similarities[i])) for i in np.sort(first)]
-
-    def _decide(self, face: Face, candidates: tuple[Candidate, ...]) -> Decision:
-        outcome, reason = self._outcome(face, candidates)
-        best = candidates[0] if candidates else None
+    def _decide(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> Decision:
+        candidates = self._candidates(ranking, row)
+        if not candidates:
+            return Decision(Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None, None, None, ())
+        outcome, reason = self._outcome(face, ranking, row, stranger_likeness)
+        best = candidates[0]
         return Decision(
             outcome=outcome,
             reason=reason,
-            person=best.person if best is not None and outcome is Outcome.KNOWN else None,
-            similarity=best.similarity if best is not None else None,
-            probability=None,
+            person=best.person if outcome is Outcome.KNOWN else None,
+            similarity=best.similarity,
+            probability=best.probability,
             candidates=candidates,
         )
 
-    def _outcome(self, face: Face, candidates: tuple[Candidate, ...]) -> tuple[Outcome, Reason]:
-        thresholds = self._thresholds
-        if not candidates:
-            return Outcome.UNKNOWN, Reason.GALLERY_EMPTY
-        if face.quality.score < thresholds.minimum_quality:
+    def _candidates(self, ranking: _Ranking, row: int) -> tuple[Candidate, ...]:
+        return tuple(
+            Candidate(
+                person=self._names[place],
+                similarity=float(ranking.similarities[row, column]),
+                probability=None if ranking.probabilities is None else float(ranking.probabilities[row, column]),
+            )
+            for column, place in enumerate(ranking.places[row, :CANDIDATES])
+            if np.isfinite(ranking.scores[row, column])
+        )
+
+    def _outcome(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> tuple[Outcome, Reason]:
+        rule, scores, similarities = self._rule, ranking.scores[row], ranking.similarities[row]
+        if face.quality.score < rule.minimum_quality:
             return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
-        if candidates[0].similarity < thresholds.known:
+        if stranger_likeness >= max(rule.stranger_likeness, float(similarities[0])):
+            return Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER
+        if scores[0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
-        if len(candidates) > 1 and candidates[0].similarity - candidates[1].similarity < thresholds.margin:
-            return Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR
+        if len(scores) > 1 and np.isfinite(scores[1]):
+            first, second = (int(self._people[place]) for place in ranking.places[row, :2])
+            if self._confusables is not None and self._confusables.are_confusable(first, second):
+                told = self._confusables.told_apart(first, second, face.embedding)
+                return (Outcome.KNOWN, Reason.MATCH) if told else (Outcome.UNCERTAIN, Reason.CONFUSABLE)
+            if self._too_near(ranking, row):
+                return Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR
         return Outcome.KNOWN, Reason.MATCH
+
+    def _too_near(self, ranking: _Ranking, row: int) -> bool:
+        if ranking.probabilities is None:
+            similarities = ranking.similarities[row]
+            return bool(similarities[0] - similarities[1] < self._rule.margin)
+        probabilities = ranking.probabilities[row]
+        return bool(probabilities[0] < LEAST_ODDS * probabilities[1])
+
+
+def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:
+    """Return the decisions where nobody is enrolled yet."""
+    return [Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]
+
+
+def _flag_people_seen_twice(decisions: list[Decision]) -> list[Decision]:
+    """Give the less similar of two faces that one photo shows of one person its own reason."""
+    best: dict[str, float] = {}
+    for decision in decisions:
+        if decision.person is not None and decision.similarity is not None:
+            best[decision.person] = max(decision.similarity, best.get(decision.person, -1.0))
+    flagged, first = [], set[str]()
+    for decision in decisions:
+        person = decision.person
+        if person is not None and (decision.similarity != best[person] or person in first):
+            flagged.append(replace(decision, reason=Reason.SAME_PERSON_TWICE))
+        else:
+            flagged.append(decision)
+            first.update([person] if person is not None else [])
+    return flagged

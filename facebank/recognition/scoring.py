@@ -3,9 +3,6 @@
 Every scorer gives one number for each probe and person, about -1..1; higher is more like that person. Products are
 summed in double precision and rounded once at the end, so that a probe's scores do not depend on what other probes are
 asked about.
-
-Where the pack has a `Background`, embeddings are compared as they are seen from its mean, the average face: what all
-faces have in common tells nobody apart. Without one they are compared as they are.
 """
 
 from __future__ import annotations
@@ -103,14 +100,11 @@ class PrototypeScorer(LinearScorer):
     ----------
     enrolled
         The samples. A sample counts with its quality, but at least with `QUALITY_FLOOR`.
-    centre
-        Where embeddings are seen from, ``(D,)``; None for the origin.
     """
 
-    def __init__(self, enrolled: Enrolled, *, centre: FloatArray | None = None) -> None:
+    def __init__(self, enrolled: Enrolled) -> None:
         none = np.zeros(len(enrolled.people), dtype=np.float32)
-        seen = _checked_centre(centre, enrolled.dimension)
-        super().__init__(enrolled.people, prototypes(enrolled, seen), none, centre=seen)
+        super().__init__(enrolled.people, prototypes(enrolled), none)
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their cosine with each person's prototype."""
@@ -128,8 +122,6 @@ class KnnScorer:
     ----------
     enrolled
         The samples.
-    centre
-        Where embeddings are seen from, ``(D,)``; None for the origin.
     neighbours, temperature
         In the place of `NEIGHBOURS` and `TEMPERATURE`.
     """
@@ -138,7 +130,6 @@ class KnnScorer:
         self,
         enrolled: Enrolled,
         *,
-        centre: FloatArray | None = None,
         neighbours: int = NEIGHBOURS,
         temperature: float = TEMPERATURE,
     ) -> None:
@@ -146,9 +137,8 @@ class KnnScorer:
             raise UsageError("kNN needs at least one neighbour and a temperature above 0.")
         self.people = enrolled.people
         owners = enrolled.owners
-        self._centre = _checked_centre(centre, enrolled.dimension)
         together = np.argsort(owners, kind="stable")
-        self._matrix = seen_from(self._centre, enrolled.matrix[together]).astype(np.float32)
+        self._matrix = enrolled.matrix[together]
         self._sizes = np.bincount(owners)
         self._starts = np.cumsum(self._sizes) - self._sizes
         self._neighbours = neighbours
@@ -156,7 +146,7 @@ class KnnScorer:
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by each person's nearest samples."""
-        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._matrix.shape[1]))
+        seen = check_embeddings(probes, "probes", self._matrix.shape[1]).astype(np.float64)
         step = max(1, _NUMBERS_AT_ONCE // len(self._matrix))
         scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
         for start in range(0, len(seen), step):
@@ -233,8 +223,8 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
     enrolled
         The samples.
     background
-        Of the pack that made them: what other people look like. Its mean is where embeddings are seen from, and SVM
-        and logistic regression learn to tell a person from what is drawn from it.
+        Of the pack that made them: what other people look like. SVM and logistic regression learn to tell a person
+        from what is drawn from it; the others need none.
 
     Returns
     -------
@@ -247,23 +237,29 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
         If there is no such kind, the background does not fit, there is one single person and no background to tell
         the person from, or the gallery is too large for this kind.
     """
+    check_background(background, enrolled)
     if kind in {"prototype", "knn"}:
-        centre = None if background is None else background.mean
-        return PrototypeScorer(enrolled, centre=centre) if kind == "prototype" else KnnScorer(enrolled, centre=centre)
+        return PrototypeScorer(enrolled) if kind == "prototype" else KnnScorer(enrolled)
     from facebank.recognition.training import fit
 
     return fit(kind, enrolled, background).scorer()
 
 
-def prototypes(enrolled: Enrolled, centre: FloatArray | None = None) -> FloatArray:
+def check_background(background: Background | None, enrolled: Enrolled) -> None:
+    """Raise `UsageError` if a background describes embeddings of another length than the samples'."""
+    if background is not None and background.dimension != enrolled.dimension:
+        raise UsageError(
+            f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."
+        )
+
+
+def prototypes(enrolled: Enrolled) -> FloatArray:
     """Return each person's mean, weighted by quality and L2-normalised.
 
     Parameters
     ----------
     enrolled
         The samples.
-    centre
-        Where embeddings are seen from, ``(D,)``; None for the origin.
 
     Returns
     -------
@@ -272,7 +268,7 @@ def prototypes(enrolled: Enrolled, centre: FloatArray | None = None) -> FloatArr
     """
     weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
-    np.add.at(sums, enrolled.owners, seen_from(centre, enrolled.matrix) * weights[:, None])
+    np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
     return unit(sums).astype(np.float32)
 
 

@@ -34,11 +34,14 @@ def test_json_holds_exactly_what_was_promised(
         *("person", "similarity", "probability", "candidates"),
     }
     assert (face["decision"], face["reason"], face["person"]) == ("known", "match", "Barack Obama")
-    assert face["probability"] is None
+    assert face["probability"] > 0.99
+    assert face["probability"] == face["candidates"][0]["probability"]
+    assert sum(candidate["probability"] for candidate in face["candidates"]) < 1
     assert [candidate["person"] for candidate in face["candidates"]] == ["Barack Obama", "Eileen Collins"]
     assert set(face["candidates"][0]) == {"person", "similarity", "probability"}
     (other,) = unknown["faces"]
     assert (other["decision"], other["reason"], other["person"]) == ("unknown", "below_threshold", None)
+    assert other["probability"] < 0.1
     assert unreadable["faces"] == []
     assert (unreadable["width"], unreadable["height"]) == (None, None)
     assert "text.jpg" in unreadable["error"]
@@ -52,8 +55,29 @@ def test_a_stranger_is_no_failure(run: Run, two_people: Path, stranger: Path) ->
 
 def test_it_is_plain_where_it_is_piped(run: Run, two_people: Path, speech: Path) -> None:
     titles, row = run("identify", speech).out.splitlines()
-    assert titles.split("\t") == ["photo", "face", "person", "decision", "reason", "similarity"]
+    assert titles.split("\t") == ["photo", "face", "person", "decision", "reason", "similarity", "probability"]
     assert row.split("\t")[:5] == [str(speech), "1", "Barack Obama", "known", "match"]
+
+
+@pytest.mark.parametrize("kind", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
+def test_every_classifier_knows_the_same_person(run: Run, two_people: Path, speech: Path, kind: str) -> None:
+    (record,) = run("identify", speech, "--classifier", kind, "--json").records
+    (face,) = record["faces"]
+    assert (face["decision"], face["person"]) == ("known", "Barack Obama")
+
+
+def test_auto_says_what_it_chose_and_why(run: Run, two_people: Path, speech: Path) -> None:
+    ran = run("identify", speech, "--classifier", "auto")
+    assert "classifier prototype: " in ran.err
+    assert "too few to compare" in ran.err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--classifier", "forest"), ("--fpir", "0"), ("--stranger-share", "1")])
+def test_a_setting_that_cannot_be_is_one_sentence(
+    run: Run, two_people: Path, speech: Path, option: str, value: str
+) -> None:
+    ran = run("identify", speech, option, value, code=2)
+    assert (ran.out, len(ran.err.splitlines())) == ("", 1)
 
 
 def test_csv_has_a_line_a_face(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:

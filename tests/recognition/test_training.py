@@ -14,7 +14,8 @@ from sklearn.svm import LinearSVC
 from facebank.errors import StorageError, UsageError
 from facebank.recognition import coefficient_cache, solving, training
 from facebank.recognition.background import Background
-from facebank.recognition.coefficient_cache import coefficients_path, fit_cached, forget_coefficients
+from facebank.gallery.derived import derived_file, wipe_derived
+from facebank.recognition.coefficient_cache import fit_cached
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.solving import separate
 from facebank.recognition.training import FITTED, MOST_FOR_KERNEL, fit
@@ -206,7 +207,7 @@ def test_anything_else_is_fitted_anew_and_replaces_the_file(
     ask(gallery)
     ask(gallery, **changes)
     assert len(fits) == 2
-    assert [path for path in cache.rglob("*") if path.is_file()] == [coefficients_path(gallery)]
+    assert [path for path in cache.rglob("*") if path.is_file()] == [derived_file(gallery)]
     ask(gallery)
     assert len(fits) == 3
 
@@ -221,7 +222,7 @@ def test_another_gallery_has_another_file(gallery: Path, tmp_path: Path, fits: l
 @pytest.mark.parametrize("length", [0, 10, 500, -1])
 def test_a_damaged_file_is_fitted_anew(length: int, gallery: Path, fits: list[str]) -> None:
     first = ask(gallery)
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     path.write_bytes(path.read_bytes()[:length])
     np.testing.assert_array_equal(ask(gallery).weights, first.weights)
     ask(gallery)
@@ -230,7 +231,7 @@ def test_a_damaged_file_is_fitted_anew(length: int, gallery: Path, fits: list[st
 
 def test_an_altered_file_is_fitted_anew(gallery: Path, fits: list[str]) -> None:
     ask(gallery)
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
@@ -240,7 +241,7 @@ def test_an_altered_file_is_fitted_anew(gallery: Path, fits: list[str]) -> None:
 
 def test_a_file_with_pickled_objects_is_not_believed(gallery: Path, fits: list[str]) -> None:
     ask(gallery)
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     with np.load(path) as arrays:
         kept = dict(arrays)
     np.savez(path.with_suffix(""), **{**kept, "weights": np.array([{"a": 1}], dtype=object)})
@@ -250,19 +251,19 @@ def test_a_file_with_pickled_objects_is_not_believed(gallery: Path, fits: list[s
 
 def test_nothing_of_a_forgotten_person_lingers(gallery: Path, cache: Path) -> None:
     ask(gallery)
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     size = path.stat().st_size
     kept = path.with_name("the same bytes on the disk")
     os.link(path, kept)
-    forget_coefficients(gallery)
+    wipe_derived(gallery)
     assert not path.exists()
     assert kept.read_bytes() == bytes(size)
-    forget_coefficients(gallery)
+    wipe_derived(gallery)
 
 
 def test_a_replaced_file_is_overwritten_first(gallery: Path) -> None:
     ask(gallery)
-    path = coefficients_path(gallery)
+    path = derived_file(gallery)
     size = path.stat().st_size
     kept = path.with_name("the same bytes on the disk")
     os.link(path, kept)
@@ -273,7 +274,7 @@ def test_a_replaced_file_is_overwritten_first(gallery: Path) -> None:
 
 def test_only_the_owner_may_read_it(gallery: Path) -> None:
     ask(gallery)
-    assert coefficients_path(gallery).stat().st_mode & 0o077 == 0
+    assert derived_file(gallery).stat().st_mode & 0o077 == 0
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(gallery: Path, cache: Path, fits: list[str]) -> None:
@@ -284,6 +285,6 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(gallery: Path, ca
 
 
 def test_coefficients_that_cannot_be_removed_are_told(gallery: Path) -> None:
-    coefficients_path(gallery).mkdir(parents=True)
+    derived_file(gallery).mkdir(parents=True)
     with pytest.raises(StorageError, match="forgotten"):
-        forget_coefficients(gallery)
+        wipe_derived(gallery)

@@ -1,0 +1,52 @@
+"""Files made from a gallery and kept beside it, in the cache: they must not outlive whoever is forgotten.
+
+They are their owner's alone, and are overwritten before they are removed or replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from facebank.packs.files import cache_folder, cannot_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def derived_file(gallery: Path) -> Path:
+    """Return where what was fitted to a gallery's people is kept."""
+    place = hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()
+    return cache_folder() / "classifiers" / f"{place[:32]}.npz"
+
+
+def wipe_derived(gallery: Path) -> None:
+    """Overwrite and remove what was fitted to a gallery's people; nothing where there is nothing.
+
+    Call it once the gallery no longer holds whoever is forgotten.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be removed.
+    """
+    path = derived_file(gallery)
+    try:
+        wipe_file(path)
+    except OSError as error:
+        raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
+
+
+def wipe_file(path: Path) -> None:
+    """Overwrite a file and remove it; nothing where there is none. Raises OSError."""
+    try:
+        if stat.S_ISREG(path.lstat().st_mode):
+            with path.open("r+b") as file:
+                file.write(bytes(path.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return

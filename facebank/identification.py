@@ -1,0 +1,177 @@
+"""From an open gallery to its recogniser: the classifier fitted to its samples, the threshold for its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import GalleryError
+from facebank.faces import IdentifiedFace, IdentifiedPhoto
+from facebank.gallery import FaceKey
+from facebank.recognition.choosing import Choice, choose_classifier
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
+from facebank.recognition.scoring import CLASSIFIERS, build_scorer
+from facebank.settings import AUTOMATIC, DecisionSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.calibrations import Knowledge
+    from facebank.engine import Engine
+    from facebank.faces import AnalyzedPhoto
+    from facebank.gallery import Gallery
+    from facebank.packs import Thresholds
+    from facebank.recognition.scoring import PersonScorer
+
+_CHOICE_SETTING = "chosen_classifier"
+_COSINE_CLASSIFIERS = ("prototype", "knn")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identification:
+    """How the faces of photos are identified now.
+
+    Attributes
+    ----------
+    revision
+        The gallery's, as it was read.
+    settings
+        How decisions are made.
+    recognizer
+        Decides; None where nobody is enrolled.
+    choice
+        The classifier, and why it is used.
+    calibrated
+        Whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the
+        pack's own and there are no probabilities.
+    """
+
+    revision: int
+    settings: DecisionSettings
+    recognizer: Recognizer | None
+    choice: Choice
+    calibrated: bool
+
+
+def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
+    """Fit what a gallery needs to identify faces.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    engine
+        The gallery's pack.
+    settings
+        How decisions are made.
+
+    Raises
+    ------
+    UsageError
+        The gallery is too large for the classifier, or has too few people for it.
+    PackIntegrityError
+        The pack's calibration is damaged.
+    """
+    with gallery.snapshot():
+        revision = gallery.revision
+        table, qualities, names = gallery.vectors(), gallery.qualities(), gallery.names()
+        strangers = gallery.strangers().matrix
+    if not len(table.sample_ids):
+        nobody = Choice(settings.classifier, "nobody is enrolled")
+        return Identification(revision, settings, None, nobody, calibrated=False)
+    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+    knowledge = engine.knowledge
+    choice = _choice(gallery, enrolled, knowledge, settings, revision)
+    scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
+    rule = _rule(choice.classifier, np.bincount(enrolled.owners), knowledge, engine.thresholds, settings)
+    return Identification(
+        revision,
+        settings,
+        Recognizer(enrolled, names, scorer, rule, strangers=strangers),
+        choice,
+        calibrated=rule.calibrator is not None,
+    )
+
+
+def identified_photo(analyzed: AnalyzedPhoto, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
+    """Decide whose the faces of a photo are.
+
+    Parameters
+    ----------
+    analyzed
+        A photo with its faces.
+    gallery
+        Knows whom a face was denied to be.
+    identification
+        As `prepare_identification` makes it.
+    """
+    recognizer, faces, photo = identification.recognizer, analyzed.faces, analyzed.photo
+    if recognizer is None:
+        decisions = nobody_enrolled(faces)
+    else:
+        decisions = recognizer.identify(faces, [gallery.denials_of(FaceKey.of(analyzed, face)) for face in faces])
+    identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
+    return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, identified)
+
+
+def _choice(
+    gallery: Gallery,
+    enrolled: Enrolled,
+    knowledge: Knowledge,
+    settings: DecisionSettings,
+    revision: int,
+) -> Choice:
+    if settings.classifier != AUTOMATIC:
+        return Choice(settings.classifier, "it is the one asked for")
+    kept = gallery.read_setting(_CHOICE_SETTING)
+    if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in CLASSIFIERS:
+        return Choice(str(kept["classifier"]), str(kept.get("why", "")))
+    choice = choose_classifier(enrolled, knowledge.background)
+    if not gallery.read_only:
+        try:
+            gallery.write_setting(
+                _CHOICE_SETTING, {"revision": revision, "classifier": choice.classifier, "why": choice.why}
+            )
+        except GalleryError:
+            return choice  # another process is writing: the choice is made again next time
+    return choice
+
+
+def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: Gallery, revision: int) -> PersonScorer:
+    if classifier in _COSINE_CLASSIFIERS:
+        return build_scorer(classifier, enrolled)
+    from facebank.gallery.derived import wipe_derived
+    from facebank.recognition.coefficient_cache import fit_cached
+
+    fitted = fit_cached(
+        classifier,
+        enrolled,
+        knowledge.background,
+        gallery=gallery.path,
+        revision=revision,
+        pack_digest=gallery.pack.digest,
+    )
+    if gallery.revision != revision:
+        wipe_derived(gallery.path)  # somebody may have been forgotten while the coefficients were written
+    return fitted.scorer()
+
+
+def _rule(
+    classifier: str,
+    samples: NDArray[np.int64],
+    knowledge: Knowledge,
+    thresholds: Thresholds,
+    settings: DecisionSettings,
+) -> Rule:
+    calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
+    return Rule(
+        threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir),
+        margin=thresholds.margin,
+        minimum_quality=thresholds.minimum_quality,
+        stranger_likeness=thresholds.verify,
+        calibrator=calibrator,
+        stranger_share=settings.stranger_share,
+    )
