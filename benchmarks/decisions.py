@@ -342,7 +342,7 @@ def main() -> None:
     for calibrator in shipped.calibrators:
         fpir[calibrator.classifier], calibration[calibrator.classifier] = {}, {}
         for plan in PLANS:
-            if plan.size > 10 * calibrator.tables[-1].size // 10:
+            if plan.size > calibrator.tables[-1].size:
                 continue
             kind = f"{plan.size} people, {plan.samples_each} each"
             found = searched(reporting, plan, calibrator.classifier, knowledge)
@@ -364,6 +364,36 @@ def main() -> None:
     report["calibration"] = calibration
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    draw_reliability(calibration, arguments.out.with_name(arguments.out.name + "_reliability.png"))
+
+
+def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> None:
+    """Draw how often the best candidate was right against the probability that was told."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    kinds = calibration["prototype"]
+    figure, axes = plt.subplots(
+        len(STRANGER_SHARES), len(kinds), figsize=(2.4 * len(kinds), 2.6 * len(STRANGER_SHARES))
+    )
+    for column, (kind, figures) in enumerate(kinds.items()):
+        if not isinstance(figures, dict):
+            continue
+        for row, share in enumerate(STRANGER_SHARES):
+            axis, values = axes[row][column], figures[f"{share:g}"]
+            shares, told, right = zip(*values["reliability"], strict=True)
+            axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+            axis.scatter(told, right, s=[8 + 120 * part**0.5 for part in shares], color="#009e73", alpha=0.8)
+            axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+            axis.set_title(f"{kind}\nstrangers {share:.0%}, ECE {values['ece']:.3f}", fontsize=7)
+            axis.tick_params(labelsize=6)
+    figure.supxlabel("probability told", fontsize=8)
+    figure.supylabel("share that was right", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 def described(values: object) -> str:

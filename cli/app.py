@@ -7,6 +7,7 @@ of the library is imported when it runs.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 from facebank import __version__
 
 from . import (
+    audit,
     confirm,
     decision_settings,
     demo,
@@ -41,6 +43,7 @@ COMMANDS = (
     verify,
     lookalike,
     people,
+    audit,
     strangers,
     decision_settings,
     packs,
@@ -54,9 +57,21 @@ class CommandLine(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with failures_told(debug=bool(ctx.params.get("debug"))):
-            code = super().invoke(ctx)
+            code = _with_hint(super().invoke, ctx)
             sys.stdout.flush()
         raise typer.Exit(code or 0)
+
+
+def _with_hint(invoke: Callable[[Any], Any], ctx: Any) -> Any:
+    """Run a command; where it does not know an option that is a global one, say where that belongs."""
+    try:
+        return invoke(ctx)
+    except Exception as error:
+        option = getattr(error, "option_name", None)
+        if any(option in parameter.opts for parameter in ctx.command.params):
+            error.message = f"{error.message}; {option} comes before the command"  # type: ignore[attr-defined]
+            error.possibilities = None  # type: ignore[attr-defined]
+        raise
 
 
 def options(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .failures import SOME_FAILED
-from .output import progress, say, write_json, write_line
+from .output import progress, say, tell_videos, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Examples:
   facebank enroll --name Ada Ada/ wedding.jpg --pick largest
 
 \b
-Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all."""
+Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all, 130 interrupted."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,9 @@ def enroll(
         typer.Option(help="Which face of a photo with several; else the one that agrees with the other photos."),
     ] = None,
     thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face.")] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Enrol a face even if it is more like somebody else who is enrolled.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
     """Enrol people from photos of them.
@@ -47,21 +50,29 @@ def enroll(
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
     person, and the rest are photos or folders of them.
     """
-    from facebank.photos import list_photos
+    from facebank.photos import gather_photos
     from facebank.planning import plan_enrolment
 
     people = plan_enrolment(arguments, name=name, tree=tree)
-    total = sum(len(list_photos(person.places)) for person in people)
+    gathered = gather_photos([place for person in people for place in person.places])
+    total, enrolled = len(gathered.photos), 0
+    tell_videos(gathered.videos)
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
         def show(photo: EnrolledPhoto) -> None:
+            nonlocal enrolled
+            enrolled += photo.accepted
             if as_json:
                 write_json(_record(photo))
             elif not photo.accepted:
                 say(_complaint(photo))
             advance()
 
-        reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, on_photo=show)
+        try:
+            reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, on_photo=show)
+        except KeyboardInterrupt as error:
+            kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
+            raise KeyboardInterrupt(kept) from error
     if not as_json:
         _summarise(reports)
     return SOME_FAILED if any(report.refused for report in reports) else 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
-from facebank.errors import FacebankError
+from facebank.errors import FacebankError, was_interrupted
 from facebank.text import printable
 
 from .output import say
@@ -24,6 +24,8 @@ INTERRUPTED = 130
 def failures_told(*, debug: bool) -> Iterator[None]:
     """Turn what is raised inside into a message and `typer.Exit`.
 
+    A `KeyboardInterrupt` may have a text: what is kept of the work.
+
     Parameters
     ----------
     debug
@@ -31,18 +33,17 @@ def failures_told(*, debug: bool) -> Iterator[None]:
     """
     try:
         yield
-    except FacebankError as error:
-        if debug:
-            raise
-        say(str(error))
-        raise typer.Exit(NOTHING_DONE) from error
     except KeyboardInterrupt as error:
-        say("interrupted; what was done until now is kept")
+        say(f"interrupted: {error}" if error.args else "interrupted")
         raise typer.Exit(INTERRUPTED) from error
-    except ImportError as error:
+    except (FacebankError, ImportError) as error:
+        if was_interrupted(error):
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from error
         if debug:
             raise
-        say(f"{error}: 'facebank doctor' says what is wrong with the installation")
+        advice = ": 'facebank doctor' says what is wrong with the installation"
+        say(f"{error}{advice if isinstance(error, ImportError) else ''}")
         raise typer.Exit(NOTHING_DONE) from error
     except OSError as error:
         if error.errno == errno.EPIPE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +12,10 @@ import typer
 from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
-from .output import progress, say, write_csv, write_json, write_table
+from .output import progress, say, tell_videos, write_csv, write_json, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.annotating import Annotator
     from facebank.faces import Candidate, IdentifiedFace, IdentifiedPhoto
     from facebank.identification import Identification
 
@@ -27,7 +26,8 @@ Examples:
   facebank identify holidays/ --json
 
 \b
-Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage or no gallery."""
+Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage, no gallery, or nothing
+where the photos should be."""
 
 _COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity", "probability")
 _STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "unreadable": "bold red"}
@@ -66,15 +66,14 @@ def identify(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to write the same: use one of the two")
-    from facebank.photos import list_photos
-
     with settings_of(ctx).open_bank() as bank:
-        photos = list_photos(places)
         chosen = {"classifier": classifier, "fpir": fpir, "stranger_share": stranger_share}
         settings = bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
-        found = bank.identify(photos or places, settings)
+        photos = _photos_of(places, annotate)
+        found = bank.identify(photos, settings)
         _tell_how(bank.identification(settings))
-        results = _Results(found, len(photos), annotate, writes_lines=as_json or as_csv)
+        pictures = None if annotate is None else _Pictures(annotate, places)
+        results = _Results(found, len(photos), pictures, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
                 write_json(_record(photo))
@@ -82,6 +81,8 @@ def identify(
             write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
         else:
             write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
+        if pictures is not None:
+            pictures.tell_count()
     return SOME_FAILED if results.failed else 0
 
 
@@ -95,40 +96,68 @@ def _tell_how(identification: Identification) -> None:
         )
 
 
+def _photos_of(places: Sequence[Path], annotate: Path | None) -> Sequence[Path]:
+    from facebank.annotating import originals
+    from facebank.photos import gather_photos, nothing_there, require_places
+
+    require_places(places)
+    gathered = gather_photos(places)
+    tell_videos(gathered.videos)
+    photos = gathered.photos if annotate is None else originals(gathered.photos, places, annotate)
+    if not photos:
+        raise nothing_there(places)
+    return photos
+
+
 class _Results:
     """Identified photos as they come, with progress, complaints and annotated pictures on the way."""
 
     def __init__(
-        self, photos: Iterable[IdentifiedPhoto], total: int, annotate: Path | None, *, writes_lines: bool
+        self, photos: Iterable[IdentifiedPhoto], total: int, pictures: _Pictures | None, *, writes_lines: bool
     ) -> None:
         self._photos = photos
         self._total = total
-        self._annotate = annotate
+        self._pictures = pictures
         self._writes_lines = writes_lines
         self.failed = False
 
     def __iter__(self) -> Iterator[IdentifiedPhoto]:
-        annotator = None
-        if self._annotate is not None:
-            from facebank.annotating import Annotator
-
-            annotator = Annotator(self._annotate)
         with progress("Identifying", self._total, writes_lines=self._writes_lines) as advance:
             for photo in self._photos:
                 if photo.error is not None:
                     self.failed = True
                     say(photo.error)
-                elif annotator is not None:
-                    self._write_picture(annotator, photo)
+                elif self._pictures is not None and not self._pictures.write(photo):
+                    self.failed = True
                 yield photo
                 advance()
 
-    def _write_picture(self, annotator: Annotator, photo: IdentifiedPhoto) -> None:
+
+class _Pictures:
+    """Annotated pictures, with what is to be said about them."""
+
+    def __init__(self, folder: Path, places: Sequence[Path]) -> None:
+        from facebank.annotating import Annotator
+
+        self._folder = folder
+        self._annotator = Annotator(folder, places)
+        self._count = 0
+
+    def write(self, photo: IdentifiedPhoto) -> bool:
+        """Write one; False, and a complaint, where the photo is no longer there."""
         try:
-            annotator.write(photo)
+            picture = self._annotator.write(photo)
         except PhotoError as error:
-            self.failed = True
             say(str(error))
+            return False
+        self._count += 1
+        if picture.name != Path(photo.image).name:
+            say(f"{photo.image} is drawn in {picture}")
+        return True
+
+    def tell_count(self) -> None:
+        """Say how many were written, and where."""
+        say(f"{self._count} {'picture' if self._count == 1 else 'pictures'} written to {self._folder}")
 
 
 def _record(photo: IdentifiedPhoto) -> dict[str, object]:

@@ -47,6 +47,12 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def tell_videos(count: int) -> None:
+    """Say on standard error how many videos were passed over, if there are any."""
+    if count:
+        say(f"{count} {'video' if count == 1 else 'videos'} skipped")
+
+
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write comma-separated values with a line of titles, row by row as they come."""
     import csv

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import calibrate
 from .download_bar import download_bar
 from .failures import NOTHING_DONE
 from .output import is_interactive, say, write_json, write_line, write_table
@@ -24,7 +25,7 @@ AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accep
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     packs = typer.Typer(
-        help="List, install, verify and remove packs: the networks that read faces.",
+        help="List, install, verify, calibrate and remove packs: the networks that read faces.",
         no_args_is_help=True,
         rich_markup_mode=None,
         epilog=_example("packs list"),
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     packs.command("add", epilog=_example("packs add my-pack"))(add)
     packs.command("verify", epilog=_example("packs verify", "packs verify buffalo_l"))(verify)
     packs.command("remove", epilog=_example("packs remove buffalo_l"))(remove)
+    calibrate.register(packs)
     app.add_typer(packs, name="packs")
 
 
@@ -55,17 +57,22 @@ def list_(as_json: AsJson = False) -> int:
 
 
 def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_json: AsJson = False) -> int:
-    """Show a pack: source, licence, files with their hashes, thresholds."""
+    """Show a pack: source, licence, files with their hashes, thresholds, calibration.
+
+    Exit code 1 if something is wrong with it.
+    """
     from facebank.packs.catalogue import catalogued_pack
 
     pack = catalogued_pack(name)
-    record = _description(pack)
+    record, calibration = _description(pack), _calibration(pack)
     if as_json:
-        write_json(record)
+        write_json({**record, "calibrated": calibration})
     else:
         for key, value in record.items():
             _tell(key, value)
-    return BROKEN if pack.problem else 0
+        if calibration is not None:
+            _tell("calibrated", _calibrated(calibration))
+    return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0
 
 
 def install(
@@ -183,6 +190,53 @@ def _thresholds(thresholds: Thresholds) -> dict[str, object]:
         "minimum_quality": thresholds.minimum_quality,
         "calibrated_on": thresholds.calibrated_on,
     }
+
+
+def _calibration(pack: CataloguedPack) -> dict[str, Any] | None:
+    """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
+    from facebank.calibrations import find_knowledge, user_folder
+    from facebank.errors import PackIntegrityError
+    from facebank.gallery import PackIdentity
+
+    if pack.manifest is None:
+        return None
+    identity = PackIdentity(pack.name, pack.manifest.digest, pack.manifest.embedder.dimension)
+    try:
+        known = find_knowledge(identity, pack.folder)
+    except PackIntegrityError as error:
+        return {**_UNCALIBRATED, "state": "damaged", "problem": str(error)}
+    if known.calibration is None or known.folder is None:
+        return _UNCALIBRATED
+    return {
+        "state": "own" if known.folder == user_folder(identity) else "pack",
+        "classifiers": [calibrator.classifier for calibrator in known.calibration.calibrators],
+        "made_from": known.calibration.made_from,
+        "people": known.calibration.people,
+        "photos": known.calibration.photos,
+        "folder": str(known.folder),
+        "problem": None,
+    }
+
+
+_UNCALIBRATED: dict[str, Any] = {
+    "state": "uncalibrated",
+    "classifiers": [],
+    "made_from": None,
+    "people": None,
+    "photos": None,
+    "folder": None,
+    "problem": None,
+}
+
+
+def _calibrated(calibration: dict[str, Any]) -> str:
+    if calibration["problem"]:
+        return str(calibration["problem"])
+    if calibration["state"] == "uncalibrated":
+        return "uncalibrated: 'facebank packs calibrate' makes a calibration"
+    whose = "your own" if calibration["state"] == "own" else "with the pack"
+    made = f"{calibration['people']} people, {calibration['photos']} photos: {calibration['made_from']}"
+    return f"for {', '.join(calibration['classifiers'])}; {whose}, in {calibration['folder']}; {made}"
 
 
 def _row(pack: CataloguedPack) -> tuple[str, ...]:

@@ -8,10 +8,12 @@
 ...         print(face.decision.person, face.decision.similarity)
 
 Names are loaded when they are first used: ``import facebank`` itself loads neither NumPy nor any network runtime.
+It sets ``ORT_DISABLE_TELEMETRY``, which ONNX Runtime reads when it is imported, by whomever.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
 __version__ = "0.1.0"
+
+# Without it ONNX Runtime, once imported, keeps a device number and a database in the user's cache and uploads from it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "FaceBank": "facebank.bank",

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, read_photo, turn_photo
+from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
+from facebank.photos import Place
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from facebank.faces import IdentifiedFace, IdentifiedPhoto
+    from facebank.faces import IdentifiedFace, IdentifiedPhoto, Photo
 
 
 class Annotator:
-    """Writes annotated pictures into a folder; no file that was there before is replaced.
+    """Writes annotated pictures into a folder, laid out as the folders that the photos come from.
+
+    Pictures that facebank drew there before are replaced; no other file is.
 
     Parameters
     ----------
     folder
         Made if there is none.
+    places
+        The files and folders whose photos are annotated.
 
     Raises
     ------
@@ -28,15 +34,14 @@ class Annotator:
         The folder cannot be made.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
         self._folder = Path(folder)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{printable(str(self._folder))} cannot be made: {error.strerror}") from error
+        self._places = [Path(place) for place in places]
+        self._taken: set[Path] = set()
+        make_folder(self._folder)
 
     def write(self, identified: IdentifiedPhoto) -> Path:
-        """Write one photo with its faces framed and named.
+        """Write one photo with its faces framed, numbered and named.
 
         Parameters
         ----------
@@ -46,8 +51,8 @@ class Annotator:
         Returns
         -------
         Path
-            The picture: named as the photo, with a number where the folder has that name already. A PNG where the photo
-            is one, or is wider or higher than a JPEG can be; else a JPEG.
+            The picture: named as the photo, in the subfolder it has in the folder that was given; with a number where
+            that name is taken. A PNG where the photo is one, or is wider or higher than a JPEG can be; else a JPEG.
 
         Raises
         ------
@@ -58,22 +63,76 @@ class Annotator:
         """
         photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
         source = Path(identified.image)
-        suffix = source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
-        if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
-            suffix = ".png"
-        target = free_name(self._folder, source.stem, suffix)
-        annotate_photo(photo, [_mark(face) for face in identified.faces], target)
+        folder = self._folder / self._subfolder(source)
+        make_folder(folder)
+        self._taken.add(_real(source))
+        target = free_name(folder, source.stem, _suffix(source, photo), self._taken)
+        annotate_photo(photo, [_mark(number, face) for number, face in enumerate(identified.faces, 1)], target)
+        self._taken.add(_real(target))
         return target
 
+    def _subfolder(self, source: Path) -> Path:
+        for place in self._places:
+            if place in source.parents:
+                inside = source.parent.relative_to(place)
+                if ".." not in inside.parts:
+                    return inside
+        return Path()
 
-def free_name(folder: Path, stem: str, suffix: str) -> Path:
-    """Return a file's path in a folder, with a number where the name is taken."""
+
+def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
+    """Leave out the pictures that were drawn in a folder before: it may lie in one whose photos are annotated.
+
+    Parameters
+    ----------
+    photos
+        Photos of the places; those that are places themselves stay.
+    places
+        The files and folders whose photos are annotated.
+    folder
+        Where annotated pictures are written.
+    """
+    own = _real(folder)
+    return [photo for photo in photos if photo in places or own not in _real(photo).parents or not is_annotated(photo)]
+
+
+def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:
+    """Return a path at which a picture can be written: no file is there, or one that facebank drew before.
+
+    Parameters
+    ----------
+    folder, stem, suffix
+        The path that is wanted; a number is put behind the stem where it is not free.
+    taken
+        Resolved paths of files that must stay.
+    """
     target, number = folder / f"{stem}{suffix}", 2
-    while target.exists():
+    while _real(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
         target, number = folder / f"{stem}-{number}{suffix}", number + 1
     return target
 
 
-def _mark(face: IdentifiedFace) -> Mark:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where missing; StorageError if that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
+    except OSError as error:
+        raise StorageError(f"{printable(str(folder))} cannot be made: {error.strerror}") from error
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve() fails on links in a circle
+
+
+def _suffix(source: Path, photo: Photo) -> str:
+    if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
+        return ".png"
+    return source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+
+
+def _mark(number: int, face: IdentifiedFace) -> Mark:
     detection, decision = face.face.detection, face.decision
-    return Mark(detection.box, detection.landmarks, decision.person or decision.outcome.value, decision.outcome)
+    label = f"{number}: {decision.person or decision.outcome.value}"
+    return Mark(detection.box, detection.landmarks, label, decision.outcome)

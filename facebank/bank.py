@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,7 +24,7 @@ from facebank.faces import (
 )
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.identification import Identification, identified_photo, prepare_identification
-from facebank.photos import Photos, Place, list_photos, nothing_there, open_photo, require_photos
+from facebank.photos import Photos, Place, gather_photos, nothing_there, open_photo, require_photos, require_places
 from facebank.settings import DecisionSettings
 from facebank.text import printable
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from facebank.lookalikes import Lookalikes
     from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
+
+_ENROLLED_AT_ONCE = 8  # what an interruption can lose
 
 
 class FaceBank:
@@ -121,6 +124,7 @@ class FaceBank:
         *,
         pick: Pick | None = None,
         thumbnails: bool = True,
+        force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
     ) -> EnrolmentReport:
         """Enrol photos of one person.
@@ -136,6 +140,8 @@ class FaceBank:
             person's other samples, if exactly one does.
         thumbnails
             Whether the gallery keeps a small picture of each face.
+        force
+            Whether a face that is more like somebody else enrolled is taken all the same.
         on_photo
             Called with each photo's fate as soon as it is known.
 
@@ -156,8 +162,9 @@ class FaceBank:
 
         person = normalise_name(name)
         found = require_photos(photos)
-        enroller = Enroller(self._opened(create=True), self.engine.thresholds.verify, pick, thumbnails)
-        return enroller.enrol(person, self._analyzed(found), on_photo)
+        enroller = Enroller(self._opened(create=True), self.engine, pick, thumbnails, force)
+        batches = (found[start : start + _ENROLLED_AT_ONCE] for start in range(0, len(found), _ENROLLED_AT_ONCE))
+        return enroller.enrol(person, chain.from_iterable(map(self._analyzed, batches)), on_photo)
 
     def enroll_people(
         self,
@@ -165,6 +172,7 @@ class FaceBank:
         *,
         pick: Pick | None = None,
         thumbnails: bool = True,
+        force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
     ) -> list[EnrolmentReport]:
         """Enrol photos of several people, one after the other.
@@ -173,34 +181,35 @@ class FaceBank:
         ----------
         people
             Names with files and folders, as `facebank.planning.plan_enrolment` gives them.
-        pick, thumbnails, on_photo
+        pick, thumbnails, force, on_photo
             As for `enroll`.
 
         Returns
         -------
         list[EnrolmentReport]
-            One for each person, in order; where somebody's folders hold no photo, they are reported as refused.
+            One for each person, in order; a photo named twice counts once, folders without a photo count as refused.
 
         Raises
         ------
         InvalidNameError
             Nobody can be called as one of them is; nobody is enrolled then.
         PhotoNotFoundError
-            There is not a single photo of anybody.
+            There is not a single photo of anybody, or none of the files and folders.
         """
         from facebank.gallery import normalise_name
 
         names = [normalise_name(person.name) for person in people]
-        photos = [list_photos(person.places) for person in people]
+        places = [place for person in people for place in person.places]
+        require_places(places)
+        photos = [gather_photos(person.places).photos for person in people]
         if not any(photos):
-            raise nothing_there([place for person in people for place in person.places])
-        reports = []
-        for name, person, found in zip(names, people, photos, strict=True):
-            if found:
-                reports.append(self.enroll(name, found, pick=pick, thumbnails=thumbnails, on_photo=on_photo))
-            else:
-                reports.append(_nothing_to_enrol(name, person.places, on_photo))
-        return reports
+            raise nothing_there(places)
+        return [
+            self.enroll(name, found, pick=pick, thumbnails=thumbnails, force=force, on_photo=on_photo)
+            if found
+            else _nothing_to_enrol(name, person.places, on_photo)
+            for name, person, found in zip(names, people, photos, strict=True)
+        ]
 
     def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[IdentifiedPhoto]:
         """Say who is in photos.

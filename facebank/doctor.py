@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank import __version__
-from facebank.errors import FacebankError, MissingDependencyError, UsageError
+from facebank.errors import FacebankError, MissingDependencyError, UsageError, was_interrupted
 from facebank.installation import (
     CORE,
     FAMILIES,
@@ -119,14 +119,14 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
         One for each library that cannot be imported, with the command that mends it.
     """
     libraries = [
-        (family.title, family.module, mend_command(family, installed))
-        for family in FAMILIES
-        if installed.owners(family.module)
-    ]
-    libraries += [
         (name, module, install_command("--force-reinstall", f"{name}=={version}"))
         for name, module in CORE.items()
         if (version := installed.version(name))
+    ]
+    libraries += [
+        (family.title, family.module, mend_command(family, installed))
+        for family in FAMILIES
+        if installed.owners(family.module)
     ]
     return tuple(
         Finding(title, f"cannot be imported: {problem}", Severity.PROBLEM, command)
@@ -244,7 +244,9 @@ def _import_problem(module: str) -> str | None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints what it lacks
             importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 - the import of a library runs whatever it likes
+    except Exception as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         return _first_line(error)
     return None
 

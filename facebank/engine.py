@@ -91,9 +91,12 @@ def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
     try:
         return load_engine(bound, device)
     except PackNotFoundError as error:
+        from facebank.packs.registry import known_packs
+
+        install = f"install {bound}" if bound in known_packs() else "add FOLDER"
         raise PackNotFoundError(
             f"the gallery {printable(str(gallery))} was made with the pack {printable(bound)!r}, which is not "
-            "installed: name its folder with --pack, or install it with 'facebank packs add FOLDER'"
+            f"installed: name its folder with --pack, or install it with 'facebank packs {install}'"
         ) from error
 
 

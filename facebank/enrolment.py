@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,19 +11,31 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
 from facebank.gallery import NewSample, name_key, normalise_name
+from facebank.gallery.same_face import SAME_VECTOR
 from facebank.media import encode_thumbnail
+from facebank.photos import lasting_source
 from facebank.text import printable
+from facebank.vision.augmentation import ENROLLED_VARIANTS
+from facebank.vision.quality import with_stability
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from facebank.faces import FloatArray
+    from numpy.typing import NDArray
+
+    from facebank.engine import Engine
+    from facebank.faces import FloatArray, RGBImage
     from facebank.gallery import Gallery
+    from facebank.packs import Thresholds
 
     Pick: TypeAlias = Literal["largest", "central"]
 
 _SMALLEST_FACE = 32
-_LEAST_SHARPNESS = 0.1
+_LEAST_SHARPNESS = 0.5
+_STEADYING = ("flip", "shifted")  # variants whose embeddings a good face's hardly differs from
+# A first sample has nothing else of its person to be held against: it must be much more like another than is enough to
+# be known as that person. On LFW the siblings stay below (see ``benchmarks/protection.py``).
+_MARGINS_TO_BE_CLEARLY_ANOTHER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +47,21 @@ class UnreadPhoto:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Offered:
+    """A face that may become a sample; the photo's pixels are not kept."""
+
+    face: Face
+    crop: RGBImage
+    sample: NewSample
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Undecided:
-    """A photo of several faces, kept until the person's other samples are known; its pixels are not."""
+    """A photo of several faces, kept until the person's other samples are known."""
 
     position: int
     source: str
-    faces: Sequence[tuple[Face, NewSample]]
+    faces: Sequence[_Offered]
 
 
 class Enroller:
@@ -51,22 +71,32 @@ class Enroller:
     ----------
     gallery
         Where the samples go.
-    agreement
-        The similarity from which two faces are taken for the same person's, -1..1.
+    engine
+        The gallery's pack: what it takes for the same person, and what embeds variants of a face.
     pick
         Which face of a photo with several is the person's; None to take the one that agrees with the person's other
         samples, and refuse the photo where that is not exactly one.
     thumbnails
         Whether samples keep a small picture of the face.
+    force
+        Whether a face that is more like somebody else enrolled is taken all the same.
     """
 
-    def __init__(self, gallery: Gallery, agreement: float, pick: Pick | None = None, thumbnails: bool = True) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        engine: Engine,
+        pick: Pick | None = None,
+        thumbnails: bool = True,
+        force: bool = False,
+    ) -> None:
         if pick not in (None, "largest", "central"):
             raise UsageError(f"faces are picked by 'largest' or 'central', not {printable(str(pick))!r}")
         self._gallery = gallery
-        self._agreement = agreement
+        self._engine = engine
         self._pick = pick
         self._thumbnails = thumbnails
+        self._force = force
 
     def enrol(
         self,
@@ -125,19 +155,18 @@ class Enroller:
         if not photo.faces:
             return _refused(source, person, EnrolmentReason.NO_FACE, "no face was found")
         if len(photo.faces) == 1 or self._pick is not None:
-            face = _picked(photo, self._pick)
-            return self._enrol_face(person, source, face, self._sample(photo, face))
-        return _Undecided(position, source, [(face, self._sample(photo, face)) for face in photo.faces])
+            return self._enrol_face(person, source, self._offered(photo, _picked(photo, self._pick)))
+        return _Undecided(position, source, [self._offered(photo, face) for face in photo.faces])
 
     def _enrol_agreeing(self, person: str, waiting: _Undecided) -> EnrolledPhoto:
-        known = self._embeddings_of(person)
+        known = _Likeness(self._gallery, person).own
         agreeing = [
-            (face, sample)
-            for face, sample in waiting.faces
-            if len(known) and float((known @ face.embedding).max()) >= self._agreement
+            offered
+            for offered in waiting.faces
+            if len(known) and float((known @ offered.face.embedding).max()) >= self._engine.thresholds.verify
         ]
         if len(agreeing) == 1:
-            return self._enrol_face(person, waiting.source, *agreeing[0])
+            return self._enrol_face(person, waiting.source, agreeing[0])
         if not len(known):
             why = "there is no other sample to compare them with"
         else:
@@ -149,16 +178,11 @@ class Enroller:
             f"{len(waiting.faces)} faces were found and {why}: choose with --pick largest or --pick central",
         )
 
-    def _embeddings_of(self, person: str) -> FloatArray:
-        table = self._gallery.vectors()
-        numbers = {name_key(name): number for number, name in self._gallery.names().items()}
-        return np.compress(table.person_ids == numbers.get(name_key(person), -1), table.matrix, axis=0)
-
-    def _enrol_face(self, person: str, source: str, face: Face, sample: NewSample) -> EnrolledPhoto:
-        refusal = _too_poor(face)
+    def _enrol_face(self, person: str, source: str, offered: _Offered) -> EnrolledPhoto:
+        refusal = _too_poor(offered.face) or (None if self._force else self._nearer_to_another(person, offered.face))
         if refusal is not None:
             return _refused(source, person, *refusal)
-        (outcome,) = self._gallery.enrol(person, [sample])
+        (outcome,) = self._gallery.enrol(person, [self._complete(offered)])
         owner = outcome.duplicate_of_person
         if owner is None:
             reason, detail = EnrolmentReason.ENROLLED, "enrolled"
@@ -173,23 +197,109 @@ class Enroller:
             )
         return EnrolledPhoto(source, person, True, reason, detail, outcome.sample_id)
 
-    def _sample(self, photo: AnalyzedPhoto, face: Face) -> NewSample:
-        return NewSample(
+    def _nearer_to_another(self, person: str, face: Face) -> tuple[EnrolmentReason, str] | None:
+        """Say whose face it is rather than the person's, if it is clear enough."""
+        likeness = _Likeness(self._gallery, person)
+        other = likeness.nearest_other(face.embedding)
+        if other is None:
+            return None
+        number, theirs = other
+        own = likeness.to_own(face.embedding) if len(likeness.own) else None
+        if not is_nearer_to_another(own, theirs, self._engine.thresholds):
+            return None
+        name = printable(self._gallery.names()[number])
+        if own is None:
+            why = f"the face is clearly {name}'s (similarity {theirs:.2f}), and {printable(person)} has no other sample"
+        else:
+            why = f"the face is nearer to {name} (similarity {theirs:.2f}) than to {printable(person)} ({own:.2f})"
+        return (
+            EnrolmentReason.NEARER_TO_ANOTHER,
+            f"{why}: enrol it with --force if it is {printable(person)} all the same",
+        )
+
+    def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
+        sample = NewSample(
             detection=face.detection,
             quality=face.quality.score,
-            source=_lasting(photo.photo.source),
+            source=lasting_source(photo.photo.source),
             content_hash=photo.photo.content_hash,
             quarter_turns=photo.quarter_turns,
             taken_at=photo.photo.taken_at,
             thumbnail=encode_thumbnail(photo.photo, face.detection.box) if self._thumbnails else None,
             vectors={"plain": face.embedding},
         )
+        return _Offered(face, self._engine.analyzer.crop(photo.photo, face.detection), sample)
+
+    def _complete(self, offered: _Offered) -> NewSample:
+        """Return the sample with its variants, its quality judged by how steady the embedding is."""
+        face = offered.face
+        vectors = self._engine.analyzer.embed_variants(offered.crop, sorted({*_STEADYING, *ENROLLED_VARIANTS}))
+        quality = with_stability(face.quality, face.embedding, np.stack([vectors[name] for name in _STEADYING]))
+        kept = {variant_key(name): vectors[name] for name in ENROLLED_VARIANTS}
+        return replace(offered.sample, quality=quality.score, vectors={"plain": face.embedding, **kept})
 
 
-def _lasting(source: str) -> str:
-    """Return a photo's path so that it is found again from any folder; what names no file stays as it is."""
-    path = Path(source)
-    return str(path.absolute()) if path.is_file() else source
+class _Likeness:
+    """How like a face is to a person's samples, and to everybody else's."""
+
+    def __init__(self, gallery: Gallery, person: str) -> None:
+        table = gallery.vectors()
+        numbers = {name_key(name): number for number, name in gallery.names().items()}
+        mine = table.person_ids == numbers.get(name_key(person), -1)
+        self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
+        self._others: FloatArray = np.compress(~mine, table.matrix, axis=0)
+        self._owners = table.person_ids[~mine]
+
+    def to_own(self, embedding: FloatArray) -> float:
+        """Return the cosine with the mean of the person's samples."""
+        return float(_prototypes(self.own, np.zeros(len(self.own), dtype=np.int64))[0] @ embedding)
+
+    def nearest_other(self, embedding: FloatArray) -> tuple[int, float] | None:
+        """Return whose samples' mean is nearest and its cosine; None where that is this very face, or nobody."""
+        if not len(self._others):
+            return None
+        if float(np.linalg.norm(self._others - embedding, axis=1).min()) <= SAME_VECTOR:
+            return None  # the gallery finds out itself, and says it more clearly
+        people, owners = np.unique(self._owners, return_inverse=True)
+        similarities = _prototypes(self._others, owners) @ embedding
+        best = int(np.argmax(similarities))
+        return int(people[best]), float(similarities[best])
+
+
+def is_nearer_to_another(own: float | None, other: float, thresholds: Thresholds) -> bool:
+    """Say whether a face offered for enrolment is rather somebody else's.
+
+    Parameters
+    ----------
+    own
+        Its similarity with the mean of the person's samples; None where there are none yet.
+    other
+        Its similarity with the mean of the nearest other person's samples.
+    thresholds
+        Of the pack.
+
+    Returns
+    -------
+    bool
+        Whether it is enough like the other to be known as that person and nearer by the pack's margin; a first sample
+        has to be above that by three margins, so that siblings can be enrolled.
+    """
+    if own is None:
+        return other >= thresholds.known + _MARGINS_TO_BE_CLEARLY_ANOTHER * thresholds.margin
+    return other >= thresholds.known and other - own >= thresholds.margin
+
+
+def _prototypes(matrix: FloatArray, owners: NDArray[np.int64]) -> FloatArray:
+    """Return the L2-normalised mean of each owner's rows."""
+    order = np.argsort(owners, kind="stable")
+    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    sums = np.add.reduceat(matrix[order], starts, axis=0)
+    return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def variant_key(variant: str) -> str:
+    """Return what a gallery calls the embedding of a variant of `facebank.vision.augmentation.VARIANTS`."""
+    return variant if variant == "flip" else f"augmented:{variant}"
 
 
 def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:

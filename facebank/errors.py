@@ -142,3 +142,17 @@ class InvalidNameError(GalleryError):
 
 class ExchangeError(GalleryError):
     """An export is incomplete, altered or not an export at all."""
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Tell whether an error came of Ctrl-C: the import of a compiled module turns an interruption into `ImportError`.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

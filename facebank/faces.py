@@ -95,12 +95,25 @@ class Quality:
         0 (blurred) .. 1 (sharp), at the resolution that the network sees.
     frontality
         0 (profile) .. 1 (frontal), from the five landmarks.
+    exposure
+        0 (all too bright, or hardly any contrast) .. 1 (well lit); None where it was not judged.
+    occlusion
+        The share of the face's likeness that something over mouth or eyes takes away, 0 (free) .. 1; None where it was
+        not judged.
+    stability
+        Mean cosine of the embedding with those of the face mirrored and a little shifted, -1..1; None but at enrolment.
+    weaknesses
+        What makes it hard to recognise, in words, the worst first; empty for a good face.
     """
 
     score: float
     size: float
     sharpness: float
     frontality: float
+    exposure: float | None = None
+    occlusion: float | None = None
+    stability: float | None = None
+    weaknesses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,9 +232,9 @@ class Candidate:
     person
         The name.
     similarity
-        Cosine with the person's most similar sample, -1..1.
+        Cosine with the person's prototype, the mean of the samples weighted by their quality; -1..1.
     probability
-        Calibrated probability, 0..1; None where nothing was calibrated.
+        Calibrated probability that it is this person, strangers included, 0..1; None where nothing was calibrated.
     """
 
     person: str

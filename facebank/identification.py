@@ -11,10 +11,13 @@ from facebank.errors import GalleryError
 from facebank.faces import IdentifiedFace, IdentifiedPhoto
 from facebank.gallery import FaceKey
 from facebank.recognition.choosing import Choice, choose_classifier
+from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import CLASSIFIERS, build_scorer
+from facebank.recognition.scoring import CLASSIFIERS, PrototypeScorer, build_scorer
 from facebank.settings import AUTOMATIC, DecisionSettings
+from facebank.vision.augmentation import MASK_WEIGHT
+from facebank.vision.embedding import normalised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
     from facebank.calibrations import Knowledge
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto
-    from facebank.gallery import Gallery
+    from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
     from facebank.recognition.scoring import PersonScorer
+
+MASK = "augmented:mask"
+"""The variant of a sample's embedding with a drawn mask."""
 
 _CHOICE_SETTING = "chosen_classifier"
 _COSINE_CLASSIFIERS = ("prototype", "knn")
@@ -79,6 +85,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         revision = gallery.revision
         table, qualities, names = gallery.vectors(), gallery.qualities(), gallery.names()
         strangers = gallery.strangers().matrix
+        masks = gallery.vectors(MASK)
     if not len(table.sample_ids):
         nobody = Choice(settings.classifier, "nobody is enrolled")
         return Identification(revision, settings, None, nobody, calibrated=False)
@@ -86,11 +93,20 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     knowledge = engine.knowledge
     choice = _choice(gallery, enrolled, knowledge, settings, revision)
     scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
+    masked = _for_hidden_mouths(enrolled, table, masks) if choice.classifier == "prototype" else None
     rule = _rule(choice.classifier, np.bincount(enrolled.owners), knowledge, engine.thresholds, settings)
     return Identification(
         revision,
         settings,
-        Recognizer(enrolled, names, scorer, rule, strangers=strangers),
+        Recognizer(
+            enrolled,
+            names,
+            scorer,
+            rule,
+            strangers=strangers,
+            confusables=Confusables(enrolled, knowledge.background),
+            for_hidden_mouths=masked,
+        ),
         choice,
         calibrated=rule.calibrator is not None,
     )
@@ -157,6 +173,15 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
     if gallery.revision != revision:
         wipe_derived(gallery.path)  # somebody may have been forgotten while the coefficients were written
     return fitted.scorer()
+
+
+def _for_hidden_mouths(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> PersonScorer | None:
+    """Return prototypes that have the samples' embeddings with a drawn mask mixed in; None where there are none."""
+    if not len(masks.sample_ids):
+        return None
+    mixed = enrolled.matrix.copy()
+    mixed[np.searchsorted(plain.sample_ids, masks.sample_ids)] += MASK_WEIGHT * masks.matrix
+    return PrototypeScorer(Enrolled(normalised(mixed), enrolled.person_ids, enrolled.qualities))
 
 
 def _rule(

@@ -23,6 +23,7 @@ CORE = {
     "onnx": "onnx",
     "Pillow": "PIL.Image",
     "scikit-learn": "sklearn",
+    "scipy": "scipy",
     "typer": "typer",
     "platformdirs": "platformdirs",
 }

@@ -4,16 +4,63 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from facebank.errors import PhotoNotFoundError
 from facebank.faces import Photo
-from facebank.media import find_photos, read_photo
+from facebank.media import find_photos, find_videos, read_photo
 from facebank.text import printable
 
 Place: TypeAlias = str | os.PathLike[str]
 Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The photos of some files and folders, each once, and how many videos were passed over."""
+
+    photos: tuple[Path, ...]
+    videos: int
+
+
+def gather_photos(places: Sequence[Path]) -> Gathered:
+    """List the photos of files and folders as somebody types them: one that is named twice counts once.
+
+    Parameters
+    ----------
+    places
+        Files, and folders of photos. One that is missing is listed, and fails when it is read.
+    """
+    photos: dict[Path, Path] = {}
+    videos: set[Path] = set()
+    for place in places:
+        for photo in find_photos(place) if place.is_dir() else [place]:
+            photos.setdefault(_identity(photo), photo)
+        videos.update(map(_identity, find_videos(place)))
+    return Gathered(tuple(photos.values()), len(videos))
+
+
+def require_places(places: Sequence[Path]) -> None:
+    """Raise `PhotoNotFoundError` if not a single one of some files and folders is there."""
+    if not any(map(_is_there, places)):
+        raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:  # not to be looked at, but there: reading it says why
+        return True
+    return True
+
+
+def _identity(path: Path) -> Path:
+    """Return what two spellings of a path have in common; links to one file stay two photos."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def list_photos(photos: Photos) -> list[Path | Photo]:
@@ -51,9 +98,13 @@ def require_photos(photos: Photos) -> list[Path | Photo]:
 
 def nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
     """Return the error that there is no photo at some places."""
+    return PhotoNotFoundError(f"{_named(places)}: no photos there")
+
+
+def _named(places: Sequence[Place | Photo]) -> str:
     named = [printable(os.fspath(place)) for place in places if not isinstance(place, Photo)]
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return PhotoNotFoundError(f"{', '.join(named[:3]) or 'nothing given'}{more}: no photos there")
+    return f"{', '.join(named[:3]) or 'nothing given'}{more}"
 
 
 def open_photo(photo: Place | Photo) -> Photo:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError, UsageError
+from facebank.media import find_photos
+from facebank.media.finding import PHOTO_SUFFIXES
 from facebank.text import printable
 
 
@@ -24,7 +26,8 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
     """Understand who is to be enrolled.
 
     Folders are people, each named as the folder; a first argument that is no existing folder is the name of one
-    person, and the rest are that person's photos or folders of them.
+    person, and the rest are that person's photos or folders of them. A folder that holds photos in several folders
+    and none beside them could be a person or a tree of people: it is refused.
 
     Parameters
     ----------
@@ -45,11 +48,14 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
     UsageError
         The arguments can be understood in several ways, or in none; the message shows what to type.
     PhotoNotFoundError
-        A tree has no folders in it.
+        A tree has no folders in it, or the only argument is a path of nothing.
     """
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
-    if not typed or not all(typed):
+    if not typed:
         raise UsageError("nothing to enrol: name a person's folder, or a person and photos")
+    if not all(typed):
+        nameless = not typed[0] and name is None and not tree
+        raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type `facebank enroll NAME PHOTO`")
     if name is not None and tree:
         raise UsageError("--name is for one person and --tree for many: use one of the two")
     if name is not None:
@@ -58,6 +64,8 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
         return [person for place in typed for person in _people_of(Path(place))]
     if _is_folder(typed[0]):
         return _folders(typed)
+    if typed[0] != arguments[0] or (len(typed) == 1 and _is_path(typed[0])):
+        raise PhotoNotFoundError(f"there is no such file or folder: {printable(arguments[0])}")
     return [_named(typed)]
 
 
@@ -72,7 +80,24 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
             f"`{_command(typed[0])}` for the person of that folder, or "
             f"`{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}` for a person of that name"
         )
-    return [_person_of(Path(folder)) for folder in typed]
+    people = [_person_of(Path(folder)) for folder in typed]
+    for person in people:
+        _refuse_tree(*person.places)
+    return people
+
+
+def _refuse_tree(folder: Path) -> None:
+    """Refuse a folder that holds photos in several folders and none beside them."""
+    inside = [photo.relative_to(folder).parts for photo in find_photos(folder)]
+    if any(len(parts) < 2 for parts in inside):
+        return
+    names = list(dict.fromkeys(parts[0] for parts in inside))
+    if len(names) > 1:
+        listed = ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
+        raise UsageError(
+            f"{printable(str(folder))} holds only folders ({listed}): type `{_command('--tree', str(folder))}` if each "
+            f"is a person, or `{_command('--name', 'NAME', str(folder))}` if all are one"
+        )
 
 
 def _named(typed: Sequence[str]) -> PersonPhotos:
@@ -85,6 +110,12 @@ def _named(typed: Sequence[str]) -> PersonPhotos:
             "for a person of that name"
         )
     return PersonPhotos(name, tuple(map(Path, places)))
+
+
+def _is_path(argument: str) -> bool:
+    """Tell whether what is not there was meant as a path: with a slash or a photo's suffix it is no name."""
+    holds_slash = any(slash in argument for slash in _SLASHES)
+    return not _is_file(argument) and (holds_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
 
 
 def _is_folder(argument: str) -> bool:

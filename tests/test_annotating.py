@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.annotating import Annotator
+from facebank import FaceBank
+from facebank.annotating import Annotator, originals
 from facebank.faces import IdentifiedPhoto
+from facebank.media import Mark, annotate_photo, read_photo
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
 
 
 @pytest.mark.parametrize(
@@ -27,3 +32,37 @@ def test_a_picture_that_no_jpeg_can_hold_becomes_a_png(
     assert target.name == written
     with Image.open(target) as picture:
         assert picture.size == size
+
+
+def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
+    speech, other = (
+        read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in ("barack_obama_speech", "eileen_collins")
+    )
+    height = min(len(speech), len(other))
+    Image.fromarray(np.hstack([speech[:height], other[:height]])).save(tmp_path / "two.png")
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
+        bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+        (found,) = bank.identify(tmp_path / "two.png")
+    assert {face.decision.person for face in found.faces} == {"Barack", None}
+    marks = [
+        Mark(face.face.detection.box, face.face.detection.landmarks, label, face.decision.outcome)
+        for number, face in enumerate(found.faces, 1)
+        for label in [f"{number}: {face.decision.person or 'unknown'}"]
+    ]
+    annotate_photo(read_photo(tmp_path / "two.png"), marks, tmp_path / "expected.png")
+    written = Annotator(tmp_path / "out").write(found)
+    assert written.read_bytes() == (tmp_path / "expected.png").read_bytes()
+
+
+def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("inside/out", "inside/here"):
+        (tmp_path / name).mkdir(parents=True)
+    Path("loop.jpg").symlink_to("loop.jpg")
+    assert originals([Path("loop.jpg")], [Path()], Path("inside/out")) == [Path("loop.jpg")]
+    Image.new("RGB", (64, 48)).save("photo.jpg")
+    monkeypatch.chdir(tmp_path / "inside" / "here")
+    photo = IdentifiedPhoto("../../photo.jpg", 64, 48, 0, None, ())
+    assert Annotator("../out", [Path()]).write(photo) == Path("../out/photo.jpg")
+    assert originals([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
+    assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []

@@ -143,6 +143,19 @@ def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> Non
     assert [photo.sample_id is None for photo in report.photos] == [False, True, True]
 
 
+def test_few_photos_are_read_before_the_first_is_enrolled(bank: FaceBank, tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.jpg" for number in range(12)]
+    for photo in photos:
+        shutil.copy(BIDEN, photo)
+
+    def remove_the_last(_: EnrolledPhoto) -> None:
+        for photo in photos[8:]:
+            photo.unlink(missing_ok=True)
+
+    report = bank.enroll("Joe", photos, on_photo=remove_the_last)
+    assert [photo.accepted for photo in report.photos] == [True] * 8 + [False] * 4
+
+
 def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
@@ -236,7 +249,7 @@ def flipped_pack(tmp_path: Path) -> Path:
     """A pack with the embedded networks whose embeddings are other ones."""
     embedded = load_pack().folder
     folder = tmp_path / "flipped"
-    shutil.copytree(embedded, folder)
+    shutil.copytree(embedded, folder, ignore=shutil.ignore_patterns("calibration.json", "background.npz"))
     manifest = (folder / "pack.toml").read_text(encoding="utf-8")
     manifest = manifest.replace('name = "opencv"', 'name = "flipped"').replace("flip = false", "flip = true")
     (folder / "pack.toml").write_text(manifest, encoding="utf-8")

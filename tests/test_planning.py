@@ -92,6 +92,21 @@ def test_what_names_nobody_is_refused(typed: list[str]) -> None:
         plan_enrolment(typed)
 
 
+def test_a_folder_of_folders_is_one_person_only_where_that_is_plain(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for photo in ("2019/a.jpg", "2020/b.jpg"):
+        (folder / photo).parent.mkdir(parents=True)
+        (folder / photo).touch()
+    with pytest.raises(UsageError, match=r"--tree .*--name NAME"):
+        plan_enrolment([str(folder)])
+    with pytest.raises(UsageError, match=r"--tree"):
+        plan_enrolment(["Ada", str(folder)])
+    assert [person.name for person in plan_enrolment([str(folder)], tree=True)] == ["2019", "2020"]
+    assert plan_enrolment(["Alan", str(folder)]) == [PersonPhotos("Alan", (folder,))]
+    (folder / "c.jpg").touch()
+    assert plan_enrolment([str(folder)]) == [PersonPhotos("photos", (folder,))]
+
+
 def test_trees_without_people_are_refused() -> None:
     with pytest.raises(PhotoNotFoundError, match="bare"):
         plan_enrolment(["bare"], tree=True)

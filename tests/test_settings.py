@@ -15,6 +15,7 @@ from facebank.recognition.scoring import CLASSIFIERS
 from facebank.settings import (
     KEYS,
     LARGEST_FPIR,
+    SMALLEST_FPIR,
     DecisionSettings,
     Setting,
     change_setting,
@@ -31,7 +32,7 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 
 
 def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
-    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "auto", 0.5)
+    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5)
     assert KEYS == ("fpir", "classifier", "stranger_share")
 
 
@@ -46,26 +47,52 @@ def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Ga
 
 @pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
 def test_every_classifier_can_be_chosen(gallery: Gallery, kind: str) -> None:
-    assert change_setting(gallery, "classifier", kind) == Setting("classifier", kind, "auto", is_set=True)
+    assert change_setting(gallery, "classifier", kind) == Setting("classifier", kind, "prototype", is_set=True)
 
 
 @given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
 def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str | bool | None) -> None:
-    for key, largest in (("fpir", LARGEST_FPIR), ("stranger_share", 1.0)):
+    for key, smallest, largest in (("fpir", SMALLEST_FPIR, LARGEST_FPIR), ("stranger_share", 0.0, 1.0)):
         try:
             kept = getattr(DecisionSettings(**{key: value}), key)  # type: ignore[arg-type]
         except UsageError:
             continue
         assert isinstance(kept, float)
-        assert 0 < kept <= largest
+        assert smallest <= kept <= largest
+        assert 0 < kept < 1
         assert not isinstance(value, bool)
 
 
-@pytest.mark.parametrize("settings", [{"fpir": 0.0}, {"fpir": 0.51}, {"stranger_share": 1.0}, {"classifier": "forest"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fpir": 0.0},
+        {"fpir": 0.0009},
+        {"fpir": 0.21},
+        {"stranger_share": 0.0},
+        {"stranger_share": 1.0},
+        {"classifier": "forest"},
+    ],
+)
 def test_values_that_cannot_be(settings: dict[str, float | str]) -> None:
     (key,) = settings
     with pytest.raises(UsageError, match=key):
         DecisionSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fpir", [SMALLEST_FPIR, 0.01, LARGEST_FPIR])
+def test_every_rate_that_is_taken_was_measured(fpir: float) -> None:
+    assert DecisionSettings(fpir=fpir).fpir == fpir
+    assert (SMALLEST_FPIR, LARGEST_FPIR) == (0.001, 0.2)
+
+
+def test_settings_for_once_are_checked_like_others() -> None:
+    settings = DecisionSettings(classifier="knn")
+    assert settings.changed({}) == settings
+    assert settings.changed({"fpir": 0.1}) == DecisionSettings(fpir=0.1, classifier="knn")
+    for key, value in (("fpir", 0.5), ("classifier", "forest"), ("stranger_share", 1.0)):
+        with pytest.raises(UsageError, match=key):
+            settings.changed({key: value})
 
 
 def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:

@@ -40,8 +40,8 @@ def normalise_name(text: str) -> str:
     refused = next(filter(_is_refused, text), None) if not text.isprintable() or _holds_slash(text) else None
     if refused is not None:
         raise InvalidNameError(
-            f"A person cannot be called '{printable(text[:LONGEST_NAME])}': the character U+{ord(refused):04X} "
-            "is not allowed in a name."
+            f"A person cannot be called '{printable(text[:LONGEST_NAME])}': the character "
+            f"{_shown(refused)} is not allowed in a name."
         )
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name.strip("\u200c\u200d"):
@@ -73,6 +73,10 @@ def name_key(name: str) -> str:
     """
     folded = unicodedata.normalize("NFD", name).casefold()
     return unicodedata.normalize("NFC", folded)
+
+
+def _shown(character: str) -> str:
+    return f"'{character}'" if character.isprintable() else f"U+{ord(character):04X}"
 
 
 def _holds_slash(text: str) -> bool:

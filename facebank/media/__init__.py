@@ -7,8 +7,8 @@ warning filter and no other state of the process is left changed.
 
 from __future__ import annotations
 
-from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo
-from facebank.media.finding import find_photos
+from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated
+from facebank.media.finding import find_photos, find_videos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
 from facebank.media.reading import read_photo, read_photo_bytes
@@ -21,6 +21,8 @@ __all__ = [
     "annotate_photo",
     "encode_thumbnail",
     "find_photos",
+    "find_videos",
+    "is_annotated",
     "read_photo",
     "read_photo_bytes",
     "turn_photo",

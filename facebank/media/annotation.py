@@ -31,6 +31,8 @@ _COLOURS = {
 _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
+_MARKER = b"Annotated by facebank"
+_MARKER_WITHIN = 256  # of the file's first bytes: both formats have comments before anything large
 LARGEST_JPEG_SIDE = 65_500
 """The most pixels of a side that libjpeg writes, a little less than the format allows."""
 
@@ -63,7 +65,8 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
     """Write a photo with its faces framed and named.
 
     Lines and letters are as large as the photo and its faces ask for. Labels stay inside the picture and off each
-    other where there is room. None of the original file's metadata is carried over.
+    other where there is room. None of the original file's metadata is carried over; a comment in the file is what
+    `is_annotated` looks for.
 
     Parameters
     ----------
@@ -93,15 +96,29 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
             f"a JPEG at most {LARGEST_JPEG_SIDE:,} a side; save it as PNG"
         )
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     picture = Image.fromarray(_annotated(photo, marks))
     file = BytesIO()
+    texts = PngInfo()
+    texts.add_text("Comment", _MARKER.decode())
     try:
-        picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4")
+        picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4", comment=_MARKER, pnginfo=texts)
         _write_whole(target, file.getbuffer())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{printable(str(target))} cannot be written: {reason}") from error
+
+
+def is_annotated(path: Path) -> bool:
+    """Tell whether a file is a picture that `annotate_photo` wrote; False for what is absent or cannot be read."""
+    try:
+        if not path.is_file():  # to open a pipe would wait for somebody to write into it
+            return False
+        with path.open("rb") as file:
+            return _MARKER in file.read(_MARKER_WITHIN)
+    except OSError:
+        return False
 
 
 def _write_whole(target: Path, data: memoryview) -> None:

@@ -1,4 +1,4 @@
-"""Finding the photos of a folder."""
+"""Finding the photos and videos of a folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from facebank.media.formats import FORMATS
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Set
 
 PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in photo_format.suffixes)
+VIDEO_SUFFIXES = frozenset(
+    (".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
+)
 
 
 def find_photos(place: str | os.PathLike[str]) -> list[Path]:
@@ -46,10 +49,28 @@ def find_photos(place: str | os.PathLike[str]) -> list[Path]:
         raise PhotoNotFoundError(f"there is no photo or folder {printable(str(top))}; check the path") from error
     if not top.is_dir():
         return [top]
-    return sorted(_walk(top), key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
+    return _sorted(_walk(top, PHOTO_SUFFIXES), top)
 
 
-def _walk(top: Path) -> Iterator[Path]:
+def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the videos of a folder and of the folders in it, as `find_photos` does the photos.
+
+    Parameters
+    ----------
+    folder
+        A folder; anything else has none in it.
+    """
+    top = Path(folder)
+    if not top.is_dir():
+        return []
+    return _sorted((path for path in _walk(top, VIDEO_SUFFIXES) if path.suffix.lower() in VIDEO_SUFFIXES), top)
+
+
+def _sorted(paths: Iterable[Path], top: Path) -> list[Path]:
+    return sorted(paths, key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
+
+
+def _walk(top: Path, suffixes: Set[str]) -> Iterator[Path]:
     folders, linked_folders = [top], list[Path]()
     visited: set[tuple[int, int]] = set()
     # a folder and a link to it: it is listed under its own name
@@ -68,7 +89,7 @@ def _walk(top: Path) -> Iterator[Path]:
         for entry in entries:
             if _is_folder(entry):
                 (linked_folders if entry.is_symlink() else folders).append(folder / entry.name)
-            elif Path(entry.name).suffix.lower() in PHOTO_SUFFIXES:
+            elif Path(entry.name).suffix.lower() in suffixes:
                 yield folder / entry.name
 
 

@@ -89,10 +89,7 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
             return _installed(folder)
     if is_file(Path(text) / MANIFEST_NAME):
         return Pack(read_manifest(Path(text)), Path(text))
-    raise PackNotFoundError(
-        f"there is no pack {printable(text)!r}: installed are {', '.join(installed_names())}; "
-        "see 'facebank packs list' and 'facebank packs install'"
-    )
+    raise _not_installed(text)
 
 
 def installed_names() -> list[str]:
@@ -102,6 +99,17 @@ def installed_names() -> list[str]:
     except OSError:
         names = []
     return [EMBEDDED_NAME, *sorted(name for name in names if name != EMBEDDED_NAME)]
+
+
+def _not_installed(name: str) -> PackNotFoundError:
+    from facebank.packs.registry import known_packs
+
+    if name in known_packs():
+        return PackNotFoundError(f"the pack '{name}' is not installed: run 'facebank packs install {name}'")
+    return PackNotFoundError(
+        f"there is no pack {printable(name)!r}: installed are {', '.join(installed_names())}; "
+        "see 'facebank packs list' and 'facebank packs install'"
+    )
 
 
 def _installed(folder: Path) -> Pack:

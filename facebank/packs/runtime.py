@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError
+from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -155,9 +155,13 @@ def load_runtime() -> ModuleType:
     MissingDependencyError
         It is not installed, or its files are incomplete; the message says what to type.
     """
+    import numpy  # noqa: F401 - interrupted while the runtime itself imports it, the runtime would seem broken
+
     try:
         import onnxruntime
     except ImportError as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
         if error.name == "onnxruntime":
             raise MissingDependencyError(
                 "no ONNX runtime is installed: python -m pip install 'facebank[cpu]', "
@@ -167,7 +171,8 @@ def load_runtime() -> ModuleType:
     if not hasattr(onnxruntime, "InferenceSession"):
         raise _broken_runtime()
     runtime: ModuleType = onnxruntime
-    _turn_telemetry_off(runtime)
+    # for releases that do not know ORT_DISABLE_TELEMETRY, and where the runtime was imported before facebank
+    runtime.disable_telemetry_events()
     return runtime
 
 
@@ -176,12 +181,6 @@ def _broken_runtime() -> MissingDependencyError:
         "the installed ONNX runtime is incomplete, as happens when one of onnxruntime and onnxruntime-gpu is removed: "
         "run 'facebank doctor' for the command that mends it"
     )
-
-
-def _turn_telemetry_off(onnxruntime: ModuleType) -> None:
-    turn_off = getattr(onnxruntime, "disable_telemetry_events", None)
-    if turn_off is not None:
-        turn_off()
 
 
 def _open(model: Path, device: str, options: SessionOptions) -> InferenceSession:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from facebank.errors import StorageError, UsageError
+from facebank.gallery.codec import InvalidValueError
 from facebank.gallery.exchange_files import read_arrays
 from facebank.recognition.enrolled import check_embeddings
 from facebank.text import printable
@@ -36,6 +37,8 @@ class Background:
         ``float32`` of shape ``(D,)``.
     covariance
         ``float32`` of shape ``(D, D)``: shrunken, symmetric, without a negative variance in any direction.
+    within
+        The like of a person's photos around that person; None where too few people had two photos.
 
     Raises
     ------
@@ -45,19 +48,16 @@ class Background:
 
     mean: FloatArray
     covariance: FloatArray
+    within: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        mean, covariance = np.asarray(self.mean), np.asarray(self.covariance)
-        fits = mean.ndim == 1 and 0 < len(mean) <= _LARGEST_DIMENSION and covariance.shape == (len(mean), len(mean))
-        if not fits:
-            raise UsageError(f"A background's mean {mean.shape} and covariance {covariance.shape} do not fit.")
-        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-            raise UsageError("Not all numbers of a background are finite.")
-        variances = np.linalg.eigvalsh(covariance.astype(np.float64))
-        if not np.allclose(covariance, covariance.T, atol=1e-5) or variances[0] < -1e-5 * max(variances[-1], 1e-12):
-            raise UsageError("A background's covariance must be symmetric, without negative variances.")
+        mean = np.asarray(self.mean)
+        if mean.ndim != 1 or not 0 < len(mean) <= _LARGEST_DIMENSION or not np.isfinite(mean).all():
+            raise UsageError(f"A background's mean {mean.shape} must be a vector of finite numbers.")
         object.__setattr__(self, "mean", mean.astype(np.float32, copy=False))
-        object.__setattr__(self, "covariance", covariance.astype(np.float32, copy=False))
+        object.__setattr__(self, "covariance", _checked_covariance(self.covariance, len(mean)))
+        if self.within is not None:
+            object.__setattr__(self, "within", _checked_covariance(self.within, len(mean)))
 
     @property
     def dimension(self) -> int:
@@ -83,7 +83,8 @@ class Background:
         Notes
         -----
         The covariance is that of single photos, between people and within them together, for a stranger comes with
-        one photo. It is shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero,
+        one photo. The one within people is of those with two photos or more, if there are `LEAST_IDENTITIES` of them.
+        Both are shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero,
         "Shrinkage algorithms for MMSE covariance estimation", 2010, equation 23).
         """
         matrix = check_embeddings(matrix, "the background's embeddings")
@@ -96,7 +97,11 @@ class Background:
         rows = matrix.astype(np.float64)
         mean = weights @ rows
         covariance = (rows - mean).T @ ((rows - mean) * weights[:, None])
-        return cls(mean.astype(np.float32), _shrunken(covariance, len(sizes)).astype(np.float32))
+        return cls(
+            mean.astype(np.float32),
+            _shrunken(covariance, len(sizes)).astype(np.float32),
+            _within(rows, owners, sizes),
+        )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
         """Draw embeddings of people who do not exist.
@@ -124,7 +129,9 @@ class Background:
         """Write the background as an npz file; `StorageError` if it cannot be written."""
         try:
             with path.open("wb") as file:
-                np.savez(file, mean=self.mean.astype("<f4"), covariance=self.covariance.astype("<f4"))
+                arrays = {"mean": self.mean, "covariance": self.covariance, "within": self.within}
+                known: dict[str, Any] = {name: one.astype("<f4") for name, one in arrays.items() if one is not None}
+                np.savez(file, **known)
         except OSError as error:
             raise StorageError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
 
@@ -144,14 +151,41 @@ class Background:
         UsageError
             If there is no such file, or it holds no background of this dimension.
         """
-        expected = {"mean": ("<f4", (dimension,)), "covariance": ("<f4", (dimension, dimension))}
+        square = ("<f4", (dimension, dimension))
+        expected = {"mean": ("<f4", (dimension,)), "covariance": square}
         try:
             with path.open("rb") as stream:
-                return cls(**read_arrays(stream, expected))
+                try:
+                    return cls(**read_arrays(stream, {**expected, "within": square}))
+                except InvalidValueError:  # of people with one photo each
+                    return cls(**read_arrays(stream, expected))
         except OSError as error:
             raise UsageError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
         except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, UsageError) as error:
             raise UsageError(f"{printable(str(path))} holds no background of {dimension} dimensions.") from error
+
+
+def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
+    matrix = np.asarray(covariance)
+    if matrix.shape != (dimension, dimension):
+        raise UsageError(f"A background's covariance {matrix.shape} does not fit its mean ({dimension},).")
+    if not np.isfinite(matrix).all():
+        raise UsageError("Not all numbers of a background are finite.")
+    variances = np.linalg.eigvalsh(matrix.astype(np.float64))
+    if not np.allclose(matrix, matrix.T, atol=1e-5) or variances[0] < -1e-5 * max(variances[-1], 1e-12):
+        raise UsageError("A background's covariance must be symmetric, without negative variances.")
+    return matrix.astype(np.float32, copy=False)
+
+
+def _within(rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray[np.int64]) -> FloatArray | None:
+    several = int((sizes > 1).sum())
+    if several < LEAST_IDENTITIES:
+        return None
+    means = np.zeros((len(sizes), rows.shape[1]))
+    np.add.at(means, owners, rows)
+    apart = rows - (means / sizes[:, None])[owners]
+    weights = np.where(sizes > 1, 1.0 / (several * np.maximum(sizes - 1, 1)), 0.0)[owners]
+    return _shrunken(apart.T @ (apart * weights[:, None]), several).astype(np.float32)
 
 
 def _shrunken(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ that is assumed: all enrolled people are as likely to be met. It rises with the 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -108,7 +109,8 @@ class Calibrator:
             for table in self.tables
         ]
         sizes = [math.log(table.size) for table in self.tables]
-        return _extended(math.log(len(samples)), sizes, at_sizes)
+        never_falling = list(itertools.accumulate(at_sizes, max))
+        return _extended(math.log(len(samples)), sizes, never_falling)
 
     def evidence(self, scores: FloatArray, samples: NDArray[np.int64], size: int) -> NDArray[np.float64]:
         """Return how much likelier scores are for the person's own face than for a stranger's.
@@ -225,13 +227,13 @@ class Calibration:
         try:
             content = _of_this_format(json.loads(text))
             return cls(
-                pack_digest=str(content["pack_digest"]),
-                made_from=printable(str(content["made_from"])),
-                people=int(content["people"]),
-                photos=int(content["photos"]),
+                pack_digest=_text(content["pack_digest"]),
+                made_from=printable(_text(content["made_from"])),
+                people=_whole(content["people"]),
+                photos=_whole(content["photos"]),
                 calibrators=tuple(_read_calibrator(entry) for entry in content["calibrators"]),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise UsageError(f"{printable(label)} is no calibration of a pack: {printable(str(error))}") from error
 
 
@@ -288,7 +290,7 @@ def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
     sizes = [table.size for table in tables]
     if not 1 <= len(sizes) <= _MAX_SIZES or sizes[0] < 1 or (np.diff(sizes) <= 0).any():
         raise ValueError("the sizes do not rise")
-    return Calibrator(str(entry["classifier"]), knots, tables)
+    return Calibrator(_text(entry["classifier"]), knots, tables)
 
 
 def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:
@@ -301,10 +303,24 @@ def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:
     slope, lapse = _numbers([table["thresholds_per_sample"], table["lapse"]])
     if not 0 <= lapse < 1:
         raise ValueError("the lapse is no share")
-    return SizeTable(int(table["size"]), evidence, thresholds, slope, lapse)
+    return SizeTable(_whole(table["size"]), evidence, thresholds, slope, lapse)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise ValueError("a number is not whole")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a name is no text")
+    return value
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
+    if not isinstance(values, list) or not all(type(value) in {int, float} for value in values):
+        raise ValueError("a number is no number")
     numbers = tuple(float(value) for value in values)
     if not all(math.isfinite(number) and abs(number) < 1e6 for number in numbers):
         raise ValueError("a number is not finite")

@@ -36,6 +36,7 @@ LEAST_PEOPLE = 20
 
 _KNOTS = 16
 _SMOOTHNESS = 1e-4
+_LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples: less of it teaches chance
 _LEAST_LAPSE = 5e-4
 _STRANGER_SHARE = 0.5
 
@@ -93,7 +94,7 @@ def fit_calibrator(
     Raises
     ------
     UsageError
-        There are too few people.
+        There are too few people, or the embeddings tell nobody apart.
     """
 
     def search(plan: GalleryPlan, number: int) -> Searches:
@@ -154,6 +155,8 @@ def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
     for knot in knots[1:]:
         if knot - kept[-1] >= apart:
             kept.append(knot)
+    if len(kept) < 2:
+        raise UsageError("These embeddings tell nobody apart: all scores are the same.")
     return np.array(kept, dtype=np.float64)
 
 
@@ -174,7 +177,7 @@ def _thresholds(searches: Sequence[Searches]) -> tuple[tuple[float, ...], float]
     one = RATES.index(0.01)
     centred = np.array(spreads) - np.mean(spreads)
     at_one = np.array([values[one] for values in quantiles])
-    slope = float(centred @ at_one / max(centred @ centred, 1e-9)) if np.ptp(spreads) > 0.1 else 0.0
+    slope = float(centred @ at_one / max(centred @ centred, 1e-9)) if np.ptp(spreads) >= _LEAST_SPREAD else 0.0
     base = np.mean([values - slope * spread for values, spread in zip(quantiles, spreads, strict=True)], axis=0)
     return tuple(float(value) for value in np.round(np.minimum.accumulate(base), 5)), round(slope, 5)
 
@@ -236,11 +239,12 @@ def _evidence(
     weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
     shape = (len(SAMPLES), len(knots))
+    prior = prior_shares(scores.shape[1], size, _STRANGER_SHARE)
     likelihood = _Likelihood(
         basis=_basis(scores, samples, knots),
         own=np.where(mated, own, scores.shape[1]),
         weights=weights,
-        prior=prior_shares(scores.shape[1], size, _STRANGER_SHARE),
+        prior=prior / prior.sum(),
         shape=shape,
     )
     rises = len(knots) - 1

@@ -28,6 +28,12 @@ CANDIDATES = 5
 LEAST_ODDS = 10.0
 """How many times as probable as the runner-up a person must be to be named."""
 
+MOUTH_HIDDEN = "mouth hidden"
+"""The weakness of a face's quality that a mask or a scarf gives it."""
+
+BEYOND_DOUBT = 0.95
+"""The probability from which a person is named even where the face is poor."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -40,7 +46,7 @@ class Rule:
     margin
         How much more similar than the runner-up the person must be; counts only where nothing is calibrated.
     minimum_quality
-        The quality from which a face is judged at all, 0..1.
+        The quality below which a face is judged only if the answer is beyond doubt, 0..1.
     stranger_likeness
         The similarity from which a face is taken for a remembered stranger's, if nobody enrolled is more similar.
     calibrator
@@ -94,6 +100,13 @@ class Recognizer:
         Embeddings of faces remembered as nobody's, ``(S, D)``; None for none.
     confusables
         Pairs of people who are known to be confused; None for none.
+    for_hidden_mouths
+        The classifier for faces whose mouth is seen to be hidden, by a mask, say; None to make no difference.
+
+    Raises
+    ------
+    UsageError
+        The scorer was fitted to other people, or the strangers' embeddings are of another length.
     """
 
     def __init__(
@@ -105,16 +118,23 @@ class Recognizer:
         *,
         strangers: FloatArray | None = None,
         confusables: Confusables | None = None,
+        for_hidden_mouths: PersonScorer | None = None,
     ) -> None:
         self._people = enrolled.people
+        fitted = [scorer] if for_hidden_mouths is None else [scorer, for_hidden_mouths]
+        if not all(np.array_equal(each.people, self._people) for each in fitted):
+            raise UsageError("The classifier was fitted to other people than are enrolled.")
         self._samples = np.bincount(enrolled.owners).astype(np.int64)
         self._names = [names[int(person)] for person in self._people]
         self._scorer = scorer
         self._prototypes = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
         self._rule = rule
-        self._strangers = strangers if strangers is not None and len(strangers) else None
-        self._confusables = confusables
         self._dimension = enrolled.dimension
+        self._strangers = None
+        if strangers is not None and len(strangers):
+            self._strangers = check_embeddings(strangers, "the strangers", self._dimension)
+        self._confusables = confusables
+        self._for_hidden_mouths = for_hidden_mouths
 
     @property
     def rule(self) -> Rule:
@@ -143,14 +163,18 @@ class Recognizer:
         """
         if not faces:
             return []
-        embeddings = check_embeddings(np.stack([face.embedding for face in faces]), "probes", self._dimension)
-        ranking = self._rank(embeddings, denied)
+        rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
+        embeddings = np.concatenate(rows)
+        hidden = np.array([MOUTH_HIDDEN in face.quality.weaknesses for face in faces])
+        ranking = self._rank(embeddings, hidden, denied)
         likeness = self._likeness_of_strangers(embeddings)
         decisions = [self._decide(face, ranking, row, likeness[row]) for row, face in enumerate(faces)]
         return _flag_people_seen_twice(decisions)
 
-    def _rank(self, embeddings: FloatArray, denied: Sequence[AbstractSet[int]]) -> _Ranking:
+    def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> _Ranking:
         scores = self._scorer.scores(embeddings)
+        if self._for_hidden_mouths is not None and hidden.any():
+            scores[hidden] = self._for_hidden_mouths.scores(embeddings[hidden])
         similarities = scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
         if any(denied):
             if len(denied) != len(embeddings):
@@ -199,28 +223,43 @@ class Recognizer:
         )
 
     def _outcome(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> tuple[Outcome, Reason]:
-        rule, scores, similarities = self._rule, ranking.scores[row], ranking.similarities[row]
-        if face.quality.score < rule.minimum_quality:
-            return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
-        if stranger_likeness >= max(rule.stranger_likeness, float(similarities[0])):
+        rule = self._rule
+        too_poor = face.quality.score < rule.minimum_quality
+        if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
             return Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER
-        if scores[0] < rule.threshold:
+        if too_poor and not self._beyond_doubt(ranking, row):
+            return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
+        if ranking.scores[row, 0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
-        if len(scores) > 1 and np.isfinite(scores[1]):
-            first, second = (int(self._people[place]) for place in ranking.places[row, :2])
-            if self._confusables is not None and self._confusables.are_confusable(first, second):
-                told = self._confusables.told_apart(first, second, face.embedding)
-                return (Outcome.KNOWN, Reason.MATCH) if told else (Outcome.UNCERTAIN, Reason.CONFUSABLE)
-            if self._too_near(ranking, row):
+        first, *others = (int(person) for person in self._people[ranking.places[row]])
+        near = self._too_near(ranking, row)
+        for column, other in enumerate(others):
+            if not np.isfinite(ranking.scores[row, column + 1]):
+                break
+            if column and not near[column]:
+                continue
+            if self._confusables is not None and self._confusables.are_confusable(first, other):
+                if not self._confusables.told_apart(first, other, face.embedding):
+                    return Outcome.UNCERTAIN, Reason.CONFUSABLE
+            elif near[column]:
                 return Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR
         return Outcome.KNOWN, Reason.MATCH
 
-    def _too_near(self, ranking: _Ranking, row: int) -> bool:
+    def _beyond_doubt(self, ranking: _Ranking, row: int) -> bool:
+        """Tell whether what speaks for the best person is enough even where the face is poor."""
+        if ranking.probabilities is None:
+            return bool(ranking.scores[row, 0] >= self._rule.threshold + self._rule.margin)
+        return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self._rule.threshold)
+
+    def _too_near(self, ranking: _Ranking, row: int) -> NDArray[np.bool_]:
+        """Tell which of the people after the best one are too near to it."""
         if ranking.probabilities is None:
             similarities = ranking.similarities[row]
-            return bool(similarities[0] - similarities[1] < self._rule.margin)
-        probabilities = ranking.probabilities[row]
-        return bool(probabilities[0] < LEAST_ODDS * probabilities[1])
+            near: NDArray[np.bool_] = similarities[0] - similarities[1:] < self._rule.margin
+        else:
+            probabilities = ranking.probabilities[row, :-1]
+            near = probabilities[0] < LEAST_ODDS * probabilities[1:]
+        return near
 
 
 def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:

@@ -55,6 +55,9 @@ class Identities:
         check_embeddings(self.embeddings, "embeddings")
         if self.people.shape != (len(self.embeddings),) or self.qualities.shape != (len(self.embeddings),):
             raise UsageError("Expected a person and a quality for each embedding.")
+        used = np.unique(self.people)
+        if not np.array_equal(used, np.arange(len(used))):
+            raise UsageError("Expected people's numbers from 0, each of them used.")
 
     @property
     def photos(self) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from facebank.faces import AnalyzedPhoto, Detection, Face, Photo
 from facebank.vision.alignment import align
+from facebank.vision.augmentation import augment
 from facebank.vision.finder import FaceFinder
 from facebank.vision.quality import assess
 from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
-    from facebank.faces import RGBImage
+    from facebank.faces import FloatArray, RGBImage
     from facebank.packs import Pack
     from facebank.vision.embedding import Embedder
 
@@ -101,13 +102,46 @@ class FaceAnalyzer:
                 waiting = []
         yield from self._embed(waiting)
 
+    def crop(self, photo: Photo, detection: Detection) -> RGBImage:
+        """Cut out a face as it is embedded: ``uint8`` of shape ``(size, size, 3)``.
+
+        Parameters
+        ----------
+        photo
+            The photo that the detection's coordinates refer to.
+        detection
+            The face.
+        """
+        return align(photo.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
+
+    def embed_variants(self, crop: RGBImage, variants: Sequence[str]) -> dict[str, FloatArray]:
+        """Embed variants of a face.
+
+        Parameters
+        ----------
+        crop
+            As `crop` gives it.
+        variants
+            Of `facebank.vision.augmentation.VARIANTS`.
+
+        Returns
+        -------
+        dict[str, FloatArray]
+            L2-normalised ``float32`` of shape ``(dimension,)`` by variant.
+
+        Raises
+        ------
+        UsageError
+            There is no such variant.
+        """
+        if not variants:
+            return {}
+        crops = np.stack([augment(crop, self._embedder.template, variant) for variant in variants])
+        return dict(zip(variants, self._embedder.embed(crops), strict=True))
+
     def _find(self, photo: Photo) -> _Found:
         upright, quarter_turns, detections = self._finder.find_upright(photo)
-        crops = [
-            align(upright.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
-            for detection in detections
-        ]
-        return _Found(upright, quarter_turns, detections, crops)
+        return _Found(upright, quarter_turns, detections, [self.crop(upright, detection) for detection in detections])
 
     def _embed(self, waiting: list[_Found]) -> Iterator[AnalyzedPhoto]:
         crops = [crop for found in waiting for crop in found.crops]

@@ -1,7 +1,13 @@
-"""How well a face can be recognised, from what the network will see of it."""
+"""How well a face can be recognised, from what the network will see of it.
+
+Each property says how much of a face's likeness to its own person it leaves, as measured on LFW's development people
+by ``python -m benchmarks.quality``; the score is their product, from 0 where hardly more is left than strangers share.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,12 +18,31 @@ from facebank.faces import Detection, Quality
 if TYPE_CHECKING:
     from facebank.faces import FloatArray, RGBImage
 
-_FULL_SIZE = 112.0
-# The share of a face's detail that blurring leaves: LFW's faces as photographed have 0.18 to 0.29; at 0.46 half of them
-# have lost a fifth of their embedding's likeness, at 0.49 a half.
-_SHARP, _BLURRED = 0.28, 0.48
-_FINE, _COARSE = 1.0, 3.0
-_LEAST_DETAIL = 0.3
+# The share of a face's detail that blurring leaves: LFW's faces as photographed have 0.13 to 0.21; at 0.29 (24 pixels
+# high) a quarter of the likeness is lost, at 0.5 two thirds.
+_SHARP, _BLURRED = 0.20, 0.70
+_FINE, _COARSE = 1.5, 5.0
+_LEAST_DETAIL = 0.1
+# Turned heads keep their likeness until the nose nears the side of the face; nodding ones lose some at once.
+_TURN_FREE, _TURN_PROFILE = 0.05, 0.85
+_TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
+_NOSE_LOW, _NOD_LOSS = 0.52, 2.5
+_WHITE, _WHITE_LOSS = 250, 0.75
+_CONTRAST = 7.5
+_MOUTH_LIKENESS, _EYES_LIKENESS = 0.15, 0.35
+_STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
+_HOPELESS = 0.3
+_WEAK = 0.9
+# Small faces have lost more than is seen of them once they are enlarged.
+_ENOUGH = 30.0
+
+# Parts of an aligned face, in shares of the crop: top, bottom, left, right.
+_FACE = (0.18, 0.89, 0.18, 0.82)
+_CHEEKS = ((0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75))
+_FOREHEAD = (0.215, 0.34, 0.36, 0.64)
+_EYES = ((0.41, 0.51, 0.25, 0.43), (0.41, 0.51, 0.57, 0.75))
+_MOUTH = (0.70, 0.93, 0.34, 0.66)
+_LIPS = (0.75, 0.89, 0.39, 0.61)
 
 
 def assess(detection: Detection, crop: RGBImage) -> Quality:
@@ -33,12 +58,73 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
     Returns
     -------
     Quality
-        Its score is the product of sharpness, frontality and size, each 0..1: one bad property is enough to make
-        a face hard to recognise.
+        Without stability, for which it has to be embedded again; see `with_stability`.
     """
-    sharp, frontal = sharpness(crop), frontality(detection.landmarks)
-    enough = min(1.0, detection.size / _FULL_SIZE)
-    return Quality(score=sharp * frontal * enough**0.5, size=detection.size, sharpness=sharp, frontality=frontal)
+    left = likeness_left(detection, crop)
+    weaknesses = sorted((word for word in left if left[word] < _WEAK), key=left.__getitem__)
+    return Quality(
+        score=score_of(left),
+        size=detection.size,
+        sharpness=left["blurred"],
+        frontality=frontality(detection.landmarks),
+        exposure=left["badly lit"],
+        occlusion=1 - left["mouth hidden"] * left["eyes hidden"],
+        weaknesses=tuple(weaknesses),
+    )
+
+
+def likeness_left(detection: Detection, crop: RGBImage) -> dict[str, float]:
+    """Say how much of a face's likeness each weakness leaves.
+
+    Parameters
+    ----------
+    detection, crop
+        As for `assess`.
+
+    Returns
+    -------
+    dict[str, float]
+        By the weakness in words: 1 (none) down to 0.
+    """
+    mouth, eyes = hidden_parts(crop)
+    return {
+        "small": float(np.clip(detection.size / _ENOUGH, 0.0, 1.0)) ** 0.5,
+        "blurred": sharpness(crop),
+        "turned away": min(1.0, _TURNED_KEEP + _TURN_LOSS * frontality(detection.landmarks)),
+        "looking down": uprightness(detection.landmarks),
+        "badly lit": exposure(crop),
+        "mouth hidden": 1 - _MOUTH_LIKENESS * mouth,
+        "eyes hidden": 1 - _EYES_LIKENESS * eyes,
+    }
+
+
+def score_of(left: Mapping[str, float]) -> float:
+    """Return the score, 0..1, of what `likeness_left` says."""
+    likeness = float(np.prod(list(left.values())))
+    return float(np.clip((likeness - _HOPELESS) / (1 - _HOPELESS), 0.0, 1.0))
+
+
+def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
+    """Judge a face by its embedding too.
+
+    Parameters
+    ----------
+    quality
+        As `assess` gives it.
+    embedding
+        Of the face, ``(dimension,)``.
+    others
+        Of the same face mirrored and a little shifted, ``(n, dimension)``, n at least 1; all L2-normalised.
+
+    Returns
+    -------
+    Quality
+        With stability, and the score lowered where the embedding does not stand still.
+    """
+    stability = float(np.clip((others @ embedding).mean(), -1.0, 1.0))
+    share = _between(stability, _UNSTABLE, _STABLE)
+    words = (*quality.weaknesses, "embedding unsteady") if stability < _UNSTEADY else quality.weaknesses
+    return replace(quality, score=quality.score * share, stability=stability, weaknesses=words)
 
 
 def sharpness(crop: RGBImage) -> float:
@@ -84,7 +170,7 @@ def frontality(landmarks: FloatArray) -> float:
     Returns
     -------
     float
-        1 where the nose lies midway between the eyes and mouth corners, 0 where it reaches one side: a profile.
+        1 where the nose lies midway between the eyes and mouth corners, 0 where it reaches out at one side: a profile.
     """
     across = (landmarks[1] + landmarks[4] - landmarks[0] - landmarks[3]) / 2
     width = float(np.linalg.norm(across))
@@ -92,4 +178,72 @@ def frontality(landmarks: FloatArray) -> float:
         return 0.0
     middle = (landmarks[0] + landmarks[1] + landmarks[3] + landmarks[4]) / 4
     offset = float(np.dot(landmarks[2] - middle, across)) / width**2
-    return float(np.clip(1.0 - 2.0 * max(0.0, abs(offset) - 0.05), 0.0, 1.0))
+    return float(np.clip((_TURN_PROFILE - abs(offset)) / (_TURN_PROFILE - _TURN_FREE), 0.0, 1.0))
+
+
+def uprightness(landmarks: FloatArray) -> float:
+    """Say how much likeness a nodding head leaves: 1 unless the nose lies high between eyes and mouth, at least 0.5."""
+    eyes, mouth = (landmarks[0] + landmarks[1]) / 2, (landmarks[3] + landmarks[4]) / 2
+    height = float(np.linalg.norm(mouth - eyes))
+    if height < 1e-6:
+        return 0.5
+    nose = float(np.dot(landmarks[2] - eyes, mouth - eyes)) / height**2
+    return float(np.clip(1 - _NOD_LOSS * (_NOSE_LOW - nose), 0.5, 1.0))
+
+
+def exposure(crop: RGBImage) -> float:
+    """Say how well a face is lit.
+
+    Parameters
+    ----------
+    crop
+        RGB ``uint8`` of shape ``(size, size, 3)``.
+
+    Returns
+    -------
+    float
+        0 (all of it white, or without contrast) .. 1 (well lit). Dark faces lose little while they keep some contrast.
+    """
+    grey = cv2.cvtColor(np.ascontiguousarray(_part(crop, _FACE)), cv2.COLOR_RGB2GRAY)
+    darkest, brightest = np.percentile(grey, [5, 95])
+    white = float((grey >= _WHITE).mean())
+    return float((1 - _WHITE_LOSS * white) * (1 - np.exp(-(brightest - darkest) / _CONTRAST)))
+
+
+def hidden_parts(crop: RGBImage) -> tuple[float, float]:
+    """Say whether something covers the mouth (a mask, a scarf) or the eyes (dark glasses).
+
+    Parameters
+    ----------
+    crop
+        RGB ``uint8`` of shape ``(size, size, 3)``.
+
+    Returns
+    -------
+    tuple[float, float]
+        For mouth and eyes: 0 (free) .. 1 (hidden).
+
+    Notes
+    -----
+    A covered mouth has another hue than cheeks and forehead, and no lips: its brightness hardly changes from row to
+    row. Dark glasses are dark and even.
+    """
+    lab = np.asarray(cv2.cvtColor(crop.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), dtype=np.float32)
+    skin = np.median(np.concatenate([_part(lab, part).reshape(-1, 3) for part in (*_CHEEKS, _FOREHEAD)]), axis=0)
+    light = max(float(skin[0]), 5.0)
+    hue = float(np.hypot(*(np.median(_part(lab, _MOUTH).reshape(-1, 3), axis=0) - skin)[1:]))
+    lips = float(np.ptp(_part(lab, _LIPS)[..., 0].mean(axis=1))) / light
+    eyes = np.concatenate([_part(lab, part)[..., 0].ravel() for part in _EYES]) / light
+    mouth_hidden = _between(hue, 8.0, 16.0) * _between(-lips, -0.3, -0.2)
+    eyes_hidden = _between(-float(np.median(eyes)), -0.35, -0.25) * _between(-float(eyes.std()), -0.09, -0.04)
+    return mouth_hidden, eyes_hidden
+
+
+def _part(crop: RGBImage | FloatArray, part: tuple[float, float, float, float]) -> FloatArray | RGBImage:
+    size = crop.shape[0]
+    top, bottom, left, right = (round(share * size) for share in part)
+    return crop[top:bottom, left:right]
+
+
+def _between(value: float, none: float, full: float) -> float:
+    return float(np.clip((value - none) / (full - none), 0.0, 1.0))

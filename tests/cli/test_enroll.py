@@ -60,6 +60,16 @@ def test_a_tree_is_a_folder_of_people(run: Run, ada: Path, grace: Path) -> None:
     assert people(run) == {"Ada": 2, "Grace": 1}
 
 
+def test_a_tree_is_not_taken_for_one_person(run: Run, ada: Path, grace: Path, gallery: Path) -> None:
+    (ada / "2019").mkdir()
+    ran = run("enroll", ada.parent, code=2)
+    assert f"facebank enroll --tree {ada.parent}`" in ran.err
+    assert f"facebank enroll --name NAME {ada.parent}`" in ran.err
+    assert (ran.out, len(ran.err.splitlines()), gallery.exists()) == ("", 1, False)
+    run("enroll", "--name", "Both", ada.parent)
+    assert people(run) == {"Both": 3}
+
+
 def test_a_first_argument_that_is_no_folder_is_the_name(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "Countess Lovelace", speech, ada)
     assert people(run) == {"Countess Lovelace": 2}
@@ -163,3 +173,19 @@ def test_thumbnails_can_be_left_out(run: Run, portrait: Path, stranger: Path) ->
     run("enroll", "Without", stranger, "--no-thumbnails")
     kept = [run("people", "show", name, "--json").records[0]["has_thumbnail"] for name in ("With", "Without")]
     assert kept == [True, False]
+
+
+def test_a_face_nearer_to_another_is_refused_unless_forced(
+    run: Run, two_people: Path, stranger: Path, speech: Path, valid: Valid
+) -> None:
+    ran = run("enroll", "Joe Biden", stranger, speech, "--json", code=1)
+    valid("enroll", ran.records)
+    assert [(record["accepted"], record["reason"]) for record in ran.records] == [
+        (True, "enrolled"),
+        (False, "nearer_to_another"),
+    ]
+    told = run("enroll", "Joe Biden", speech, code=1)
+    assert all(word in told.err for word in ("Barack Obama", "Joe Biden", "--force"))
+    (forced,) = run("enroll", "Joe Biden", speech, "--force", "--json").records
+    valid("enroll", [forced])
+    assert forced["accepted"]

@@ -93,26 +93,6 @@ def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Pat
     assert "--csv" in run("identify", speech, "--json", "--csv", code=2).err
 
 
-def test_annotated_pictures_never_replace_a_file(
-    run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path
-) -> None:
-    from PIL import Image
-
-    for folder, photo in (("one", speech), ("two", stranger)):
-        (tmp_path / folder).mkdir()
-        shutil.copy(photo, tmp_path / folder / "same.jpg")
-    original = (tmp_path / "one" / "same.jpg").read_bytes()
-    run("identify", "one", "two", "--annotate", "named/pictures")
-    pictures = sorted((tmp_path / "named" / "pictures").iterdir())
-    assert [picture.name for picture in pictures] == ["same-2.jpg", "same.jpg"]
-    for picture, photo in zip(pictures, (stranger, speech), strict=True):
-        with Image.open(picture) as drawn, Image.open(photo) as plain:
-            assert drawn.size == plain.size
-    run("identify", "one", "--annotate", "one")
-    assert (tmp_path / "one" / "same.jpg").read_bytes() == original
-    assert (tmp_path / "one" / "same-2.jpg").exists()
-
-
 def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> str:
     """Run a command with a terminal for all its streams and return what it shows."""
     controller, terminal = pty.openpty()

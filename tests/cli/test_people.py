@@ -45,7 +45,7 @@ def test_rename(run: Run, valid: Valid) -> None:
 
 
 def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
-    run("enroll", "President", speech)
+    run("enroll", "President", speech, "--force")
     records = run("people", "merge", "President", "--into", "Barack Obama", "--json").records
     valid("people-merge", records)
     assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}

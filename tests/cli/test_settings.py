@@ -12,7 +12,7 @@ from .conftest import Run
 
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
-DEFAULTS = {"fpir": 0.01, "classifier": "auto", "stranger_share": 0.5}
+DEFAULTS = {"fpir": 0.01, "classifier": "prototype", "stranger_share": 0.5}
 
 
 @pytest.mark.usefixtures("two_people")
@@ -26,7 +26,7 @@ def test_settings_are_shown_set_and_unset(run: Run, valid: Valid) -> None:
     valid("settings-set", changed)
     assert changed == [record]
     assert run("settings", "show", "--json").records[0] == record
-    assert "classifier\tknn\tauto\tyes" in run("settings", "set", "classifier", "knn").out
+    assert "classifier\tknn\tprototype\tyes" in run("settings", "set", "classifier", "knn").out
     unset = run("settings", "unset", "fpir", "--json").records
     valid("settings-unset", unset)
     assert unset == [{**record, "value": 0.01, "is_set": False}]
@@ -42,7 +42,7 @@ def test_settings_alone_shows_them(run: Run) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("fpir", value) for value in ("0", "0.6", "nan", "1%", "", "x" * 10_000, "\x1b[31m")),
+        *(("fpir", value) for value in ("0", "0.0009", "0.21", "nan", "1%", "", "x" * 10_000, "\x1b[31m")),
         *(("stranger_share", value) for value in ("0", "1", "inf")),
         *(("classifier", value) for value in ("", "AUTO", "forest")),
         ("threshold", "0.5"),

@@ -17,7 +17,7 @@ from PIL import Image, ImageFont
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.faces import Outcome, Photo
-from facebank.media import Mark, annotate_photo
+from facebank.media import Mark, annotate_photo, is_annotated
 from facebank.media import labels as labels_module
 from facebank.media.labels import LabelPainter
 
@@ -72,6 +72,15 @@ def test_the_photo_itself_is_not_changed(tmp_path: Path) -> None:
     photo = blank()
     annotated(photo, mark(200, 150, 320, 300, "Ada"), folder=tmp_path)
     assert (photo.pixels == BACKGROUND).all()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png"])
+def test_an_annotated_picture_is_told_from_others(tmp_path: Path, suffix: str) -> None:
+    own, other, absent = (tmp_path / f"{name}{suffix}" for name in ("own", "other", "absent"))
+    annotate_photo(blank(), [mark(200, 150, 320, 300, "Ada")], own)
+    Image.fromarray(blank().pixels).save(other)
+    os.mkfifo(tmp_path / "pipe")
+    assert [is_annotated(path) for path in (own, other, absent, tmp_path / "pipe", tmp_path)] == [True] + [False] * 4
 
 
 def test_landmarks_are_dots(tmp_path: Path) -> None:

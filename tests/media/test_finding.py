@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
-from facebank.media import find_photos, read_photo
+from facebank.media import find_photos, find_videos, read_photo
 
 
 def make(folder: Path, *names: str) -> None:
@@ -29,6 +29,12 @@ def test_photos_are_known_by_suffix(tmp_path: Path) -> None:
     ]  # fmt: skip
     make(tmp_path, *photos, "notes.txt", "film.mp4", "jpg", "archive.jpg.zip", "drawing.svg", "x.psd")
     assert found(tmp_path) == photos
+
+
+def test_videos_are_found_apart_from_photos(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "films/c.MOV", "b.mp4", "films/notes.txt", ".d.mp4")
+    assert find_videos(tmp_path) == [tmp_path / "b.mp4", tmp_path / "films" / "c.MOV"]
+    assert find_videos(tmp_path / "b.mp4") == []
 
 
 def test_folders_are_searched_and_hidden_things_left_out(tmp_path: Path) -> None:

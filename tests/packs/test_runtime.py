@@ -98,6 +98,20 @@ def test_without_a_runtime_the_message_says_what_to_type(tmp_path: Path, content
     assert expected in last
 
 
+def test_an_interrupted_import_is_no_broken_runtime(tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(
+        "import sys\n"
+        "assert 'numpy' in sys.modules, 'its compiled part would import NumPy and forget why that failed'\n"
+        "try:\n    raise KeyboardInterrupt\n"
+        "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error\n"
+    )
+    script = "from facebank.packs.runtime import load_runtime; load_runtime()"
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
+
+
 def test_cores() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
     assert _quota("max 100000\n") is None

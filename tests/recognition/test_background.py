@@ -88,12 +88,38 @@ def test_it_is_read_as_it_was_written(background: Background, tmp_path: Path) ->
     read = Background.read(tmp_path / "background.npz", DIMENSION)
     np.testing.assert_array_equal(read.mean, background.mean)
     np.testing.assert_array_equal(read.covariance, background.covariance)
+    assert read.within is not None
+    assert background.within is not None
+    np.testing.assert_array_equal(read.within, background.within)
+
+
+def test_photos_scatter_less_around_a_person_than_people_do(background: Background) -> None:
+    matrix, owners = faces(300)
+    apart = matrix[owners == 7] - matrix[owners == 7].mean(axis=0)
+    assert background.within is not None
+    assert np.trace(background.within) < 0.5 * np.trace(background.covariance)
+    pairs = matrix.reshape(300, 2, DIMENSION)
+    np.testing.assert_allclose(
+        np.trace(background.within), ((pairs[:, 0] - pairs[:, 1]) ** 2).sum() / 2 / 300, rtol=1e-3
+    )
+    assert not np.allclose(background.within, apart.T @ apart, atol=1e-6)
+
+
+def test_people_with_one_photo_teach_nothing_about_photos_of_one_person(tmp_path: Path) -> None:
+    background = Background.measure(*faces(60, each=1))
+    assert background.within is None
+    background.write(tmp_path / "background.npz")
+    assert Background.read(tmp_path / "background.npz", DIMENSION).within is None
 
 
 def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) -> None:
     background.write(tmp_path / "background.npz")
     with np.load(tmp_path / "background.npz", allow_pickle=False) as arrays:
-        assert {name: arrays[name].shape for name in arrays} == {"mean": (8,), "covariance": (8, 8)}
+        assert {name: arrays[name].shape for name in arrays} == {
+            "mean": (8,),
+            "covariance": (8, 8),
+            "within": (8, 8),
+        }
 
 
 @pytest.mark.parametrize(
@@ -105,6 +131,8 @@ def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) 
         {"mean": np.ones(8, "<f8"), "covariance": np.eye(8)},
         {"mean": np.full(8, np.nan, "<f4"), "covariance": np.eye(8, dtype="<f4")},
         {"mean": np.ones(8, "<f4"), "covariance": -np.eye(8, dtype="<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": np.eye(8, dtype="<f4"), "within": -np.eye(8, dtype="<f4")},
+        {"mean": np.ones(8, "<f4"), "covariance": np.eye(8, dtype="<f4"), "within": np.eye(7, dtype="<f4")},
         {"mean": np.ones(8, "<f4"), "covariance": np.triu(np.ones((8, 8), "<f4"))},
         {"mean": np.array([{"a": 1}] * 8, dtype=object), "covariance": np.eye(8, dtype="<f4")},
     ],

@@ -1,195 +1,310 @@
-"""Laws of open-set identification, over the real index."""
+"""Laws of open-set identification, over real scorers and a calibrator whose numbers are made up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.faces import Decision, Detection, Face, Outcome, Quality, Reason
-from facebank.gallery import VectorIndex, VectorTable
-from facebank.packs import Thresholds
-from facebank.recognition import Recognizer
+from facebank.faces import Decision, Outcome, Reason
+from facebank.recognition import Recognizer, Rule
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, LEAST_ODDS, nobody_enrolled
+from facebank.recognition.scoring import PrototypeScorer, build_scorer
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    pass
 
-DIMENSION = 16
-THRESHOLDS = Thresholds(known=0.5, margin=0.1, verify=0.45, minimum_quality=0.2, calibrated_on="a test")
+from .made_up import (
+    BACKGROUND,
+    BELOW,
+    CALIBRATED,
+    DIMENSION,
+    MATCH,
+    PLAIN,
+    POOR,
+    THREE,
+    TOO_NEAR,
+    TWO,
+    axis,
+    called,
+    decide,
+    enrolled_as,
+    face,
+    kinds,
+    one_by_one,
+    people,
+    probes,
+    recognizer,
+    rules,
+    said,
+    sample_counts,
+    seeds,
+    unit,
+)
 
-seeds = st.integers(0, 2**32 - 1)
-sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=9)
-
-
-def unit(vectors: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> FloatArray:
-    """Return vectors of length 1."""
-    lengths = np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
-    scaled: FloatArray = (vectors / lengths).astype(np.float32)
-    return scaled
-
-
-def people(generator: np.random.Generator, counts: Sequence[int]) -> VectorTable:
-    """Make up a gallery: samples that lie around one direction for each person."""
-    owners = np.repeat(np.arange(1, len(counts) + 1), counts)
-    centres = generator.normal(size=(len(counts), DIMENSION))
-    matrix = unit(centres[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
-    return VectorTable(np.arange(1, len(owners) + 1), owners, matrix)
-
-
-def recognizer(table: VectorTable, thresholds: Thresholds = THRESHOLDS) -> Recognizer:
-    """Return a recogniser of a gallery whose people are called after their numbers."""
-    index = VectorIndex(table.matrix.shape[1])
-    index.add(table)
-    return Recognizer(index, {int(number): f"person {number}" for number in np.unique(table.person_ids)}, thresholds)
-
-
-def face(embedding: FloatArray, quality: float = 0.9) -> Face:
-    """Return a face of a given embedding."""
-    detection = Detection(np.array([0, 0, 50, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return Face(detection, Quality(quality, 60.0, 1.0, 1.0), embedding)
-
-
-def probes(generator: np.random.Generator, table: VectorTable, count: int = 6) -> list[Face]:
-    """Make up probes: some near a sample, some anywhere."""
-    near = table.matrix[generator.integers(len(table.matrix), size=count)]
-    noise = generator.uniform(0, 1.5, size=(count, 1))
-    return [face(vector) for vector in unit(near + noise * generator.normal(size=(count, DIMENSION)))]
-
-
-def towards(similarity: float, first: int, second: int = 15) -> FloatArray:
-    """Return a vector with a given cosine to one axis."""
-    vector = np.zeros(DIMENSION)
-    vector[first], vector[second] = similarity, (1 - similarity**2) ** 0.5
-    return vector.astype(np.float32)
-
-
-def table_of(rows: Sequence[tuple[int, FloatArray]]) -> VectorTable:
-    """Return a gallery of given samples."""
-    owners = np.array([owner for owner, _ in rows], dtype=np.int64)
-    return VectorTable(np.arange(1, len(rows) + 1), owners, np.stack([vector for _, vector in rows]))
+# What is said ----------------------------------------------------------------------------------------------------
 
 
 @given(seeds, sample_counts)
-def test_a_person_is_named_only_if_known_and_as_the_rules_say(seed: int, counts: list[int]) -> None:
+def test_without_a_calibration_a_name_is_earned_by_threshold_and_margin(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    table = people(generator, counts)
-    for probe, decision in zip(asked := probes(generator, table), recognizer(table).identify(asked), strict=True):
-        best = np.array(
-            [
-                (table.matrix[table.person_ids == number] @ probe.embedding).max()
-                for number in np.unique(table.person_ids)
-            ]
-        )
+    enrolled = people(generator, counts)
+    asked = probes(generator, enrolled)
+    scores = PrototypeScorer(enrolled).scores(np.stack([probe.embedding for probe in asked]))
+    for best, decision in zip(scores, one_by_one(recognizer(enrolled), asked), strict=True):
         ordered = np.sort(best)[::-1]
-        earned = ordered[0] >= THRESHOLDS.known and (len(ordered) == 1 or ordered[0] - ordered[1] >= THRESHOLDS.margin)
-        near_a_limit = abs(ordered[0] - THRESHOLDS.known) < 1e-5 or (
-            len(ordered) > 1 and abs(ordered[0] - ordered[1] - THRESHOLDS.margin) < 1e-5
-        )
-        assert (decision.person is not None) == (decision.outcome is Outcome.KNOWN)
-        assert (decision.reason is Reason.MATCH) == (decision.outcome is Outcome.KNOWN)
-        if not near_a_limit:
-            assert (decision.outcome is Outcome.KNOWN) == earned
-        if decision.person is not None:
-            assert decision.person == f"person {int(np.argmax(best)) + 1}"
-
-
-@given(seeds, sample_counts)
-def test_candidates_are_at_most_five_distinct_people_best_first(seed: int, counts: list[int]) -> None:
-    generator = np.random.default_rng(seed)
-    table = people(generator, counts)
-    for decision in recognizer(table).identify(probes(generator, table)):
-        names = [candidate.person for candidate in decision.candidates]
-        similarities = [candidate.similarity for candidate in decision.candidates]
-        assert len(names) == len(set(names)) == min(5, len(counts))
-        assert similarities == sorted(similarities, reverse=True)
-        assert all(-1 <= similarity <= 1 for similarity in similarities)
-        assert decision.similarity == similarities[0]
         assert decision.probability is None
-        assert decision.person in (None, names[0])
+        assert all(candidate.probability is None for candidate in decision.candidates)
+        if ordered[0] < PLAIN.threshold:
+            assert said(decision) == BELOW
+        elif len(ordered) > 1 and ordered[0] - ordered[1] < PLAIN.margin:
+            assert said(decision) == TOO_NEAR
+        else:
+            assert said(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+
+
+@given(seeds, sample_counts, st.floats(0.01, 0.99))
+def test_with_a_calibration_the_odds_over_the_runner_up_take_the_margins_place(
+    seed: int, counts: list[int], stranger_share: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    asked = probes(generator, enrolled)
+    scores = PrototypeScorer(enrolled).scores(np.stack([probe.embedding for probe in asked]))
+    rule = replace(CALIBRATED, stranger_share=stranger_share)
+    for best, decision in zip(scores, one_by_one(recognizer(enrolled, rule), asked), strict=True):
+        probabilities = [candidate.probability for candidate in decision.candidates]
+        assert decision.probability == probabilities[0]
+        assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)
+        assert sum(probability or 0 for probability in probabilities) < 1
+        if best.max() < rule.threshold:
+            assert said(decision) == BELOW
+        elif any((probabilities[0] or 0) < LEAST_ODDS * (other or 0) for other in probabilities[1:]):
+            assert said(decision) == TOO_NEAR
+        elif len(counts) <= CANDIDATES:
+            assert said(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+
+
+@kinds
+@rules
+@settings(max_examples=20)
+@given(seed=seeds, counts=sample_counts)
+def test_a_person_is_named_only_if_known_and_is_the_first_candidate(
+    kind: str, rule: Rule, seed: int, counts: list[int]
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    for decision in recognizer(enrolled, rule, kind).identify(probes(generator, enrolled)):
+        assert (decision.person is not None) == (decision.outcome is Outcome.KNOWN)
+        first = decision.candidates[0]
+        assert decision.person in {None, first.person}
+        assert (decision.similarity, decision.probability) == (first.similarity, first.probability)
+        names = [candidate.person for candidate in decision.candidates]
+        assert len(names) == len(set(names)) == min(CANDIDATES, len(counts))
+        assert all(-1 <= candidate.similarity <= 1 for candidate in decision.candidates)
+
+
+@kinds
+@rules
+def test_candidates_come_best_first_by_the_classifiers_score(kind: str, rule: Rule) -> None:
+    generator = np.random.default_rng(1)
+    enrolled = people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
+    asked = probes(generator, enrolled, 30)
+    scorer = build_scorer(kind, enrolled, BACKGROUND)
+    scores = scorer.scores(np.stack([probe.embedding for probe in asked]))
+    for row, decision in zip(scores, recognizer(enrolled, rule, kind).identify(asked), strict=True):
+        expected = [f"person {place + 1}" for place in np.argsort(-row, kind="stable")[:CANDIDATES]]
+        assert [candidate.person for candidate in decision.candidates] == expected
+
+
+# What does not matter --------------------------------------------------------------------------------------------
+
+
+@rules
+@given(seed=seeds, counts=sample_counts)
+def test_the_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    order = generator.permutation(enrolled.count)
+    shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
+    asked = probes(generator, enrolled)
+    once, again = (recognizer(gallery, rule).identify(asked) for gallery in (enrolled, shuffled))
+    for one, other in zip(once, again, strict=True):
+        assert [candidate.person for candidate in one.candidates] == [c.person for c in other.candidates]
+        assert one.similarity == pytest.approx(other.similarity, abs=1e-6)
+        assert one.probability == pytest.approx(other.probability, abs=1e-4)
+
+
+@kinds
+@rules
+@settings(max_examples=20)
+@given(seed=seeds, counts=sample_counts)
+def test_the_order_of_faces_does_not_matter_nor_who_else_is_there(
+    kind: str, rule: Rule, seed: int, counts: list[int]
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    asked = probes(generator, enrolled)
+    judge = recognizer(enrolled, rule, kind)
+    together = judge.identify(asked)
+    order = generator.permutation(len(asked))
+    assert judge.identify([asked[place] for place in order]) == [together[place] for place in order]
+    for one, alone in zip(together, one_by_one(judge, asked), strict=True):
+        assert replace(one, reason=alone.reason) == alone
+        assert one.reason in {alone.reason, Reason.SAME_PERSON_TWICE}
+
+
+@rules
+@given(own=st.floats(0, 0.9), rise=st.floats(0, 0.3), other=st.floats(-0.4, 0.4), fall=st.floats(0, 0.3))
+def test_who_is_known_stays_known_when_more_similar_or_the_runner_up_less(
+    rule: Rule, own: float, rise: float, other: float, fall: float
+) -> None:
+    judge = recognizer(TWO, rule)
+    before = decide(judge, own, other)
+    after = decide(judge, min(own + rise, 0.9), other - fall * (other - fall > -0.4))
+    if before.person == "person 1":
+        assert after.person == "person 1"
+        assert (after.probability or 0) >= (before.probability or 0)
 
 
 @given(seeds, sample_counts)
-def test_a_person_far_away_from_the_probe_changes_no_winner(seed: int, counts: list[int]) -> None:
+def test_somebody_far_away_from_the_probe_changes_no_name(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
-    table = people(generator, counts)
-    for probe in probes(generator, table):
-        (before,) = recognizer(table).identify([probe])
-        opposite = VectorTable(
-            np.append(table.sample_ids, len(table.sample_ids) + 1),
-            np.append(table.person_ids, len(counts) + 1),
-            np.vstack([table.matrix, -probe.embedding]),
+    enrolled = people(generator, counts)
+    for probe in probes(generator, enrolled):
+        (before,) = recognizer(enrolled).identify([probe])
+        opposite = Enrolled(
+            np.vstack([enrolled.matrix, -probe.embedding]),
+            np.append(enrolled.person_ids, len(counts) + 1),
+            np.append(enrolled.qualities, np.float32(1)),
         )
         (after,) = recognizer(opposite).identify([probe])
-        assert (after.person, after.similarity, after.candidates[0]) == (
-            before.person,
-            before.similarity,
-            before.candidates[0],
-        )
+        assert (said(after), after.candidates[0]) == (said(before), before.candidates[0])
 
 
-@given(seeds, sample_counts)
-def test_the_order_of_samples_does_not_matter(seed: int, counts: list[int]) -> None:
-    generator = np.random.default_rng(seed)
-    table = people(generator, counts)
-    order = generator.permutation(len(table.sample_ids))
-    shuffled = VectorTable(table.sample_ids[order], table.person_ids[order], table.matrix[order])
-    asked = probes(generator, table)
-    assert recognizer(shuffled).identify(asked) == recognizer(table).identify(asked)
+# One rule after the other ----------------------------------------------------------------------------------------
 
 
-@given(seeds, sample_counts)
-def test_a_face_is_judged_alike_alone_and_among_others(seed: int, counts: list[int]) -> None:
-    generator = np.random.default_rng(seed)
-    table = people(generator, counts)
-    asked = probes(generator, table)
-    alone: list[Decision] = [recognizer(table).identify([probe])[0] for probe in asked]
-    assert recognizer(table).identify(asked) == alone
+@rules
+def test_a_gallery_of_one_person_with_one_sample_uses_the_threshold_alone(rule: Rule) -> None:
+    judge = recognizer(enrolled_as((7, axis(0))), rule)
+    assert said(decide(judge, 0.51)) == (*MATCH, "person 7")
+    assert said(decide(judge, 0.49)) == BELOW
 
 
-@pytest.mark.parametrize("samples_of_the_first", [1, 31, 32, 33, 500])
-def test_the_search_goes_on_until_two_people_are_found(samples_of_the_first: int) -> None:
-    first = [(1, towards(0.9, 0, 1 + number % 10)) for number in range(samples_of_the_first)]
-    table = table_of([*first, (2, towards(0.85, 0))])
-    (decision,) = recognizer(table).identify([face(towards(1.0, 0))])
+@pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
+def test_a_fitted_classifier_can_do_with_one_sample_of_one_person(kind: str) -> None:
+    judge = recognizer(enrolled_as((1, axis(0))), PLAIN, kind)
+    own, other = judge.identify([face(axis(0)), face(-axis(0))])
+    assert (own.person, other.person) == ("person 1", None)
+
+
+@rules
+@kinds
+def test_a_runner_up_too_near_makes_it_uncertain_and_names_nobody(kind: str, rule: Rule) -> None:
+    decision = decide(recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
+    assert said(decision) == TOO_NEAR
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
-    assert (decision.outcome, decision.reason) == (Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR)
-    assert decision.person is None
 
 
-def test_a_gallery_of_one_person_uses_the_threshold_alone() -> None:
-    table = table_of([(1, towards(1.0, 0)), (1, towards(0.99, 0)), (1, towards(0.98, 0))])
-    above, below = recognizer(table).identify([face(towards(0.51, 0, 3)), face(towards(0.45, 0, 3))])
-    assert (above.outcome, above.reason, above.person) == (Outcome.KNOWN, Reason.MATCH, "person 1")
-    assert (below.outcome, below.reason, below.person) == (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None)
+@rules
+@kinds
+def test_two_people_with_the_same_photo_are_never_told_apart(kind: str, rule: Rule) -> None:
+    twins = enrolled_as((1, axis(0)), (2, axis(0)), (3, axis(5)))
+    decision = decide(recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
+    assert said(decision) == TOO_NEAR
+    assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
 
-def test_a_face_too_poor_is_not_named_however_similar() -> None:
-    table = table_of([(1, towards(1.0, 0))])
-    (decision,) = recognizer(table).identify([face(towards(1.0, 0), quality=0.1)])
-    assert (decision.outcome, decision.reason, decision.person) == (Outcome.UNCERTAIN, Reason.FACE_TOO_POOR, None)
+@rules
+@pytest.mark.parametrize("quality", [0.0, 0.19, 0.2, 1.0])
+def test_a_poor_face_is_named_only_beyond_doubt(rule: Rule, quality: float) -> None:
+    judge = recognizer(TWO, rule)
+    poor = quality < rule.minimum_quality
+    assert said(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
+    judge = recognizer(TWO, replace(rule, threshold=0.2))
+    doubtful = decide(judge, 0.28, quality=quality)
+    assert said(doubtful) == (POOR if poor else (*MATCH, "person 1"))
+    assert doubtful.candidates[0].person == "person 1"
+    assert said(decide(judge, 0.1, quality=quality)) == (POOR if poor else BELOW)
 
 
-def test_an_empty_gallery_knows_nobody() -> None:
-    empty = Recognizer(VectorIndex(DIMENSION), {}, THRESHOLDS)
-    (decision,) = empty.identify([face(towards(1.0, 0))])
+@rules
+@given(seed=seeds, counts=sample_counts, quality=st.floats(0, 0.19))
+def test_a_poor_face_gets_no_name_that_a_good_one_would_not_get(
+    rule: Rule, seed: int, counts: list[int], quality: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    judge = recognizer(enrolled, rule)
+    good = probes(generator, enrolled)
+    for one, other in zip(good, (face(probe.embedding, quality) for probe in good), strict=True):
+        ((named,), (poor,)) = judge.identify([one]), judge.identify([other])
+        assert poor.candidates == named.candidates
+        assert said(poor) in {said(named), POOR}
+        if poor.person is not None and rule.calibrator is not None:
+            assert (poor.probability or 0) >= BEYOND_DOUBT
+
+
+@kinds
+@pytest.mark.parametrize("samples", [2, 31, 500])
+def test_one_person_with_many_samples_beside_one_with_one(kind: str, samples: int) -> None:
+    generator = np.random.default_rng(0)
+    many = [(1, vector) for vector in unit(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
+    few = [*many[:400], (2, axis(1))] if kind == "svm-rbf" else [*many, (2, axis(1))]
+    for rule in (PLAIN, CALIBRATED):
+        judge = recognizer(enrolled_as(*few), rule, kind)
+        assert decide(judge, 0.95).person == "person 1"
+        assert decide(judge, 0, 0.95).person == "person 2"
+        assert decide(judge, 0.3, 0.9).person == "person 2"
+
+
+def test_thousands_of_people() -> None:
+    generator = np.random.default_rng(0)
+    enrolled = people(generator, [1] * 5000)
+    decisions = recognizer(enrolled, replace(CALIBRATED, threshold=0.9)).identify([face(enrolled.matrix[4321])])
+    assert [decision.candidates[0].person for decision in decisions] == ["person 4322"]
+
+
+# What cannot be --------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_known_where_nobody_is_enrolled() -> None:
+    (decision,) = nobody_enrolled([face(axis(0))])
     assert decision == Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
-    assert empty.identify([]) == []
+    assert nobody_enrolled([]) == recognizer(TWO).identify([]) == []
 
 
-def test_people_without_samples_are_no_candidates() -> None:
-    table = table_of([(1, towards(1.0, 0)), (2, towards(1.0, 1))])
-    index = VectorIndex(DIMENSION)
-    index.add(table)
-    names = {1: "Ada", 2: "Grace", 3: "nobody yet"}
-    (decision,) = Recognizer(index, names, THRESHOLDS).identify([face(towards(1.0, 0))])
-    assert [candidate.person for candidate in decision.candidates] == ["Ada", "Grace"]
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [np.ones(4, np.float32)],
+        [np.ones((1, DIMENSION), np.float32)],
+        [axis(0), np.ones(4, np.float32)],
+        [np.float32(1)],
+        [np.empty(0, np.float32)],
+        [np.full(DIMENSION, np.nan, np.float32)],
+        [axis(0), np.full(DIMENSION, np.inf, np.float32)],
+        [np.full(DIMENSION, "a")],
+    ],
+)
+def test_embeddings_that_cannot_be_are_refused(wrong: list[Any]) -> None:
+    with pytest.raises(UsageError, match="probes"):
+        recognizer(TWO).identify([face(np.asarray(embedding)) for embedding in wrong])
 
 
-def test_an_embedding_of_another_length_is_refused() -> None:
-    with pytest.raises(UsageError, match="16"):
-        recognizer(table_of([(1, towards(1.0, 0))])).identify([face(np.ones(4, np.float32))])
+@pytest.mark.parametrize("strangers", [np.ones((1, 4)), np.full((1, DIMENSION), np.nan), np.ones(DIMENSION)])
+def test_strangers_of_other_embeddings_are_refused(strangers: Any) -> None:
+    with pytest.raises(UsageError, match="strangers"):
+        recognizer(TWO, strangers=strangers)
+
+
+def test_a_classifier_of_other_people_is_refused() -> None:
+    with pytest.raises(UsageError, match="other people"):
+        Recognizer(TWO, called(TWO), PrototypeScorer(THREE), PLAIN)

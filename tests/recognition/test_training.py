@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from facebank.errors import StorageError, UsageError
+from facebank.gallery.derived import derived_file, wipe_derived
 from facebank.recognition import coefficient_cache, solving, training
 from facebank.recognition.background import Background
-from facebank.gallery.derived import derived_file, wipe_derived
 from facebank.recognition.coefficient_cache import fit_cached
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.solving import separate

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
-import pytest
 
 from facebank.faces import Photo
 from facebank.vision import FaceAnalyzer
-from facebank.vision.quality import frontality, sharpness
 
 
 def photo_of(pixels: np.ndarray, source: str = "made") -> Photo:
@@ -44,31 +41,3 @@ def test_photos_are_read_only_a_bounded_number_ahead(analyzer: FaceAnalyzer) -> 
 
     next(analyzer.analyze(endless()))
     assert read * 6_000_000 <= 64_000_000 + 6_000_000
-
-
-def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
-    for photo in demo_photos:
-        (sharp,) = next(analyzer.analyze([photo])).faces
-        scores = [sharp.quality.sharpness]
-        for sigma in (0.01, 0.02, 0.04):
-            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * sharp.detection.size)
-            face = next(analyzer.analyze([photo_of(blurred)])).faces[0]
-            scores.append(face.quality.sharpness)
-        assert scores == sorted(scores, reverse=True)
-        assert scores[0] > 0.9
-        assert scores[-1] < 0.15
-
-
-@pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_crop_of_one_colour_is_not_sharp(shade: int) -> None:
-    assert sharpness(np.full((112, 112, 3), shade, dtype=np.uint8)) == 0
-
-
-def test_frontality_falls_from_frontal_to_profile() -> None:
-    frontal = np.array([[38, 52], [74, 52], [56, 72], [42, 92], [70, 92]], dtype=np.float32)
-    nose = np.array([[0, 0], [0, 0], [1, 0], [0, 0], [0, 0]], dtype=np.float32)
-    turned = [frontality(frontal + np.float32(shift) * nose) for shift in (0, 8, 16, 30)]
-    assert turned[0] == 1
-    assert turned == sorted(turned, reverse=True)
-    assert turned[-1] == 0
-    assert frontality(np.zeros((5, 2), dtype=np.float32)) == 0

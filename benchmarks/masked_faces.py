@@ -1,0 +1,146 @@
+"""LFW photos as they are, with drawn masks and in variants, embedded once and kept in the cache folder."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.lfw import central_face, people_listed
+from facebank import FaceAnalyzer, read_photo
+from facebank.faces import Photo
+from facebank.packs.files import cache_folder
+from facebank.vision.alignment import align
+from facebank.vision.augmentation import VARIANTS, augment
+from facebank.vision.building import build_embedder
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.quality import hidden_parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import Face, FloatArray, RGBImage
+    from facebank.packs import Pack
+
+PHOTOS_EACH = 8
+ENROLLED = 5
+MASKED, UPPER, HIDDEN = "masked", "upper", "hidden"
+PROBE_SHAPES = (MaskShape.CLOTH, MaskShape.RESPIRATOR, MaskShape.SCARF)
+PROBE_COLOURS = ("red", "navy", "grey", "black", "green", "pink")
+_GREY = 128
+_UPPER_SHARE = 66 / 112  # below the nose bridge, where every mask covers the face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Embeddings of photos, in the order of their people.
+
+    Attributes
+    ----------
+    owners
+        Whose they are, ``int64`` of shape ``(N,)``; -1 for strangers.
+    order
+        Number of the photo among its person's, of shape ``(N,)``: those below `ENROLLED` may be enrolled.
+    vectors
+        By name of the variant, ``float32`` of shape ``(N, D)``; zeros where there is none.
+    hidden
+        How surely the mouth is hidden in the photo as it is and in the masked one, ``(2, N)``.
+    """
+
+    owners: NDArray[np.int64]
+    order: NDArray[np.int64]
+    vectors: Mapping[str, FloatArray]
+    hidden: FloatArray
+
+
+def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int) -> Faces:
+    """Embed people's photos, plain, masked and in variants; kept in the cache folder.
+
+    People with most photos come first; strangers are people with a single photo.
+    """
+    kept = cache_folder() / "benchmarks" / f"masks-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _embed_all(
+            data / "lfw", sorted(people_listed(data, listing)), pack, people=people, strangers=strangers, kept=kept
+        )
+    with np.load(kept, allow_pickle=False) as arrays:
+        vectors = {name: arrays[name] for name in arrays.files if name not in ("owners", "order", HIDDEN)}
+        return Faces(arrays["owners"], arrays["order"], vectors, arrays[HIDDEN])
+
+
+def _embed_all(folder: Path, names: list[str], pack: Pack, *, people: int, strangers: int, kept: Path) -> None:
+    random = np.random.default_rng(7)
+    found = {name: sorted((folder / name).glob("*.jpg")) for name in names}
+    several = sorted((name for name in names if len(found[name]) > 1), key=lambda name: (-len(found[name]), name))
+    single = [name for name in names if len(found[name]) == 1]
+    chosen = [
+        (path, number, order)
+        for number, name in enumerate(several[:people])
+        for order, path in enumerate(random.permutation(np.array(found[name], dtype=object))[:PHOTOS_EACH])
+    ]
+    chosen += [(found[single[i]][0], -1, ENROLLED) for i in random.permutation(len(single))[:strangers]]
+    paths = [path for path, _, _ in chosen]
+    last = np.bincount([owner for _, owner, _ in chosen if owner >= 0])
+    enrollable = np.array([owner >= 0 and order < min(ENROLLED, last[owner] - 1) for _, owner, order in chosen])
+    vectors, hidden = _embed_photos(paths, enrollable, pack)
+    np.savez(
+        kept,
+        owners=np.array([owner for _, owner, _ in chosen], dtype=np.int64),
+        order=np.array([order for _, _, order in chosen], dtype=np.int64),
+        hidden=hidden,
+        **vectors,  # type: ignore[arg-type]
+    )
+
+
+def _embed_photos(
+    paths: list[Path], enrollable: NDArray[np.bool_], pack: Pack
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
+    names = ["plain", MASKED, "masked-upper", UPPER, *VARIANTS]
+    vectors = {name: np.zeros((len(paths), embedder.dimension), dtype=np.float32) for name in names}
+    hidden = np.zeros((2, len(paths)), dtype=np.float32)
+    for i, path in enumerate(paths):
+        if i % 100 == 0:
+            print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)
+        photo = read_photo(path)
+        face = central_face(next(analyzer.analyze([photo])))
+        if face is None:
+            continue
+        crop = align(photo.pixels, face.detection.landmarks, embedder.template, embedder.size)
+        crops: dict[str, RGBImage] = {}
+        if enrollable[i]:
+            crops = {name: augment(crop, embedder.template, name) for name in VARIANTS} | {UPPER: _upper(crop)}
+        behind = _masked_face(analyzer, photo, face, path)
+        vectors["plain"][i], hidden[0, i] = face.embedding, hidden_parts(crop)[0]
+        if behind is not None:
+            masked_photo, masked_face = behind
+            masked_crop = align(masked_photo.pixels, masked_face.detection.landmarks, embedder.template, embedder.size)
+            vectors[MASKED][i], hidden[1, i] = masked_face.embedding, hidden_parts(masked_crop)[0]
+            crops["masked-upper"] = _upper(masked_crop)
+        if crops:
+            for name, vector in zip(crops, embedder.embed(np.stack(list(crops.values()))), strict=True):
+                vectors[name][i] = vector
+    return vectors, hidden
+
+
+def _masked_face(analyzer: FaceAnalyzer, photo: Photo, face: Face, path: Path) -> tuple[Photo, Face] | None:
+    """Draw a mask that depends on the photo's name alone, and find the face again."""
+    random = np.random.default_rng(zlib.crc32(path.name.encode()))
+    shape = PROBE_SHAPES[random.integers(len(PROBE_SHAPES))]
+    colour = MASK_COLOURS[PROBE_COLOURS[random.integers(len(PROBE_COLOURS))]]
+    pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour, int(random.integers(2**31)))
+    masked = Photo(photo.source, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+    found = central_face(next(analyzer.analyze([masked])))
+    return None if found is None else (masked, found)
+
+
+def _upper(crop: RGBImage) -> RGBImage:
+    upper = crop.copy()
+    upper[round(_UPPER_SHARE * len(crop)) :] = _GREY
+    return upper

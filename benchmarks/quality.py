@@ -1,0 +1,261 @@
+"""Whether the quality of a face says how well it will be recognised: error versus discard, on LFW.
+
+    python -m benchmarks.quality ../shared/data --out benchmarks/reports/quality
+
+Probes of people with three photos or more, as they are (one at random, and the one that is turned most) and made worse:
+blurred, shrunk, darkened, over-exposed, masked, with dark glasses. Each is compared with the mean of the person's other
+photos. Given are the rank correlation of quality and genuine similarity, and the FNMR, at the threshold where 0.1 % of
+comparisons of different people match, after the probes of least quality are discarded. Each component is judged by what
+the correlation and the curve become without it. Settings were chosen on development people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
+from facebank import FaceAnalyzer, read_photo
+from facebank.faces import Detection
+from facebank.packs import load_pack
+from facebank.vision.alignment import align
+from facebank.vision.augmentation import augment
+from facebank.vision.building import build_embedder
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.quality import assess, frontality, likeness_left, score_of, with_stability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray, RGBImage
+    from facebank.packs import Pack
+    from facebank.vision import Embedder
+
+    Doubles = NDArray[np.float64]
+
+PEOPLE = 150
+PHOTOS_LOOKED_AT = 6
+TURNED = 0.6
+FMR = 0.001
+DISCARDED = (0.0, 0.05, 0.1, 0.2, 0.3)
+GROUPS = {
+    "as photographed": ("plain", "turned"),
+    "turned": ("turned",),
+    "blurred": ("plain", "blurred 0.015", "blurred 0.03", "blurred 0.05"),
+    "small": ("plain", "40 pixels", "24 pixels", "16 pixels"),
+    "light": ("plain", "dark 0.25", "dark 0.08", "bright 2", "bright 3.5"),
+    "covered": ("plain", "masked", "dark glasses"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A face to be judged and compared.
+
+    Attributes
+    ----------
+    person
+        Number of the person.
+    condition
+        What was done to the photo.
+    likeness
+        Similarities with the mean of everybody's other photos, ``(people,)``.
+    left
+        What each weakness leaves of the likeness.
+    steady
+        The quality with the embedding's stability.
+    """
+
+    person: int
+    condition: str
+    likeness: FloatArray
+    left: Mapping[str, float]
+    steady: float
+
+
+def worsened(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tuple[str, RGBImage, float]]:
+    """Yield the photo made worse: what was done, the photo, and its scale."""
+    size, landmarks = detection.size, detection.landmarks
+    values = pixels.astype(np.float32)
+    noise = np.random.default_rng(number).normal(0, 2, pixels.shape)
+    yield "plain", pixels, 1.0
+    for share in (0.015, 0.03, 0.05):
+        yield f"blurred {share:g}", _pixels(cv2.GaussianBlur(pixels, (0, 0), share * size)), 1.0
+    for side in (40, 24, 16):
+        scale = side / size
+        shape = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
+        yield f"{side} pixels", _pixels(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)), scale
+    for factor in (0.25, 0.08):
+        yield f"dark {factor:g}", _pixels(values * factor + noise), 1.0
+    for factor in (2.0, 3.5):
+        yield f"bright {factor:g}", _pixels(values * factor), 1.0
+    shape_, colour = list(MaskShape)[number % 4], list(MASK_COLOURS.values())[number // 4 % 8]
+    yield "masked", draw_mask(pixels, landmarks, shape_, colour, number), 1.0
+    yield "dark glasses", with_glasses(pixels, landmarks), 1.0
+
+
+def with_glasses(pixels: RGBImage, landmarks: FloatArray) -> RGBImage:
+    """Draw a dark band over the eyes."""
+    covered = pixels.copy()
+    along = landmarks[1] - landmarks[0]
+    ends = np.rint([landmarks[0] - 0.45 * along, landmarks[1] + 0.45 * along]).astype(int).tolist()
+    cv2.line(covered, ends[0], ends[1], (20, 20, 22), max(1, round(0.68 * float(np.linalg.norm(along)))))
+    return covered
+
+
+def _pixels(values: NDArray[np.generic]) -> RGBImage:
+    return np.asarray(np.rint(np.clip(values.astype(np.float32), 0, 255)), dtype=np.uint8)
+
+
+def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list[Probe]:
+    """Embed and judge the probes of some people."""
+    analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
+    random = np.random.default_rng(11)
+    chosen: list[tuple[int, str, Detection, RGBImage, str]] = []
+    for number, name in enumerate(names):
+        paths = random.permutation(np.array(faces.photos[faces.names == name], dtype=object))[:PHOTOS_LOOKED_AT]
+        found = [(path, read_photo(data / "lfw" / path)) for path in paths]
+        seen = [(path, photo, central_face(next(analyzer.analyze([photo])))) for path, photo in found]
+        usable = [(str(path), photo.pixels, face.detection) for path, photo, face in seen if face is not None]
+        if len(usable) < 3:
+            continue
+        turned = min(usable[1:], key=lambda one: frontality(one[2].landmarks))
+        chosen.append((number, "plain", usable[0][2], usable[0][1], usable[0][0]))
+        if frontality(turned[2].landmarks) < TURNED:
+            chosen.append((number, "turned", turned[2], turned[1], turned[0]))
+    probes: list[Probe] = []
+    for place, (person, condition, detection, pixels, path) in enumerate(chosen):
+        if place % 20 == 0:
+            print(f"{place} of {len(chosen)} photos", file=sys.stderr, flush=True)
+        means = _means(faces, names, path)
+        worse = list(worsened(pixels, detection, place))[: 1 if condition == "turned" else None]
+        probes += [
+            _probe(
+                embedder,
+                _scaled(detection, scale),
+                picture,
+                means,
+                person=person,
+                condition=condition if what == "plain" else what,
+            )
+            for what, picture, scale in worse
+        ]
+    return probes
+
+
+def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
+    """Return everybody's mean embedding, without one photo."""
+    means = []
+    for name in names:
+        rows = faces.embeddings[(faces.names == name) & (faces.photos != without) & faces.found]
+        mean = rows.mean(axis=0)
+        means.append(mean / np.linalg.norm(mean))
+    return np.asarray(np.stack(means), dtype=np.float32)
+
+
+def _scaled(detection: Detection, scale: float) -> Detection:
+    factor = np.float32(scale)
+    landmarks = (detection.landmarks + np.float32(0.5)) * factor - np.float32(0.5)
+    return Detection(detection.box * factor, landmarks, detection.score)
+
+
+def _probe(
+    embedder: Embedder, detection: Detection, pixels: RGBImage, means: FloatArray, *, person: int, condition: str
+) -> Probe:
+    crop = align(pixels, detection.landmarks, embedder.template, embedder.size)
+    crops = [crop, *(augment(crop, embedder.template, variant) for variant in ("flip", "shifted"))]
+    embedding, *others = embedder.embed(np.stack(crops))
+    steady = with_stability(assess(detection, crop), embedding, np.stack(others)).score
+    left = likeness_left(detection, crop)
+    return Probe(person, condition, means @ embedding, left, steady)
+
+
+def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
+    """Return the quality of the probes: as it is, without each component, with stability."""
+    found = {"quality": np.array([score_of(probe.left) for probe in probes])}
+    for dropped in probes[0].left:
+        kept = [{name: left for name, left in probe.left.items() if name != dropped} for probe in probes]
+        found[f"without '{dropped}'"] = np.array([score_of(left) for left in kept])
+    found["with stability (at enrolment)"] = np.array([probe.steady for probe in probes])
+    return found
+
+
+def judged(probes: list[Probe], scores: Doubles, threshold: float) -> dict[str, object]:
+    """Return the correlation with genuine similarity, and the FNMR in per cent as the worst are discarded."""
+    genuine = np.array([probe.likeness[probe.person] for probe in probes])
+    order = np.argsort(scores, kind="stable")
+    lost = [float((genuine[order[int(share * len(order)) :]] < threshold).mean()) for share in DISCARDED]
+    return {
+        "correlation": round(_rank_correlation(scores, genuine), 3),
+        "fnmr": [round(100 * rate, 2) for rate in lost],
+    }
+
+
+def _rank_correlation(a: Doubles, b: Doubles) -> float:
+    first, second = _ranks(a), _ranks(b)
+    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else 0.0
+
+
+def _ranks(values: Doubles) -> Doubles:
+    """Return ranks; equal values share theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+
+def report_on(probes: list[Probe]) -> dict[str, object]:
+    """Judge the quality and each of its components."""
+    plain = [probe for probe in probes if probe.condition in ("plain", "turned")]
+    impostors = np.concatenate([np.delete(probe.likeness, probe.person) for probe in plain])
+    threshold = float(np.quantile(impostors, 1 - FMR))
+    scores = scores_of(probes)
+    conditions = np.array([probe.condition for probe in probes])
+    table: dict[str, object] = {"threshold": threshold, "discarded": DISCARDED, "probes": len(probes)}
+    table["all"] = {name: judged(probes, values, threshold) for name, values in scores.items()}
+    for group, members in GROUPS.items():
+        rows = np.flatnonzero(np.isin(conditions, members))
+        some = [probes[row] for row in rows]
+        table[group] = {
+            "probes": len(some),
+            **{name: judged(some, scores[name][rows], threshold) for name in scores},
+        }
+    table["means"] = {
+        str(condition): {
+            "similarity": round(float(np.mean([p.likeness[p.person] for p in probes if p.condition == condition])), 3),
+            "quality": round(float(scores["quality"][conditions == condition].mean()), 3),
+        }
+        for condition in dict.fromkeys(conditions)
+    }
+    return table
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="how many of each half of LFW")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(arguments.pack)
+    faces = lfw_faces(arguments.data, pack)
+    report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
+    for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
+        theirs = faces.of(people_listed(arguments.data, listing))
+        names, counts = np.unique(theirs.names[theirs.found], return_counts=True)
+        several = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
+        report[label] = report_on(probes_of(arguments.data, [str(name) for name in several], theirs, pack))
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""``facebank audit``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import write_json, write_line, write_table
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.auditing import GalleryAudit
+    from facebank.recognition.audit import Finding
+
+EXAMPLES = """\b
+Examples:
+  facebank audit
+  facebank audit --pairs 5 --json
+
+\b
+What it finds, worst first:
+  shared_photo  two people have the same photo
+  mislabelled   a sample looks like somebody else's
+  confusable    two people will be confused, with the error to expect
+  disagreeing   a sample is unlike the person's others
+  repeated      a sample repeats another one of the person
+  too_similar   all samples of a person are of one moment
+  no_samples, few_samples
+                a person has none, or only one
+
+\b
+Nothing is changed. Each finding comes with commands, one of which helps: look at the photo first
+(`facebank people show NAME` says where it is).
+
+\b
+Exit codes: 0 looked, whatever was found; 2 wrong usage, or no gallery."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("audit", epilog=EXAMPLES)(audit)
+
+
+def audit(
+    ctx: typer.Context,
+    pairs: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many pairs of confusable people to show at most.")
+    ] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+) -> int:
+    """Look for what will make recognition go wrong: people who will be confused, and doubtful samples."""
+    from facebank.auditing import audit_gallery
+
+    with settings_of(ctx).open_bank() as bank:
+        found = audit_gallery(bank.gallery, bank.engine.knowledge.background, most_pairs=pairs)
+    if as_json:
+        for finding in found.findings:
+            write_json(_record(finding))
+    else:
+        _tell(found)
+    return 0
+
+
+def _record(finding: Finding) -> dict[str, object]:
+    from facebank.recognition.audit import FindingKind
+
+    value = None if finding.value is None else round(finding.value, 5)
+    is_pair = finding.kind is FindingKind.CONFUSABLE
+    return {
+        "finding": finding.kind.value,
+        "people": list(finding.people),
+        "samples": list(finding.samples),
+        "expected_error": value if is_pair else None,
+        "similarity": None if is_pair else value,
+        "message": finding.message,
+        "commands": list(finding.commands),
+    }
+
+
+def _tell(found: GalleryAudit) -> None:
+    if not found.people:
+        write_line("nobody is enrolled yet: `facebank enroll` does that")
+        return
+    if not found.findings:
+        write_line(f"nothing is wrong with the samples ({found.samples}) of those enrolled ({found.people})")
+        return
+    rows = [(finding.kind.value, finding.message, " | ".join(finding.commands)) for finding in found.findings]
+    write_table(("finding", "what", "what to do: one of these"), rows)

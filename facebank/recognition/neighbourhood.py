@@ -1,0 +1,157 @@
+"""How samples lie among their own person's and other people's, each judged as if it were not enrolled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.recognition.photo_model import agreement
+from facebank.recognition.scoring import QUALITY_FLOOR, prototypes, unit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.recognition.background import Background
+    from facebank.recognition.enrolled import Enrolled
+
+ALIKE = 0.97
+"""The similarity from which two samples are one photo, saved twice; two photos of one person hardly reach it."""
+
+ONE_MOMENT = 0.9
+"""The mean similarity from which a person's samples are of one moment; one in a hundred pairs of photos reaches it."""
+
+RARELY_BELOW = 0.334
+"""How far below the mean the similarity of two photos of one person is once in two hundred times."""
+
+MOSTLY_ABOVE = 0.2
+"""How far below the mean it is once in twenty times; among many people somebody is alike by chance up to there."""
+
+_SAMPLES_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbourhood:
+    """Where samples lie. N samples of P people.
+
+    Attributes
+    ----------
+    own
+        Similarity of each sample to its person's others, ``float32`` of shape ``(N,)``; NaN for an only sample.
+    other, nearest
+        Similarity to the most similar other person, and that person's number, of shape ``(N,)``; -1 each without one.
+    mislabelled
+        Which samples are nearer to another person, and as near as most of that person's photos, of shape ``(N,)``.
+    disagreeing
+        Which of the rest are less similar to their person's others than photos of one person are, of shape ``(N,)``.
+    agreement
+        Mean similarity of each person's samples to one another, of shape ``(P,)``; NaN for an only one.
+    too_similar
+        Whose samples are all of one moment, of shape ``(P,)``.
+    """
+
+    own: FloatArray
+    other: FloatArray
+    nearest: NDArray[np.int64]
+    mislabelled: NDArray[np.bool_]
+    disagreeing: NDArray[np.bool_]
+    agreement: FloatArray
+    too_similar: NDArray[np.bool_]
+
+
+def survey(enrolled: Enrolled, background: Background | None = None) -> Neighbourhood:
+    """Judge every sample as if it were not enrolled.
+
+    Parameters
+    ----------
+    enrolled
+        All samples.
+    background
+        The pack's; None where it has none.
+    """
+    typical, owners = agreement(background), enrolled.owners
+    counts = np.bincount(owners)
+    own = _own_similarities(enrolled)
+    other, place = _other_similarities(enrolled)
+    least_own = least_similarity(counts[owners] - 1, typical)
+    least_other = least_similarity(np.where(place >= 0, counts[place], 0), typical, MOSTLY_ABOVE)
+    mislabelled = (place >= 0) & (own < other) & (other >= least_other)
+    disagreeing = ~mislabelled & (own < least_own)
+    between = _agreement(enrolled)
+    return Neighbourhood(
+        own=own,
+        other=other,
+        nearest=np.where(place >= 0, enrolled.people[place], -1),
+        mislabelled=mislabelled,
+        disagreeing=disagreeing,
+        agreement=between,
+        too_similar=between >= ONE_MOMENT,
+    )
+
+
+def least_similarity(counts: NDArray[np.int64], typical: float, below: float = RARELY_BELOW) -> NDArray[np.float64]:
+    """Return the similarity to the mean of some photos of a person that the person's next photo should have.
+
+    Parameters
+    ----------
+    counts
+        How many photos the mean is of; infinity is returned where there is none.
+    typical
+        The mean cosine of two photos of one person.
+    below
+        How far below the mean is allowed where there is one photo; with more it is less.
+    """
+    some = np.maximum(counts, 1)
+    mean = typical * np.sqrt(some / (1 + (some - 1) * typical))
+    return np.where(counts > 0, mean - below * typical / mean, np.inf)
+
+
+def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Return the pairs of samples that are as good as one photo: two rows, the first lower, and the similarity."""
+    ones, others, similarities = [], [], []
+    for start in range(0, enrolled.count, _SAMPLES_AT_ONCE):
+        products = enrolled.matrix[start : start + _SAMPLES_AT_ONCE] @ enrolled.matrix[start:].T
+        one, other = np.nonzero(products >= least)
+        beyond = other > one
+        ones.append(one[beyond] + start)
+        others.append(other[beyond] + start)
+        similarities.append(products[one[beyond], other[beyond]])
+    return np.concatenate(ones), np.concatenate(others), np.concatenate(similarities)
+
+
+def _own_similarities(enrolled: Enrolled) -> FloatArray:
+    """Return each sample's cosine with the weighted mean of its person's others, NaN for an only sample."""
+    owners, rows = enrolled.owners, enrolled.matrix.astype(np.float64)
+    weighted = rows * np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
+    sums = np.zeros((len(enrolled.people), enrolled.dimension))
+    np.add.at(sums, owners, weighted)
+    own = (unit(sums[owners] - weighted) * rows).sum(axis=1)
+    own[np.bincount(owners)[owners] == 1] = np.nan
+    return np.asarray(own, dtype=np.float32)
+
+
+def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return each sample's similarity to the nearest other person, and that person's place; -1 without one."""
+    people, owners = prototypes(enrolled), enrolled.owners
+    highest = np.full(enrolled.count, -1.0, dtype=np.float32)
+    places = np.full(enrolled.count, -1, dtype=np.int64)
+    if len(people) == 1:
+        return highest, places
+    for start in range(0, enrolled.count, _SAMPLES_AT_ONCE):
+        rows = np.arange(start, min(start + _SAMPLES_AT_ONCE, enrolled.count))
+        similarities = enrolled.matrix[rows] @ people.T
+        similarities[np.arange(len(rows)), owners[rows]] = -np.inf
+        places[rows] = similarities.argmax(axis=1)
+        highest[rows] = similarities.max(axis=1)
+    return highest, places
+
+
+def _agreement(enrolled: Enrolled) -> FloatArray:
+    """Return the mean cosine of two samples of each person, NaN for an only one."""
+    counts = np.bincount(enrolled.owners)
+    sums = np.zeros((len(counts), enrolled.dimension))
+    np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64))
+    pairs = np.where(counts > 1, counts * (counts - 1), np.nan)
+    return np.asarray(((sums**2).sum(axis=1) - counts) / pairs, dtype=np.float32)

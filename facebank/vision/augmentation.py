@@ -1,0 +1,111 @@
+"""Named variants of an aligned face: how the same face looks mirrored, in other light, a little off, or masked.
+
+Which of them a gallery keeps beside the plain embedding is `ENROLLED_VARIANTS`: those that ``benchmarks/masks.py``
+measures to help, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.text import printable
+from facebank.vision.alignment import template_landmarks
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray, RGBImage
+
+_BRIGHTER, _DARKER = 0.6, 1.7
+_DEGREES = 7.0
+_SCALE = 1.06
+_SHIFT = 0.03
+
+
+def augment(crop: RGBImage, template: str, variant: str) -> RGBImage:
+    """Make a variant of an aligned face.
+
+    Parameters
+    ----------
+    crop
+        RGB ``uint8`` of shape ``(size, size, 3)``.
+    template
+        How it is aligned: ``arcface`` or ``facenet``.
+    variant
+        One of `VARIANTS`.
+
+    Returns
+    -------
+    RGBImage
+        A new crop of the same shape; the same crop gives the same variant.
+
+    Raises
+    ------
+    UsageError
+        There is no such variant.
+    """
+    if variant not in VARIANTS:
+        raise UsageError(f"there is no variant {printable(variant)!r} of a face: choose from {', '.join(VARIANTS)}")
+    return VARIANTS[variant](crop, template_landmarks(template, crop.shape[0]))
+
+
+def _flipped(crop: RGBImage, _: FloatArray) -> RGBImage:
+    return np.ascontiguousarray(crop[:, ::-1])
+
+
+def _toned(exponent: float) -> Callable[[RGBImage, FloatArray], RGBImage]:
+    curve = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
+
+    def tone(crop: RGBImage, _: FloatArray) -> RGBImage:
+        return np.asarray(curve[crop], dtype=np.uint8)
+
+    return tone
+
+
+def _moved(
+    *, degrees: float = 0.0, scale: float = 1.0, right: float = 0.0
+) -> Callable[[RGBImage, FloatArray], RGBImage]:
+    def move(crop: RGBImage, _: FloatArray) -> RGBImage:
+        size = crop.shape[0]
+        matrix = cv2.getRotationMatrix2D(((size - 1) / 2, (size - 1) / 2), degrees, scale)
+        matrix[0, 2] += right * size
+        return np.asarray(cv2.warpAffine(crop, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+    return move
+
+
+def _masked(shape: MaskShape, colour: str) -> Callable[[RGBImage, FloatArray], RGBImage]:
+    def mask(crop: RGBImage, landmarks: FloatArray) -> RGBImage:
+        return draw_mask(crop, landmarks, shape, MASK_COLOURS[colour])
+
+    return mask
+
+
+VARIANTS: MappingProxyType[str, Callable[[RGBImage, FloatArray], RGBImage]] = MappingProxyType(
+    {
+        "flip": _flipped,
+        "brighter": _toned(_BRIGHTER),
+        "darker": _toned(_DARKER),
+        "rotated-left": _moved(degrees=_DEGREES),
+        "rotated-right": _moved(degrees=-_DEGREES),
+        "larger": _moved(scale=_SCALE),
+        "smaller": _moved(scale=1 / _SCALE),
+        "shifted": _moved(right=_SHIFT),
+        "mask": _masked(MaskShape.SURGICAL, "light blue"),
+    }
+)
+"""The variants by name; each takes a crop and its landmarks."""
+
+ENROLLED_VARIANTS: tuple[str, ...] = ("mask",)
+"""What a gallery keeps beside the plain embedding."""
+
+MASK_WEIGHT = 0.5
+"""What ``mask`` weighs beside the plain embedding in the prototype for probes whose mouth is hidden; in others nothing.
+
+Chosen on LFW's development people by ``benchmarks/masks.py``.
+"""

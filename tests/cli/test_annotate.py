@@ -1,0 +1,67 @@
+"""``facebank identify --annotate``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .conftest import Run
+
+
+@pytest.fixture
+def holiday(tmp_path: Path, speech: Path, stranger: Path) -> Path:
+    """A folder with photos of one name in it and in a folder in it."""
+    folder = tmp_path / "holiday"
+    (folder / "day 2").mkdir(parents=True)
+    shutil.copy(speech, folder / "same.jpg")
+    shutil.copy(stranger, folder / "day 2" / "same.jpg")
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pictures_lie_as_their_photos_do(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
+    ran = run("identify", "holiday", "--annotate", "named/pictures")
+    assert ran.err == "facebank: 2 pictures written to named/pictures\n"
+    assert files(tmp_path / "named" / "pictures").keys() == files(holiday).keys()
+    for name in files(holiday):
+        with Image.open(tmp_path / "named" / "pictures" / name) as drawn, Image.open(holiday / name) as plain:
+            assert drawn.size == plain.size
+
+
+def test_a_picture_that_is_called_otherwise_is_told(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        ran = run("identify", "holiday/same.jpg", "holiday/day 2/same.jpg", "--annotate", "named")
+        told, count = ran.err.splitlines()
+        assert told == "facebank: holiday/day 2/same.jpg is drawn in named/same-2.jpg"
+        assert count == "facebank: 2 pictures written to named"
+        assert set(files(tmp_path / "named")) == {"same.jpg", "same-2.jpg"}
+
+
+@pytest.mark.parametrize("folder", ["named", "holiday", "holiday/named"])
+def test_again_replaces_facebanks_own_pictures_and_nothing_else(
+    run: Run, two_people: Path, holiday: Path, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / folder / "day 2").mkdir(exist_ok=True)
+    foreign = tmp_path / folder / "day 2" / "same.jpg"
+    if not foreign.exists():
+        foreign.write_text("a file of somebody else's")
+    before = files(tmp_path)
+    run("identify", "holiday", "--annotate", folder, code=None)
+    once = files(tmp_path)
+    assert before.items() <= once.items()
+    run("people", "rename", "Barack Obama", "B. O.")
+    run("identify", "holiday", "--annotate", folder, code=None)
+    again = files(tmp_path)
+    assert before.items() - {(two_people.name, before[two_people.name])} <= again.items()
+    assert again.keys() == once.keys()
+    pictures = {name for name in once.keys() - before.keys() if name.endswith(".jpg")}
+    assert len(pictures) == 2
+    assert sum(once[name] != again[name] for name in pictures) == 1

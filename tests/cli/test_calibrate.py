@@ -1,0 +1,165 @@
+"""``facebank packs calibrate``, and what ``packs show`` says of calibrations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pytest
+
+from facebank import schemas
+from facebank.packs import load_pack
+
+from .conftest import DEMO_PHOTOS
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Ran, Run
+
+Valid: TypeAlias = Callable[..., None]
+SIZES = [1, 10, 100, 1000]
+
+
+@pytest.fixture
+def run(run: Run, tmp_path: Path) -> Callable[..., Ran]:
+    """The program of a user without calibrations."""
+    return partial(run, FACEBANK_CALIBRATIONS=str(tmp_path / "calibrations"))
+
+
+@pytest.fixture(scope="module")
+def album(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of 40 people of LFW's with two photos each, one of them beside a file that is no photo."""
+    folder = tmp_path_factory.mktemp("lfw") / "album"
+    people = [person for person in sorted((shared / "data" / "lfw").iterdir()) if len(list(person.iterdir())) == 2]
+    for person in people[:40]:
+        shutil.copytree(person, folder / person.name)
+    (folder / people[0].name / "broken.jpg").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture
+def small_album(tmp_path: Path) -> Path:
+    """Two people, one of whose photos is of the other."""
+    for name, photos in {
+        "Barack": ("barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg"),
+        "Eileen": ("eileen_collins.jpg", "barack_obama_speech.jpg"),
+    }.items():
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for photo in photos:
+            shutil.copy(DEMO_PHOTOS / photo, tmp_path / "few" / name / photo)
+    return tmp_path / "few"
+
+
+def shown(run: Run, valid: Valid, code: int = 0) -> dict[str, object]:
+    """Return what ``packs show`` says of the embedded pack's calibration."""
+    records = run("packs", "show", "opencv", "--json", code=code).records
+    valid("packs-show", records)
+    found = records[0]["calibrated"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_calibration_is_made_kept_shown_and_used(
+    run: Run, album: Path, tmp_path: Path, valid: Valid, two_people: Path, speech: Path
+) -> None:
+    strangers = tmp_path / "crowd"
+    strangers.mkdir()
+    for photo in (speech, DEMO_PHOTOS / "eileen_collins.jpg"):
+        shutil.copy(photo, strangers)
+    made = run("packs", "calibrate", "opencv", album, "--strangers", strangers, "--classifier", "prototype", "--json")
+    valid("packs-calibrate", made.records)
+    (record,) = made.records
+    assert (record["people"], record["pack"], record["left_out"]["unreadable"]) == (40, "opencv", 1)
+    assert record["strangers"] >= 2
+    used = record["photos"] + sum(record["left_out"].values())
+    assert used >= 80 + 1 + 2
+    assert record["made_from"] == "photos of album with strangers of crowd"
+    (found,) = record["classifiers"]
+    assert [gallery["people"] for gallery in found["galleries"]] == SIZES
+    assert [gallery["threshold"] is None for gallery in found["galleries"]] == [False, False, True, True]
+    assert not record["background"]
+    assert Path(record["folder"]).is_relative_to(tmp_path / "calibrations")
+    calibrated = shown(run, valid)
+    assert (calibrated["state"], calibrated["classifiers"]) == ("own", ["prototype"])
+    assert (calibrated["photos"], calibrated["made_from"]) == (record["photos"], record["made_from"])
+    (identified,) = run("identify", speech, "--json", "--classifier", "prototype").records
+    assert identified["faces"][0]["probability"] > 0.5
+
+
+def test_a_calibration_can_be_kept_elsewhere_and_is_told_in_a_table(
+    run: Run, album: Path, tmp_path: Path, valid: Valid
+) -> None:
+    before = shown(run, valid)
+    ran = run("packs", "calibrate", "opencv", album, "--classifier", "knn", "--out", tmp_path / "made")
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("opencv: ")
+    assert "40 people" in lines[0]
+    assert lines[1] == "left out: 1 unreadable"
+    assert [line.split("\t")[:2] for line in lines[2:5]] == [["classifier", "people"], ["knn", "1"], ["knn", "10"]]
+    assert lines[-1] == f"kept in {tmp_path / 'made'}"
+    not_counted, not_tried = ran.err.splitlines()
+    assert "too few" in not_counted
+    assert "up to 10 people" in not_tried
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["calibration.json"]
+    assert shown(run, valid) == before
+
+
+def test_too_few_people_are_one_sentence_and_odd_photos_another(run: Run, small_album: Path, valid: Valid) -> None:
+    before = shown(run, valid)
+    ran = run("packs", "calibrate", "opencv", small_album, code=2)
+    assert ran.out == ""
+    odd, few = ran.err.splitlines()
+    assert "two names" in odd
+    assert "needs 40 people" in few
+    assert "strangers" in few
+    assert shown(run, valid) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere\x1b[31m", "few"), "there is no pack"),
+        (("opencv", "nowhere\x1b[31m"), "is no folder"),
+        (("opencv", "few", "--classifier", "oracle\x1b[31m"), "there is no classifier"),
+        (("opencv", "few", "--strangers", "nowhere\x1b[31m"), "no such file or folder"),
+        (("opencv", "few", "--out", "few/Eileen/eileen_collins.jpg"), "cannot write"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(run: Run, small_album: Path, arguments: tuple[str, ...], told: str) -> None:
+    ran = run("packs", "calibrate", *arguments, code=2)
+    assert ran.out == ""
+    assert told in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert "\x1b" not in ran.err
+
+
+def test_help_has_an_example_and_a_schema(run: Run) -> None:
+    text = run("packs", "calibrate", "--help").out
+    assert "facebank packs calibrate opencv album --strangers crowds" in text
+    assert "--json" in text
+    assert "all takes several times" in " ".join(text.split())
+    assert schemas.load("packs-calibrate")["$schema"].endswith("2020-12/schema")
+    assert "calibrate" in run("packs", "--help").out
+
+
+def test_show_tells_of_the_packs_own_calibration_and_of_none(run: Run, valid: Valid) -> None:
+    calibrated = shown(run, valid)
+    assert calibrated["state"] == "pack"
+    assert "prototype" in str(calibrated["classifiers"])
+    assert "for prototype" in run("packs", "show", "opencv").out
+    records = run("packs", "show", "buffalo_l", "--json").records
+    valid("packs-show", records)
+    assert records[0]["calibrated"]["state"] == "uncalibrated"
+    assert "uncalibrated" in run("packs", "show", "buffalo_l").out
+
+
+def test_show_tells_of_a_damaged_calibration(run: Run, tmp_path: Path, valid: Valid) -> None:
+    folder = tmp_path / "calibrations" / load_pack().digest[:32]
+    folder.mkdir(parents=True)
+    (folder / "calibration.json").write_text("{}")
+    calibrated = shown(run, valid, code=1)
+    assert calibrated["state"] == "damaged"
+    assert str(folder) in str(calibrated["problem"])
+    assert "cannot be used" in run("packs", "show", "opencv", code=1).out

@@ -1,0 +1,87 @@
+"""A mistake in what was typed is told with what to type instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Ran, Run
+
+
+def sentence(ran: Ran) -> str:
+    """Return the one sentence on standard error; there is nothing on standard output."""
+    assert ran.out == ""
+    (line,) = ran.err.splitlines()
+    return line.removeprefix("facebank: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["identify", "nofolder/"],
+        ["enroll", "Ada", "nofolder/"],
+        ["enroll", "--name", "Ada", "nofolder"],
+    ],
+)
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_where_nothing_is_there_one_sentence_says_so(
+    run: Run, two_people: Path, arguments: list[str], how: list[str]
+) -> None:
+    assert sentence(run(*arguments, *how, code=2)) == "there is no such file or folder: nofolder"
+
+
+def test_what_is_missing_beside_what_is_there_fails_alone(run: Run, two_people: Path, speech: Path) -> None:
+    absent, present = run("identify", "nofolder", speech, "--json", code=1).records
+    assert absent["error"]
+    assert present["faces"][0]["person"] == "Barack Obama"
+
+
+@pytest.mark.parametrize("path", ["nofolder/x.jpg", "nofolder/", "x.jpg"])
+def test_a_path_of_nothing_is_not_taken_for_a_name(run: Run, path: str) -> None:
+    assert sentence(run("enroll", path, code=2)) == f"there is no such file or folder: {path}"
+
+
+def test_a_folder_of_nothing_is_not_taken_for_a_name_of_photos(run: Run, gallery: Path, speech: Path) -> None:
+    assert sentence(run("enroll", "nofolder/", speech, code=2)) == "there is no such file or folder: nofolder/"
+    assert not gallery.exists()
+
+
+def test_a_slash_in_a_name_is_shown_as_it_is(run: Run, speech: Path) -> None:
+    assert "'/' is not allowed" in sentence(run("enroll", "Ada/Grace", speech, code=2))
+    assert "U+0007 is not allowed" in sentence(run("enroll", "Ada\a", speech, code=2))
+
+
+def test_an_empty_name_is_called_empty(run: Run, speech: Path) -> None:
+    assert "the name is empty" in sentence(run("enroll", "", speech, code=2))
+
+
+@pytest.mark.parametrize("option", ["--gallery", "--pack", "--device", "--debug"])
+@pytest.mark.parametrize("command", [["identify", "x.jpg"], ["people", "list"]])
+def test_a_global_option_belongs_before_the_command(run: Run, command: list[str], option: str) -> None:
+    assert f"{option} comes before the command" in run(*command, option, "x", code=2).err
+    assert "comes before" not in run(*command, "--galery", "x", code=2).err
+
+
+def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: Path) -> None:
+    assert "'facebank packs install buffalo_l'" in sentence(
+        run("--pack", "buffalo_l", "verify", speech, speech, code=2)
+    )
+
+
+def test_pictures_do_not_go_into_a_file(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    ran = run("identify", speech, "--annotate", "notes.txt", code=2)
+    assert sentence(ran) == "notes.txt is a file, not a folder"
+
+
+@pytest.mark.parametrize("command", [["identify"], ["enroll", "--name", "Barack Obama"]])
+def test_videos_are_mentioned_and_photos_taken_once(
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "party").mkdir()
+    (tmp_path / "party" / "speech.jpg").write_bytes(speech.read_bytes())
+    (tmp_path / "party" / "film.MP4").touch()
+    ran = run(*command, "party", "party/speech.jpg", tmp_path / "party", "--json")
+    assert [record["image"] for record in ran.records] == ["party/speech.jpg"]
+    assert ran.err == "facebank: 1 video skipped\n"

@@ -1,0 +1,125 @@
+"""A gallery, probes and a calibrator that are made up, for the tests of decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from facebank.faces import Decision, Detection, Face, Outcome, Quality, Reason
+from facebank.recognition import Recognizer, Rule
+from facebank.recognition.background import Background
+from facebank.recognition.calibration import RATES, Calibrator, SizeTable
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import CLASSIFIERS, build_scorer
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+DIMENSION = 16
+BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+
+KNOTS = (0.0, 0.2, 0.4, 0.6, 0.8)
+CURVES = tuple(tuple(steepness * place for place in (-6.0, -2.0, 3.0, 9.0, 12.0)) for steepness in (0.8, 1.0, 1.2))
+CALIBRATOR = Calibrator(
+    "prototype",
+    KNOTS,
+    tuple(
+        SizeTable(size, CURVES, tuple(base - 0.03 * step for step in range(len(RATES))), 0.01, 0.001)
+        for size, base in ((1, 0.4), (10, 0.5), (100, 0.6))
+    ),
+)
+PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_likeness=0.45)
+CALIBRATED = replace(PLAIN, calibrator=CALIBRATOR)
+
+rules = pytest.mark.parametrize("rule", [PLAIN, CALIBRATED], ids=["uncalibrated", "calibrated"])
+kinds = pytest.mark.parametrize("kind", CLASSIFIERS)
+seeds = st.integers(0, 2**32 - 1)
+sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=14)
+
+
+def unit(vectors: Any) -> FloatArray:
+    """Return vectors of length 1."""
+    scaled: FloatArray = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return scaled
+
+
+def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
+    """Make up a gallery: samples that lie around one direction for each person, numbered from 1."""
+    owners = np.repeat(np.arange(1, len(counts) + 1), counts)
+    centres = generator.normal(size=(len(counts), DIMENSION))
+    matrix = unit(centres[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
+    return Enrolled(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
+
+
+def called(enrolled: Enrolled) -> dict[int, str]:
+    """Call people after their numbers."""
+    return {int(number): f"person {number}" for number in enrolled.people}
+
+
+def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
+    """Return a recogniser of a gallery whose people are called after their numbers."""
+    return Recognizer(enrolled, called(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
+
+
+def face(embedding: FloatArray, quality: float = 0.9) -> Face:
+    """Return a face of a given embedding."""
+    detection = Detection(np.array([0, 0, 50, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return Face(detection, Quality(quality, 60.0, 1.0, 1.0), embedding)
+
+
+def probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
+    """Make up probes: some near a sample, some anywhere."""
+    near = enrolled.matrix[generator.integers(enrolled.count, size=count)]
+    noise = generator.uniform(0, 1.5, size=(count, 1))
+    return [face(vector) for vector in unit(near + noise * generator.normal(size=(count, DIMENSION)))]
+
+
+def axis(number: int) -> FloatArray:
+    """Return one of the directions at right angles to all others."""
+    vector = np.zeros(DIMENSION, np.float32)
+    vector[number] = 1
+    return vector
+
+
+def leaning(*cosines: float) -> FloatArray:
+    """Return a vector with given cosines to the first axes."""
+    vector = np.zeros(DIMENSION)
+    vector[: len(cosines)] = cosines
+    vector[-1] = (1 - (vector**2).sum()) ** 0.5
+    return vector.astype(np.float32)
+
+
+def enrolled_as(*rows: tuple[int, FloatArray]) -> Enrolled:
+    """Return a gallery of given samples."""
+    owners = np.array([owner for owner, _ in rows], dtype=np.int64)
+    return Enrolled(np.stack([vector for _, vector in rows]), owners, np.ones(len(rows), np.float32))
+
+
+TWO = enrolled_as((1, axis(0)), (2, axis(1)))
+THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
+
+
+def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Decision:
+    """Return the decision about one face of given cosines to the first axes."""
+    (decision,) = recognizer.identify([face(leaning(*cosines), quality)], denied)
+    return decision
+
+
+def one_by_one(recognizer: Recognizer, asked: Sequence[Face]) -> list[Decision]:
+    """Return the decisions about faces of as many photos."""
+    return [recognizer.identify([probe])[0] for probe in asked]
+
+
+def said(decision: Decision) -> tuple[Outcome, Reason, str | None]:
+    return decision.outcome, decision.reason, decision.person
+
+
+MATCH = (Outcome.KNOWN, Reason.MATCH)
+BELOW = (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None)
+TOO_NEAR = (Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR, None)
+POOR = (Outcome.UNCERTAIN, Reason.FACE_TOO_POOR, None)

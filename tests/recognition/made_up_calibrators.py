@@ -1,0 +1,74 @@
+"""Calibrators that are drawn, and the embedded pack's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import strategies as st
+
+from facebank.packs import load_pack
+from facebank.recognition.calibration import (
+    RATES,
+    SAMPLES,
+    Calibration,
+    Calibrator,
+    SizeTable,
+)
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+    from numpy.typing import NDArray
+
+
+scores = st.floats(-1, 1, width=32)
+shares = st.floats(0.001, 0.999)
+sizes = st.integers(1, 3000)
+counts = st.integers(1, 20)
+
+
+def rising(count: int, start: float, most: float) -> SearchStrategy[tuple[float, ...]]:
+    """Draw numbers that never fall."""
+    steps = st.lists(st.just(0.0) | st.floats(0, most), min_size=count - 1, max_size=count - 1)
+    return st.tuples(st.floats(-start, start), steps).map(
+        lambda parts: tuple(np.cumsum([parts[0], *parts[1]]).tolist())
+    )
+
+
+@st.composite
+def calibrators(draw: DrawFn) -> Calibrator:
+    """Draw anything that a calibration may say."""
+    knots = draw(st.lists(st.integers(-99, 99), min_size=2, max_size=8, unique=True).map(sorted))
+    tables = tuple(
+        SizeTable(
+            size=size,
+            evidence=tuple(draw(rising(len(knots), 10, 8)) for _ in SAMPLES),
+            thresholds=draw(rising(len(RATES), 0.5, 0.2))[::-1],
+            thresholds_per_sample=draw(st.floats(-0.05, 0.05)),
+            lapse=draw(st.floats(0, 0.1)),
+        )
+        for size in draw(st.lists(st.integers(1, 2000), min_size=1, max_size=4, unique=True).map(sorted))
+    )
+    return Calibrator("prototype", tuple(knot / 100 for knot in knots), tables)
+
+
+def embedded() -> Calibration:
+    """Return what comes with the embedded pack."""
+    return Calibration.from_json((load_pack().folder / "calibration.json").read_bytes())
+
+
+def with_strangers(
+    calibrator: Calibrator, row: list[float], samples: list[int], size: int, stranger_share: float = 0.5
+) -> NDArray[np.float64]:
+    """Return the probabilities of one probe's candidates, the stranger's last."""
+    found = calibrator.probabilities(
+        np.array([row], np.float32), np.array([samples], np.int64), max(size, len(row)), stranger_share
+    )
+    assert found.shape == (1, len(row) + 1)
+    row_of_one: NDArray[np.float64] = found[0]
+    return row_of_one
+
+
+def alike(people: int, samples: int = 1) -> NDArray[np.int64]:
+    """Return the numbers of samples of people who all have equally many."""
+    return np.full(people, samples, dtype=np.int64)

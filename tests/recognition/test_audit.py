@@ -1,0 +1,208 @@
+"""What an audit finds in made-up galleries, and that it finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facebank.errors import UsageError
+from facebank.gallery import FaceKey
+from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.neighbourhood import least_similarity
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+DIMENSION = 128
+BOX = np.array([10, 10, 90, 110], dtype=np.float32)
+
+
+def unit(rows: NDArray[np.float64]) -> FloatArray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), dtype=np.float32)
+
+
+def people(count: int, each: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
+    """Make up photos of people, `each` after one another."""
+    generator = np.random.default_rng(seed)
+    centres = np.repeat(unit(generator.normal(size=(count, DIMENSION))), each, axis=0)
+    return unit(centres + scatter * generator.normal(size=centres.shape) / np.sqrt(DIMENSION))
+
+
+def gallery(
+    matrix: FloatArray,
+    owners: Sequence[int],
+    *,
+    photos: Sequence[str] | None = None,
+    qualities: Sequence[float] | None = None,
+    names: dict[int, str] | None = None,
+) -> AuditedSamples:
+    """Put samples together; their numbers are 101, 102 and so on, people are called P1, P2 and so on."""
+    labels = [str(row) for row in range(len(matrix))] if photos is None else photos
+    faces = [FaceKey(hashlib.sha256(label.encode()).hexdigest(), 0, BOX) for label in labels]
+    good = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)
+    enrolled = Enrolled(matrix, np.array(owners), good.astype(np.float32))
+    called = {int(person): f"P{person}" for person in set(owners)} if names is None else names
+    return AuditedSamples(enrolled, 101 + np.arange(len(matrix)), faces, called)
+
+
+def of_kind(findings: Sequence[Finding], kind: FindingKind) -> list[Finding]:
+    return [finding for finding in findings if finding.kind is kind]
+
+
+def test_nothing_is_found_where_nothing_is_wrong() -> None:
+    assert audit_samples(gallery(people(60, 4), np.repeat(np.arange(60), 4).tolist())) == []
+
+
+def test_a_mislabelled_sample_is_found_and_whose_it_is() -> None:
+    owners = np.repeat(np.arange(20), 4)
+    owners[5] = 9
+    findings = audit_samples(gallery(people(20, 4), owners.tolist()))
+    (finding,) = findings
+    assert finding.kind is FindingKind.MISLABELLED
+    assert (finding.people, finding.samples) == (("P9", "P1"), (106,))
+    assert finding.commands == ("facebank people show P9", "facebank people remove-sample 106")
+    assert "sample 106 of P9 looks like P1" in finding.message
+
+
+def test_a_sample_like_nobody_disagrees() -> None:
+    matrix = people(20, 4)
+    matrix[13] = people(1, 1, seed=5)[0]
+    (finding,) = audit_samples(gallery(matrix, np.repeat(np.arange(20), 4).tolist()))
+    assert (finding.kind, finding.people, finding.samples) == (FindingKind.DISAGREEING, ("P3",), (114,))
+    assert finding.value is not None
+    assert finding.value < 0.4
+
+
+def test_two_samples_that_disagree_are_told_of_once() -> None:
+    matrix = np.concatenate([people(20, 3), people(2, 1, seed=8)])
+    owners = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
+    (finding,) = audit_samples(gallery(matrix, owners))
+    assert (finding.kind, finding.samples) == (FindingKind.DISAGREEING, (161, 162))
+    assert "two samples of P20" in finding.message
+
+
+@pytest.mark.parametrize("by", ["embedding", "place"])
+def test_the_same_photo_of_two_people_comes_first(by: str) -> None:
+    matrix, owners = people(10, 3), np.repeat(np.arange(10), 3).tolist()
+    matrix[9] = matrix[0]
+    photos = [str(row) for row in range(30)]
+    if by == "place":
+        photos[9] = photos[0]
+        matrix[9] = unit(matrix[:3].sum(axis=0).astype(np.float64))
+    findings = audit_samples(gallery(matrix, owners, photos=photos))
+    assert findings[0].kind is FindingKind.SHARED_PHOTO
+    assert (findings[0].people, findings[0].samples) == (("P0", "P3"), (101, 110))
+    assert findings[0].commands[0] == "facebank people remove-sample 110"
+    assert findings[0].commands[-1] == "facebank people merge P3 --into P0"
+
+
+def test_two_faces_of_one_photo_are_no_duplicate() -> None:
+    samples = gallery(people(2, 2), [1, 1, 2, 2], photos=["a", "b", "a", "c"])
+    beside = FaceKey(samples.faces[2].content_hash, 0, BOX + 200)
+    moved = AuditedSamples(
+        samples.enrolled, samples.sample_ids, [*samples.faces[:2], beside, samples.faces[3]], samples.names
+    )
+    assert audit_samples(moved) == []
+
+
+def test_two_people_with_one_photo_only() -> None:
+    one = people(1, 1)
+    findings = audit_samples(gallery(np.concatenate([one, one]), [1, 2]))
+    assert [finding.kind for finding in findings] == [
+        FindingKind.SHARED_PHOTO,
+        FindingKind.CONFUSABLE,
+        FindingKind.FEW_SAMPLES,
+        FindingKind.FEW_SAMPLES,
+    ]
+    assert findings[1].value == pytest.approx(0.5, abs=0.05)
+    assert "one person" in findings[1].message
+    assert findings[1].commands[0] == "facebank people merge P2 --into P1"
+
+
+def test_siblings_will_be_confused_and_the_number_of_pairs_is_limited() -> None:
+    rows = people(8, 2, seed=3)
+    centres = np.repeat(rows[::2], 2, axis=0)
+    rows[8:] = unit(rows[8:] + 3 * centres[:8].astype(np.float64))
+    samples = gallery(rows, np.repeat(np.arange(8), 2).tolist())
+    pairs = of_kind(audit_samples(samples), FindingKind.CONFUSABLE)
+    assert len(pairs) >= 4
+    values = [pair.value for pair in pairs if pair.value is not None]
+    assert values == sorted(values, reverse=True)
+    assert "enroll --name" in pairs[-1].commands[-1]
+    assert of_kind(audit_samples(samples, most_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
+    assert of_kind(audit_samples(samples, most_pairs=0), FindingKind.CONFUSABLE) == []
+    with pytest.raises(UsageError, match="negative"):
+        audit_samples(samples, most_pairs=-1)
+
+
+def test_repeated_samples_go_but_the_best_of_them() -> None:
+    matrix = people(10, 4)
+    matrix[1], matrix[2] = matrix[0], matrix[0]
+    qualities = np.full(40, 0.5)
+    qualities[1] = 0.9
+    findings = audit_samples(gallery(matrix, np.repeat(np.arange(10), 4).tolist(), qualities=qualities.tolist()))
+    (finding,) = of_kind(findings, FindingKind.REPEATED)
+    assert finding.people == ("P0",)
+    assert finding.samples == (101, 103)
+
+
+def test_a_burst_is_too_similar() -> None:
+    matrix = np.concatenate([people(10, 3), people(1, 6, seed=4, scatter=0.2)])
+    findings = audit_samples(gallery(matrix, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
+    assert [(finding.kind, finding.people) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
+    assert findings[0].commands == ("facebank enroll --name P10 PHOTO...",)
+
+
+def test_one_person_with_one_sample_and_somebody_without() -> None:
+    findings = audit_samples(gallery(people(1, 1), [4], names={4: "Ada", 5: "Zoë"}))
+    assert [(finding.kind, finding.people) for finding in findings] == [
+        (FindingKind.NO_SAMPLES, ("Zoë",)),
+        (FindingKind.FEW_SAMPLES, ("Ada",)),
+    ]
+    assert audit_nobody({}) == []
+    assert [finding.people for finding in audit_nobody({2: "B", 1: "C"})] == [("B",), ("C",)]
+
+
+def test_names_are_quoted_for_a_shell() -> None:
+    name = "Ada $(rm -rf ~) 'X'"
+    (finding,) = audit_samples(gallery(people(1, 1), [4], names={4: name}))
+    assert shlex.split(finding.commands[0]) == ["facebank", "enroll", "--name", name, "PHOTO..."]
+
+
+def test_five_hundred_samples_beside_one() -> None:
+    matrix = people(2, 500)[:501]
+    findings = audit_samples(gallery(matrix, [*[1] * 500, 2]))
+    assert {finding.kind for finding in findings} <= {FindingKind.DISAGREEING, FindingKind.FEW_SAMPLES}
+    assert len(findings) < 10
+
+
+def test_thousands_of_people() -> None:
+    count = 3000
+    matrix, owners = people(count, 3), np.repeat(np.arange(count), 3)
+    owners[[0, 8]] = owners[[8, 0]]
+    findings = audit_samples(gallery(matrix, owners.tolist()))
+    wrong = {number for one in findings if one.kind is not FindingKind.CONFUSABLE for number in one.samples}
+    assert {101, 109} <= wrong
+    assert len(wrong) < 0.02 * len(matrix)
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    fine = gallery(people(2, 1), [1, 2])
+    with pytest.raises(UsageError, match="2 samples"):
+        AuditedSamples(fine.enrolled, fine.sample_ids[:1], fine.faces, fine.names)
+    with pytest.raises(UsageError, match="without a name"):
+        AuditedSamples(fine.enrolled, fine.sample_ids, fine.faces, {1: "P1"})
+
+
+def test_more_photos_are_agreed_with_more() -> None:
+    least = least_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
+    assert np.isinf(least[0])
+    assert (np.diff(least[1:]) > 0).all()
+    assert 0.25 < least[1] < 0.4

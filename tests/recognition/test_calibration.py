@@ -1,0 +1,237 @@
+"""Laws of probabilities and thresholds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.recognition.calibration import (
+    RATES,
+    SAMPLES,
+    Calibrator,
+    SizeTable,
+    prior_shares,
+    sample_shares,
+    sample_spread,
+    softmax,
+)
+from facebank.recognition.scoring import CLASSIFIERS
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+from .made_up_calibrators import (
+    alike,
+    calibrators,
+    counts,
+    embedded,
+    scores,
+    shares,
+    sizes,
+    with_strangers,
+)
+
+# Probabilities ---------------------------------------------------------------------------------------------------
+
+
+@given(calibrators(), st.lists(st.tuples(scores, counts), min_size=1, max_size=10), sizes, shares)
+def test_candidates_and_the_stranger_add_to_one(
+    calibrator: Calibrator, candidates: list[tuple[float, int]], size: int, stranger_share: float
+) -> None:
+    row, samples = [score for score, _ in candidates], [count for _, count in candidates]
+    found = with_strangers(calibrator, row, samples, size, stranger_share)
+    assert ((found >= 0) & (found <= 1)).all()
+    assert math.fsum(found) == pytest.approx(1, abs=1e-9)
+
+
+@given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.floats(0, 2), st.data())
+def test_a_probability_never_falls_with_the_own_score_nor_when_another_falls(
+    calibrator: Calibrator,
+    row: list[float],
+    samples: int,
+    size: int,
+    stranger_share: float,
+    change: float,
+    data: st.DataObject,
+) -> None:
+    who = data.draw(st.integers(0, len(row) - 1))
+    numbers = [samples + place for place in range(len(row))]
+    before = with_strangers(calibrator, row, numbers, size, stranger_share)
+    raised = [score + change * (place == who) for place, score in enumerate(row)]
+    after = with_strangers(calibrator, raised, numbers, size, stranger_share)
+    assert after[who] >= before[who] - 1e-12
+    others = np.delete(after, who) - np.delete(before, who)
+    assert (others <= 1e-12).all()
+
+
+@given(calibrators(), st.lists(scores, min_size=1, max_size=6), sizes, shares, shares)
+def test_the_more_strangers_are_expected_the_less_probable_is_everybody(
+    calibrator: Calibrator, row: list[float], size: int, first: float, second: float
+) -> None:
+    few, many = sorted((first, second))
+    expecting_few, expecting_many = (
+        with_strangers(calibrator, row, [1] * len(row), size, share) for share in (few, many)
+    )
+    assert (expecting_many[:-1] <= expecting_few[:-1] + 1e-12).all()
+    assert expecting_many[-1] >= expecting_few[-1] - 1e-12
+
+
+def test_scores_that_say_nothing_leave_what_was_expected() -> None:
+    flat = SizeTable(10, ((0.0, 0.0),) * 3, tuple(-0.1 * place for place in range(len(RATES))), 0.0, 0.02)
+    found = with_strangers(Calibrator("knn", (0.0, 1.0), (flat,)), [0.9] * 10, [1] * 10, 10, 0.4)
+    np.testing.assert_allclose(found, [0.06] * 10 + [0.4])
+
+
+@given(calibrators(), scores, scores, counts, sizes)
+def test_people_with_equal_scores_and_samples_are_as_probable_as_each_other(
+    calibrator: Calibrator, score: float, other: float, samples: int, size: int
+) -> None:
+    first, second, _, _ = with_strangers(calibrator, [score, score, other], [samples] * 3, size)
+    assert first == second
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
+def test_a_share_of_strangers_that_cannot_be_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match="share of strangers"):
+        with_strangers(embedded().calibrators[0], [0.5], [1], 10, share)
+
+
+@given(st.lists(st.floats(-800, 800), min_size=1, max_size=8), st.floats(-1000, 1000))
+def test_shares_of_logits_add_to_one_and_depend_on_differences_only(logits: list[float], shift: float) -> None:
+    found = softmax(np.array([logits]))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(softmax(np.array([logits]) + shift), found, atol=1e-9)
+
+
+@given(st.integers(1, 1000), shares)
+def test_before_anything_is_seen_everybody_is_as_likely(size: int, stranger_share: float) -> None:
+    prior = prior_shares(size, size, stranger_share)
+    assert (prior[:-1] == prior[0]).all()
+    assert prior[-1] == stranger_share
+    assert prior.sum() == pytest.approx(1)
+
+
+# Between what was measured ---------------------------------------------------------------------------------------
+
+
+@given(calibrators(), scores, counts, st.data())
+def test_evidence_between_two_sizes_lies_between_theirs(
+    calibrator: Calibrator, score: float, samples: int, data: st.DataObject
+) -> None:
+    measured = [table.size for table in calibrator.tables]
+    lower = data.draw(st.integers(0, len(measured) - 1))
+    upper = min(lower + 1, len(measured) - 1)
+    size = data.draw(st.integers(measured[lower], measured[upper]))
+    at, low, high = (
+        float(calibrator.evidence(np.array([score], np.float32), np.array([samples]), one)[0])
+        for one in (size, measured[lower], measured[upper])
+    )
+    assert min(low, high) - 1e-9 <= at <= max(low, high) + 1e-9
+
+
+@given(calibrators(), st.data())
+def test_evidence_at_a_measured_size_number_and_knot_is_what_was_measured(
+    calibrator: Calibrator, data: st.DataObject
+) -> None:
+    table = data.draw(st.sampled_from(calibrator.tables))
+    number = data.draw(st.integers(0, len(SAMPLES) - 1))
+    found = calibrator.evidence(np.array(calibrator.knots), np.full(len(calibrator.knots), SAMPLES[number]), table.size)
+    np.testing.assert_allclose(found, table.evidence[number], atol=1e-9)
+
+
+@given(calibrators(), sizes, counts, st.floats(0, 3))
+def test_beyond_the_knots_evidence_stays_as_it_is(
+    calibrator: Calibrator, size: int, samples: int, beyond: float
+) -> None:
+    first, last = calibrator.knots[0], calibrator.knots[-1]
+    inside, outside = (
+        calibrator.evidence(np.array(ends), np.array([samples] * 2), size)
+        for ends in ([first, last], [first - beyond, last + beyond])
+    )
+    np.testing.assert_array_equal(inside, outside)
+
+
+@given(st.integers(1, 500))
+def test_shares_of_the_tabulated_numbers_of_samples(samples: int) -> None:
+    found = sample_shares(np.array([samples]))[:, 0]
+    assert found.sum() == pytest.approx(1)
+    assert (found >= 0).all()
+    assert (found > 1e-12).sum() <= 2
+    if samples in SAMPLES:
+        assert found[SAMPLES.index(samples)] == pytest.approx(1)
+    if samples > SAMPLES[-1]:
+        assert found[-1] == pytest.approx(1)
+
+
+def test_five_hundred_samples_count_as_five() -> None:
+    assert sample_spread(np.array([500, 1])) == sample_spread(np.array([5, 1]))
+
+
+# Thresholds ------------------------------------------------------------------------------------------------------
+
+
+@given(calibrators(), counts, st.floats(RATES[0], RATES[-1]), st.floats(RATES[0], RATES[-1]), st.data())
+def test_a_threshold_never_rises_with_the_rate_that_is_allowed(
+    calibrator: Calibrator, samples: int, first: float, second: float, data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(1, calibrator.tables[-1].size))
+    few, many = sorted((first, second))
+    people = alike(size, samples)
+    assert calibrator.threshold(people, many) <= calibrator.threshold(people, few) + 1e-9
+
+
+@given(calibrators(), counts, sizes, sizes, st.floats(RATES[0], RATES[-1]))
+def test_a_threshold_never_falls_with_the_size_of_the_gallery(
+    calibrator: Calibrator, samples: int, first: int, second: int, fpir: float
+) -> None:
+    small, large = sorted((first, second))
+    at_small, at_large = (calibrator.threshold(alike(size, samples), fpir) for size in (small, large))
+    assert at_large >= at_small - 1e-9
+
+
+@given(calibrators(), st.sampled_from(RATES))
+def test_thresholds_of_the_smallest_size_are_what_was_measured(calibrator: Calibrator, fpir: float) -> None:
+    smallest = calibrator.tables[0]
+    measured = smallest.thresholds[RATES.index(fpir)]
+    assert calibrator.threshold(alike(smallest.size), fpir) == pytest.approx(measured, abs=1e-9)
+
+
+@pytest.mark.parametrize("fpir", [0.0, 0.0009, 0.21, 1.0, math.nan, -0.01])
+def test_a_rate_that_was_not_measured_is_refused(fpir: float) -> None:
+    with pytest.raises(UsageError, match=r"0\.001 to 0\.2"):
+        embedded().calibrators[0].threshold(alike(10), fpir)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_the_embedded_packs_thresholds_are_sensible_for_galleries_of_any_size(classifier: str) -> None:
+    calibrator = embedded().of(classifier)
+    if calibrator is None:
+        assert classifier == "svm-rbf"  # too slow to simulate large galleries of
+        return
+    people = [1, 2, 5, 10, 50, 100, 500, 1000, 5000, 50_000]
+    for samples in (1, 5, 50):
+        table = np.array([[calibrator.threshold(alike(size, samples), fpir) for fpir in RATES] for size in people])
+        assert (np.diff(table, axis=0) >= 0).all()
+        assert (np.diff(table, axis=1) <= 0).all()
+        assert ((table[:8] > 0) & (table[:8] < 0.7)).all()
+
+
+def scored(*values: float) -> FloatArray:
+    return np.array([values], dtype=np.float32)
+
+
+def test_probabilities_of_many_probes_are_those_of_each_alone() -> None:
+    calibrator = embedded().calibrators[0]
+    rows = np.random.default_rng(0).uniform(-0.2, 0.9, (20, 10)).astype(np.float32)
+    samples = np.random.default_rng(1).integers(1, 9, (20, 10))
+    together = calibrator.probabilities(rows, samples, 300, 0.3)
+    alone = [
+        calibrator.probabilities(scored(*row), own[None], 300, 0.3) for row, own in zip(rows, samples, strict=True)
+    ]
+    np.testing.assert_allclose(together, np.concatenate(alone))

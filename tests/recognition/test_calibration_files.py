@@ -1,0 +1,220 @@
+"""Calibrations that are written and read, and those that nobody wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.packs import load_pack
+from facebank.recognition.calibration import (
+    Calibration,
+    Calibrator,
+)
+from facebank.recognition.scoring import CLASSIFIERS
+
+if TYPE_CHECKING:
+    pass
+
+from .made_up_calibrators import (
+    alike,
+    calibrators,
+    embedded,
+    with_strangers,
+)
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(calibrators(), max_size=3), st.text(max_size=20), st.integers(0, 2**40))
+def test_what_is_written_is_read(made: list[Calibrator], words: str, people: int) -> None:
+    named = tuple(replace(one, classifier=kind) for one, kind in zip(made, CLASSIFIERS, strict=False))
+    calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, words)), people, people, named)
+    assert Calibration.from_json(calibration.to_json()) == calibration
+    assert Calibration.from_json(calibration.to_json().encode()) == calibration
+    for kind in CLASSIFIERS:
+        assert calibration.of(kind) == next((one for one in named if one.classifier == kind), None)
+
+
+def test_the_embedded_calibration_is_of_the_embedded_pack() -> None:
+    assert embedded().pack_digest == load_pack().digest
+    assert {one.classifier for one in embedded().calibrators} >= {"prototype", "knn", "svm", "logistic"}
+    assert Calibration.from_json(embedded().to_json()) == embedded()
+
+
+def valid() -> dict[str, Any]:
+    """Return the smallest calibration there is, as JSON says it."""
+    table = {
+        "size": 10,
+        "evidence": [[-1.0, 1.0]] * 3,
+        "thresholds": [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1],
+        "thresholds_per_sample": 0.0,
+        "lapse": 0.001,
+    }
+    calibrator = {"classifier": "knn", "knots": [0.0, 1.0], "tables": [table, {**table, "size": 100}]}
+    return {
+        "format": 1,
+        "pack_digest": "ab",
+        "made_from": "a test",
+        "people": 9,
+        "photos": 99,
+        "calibrators": [calibrator],
+    }
+
+
+def test_the_smallest_calibration_is_read() -> None:
+    found = Calibration.from_json(json.dumps(valid()))
+    assert [table.size for table in found.calibrators[0].tables] == [10, 100]
+
+
+KNOTS = ("calibrators", 0, "knots")
+TABLE = ("calibrators", 0, "tables", 0)
+CURVE = (*TABLE, "evidence", 0)
+HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
+    (("format",), 2),
+    (("format",), None),
+    (("people",), 1e999),
+    (("people",), -1),
+    (("people",), "9"),
+    (("people",), True),
+    (("photos",), 1.5),
+    (("photos",), 10**400),
+    (("pack_digest",), ["ab"]),
+    (("made_from",), {"a": 1}),
+    (("calibrators",), 7),
+    (("calibrators",), "knn"),
+    (("calibrators",), {"knn": 1}),
+    (("calibrators",), [None]),
+    (("calibrators", 0, "classifier"), 1),
+    (KNOTS, [0.0]),
+    (KNOTS, []),
+    (KNOTS, [1.0, 0.0]),
+    (KNOTS, [0.0, 0.0]),
+    (KNOTS, [0.0, math.nan]),
+    (KNOTS, [0.0, math.inf]),
+    (KNOTS, [0.0, 1e6]),
+    (KNOTS, [0.0, 10**400]),
+    (KNOTS, [0.0, "1"]),
+    (KNOTS, [False, True]),
+    (KNOTS, "01"),
+    (KNOTS, {"0": 1}),
+    (KNOTS, [[0.0, 1.0]]),
+    (KNOTS, [place / 1000 for place in range(201)]),
+    (("calibrators", 0, "tables"), []),
+    (("calibrators", 0, "tables"), {}),
+    (("calibrators", 0, "tables"), [valid()["calibrators"][0]["tables"][0]] * 2),
+    (("calibrators", 0, "tables"), [{**valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 22)]),
+    ((*TABLE, "size"), 0),
+    ((*TABLE, "size"), 100),
+    ((*TABLE, "size"), "10"),
+    ((*TABLE, "size"), 10.0),
+    ((*TABLE, "size"), -(10**400)),
+    ((*TABLE, "evidence"), [[-1.0, 1.0]] * 2),
+    ((*TABLE, "evidence"), [[-1.0, 1.0]] * 4),
+    ((*TABLE, "evidence"), 0),
+    (CURVE, [1.0, -1.0]),
+    (CURVE, [0.0]),
+    (CURVE, [0.0, 1.0, 2.0]),
+    (CURVE, [math.nan, 1.0]),
+    (CURVE, [-1e300, 1.0]),
+    (CURVE, None),
+    ((*TABLE, "thresholds"), [0.1 * place for place in range(8)]),
+    ((*TABLE, "thresholds"), [0.5] * 7),
+    ((*TABLE, "thresholds"), [math.inf] * 8),
+    ((*TABLE, "thresholds_per_sample"), None),
+    ((*TABLE, "thresholds_per_sample"), math.nan),
+    ((*TABLE, "lapse"), 1.0),
+    ((*TABLE, "lapse"), -0.1),
+    ((*TABLE, "lapse"), [0.1]),
+]
+
+
+@pytest.mark.parametrize(("where", "what"), HOSTILE, ids=lambda value: str(value)[:60])
+def test_a_calibration_that_cannot_be_is_refused(where: tuple[str | int, ...], what: Any) -> None:
+    content: Any = valid()
+    place = content
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = what
+    with pytest.raises(UsageError, match="no calibration of a pack"):
+        Calibration.from_json(json.dumps(content))
+
+
+def keys_of(content: Any, *way: str | int) -> list[tuple[str | int, ...]]:
+    """Return the ways to all keys of objects within objects and lists."""
+    if isinstance(content, dict):
+        return [one for key, value in content.items() for one in [(*way, key), *keys_of(value, *way, key)]]
+    if isinstance(content, list):
+        return [one for place, value in enumerate(content) for one in keys_of(value, *way, place)]
+    return []
+
+
+@pytest.mark.parametrize("way", keys_of(valid()), ids=str)
+def test_a_calibration_lacks_nothing(way: tuple[str | int, ...]) -> None:
+    content: Any = valid()
+    place = content
+    for key in way[:-1]:
+        place = place[key]
+    del place[way[-1]]
+    with pytest.raises(UsageError, match="no calibration of a pack"):
+        Calibration.from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        "null",
+        "[]",
+        "1",
+        '"format"',
+        "{}",
+        json.dumps(valid())[:-1],
+        "[" * 100_000,
+        '{"format":' * 100_000,
+        '{"format": 1, "people": ' + "9" * 5000 + "}",
+        '{"format": 1, "calibrators": ' + "[" * 5_000 + "]" * 5_000 + "}",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_what_is_no_json_or_another_is_refused_in_one_line(text: str | bytes) -> None:
+    with pytest.raises(UsageError, match="evil") as raised:
+        Calibration.from_json(text, "evil\n\x1b[31m.json")
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 300
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.sampled_from(keys_of(valid())), json_values)
+def test_any_value_anywhere_is_read_or_refused(way: tuple[str | int, ...], value: Any) -> None:
+    content: Any = valid()
+    place = content
+    for key in way[:-1]:
+        place = place[key]
+    place[way[-1]] = value
+    try:
+        found = Calibration.from_json(json.dumps(content))
+    except UsageError:
+        return
+    for calibrator in found.calibrators:
+        probabilities = with_strangers(calibrator, [0.5, 0.2], [1, 2], 10)
+        assert probabilities.sum() == pytest.approx(1)
+        assert math.isfinite(calibrator.threshold(alike(500), 0.01))
+
+
+def test_words_of_a_file_do_nothing_to_a_terminal() -> None:
+    found = Calibration.from_json(json.dumps({**valid(), "made_from": "\x1b[31mred\u202e"}))
+    assert found.made_from.isprintable()

@@ -1,0 +1,121 @@
+"""Which classifier is chosen, on galleries where it is known which is best."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.recognition import choosing
+from facebank.recognition.background import Background
+from facebank.recognition.choosing import (
+    DEFAULT,
+    FOLDS,
+    LEAST_SAMPLES,
+    LEAST_TRIALS,
+    MOST_SAMPLES,
+    TRIED,
+    choose_classifier,
+)
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import CLASSIFIERS
+
+DIMENSION = 12
+BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+
+sample_counts = st.lists(st.integers(1, 12), min_size=1, max_size=12)
+
+
+def gallery(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
+    """Make up people: samples around one direction for each, in a random order."""
+    generator = np.random.default_rng(seed)
+    owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
+    rows = generator.normal(size=(len(counts), DIMENSION))[owners] + noise * generator.normal(size=(len(owners), 12))
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
+
+
+def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
+    """Make up people who each look one way or another, and whose mean looks like nobody: nearest samples know them."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(people), samples)
+    looks = generator.normal(size=(people, DIMENSION))
+    directions = np.where(np.arange(len(owners))[:, None] % 2, looks[owners], -looks[owners])
+    rows = directions + 0.2 * generator.normal(size=directions.shape)
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Enrolled(matrix, owners + 1, np.ones(len(owners), np.float32))
+
+
+@pytest.mark.parametrize("counts", [[1] * 100, [LEAST_SAMPLES - 1] * 100, [LEAST_TRIALS - 1, 2, 2, 1], [500]], ids=len)
+def test_with_too_little_to_go_by_the_default_is_taken(counts: list[int]) -> None:
+    choice = choose_classifier(gallery(counts), BACKGROUND)
+    assert choice.classifier == DEFAULT
+    assert "too few" in choice.why
+
+
+def test_too_many_samples_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(choosing, "build_scorer")
+    choice = choose_classifier(gallery([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
+    assert (choice.classifier, "too many" in choice.why) == (DEFAULT, True)
+
+
+@pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
+def test_where_all_are_right_the_default_is_taken(background: Background | None) -> None:
+    choice = choose_classifier(gallery([5] * 10, noise=0.05), background)
+    assert choice.classifier == DEFAULT
+    assert "none was clearly better" in choice.why
+    assert all(f"{kind} 100.0%" in choice.why for kind in TRIED)
+
+
+def test_where_another_is_clearly_better_it_is_taken() -> None:
+    choice = choose_classifier(two_faced(), BACKGROUND)
+    assert choice.classifier == "knn"
+    assert "right most often on 100 samples" in choice.why
+    assert "knn 100.0%" in choice.why
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(3, 9), min_size=5, max_size=9), st.floats(0.1, 1.5))
+def test_the_same_samples_give_the_same_choice_whoever_is_called_what(
+    seed: int, counts: list[int], noise: float
+) -> None:
+    enrolled = gallery(counts, noise, seed)
+    choice = choose_classifier(enrolled, BACKGROUND)
+    assert choice == choose_classifier(enrolled, BACKGROUND)
+    assert choice.classifier in TRIED
+    renumbered = Enrolled(enrolled.matrix, enrolled.person_ids * 7 + 100, enrolled.qualities)
+    assert choose_classifier(renumbered, BACKGROUND) == choice
+
+
+def test_what_is_tried_can_be_built_and_has_the_default() -> None:
+    assert DEFAULT in TRIED
+    assert set(TRIED) <= set(CLASSIFIERS)
+
+
+@given(sample_counts, st.integers(0, 2**32 - 1))
+def test_each_sample_is_left_out_once_and_nobody_loses_all(counts: list[int], seed: int) -> None:
+    owners = gallery(counts, seed=seed).owners
+    several = np.bincount(owners)[owners] >= LEAST_SAMPLES
+    folds = choosing._folds(owners, several)
+    assert len(folds) <= FOLDS
+    left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
+    np.testing.assert_array_equal(left_out, several)
+    for fold in folds:
+        assert fold.any()
+        assert set(owners[~fold]) == set(owners)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_sign_test_is_a_fair_coins(better: int, worse: int) -> None:
+    chance = choosing._sign_test(better, worse)
+    assert 0 < chance <= 1
+    assert chance >= choosing._sign_test(better + 1, worse)
+    exactly = math.comb(better + worse, better) / 2 ** (better + worse)
+    assert chance + choosing._sign_test(worse, better) == pytest.approx(1 + exactly)
+
+
+def test_five_of_five_is_no_chance_and_four_of_five_may_be() -> None:
+    assert choosing._sign_test(5, 0) == 1 / 32 < choosing.SIGNIFICANCE < choosing._sign_test(4, 1)

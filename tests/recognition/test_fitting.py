@@ -1,0 +1,221 @@
+"""Calibrators that are fitted to people made up, and asked about other people made up alike."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from scipy.optimize import check_grad
+
+from facebank.errors import UsageError
+from facebank.recognition import fitting
+from facebank.recognition.background import Background
+from facebank.recognition.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_shares
+from facebank.recognition.fitting import LEAST_PEOPLE, SIZES, Effort, calibrated_sizes, fit_calibrator
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.training import MOST_FOR_KERNEL
+
+DIMENSION = 24
+SMALL = Effort(enrolled=400, strangers=6000, galleries=(6, 20))
+TINY = Effort(enrolled=60, strangers=600, galleries=(2, 3))
+BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+
+
+def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singles: int = 0) -> Identities:
+    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
+    rows = rows + noise * generator.normal(size=rows.shape)
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+
+
+@cache
+def fitted() -> Calibrator:
+    """Return the calibrator of 260 people, for galleries of 1, 10 and 100."""
+    return fit_calibrator(people(260), "prototype", None, effort=SMALL)
+
+
+@cache
+def fresh(size: int, samples_each: int) -> tuple[Searches, ...]:
+    """Return searches of galleries of other people."""
+    others = people(700, seed=99)
+    plan = GalleryPlan(size, samples_each, strangers=600)
+    return tuple(
+        simulate(others, plan, "prototype", None, np.random.default_rng([1, size, samples_each, number]))
+        for number in range(8)
+    )
+
+
+galleries = pytest.mark.parametrize(("size", "samples_each"), [(5, 1), (30, 2), (100, 1), (100, 5)])
+
+
+@galleries
+@pytest.mark.parametrize("fpir", [0.02, 0.1])
+def test_strangers_are_named_at_about_the_rate_that_was_asked_for(size: int, samples_each: int, fpir: float) -> None:
+    named = []
+    for searches in fresh(size, samples_each):
+        threshold = fitted().threshold(searches.enrolled, fpir)
+        named.append((searches.scores[~searches.mated, 0] >= threshold).mean())
+    assert fpir / 2 < np.mean(named) < 2 * fpir
+
+
+@galleries
+@pytest.mark.parametrize("stranger_share", [0.1, 0.5, 0.9])
+def test_probabilities_hold_when_they_are_counted(size: int, samples_each: int, stranger_share: float) -> None:
+    probabilities, right, weights = [], [], []
+    for searches in fresh(size, samples_each):
+        told = fitted().probabilities(searches.scores, searches.samples, size, stranger_share)
+        probabilities.append(told[:, 0])
+        right.append(searches.right)
+        mated = searches.mated
+        mated_weights = (1 - stranger_share) * searches.weights / searches.weights[mated].sum()
+        weights.append(np.where(mated, mated_weights, stranger_share / (~mated).sum()))
+    told, true, weight = (np.concatenate(parts) for parts in (probabilities, right, weights))
+    weight /= weight.sum()
+    bins = np.minimum((told * 10).astype(int), 9)
+    error = sum(abs((weight * (told - true))[bins == number].sum()) for number in range(10))
+    assert error < 0.03
+    # And they tell more than one number for all faces could.
+    assert (weight * (told - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
+
+
+def test_a_fitted_calibrator_is_one_that_can_be_kept() -> None:
+    calibration = Calibration("ab" * 32, "a test", 260, 1560, (fitted(),))
+    assert Calibration.from_json(calibration.to_json()) == calibration
+    assert [table.size for table in fitted().tables] == [1, 10, 100]
+    for table in fitted().tables:
+        assert 0 < table.lapse <= 0.1
+        assert [len(curve) for curve in table.evidence] == [len(fitted().knots)] * len(SAMPLES)
+
+
+def test_evidence_speaks_against_low_scores_and_for_high_ones() -> None:
+    for samples in SAMPLES:
+        low, high = fitted().evidence(np.array([0.1, 0.9]), np.array([samples] * 2), 10)
+        assert low < -2
+        assert high > 2
+
+
+def test_more_is_asked_of_larger_galleries() -> None:
+    thresholds = [fitted().threshold(np.ones(size, np.int64), 0.01) for size in (1, 10, 100)]
+    assert thresholds[0] < thresholds[1] < thresholds[2]
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_every_classifier_can_be_calibrated(classifier: str) -> None:
+    done: list[None] = []
+    known = people(20, 3, singles=30)
+    calibrator = fit_calibrator(
+        known, classifier, BACKGROUND, effort=TINY, on_gallery=lambda: done.append(None), seed=3
+    )
+    assert calibrator.classifier == classifier
+    assert [table.size for table in calibrator.tables] == [1, 10]
+    assert len(done) == sum(TINY.plan(size, samples)[0] for size in (1, 10) for samples in SAMPLES)
+    assert 0 < calibrator.threshold(np.ones(10, np.int64), 0.01) < 1
+
+
+def test_the_same_seed_gives_the_same_calibrator() -> None:
+    first, second, other = (
+        fit_calibrator(people(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == second != other
+
+
+def test_photos_that_were_given_wrong_names_make_no_score_certain() -> None:
+    known = people(60, 4, noise=0.4)
+    wrong = known.people.copy()
+    generator = np.random.default_rng(0)
+    swapped = generator.permutation(len(wrong))[:24]
+    wrong[swapped] = np.roll(wrong[swapped], 1)
+    mislabelled = Identities(known.embeddings, wrong, known.qualities)
+    calibrator = fit_calibrator(mislabelled, "prototype", None, effort=Effort(200, 2000, (6, 20)))
+    tidy = fit_calibrator(known, "prototype", None, effort=Effort(200, 2000, (6, 20)))
+    at_best = [
+        one.probabilities(np.array([[0.95]], np.float32), np.array([[1]]), 1, 0.5)[0, 0] for one in (calibrator, tidy)
+    ]
+    assert at_best[0] < at_best[1]
+
+
+# Sizes and limits ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("several", "singles", "expected"),
+    [
+        (20, 20, [1, 10]),
+        (300, 0, [1, 10, 100]),
+        (20, 2930, [1, 10, 100, 1000]),
+        (20, 229, [1, 10]),
+        (20, 230, [1, 10, 100]),
+    ],
+)
+def test_galleries_are_simulated_while_two_thirds_or_so_stay_strangers(
+    several: int, singles: int, expected: list[int]
+) -> None:
+    known = people(several, 2, singles=singles)
+    assert calibrated_sizes(known, "prototype") == expected
+    assert calibrated_sizes(known, "svm-rbf") == [size for size in expected if size <= MOST_FOR_KERNEL // 5]
+    assert set(expected) <= set(SIZES)
+
+
+@pytest.mark.parametrize(("several", "singles"), [(0, 1), (LEAST_PEOPLE - 1, 500), (LEAST_PEOPLE, LEAST_PEOPLE - 1)])
+def test_too_few_people_are_refused_with_their_number(several: int, singles: int) -> None:
+    with pytest.raises(UsageError, match=rf"needs 40 people, 20 of them .* {several + singles}, {several} of them"):
+        fit_calibrator(people(several, 2, singles=singles), "prototype", None, effort=TINY)
+
+
+def test_embeddings_that_tell_nobody_apart_are_refused() -> None:
+    known = people(50, 3)
+    alike = Identities(np.repeat(known.embeddings[:1], 150, axis=0), known.people, known.qualities)
+    with pytest.raises(UsageError, match="apart"):
+        fit_calibrator(alike, "prototype", None, effort=TINY)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 200), (100, 40), (1000, 12)])
+def test_the_effort_is_spread_over_sizes(size: int, expected: int) -> None:
+    count, plan = Effort().plan(size, 3)
+    assert (count, plan.size, plan.samples_each) == (expected, size, 3)
+    assert 200 <= plan.strangers <= 2000
+
+
+# The likelihood --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lapse", [0.001, 0.05])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_likelihoods_slope_is_the_one_that_differences_show(seed: int, lapse: float) -> None:
+    generator = np.random.default_rng(seed)
+    probes, candidates, knots = 40, 4, np.array([-0.2, 0.1, 0.3, 0.6, 0.8])
+    scores = -np.sort(-generator.uniform(-0.3, 0.9, (probes, candidates)).astype(np.float32), axis=1)
+    likelihood = fitting._Likelihood(
+        basis=fitting._basis(scores, generator.integers(1, 8, scores.shape), knots),
+        own=generator.integers(0, candidates + 1, probes),
+        weights=generator.uniform(0.1, 1, probes) / probes,
+        prior=prior_shares(candidates, 10, 0.5),
+        shape=(len(SAMPLES), len(knots)),
+    )
+    curves = np.concatenate([generator.normal(-3, 1, (len(SAMPLES), 1)), generator.uniform(0, 3, (3, 4))], axis=1)
+    parameters = np.append(lapse, curves.ravel())
+    np.testing.assert_allclose(likelihood.curves(parameters), np.cumsum(curves, axis=1))
+    error = check_grad(lambda at: likelihood(at)[0], lambda at: likelihood(at)[1], parameters, epsilon=1e-7)
+    assert error < 1e-5 * max(1.0, float(np.linalg.norm(likelihood(parameters)[1])))
+
+
+def test_the_basis_says_what_the_calibrator_interpolates() -> None:
+    generator = np.random.default_rng(0)
+    table, knots = fitted().tables[1], np.array(fitted().knots)
+    scores = generator.uniform(-1, 1, (30, 5)).astype(np.float32)
+    samples = generator.integers(1, 12, scores.shape)
+    found = (fitting._basis(scores, samples, knots) @ np.array(table.evidence).ravel()).reshape(scores.shape)
+    np.testing.assert_allclose(found, fitted().evidence(scores, samples, table.size), atol=1e-5)
+
+
+def test_thresholds_of_larger_galleries_are_lifted_to_those_of_smaller_ones() -> None:
+    first, second = fitted().tables[:2]
+    kept = fitting._never_falling_with_size([second, first])
+    assert kept[1].thresholds == second.thresholds
+    assert kept[1].evidence == first.evidence
+    assert len(kept[0].thresholds) == len(RATES)

@@ -1,0 +1,202 @@
+"""Decisions with what is known besides: denials, remembered strangers, a person twice, confusable people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.faces import Decision, Outcome, Reason
+from facebank.recognition import Rule
+from facebank.recognition.recognizer import CANDIDATES
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+from .made_up import (
+    BELOW,
+    DIMENSION,
+    MATCH,
+    POOR,
+    THREE,
+    TOO_NEAR,
+    TWO,
+    axis,
+    called,
+    decide,
+    face,
+    kinds,
+    leaning,
+    people,
+    probes,
+    recognizer,
+    rules,
+    said,
+    sample_counts,
+    seeds,
+)
+
+# Who is denied ---------------------------------------------------------------------------------------------------
+
+
+@kinds
+@rules
+@settings(max_examples=20)
+@given(seed=seeds, counts=sample_counts, data=st.data())
+def test_denied_people_are_never_offered(
+    kind: str, rule: Rule, seed: int, counts: list[int], data: st.DataObject
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    asked = probes(generator, enrolled, 3)
+    denials = st.sets(st.integers(1, len(counts) + 2))
+    denied = [data.draw(denials) for _ in asked]
+    judge = recognizer(enrolled, rule, kind)
+    for people_denied, decision in zip(denied, judge.identify(asked, denied), strict=True):
+        offered = {candidate.person for candidate in decision.candidates}
+        left = len(set(called(enrolled)) - people_denied)
+        assert not offered & {f"person {number}" for number in people_denied}
+        assert len(offered) == min(CANDIDATES, left)
+        assert decision.person is None or decision.person in offered
+        assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)
+
+
+@rules
+def test_a_denied_runner_up_is_not_too_near(rule: Rule) -> None:
+    judge = recognizer(TWO, rule)
+    assert said(decide(judge, 0.7, 0.69)) == TOO_NEAR
+    assert said(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    assert said(decide(judge, 0.7, 0.69, denied=[{1}])) == (*MATCH, "person 2")
+
+
+@rules
+def test_where_everybody_is_denied_nobody_is_offered(rule: Rule) -> None:
+    decision = decide(recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
+    assert decision == Decision(*BELOW, None, None, ())
+
+
+def test_a_denial_is_about_its_face_only() -> None:
+    first, second = recognizer(TWO).identify([face(leaning(0.9)), face(leaning(0.91))], [set(), {1}])
+    assert (first.person, second.person) == ("person 1", None)
+
+
+def test_denials_of_another_number_of_faces_are_refused() -> None:
+    with pytest.raises(UsageError, match="2 faces, not for 1"):
+        recognizer(TWO).identify([face(axis(0)), face(axis(1))], [{1}])
+
+
+# Remembered strangers --------------------------------------------------------------------------------------------
+
+
+@rules
+def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule: Rule) -> None:
+    judge = recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
+    remembered = (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
+    assert said(decide(judge, 0.6, 0, 0, 0.7)) == remembered
+    assert said(decide(judge, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
+    assert said(decide(judge, 0.1, 0, 0, 0.46)) == remembered
+    assert said(decide(judge, 0.1, 0, 0, 0.44)) == BELOW
+    assert said(decide(judge, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
+
+
+def test_no_stranger_is_remembered_where_there_is_none() -> None:
+    asked = [face(leaning(0.3)), face(leaning(0.8))]
+    none = np.empty((0, DIMENSION), np.float32)
+    assert recognizer(TWO, strangers=none).identify(asked) == recognizer(TWO).identify(asked)
+
+
+# The same person twice -------------------------------------------------------------------------------------------
+
+
+@rules
+def test_one_person_seen_twice_is_flagged_and_still_known(rule: Rule) -> None:
+    asked = [face(leaning(0.8)), face(leaning(0, 0.9)), face(leaning(0.95)), face(leaning(0.9)), face(leaning(0.1))]
+    decisions = recognizer(TWO, rule).identify(asked)
+    assert [decision.person for decision in decisions] == ["person 1", "person 2", "person 1", "person 1", None]
+    assert [decision.reason for decision in decisions] == [
+        Reason.SAME_PERSON_TWICE,
+        Reason.MATCH,
+        Reason.MATCH,
+        Reason.SAME_PERSON_TWICE,
+        Reason.BELOW_THRESHOLD,
+    ]
+    assert all((decision.outcome is Outcome.KNOWN) == (decision.person is not None) for decision in decisions)
+
+
+def test_of_two_equal_faces_one_is_flagged() -> None:
+    decisions = recognizer(TWO).identify([face(axis(0)), face(axis(0))])
+    assert [decision.reason for decision in decisions] == [Reason.MATCH, Reason.SAME_PERSON_TWICE]
+
+
+@rules
+@given(seed=seeds, counts=sample_counts)
+def test_of_each_person_in_a_photo_exactly_one_face_is_a_plain_match(rule: Rule, seed: int, counts: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    named = [one for one in recognizer(enrolled, rule).identify(probes(generator, enrolled, 20)) if one.person]
+    matches = [str(decision.person) for decision in named if decision.reason is Reason.MATCH]
+    assert sorted(set(matches)) == sorted(matches) == sorted({str(decision.person) for decision in named})
+    assert {decision.reason for decision in named} <= {Reason.MATCH, Reason.SAME_PERSON_TWICE}
+
+
+# Confusable people -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pairs:
+    """Pairs of people that are known to be confused, told apart if a function of the embedding says so."""
+
+    pairs: set[frozenset[int]]
+    told: Callable[[FloatArray], bool]
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def are_confusable(self, first: int, second: int) -> bool:
+        return frozenset({first, second}) in self.pairs
+
+    def told_apart(self, first: int, second: int, embedding: FloatArray) -> bool:
+        self.asked.append((first, second))
+        return self.told(embedding)
+
+
+ONE_AND_TWO = {frozenset({1, 2})}
+CONFUSABLE = (Outcome.UNCERTAIN, Reason.CONFUSABLE, None)
+
+
+@rules
+def test_confusable_people_are_named_only_if_they_are_told_apart(rule: Rule) -> None:
+    told, untold = Pairs(ONE_AND_TWO, lambda _: True), Pairs(ONE_AND_TWO, lambda _: False)
+    assert said(decide(recognizer(THREE, rule, confusables=told), 0.7, 0.69)) == (*MATCH, "person 1")
+    for cosines in ((0.7, 0.69), (0.95, 0.1)):
+        decision = decide(recognizer(THREE, rule, confusables=untold), *cosines)
+        assert said(decision) == CONFUSABLE
+        assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
+    assert told.asked == [(1, 2)]
+    assert decide(recognizer(THREE, rule, confusables=told), 0.69, 0.7).person == "person 2"
+    assert told.asked == [(1, 2), (2, 1)]
+
+
+@rules
+def test_others_are_judged_as_if_nobody_were_confusable(rule: Rule) -> None:
+    pairs = Pairs(ONE_AND_TWO, lambda _: False)
+    judge = recognizer(THREE, rule, confusables=pairs)
+    assert said(decide(judge, 0, 0, 0.9)) == (*MATCH, "person 3")
+    assert said(decide(judge, 0.7, 0, 0.69)) == TOO_NEAR
+    assert said(decide(judge, 0.3, 0.29)) == BELOW
+    assert said(decide(judge, 0.3, 0.29, quality=0.1)) == POOR
+    assert said(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    assert pairs.asked == []
+
+
+@rules
+def test_told_from_one_a_person_may_still_be_too_near_to_a_third(rule: Rule) -> None:
+    pairs = Pairs(ONE_AND_TWO, lambda _: True)
+    assert said(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
+    siblings = Pairs({frozenset({1, 2}), frozenset({1, 3})}, lambda _: True)
+    assert decide(recognizer(THREE, rule, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
+    assert siblings.asked == [(1, 2), (1, 3)]

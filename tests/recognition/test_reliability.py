@@ -1,0 +1,100 @@
+"""Counting how far a calibration can be trusted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from facebank.recognition.calibration import RATES, SAMPLES, Calibrator, SizeTable
+from facebank.recognition.fitting import Effort, fit_calibrator
+from facebank.recognition.reliability import cross_fit, galleries_of, reliability, simulated_galleries
+from facebank.recognition.simulation import Identities, Searches
+
+DIMENSION = 24
+TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))
+
+
+def people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Identities:
+    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    generator = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
+    rows = rows + 0.7 * generator.normal(size=rows.shape)
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+
+
+def calibrator_of(odds: float, threshold: float) -> Calibrator:
+    """Return a calibrator that says these odds of everything from a score of 0 on, and one to these odds below."""
+    curve = (-math.log(odds), -math.log(odds), math.log(odds), math.log(odds))
+    table = SizeTable(1, (curve,) * len(SAMPLES), (threshold,) * len(RATES), 0.0, 0.0)
+    return Calibrator("prototype", (-1.0, -1e-6, 0.0, 1.0), (table,))
+
+
+def searches(scores: list[float], own: list[int]) -> Searches:
+    """Return searches of a gallery of one person with one sample."""
+    return Searches(
+        scores=np.array(scores, np.float32)[:, None],
+        samples=np.ones((len(scores), 1), np.int64),
+        own=np.array(own, np.int64),
+        weights=np.ones(len(scores)),
+        enrolled=np.ones(1, np.int64),
+    )
+
+
+def test_figures_are_those_by_hand() -> None:
+    # Told 0.9 from a score of 0 on and 0.1 below; three of the person's photos, one missed, and four strangers.
+    found = searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
+    counted = reliability([([found], calibrator_of(9.0, 0.4))])
+    assert counted.size == 1
+    assert counted.fpir == pytest.approx(1 / 4)
+    hits, missed, refused, fooled = 1 / 3, 1 / 6, 1 / 4, 1 / 4
+    assert counted.brier == pytest.approx(0.01 * (hits + refused) + 0.81 * (missed + fooled))
+    assert counted.log_loss == pytest.approx(-math.log(0.9) * (hits + refused) - math.log(0.1) * (missed + fooled))
+    low = abs(0.1 * (missed + refused) - missed)
+    high = abs(0.9 * (hits + fooled) - hits)
+    assert counted.ece == pytest.approx(low + high)
+
+
+def test_a_calibrator_that_boasts_is_found_out() -> None:
+    found = searches([0.5] * 8 + [-0.5] * 8, [0] * 6 + [-1] * 2 + [0] * 2 + [-1] * 6)
+    honest, boasting = (reliability([([found], calibrator_of(odds, 0.9))]) for odds in (3.0, 999.0))
+    assert honest.ece == pytest.approx(0, abs=1e-6)
+    assert boasting.ece > 0.2
+    assert boasting.log_loss > honest.log_loss
+    assert boasting.brier > honest.brier
+
+
+@pytest.mark.parametrize("classifier", ["prototype", "knn", "svm"])
+def test_halves_of_many_people_confirm_each_other(classifier: str) -> None:
+    known = people(160, singles=60)
+    done: list[None] = []
+    counted = cross_fit(known, classifier, effort=TINY, on_gallery=lambda: done.append(None))
+    assert [one.size for one in counted] == [1, 10]
+    assert len(done) == galleries_of(known, classifier, effort=TINY)
+    for one in counted:
+        assert 0 <= one.fpir < 0.04
+        assert one.ece < 0.05
+        assert 0 < one.brier < 0.1
+        assert 0 < one.log_loss < 0.3
+
+
+def test_people_that_are_too_few_to_halve_are_not_counted_on() -> None:
+    for known, classifier in ((people(20, singles=20), "prototype"), (people(45), "svm")):
+        assert cross_fit(known, classifier, effort=TINY) == ()
+        assert galleries_of(known, classifier, effort=TINY) == 0
+
+
+def test_the_number_of_galleries_is_told_beforehand() -> None:
+    known = people(40, 2, singles=40)
+    done: list[None] = []
+    fit_calibrator(known, "prototype", None, effort=TINY, on_gallery=lambda: done.append(None))
+    assert len(done) == simulated_galleries(known, "prototype", TINY)
+
+
+def test_the_same_seed_counts_the_same() -> None:
+    known = people(40, 3, singles=40)
+    first, second, other = (cross_fit(known, "prototype", effort=TINY, seed=seed) for seed in (1, 1, 2))
+    assert first == second != other

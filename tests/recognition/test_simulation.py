@@ -1,0 +1,224 @@
+"""Laws of simulated galleries, told by embeddings that give away whose they are and which photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.recognition import simulation
+from facebank.recognition.background import Background
+from facebank.recognition.scoring import CLASSIFIERS, PersonScorer, build_scorer
+from facebank.recognition.simulation import KEPT, PROBES_EACH, GalleryPlan, Identities, Searches, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.faces import FloatArray
+    from facebank.recognition.enrolled import Enrolled
+
+DIMENSION = 24
+BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
+
+photo_counts = st.lists(st.integers(1, 9), min_size=4, max_size=25)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
+    """Make up people: photos that lie around one direction for each, in a random order."""
+    generator = np.random.default_rng(seed)
+    owners = generator.permutation(np.repeat(np.arange(len(photos)), photos))
+    rows = generator.normal(size=(len(photos), DIMENSION))[owners]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows + noise * generator.normal(size=rows.shape)
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Identities(matrix, owners.astype(np.int64), np.linspace(0, 1, len(owners), dtype=np.float32))
+
+
+class Noted:
+    """Notes what is enrolled and what is searched for, while the real scorers work."""
+
+    def __init__(self) -> None:
+        self.enrolled: list[Enrolled] = []
+        self.probes: list[FloatArray] = []
+
+    def build(self, kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
+        self.enrolled.append(enrolled)
+        scorer = build_scorer(kind, enrolled, background)
+        found = scorer.scores
+
+        def noting(probes: FloatArray) -> FloatArray:
+            self.probes.append(probes)
+            return found(probes)
+
+        scorer.scores = noting  # type: ignore[method-assign]
+        return scorer
+
+
+def run(
+    photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **made: Any
+) -> tuple[Identities, Searches, Enrolled, FloatArray]:
+    """Simulate a gallery, and return also what was enrolled and searched for."""
+    known, noted = identities(photos, **made), Noted()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulation, "build_scorer", noted.build)
+        searches = simulate(known, plan, kind, BACKGROUND, np.random.default_rng(seed))
+    (enrolled,), (probes,) = noted.enrolled, noted.probes
+    return known, searches, enrolled, probes
+
+
+def photos_of(known: Identities, rows: FloatArray) -> list[int]:
+    """Return which photos embeddings are of."""
+    place = {row.tobytes(): number for number, row in enumerate(known.embeddings)}
+    return [place[row.tobytes()] for row in rows]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[list[int], GalleryPlan]:
+    photos = draw(photo_counts)
+    size = draw(st.integers(1, len(photos) - 1))
+    return photos, GalleryPlan(size, draw(st.integers(1, 6)), strangers=draw(st.integers(1, 30)))
+
+
+@given(plans(), seeds)
+def test_no_photo_is_searched_for_that_is_enrolled_and_none_twice(
+    planned: tuple[list[int], GalleryPlan], seed: int
+) -> None:
+    photos, plan = planned
+    known, searches, enrolled, probes = run(photos, plan, seed)
+    kept, searched = photos_of(known, enrolled.matrix), photos_of(known, probes)
+    assert not set(kept) & set(searched)
+    assert len(set(kept)) == len(kept)
+    assert len(set(searched)) == len(searched) == len(searches.scores)
+
+
+@given(plans(), seeds)
+def test_who_is_enrolled_is_no_stranger_and_strangers_come_with_one_photo(
+    planned: tuple[list[int], GalleryPlan], seed: int
+) -> None:
+    photos, plan = planned
+    known, searches, enrolled, probes = run(photos, plan, seed)
+    people = known.people[photos_of(known, enrolled.matrix)]
+    searched = known.people[photos_of(known, probes)]
+    assert len(set(people)) == plan.size == searches.size
+    assert set(searched[searches.mated]) <= set(people)
+    strangers = searched[~searches.mated].tolist()
+    assert not set(strangers) & set(people)
+    assert len(set(strangers)) == len(strangers) == min(plan.strangers, len(photos) - plan.size)
+
+
+@given(plans(), seeds)
+def test_as_many_samples_as_planned_but_one_photo_is_left_to_search(
+    planned: tuple[list[int], GalleryPlan], seed: int
+) -> None:
+    photos, plan = planned
+    known, searches, enrolled, probes = run(photos, plan, seed)
+    owners = known.people[photos_of(known, enrolled.matrix)]
+    samples = {int(person): int((owners == person).sum()) for person in owners}
+    for person, count in samples.items():
+        assert count == max(1, min(plan.samples_each, photos[person] - 1))
+    assert sorted(searches.enrolled.tolist()) == sorted(samples.values())
+    searched = known.people[photos_of(known, probes)][searches.mated].tolist()
+    for person, count in samples.items():
+        assert searched.count(person) == min(PROBES_EACH, photos[person] - count)
+
+
+@given(plans(), seeds)
+def test_each_enrolled_persons_probes_weigh_one_and_each_stranger_one(
+    planned: tuple[list[int], GalleryPlan], seed: int
+) -> None:
+    photos, plan = planned
+    known, searches, _, probes = run(photos, plan, seed)
+    searched = known.people[photos_of(known, probes)]
+    for person in set(searched.tolist()):
+        assert searches.weights[searched == person].sum() == pytest.approx(1)
+
+
+@given(plans(), seeds, st.sampled_from(["prototype", "knn", "svm"]))
+def test_scores_fall_and_the_own_column_is_the_probes_own_person(
+    planned: tuple[list[int], GalleryPlan], seed: int, kind: str
+) -> None:
+    photos, plan = planned
+    known, searches, enrolled, probes = run(photos, plan, seed, kind, noise=0.6)
+    everybody = build_scorer(kind, enrolled, BACKGROUND).scores(probes)
+    kept = min(KEPT, plan.size)
+    assert searches.scores.shape == searches.samples.shape == (len(probes), kept)
+    np.testing.assert_array_equal(searches.scores, -np.sort(-everybody, axis=1)[:, :kept])
+    owner_of_sample = known.people[photos_of(known, enrolled.matrix)]
+    place_of = {int(owner_of_sample[enrolled.owners == place][0]): place for place in range(plan.size)}
+    searched = known.people[photos_of(known, probes)]
+    for row, (person, own) in enumerate(zip(searched.tolist(), searches.own.tolist(), strict=True)):
+        if person not in place_of:
+            assert own == -1
+            continue
+        score = everybody[row, place_of[person]]
+        better = int((everybody[row] > score).sum())
+        assert own == min(better, kept)  # no two scores are equal here
+        if own < kept:
+            assert searches.scores[row, own] == score
+            assert searches.samples[row, own] == (enrolled.owners == place_of[person]).sum()
+    assert searches.mated.tolist() == [person in place_of for person in searched.tolist()]
+    np.testing.assert_array_equal(searches.right, searches.own == 0)
+
+
+def test_a_probe_whose_person_is_not_among_the_kept_says_so() -> None:
+    found = [
+        simulate(identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed))
+        for seed in range(3)
+    ]
+    own = np.concatenate([searches.own for searches in found])
+    assert {-1, KEPT} < set(own.tolist())
+    assert own.max() == KEPT
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_the_same_seed_gives_the_same_searches(kind: str) -> None:
+    plan = GalleryPlan(6, 2)
+    first, second, other = (run([4] * 20, plan, seed, kind)[1] for seed in (7, 7, 8))
+    for name in ("scores", "samples", "own", "weights", "enrolled"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert not np.array_equal(first.scores, other.scores)
+
+
+def test_people_with_photos_enough_are_preferred_while_there_are_twice_as_many() -> None:
+    photos = [1] * 30 + [4] * 10
+    assert (run(photos, GalleryPlan(5, 3))[1].enrolled == 3).all()
+    for seed in range(5):
+        assert 1 in run(photos, GalleryPlan(6, 3), seed)[1].enrolled
+
+
+def test_well_separated_people_are_all_found_and_no_stranger_is_alike() -> None:
+    _, searches, _, _ = run([6] * 40, GalleryPlan(20, 3), noise=0.02)
+    assert searches.right[searches.mated].all()
+    assert searches.scores[searches.mated, 0].min() > searches.scores[~searches.mated, 0].max()
+
+
+@pytest.mark.parametrize("people", [1, 5])
+def test_somebody_must_be_left_to_be_a_stranger(people: int) -> None:
+    with pytest.raises(UsageError, match="too few to enrol 5"):
+        simulate(identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
+
+
+ROWS = identities([2, 2]).embeddings
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "people", "qualities"),
+    [
+        (ROWS, [0, 0, 1], [1, 1, 1, 1]),
+        (ROWS, [0, 0, 1, 1], [1, 1, 1]),
+        (ROWS, [[0, 0, 1, 1]], [1, 1, 1, 1]),
+        (ROWS, [0, 0, 2, 2], [1, 1, 1, 1]),
+        (ROWS, [1, 1, 2, 2], [1, 1, 1, 1]),
+        (ROWS, [0, 0, -1, -1], [1, 1, 1, 1]),
+        (ROWS[0], [0], [1]),
+        (np.full_like(ROWS, np.nan), [0, 0, 1, 1], [1, 1, 1, 1]),
+    ],
+)
+def test_people_that_cannot_be_are_refused(embeddings: FloatArray, people: Any, qualities: Any) -> None:
+    with pytest.raises(UsageError):
+        Identities(embeddings, np.array(people, np.int64), np.array(qualities, np.float32))

@@ -1,0 +1,251 @@
+"""Calibrations from photos of known people."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank.calibrating import QUICK, calibrate, plan_calibration, wanted_classifiers
+from facebank.calibrations import save_knowledge, user_folder
+from facebank.engine import Engine, load_engine
+from facebank.errors import PhotoNotFoundError, UsageError
+from facebank.gallery import PackIdentity
+from facebank.known_faces import AlbumPhoto, LeftOut, find_album, read_faces
+from facebank.recognition.calibration import Calibration
+from facebank.recognition.fitting import Effort
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.simulation import Identities
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo_photos"
+PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
+TINY = Effort(enrolled=60, strangers=600, galleries=(2, 6))
+DIMENSION = 24
+PACK = PackIdentity("small", "ab" * 32, DIMENSION)
+
+
+@cache
+def engine() -> Engine:
+    """Return the embedded pack's networks."""
+    return load_engine()
+
+
+def put(folder: Path, *photos: str) -> Path:
+    """Copy photographs of the package into a new folder."""
+    folder.mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(DEMO_PHOTOS / photo, folder / photo)
+    return folder
+
+
+def people(count: int, photos: int = 3, singles: int = 0) -> Identities:
+    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    generator = np.random.default_rng(0)
+    owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
+    rows = generator.normal(size=(count + singles, DIMENSION))[owners]
+    rows = rows + 0.6 * generator.normal(size=rows.shape)
+    matrix = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Identities(matrix, owners.astype(np.int64), np.ones(len(owners), np.float32))
+
+
+# From photos to faces ---------------------------------------------------------------------------------------------
+
+
+def test_an_album_is_a_folder_of_peoples_folders(tmp_path: Path) -> None:
+    put(tmp_path / "album" / "Barack", PORTRAIT, SPEECH)
+    put(tmp_path / "album" / "Eileen" / "in space", COLLINS)
+    put(tmp_path / "crowd", SPEECH)
+    album = find_album(tmp_path / "album", tmp_path / "crowd")
+    assert [(photo.path.name, photo.person) for photo in album] == [
+        (PORTRAIT, "Barack"),
+        (SPEECH, "Barack"),
+        (COLLINS, "Eileen"),
+        (SPEECH, None),
+    ]
+
+
+def test_what_is_no_album_is_told(tmp_path: Path) -> None:
+    (tmp_path / "album" / "Ada").mkdir(parents=True)
+    (tmp_path / "a file").touch()
+    for photos in ("nowhere", "a file"):
+        with pytest.raises(UsageError, match="one folder for each person"):
+            find_album(tmp_path / photos)
+    with pytest.raises(PhotoNotFoundError, match="no people's folders"):
+        find_album(tmp_path / "album" / "Ada")
+    with pytest.raises(PhotoNotFoundError, match="no photos"):
+        find_album(tmp_path / "album")
+    put(tmp_path / "album" / "Eileen", COLLINS)
+    with pytest.raises(PhotoNotFoundError, match="no such file or folder"):
+        find_album(tmp_path / "album", tmp_path / "nowhere")
+    with pytest.raises(PhotoNotFoundError, match="no photos"):
+        find_album(tmp_path / "album", tmp_path / "album" / "Ada")
+
+
+def test_faces_are_read_and_others_counted_by_reason(tmp_path: Path) -> None:
+    barack = put(tmp_path / "Barack", PORTRAIT, SPEECH)
+    eileen = put(tmp_path / "Eileen", COLLINS)
+    with Image.open(barack / PORTRAIT) as photo:
+        photo.resize((photo.width * 2 // 3, photo.height * 2 // 3)).save(barack / "smaller.png")
+    with Image.open(eileen / COLLINS) as photo:
+        photo.resize((photo.width // 12, photo.height // 12)).resize(photo.size).save(eileen / "blurred.png")
+    Image.new("RGB", (200, 200), "navy").save(eileen / "night.png")
+    (eileen / "broken.jpg").write_bytes(b"\xff\xd8\xff half a photo")
+    done: list[None] = []
+    album = find_album(tmp_path)
+    faces = read_faces(album, engine(), lambda: done.append(None))
+    assert len(done) == len(album) == 7
+    assert (faces.people, faces.strangers) == (2, 0)
+    assert faces.identities.people.tolist() == [0, 0, 1]
+    assert faces.left_out == {
+        LeftOut.UNREADABLE: 1,
+        LeftOut.NO_FACE: 1,
+        LeftOut.TOO_POOR: 1,
+        LeftOut.SAME_PHOTO: 1,
+        LeftOut.TWO_PEOPLE: 0,
+    }
+    assert faces.two_people == ()
+
+
+def test_a_persons_photo_gives_the_largest_face_and_a_strangers_all(tmp_path: Path) -> None:
+    with Image.open(DEMO_PHOTOS / PORTRAIT) as large, Image.open(DEMO_PHOTOS / COLLINS) as small:
+        both = Image.new("RGB", (large.width + small.width // 4, large.height))
+        both.paste(large, (0, 0))
+        both.paste(small.resize((small.width // 4, small.height // 4)), (large.width, 0))
+        both.save(tmp_path / "both.png")
+    known, crowd = (read_faces([AlbumPhoto(tmp_path / "both.png", whose)], engine()) for whose in ("Barack", None))
+    assert (known.people, known.strangers) == (1, 0)
+    assert (crowd.people, crowd.strangers) == (0, 2)
+    assert crowd.identities.people.tolist() == [0, 1]
+    assert np.array_equal(known.identities.embeddings[0], crowd.identities.embeddings[0])
+
+
+def test_one_face_under_two_people_is_neithers(tmp_path: Path) -> None:
+    put(tmp_path / "Barack", PORTRAIT, SPEECH)
+    put(tmp_path / "Eileen", COLLINS, PORTRAIT)
+    faces = read_faces(find_album(tmp_path), engine())
+    (pair,) = faces.two_people
+    assert (pair.first.person, pair.second.person) == ("Barack", "Eileen")
+    assert pair.first.path.name == pair.second.path.name == PORTRAIT
+    assert faces.identities.people.tolist() == [0, 1]
+    assert faces.left_out[LeftOut.TWO_PEOPLE] == 2
+
+
+def test_a_person_among_the_strangers_stays_a_person(tmp_path: Path) -> None:
+    put(tmp_path / "album" / "Barack", PORTRAIT)
+    put(tmp_path / "crowd", PORTRAIT, COLLINS)
+    shutil.copy(tmp_path / "crowd" / COLLINS, tmp_path / "crowd" / "again.jpg")
+    faces = read_faces(find_album(tmp_path / "album", tmp_path / "crowd"), engine())
+    assert (faces.people, faces.strangers) == (1, 1)
+    (pair,) = faces.two_people
+    assert (pair.first.person, pair.second.person) == ("Barack", None)
+    assert (faces.left_out[LeftOut.TWO_PEOPLE], faces.left_out[LeftOut.SAME_PHOTO]) == (1, 1)
+
+
+def test_no_face_at_all_is_told(tmp_path: Path) -> None:
+    Image.new("RGB", (200, 200), "navy").save(tmp_path / "night.png")
+    with pytest.raises(UsageError, match="good enough"):
+        read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine())
+    put(tmp_path / "Barack", PORTRAIT)
+    put(tmp_path / "Eileen", PORTRAIT)
+    with pytest.raises(UsageError, match="two people"):
+        read_faces(find_album(tmp_path), engine())
+
+
+# From faces to a calibration --------------------------------------------------------------------------------------
+
+
+def test_classifiers_are_chosen_by_name() -> None:
+    assert wanted_classifiers(None) == wanted_classifiers([]) == QUICK
+    assert wanted_classifiers(["all", "knn"]) == CLASSIFIERS
+    assert wanted_classifiers(["svm", "knn", "svm"]) == ("knn", "svm")
+    with pytest.raises(UsageError, match="no classifier 'oracle'"):
+        wanted_classifiers(["knn", "oracle"])
+
+
+def test_too_few_people_are_told_with_what_helps() -> None:
+    with pytest.raises(
+        UsageError, match=r"needs 40 people, 20 of them .* there are 12, 12 .* strangers count"
+    ) as raised:
+        plan_calibration(people(12))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_strangers_make_up_for_missing_people() -> None:
+    assert plan_calibration(people(20, singles=20)).classifiers == QUICK
+
+
+def test_what_needs_a_background_is_left_out_without_people_enough() -> None:
+    few, enough = people(45), people(45, singles=5)
+    job = plan_calibration(few, ["all"], TINY)
+    assert job.classifiers == QUICK
+    assert set(job.left_out) == {"svm", "svm-rbf", "logistic"}
+    assert all("needs 50 people; there are 45" in why for why in job.left_out.values())
+    assert calibrate(few, PACK, job.classifiers, "a test", effort=TINY).background is None
+    with pytest.raises(UsageError, match=r"svm cannot be calibrated: .* 50 people"):
+        plan_calibration(few, ["svm"])
+    assert plan_calibration(enough, ["all"], TINY).classifiers == CLASSIFIERS
+
+
+def test_every_classifier_is_calibrated_and_the_galleries_are_counted() -> None:
+    known = people(60, singles=50)
+    job = plan_calibration(known, CLASSIFIERS, TINY)
+    done: list[str] = []
+    found = calibrate(known, PACK, job.classifiers, "a \x1b[31mtest", effort=TINY, on_gallery=done.append)
+    assert {name: done.count(name) for name in CLASSIFIERS} == job.galleries
+    assert found.background is not None
+    assert [calibrator.classifier for calibrator in found.calibration.calibrators] == list(CLASSIFIERS)
+    assert (found.calibration.people, found.calibration.photos) == (110, 230)
+    assert "\x1b" not in found.calibration.made_from
+    assert Calibration.from_json(found.calibration.to_json()) == found.calibration
+    # 110 people can be halved for what needs no background, and for what needs one of 50.
+    assert set(found.reliability) == set(CLASSIFIERS)
+    assert all([one.size for one in several] == [1, 10] for several in found.reliability.values())
+
+
+# With real photographs --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lfw:
+    """Forty-five of LFW's development people with two or three photos each."""
+
+    folder: Path
+    photos: int
+
+
+@pytest.fixture(scope="module")
+def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
+    """Copy them into a folder."""
+    folder = tmp_path_factory.mktemp("lfw") / "album"
+    lines = (shared / "data" / "lfw-meta" / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.split("\t")[0] for line in lines if "\t" in line]
+    several = [name for name in names if 2 <= len(list((shared / "data" / "lfw" / name).glob("*.jpg"))) <= 3][:45]
+    for name in several:
+        shutil.copytree(shared / "data" / "lfw" / name, folder / name)
+    return Lfw(folder, len(list(folder.glob("*/*.jpg"))))
+
+
+def test_real_people_give_a_calibration_that_is_used(lfw: Lfw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path))
+    faces = read_faces(find_album(lfw.folder), engine())
+    assert faces.people == 45
+    assert len(faces.identities.people) + sum(faces.left_out.values()) == lfw.photos
+    identity = engine().identity
+    job = plan_calibration(faces.identities, effort=TINY)
+    found = calibrate(faces.identities, identity, job.classifiers, "some of LFW", effort=TINY)
+    save_knowledge(found.calibration, found.background, user_folder(identity))
+    used = load_engine().knowledge.calibration
+    assert used == found.calibration
+    prototype = found.calibration.of("prototype")
+    assert prototype is not None
+    # Two photos of one person are hardly ever less alike than this, and of two people hardly ever more.
+    samples = np.ones(10, np.int64)
+    assert 0.15 < prototype.threshold(samples, 0.01) < 0.45
+    told = prototype.probabilities(np.array([[0.02], [0.75]], np.float32), np.ones((2, 1), np.int64), 10, 0.5)
+    assert told[0, 0] < 0.05
+    assert told[1, 0] > 0.95

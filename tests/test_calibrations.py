@@ -1,0 +1,154 @@
+"""Where calibrations are kept: whose counts, and what is refused."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.calibrations import (
+    BACKGROUND_NAME,
+    CALIBRATION_NAME,
+    Knowledge,
+    find_knowledge,
+    require_folder,
+    save_knowledge,
+    user_folder,
+)
+from facebank.errors import PackIntegrityError, StorageError
+from facebank.gallery import PackIdentity
+from facebank.recognition.background import Background
+from facebank.recognition.calibration import RATES, SAMPLES, Calibration, Calibrator, SizeTable
+
+PACK = PackIdentity("small", "ab" * 32, 3)
+TABLE = SizeTable(1, ((-1.0, 2.0),) * len(SAMPLES), tuple(0.9 - 0.1 * n for n in range(len(RATES))), 0.0, 0.01)
+CALIBRATION = Calibration(PACK.digest, "a test", 40, 90, (Calibrator("prototype", (0.0, 1.0), (TABLE,)),))
+BACKGROUND = Background(np.array([0.1, 0.2, 0.3], np.float32), np.eye(3, dtype=np.float32))
+
+
+@pytest.fixture(autouse=True)
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this user's calibration of the pack is, once there is one."""
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
+    return user_folder(PACK)
+
+
+@pytest.fixture
+def packs(tmp_path: Path) -> Path:
+    """The pack's own folder, with a calibration and a background."""
+    save_knowledge(replace(CALIBRATION, made_from="the pack's people"), BACKGROUND, tmp_path / "pack")
+    return tmp_path / "pack"
+
+
+def made_from(known: Knowledge) -> str:
+    assert known.calibration is not None
+    return known.calibration.made_from
+
+
+def test_nothing_is_known_of_a_pack_without_one(tmp_path: Path) -> None:
+    for folder in (None, tmp_path, tmp_path / "nowhere"):
+        known = find_knowledge(PACK, folder)
+        assert (known.calibration, known.background, known.folder) == (None, None, None)
+
+
+def test_what_is_saved_is_found_again(packs: Path) -> None:
+    known = find_knowledge(PACK, packs)
+    assert known.calibration == replace(CALIBRATION, made_from="the pack's people")
+    assert known.background is not None
+    assert np.array_equal(known.background.mean, BACKGROUND.mean)
+    assert known.folder == packs
+    assert sorted(path.name for path in packs.iterdir()) == [BACKGROUND_NAME, CALIBRATION_NAME]
+
+
+def test_the_users_own_wins(packs: Path, users: Path) -> None:
+    other = replace(BACKGROUND, mean=np.zeros(3, np.float32))
+    save_knowledge(CALIBRATION, other, users)
+    known = find_knowledge(PACK, packs)
+    assert (made_from(known), known.folder) == ("a test", users)
+    assert known.background is not None
+    assert not known.background.mean.any()
+    another = replace(PACK, digest="cd" * 32)
+    save_knowledge(replace(CALIBRATION, pack_digest=another.digest), None, packs)
+    assert find_knowledge(another, packs).folder == packs
+
+
+def test_an_own_one_without_a_background_leaves_the_packs(packs: Path, users: Path) -> None:
+    save_knowledge(CALIBRATION, None, users)
+    known = find_knowledge(PACK, packs)
+    assert (made_from(known), known.background is not None) == ("a test", True)
+    assert find_knowledge(PACK, None).background is None
+
+
+def test_a_background_does_not_outlive_its_calibration(users: Path) -> None:
+    save_knowledge(CALIBRATION, BACKGROUND, users)
+    save_knowledge(CALIBRATION, None, users)
+    assert [path.name for path in users.iterdir()] == [CALIBRATION_NAME]
+    assert find_knowledge(PACK, None).background is None
+
+
+def test_files_are_as_readable_as_any_new_file(packs: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    usual = stat.S_IMODE((tmp_path / "new").stat().st_mode)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in packs.iterdir()} == {usual}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        (CALIBRATION_NAME, b"", "no calibration"),
+        (CALIBRATION_NAME, b"{}", "another format"),
+        (CALIBRATION_NAME, b"\xff\x00", "no calibration"),
+        (CALIBRATION_NAME, b"[" * 100_000, "no calibration"),
+        (CALIBRATION_NAME, b" " * ((8 << 20) + 1), "longer than 8 MiB"),
+        (BACKGROUND_NAME, b"", "no background"),
+        (BACKGROUND_NAME, b"PK\x03\x04 half a file", "no background"),
+    ],
+    ids=["empty", "other", "binary", "deep", "long", "empty background", "half a background"],
+)
+def test_a_damaged_one_is_told_in_one_line(packs: Path, name: str, content: bytes, why: str) -> None:
+    (packs / name).write_bytes(content)
+    with pytest.raises(PackIntegrityError, match=why) as raised:
+        find_knowledge(PACK, packs)
+    told = str(raised.value)
+    assert len(told.splitlines()) == 1
+    assert "'small'" in told
+    assert str(packs) in told
+    assert "facebank packs calibrate" in told
+
+
+def test_one_for_another_pack_is_passed_over(packs: Path) -> None:
+    (packs / CALIBRATION_NAME).write_text(replace(CALIBRATION, pack_digest="cd" * 32).to_json(), encoding="utf-8")
+    found = find_knowledge(PACK, packs)
+    assert (found.calibration, found.background, found.folder) == (None, None, None)
+
+
+def test_a_background_of_another_length_is_refused(packs: Path) -> None:
+    with pytest.raises(PackIntegrityError, match="no background of 5 dimensions"):
+        find_knowledge(replace(PACK, dimension=5), packs)
+
+
+def test_a_damaged_own_one_is_told_and_not_passed_over(packs: Path, users: Path) -> None:
+    users.mkdir(parents=True)
+    (users / CALIBRATION_NAME).write_text("{}")
+    with pytest.raises(PackIntegrityError, match=str(users)):
+        find_knowledge(PACK, packs)
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_and_after(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for attempt in (require_folder, lambda folder: save_knowledge(CALIBRATION, BACKGROUND, folder)):
+        with pytest.raises(StorageError, match=r"cannot write .*FACEBANK_CALIBRATIONS"):
+            attempt(tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_requiring_a_folder_leaves_it_empty_and_a_calibration_alone(tmp_path: Path, packs: Path) -> None:
+    require_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    before = (packs / CALIBRATION_NAME).read_bytes()
+    require_folder(packs)
+    assert (packs / CALIBRATION_NAME).read_bytes() == before
+    assert len(list(packs.iterdir())) == 2

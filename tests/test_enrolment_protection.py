@@ -1,0 +1,102 @@
+"""Enrolment guards the gallery: nobody's face becomes another's sample unnoticed, and samples know their worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.faces import EnrolledPhoto, EnrolmentReason
+from facebank.planning import PersonPhotos
+from facebank.vision.augmentation import ENROLLED_VARIANTS
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+OBAMA, SPEECH, BLUE_ROOM = (
+    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
+)
+BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank of two photos of Barack Obama and one of Joe Biden."""
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as opened:
+        opened.enroll("Barack", [OBAMA, SPEECH])
+        opened.enroll("Joe", BIDEN)
+        yield opened
+
+
+def refused(photo: EnrolledPhoto) -> None:
+    assert (photo.accepted, photo.reason) == (False, EnrolmentReason.NEARER_TO_ANOTHER)
+    assert photo.sample_id is None
+
+
+def test_a_sample_nearer_to_another_is_refused_with_both_names(bank: FaceBank) -> None:
+    (photo,) = bank.enroll("Joe", BLUE_ROOM).photos
+    refused(photo)
+    assert all(word in photo.detail for word in ("Barack", "Joe", "--force"))
+    assert [person.sample_count for person in bank.gallery.people()] == [2, 1]
+
+
+def test_a_new_person_who_is_clearly_another_is_refused_and_not_made_known(bank: FaceBank) -> None:
+    (photo,) = bank.enroll("Somebody", BLUE_ROOM).photos
+    refused(photo)
+    assert all(word in photo.detail for word in ("Barack", "Somebody", "--force"))
+    assert [person.name for person in bank.gallery.people()] == ["Barack", "Joe"]
+
+
+def test_force_overrides(bank: FaceBank) -> None:
+    assert bank.enroll("Somebody", BLUE_ROOM, force=True).accepted == 1
+    (report,) = bank.enroll_people([PersonPhotos("Joe", (SPEECH,))], force=True)
+    assert [photo.reason for photo in report.photos] == [EnrolmentReason.ENROLLED_AS_ANOTHER]
+
+
+def test_force_goes_through_for_several_people(bank: FaceBank) -> None:
+    people = [PersonPhotos("Joe", (BLUE_ROOM,))]
+    (stopped,) = bank.enroll_people(people)
+    refused(stopped.photos[0])
+    (forced,) = bank.enroll_people(people, force=True)
+    assert forced.accepted == 1
+
+
+def test_ones_own_photos_and_strangers_are_not_refused(bank: FaceBank) -> None:
+    assert bank.enroll("Barack", BLUE_ROOM).accepted == 1
+    assert bank.enroll("Eileen", COLLINS).accepted == 1
+
+
+def test_the_very_same_face_is_still_told_as_such(bank: FaceBank) -> None:
+    (other,) = bank.enroll("Somebody", OBAMA).photos
+    assert other.reason is EnrolmentReason.ENROLLED_AS_ANOTHER
+    (again,) = bank.enroll("Barack", OBAMA).photos
+    assert again.reason is EnrolmentReason.ALREADY_ENROLLED
+
+
+def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
+    with Image.open(BLUE_ROOM) as left, Image.open(COLLINS) as right:
+        parts = [left.convert("RGB").resize((700, 700 * left.height // left.width)), right.convert("RGB")]
+        parts[1] = parts[1].resize((250, 250 * right.height // right.width))
+    together = Image.new("RGB", (950, max(part.height for part in parts)))
+    together.paste(parts[0], (0, 0))
+    together.paste(parts[1], (700, 0))
+    together.save(tmp_path / "pair.png")
+    (photo,) = bank.enroll("Somebody", tmp_path / "pair.png", pick="largest").photos
+    refused(photo)
+
+
+def test_samples_keep_the_variants_that_help_and_a_quality_that_knows_stability(bank: FaceBank) -> None:
+    expected = {"plain", *(name if name == "flip" else f"augmented:{name}" for name in ENROLLED_VARIANTS)}
+    assert set(bank.gallery.variants()) == expected
+    plain = bank.gallery.vectors()
+    for variant in expected - {"plain"}:
+        table = bank.gallery.vectors(variant)
+        np.testing.assert_array_equal(table.sample_ids, plain.sample_ids)
+        likeness = np.einsum("nd,nd->n", table.matrix, plain.matrix)
+        assert ((likeness > 0.4) & (likeness < 0.9999)).all()
+    (seen,) = bank.identify(OBAMA)
+    at_once = seen.faces[0].face.quality.score
+    (first, _) = bank.gallery.samples("Barack")
+    assert 0.5 < first.quality <= at_once

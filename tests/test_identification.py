@@ -1,0 +1,392 @@
+"""From a gallery to its recogniser, with the embedded pack's calibration and people made up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.calibrations import CALIBRATION_NAME, user_folder
+from facebank.engine import Engine, load_engine
+from facebank.errors import UsageError
+from facebank.faces import AnalyzedPhoto, Decision, Detection, Face, Outcome, Photo, Quality, Reason
+from facebank.gallery import FaceKey, Gallery, NewSample
+from facebank.gallery.derived import derived_file
+from facebank.identification import MASK, identified_photo, prepare_identification
+from facebank.packs import load_pack
+from facebank.recognition import coefficient_cache
+from facebank.recognition.recognizer import MOUTH_HIDDEN
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.training import Coefficients, fit
+from facebank.settings import DecisionSettings
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+    from facebank.identification import Identification
+    from facebank.recognition.background import Background
+    from facebank.recognition.enrolled import Enrolled
+
+DIMENSION = 128
+NAMES = ("Ada", "Ben", "Cleo", "Dan")
+DEFAULTS = DecisionSettings()
+CALIBRATED_KINDS = ("prototype", "knn", "svm", "logistic")
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of the test's own."""
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
+
+
+def look(person: int, photo: int = 0, likeness: float = 0.8) -> FloatArray:
+    """Make up the embedding of a photo of a person: all looks of one person lean to one direction."""
+    direction = np.random.default_rng(person).normal(size=DIMENSION)
+    other = np.random.default_rng([person, photo, 1]).normal(size=DIMENSION)
+    other -= other @ direction / (direction @ direction) * direction
+    vector = likeness * direction / np.linalg.norm(direction)
+    vector += (1 - likeness**2) ** 0.5 * other / np.linalg.norm(other)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def sample(vector: FloatArray) -> NewSample:
+    """Return a sample of an embedding."""
+    name = hashlib.sha256(vector.tobytes()).hexdigest()
+    where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return NewSample(where, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
+
+
+def face(vector: FloatArray, quality: float = 0.9) -> Face:
+    """Return a probe of an embedding."""
+    where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return Face(where, Quality(quality, 80, 1, 1), vector)
+
+
+Made = Callable[..., Gallery]
+
+
+@pytest.fixture
+def engine() -> Engine:
+    """The embedded pack, whose networks are never loaded here."""
+    return load_engine()
+
+
+@pytest.fixture
+def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> Made:
+    """Make galleries of people made up: of each as many samples as are said."""
+
+    def made(*counts: int, name: str = "some") -> Gallery:
+        gallery = Gallery.open(tmp_path / f"{name}.facebank", engine.identity, create=True)
+        request.addfinalizer(gallery.close)
+        for person, count in enumerate(counts):
+            called = NAMES[person] if person < len(NAMES) else f"person {person}"
+            gallery.enrol(called, [sample(look(person, photo)) for photo in range(count)])
+        return gallery
+
+    return made
+
+
+@pytest.fixture
+def uncalibrated(tmp_path: Path) -> Engine:
+    """The embedded pack without what its scores are worth."""
+    folder = tmp_path / "uncalibrated"
+    shutil.copytree(load_pack().folder, folder)
+    (folder / CALIBRATION_NAME).unlink()
+    return load_engine(str(folder))
+
+
+def decide(identification: Identification, *vectors: FloatArray) -> list[Decision]:
+    assert identification.recognizer is not None
+    return [identification.recognizer.identify([face(vector)])[0] for vector in vectors]
+
+
+def threshold(identification: Identification) -> float:
+    assert identification.recognizer is not None
+    return identification.recognizer.rule.threshold
+
+
+# Probabilities and thresholds ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CALIBRATED_KINDS)
+def test_the_embedded_pack_is_calibrated(kind: str, make: Made, engine: Engine) -> None:
+    found = prepare_identification(make(3, 2, 1, 1), engine, DecisionSettings(classifier=kind))
+    assert found.calibrated
+    assert found.choice.classifier == kind
+    decisions = decide(found, look(0, 50), look(3, 50), look(99))
+    assert [decision.person for decision in decisions] == ["Ada", "Dan", None]
+    for decision in decisions:
+        probabilities = [candidate.probability for candidate in decision.candidates]
+        assert all(probability is not None for probability in probabilities)
+        assert decision.probability == probabilities[0]
+        assert 0 < sum(probability or 0 for probability in probabilities) < 1
+    known, _, stranger = decisions
+    assert (known.probability or 0) > 0.9 > 0.5 > (stranger.probability or 0)
+
+
+@pytest.mark.parametrize("kind", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
+def test_without_a_calibration_there_are_no_probabilities_and_the_packs_threshold_counts(
+    kind: str, make: Made, uncalibrated: Engine
+) -> None:
+    found = prepare_identification(make(3, 2, 1), uncalibrated, DecisionSettings(classifier=kind))
+    assert not found.calibrated
+    assert threshold(found) == uncalibrated.thresholds.known
+    for decision in decide(found, look(0, 50), look(99)):
+        assert decision.probability is None
+        assert all(candidate.probability is None for candidate in decision.candidates)
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_a_classifier_that_the_calibration_leaves_out_is_uncalibrated(
+    kind: str, make: Made, uncalibrated: Engine, engine: Engine
+) -> None:
+    known = engine.knowledge.calibration
+    assert known is not None
+    others = tuple(one for one in known.calibrators if one.classifier != kind)
+    folder = user_folder(engine.identity)
+    folder.mkdir(parents=True)
+    (folder / CALIBRATION_NAME).write_text(replace(known, calibrators=others).to_json())
+    found = prepare_identification(make(2, 2), uncalibrated, DecisionSettings(classifier=kind))
+    assert (found.calibrated, threshold(found)) == (False, uncalibrated.thresholds.known)
+
+
+def test_the_threshold_follows_the_rate_asked_for_and_the_size(make: Made, engine: Engine) -> None:
+    small, large = make(1, 1), make(*[1] * 60, name="large")
+    rates = [0.001, 0.01, 0.05, 0.2]
+    thresholds = [
+        [threshold(prepare_identification(gallery, engine, DecisionSettings(fpir=rate))) for rate in rates]
+        for gallery in (small, large)
+    ]
+    assert all(first > second for row in thresholds for first, second in pairwise(row))
+    assert all(few < many for few, many in zip(*thresholds, strict=True))
+
+
+def test_the_more_strangers_are_expected_the_less_probable_anybody_is(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    probe = look(0, 50, 0.5)
+    probabilities = [
+        decide(prepare_identification(gallery, engine, DecisionSettings(stranger_share=share)), probe)[0].probability
+        for share in (0.01, 0.5, 0.99)
+    ]
+    assert probabilities == sorted(probabilities, key=lambda value: -(value or 0))
+    assert len(set(probabilities)) == 3
+
+
+# Galleries of all kinds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("people", [(), (0, 0)], ids=["empty", "people without samples"])
+def test_where_nobody_is_enrolled_nobody_is_known(people: Sequence[int], make: Made, engine: Engine) -> None:
+    gallery = make(*people)
+    found = prepare_identification(gallery, engine, DEFAULTS)
+    assert (found.recognizer, found.calibrated) == (None, False)
+    photo = identified_photo(analyzed(look(0), look(1)), gallery, found)
+    assert [one.decision.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("samples", [1, 4])
+def test_a_gallery_of_one_person(kind: str, samples: int, make: Made, engine: Engine) -> None:
+    found = prepare_identification(make(samples), engine, DecisionSettings(classifier=kind))
+    assert [decision.candidates[0].person for decision in decide(found, look(0, 50), look(99))] == ["Ada", "Ada"]
+
+
+def test_one_single_person_cannot_be_told_from_nobody(make: Made, uncalibrated: Engine) -> None:
+    with pytest.raises(UsageError, match="svm needs somebody"):
+        prepare_identification(make(3), uncalibrated, DecisionSettings(classifier="svm"))
+
+
+def test_two_people_with_the_same_look_are_never_told_apart(make: Made, engine: Engine) -> None:
+    gallery = make(1, 1)
+    nearly = look(0) + np.float32(1e-3) * look(7)
+    gallery.enrol("Twin", [sample(nearly / np.linalg.norm(nearly))])
+    for kind in CLASSIFIERS:
+        (decision,) = decide(prepare_identification(gallery, engine, DecisionSettings(classifier=kind)), look(0, 50))
+        assert decision.person is None
+        assert {candidate.person for candidate in decision.candidates[:2]} == {"Ada", "Twin"}
+
+
+def test_people_without_samples_are_no_candidates(make: Made, engine: Engine) -> None:
+    (decision,) = decide(prepare_identification(make(1, 0, 1), engine, DEFAULTS), look(0, 50))
+    assert [candidate.person for candidate in decision.candidates] == ["Ada", "Cleo"]
+
+
+# What was taught -------------------------------------------------------------------------------------------------
+
+
+def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
+    """Return a photo with faces side by side."""
+    photo = Photo("photo.jpg", np.zeros((200, 200 * len(vectors), 3), np.uint8), "ab" * 32, True, None)
+    faces = []
+    for place, vector in enumerate(vectors):
+        box = np.array([200 * place + 10, 10, 200 * place + 90, 90], np.float32)
+        faces.append(Face(Detection(box, np.zeros((5, 2), np.float32), 0.9), Quality(0.9, 80, 1, 1), vector))
+    return AnalyzedPhoto(photo, tuple(faces))
+
+
+def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    photo = analyzed(look(0, 50), look(0, 51))
+    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    denied, other = (one.decision for one in found.faces)
+    assert "Ada" not in {candidate.person for candidate in denied.candidates}
+    assert (denied.person, other.person) == (None, "Ada")
+    assert (found.image, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
+
+
+def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    before = prepare_identification(gallery, engine, DEFAULTS)
+    gallery.remember_stranger(sample(look(99)))
+    assert gallery.revision > before.revision
+    (decision,) = decide(prepare_identification(gallery, engine, DEFAULTS), look(99, 1))
+    assert (decision.outcome, decision.reason) == (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER)
+
+
+# What is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_prepared_is_kept_until_gallery_or_settings_change(make: Made) -> None:
+    with FaceBank.open(make(2, 2).path) as bank:
+        first = bank.identification()
+        assert bank.identification() is first
+        assert bank.identification(DEFAULTS) is first
+        stricter = bank.identification(DecisionSettings(fpir=0.001))
+        assert stricter is not first
+        assert threshold(stricter) > threshold(first)
+        bank.gallery.write_setting("fpir", 0.001)
+        assert bank.identification() is stricter
+        bank.gallery.enrol("Eve", [sample(look(4))])
+        later = bank.identification()
+        assert later is not stricter
+        assert decide(later, look(4, 50))[0].person == "Eve"
+
+
+def test_another_process_changes_what_is_kept_too(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    with FaceBank.open(gallery.path) as bank:
+        assert decide(bank.identification(), look(0, 50))[0].person == "Ada"
+        gallery.rename("Ada", "Ada Lovelace")
+        assert decide(bank.identification(), look(0, 50))[0].person == "Ada Lovelace"
+        gallery.forget("Ada Lovelace")
+        assert "Ada Lovelace" not in {one.person for one in decide(bank.identification(), look(0, 50))[0].candidates}
+
+
+def test_auto_says_what_it_chose_and_keeps_it_while_the_gallery_is_the_same(
+    make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
+    revision = gallery.revision
+    first = prepare_identification(gallery, engine, automatic).choice
+    assert first.classifier in CLASSIFIERS
+    assert "40 samples" in first.why
+    assert gallery.revision == revision
+    with monkeypatch.context() as patch:
+        patch.delattr("facebank.identification.choose_classifier")
+        assert prepare_identification(gallery, engine, automatic).choice == first
+    gallery.enrol("Eve", [sample(look(4, photo)) for photo in range(10)])
+    assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.why
+
+
+@pytest.mark.parametrize(
+    "kept", [7, "svm", [], {}, {"revision": 1}, {"classifier": "svm"}, {"revision": "x", "classifier": ["svm"]}]
+)
+def test_a_choice_that_nobody_made_is_not_believed(kept: object, make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    gallery.write_setting("chosen_classifier", kept)
+    choice = prepare_identification(gallery, engine, DecisionSettings(classifier="auto")).choice
+    assert (choice.classifier, "too few" in choice.why) == ("prototype", True)
+
+
+@pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
+def test_a_gallery_that_can_only_be_read_works(kind: str, make: Made, engine: Engine) -> None:
+    gallery = make(10, 10, 10)
+    gallery.close()
+    before = gallery.path.read_bytes()
+    with Gallery.open(gallery.path, engine.identity, read_only=True) as readable:
+        found = prepare_identification(readable, engine, DecisionSettings(classifier=kind))
+        assert decide(found, look(1, 50))[0].person == "Ben"
+        assert readable.read_setting("chosen_classifier") is None
+    assert gallery.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
+def test_fitted_coefficients_are_kept_and_used_again(kind: str, make: Made, engine: Engine) -> None:
+    gallery, settings = make(3, 2, 1), DecisionSettings(classifier=kind)
+    first = prepare_identification(gallery, engine, settings)
+    path = derived_file(gallery.path)
+    written = path.stat()
+    again = prepare_identification(gallery, engine, settings)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    probes = [look(0, 50), look(1, 50), look(99)]
+    assert decide(again, *probes) == decide(first, *probes)
+    gallery.enrol("Eve", [sample(look(4))])
+    assert decide(prepare_identification(gallery, engine, settings), look(4, 50))[0].candidates[0].person == "Eve"
+    assert path.stat().st_mtime_ns > written.st_mtime_ns
+
+
+@pytest.mark.parametrize("kind", ["prototype", "knn"])
+def test_what_has_nothing_to_fit_leaves_no_file(kind: str, make: Made, engine: Engine) -> None:
+    gallery = make(3, 2, 1)
+    prepare_identification(gallery, engine, DecisionSettings(classifier=kind))
+    assert not derived_file(gallery.path).exists()
+
+
+def test_forgetting_somebody_wipes_the_fitted_coefficients(make: Made, engine: Engine) -> None:
+    gallery, settings = make(3, 2, 1), DecisionSettings(classifier="svm")
+    forgets: list[Callable[[], object]] = [
+        lambda: gallery.forget("Ada"),
+        lambda: gallery.remove_sample(gallery.samples("Ben")[0].id),
+    ]
+    for forget in forgets:
+        prepare_identification(gallery, engine, settings)
+        path = derived_file(gallery.path)
+        kept = path.with_name("the same bytes on the disk")
+        os.link(path, kept)
+        size = path.stat().st_size
+        forget()
+        assert not path.exists()
+        assert kept.read_bytes() == bytes(size)
+        kept.unlink()
+    (decision,) = decide(prepare_identification(gallery, engine, settings), look(0, 50))
+    assert "Ada" not in {candidate.person for candidate in decision.candidates}
+
+
+def test_coefficients_written_while_somebody_was_forgotten_do_not_stay(
+    make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = make(3, 2, 1)
+
+    def slow(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
+        with Gallery.open(gallery.path) as other:
+            other.forget("Ada")
+        return fit(kind, enrolled, background)
+
+    monkeypatch.setattr(coefficient_cache, "fit", slow)
+    prepare_identification(gallery, engine, DecisionSettings(classifier="svm"))
+    assert not derived_file(gallery.path).exists()
+
+
+def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine: Engine) -> None:
+    plain, masked = look(1), look(1, photo=7, likeness=0.3)
+    known = replace(sample(plain), vectors={"plain": plain, MASK: masked})
+    with Gallery.open(tmp_path / "g.facebank", engine.identity, create=True) as gallery:
+        gallery.enrol_people([("Ada", [known]), ("Ben", [sample(look(2))])])
+        recognizer = prepare_identification(gallery, engine, DEFAULTS).recognizer
+    assert recognizer is not None
+    seen = face(masked)
+    covered = replace(seen, quality=replace(seen.quality, weaknesses=(MOUTH_HIDDEN,)))
+    open_decision, masked_decision, other = recognizer.identify([seen, covered, face(look(2))])
+    assert masked_decision.candidates[0].similarity > open_decision.candidates[0].similarity + 0.1
+    assert other.person == "Ben"
+    assert masked_decision == recognizer.identify([covered])[0]

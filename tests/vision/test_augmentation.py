@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facebank.errors import UsageError
+from facebank.faces import Photo
+from facebank.vision import FaceAnalyzer
+from facebank.vision.augmentation import ENROLLED_VARIANTS, VARIANTS, augment
+
+
+@pytest.fixture(scope="module")
+def crop(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> np.ndarray:
+    """An aligned face."""
+    (face,) = next(analyzer.analyze(demo_photos[:1])).faces
+    return analyzer.crop(demo_photos[0], face.detection)
+
+
+@pytest.mark.parametrize("template", ["arcface", "facenet"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_another_picture_of_the_same_kind_and_always_the_same(
+    crop: np.ndarray, variant: str, template: str
+) -> None:
+    before = crop.copy()
+    made = augment(crop, template, variant)
+    assert (made.shape, made.dtype) == (crop.shape, crop.dtype)
+    assert np.any(made != crop)
+    np.testing.assert_array_equal(made, augment(crop, template, variant))
+    np.testing.assert_array_equal(crop, before)
+
+
+def test_variants_do_what_they_say(crop: np.ndarray) -> None:
+    made = {variant: augment(crop, "arcface", variant).astype(float) for variant in VARIANTS}
+    np.testing.assert_array_equal(made["flip"][:, ::-1], crop)
+    assert made["darker"].mean() < crop.mean() < made["brighter"].mean()
+    np.testing.assert_allclose(made["shifted"][:, 20:100], crop[:, 17:97], atol=60)
+    assert np.abs(made["mask"][:40] - crop[:40]).max() == 0
+
+
+def test_variants_are_embedded_as_faces_are(analyzer: FaceAnalyzer, demo_photos: list[Photo], crop: np.ndarray) -> None:
+    (face,) = next(analyzer.analyze(demo_photos[:1])).faces
+    vectors = analyzer.embed_variants(crop, list(VARIANTS))
+    assert list(vectors) == list(VARIANTS)
+    for variant, vector in vectors.items():
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+        likeness = float(vector @ face.embedding)
+        assert (0.4 if variant == "mask" else 0.8) < likeness < 0.9999
+    assert analyzer.embed_variants(crop, []) == {}
+
+
+def test_what_is_enrolled_is_a_variant() -> None:
+    assert set(ENROLLED_VARIANTS) <= set(VARIANTS)
+
+
+def test_an_unknown_variant_is_refused(crop: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="no variant 'sepia'"):
+        augment(crop, "arcface", "sepia")

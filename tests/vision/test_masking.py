@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.faces import Photo
+from facebank.vision import FaceAnalyzer
+from facebank.vision.alignment import template_landmarks
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.quality import hidden_parts
+
+LANDMARKS = template_landmarks("arcface", 112)
+SKIN = np.full((112, 112, 3), (190, 150, 130), dtype=np.uint8)
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return np.asarray(np.any(before != after, axis=2))
+
+
+@pytest.mark.parametrize("shape", MaskShape)
+@pytest.mark.parametrize("colour", MASK_COLOURS)
+def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colour: str) -> None:
+    masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLOURS[colour])
+    covered = changed(SKIN, masked)
+    eyes, mouth = LANDMARKS[:2].round().astype(int), LANDMARKS[3:].round().astype(int)
+    assert not any(covered[y - 4 : y + 4, x - 4 : x + 4].any() for x, y in eyes)
+    assert all(covered[y, x] for x, y in mouth)
+    assert covered[72, 56]
+    assert 0.15 < covered.mean() < 0.6
+
+
+def test_the_colour_is_the_one_asked_for() -> None:
+    for red, green, blue in MASK_COLOURS.values():
+        seen = (
+            draw_mask(SKIN, LANDMARKS, MaskShape.CLOTH, (red, green, blue))[84:100, 44:68].reshape(-1, 3).mean(axis=0)
+        )
+        np.testing.assert_allclose(seen / seen.sum(), np.array([red, green, blue]) / (red + green + blue), atol=0.03)
+
+
+def test_the_photo_given_stays_as_it_is() -> None:
+    before = SKIN.copy()
+    draw_mask(before, LANDMARKS)
+    np.testing.assert_array_equal(before, SKIN)
+
+
+def test_the_seed_decides() -> None:
+    first, again, other = (draw_mask(SKIN, LANDMARKS, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert changed(first, other).any()
+
+
+def test_masks_of_different_shapes_differ() -> None:
+    outlines = [changed(SKIN, draw_mask(SKIN, LANDMARKS, shape)) for shape in MaskShape]
+    shared = [(a & b).sum() / (a | b).sum() for i, a in enumerate(outlines) for b in outlines[:i]]
+    assert max(shared) < 0.95
+
+
+@given(
+    scale=st.floats(0.3, 4.0),
+    angle=st.floats(-3.14, 3.14),
+    shift=st.tuples(st.floats(-400, 400), st.floats(-400, 400)),
+    shape=st.sampled_from(MaskShape),
+)
+def test_any_place_size_and_angle_is_drawn_and_nothing_far_away(
+    scale: float, angle: float, shift: tuple[float, float], shape: MaskShape
+) -> None:
+    photo = np.full((160, 200, 3), 128, dtype=np.uint8)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
+    landmarks = ((LANDMARKS - 56) @ turn + 90 + np.array(shift)).astype(np.float32)
+    masked = draw_mask(photo, landmarks, shape, (200, 0, 0))
+    assert masked.shape == photo.shape
+    rows, columns = np.nonzero(changed(photo, masked))
+    if len(rows):
+        away = np.linalg.norm(np.column_stack([columns, rows]) - landmarks.mean(axis=0), axis=1)
+        assert away.max() <= 110 * scale + 3
+
+
+@pytest.mark.parametrize(
+    "landmarks",
+    [np.zeros((5, 2)), np.full((5, 2), np.nan), np.zeros((4, 2)), np.array([[0, 0], [0, 0], [0, 0], [0, 9], [0, 9]])],
+)
+def test_landmarks_that_are_no_face_are_refused(landmarks: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="landmarks"):
+        draw_mask(SKIN, landmarks.astype(np.float32))
+
+
+def test_masked_faces_are_found_again_and_seen_to_be_masked(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for number, photo in enumerate(demo_photos):
+        (face,) = next(analyzer.analyze([photo])).faces
+        shape, colour = list(MaskShape)[number % 4], list(MASK_COLOURS.values())[3 + number % 5]
+        pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour)
+        masked_photo = Photo("masked", pixels, "0" * 64, True, None)
+        masked = next(analyzer.analyze([masked_photo])).faces[0]
+        assert hidden_parts(analyzer.crop(photo, face.detection))[0] < 0.5
+        assert hidden_parts(analyzer.crop(masked_photo, masked.detection))[0] > 0.5
+        assert "mouth hidden" in masked.quality.weaknesses
+        assert masked.quality.score < face.quality.score

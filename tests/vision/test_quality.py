@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from facebank.faces import Detection, Face, Photo, Quality
+from facebank.vision import FaceAnalyzer
+from facebank.vision.alignment import template_landmarks
+from facebank.vision.quality import assess, exposure, frontality, hidden_parts, sharpness, uprightness, with_stability
+
+LANDMARKS = template_landmarks("arcface", 112)
+DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), LANDMARKS, 0.9)
+
+
+def seen(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
+    return next(analyzer.analyze([Photo("made", np.ascontiguousarray(pixels), "0" * 64, True, None)])).faces[0]
+
+
+def assert_falls(scores: Sequence[float]) -> None:
+    """Blur moves exposure and hue a little too, so that the score of a good face may rise by a thousandth."""
+    assert all(later <= earlier + 0.001 for earlier, later in pairwise(scores))
+
+
+def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        quality = next(analyzer.analyze([photo])).faces[0].quality
+        assert quality.score > 0.8
+        assert quality.weaknesses == ()
+        assert quality.stability is None
+
+
+def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    """On one and the same cut-out; where nothing is left of a face, the detector puts the landmarks elsewhere."""
+    for photo in demo_photos:
+        (face,) = next(analyzer.analyze([photo])).faces
+        qualities = []
+        for sigma in (0.001, 0.01, 0.02, 0.04, 0.06, 0.08):
+            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.detection.size)
+            crop = analyzer.crop(
+                Photo("blurred", np.asarray(blurred, dtype=np.uint8), "0" * 64, True, None), face.detection
+            )
+            qualities.append(assess(face.detection, crop))
+        sharpnesses, scores = zip(*((quality.sharpness, quality.score) for quality in qualities), strict=True)
+        assert list(sharpnesses) == sorted(sharpnesses, reverse=True)
+        assert_falls(scores)
+        assert sharpnesses[0] > 0.9
+        assert sharpnesses[-1] < 0.5
+        assert qualities[-1].weaknesses[0] == "blurred"
+
+
+def test_blurred_photos_are_judged_worse_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        face = seen(analyzer, photo.pixels)
+        scores = [face.quality.score]
+        for sigma in (0.01, 0.02, 0.04):
+            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.detection.size)
+            scores.append(seen(analyzer, np.asarray(blurred, dtype=np.uint8)).quality.score)
+        assert_falls(scores)
+        assert scores[-1] < 0.5 * scores[0]
+
+
+def test_shrinking_lowers_quality_and_is_said(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        face = seen(analyzer, photo.pixels)
+        scale = 20 / face.detection.size
+        shape = (round(photo.width * scale), round(photo.height * scale))
+        small = seen(analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8))
+        assert small.quality.score < face.quality.score - 0.1
+        assert "small" in small.quality.weaknesses
+
+
+@pytest.mark.parametrize("factor", [0.03, 3.5])
+def test_wrong_exposure_lowers_quality_and_is_said(
+    analyzer: FaceAnalyzer, demo_photos: list[Photo], factor: float
+) -> None:
+    for photo in demo_photos:
+        (face,) = next(analyzer.analyze([photo])).faces
+        crop = analyzer.crop(photo, face.detection)
+        wrong = np.clip(crop.astype(np.float32) * factor, 0, 255).astype(np.uint8)
+        quality = assess(face.detection, wrong)
+        assert quality.score < face.quality.score - 0.1
+        assert "badly lit" in quality.weaknesses
+
+
+def test_dark_glasses_are_said(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        (face,) = next(analyzer.analyze([photo])).faces
+        covered = analyzer.crop(photo, face.detection).copy()
+        covered[40:62, 20:92] = 20
+        quality = assess(face.detection, covered)
+        assert quality.weaknesses[0] == "eyes hidden"
+        assert quality.occlusion == pytest.approx(0.35, abs=0.1)
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_crop_of_one_colour_is_hopeless(shade: int) -> None:
+    plain = np.full((112, 112, 3), shade, dtype=np.uint8)
+    assert sharpness(plain) == 0
+    assert exposure(plain) == 0
+    assert assess(DETECTION, plain).score == 0
+
+
+def test_frontality_falls_from_frontal_to_profile() -> None:
+    nose = np.array([[0, 0], [0, 0], [1, 0], [0, 0], [0, 0]], dtype=np.float32)
+    turned = [frontality(LANDMARKS + np.float32(shift) * nose) for shift in (0, 8, 16, 30)]
+    assert turned[0] == pytest.approx(1, abs=0.02)
+    assert turned == sorted(turned, reverse=True)
+    assert turned[-1] == 0
+    assert frontality(np.zeros((5, 2), dtype=np.float32)) == 0
+
+
+def test_looking_down_and_up() -> None:
+    nose = np.array([[0, 0], [0, 0], [0, 1], [0, 0], [0, 0]], dtype=np.float32)
+    nodded = [uprightness(LANDMARKS + np.float32(shift) * nose) for shift in (6, 0, -3, -6, -30)]
+    assert nodded[0] == 1
+    assert nodded == sorted(nodded, reverse=True)
+    assert nodded[-1] == 0.5
+    assert uprightness(np.zeros((5, 2), dtype=np.float32)) == 0.5
+
+
+@given(arrays.arrays(np.uint8, (48, 48, 3)), arrays.arrays(np.float32, (5, 2), elements=st.floats(-99, 99, width=32)))
+def test_whatever_it_sees_it_stays_within_bounds(crop: np.ndarray, landmarks: np.ndarray) -> None:
+    quality = assess(Detection(DETECTION.box, landmarks, 0.5), crop)
+    assert quality.exposure is not None
+    assert quality.occlusion is not None
+    parts = (quality.score, quality.sharpness, quality.frontality, quality.exposure, quality.occlusion)
+    assert all(0 <= part <= 1 for part in (*parts, *hidden_parts(crop)))
+
+
+def test_an_embedding_that_does_not_stand_still_lowers_quality() -> None:
+    quality = Quality(0.8, 100.0, 1.0, 1.0, weaknesses=("small",))
+    one, other = np.eye(2, dtype=np.float32)
+    steady = with_stability(quality, one, np.stack([one, one]))
+    assert (steady.score, steady.stability, steady.weaknesses) == (0.8, 1.0, ("small",))
+    shaken = with_stability(quality, one, np.stack([one, 0.8 * one + 0.6 * other]))
+    assert shaken.stability == pytest.approx(0.9)
+    assert shaken.weaknesses == ("small", "embedding unsteady")
+    assert 0 < shaken.score < steady.score
+    assert with_stability(quality, one, other[None]).score == 0
