@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import hypothesis
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# A run in the background may inherit that Ctrl-C is ignored; the programs that tests interrupt must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A law that holds does not become wrong on a busy machine.
 hypothesis.settings.register_profile("facebank", deadline=None)
