@@ -23,6 +23,8 @@ EMBEDDED = {
     "face_recognition_sface_2021dec_int8bq.onnx",
     "LICENSE-YuNet",
     "LICENSE-SFace",
+    "background.npz",
+    "calibration.json",
     "pack.toml",
 }
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc", "golden", "results")
@@ -108,7 +110,7 @@ def test_no_other_weights_travel_along(distributions: Path, wheel: Path, kind: s
         with tarfile.open(distributions / f"facebank-{__version__}.tar.gz") as sdist:
             names = sdist.getnames()
     weights = {PurePosixPath(name).name for name in names if PurePosixPath(name).suffix in {".onnx", ".npz", ".pt"}}
-    assert weights == {name for name in EMBEDDED if name.endswith(".onnx")}
+    assert weights == {name for name in EMBEDDED if name.endswith((".onnx", ".npz"))}
 
 
 def environment(folder: Path) -> tuple[Path, Path]:
