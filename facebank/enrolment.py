@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _SMALLEST_FACE = 32
 _LEAST_SHARPNESS = 0.5
-_STEADYING = ("flip", "shifted")  # variants whose embeddings a good face's hardly differs from
+STEADYING = ("flip", "shifted")
+"""Variants whose embeddings a good face's hardly differs from."""
+
 # A first sample has nothing else of its person to be held against: it must be much more like another than is enough to
 # be known as that person. On LFW the siblings stay below (see ``benchmarks/protection.py``).
 _MARGINS_TO_BE_CLEARLY_ANOTHER = 3.0
@@ -233,8 +235,8 @@ class Enroller:
     def _complete(self, offered: _Offered) -> NewSample:
         """Return the sample with its variants, its quality judged by how steady the embedding is."""
         face = offered.face
-        vectors = self._engine.analyzer.embed_variants(offered.crop, sorted({*_STEADYING, *ENROLLED_VARIANTS}))
-        quality = with_stability(face.quality, face.embedding, np.stack([vectors[name] for name in _STEADYING]))
+        vectors = self._engine.analyzer.embed_variants(offered.crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
+        quality = with_stability(face.quality, face.embedding, np.stack([vectors[name] for name in STEADYING]))
         kept = {variant_key(name): vectors[name] for name in ENROLLED_VARIANTS}
         return replace(offered.sample, quality=quality.score, vectors={"plain": face.embedding, **kept})
 

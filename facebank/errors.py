@@ -156,3 +156,7 @@ def was_interrupted(error: BaseException) -> bool:
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__
     return cause is not None
+
+
+class DatasetError(FacebankError):
+    """A dataset to evaluate on is missing, broken, or lacks what the protocol needs."""

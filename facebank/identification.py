@@ -20,11 +20,13 @@ from facebank.vision.augmentation import MASK_WEIGHT
 from facebank.vision.embedding import normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from facebank.calibrations import Knowledge
     from facebank.engine import Engine
-    from facebank.faces import AnalyzedPhoto
+    from facebank.faces import AnalyzedPhoto, FloatArray
     from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
     from facebank.recognition.scoring import PersonScorer
@@ -93,23 +95,72 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     knowledge = engine.knowledge
     choice = _choice(gallery, enrolled, knowledge, settings, revision)
     scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
-    masked = _for_hidden_mouths(enrolled, table, masks) if choice.classifier == "prototype" else None
-    rule = _rule(choice.classifier, np.bincount(enrolled.owners), knowledge, engine.thresholds, settings)
-    return Identification(
-        revision,
-        settings,
-        Recognizer(
-            enrolled,
-            names,
-            scorer,
-            rule,
-            strangers=strangers,
-            confusables=Confusables(enrolled, knowledge.background),
-            for_hidden_mouths=masked,
-        ),
-        choice,
-        calibrated=rule.calibrator is not None,
+    mixed = _with_masks(enrolled, table, masks)
+    recognizer = build_recognizer(
+        enrolled,
+        names,
+        scorer,
+        classifier=choice.classifier,
+        knowledge=knowledge,
+        thresholds=engine.thresholds,
+        settings=settings,
+        strangers=strangers,
+        mixed_with_masks=mixed,
     )
+    calibrated = recognizer.rule.calibrator is not None
+    return Identification(revision, settings, recognizer, choice, calibrated)
+
+
+def build_recognizer(
+    enrolled: Enrolled,
+    names: Mapping[int, str],
+    scorer: PersonScorer,
+    *,
+    classifier: str,
+    knowledge: Knowledge,
+    thresholds: Thresholds,
+    settings: DecisionSettings,
+    strangers: FloatArray | None = None,
+    mixed_with_masks: FloatArray | None = None,
+) -> Recognizer:
+    """Put together what decides whose faces they are.
+
+    Parameters
+    ----------
+    enrolled
+        The samples of everybody.
+    names
+        The people's names by their numbers.
+    scorer, classifier
+        What was fitted to the samples, and its name.
+    knowledge
+        What the pack's scores are worth.
+    thresholds
+        The pack's own, for what nobody calibrated.
+    settings
+        How decisions are made.
+    strangers
+        Embeddings of faces remembered as nobody's, of shape ``(S, D)``; None for none.
+    mixed_with_masks
+        As `mix_masks` gives it, for the faces whose mouth is hidden; None to make no difference.
+    """
+    masked = None
+    if mixed_with_masks is not None and classifier == "prototype":
+        masked = PrototypeScorer(Enrolled(mixed_with_masks, enrolled.person_ids, enrolled.qualities))
+    return Recognizer(
+        enrolled,
+        names,
+        scorer,
+        _rule(classifier, np.bincount(enrolled.owners), knowledge, thresholds, settings),
+        strangers=strangers,
+        confusables=Confusables(enrolled, knowledge.background),
+        for_hidden_mouths=masked,
+    )
+
+
+def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
+    """Mix the embeddings of faces with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
+    return normalised(plain + MASK_WEIGHT * masked)
 
 
 def identified_photo(analyzed: AnalyzedPhoto, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
@@ -175,13 +226,14 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
     return fitted.scorer()
 
 
-def _for_hidden_mouths(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> PersonScorer | None:
-    """Return prototypes that have the samples' embeddings with a drawn mask mixed in; None where there are none."""
+def _with_masks(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> FloatArray | None:
+    """Return the samples' embeddings, those with a drawn mask mixed in where there are any; None without any."""
     if not len(masks.sample_ids):
         return None
     mixed = enrolled.matrix.copy()
-    mixed[np.searchsorted(plain.sample_ids, masks.sample_ids)] += MASK_WEIGHT * masks.matrix
-    return PrototypeScorer(Enrolled(normalised(mixed), enrolled.person_ids, enrolled.qualities))
+    having = np.searchsorted(plain.sample_ids, masks.sample_ids)
+    mixed[having] = mix_masks(mixed[having], masks.matrix)
+    return mixed
 
 
 def _rule(

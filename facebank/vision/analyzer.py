@@ -79,6 +79,11 @@ class FaceAnalyzer:
         """Length of the embeddings."""
         return self._embedder.dimension
 
+    @property
+    def embedder(self) -> Embedder:
+        """What turns aligned faces into embeddings."""
+        return self._embedder
+
     def analyze(self, photos: Iterable[Photo]) -> Iterator[AnalyzedPhoto]:
         """Find and embed faces.
 

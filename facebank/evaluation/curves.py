@@ -1,0 +1,172 @@
+"""Error curves of comparisons: ROC, DET, equal error rate, and points read off them.
+
+A comparison that could not be made, because no face was found, has the similarity NaN and never matches: it counts as
+a false non-match where both photos show one person, as ISO/IEC 19795-1 generalises the rates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.evaluation.figures import Figure
+from facebank.evaluation.rates import PairWeights, pair_rate
+from facebank.evaluation.report import Line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_POINTS = 400
+_EER_RESAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparisons:
+    """Similarities of pairs, and whose they are.
+
+    Attributes
+    ----------
+    similarities
+        ``float64`` of shape ``(N,)``; NaN where no comparison could be made.
+    same
+        Whether both photos of a pair show one person, of shape ``(N,)``.
+    first, second
+        Whom they show, as numbers: ``int64`` of shape ``(N,)``.
+
+    Raises
+    ------
+    UsageError
+        There is no pair of one person, or none of different people.
+    """
+
+    similarities: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if not self.same.any() or self.same.all():
+            raise UsageError("Error rates need pairs of one person and pairs of different people.")
+
+    def matched(self, threshold: float) -> NDArray[np.bool_]:
+        """Tell which pairs match at a threshold."""
+        made: NDArray[np.bool_] = np.nan_to_num(self.similarities, nan=-np.inf) >= threshold
+        return made
+
+    def fmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
+        """Return the false match rate at a threshold."""
+        other = ~self.same
+        return pair_rate(
+            self.matched(threshold)[other], self.first[other], self.second[other], meaning, descriptive=descriptive
+        )
+
+    def fnmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
+        """Return the false non-match rate at a threshold."""
+        own = self.same
+        return pair_rate(
+            ~self.matched(threshold)[own], self.first[own], self.second[own], meaning, descriptive=descriptive
+        )
+
+    def threshold_at(self, fmr: float) -> float:
+        """Return the lowest threshold at which no more than this share of pairs of different people match."""
+        others = np.sort(np.nan_to_num(self.similarities[~self.same], nan=-np.inf))[::-1]
+        allowed = int(np.floor(fmr * len(others) + 1e-9))
+        if allowed >= len(others):
+            return -1.0
+        return float(np.nextafter(others[allowed], np.inf)) if np.isfinite(others[allowed]) else -1.0
+
+    def fnmr_at(self, fmr: float, meaning: str = "") -> Figure:
+        """Return the false non-match rate at the threshold of a false match rate, read off these pairs."""
+        return self.fnmr(self.threshold_at(fmr), meaning, descriptive=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorCurve:
+    """Both error rates over all thresholds.
+
+    Attributes
+    ----------
+    thresholds, fmr, fnmr
+        ``float64`` of shape ``(T,)``, thresholds rising.
+    """
+
+    thresholds: NDArray[np.float64]
+    fmr: NDArray[np.float64]
+    fnmr: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, comparisons: Comparisons, weights: NDArray[np.float64] | None = None) -> ErrorCurve:
+        """Count both rates at every similarity that occurs.
+
+        Parameters
+        ----------
+        comparisons
+            Pairs.
+        weights
+            How much each pair counts; None for all the same.
+        """
+        weigh = np.ones(len(comparisons.same)) if weights is None else weights
+        values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
+        order = np.argsort(values, kind="stable")
+        sorted_values, same = values[order], comparisons.same[order]
+        own = np.concatenate([[0.0], np.cumsum(weigh[order] * same)])
+        other = np.concatenate([[0.0], np.cumsum(weigh[order] * ~same)])
+        starts = np.concatenate([[True], sorted_values[1:] != sorted_values[:-1], [True]])
+        thresholds = np.concatenate([sorted_values, [np.inf]])[starts]
+        return cls(thresholds, 1 - other[starts] / max(other[-1], 1e-12), own[starts] / max(own[-1], 1e-12))
+
+    @property
+    def equal_error_rate(self) -> float:
+        """Where both rates cross, between two thresholds by a straight line."""
+        gap = self.fnmr - self.fmr
+        after = int(np.argmax(gap >= 0))
+        if after == 0:
+            return float((self.fnmr[0] + self.fmr[0]) / 2)
+        before = after - 1
+        share = -gap[before] / (gap[after] - gap[before])
+        return float(self.fnmr[before] + share * (self.fnmr[after] - self.fnmr[before]))
+
+    @property
+    def area_under_roc(self) -> float:
+        """How often a pair of one person is more similar than a pair of different people."""
+        return float(-np.trapezoid(1 - self.fnmr, self.fmr))
+
+    def det(self, label: str) -> Line:
+        """Return the DET curve as a line: FNMR over FMR."""
+        return _thinned(label, self.fmr, self.fnmr)
+
+    def roc(self, label: str) -> Line:
+        """Return the ROC curve as a line: the true match rate over FMR."""
+        return _thinned(label, self.fmr, 1 - self.fnmr)
+
+
+def equal_error_rate(comparisons: Comparisons) -> Figure:
+    """Return the equal error rate with its interval, by drawing the people of both sides."""
+    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
+    drawn = []
+    same = comparisons.first == comparisons.second
+    for counts in weigh.draws:
+        weights = counts[weigh.first] * np.where(same, 1.0, counts[weigh.second])
+        if weights[comparisons.same].any() and weights[~comparisons.same].any():
+            drawn.append(ErrorCurve.of(comparisons, weights).equal_error_rate)
+    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (0.0, 1.0)
+    value = ErrorCurve.of(comparisons).equal_error_rate
+    return Figure(
+        value,
+        (float(low), float(high)),
+        len(comparisons.same),
+        descriptive=True,
+        meaning="The rate at which both kinds of errors are as frequent as each other.",
+    )
+
+
+def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
+    """Leave out points that a picture does not show: those that hardly differ from the one before."""
+    if len(x) > _POINTS:
+        steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.log10(x + 1e-6))) + np.abs(np.diff(y)))])
+        places = np.unique(np.searchsorted(steps, np.linspace(0, steps[-1], _POINTS)).clip(0, len(x) - 1))
+        x, y = x[places], y[places]
+    return Line(label, x, y)

@@ -1,0 +1,197 @@
+"""What a protocol is run on: photos, whose they are, and which of them are compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from facebank.errors import DatasetError
+from facebank.faces import Photo
+from facebank.media import read_photo, read_photo_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import RGBImage
+
+PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8]"
+
+
+class Pick(StrEnum):
+    """Which face of a photo is meant."""
+
+    CENTRAL = "central"
+    """The one nearest to the photo's middle, as in LFW."""
+    LARGEST = "largest"
+    """The one with the largest box."""
+    ALIGNED = "aligned"
+    """The whole picture is an aligned face: nothing is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a photo: the smallest square around a tagged box, in pixels; cut at the photo's edges.
+
+    Attributes
+    ----------
+    left, top, width, height
+        The tagged box in pixels of the upright photo.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetPhoto:
+    """One photo of a dataset.
+
+    Attributes
+    ----------
+    name
+        What reports call it; unlike all others of the dataset.
+    person
+        Whom it shows; None for somebody nobody named.
+    content
+        Where it is, the bytes of its file, or its pixels: RGB ``uint8`` of shape ``(H, W, 3)``.
+    region
+        The part that is meant; None for the whole photo.
+    split
+        ``train``, ``validation`` or ``test`` where the dataset has parts.
+    group
+        Photos of one group come from one source, such as a film or a photograph with several tags; "" for none.
+    """
+
+    name: str
+    person: str | None
+    content: PhotoContent
+    region: Region | None = None
+    split: str | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos to compare.
+
+    Attributes
+    ----------
+    first, second
+        Places in the dataset's photos.
+    same
+        Whether they show one person.
+    fold
+        The fold it belongs to, from 0.
+    """
+
+    first: int
+    second: int
+    same: bool
+    fold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that a dataset names and that could not be used."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Photos, whose they are, and which of them are compared.
+
+    Attributes
+    ----------
+    title
+        What reports call it.
+    photos
+        In a fixed order.
+    pairs
+        Empty where the dataset lists none.
+    pick
+        Which face of a photo is meant.
+    left_out
+        What was named and could not be used.
+    """
+
+    title: str
+    photos: tuple[DatasetPhoto, ...]
+    pairs: tuple[Pair, ...] = ()
+    pick: Pick = Pick.LARGEST
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise DatasetError(f"{self.title}: there are no photos")
+        if len({photo.name for photo in self.photos}) != len(self.photos):
+            raise DatasetError(f"{self.title}: two photos have the same name")
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The names, sorted, each once."""
+        return tuple(sorted({photo.person for photo in self.photos if photo.person is not None}))
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """Whom each photo shows, as a place in `people`, -1 for nobody named: of shape ``(N,)``."""
+        numbers = {person: number for number, person in enumerate(self.people)}
+        return np.array(
+            [-1 if photo.person is None else numbers[photo.person] for photo in self.photos], dtype=np.int64
+        )
+
+    def of(self, people: Iterable[str]) -> Dataset:
+        """Return the photos of some people only; pairs with anybody else are dropped."""
+        theirs = frozenset(people)
+        return self.where([photo.person in theirs for photo in self.photos])
+
+    def where(self, chosen: Iterable[bool]) -> Dataset:
+        """Return some of the photos, and the pairs of which both are left."""
+        places = [number for number, keep in enumerate(chosen) if keep]
+        moved = {old: new for new, old in enumerate(places)}
+        pairs = tuple(
+            replace(pair, first=moved[pair.first], second=moved[pair.second])
+            for pair in self.pairs
+            if pair.first in moved and pair.second in moved
+        )
+        return replace(self, photos=tuple(self.photos[place] for place in places), pairs=pairs)
+
+
+def read_pixels(photo: DatasetPhoto) -> Photo:
+    """Read a photo of a dataset, cut to its region.
+
+    Raises
+    ------
+    PhotoError
+        It is missing or cannot be read.
+    """
+    content = photo.content
+    if isinstance(content, Path):
+        whole = read_photo(content)
+    elif isinstance(content, bytes):
+        whole = read_photo_bytes(content, photo.name)
+    else:
+        # No file says which way is up: as if EXIF had, so that nothing is turned.
+        digest = hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
+        whole = Photo(photo.name, content, digest, has_orientation=True, taken_at=None)
+    return whole if photo.region is None else replace(whole, pixels=cut_square(whole.pixels, photo.region))
+
+
+def cut_square(pixels: RGBImage, region: Region) -> RGBImage:
+    """Cut the smallest square around a box out of a picture; less where the picture ends."""
+    side = max(region.width, region.height)
+    middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2
+    height, width = pixels.shape[:2]
+    left = min(width - 1, max(0, round(middle_x - side / 2)))
+    top = min(height - 1, max(0, round(middle_y - side / 2)))
+    right, bottom = round(middle_x + side / 2), round(middle_y + side / 2)
+    return np.ascontiguousarray(pixels[top : max(top + 1, bottom), left : max(left + 1, right)])

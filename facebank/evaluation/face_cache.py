@@ -1,0 +1,221 @@
+"""What a pack found in photos, kept by the content of the photo so that a second run takes seconds.
+
+One SQLite file for each pack and for each state of the code that finds faces: a changed line there makes everything
+anew, because a stale figure is worse than a slow run. Nobody's name is in it, but embeddings are personal data: the
+file can be read by its owner only, and `facebank bench --forget` removes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import StorageError
+from facebank.faces import Detection, Face, Quality
+from facebank.packs.files import cache_folder
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.faces import FloatArray
+    from facebank.gallery import PackIdentity
+
+_WHAT_FINDS_FACES = ("facebank.vision", "facebank.media")
+_DETECTION_NUMBERS = 15
+_QUALITY_NUMBERS = 7
+_WRITES_AT_ONCE = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS crops (key TEXT PRIMARY KEY, embedding BLOB) WITHOUT ROWID;
+"""
+
+
+def evaluation_folder() -> Path:
+    """Return the folder that evaluation keeps embeddings in."""
+    return cache_folder() / "evaluation"
+
+
+def forget_evaluated_faces() -> int:
+    """Remove everything that evaluation keeps of photos.
+
+    Returns
+    -------
+    int
+        How many bytes were freed.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be removed.
+    """
+    freed = 0
+    for path in evaluation_folder().glob("*.sqlite*"):
+        try:
+            freed += path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError(f"{printable(str(path))} cannot be removed: {error.strerror}") from error
+    return freed
+
+
+class FaceCache:
+    """Faces by the content of their photo, embeddings by the content of their crop.
+
+    Parameters
+    ----------
+    path
+        The file; made where missing, made anew where damaged.
+    dimension
+        Length of an embedding.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+
+    def __init__(self, path: Path, dimension: int) -> None:
+        self._path = path
+        self._dimension = dimension
+        self._unwritten = 0
+        try:
+            self._database = self._opened()
+        except sqlite3.DatabaseError:
+            with self._told():
+                path.unlink(missing_ok=True)
+                self._database = self._opened()
+
+    @classmethod
+    def of(cls, pack: PackIdentity) -> FaceCache:
+        """Open the cache of a pack in the user's cache folder."""
+        return cls(evaluation_folder() / f"{pack.digest[:20]}-{code_digest()[:12]}.sqlite", pack.dimension)
+
+    def __enter__(self) -> Self:
+        """Return the cache itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is not written yet, and close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Write what is not written yet, and close the file."""
+        with self._told():
+            self._database.commit()
+        self._database.close()
+
+    def faces(self, key: str) -> tuple[int, tuple[Face, ...]] | None:
+        """Return the quarter turns and faces of a photo; None where it was not looked at yet."""
+        with self._told():
+            row = self._database.execute(
+                "SELECT turns, weaknesses, numbers FROM photos WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        width = _DETECTION_NUMBERS + _QUALITY_NUMBERS + self._dimension
+        weaknesses = json.loads(row[1])
+        if len(row[2]) != 4 * width * len(weaknesses):
+            return None
+        numbers = np.frombuffer(row[2], dtype="<f4").reshape(-1, width)
+        found = tuple(_face(values, tuple(words)) for values, words in zip(numbers, weaknesses, strict=True))
+        return int(row[0]), found
+
+    def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
+        """Remember what was found in a photo."""
+        numbers = np.concatenate([_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
+        weaknesses = json.dumps([face.quality.weaknesses for face in faces])
+        self._write("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)", (key, turns, weaknesses, numbers.tobytes()))
+
+    def embedding(self, key: str) -> FloatArray | None:
+        """Return the embedding of a crop; None where it was not embedded yet."""
+        with self._told():
+            row = self._database.execute("SELECT embedding FROM crops WHERE key = ?", (key,)).fetchone()
+        if row is None or len(row[0]) != 4 * self._dimension:
+            return None
+        return np.frombuffer(row[0], dtype="<f4")
+
+    def keep_embedding(self, key: str, embedding: FloatArray) -> None:
+        """Remember the embedding of a crop."""
+        self._write("INSERT OR REPLACE INTO crops VALUES (?, ?)", (key, embedding.astype("<f4").tobytes()))
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._told():
+            self._database.execute(statement, values)
+            self._unwritten += 1
+            if self._unwritten >= _WRITES_AT_ONCE:
+                self._database.commit()
+                self._unwritten = 0
+
+    def _opened(self) -> sqlite3.Connection:
+        with self._told(sqlite3.OperationalError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._path.touch(mode=0o600)
+            database = sqlite3.connect(self._path, timeout=60)
+        try:
+            with self._told(sqlite3.OperationalError):
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_SCHEMA)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def _told(self, database_error: type[sqlite3.Error] = sqlite3.Error) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, database_error) as error:
+            raise StorageError(
+                f"what was embedded cannot be kept in {printable(str(self._path))}: {error}; free some space, or set "
+                f"FACEBANK_CACHE to a folder that can be written"
+            ) from error
+
+
+def code_digest() -> str:
+    """Return the SHA-256, in hex, of the code that finds, aligns and embeds faces."""
+    digest = hashlib.sha256()
+    for package in _WHAT_FINDS_FACES:
+        for entry in sorted(files(package).iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".py"):
+                with suppress(OSError):
+                    digest.update(entry.name.encode() + b"\0" + entry.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _numbers(face: Face) -> FloatArray:
+    quality = face.quality
+    optional = [
+        np.nan if value is None else value for value in (quality.exposure, quality.occlusion, quality.stability)
+    ]
+    return np.concatenate(
+        [
+            face.detection.box.ravel(),
+            face.detection.landmarks.ravel(),
+            [face.detection.score, quality.score, quality.size, quality.sharpness, quality.frontality],
+            optional,
+            face.embedding,
+        ]
+    ).astype("<f4")
+
+
+def _face(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
+    score, size, sharpness, frontality, *optional = (
+        float(value) for value in values[_DETECTION_NUMBERS : _DETECTION_NUMBERS + _QUALITY_NUMBERS]
+    )
+    exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
+    return Face(
+        Detection(values[:4], values[4:14].reshape(5, 2), float(values[14])),
+        Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
+        values[_DETECTION_NUMBERS + _QUALITY_NUMBERS :],
+    )

@@ -1,0 +1,85 @@
+"""Figures of a report: a value with its interval, its count, and what it may be used for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LEAST_EVENTS = 10
+"""A rate that rests on fewer events than this is called insufficient."""
+
+
+class Kind(StrEnum):
+    """What a figure is."""
+
+    RATE = "rate"
+    """A share of something counted, 0..1."""
+    NUMBER = "number"
+    """Anything else: a threshold, a loss, an area."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number.
+
+    Attributes
+    ----------
+    value
+        A rate as a share, 0..1.
+    interval
+        Of 95 %; None where it has none.
+    count
+        How many comparisons, searches or photos it rests on.
+    events
+        How many of them were what the rate counts; None where nothing is counted.
+    kind
+        What it is.
+    descriptive
+        Whether it was read off a curve, its threshold chosen on these very data: it describes the curve, and promises
+        nothing.
+    standard_error
+        Over folds; None where there are none.
+    published
+        What others have published for it, with where; None where nobody did.
+    meaning
+        One sentence for people.
+    """
+
+    value: float
+    interval: tuple[float, float] | None = None
+    count: int = 0
+    events: int | None = None
+    kind: Kind = Kind.RATE
+    descriptive: bool = False
+    standard_error: float | None = None
+    published: str | None = None
+    meaning: str = ""
+
+    @property
+    def insufficient(self) -> bool:
+        """Whether too few events were seen to say much: fewer than ten that were, or fewer than ten that were not."""
+        if self.kind is not Kind.RATE or self.events is None:
+            return False
+        return min(self.events, self.count - self.events) < LEAST_EVENTS
+
+    def __str__(self) -> str:
+        """Write it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
+        if self.kind is Kind.NUMBER:
+            return _number(self.value) + _interval(self.interval, 1, "")
+        text = f"{self.value:.2%}".replace("%", " %") + _interval(self.interval, 100, "")
+        if self.standard_error is not None:
+            text = f"{self.value:.2%} ± {self.standard_error:.2%}".replace("%", " %")
+        if self.events is not None:
+            text += f", {self.events:,} of {self.count:,}"
+        return text + (" (insufficient)" if self.insufficient else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"
+
+
+def _interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
+    if interval is None:
+        return ""
+    low, high = (f"{factor * bound:.2f}" if factor > 1 else f"{bound:.4g}" for bound in interval)
+    return f" [{low}, {high}]{unit}"

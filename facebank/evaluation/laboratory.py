@@ -1,0 +1,384 @@
+"""From a dataset's photos to faces that can be compared: once for each pack and photo."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from facebank.errors import DatasetError, PhotoError
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, read_pixels
+from facebank.faces import AnalyzedPhoto, Detection, Face
+from facebank.media import turn_photo
+from facebank.text import printable
+from facebank.vision.alignment import template_landmarks
+from facebank.vision.augmentation import augment
+from facebank.vision.quality import assess
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.engine import Engine
+    from facebank.evaluation.face_cache import FaceCache
+    from facebank.faces import FloatArray, Photo, RGBImage
+    from facebank.vision import FaceAnalyzer
+
+_CROPS_AT_ONCE = 32
+
+
+class Change(Protocol):
+    """Something done to a photo before faces are looked for in it."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from all other changes, its strength and its version included."""
+        ...
+
+    def __call__(self, photo: Photo, face: Detection) -> Photo:
+        """Return the changed photo, given where its face was found before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceSet:
+    """The faces of a dataset's photos, one or none each.
+
+    Attributes
+    ----------
+    dataset
+        N photos.
+    faces
+        The face of each; None where none was found, or the photo could not be read.
+    turns
+        How often each photo was turned counter-clockwise to be upright.
+    hashes
+        SHA-256 of each photo's content, in hex; "" where it could not be read.
+    dimension
+        Length of the embeddings.
+    failures
+        The photos without a face, and why.
+    """
+
+    dataset: Dataset
+    faces: tuple[Face | None, ...]
+    turns: tuple[int, ...]
+    hashes: tuple[str, ...]
+    dimension: int
+    failures: tuple[LeftOut, ...]
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """In which photos a face was found, of shape ``(N,)``."""
+        return np.array([face is not None for face in self.faces], dtype=np.bool_)
+
+    @property
+    def embeddings(self) -> FloatArray:
+        """``float32`` of shape ``(N, D)``; zeros where no face was found."""
+        nothing = np.zeros(self.dimension, dtype=np.float32)
+        return np.stack([nothing if face is None else face.embedding for face in self.faces])
+
+    @property
+    def qualities(self) -> FloatArray:
+        """``float32`` of shape ``(N,)``; 0 where no face was found."""
+        return np.array([0 if face is None else face.quality.score for face in self.faces], dtype=np.float32)
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """The photos' names, of shape ``(N,)``."""
+        return np.array([photo.name for photo in self.dataset.photos])
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Which photos come from one source: equal numbers, of shape ``(N,)``; a photo without a group is its own."""
+        sources = [photo.group or f"\0{number}" for number, photo in enumerate(self.dataset.photos)]
+        return np.unique(sources, return_inverse=True)[1].astype(np.int64)
+
+    def where(self, chosen: NDArray[np.bool_]) -> FaceSet:
+        """Return some of the photos' faces."""
+        places = np.flatnonzero(chosen)
+        return replace(
+            self,
+            dataset=self.dataset.where(bool(keep) for keep in chosen),
+            faces=tuple(self.faces[place] for place in places),
+            turns=tuple(self.turns[place] for place in places),
+            hashes=tuple(self.hashes[place] for place in places),
+        )
+
+
+class Laboratory:
+    """Finds and embeds the faces of datasets; what it did once it does not do again.
+
+    Parameters
+    ----------
+    engine
+        A pack's networks; loaded when something is not in the cache.
+    cache
+        What was done before; None to keep nothing.
+    """
+
+    def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
+        self.engine = engine
+        self._cache = cache
+
+    @property
+    def _analyzer(self) -> FaceAnalyzer:
+        return self.engine.analyzer
+
+    def read(
+        self, dataset: Dataset, on_photo: Callable[[], None] | None = None, change: Change | None = None
+    ) -> FaceSet:
+        """Find and embed the face that is meant of each photo.
+
+        Parameters
+        ----------
+        dataset
+            Whose photos.
+        on_photo
+            Called after each photo.
+        change
+            Done to each photo first, at the face found in it; a photo without a face is not changed.
+
+        Raises
+        ------
+        DatasetError
+            In no photo a face was found, before any change.
+        """
+        read = self._originals(dataset, None if change is not None else on_photo)
+        if change is not None:
+            read = self._changed(dataset, read, change, on_photo)
+        failures = tuple(
+            LeftOut(photo.name, one.why) for photo, one in zip(dataset.photos, read, strict=True) if one.face is None
+        )
+        if change is None and len(failures) == len(read):
+            raise DatasetError(
+                f"{printable(dataset.title)}: no photo shows a face; the first, {printable(failures[0].what)}: "
+                f"{failures[0].why}"
+            )
+        return FaceSet(
+            dataset,
+            tuple(one.face for one in read),
+            tuple(one.turns for one in read),
+            tuple(one.content_hash for one in read),
+            self.engine.identity.dimension,
+            failures,
+        )
+
+    def crop(self, faces: FaceSet, place: int) -> RGBImage:
+        """Cut out a photo's face as it is embedded: ``uint8`` of shape ``(S, S, 3)``.
+
+        Raises
+        ------
+        PhotoError
+            The photo cannot be read any more.
+        DatasetError
+            No face was found in it.
+        """
+        face, photo = faces.faces[place], faces.dataset.photos[place]
+        if face is None:
+            raise DatasetError(f"{printable(photo.name)}: no face was found")
+        pixels = read_pixels(photo)
+        if faces.dataset.pick is Pick.ALIGNED:
+            return self._whole(pixels.pixels)
+        return self._analyzer.crop(turn_photo(pixels, faces.turns[place]), face.detection)
+
+    def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
+        """Embed aligned faces.
+
+        Parameters
+        ----------
+        crops
+            RGB ``uint8`` of shape ``(N, S, S, 3)``, as `crop` gives them.
+
+        Returns
+        -------
+        FloatArray
+            L2-normalised ``float32`` of shape ``(N, D)``.
+        """
+        keys = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops]
+        return self._embedded(keys, lambda number: crops[number], self.engine.identity.dimension)
+
+    def embed_variant(self, faces: FaceSet, places: Sequence[int], variant: str) -> FloatArray:
+        """Embed a variant of some photos' faces, ``float32`` of shape ``(len(places), D)``.
+
+        Parameters
+        ----------
+        faces
+            Of a dataset.
+        places
+            Photos in which a face was found.
+        variant
+            Of `facebank.vision.augmentation.VARIANTS`.
+        """
+        keys = [f"{faces.hashes[place]}:{faces.names[place]}:{variant}" for place in places]
+
+        def crop(number: int) -> RGBImage:
+            return augment(self.crop(faces, places[number]), self._analyzer.embedder.template, variant)
+
+        return self._embedded(keys, crop, faces.dimension)
+
+    def _embedded(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
+        """Return embeddings from the cache by their keys, else of the crops, made and embedded a batch at a time."""
+        embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
+        known = [None if self._cache is None else self._cache.embedding(key) for key in keys]
+        for number, embedding in enumerate(known):
+            if embedding is not None:
+                embeddings[number] = embedding
+        missing = [number for number, embedding in enumerate(known) if embedding is None]
+        for start in range(0, len(missing), _CROPS_AT_ONCE):
+            numbers = missing[start : start + _CROPS_AT_ONCE]
+            embeddings[numbers] = self._analyzer.embedder.embed(np.stack([crop(number) for number in numbers]))
+            for number in numbers:
+                if self._cache is not None:
+                    self._cache.keep_embedding(keys[number], embeddings[number])
+        return embeddings
+
+    def _originals(self, dataset: Dataset, on_photo: Callable[[], None] | None) -> list[_Read]:
+        read: list[_Read] = []
+        for photo in dataset.photos:
+            try:
+                read.append(_Read(None, 0, _content_hash(photo)))
+            except PhotoError as error:
+                read.append(_Read(None, 0, "", str(error)))
+        keys = [
+            _key(photo, one.content_hash, dataset.pick) if one.content_hash else None
+            for photo, one in zip(dataset.photos, read, strict=True)
+        ]
+        return self._looked_at(dataset, read, keys, lambda place: read_pixels(dataset.photos[place]), on_photo)
+
+    def _changed(
+        self, dataset: Dataset, read: list[_Read], change: Change, on_photo: Callable[[], None] | None
+    ) -> list[_Read]:
+        def changed(place: int) -> Photo:
+            face = read[place].face
+            pixels = turn_photo(read_pixels(dataset.photos[place]), read[place].turns)
+            return pixels if face is None else replace(change(pixels, face.detection), has_orientation=True)
+
+        keys = [
+            None if one.face is None else f"{_key(photo, one.content_hash, dataset.pick)}:{change.name}"
+            for photo, one in zip(dataset.photos, read, strict=True)
+        ]
+        return self._looked_at(dataset, read, keys, changed, on_photo)
+
+    def _looked_at(
+        self,
+        dataset: Dataset,
+        before: list[_Read],
+        keys: list[str | None],
+        pixels_of: Callable[[int], Photo],
+        on_photo: Callable[[], None] | None,
+    ) -> list[_Read]:
+        """Return what is in photos: from the cache by their keys, else by looking; one without a key stays as it is."""
+        read, missing = list(before), list[int]()
+        for place, key in enumerate(keys):
+            known = None if key is None or self._cache is None else self._cache.faces(key)
+            if known is not None:
+                read[place] = _read_of(known[0], known[1], before[place].content_hash)
+            elif key is not None:
+                missing.append(place)
+                continue
+            _tell(on_photo)
+        for place, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
+            read[place] = _read_of(turns, faces, before[place].content_hash, why)
+            key = keys[place]
+            if self._cache is not None and key is not None and not why:
+                self._cache.keep_faces(key, turns, faces)
+            _tell(on_photo)
+        return read
+
+    def _find(
+        self, places: list[int], pixels_of: Callable[[int], Photo], pick: Pick
+    ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
+        """Yield each place with its photo's quarter turns, the face that is meant, and why it could not be read."""
+        looked_at: list[int] = []
+        unreadable: list[tuple[int, str]] = []
+
+        def photos() -> Iterator[Photo]:
+            for place in places:
+                try:
+                    photo = pixels_of(place)
+                except PhotoError as error:
+                    unreadable.append((place, str(error)))
+                else:
+                    looked_at.append(place)
+                    yield photo
+
+        if not places:
+            return
+        for number, (turns, face) in enumerate(self._faces(photos(), pick)):
+            yield looked_at[number], turns, () if face is None else (face,), ""
+        for place, why in unreadable:
+            yield place, 0, (), why
+
+    def _faces(self, photos: Iterator[Photo], pick: Pick) -> Iterator[tuple[int, Face | None]]:
+        if pick is Pick.ALIGNED:
+            yield from ((0, self._aligned(photo.pixels)) for photo in photos)
+        else:
+            for analyzed in self._analyzer.analyze(photos):
+                yield analyzed.quarter_turns, picked_face(analyzed, pick)
+
+    def _aligned(self, pixels: RGBImage) -> Face:
+        crop = self._whole(pixels)
+        size = crop.shape[0]
+        landmarks = template_landmarks(self._analyzer.embedder.template, size)
+        detection = Detection(np.array([0, 0, size, size], dtype=np.float32), landmarks, 1.0)
+        return Face(detection, assess(detection, crop), self._analyzer.embedder.embed(crop[None])[0])
+
+    def _whole(self, pixels: RGBImage) -> RGBImage:
+        import cv2
+
+        side = self._analyzer.embedder.size
+        if pixels.shape[:2] == (side, side):
+            return pixels
+        return np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    face: Face | None
+    turns: int
+    content_hash: str
+    why: str = ""
+
+
+def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
+    """Return the face of a photo that is meant; None without a face."""
+    if not analyzed.faces:
+        return None
+    if pick is Pick.LARGEST:
+        return analyzed.faces[0]
+    middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
+    boxes = np.stack([face.detection.box for face in analyzed.faces])
+    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
+    return analyzed.faces[int(np.argmin(distances))]
+
+
+def _tell(on_photo: Callable[[], None] | None) -> None:
+    if on_photo is not None:
+        on_photo()
+
+
+def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = "") -> _Read:
+    return _Read(faces[0] if faces else None, turns, content_hash, why or ("" if faces else "no face was found"))
+
+
+def _content_hash(photo: DatasetPhoto) -> str:
+    content = photo.content
+    if isinstance(content, Path):
+        try:
+            with content.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise PhotoError(f"{printable(photo.name)} cannot be read: {error.strerror}") from error
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
+
+
+def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
+    region = photo.region
+    part = "" if region is None else f":{region.left:g},{region.top:g},{region.width:g},{region.height:g}"
+    return f"{content_hash}{part}:{pick}"

@@ -1,0 +1,1 @@
+"""The protocols: each a function from a bench and a dataset to a report."""

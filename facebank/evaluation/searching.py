@@ -1,0 +1,244 @@
+"""Searches in a gallery made from a dataset, decided exactly as ``facebank identify`` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.enrolment import STEADYING
+from facebank.errors import DatasetError
+from facebank.faces import Outcome
+from facebank.identification import build_recognizer, mix_masks
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import build_scorer
+from facebank.settings import DecisionSettings
+from facebank.vision.quality import with_stability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.laboratory import FaceSet, Laboratory
+    from facebank.faces import Decision, FloatArray
+    from facebank.recognition.recognizer import Recognizer
+
+NOBODY = -1
+"""Stands for no person among numbers of people."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialGallery:
+    """A gallery of some people of a dataset.
+
+    Attributes
+    ----------
+    faces
+        The dataset's.
+    enrolled
+        Places of the photos that are enrolled, ``int64`` of shape ``(N,)``.
+    recognizer
+        Decides.
+    classifier
+        What its scores come from.
+    """
+
+    faces: FaceSet
+    enrolled: NDArray[np.int64]
+    recognizer: Recognizer
+    classifier: str
+    _numbers: dict[str, int] = field(repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The enrolled people's names, sorted: what numbers of people in `Searches` stand for."""
+        return tuple(self._numbers)
+
+    def search(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
+        """Search for the faces of photos, each alone.
+
+        Parameters
+        ----------
+        places
+            Which photos, ``int64`` of shape ``(M,)``.
+        probes
+            Their faces; None for those of the gallery's own dataset.
+        """
+        probes = self.faces if probes is None else probes
+        owners = _owners(probes, self._numbers)
+        decisions = [self._decide(probes, int(place)) for place in places]
+        return Searches.of(places, owners[places], decisions, self._numbers)
+
+    def _decide(self, probes: FaceSet, place: int) -> Decision | None:
+        face = probes.faces[place]
+        return None if face is None else self.recognizer.identify([face])[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searches:
+    """What searches gave; a probe in which no face was found was not acquired and is a miss.
+
+    People are numbers: their places among the enrolled people's sorted names, `NOBODY` for anybody else.
+
+    Attributes
+    ----------
+    places
+        The probes' photos, ``int64`` of shape ``(M,)``.
+    own
+        Whom each probe shows; `NOBODY` for a stranger, whose search is non-mated.
+    named
+        Whom it was decided to be; `NOBODY` where the decision is not `known`.
+    first
+        The best candidate; `NOBODY` without one.
+    uncertain
+        Whether the decision is `uncertain`.
+    acquired
+        Whether a face was found.
+    similarities, probabilities
+        Of the best candidate, ``float64``; NaN without one, or where nothing is calibrated.
+    """
+
+    places: NDArray[np.int64]
+    own: NDArray[np.int64]
+    named: NDArray[np.int64]
+    first: NDArray[np.int64]
+    uncertain: NDArray[np.bool_]
+    acquired: NDArray[np.bool_]
+    similarities: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        places: NDArray[np.int64],
+        own: NDArray[np.int64],
+        decisions: Sequence[Decision | None],
+        numbers: dict[str, int],
+    ) -> Searches:
+        """Put decisions into arrays."""
+
+        def value(number: float | None) -> float:
+            return np.nan if number is None else number
+
+        made = [
+            (None, None) if one is None else (one, one.candidates[0] if one.candidates else None) for one in decisions
+        ]
+        return cls(
+            places=places,
+            own=own,
+            named=np.array(
+                [NOBODY if one is None or one.person is None else numbers[one.person] for one in decisions],
+                dtype=np.int64,
+            ),
+            first=np.array([NOBODY if best is None else numbers[best.person] for _, best in made], dtype=np.int64),
+            uncertain=np.array([one is not None and one.outcome is Outcome.UNCERTAIN for one in decisions], dtype=bool),
+            acquired=np.array([one is not None for one in decisions], dtype=bool),
+            similarities=np.array([value(None if best is None else best.similarity) for _, best in made], dtype=float),
+            probabilities=np.array(
+                [value(None if best is None else best.probability) for _, best in made], dtype=float
+            ),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Searches]) -> Searches:
+        """Put several together, one after another."""
+        names = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def mated(self) -> NDArray[np.bool_]:
+        """Which probes show somebody enrolled."""
+        return np.asarray(self.own != NOBODY, dtype=np.bool_)
+
+    @property
+    def missed(self) -> NDArray[np.bool_]:
+        """Which mated probes were not given their name: unknown, uncertain, another's name, or no face found."""
+        return np.asarray(self.mated & (self.named != self.own), dtype=np.bool_)
+
+    @property
+    def misnamed(self) -> NDArray[np.bool_]:
+        """Which probes were given a name that is not theirs, strangers included."""
+        return np.asarray((self.named != NOBODY) & (self.named != self.own), dtype=np.bool_)
+
+    @property
+    def not_first(self) -> NDArray[np.bool_]:
+        """Which mated probes have somebody else, or nobody, as best candidate."""
+        return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Searches:
+        """Return some of the searches."""
+        names = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
+        return Searches(*(getattr(self, name)[chosen] for name in names))
+
+
+def enrol(
+    laboratory: Laboratory,
+    faces: FaceSet,
+    places: NDArray[np.int64],
+    settings: DecisionSettings | None = None,
+) -> TrialGallery:
+    """Make a gallery of some photos of a dataset, as ``facebank enroll`` would.
+
+    Parameters
+    ----------
+    laboratory
+        The pack, and what embeds the variants that a gallery keeps.
+    faces
+        The dataset's.
+    places
+        The photos to enrol, ``int64`` of shape ``(N,)``; those without a face are passed over.
+    settings
+        How decisions are made; the defaults where None.
+
+    Raises
+    ------
+    DatasetError
+        None of the photos shows a face of somebody named.
+    UsageError
+        The gallery is too large for the classifier.
+    """
+    settings = DecisionSettings() if settings is None else settings
+    people = faces.dataset.owners
+    used = np.array(
+        [place for place in places if faces.faces[place] is not None and people[place] >= 0], dtype=np.int64
+    )
+    if not len(used):
+        raise DatasetError("none of the photos to enrol shows a face of somebody named")
+    matrix = np.stack([face.embedding for place in used if (face := faces.faces[place]) is not None])
+    names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
+    variants = {
+        name: laboratory.embed_variant(faces, [int(place) for place in used], name) for name in (*STEADYING, "mask")
+    }
+    enrolled = Enrolled(matrix, people[used], _qualities(faces, used, [variants[name] for name in STEADYING]))
+    engine, classifier = laboratory.engine, settings.classifier
+    recognizer = build_recognizer(
+        enrolled,
+        names,
+        build_scorer(classifier, enrolled, engine.knowledge.background),
+        classifier=classifier,
+        knowledge=engine.knowledge,
+        thresholds=engine.thresholds,
+        settings=settings,
+        mixed_with_masks=mix_masks(matrix, variants["mask"]),
+    )
+    order = {name: number for number, name in enumerate(sorted(names.values()))}
+    return TrialGallery(faces, used, recognizer, classifier, order)
+
+
+def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
+    """Return the qualities that samples get at enrolment, where it counts too how steady the embedding is."""
+    found = zip(places, *others, strict=True)
+    qualities = [
+        with_stability(face.quality, face.embedding, np.stack(moved)).score
+        for place, *moved in found
+        if (face := faces.faces[place]) is not None
+    ]
+    return np.array(qualities, dtype=np.float32)
+
+
+def _owners(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
+    return np.array(
+        [NOBODY if photo.person is None else numbers.get(photo.person, NOBODY) for photo in probes.dataset.photos],
+        dtype=np.int64,
+    )

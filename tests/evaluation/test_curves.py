@@ -1,0 +1,94 @@
+"""Error rates agree with counting by hand, and curves with scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from facebank.errors import UsageError
+from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
+
+
+def comparisons(own: list[float], other: list[float]) -> Comparisons:
+    values = np.array([*own, *other])
+    same = np.arange(len(values)) < len(own)
+    first = np.arange(len(values))
+    return Comparisons(values, same, first, np.where(same, first, first + 1000))
+
+
+def drawn(count: int = 400, seed: int = 0) -> Comparisons:
+    random = np.random.default_rng(seed)
+    return comparisons(list(random.normal(0.6, 0.15, count)), list(random.normal(0.1, 0.15, 2 * count)))
+
+
+def test_rates_at_a_threshold_are_counted() -> None:
+    some = comparisons([0.9, 0.5, 0.2, np.nan], [0.1, 0.3, 0.6, np.nan])
+    assert some.fmr(0.4).value == 0.25
+    assert some.fnmr(0.4).value == 0.5
+    assert some.fmr(0.3).events == 2
+
+
+def test_a_face_that_was_not_found_is_a_false_non_match_and_never_a_match() -> None:
+    some = comparisons([np.nan] * 3, [np.nan] * 2)
+    assert some.fnmr(-1.0).value == 1
+    assert some.fmr(-1.0).value == 0
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.sampled_from([0.0, 0.01, 0.1, 0.5]))
+def test_a_threshold_lets_no_more_false_matches_through_than_asked(other: list[float], fmr: float) -> None:
+    some = comparisons([0.5], other)
+    threshold = some.threshold_at(fmr)
+    assert np.mean(np.array(other) >= threshold) <= fmr
+    # and a lower one would let too many
+    below = [value for value in other if value < threshold]
+    if below and fmr < 1:
+        assert np.mean(np.array(other) >= max(below)) > fmr
+
+
+def test_roc_and_its_area_are_those_of_scikit_learn() -> None:
+    some = drawn()
+    curve = ErrorCurve.of(some)
+    false, true, _ = roc_curve(some.same, some.similarities, drop_intermediate=False)
+    assert curve.area_under_roc == pytest.approx(roc_auc_score(some.same, some.similarities))
+    assert np.allclose(curve.fmr[::-1], false)
+    assert np.allclose(1 - curve.fnmr[::-1], true)
+
+
+def test_rates_rise_and_fall_with_the_threshold() -> None:
+    curve = ErrorCurve.of(drawn())
+    assert (np.diff(curve.fmr) <= 0).all()
+    assert (np.diff(curve.fnmr) >= 0).all()
+    assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
+
+
+def test_the_equal_error_rate_of_two_normal_distributions() -> None:
+    figure = equal_error_rate(drawn(4000))
+    assert figure.value == pytest.approx(0.0478, abs=0.006)  # the normal distribution beyond 0.25 / 0.15 deviations
+    assert figure.interval is not None
+    assert figure.interval[0] < figure.value < figure.interval[1]
+    assert figure.descriptive
+
+
+def test_shuffled_labels_give_chance() -> None:
+    random = np.random.default_rng(1)
+    some = drawn()
+    shuffled = Comparisons(some.similarities, random.permutation(some.same), some.first, some.second)
+    assert ErrorCurve.of(shuffled).equal_error_rate == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_shape() -> None:
+    curve = ErrorCurve.of(drawn(20_000))
+    line = curve.det("all")
+    assert len(line.x) <= 402
+    assert (line.x.max(), line.y.max()) == (1, 1)
+    shown, counted = (float(np.interp(0.01, x[::-1], y[::-1])) for x, y in ((line.x, line.y), (curve.fmr, curve.fnmr)))
+    assert shown == pytest.approx(counted, abs=0.01)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_pairs_of_one_kind_only_have_no_error_rates(same: bool) -> None:
+    with pytest.raises(UsageError, match="pairs of one person and pairs of different people"):
+        comparisons([0.5] if same else [], [] if same else [0.5])

@@ -1,0 +1,100 @@
+"""What was found once is found again, and nothing else is."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.evaluation.face_cache import FaceCache, code_digest, evaluation_folder, forget_evaluated_faces
+from facebank.faces import Detection, Face, Quality
+
+DIMENSION = 8
+
+
+def face(
+    seed: int = 0, *, exposure: float | None = 0.5, weaknesses: tuple[str, ...] = ("small", "mouth hidden")
+) -> Face:
+    random = np.random.default_rng(seed)
+    embedding = random.normal(size=DIMENSION).astype(np.float32)
+    return Face(
+        Detection(random.random(4).astype(np.float32), random.random((5, 2)).astype(np.float32), 0.75),
+        Quality(0.5, 112.0, 0.25, 1.0, exposure, None, None, weaknesses),
+        embedding / np.linalg.norm(embedding),
+    )
+
+
+def same(one: Face, other: Face) -> bool:
+    return (
+        one.quality == other.quality
+        and one.detection.score == other.detection.score
+        and np.array_equal(one.detection.box, other.detection.box)
+        and np.array_equal(one.detection.landmarks, other.detection.landmarks)
+        and np.array_equal(one.embedding, other.embedding)
+    )
+
+
+def test_faces_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    kept = [face(1), face(2, exposure=None, weaknesses=())]
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        cache.keep_faces("a", 3, kept)
+        cache.keep_faces("nobody", 0, [])
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        found = cache.faces("a")
+        assert found is not None
+        assert found[0] == 3
+        assert [same(*both) for both in zip(found[1], kept, strict=True)] == [True, True]
+        assert cache.faces("nobody") == (0, ())
+        assert cache.faces("b") is None
+
+
+def test_embeddings_come_back_as_they_were_kept(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        cache.keep_embedding("a", face().embedding)
+        kept = cache.embedding("a")
+        assert kept is not None
+        assert np.array_equal(kept, face().embedding)
+        assert cache.embedding("b") is None
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        cache.keep_faces("a", 0, [face()])
+    assert stat.S_IMODE((tmp_path / "c.sqlite").stat().st_mode) & 0o077 == 0
+
+
+@given(st.binary(max_size=300))
+def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "c.sqlite"
+    path.write_bytes(content)
+    with FaceCache(path, DIMENSION) as cache:
+        assert cache.faces("a") is None
+        cache.keep_faces("a", 0, [face()])
+        assert cache.faces("a") is not None
+
+
+def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        cache.keep_faces("a", 0, [face()])
+        cache.keep_embedding("a", face().embedding)
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION + 1) as cache:
+        assert cache.faces("a") is None
+        assert cache.embedding("a") is None
+
+
+def test_everything_can_be_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
+    with FaceCache(evaluation_folder() / "c.sqlite", DIMENSION) as cache:
+        cache.keep_faces("a", 0, [face()])
+    assert forget_evaluated_faces() > 0
+    assert list(evaluation_folder().iterdir()) == []
+    assert forget_evaluated_faces() == 0
+
+
+def test_the_code_has_a_digest_that_stays() -> None:
+    assert code_digest() == code_digest()
+    assert len(code_digest()) == 64

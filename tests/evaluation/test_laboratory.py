@@ -1,0 +1,153 @@
+"""Photos become faces once, whatever the photo is, and failures are told and not hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facebank.engine import Engine, load_engine
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Region, cut_square, read_pixels
+from facebank.evaluation.face_cache import FaceCache
+from facebank.evaluation.laboratory import Laboratory
+from facebank.faces import Detection, Photo
+
+PEOPLE = ("Aaron_Peirsol", "Abdullah_Gul", "Ai_Sugiyama")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine()
+
+
+@pytest.fixture
+def cache(engine: Engine, tmp_path: Path) -> Iterator[FaceCache]:
+    with FaceCache(tmp_path / "faces.sqlite", engine.identity.dimension) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def photos(shared: Path) -> Dataset:
+    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
+    return Dataset(
+        "three people", tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths), pick=Pick.CENTRAL
+    )
+
+
+class Refusing:
+    """An engine whose networks must not be needed any more."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.identity, self.thresholds, self.knowledge = engine.identity, engine.thresholds, engine.knowledge
+
+    @property
+    def analyzer(self) -> object:
+        raise AssertionError("the networks were used")
+
+
+def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dataset) -> None:
+    faces = Laboratory(engine).read(photos)
+    similarities, owners = faces.embeddings @ faces.embeddings.T, photos.owners
+    same = owners[:, None] == owners
+    assert faces.found.all()
+    assert similarities[same].min() > similarities[~same].max()
+
+
+def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+    steps: list[int] = []
+    first = Laboratory(engine, cache).read(photos, lambda: steps.append(1))
+    crops = np.stack([Laboratory(engine).crop(first, place) for place in range(2)])
+    embedded = Laboratory(engine, cache).embed(crops)
+    masked = Laboratory(engine, cache).embed_variant(first, [0, 3], "mask")
+    again = Laboratory(Refusing(engine), cache)  # type: ignore[arg-type]
+    second = again.read(photos, lambda: steps.append(1))
+    assert np.array_equal(first.embeddings, second.embeddings)
+    assert np.array_equal(embedded, again.embed(crops))
+    assert np.array_equal(masked, again.embed_variant(second, [0, 3], "mask"))
+    assert len(steps) == 2 * len(photos.photos)
+
+
+def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Dataset) -> None:
+    laboratory = Laboratory(engine)
+    faces = laboratory.read(photos)
+    crop = laboratory.crop(faces, 0)
+    aligned = Dataset("aligned", (DatasetPhoto("a", "A", crop), DatasetPhoto("b", "A", crop)), pick=Pick.ALIGNED)
+    found = laboratory.read(aligned)
+    assert np.allclose(found.embeddings[0], faces.embeddings[0], atol=1e-4)
+    assert np.array_equal(laboratory.crop(found, 1), crop)
+
+
+def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: Dataset) -> None:
+    first, second = (read_pixels(photos.photos[place]).pixels for place in (0, 2))
+    both = np.concatenate([first, second], axis=1)
+    tagged = tuple(
+        DatasetPhoto(str(left), None, both, region=Region(left, 0, 250, 250), group="both") for left in (0, 250)
+    )
+    found = Laboratory(engine).read(Dataset("tagged", tagged))
+    alone = Laboratory(engine).read(photos)
+    similarities = found.embeddings @ alone.embeddings[[0, 2]].T
+    assert similarities[0, 0] > 0.95
+    assert similarities[1, 1] > 0.95
+    assert found.groups[0] == found.groups[1]
+
+
+@pytest.mark.parametrize("region", [Region(-50, -50, 20, 20), Region(900, 900, 10, 400), Region(99, 99, 0, 0)])
+def test_a_region_outside_the_photo_is_cut_to_something(region: Region) -> None:
+    cut = cut_square(np.zeros((100, 100, 3), dtype=np.uint8), region)
+    assert min(cut.shape) >= 1
+
+
+def test_photos_without_a_face_are_told_of(engine: Engine, photos: Dataset, tmp_path: Path) -> None:
+    broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
+    broken.write_bytes(b"no picture")
+    grey = np.full((200, 200, 3), 128, dtype=np.uint8)
+    more = (DatasetPhoto("broken", "B", broken), DatasetPhoto("missing", "B", missing), DatasetPhoto("grey", "B", grey))
+    faces = Laboratory(engine).read(replace(photos, photos=(*photos.photos[:1], *more)))
+    assert faces.found.tolist() == [True, False, False, False]
+    assert [failure.what for failure in faces.failures] == ["broken", "missing", "grey"]
+    assert "no face" in faces.failures[2].why
+    assert not faces.embeddings[1:].any()
+    assert faces.qualities[1:].tolist() == [0, 0, 0]
+    with pytest.raises(DatasetError, match="no photo shows a face"):
+        Laboratory(engine).read(Dataset("nothing", more))
+
+
+class Blur:
+    """Makes faces unrecognisable."""
+
+    name = "blur:30"
+
+    def __call__(self, photo: Photo, face: Detection) -> Photo:
+        assert face.size > 20
+        return replace(photo, pixels=np.asarray(cv2.GaussianBlur(photo.pixels, (0, 0), 30), dtype=np.uint8))
+
+
+def test_a_change_is_made_before_faces_are_looked_for(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+    laboratory = Laboratory(engine, cache)
+    plain, blurred = laboratory.read(photos), laboratory.read(photos, change=Blur())
+    assert blurred.found.sum() < plain.found.sum() or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
+    again = Laboratory(Refusing(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
+    assert np.array_equal(again.embeddings, blurred.embeddings)
+    assert np.array_equal(laboratory.read(photos).embeddings, plain.embeddings)
+
+
+def test_a_part_of_a_dataset_keeps_what_belongs_to_it(engine: Engine, photos: Dataset) -> None:
+    paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
+    faces = Laboratory(engine).read(paired)
+    part = faces.where(np.array([False, False, True, True, True, True]))
+    assert part.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")
+    assert [(pair.first, pair.second) for pair in part.dataset.pairs] == [(0, 1)]
+    assert np.array_equal(part.embeddings, faces.embeddings[2:])
+
+
+def test_names_of_photos_are_unlike() -> None:
+    photo = DatasetPhoto("a", "A", np.zeros((9, 9, 3), dtype=np.uint8))
+    with pytest.raises(DatasetError, match="the same name"):
+        Dataset("twice", (photo, photo))
+    with pytest.raises(DatasetError, match="no photos"):
+        Dataset("empty", ())

@@ -1,0 +1,127 @@
+"""Intervals hold what they promise, and shrink for no bad reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.evaluation.rates import difference, mean_figure, pair_rate, rate, rule_of_three, sampling_units
+
+
+def bits(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.bool_)
+
+
+def test_a_rate_is_the_share_of_events_with_its_counts() -> None:
+    figure = rate(bits(1, 0, 0, 0).repeat(25), np.arange(100), "misses")
+    assert (figure.value, figure.events, figure.count, figure.meaning) == (0.25, 25, 100, "misses")
+    assert figure.interval is not None
+    assert figure.interval[0] < 0.25 < figure.interval[1]
+
+
+@pytest.mark.parametrize(("events", "interval"), [(0, (0.0, 0.03)), (100, (0.97, 1.0))])
+def test_without_a_single_event_the_rule_of_three_speaks(events: int, interval: tuple[float, float]) -> None:
+    figure = rate(np.arange(100) < events, np.arange(100))
+    assert figure.interval == pytest.approx(interval)
+    assert figure.insufficient
+
+
+def test_ten_events_are_enough_and_nine_are_not() -> None:
+    assert rate(np.arange(100) < 9, np.arange(100)).insufficient
+    assert not rate(np.arange(100) < 10, np.arange(100)).insufficient
+    assert rate(np.arange(100) < 95, np.arange(100)).insufficient
+
+
+def test_photos_of_one_person_do_not_count_as_independent() -> None:
+    wrong = np.repeat(np.arange(30) < 6, 20)  # six of thirty people, always
+    alone, together = rate(wrong, np.arange(600)), rate(wrong, np.repeat(np.arange(30), 20))
+    assert alone.interval is not None
+    assert together.interval is not None
+    assert together.interval[1] - together.interval[0] > 3 * (alone.interval[1] - alone.interval[0])
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(200):
+        shares = random.beta(2, 18, size=60)  # people differ; the mean is 0.1
+        wrong = (random.random((60, 10)) < shares[:, None]).ravel()
+        low, high = rate(wrong, np.repeat(np.arange(60), 10)).interval or (0, 0)
+        covered += low <= 0.1 <= high
+    assert 178 <= covered <= 200
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 12))
+def test_an_interval_holds_the_value_and_lies_within_0_and_1(events: list[bool], people: int) -> None:
+    figure = rate(np.array(events), np.arange(len(events)) % people)
+    low, high = figure.interval or (1, 0)
+    assert 0 <= low <= high <= 1
+    assert low - 1e-9 <= figure.value <= high + 1e-9 or len(set(np.arange(len(events)) % people)) < 8
+
+
+def test_the_same_data_give_the_same_interval() -> None:
+    wrong, people = np.arange(80) % 7 == 0, np.arange(80) // 4
+    assert rate(wrong, people) == rate(wrong, people)
+
+
+def test_pairs_are_drawn_by_the_people_of_both_sides() -> None:
+    # One person, who matches everybody: whether she is drawn decides over all errors.
+    first, second = (side.ravel() for side in np.meshgrid(np.arange(40), np.arange(40), indexing="ij"))
+    different = first < second
+    first, second = first[different], second[different]
+    wrong = (first == 0) | (second == 0)
+    figure, naive = pair_rate(wrong, first, second), rate(wrong, np.arange(len(wrong)))
+    assert figure.interval is not None
+    assert naive.interval is not None
+    assert figure.interval[0] == 0
+    assert figure.interval[1] > 1.5 * naive.interval[1]
+
+
+def test_pairs_of_one_person_count_as_often_as_the_person_is_drawn() -> None:
+    people = np.repeat(np.arange(25), 8)
+    wrong = people < 5
+    assert pair_rate(wrong, people, people).interval == pytest.approx(rate(wrong, people).interval, abs=0.02)
+
+
+def test_few_people_are_drawn_by_groups_of_photos() -> None:
+    few, many = np.repeat(np.arange(3), 20), np.repeat(np.arange(30), 2)
+    groups = np.arange(60)
+    assert sampling_units(few, groups) is groups
+    assert sampling_units(many, groups) is many
+
+
+def test_a_paired_difference_is_surer_than_two_rates() -> None:
+    random = np.random.default_rng(5)
+    hard = random.random(400) < 0.3
+    better = hard & (np.arange(400) % 3 != 0)
+    people = np.arange(400) // 4
+    gain = difference(better.astype(float), hard.astype(float), people)
+    assert gain.interval is not None
+    assert gain.value == pytest.approx(better.mean() - hard.mean())
+    assert gain.interval[1] < 0
+    ours, theirs = rate(better, people), rate(hard, people)
+    assert ours.interval is not None
+    assert theirs.interval is not None
+    apart = (ours.interval[1] - ours.interval[0]) + (theirs.interval[1] - theirs.interval[0])
+    assert gain.interval[1] - gain.interval[0] < apart / 1.5
+
+
+def test_what_is_not_paired_has_no_difference() -> None:
+    with pytest.raises(UsageError, match="same things measured twice"):
+        difference(np.zeros(3), np.zeros(4), np.arange(3))
+
+
+def test_nothing_has_no_rate() -> None:
+    with pytest.raises(UsageError, match="nothing to count"):
+        rate(bits(), np.zeros(0, np.int64))
+    with pytest.raises(UsageError, match="nothing to count"):
+        mean_figure(np.zeros(0), np.zeros(0, np.int64))
+
+
+def test_the_rule_of_three_never_leaves_0_and_1() -> None:
+    assert rule_of_three(0, 2) == (0.0, 1.0)
+    assert rule_of_three(2, 2) == (0.0, 1.0)
+    assert rule_of_three(1, 2) is None

@@ -1,0 +1,116 @@
+"""Searches in a trial gallery are decided as the program decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.bank import FaceBank
+from facebank.engine import Engine, load_engine
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.laboratory import FaceSet, Laboratory
+from facebank.evaluation.searching import NOBODY, Searches, enrol
+from facebank.settings import DecisionSettings
+
+PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe")
+STRANGERS = ("Aaron_Peirsol", "Al_Gore")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine()
+
+
+@pytest.fixture(scope="module")
+def faces(engine: Engine, shared: Path) -> FaceSet:
+    paths = [path for person in PEOPLE + STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
+    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
+    return Laboratory(engine).read(Dataset("six people", photos))
+
+
+def places_of(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndarray:
+    found = [
+        [place for place, photo in enumerate(faces.dataset.photos) if photo.person == person][photos]
+        for person in people
+    ]
+    return np.array([place for places in found for place in places], dtype=np.int64)
+
+
+@pytest.mark.parametrize("classifier", ["prototype", "logistic"])
+def test_a_trial_decides_as_a_gallery_file_does(
+    engine: Engine, faces: FaceSet, classifier: str, tmp_path: Path
+) -> None:
+    settings = DecisionSettings(classifier=classifier)
+    enrolled, probes = places_of(faces, PEOPLE, slice(0, 2)), places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
+    trial = enrol(Laboratory(engine), faces, enrolled, settings)
+    searches = trial.search(probes)
+    with FaceBank.open(tmp_path / "g.facebank") as bank:
+        for person in PEOPLE:
+            bank.enroll(person, [content_of(faces, place) for place in places_of(faces, (person,), slice(0, 2))])
+        settings.write(bank.gallery)
+        for number, place in enumerate(probes):
+            (photo,) = bank.identify([content_of(faces, place)])
+            decision = photo.faces[0].decision
+            named = searches.named[number]
+            assert decision.person == (None if named == NOBODY else trial.names[named])
+            assert decision.similarity == pytest.approx(searches.similarities[number], abs=1e-4)
+            assert decision.probability == pytest.approx(searches.probabilities[number], abs=1e-3)
+
+
+def content_of(faces: FaceSet, place: int) -> Path:
+    content = faces.dataset.photos[place].content
+    assert isinstance(content, Path)
+    return content
+
+
+def test_strangers_misses_and_names_are_told_apart(engine: Engine, faces: FaceSet) -> None:
+    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    searches = trial.search(places_of(faces, PEOPLE + STRANGERS, slice(2, 4)))
+    assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
+    assert [trial.names[own] for own in searches.own[searches.mated]] == [
+        person for person in owners(faces, searches) if person in PEOPLE
+    ]
+    assert not searches.missed[~searches.mated].any()
+    assert not searches.not_first.any()
+    assert not searches.misnamed.any()
+
+
+def owners(faces: FaceSet, searches: Searches) -> list[str]:
+    return [faces.dataset.photos[place].person or "" for place in searches.places]
+
+
+def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces: FaceSet) -> None:
+    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    place = places_of(faces, PEOPLE, slice(2, 3))
+    blind = replace(faces, faces=tuple(None if p in place else face for p, face in enumerate(faces.faces)))
+    searches = trial.search(place, blind)
+    assert searches.missed.all()
+    assert searches.not_first.all()
+    assert not searches.misnamed.any()
+    assert not searches.acquired.any()
+    assert np.isnan(searches.similarities).all()
+
+
+def test_parts_put_together_are_the_whole(engine: Engine, faces: FaceSet) -> None:
+    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    places = places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
+    whole = trial.search(places)
+    joined = Searches.joined([trial.search(places[:3]), trial.search(places[3:])])
+    assert np.array_equal(whole.named, joined.named)
+    assert np.array_equal(whole.where(whole.mated).own, whole.own[whole.mated])
+
+
+def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:
+    nameless = replace(
+        faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
+    )
+    with pytest.raises(DatasetError, match="none of the photos to enrol"):
+        enrol(Laboratory(engine), nameless, np.arange(4))
+
+
+def test_the_largest_face_is_meant_unless_said_otherwise(faces: FaceSet) -> None:
+    assert faces.dataset.pick is Pick.LARGEST
