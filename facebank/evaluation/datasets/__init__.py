@@ -1,0 +1,50 @@
+"""Readers of datasets of every kind; each gives a `facebank.evaluation.dataset.Dataset`.
+
+Nothing that is read is believed: sizes are checked before anything is allocated, no file is unpickled, and the paths in
+a list never lead out of the folder of its photos. What cannot be used is listed in the dataset's `left_out` where work
+can go on, and is a `facebank.errors.DatasetError` of one sentence where it cannot.
+"""
+
+from __future__ import annotations
+
+from facebank.evaluation.datasets.arrays import read_arrays
+from facebank.evaluation.datasets.bin_file import read_bin
+from facebank.evaluation.datasets.coco import read_coco
+from facebank.evaluation.datasets.folders import read_folders
+from facebank.evaluation.datasets.lfw import (
+    Errata,
+    ListedPerson,
+    NamedPair,
+    find_pairs,
+    is_lfw,
+    read_errata,
+    read_lfw,
+    read_pairs,
+    read_people,
+    wrong_pairs,
+)
+from facebank.evaluation.datasets.opening import KINDS, open_dataset
+from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
+from facebank.evaluation.datasets.vott import read_vott_csv, read_vott_json
+
+__all__ = [
+    "KINDS",
+    "Errata",
+    "ListedPerson",
+    "NamedPair",
+    "find_pairs",
+    "is_lfw",
+    "open_dataset",
+    "read_arrays",
+    "read_bin",
+    "read_coco",
+    "read_errata",
+    "read_folders",
+    "read_lfw",
+    "read_pairs",
+    "read_pairs_csv",
+    "read_people",
+    "read_vott_csv",
+    "read_vott_json",
+    "wrong_pairs",
+]

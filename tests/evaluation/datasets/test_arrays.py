@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.datasets import arrays, read_arrays
+
+IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
+
+
+def write(folder: Path, compress: bool = False, **content: Any) -> Path:
+    path = folder / "faces.npz"
+    (np.savez_compressed if compress else np.savez)(path, **content)
+    return path
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("in_columns", [False, True])
+def test_images_and_labels_are_read(tmp_path: Path, compress: bool, in_columns: bool) -> None:
+    images = np.asfortranarray(IMAGES) if in_columns else IMAGES
+    labels = np.array(["Ada", "Bea", "", "ada"])
+    path = write(
+        tmp_path,
+        compress,
+        images=images,
+        labels=labels,
+        splits=np.array(["train", "val", "test", ""]),
+        groups=np.array([1, 1, 2, 3]),
+        aligned=np.array(True),
+        other=np.zeros(3),
+    )
+    dataset = read_arrays(path)
+    assert [photo.person for photo in dataset.photos] == ["Ada", "Bea", None, "Ada"]
+    assert [photo.split for photo in dataset.photos] == ["train", "validation", "test", None]
+    assert [photo.group for photo in dataset.photos] == ["1", "1", "2", "3"]
+    assert dataset.pick is Pick.ALIGNED
+    assert [note.what for note in dataset.left_out] == ["Ada and ada"]
+    for photo, image in zip(dataset.photos, IMAGES, strict=True):
+        assert np.array_equal(read_pixels(photo).pixels, image)
+
+
+def test_the_tutorials_form_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "5-celebrity-faces-dataset.npz"
+    np.savez_compressed(path, IMAGES[:3], np.array(["a", "b", "a"]), IMAGES[3:], np.array(["b"]))
+    dataset = read_arrays(path)
+    assert [(photo.person, photo.split) for photo in dataset.photos] == [
+        ("a", "train"),
+        ("b", "train"),
+        ("a", "train"),
+        ("b", "test"),
+    ]
+    assert dataset.pick is Pick.LARGEST
+
+
+@pytest.mark.parametrize("labels", [np.arange(4), np.arange(4, dtype=np.uint8), np.array([b"0", b"1", b"2", b"3"])])
+def test_labels_may_be_numbers_or_bytes(tmp_path: Path, labels: Any) -> None:
+    assert read_arrays(write(tmp_path, images=IMAGES, labels=labels)).people == ("0", "1", "2", "3")
+
+
+LABELS = np.array(["a", "b", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"images": IMAGES}, "neither the arrays images and labels nor arr_0 to arr_3"),
+        ({"images": IMAGES, "labels": LABELS[:3]}, "the array labels has 3 values for 4 pictures"),
+        ({"images": IMAGES, "labels": LABELS.reshape(2, 2)}, "the array labels is <U1 of shape"),
+        ({"images": IMAGES, "labels": np.zeros(4)}, "the array labels is float64"),
+        ({"images": IMAGES / 255, "labels": LABELS}, "the array images is float64 of shape"),
+        ({"images": IMAGES[..., 0], "labels": LABELS}, "the array images is uint8 of shape"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "it holds no pictures"),
+        ({"images": IMAGES, "labels": LABELS.astype(object)}, "the array labels holds Python objects"),
+        ({"images": IMAGES, "labels": LABELS, "splits": LABELS}, "the split of image 1 is 'a', and should be train"),
+        ({"images": IMAGES, "labels": LABELS, "aligned": np.ones(4, bool)}, "aligned is not one truth value"),
+        ({"images": IMAGES, "labels": np.array(["a/b"] * 4)}, "A person cannot be called"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, content: dict[str, Any], why: str) -> None:
+    with pytest.raises(DatasetError, match=f"faces.npz: .*{why}|faces.npz: {why}"):
+        read_arrays(write(tmp_path, **content))
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return path
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "LARGEST", 1_000_000)
+    path = zipped(tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40)))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DatasetError, match=r"its arrays have 1,200,.* bytes unpacked, and may have 1,000,000"):
+        read_arrays(path)
+
+
+def test_a_header_is_not_believed(tmp_path: Path) -> None:
+    honest = npy(IMAGES)
+    claims = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
+    path = zipped(tmp_path / "x.npz", images=claims, labels=npy(LABELS))
+    with pytest.raises(DatasetError, match="the array images claims another size than it has"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"no array", b"\x93NUMPY\x09\x00", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x01\x00\x10\x00((((((("]
+)
+def test_no_array_is_an_error(tmp_path: Path, start: bytes) -> None:
+    with pytest.raises(DatasetError, match="the array images"):
+        read_arrays(zipped(tmp_path / "x.npz", images=start, labels=npy(LABELS)))
+
+
+def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, images=IMAGES, labels=LABELS)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DatasetError, match="it is no npz, or a damaged one"):
+        read_arrays(path)
+    place = data.index(IMAGES.tobytes()) + 7
+    path.write_bytes(data[:place] + b"\xff" + data[place + 1 :])
+    with pytest.raises(DatasetError, match="it is no npz, or a damaged one"):
+        read_arrays(path)
+    with pytest.raises(DatasetError, match="there is no such file"):
+        read_arrays(tmp_path / "nowhere.npz")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 1999), value=st.integers(0, 255))
+def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, place: int, value: int) -> None:
+    data = bytearray(write(tmp_path, images=IMAGES, labels=LABELS).read_bytes())
+    data[place % len(data)] = value
+    path = tmp_path / "changed.npz"
+    path.write_bytes(data)
+    try:
+        assert len(read_arrays(path).photos) == 4
+    except DatasetError as error:
+        assert "\n" not in str(error)  # noqa: PT017

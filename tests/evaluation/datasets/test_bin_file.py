@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.datasets import bin_file, read_bin
+from facebank.evaluation.datasets.bin_file import LARGEST_IMAGE, parse_bin
+from facebank.evaluation.datasets.checking import UnusableError
+
+PROTOCOLS = (2, 3, 4, 5)
+# protocol 2 has no empty bytes: Python 3 writes a call for them
+ENTRIES = st.lists(st.tuples(st.binary(min_size=1), st.binary(min_size=1, max_size=400), st.booleans()), min_size=1)
+
+
+def as_python_2_writes(images: list[bytes], same: list[bool]) -> bytes:
+    """Protocol 2 with the strings of Python 2, as cPickle wrote the files that are published."""
+    strings = b"".join(
+        (b"U" + bytes([len(image)]) if len(image) < 256 else b"T" + struct.pack("<i", len(image)))
+        + image
+        + b"r"
+        + struct.pack("<I", 1000 + number)
+        for number, image in enumerate(images)
+    )
+    truths = b"".join(b"\x88" if value else b"\x89" for value in same)
+    return b"\x80\x02]q\x01(" + strings + b"e]q\x02(" + truths + b"e\x86q\x03."
+
+
+def flat(entries: list[tuple[bytes, bytes, bool]]) -> tuple[list[bytes], list[bool]]:
+    return [image for a, b, _ in entries for image in (a, b)], [same for _, _, same in entries]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(entries=ENTRIES)
+def test_what_python_3_writes_is_read(protocol: int, entries: list[tuple[bytes, bytes, bool]]) -> None:
+    images, same = flat(entries)
+    assert parse_bin(io.BytesIO(pickle.dumps((images, same), protocol))) == (images, same)
+    assert parse_bin(io.BytesIO(pickle.dumps([tuple(images), tuple(same)], protocol))) == (images, same)
+
+
+@given(entries=ENTRIES)
+def test_what_python_2_writes_is_read(entries: list[tuple[bytes, bytes, bool]]) -> None:
+    images, same = flat(entries)
+    data = as_python_2_writes(images, same)
+    assert pickle.loads(data, encoding="bytes") == (images, same)
+    assert parse_bin(io.BytesIO(data)) == (images, same)
+
+
+def test_one_object_in_two_places_is_read() -> None:
+    image = b"x" * 300
+    assert parse_bin(io.BytesIO(pickle.dumps(([image, image], [1]), 4))) == ([image, image], [True])
+
+
+def test_a_long_list_is_read() -> None:
+    images, same = [bytes([n % 251]) for n in range(6000)], [n % 2 == 0 for n in range(3000)]
+    assert parse_bin(io.BytesIO(pickle.dumps((images, same), 3))) == (images, same)
+
+
+@given(st.binary())
+def test_any_bytes_are_an_error(data: bytes) -> None:
+    for start in (b"", b"\x80\x02", b"\x80\x04(", b"\x80\x02]q\x01("):
+        with pytest.raises(UnusableError):
+            parse_bin(io.BytesIO(start + data))
+
+
+OPCODES = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletools.opcodes])
+
+
+@given(
+    st.lists(st.one_of(OPCODES, st.sampled_from([b"K\x01", b"q\x01", b"h\x01", b"U\x01a", b"C\x01a", b"X\0\0\0\0"])))
+)
+def test_any_instructions_are_an_error(steps: list[bytes]) -> None:
+    with pytest.raises(UnusableError):
+        parse_bin(io.BytesIO(b"\x80\x04" + b"".join(steps) + b"."))
+
+
+@given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), place=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_off_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, place: float) -> None:
+    data = pickle.dumps(flat(entries), protocol)
+    with pytest.raises(UnusableError):
+        parse_bin(io.BytesIO(data[: int(place * len(data))]))
+
+
+class Hostile:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.target}",)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int) -> None:
+    target, path = tmp_path / "done", tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps(([Hostile(target), b"b"], [True]), protocol))
+    with pytest.raises(DatasetError, match=r"lfw.bin: .* it wants to use \w+\.system, and is not obeyed"):
+        read_bin(path)
+    assert not target.exists()
+    # so that the test could fail: it does what it says
+    pickle.loads(path.read_bytes())
+    assert target.exists()
+
+
+def test_only_the_form_of_bytes_may_name_the_encoder() -> None:
+    data = pickle.dumps(([b"\xff", b"b"], [True]), 2)
+    assert b"latin1" in data
+    with pytest.raises(UnusableError, match="it wants to call something"):
+        parse_bin(io.BytesIO(data.replace(b"X\x06\x00\x00\x00latin1", b"X\x05\x00\x00\x00rot13")))
+
+
+def test_only_the_encoder_makes_bytes() -> None:
+    text = b"X\x01\0\0\0aX\x06\0\0\0latin1\x86R"
+    for image, function in ((True, b"c_codecs\nencode\n"), (False, b"X\x01\0\0\0x")):
+        data = io.BytesIO(b"\x80\x02](" + 2 * (function + text) + b"e](\x88e\x86.")
+        if image:
+            assert parse_bin(data) == ([b"a", b"a"], [True])
+        else:
+            with pytest.raises(UnusableError, match="it wants to call something"):
+                parse_bin(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (([b"a", b"b", b"c"], [True]), "it has 3 images for 1 pairs"),
+        (([], []), "the list of pairs is empty"),
+        (([b"a", "b"], [True]), "image 2 is no bytes but str"),
+        (([b"a", b"b"], [2]), "pair 1 is neither true nor false"),
+        (([b"a", b"b"], [None]), "the instruction NONE has no place"),
+        (([b"a", b"b"],), "two lists belong there"),
+        ({"a": 1}, "the instruction EMPTY_DICT has no place"),
+        (b"a", "two lists belong there"),
+        ((b"ab", [True]), "two lists belong there"),
+        (([np.zeros(3, np.uint8)] * 2, [True]), "it wants to use numpy"),
+    ],
+)
+def test_what_does_not_belong_is_named(value: object, why: str) -> None:
+    with pytest.raises(UnusableError, match=why):
+        parse_bin(io.BytesIO(pickle.dumps(value, 4)))
+
+
+def test_something_after_the_end_is_refused() -> None:
+    with pytest.raises(UnusableError, match="more follows"):
+        parse_bin(io.BytesIO(pickle.dumps(([b"a", b"b"], [True])) + b"x"))
+
+
+class Counting(io.BytesIO):
+    longest = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.longest = max(self.longest, -1 if size is None else size)
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    "start", [b"\x80\x02T\xff\xff\xff\x7f", b"\x80\x03B\xff\xff\xff\xff", b"\x80\x04\x8e\0\0\0\0\0\1\0\0"]
+)
+def test_a_length_is_not_believed(start: bytes) -> None:
+    stream = Counting(start + b"abc")
+    with pytest.raises(UnusableError, match="it holds an image of"):
+        parse_bin(stream)
+    assert stream.longest <= 16
+
+
+def test_an_image_that_is_too_large_is_refused() -> None:
+    with pytest.raises(UnusableError, match="image 1 has"):
+        parse_bin(io.BytesIO(pickle.dumps(([bytes(LARGEST_IMAGE + 1), b"b"], [True]))))
+
+
+def test_a_deep_value_does_no_harm() -> None:
+    deep = b"\x80\x02" + b"]" + b"\x85" * 200_000 + b"."
+    with pytest.raises(UnusableError, match="two lists belong there"):
+        parse_bin(io.BytesIO(deep))
+    with pytest.raises(UnusableError):
+        parse_bin(io.BytesIO(b"\x80\x04" + b"]" + b"\x85" * 200_000 + b"]\x93."))
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(60, [6] * 10), (23, [3] * 3 + [2] * 7), (5, [5])])
+def test_a_file_becomes_a_dataset(
+    tmp_path: Path, picture: Callable[[int], bytes], count: int, lengths: list[int]
+) -> None:
+    path = tmp_path / "faces.bin"
+    images = [picture(number) for number in range(2 * count)]
+    path.write_bytes(as_python_2_writes(images, [number % 2 == 0 for number in range(count)]))
+    dataset = read_bin(path)
+    assert dataset.pick is Pick.ALIGNED
+    assert dataset.people == ()
+    assert [photo.content for photo in dataset.photos] == images
+    assert [pair.same for pair in dataset.pairs] == [number % 2 == 0 for number in range(count)]
+    folds = [pair.fold for pair in dataset.pairs]
+    assert folds == sorted(folds)
+    assert [folds.count(fold) for fold in sorted(set(folds))] == lengths
+    assert read_pixels(dataset.photos[3]).pixels.shape == (6, 8, 3)
+
+
+def test_no_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such file"):
+        read_bin(tmp_path / "lfw.bin")
+
+
+def test_endless_steps_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bin_file, "_MOST_STEPS", 1000)
+    with pytest.raises(UnusableError, match="it takes too many steps"):
+        parse_bin(io.BytesIO(b"\x80\x02]" + b"]a" * 1000 + b"."))
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps(([b"a", b"b"], [True])))
+    monkeypatch.setattr(bin_file, "LARGEST_FILE", 10)
+    with pytest.raises(DatasetError, match=r"lfw\.bin: it has more than 10 bytes"):
+        read_bin(path)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.datasets import checking
+from facebank.evaluation.datasets.checking import PhotoFolder, UnusableError, read_json, read_text, shown
+
+
+def test_a_file_is_measured_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("[1, 2, 3]")
+    assert read_json(path) == [1, 2, 3]
+    monkeypatch.setattr(checking, "LARGEST_TEXT", 8)
+    with pytest.raises(DatasetError, match=r"x\.json: it has 9 bytes, and such a file may have 8"):
+        read_json(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DatasetError, match="pipe: it is no file"):
+        read_text(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("text", ["[Infinity]", f"[{'9' * 5000}]", '{"a": ', "\x00"])
+def test_broken_json_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=r"x\.json: it is broken JSON") as caught:
+        read_json(path)
+    assert str(caught.value).isprintable()
+
+
+def test_what_is_shown_is_short_and_safe() -> None:
+    assert shown("a\x1b") == r"a\x1b"
+    assert shown("x" * 1000) == "x" * 80 + "..."
+
+
+def test_links_within_the_folder_are_one_photo_and_links_out_are_none(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "photos", tmp_path / "secret.jpg"
+    folder.mkdir()
+    secret.write_bytes(b"secret")
+    (folder / "a.jpg").write_bytes(b"a")
+    (folder / "again.jpg").symlink_to("a.jpg")
+    (folder / "out.jpg").symlink_to(secret)
+    (folder / "round.jpg").symlink_to("round.jpg")
+    (folder / "up").symlink_to(tmp_path)
+    photos = PhotoFolder(folder)
+    assert photos.at("again.jpg") == photos.at("./a.jpg") == folder / "a.jpg"
+    for named in ("out.jpg", "up/secret.jpg", "round.jpg", "x" * 5000, "", "a\0", ".", "a.jpg/b"):
+        with pytest.raises(UnusableError):
+            photos.at(named)
+        with pytest.raises(UnusableError):
+            photos.called([named])
+
+
+def test_no_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such folder of photos"):
+        PhotoFolder(tmp_path / "nowhere")

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick, Region
+from facebank.evaluation.datasets import read_coco
+
+Draw = Callable[..., Path]
+
+PEOPLE = [{"id": 0, "name": "Ada", "supercategory": "person"}, {"id": 1, "name": "Bea"}]
+
+
+def box(image: object, category: object, *bbox: float, **more: object) -> dict[str, Any]:
+    return {"id": 1, "image_id": image, "category_id": category, "bbox": list(bbox), "area": 9, "iscrowd": 0, **more}
+
+
+def write(path: Path, annotations: list[Any], images: list[Any], categories: list[Any]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return path
+
+
+@pytest.mark.parametrize("place", ["coco.json", "annotations/instances.json"])
+def test_categories_are_people(draw: Draw, place: str) -> None:
+    folder = draw("images/a.jpg", "images/b.jpg")
+    images = [
+        {"id": 0, "file_name": "images/a.jpg", "width": 8, "height": 6},
+        {"id": 7, "file_name": "b.jpg", "width": 8, "height": 6},
+    ]
+    annotations = [box(0, 0, 1, 1, 4, 3), box(0, 1, 5, 1, 2, 3), box(7, 1, 0, 0, 8, 6)]
+    dataset = read_coco(write(folder / place, annotations, images, PEOPLE))
+    assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
+        ("images/a.jpg#1", "Ada", "images/a.jpg"),
+        ("images/a.jpg#2", "Bea", "images/a.jpg"),
+        ("images/b.jpg#1", "Bea", "images/b.jpg"),
+    ]
+    assert dataset.photos[0].region == Region(1, 1, 4, 3)
+    assert dataset.pick is Pick.CENTRAL
+    assert dataset.left_out == ()
+
+
+def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
+    folder = draw("secret.jpg", "set/a.jpg")
+    images = [
+        {"id": 0, "file_name": "a.jpg"},
+        {"id": 1, "file_name": "../secret.jpg"},
+        {"id": 2},
+        {"id": 0, "file_name": "b.jpg"},
+        "image",
+    ]
+    annotations = [
+        box(0, 0, 1, 1, 4, 3),
+        box(1, 0, 1, 1, 4, 3),
+        box(2, 0, 1, 1, 4, 3),
+        box(9, 0, 1, 1, 4, 3),
+        box(0, 9, 1, 1, 4, 3),
+        box(0, 0, 1, 1, 4),
+        box(0, 0, 1, 1, -4, 3),
+        box(0, 0, 2, 1, 4, 3, iscrowd=1),
+        box(0, 1, 1, 1, 4, 3.5),
+        box(0, 0, 1, 1, 4, 3.5),
+        None,
+        box([0], {}, 1, 1, 4, 3),
+    ]
+    dataset = read_coco(write(folder / "set" / "coco.json", annotations, images, PEOPLE))
+    assert [photo.name for photo in dataset.photos] == ["a.jpg#1"]
+    assert {note.what: note.why for note in dataset.left_out} == {
+        "image 4": "an earlier image has the same id, 0",
+        "image 5": "its 'id' is missing",
+        "annotation 2": "../secret.jpg: it is outside the folder set",
+        "annotation 3": "its photo has no 'file_name', or its category no 'name'",
+        "annotation 4": "there is no image with the id that it states",
+        "annotation 5": "there is no category with the id that it states",
+        "annotation 6": "its 'bbox' is missing, or has not four numbers",
+        "annotation 7": "the box is -4 pixels wide and 3 high",
+        "annotation 8": "it is a crowd, and no one person",
+        "annotation 9": "it has 2 tags (Ada, Bea), and one belongs to each box",
+        "annotation 11": "there is no image with the id that it states",
+        "annotation 12": "there is no image with the id that it states",
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ([], "it is no COCO export"),
+        ({"images": []}, "it is no COCO export: 'annotations' is missing"),
+        ({"images": [], "annotations": {}, "categories": []}, "it is no COCO export: 'annotations' is missing, or is"),
+        ({"images": [], "annotations": [], "categories": []}, "'annotations' is empty: no box is tagged"),
+        ({"images": [], "annotations": [{}], "categories": []}, "beginning with annotation 1: there is no image"),
+    ],
+)
+def test_a_broken_export_is_one_sentence(tmp_path: Path, document: object, why: str) -> None:
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DatasetError, match=f"coco.json: .*{why}|coco.json: {why}"):
+        read_coco(path)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import LeftOut, Pick, read_pixels
+from facebank.evaluation.datasets import read_folders
+
+Draw = Callable[..., Path]
+
+
+def test_a_folder_is_a_person(draw: Draw) -> None:
+    folder = draw("Ada/ada2.jpg", "Ada/ada10.jpg", "Ada/2024/old.jpg", "Bert/b.png")
+    dataset = read_folders(folder)
+    assert [photo.name for photo in dataset.photos] == [
+        "Ada/2024/old.jpg",
+        "Ada/ada2.jpg",
+        "Ada/ada10.jpg",
+        "Bert/b.png",
+    ]
+    assert dataset.people == ("Ada", "Bert")
+    assert dataset.pick is Pick.LARGEST
+    assert dataset.left_out == ()
+    assert {photo.split for photo in dataset.photos} == {None}
+    assert read_pixels(dataset.photos[1]).pixels.shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
+def test_parts_are_splits(draw: Draw, validation: str) -> None:
+    folder = draw("train/Ada/1.jpg", f"{validation}/Ada/1.jpg", "test/Ada/1.jpg", "test/Bert/1.jpg")
+    dataset = read_folders(folder)
+    found = {(photo.name, photo.split, photo.person) for photo in dataset.photos}
+    assert found == {
+        ("train/Ada/1.jpg", "train", "Ada"),
+        (f"{validation}/Ada/1.jpg", "validation", "Ada"),
+        ("test/Ada/1.jpg", "test", "Ada"),
+        ("test/Bert/1.jpg", "test", "Bert"),
+    }
+
+
+def test_somebody_called_test_is_a_person(draw: Draw) -> None:
+    dataset = read_folders(draw("Test/1.jpg", "Ada/1.jpg"))
+    assert dataset.people == ("Ada", "Test")
+    assert {photo.split for photo in dataset.photos} == {None}
+
+
+def test_a_person_beside_the_parts_is_left_out(draw: Draw) -> None:
+    dataset = read_folders(draw("train/Ada/1.jpg", "test/Ada/1.jpg", "Bert/1.jpg", "Bert/2.jpg", "train/loose.jpg"))
+    assert dataset.people == ("Ada",)
+    assert {note.what: note.why for note in dataset.left_out} == {
+        "Bert/1.jpg and 1 more": "its folder is beside test, train, so it belongs to no part",
+        "train/loose.jpg": "it lies in no person's folder",
+    }
+
+
+def test_two_folders_of_one_person_are_joined_and_said(draw: Draw) -> None:
+    dataset = read_folders(draw("Ada Byron/1.jpg", "ada byron  /2.jpg", "Bert/1.jpg"))
+    assert dataset.people == ("Ada Byron", "Bert")
+    (note,) = dataset.left_out
+    assert note.what == "Ada Byron and ada byron  "
+    assert "joined as Ada Byron" in note.why
+
+
+def test_one_person_in_all_parts_is_nothing_to_tell(draw: Draw) -> None:
+    assert read_folders(draw("train/Ada/1.jpg", "test/Ada/2.jpg")).left_out == ()
+
+
+def test_loose_and_hidden_photos_are_no_ones(draw: Draw) -> None:
+    dataset = read_folders(draw("Ada/1.jpg", "Ada/.hidden.jpg", ".thumbs/1.jpg", "loose.jpg"))
+    assert [photo.name for photo in dataset.photos] == ["Ada/1.jpg"]
+    assert dataset.left_out == (LeftOut("loose.jpg", "it lies in no person's folder"),)
+
+
+def test_a_folder_that_nobody_can_be_called_is_left_out(draw: Draw) -> None:
+    dataset = read_folders(draw("Ada/1.jpg", "a\u202eb/1.jpg"))
+    assert dataset.people == ("Ada",)
+    (note,) = dataset.left_out
+    assert "\u202e" not in note.what + note.why
+    assert "A person cannot be called" in note.why
+
+
+def test_file_names_are_printed_safely(draw: Draw) -> None:
+    dataset = read_folders(draw("Ada/1\x1b[31m.jpg"))
+    assert dataset.photos[0].name == r"Ada/1\x1b[31m.jpg"
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [((), "it holds no photos"), (("a.jpg",), "no people's folders"), (("notes.txt",), "it holds no photos")],
+)
+def test_a_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...], why: str) -> None:
+    with pytest.raises(DatasetError, match=why):
+        read_folders(draw(*names))
+
+
+def test_no_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nowhere: there is no such folder"):
+        read_folders(tmp_path / "nowhere")

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick
+from facebank.evaluation.datasets import open_dataset
+
+Draw = Callable[..., Path]
+
+BOX = {"left": 1, "top": 1, "width": 4, "height": 3}
+VOTT = json.dumps({"assets": {"k": {"asset": {"name": "a.jpg"}, "regions": [{"tags": ["Ada"], "boundingBox": BOX}]}}})
+COCO = json.dumps(
+    {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 3]}],
+        "categories": [{"id": 1, "name": "Ada"}],
+    }
+)
+VOTT_CSV = "image,xmin,ymin,xmax,ymax,label\na.jpg,1,1,5,4,Ada\n"
+PAIRS_CSV = "\ufefffirst,second,same\na.jpg,b.jpg,1\n"
+
+
+@pytest.mark.parametrize("name", ["data.json", "data", "data.txt"])
+@pytest.mark.parametrize("text", [VOTT, COCO, VOTT_CSV, PAIRS_CSV])
+def test_a_file_is_known_by_its_content(draw: Draw, name: str, text: str) -> None:
+    folder = draw("a.jpg", "b.jpg")
+    (folder / name).write_text(text, encoding="utf-8")
+    dataset = open_dataset(folder / name)
+    assert dataset.title == name
+    assert bool(dataset.pairs) == (text == PAIRS_CSV)
+
+
+def test_binary_files_are_known_by_their_content(tmp_path: Path) -> None:
+    with (tmp_path / "one").open("wb") as stream:
+        np.savez(stream, images=np.zeros((1, 2, 2, 3), np.uint8), labels=np.array(["Ada"]))
+    (tmp_path / "two").write_bytes(pickle.dumps(([b"a", b"b"], [True])))
+    assert open_dataset(tmp_path / "one").people == ("Ada",)
+    assert open_dataset(tmp_path / "two").pick is Pick.ALIGNED
+
+
+@pytest.mark.parametrize("place", [".", "vott-json-export"])
+@pytest.mark.parametrize("text", [VOTT, COCO])
+def test_a_folder_with_an_export_is_that(draw: Draw, place: str, text: str) -> None:
+    folder = draw(f"{place}/a.jpg")
+    (folder / place / "k-asset.json").write_text(json.dumps({"asset": {}, "regions": []}))
+    (folder / place / "twins-export.json").write_text(text)
+    assert open_dataset(folder).people == ("Ada",)
+
+
+def test_two_exports_are_a_question(draw: Draw) -> None:
+    folder = draw("a.jpg")
+    (folder / "one.json").write_text(VOTT)
+    (folder / "two.csv").write_text(VOTT_CSV)
+    with pytest.raises(DatasetError, match=r"it holds several exports \(one.json, two.csv\): name one of them"):
+        open_dataset(folder)
+
+
+def test_a_broken_export_in_a_folder_is_told(draw: Draw) -> None:
+    folder = draw("a.jpg")
+    (folder / "twins-export.json").write_text(VOTT[:-5])
+    with pytest.raises(DatasetError, match=r"twins-export\.json: it is broken JSON"):
+        open_dataset(folder)
+
+
+def test_other_files_in_a_folder_are_nobodys_concern(draw: Draw) -> None:
+    folder = draw("Ada/1.jpg", "Bert/1.jpg")
+    (folder / "notes.json").write_text("{")
+    (folder / "list.csv").write_text('"')
+    (folder / "report.json").write_text('{"protocol": "lfw"}')
+    assert open_dataset(folder).people == ("Ada", "Bert")
+
+
+def test_lfw_is_opened_by_its_folder_or_its_list(draw: Draw) -> None:
+    folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
+    (folder / "lfw-meta").mkdir()
+    pairs = folder / "lfw-meta" / "pairs.txt"
+    pairs.write_text("1\t1\nAda\t1\t2\nAda\t1\tBert\t1\n")
+    for dataset in (open_dataset(folder / "lfw"), open_dataset(pairs), open_dataset(pairs, folder / "lfw")):
+        assert len(dataset.pairs) == 2
+        assert dataset.pick is Pick.CENTRAL
+    (folder / "lfw").rename(folder / "elsewhere")
+    with pytest.raises(DatasetError, match="it is a list of pairs: say which folder its photos are in"):
+        open_dataset(pairs)
+    assert len(open_dataset(pairs, folder / "elsewhere").pairs) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b"hello", "it is of no kind that is read; these are: a folder for each person, LFW"),
+        (b"\xff\xd8\xff\xe0\0\0", "it is of no kind that is read"),
+        (b'"', "it is of no kind that is read"),
+        (b'{"a": 1}', "it is neither a VoTT export"),
+        (b"[]", "it is neither a VoTT export"),
+        (b"{", "it is broken JSON"),
+        (b"\x80\x04N.", "it is no face verification file: the instruction NONE"),
+        (b"PK\x03\x04", "it is no npz, or a damaged one"),
+        (b"image,xmin,ymin,xmax,label\n", "line 1: the column 'ymax' is missing"),
+        (b"first,second\n", "line 1: the column 'same' is missing"),
+    ],
+)
+def test_what_cannot_be_told_is_one_sentence(tmp_path: Path, data: bytes, why: str) -> None:
+    path = tmp_path / "data\x07"
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=why) as caught:
+        open_dataset(path)
+    assert str(caught.value).isprintable()
+
+
+def test_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no such file or folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="there is no such file or folder"):
+        open_dataset(Path("a\0b"))
+    with pytest.raises(DatasetError, match="it holds no photos"):
+        open_dataset(tmp_path)
+    with pytest.raises(DatasetError, match="a folder of photos goes with a file"):
+        open_dataset(tmp_path, tmp_path)
+
+
+STARTS = st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"{", b"[", b"first,second,same\n", b"10\t300\n"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STARTS, st.binary(max_size=200))
+def test_any_bytes_are_an_error(tmp_path: Path, start: bytes, data: bytes) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(start + data)
+    with pytest.raises(DatasetError) as caught:
+        open_dataset(path)
+    assert str(caught.value).isprintable()
+
+
+def test_the_real_album(shared: Path) -> None:
+    dataset = open_dataset(shared / "data" / "photos" / "enrol")
+    assert len(dataset.people) == 5
+    assert dataset.left_out == ()

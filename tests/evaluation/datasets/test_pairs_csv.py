@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pair
+from facebank.evaluation.datasets import read_pairs_csv
+
+Draw = Callable[..., Path]
+
+PHOTOS = ("Ada/1.jpg", "Ada/2.jpg", "Bert/1.jpg")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pairs.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_pairs_and_people_are_read(draw: Draw, separator: str, end: str) -> None:
+    lines = ["First,second,SAME,fold", "Ada/1.jpg,Ada/2.jpg,yes,0", "Ada/1.jpg,Bert/1.jpg,0,1", ""]
+    path = write(draw(*PHOTOS), end.join(lines).replace(",", separator))
+    dataset = read_pairs_csv(path)
+    assert [(photo.name, photo.person) for photo in dataset.photos] == [
+        ("Ada/1.jpg", "Ada"),
+        ("Ada/2.jpg", "Ada"),
+        ("Bert/1.jpg", "Bert"),
+    ]
+    assert dataset.pairs == (Pair(0, 1, same=True, fold=0), Pair(0, 2, same=False, fold=1))
+    assert dataset.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("1", True),
+        ("True", True),
+        ("YES", True),
+        ("same", True),
+        ("0", False),
+        ("FALSE", False),
+        ("no", False),
+        ("Different", False),
+    ],
+)
+def test_same_is_said_in_many_ways(draw: Draw, text: str, same: bool) -> None:
+    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg"), f"first,second,same\na.jpg,b.jpg,{text}\n"))
+    assert [pair.same for pair in dataset.pairs] == [same]
+    assert dataset.people == ()
+
+
+def test_people_are_named(draw: Draw) -> None:
+    text = (
+        "first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,ada\nc.jpg,a.jpg,0,,\nc.jpg,b.jpg,0,Bert,Ada\n"
+    )
+    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg", "c.jpg"), text))
+    assert {photo.name: photo.person for photo in dataset.photos} == {"a.jpg": "Ada", "b.jpg": "Ada", "c.jpg": "Bert"}
+    assert [note.what for note in dataset.left_out] == ["Ada and ada"]
+
+
+def test_photos_may_be_elsewhere(draw: Draw) -> None:
+    folder = draw("photos/Ada/1.jpg", "photos/Ada/2.jpg")
+    path = write(folder, "first,second,same\nAda/1.jpg,Ada/2.jpg,1\n")
+    assert len(read_pairs_csv(path, folder / "photos").pairs) == 1
+    with pytest.raises(
+        DatasetError, match=r"nothing in it can be used, beginning with line 2: Ada/1\.jpg: there is no"
+    ):
+        read_pairs_csv(path)
+
+
+def test_folders_that_are_no_people_name_nobody(draw: Draw) -> None:
+    dataset = read_pairs_csv(write(draw("x/1.jpg", "x/2.jpg", "x/3.jpg"), "first,second,same\nx/1.jpg,x/2.jpg,0\n"))
+    assert dataset.people == ()
+    (note,) = dataset.left_out
+    assert "the folders are no people" in note.why
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("Ada/1.jpg,Ada/9.jpg,1", "Ada/9.jpg: there is no such photo"),
+        ("Ada/1.jpg,,1", "a photo: it has no name"),
+        ("Ada/1.jpg,../secret.jpg,1", "../secret.jpg: it is outside the folder"),
+        ("Ada/1.jpg,/etc/passwd,1", "/etc/passwd: it is outside the folder"),
+        ("Ada/1.jpg,Bert/link.jpg,1", "Bert/link.jpg: it is outside the folder"),
+        ("Ada/1.jpg,Ada/../Ada/1.jpg,1", "it compares Ada/1.jpg with itself"),
+        ("Ada/2.jpg,Ada/1.jpg,1", "line 2 has the same pair"),
+        ("Ada/1.jpg,Bert/1.jpg,maybe", "same is 'maybe', and should be 1 or 0"),
+        ("Ada/1.jpg,Bert/1.jpg", "it has 2 values, and there are 3 columns"),
+        ("Ada/1.jpg,Bert,0", "Bert: there is no such photo"),
+        ("Ada/1.jpg,\x1b[31m.jpg,0", r"\\x1b\[31m.jpg: there is no such photo"),
+    ],
+)
+def test_a_bad_row_is_left_out(draw: Draw, tmp_path_factory: pytest.TempPathFactory, row: str, why: str) -> None:
+    folder = draw(*PHOTOS)
+    outside = tmp_path_factory.mktemp("outside") / "secret.jpg"
+    outside.write_bytes(b"secret")
+    (folder / "Bert" / "link.jpg").symlink_to(outside)
+    dataset = read_pairs_csv(write(folder, f"first,second,same\nAda/1.jpg,Ada/2.jpg,1\n{row}\n"))
+    assert len(dataset.pairs) == 1
+    assert len(dataset.photos) == 2
+    (note,) = dataset.left_out
+    assert note.what == "line 3"
+    assert re.match(why, note.why)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("a.jpg,c.jpg,1,Ada,Bert", "it says of two people that they are one"),
+        ("a.jpg,c.jpg,0,Ada,Ada", "it says of one person that it is two"),
+        ("a.jpg,c.jpg,0,Bert,Cleo", "a.jpg is Ada in an earlier line, and Bert here"),
+        ("a.jpg,c.jpg,0,Ada,a/b", "A person cannot be called 'a/b': the character '/' is not allowed in a name"),
+    ],
+)
+def test_people_that_contradict_are_left_out(draw: Draw, row: str, why: str) -> None:
+    text = f"first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,Ada\n{row}\n"
+    dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg", "c.jpg"), text))
+    assert [(note.what, note.why) for note in dataset.left_out] == [("line 3", why)]
+    assert len(dataset.photos) == 2
+
+
+def test_a_fold_is_a_whole_number(draw: Draw) -> None:
+    text = "first,second,same,fold\nAda/1.jpg,Ada/2.jpg,1,\nAda/1.jpg,Bert/1.jpg,0,one\n"
+    dataset = read_pairs_csv(write(draw(*PHOTOS), text))
+    assert [pair.fold for pair in dataset.pairs] == [0]
+    assert dataset.left_out[0].why == "fold is 'one', and should be a whole number from 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "line 1: the column 'first' is missing"),
+        ("first,second\na,b\n", "line 1: the column 'same' is missing; needed are first, second, same"),
+        ("first,second,same,same\n", "line 1: two columns have the same name"),
+        ("first,second,same\n", "the list of pairs is empty"),
+        ("first,second,same,first_person\na,b,1,Ada\n", "first_person and second_person one is missing"),
+        ('first,second,same\n"a,b,1\n', "line 2: unexpected end of data"),
+        ("first,second,same\na,b\n", "beginning with line 2: it has 2 values"),
+    ],
+)
+def test_a_broken_table_is_one_sentence(draw: Draw, text: str, why: str) -> None:
+    with pytest.raises(DatasetError, match=f"pairs.csv: .*{why}|pairs.csv: {why}") as caught:
+        read_pairs_csv(write(draw("a", "b"), text))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_bytes(b"first,second,same\n\xff\xfe\n")
+    with pytest.raises(DatasetError, match="it is no UTF-8 text: byte 18 cannot be read"):
+        read_pairs_csv(tmp_path / "pairs.csv")
+    with pytest.raises(DatasetError, match="it cannot be read: No such file"):
+        read_pairs_csv(tmp_path / "nowhere.csv")
+    with pytest.raises(DatasetError, match="it is no file"):
+        read_pairs_csv(tmp_path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet='Aa/.1,;"\t\n\r\x00é', max_size=80))
+def test_any_text_is_a_dataset_or_an_error(draw: Draw, text: str) -> None:
+    path = write(draw("a", "A/1"), "first,second,same\n" + text)
+    try:
+        dataset = read_pairs_csv(path)
+    except DatasetError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert dataset.pairs

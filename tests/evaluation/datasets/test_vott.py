@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick, Region, read_pixels
+from facebank.evaluation.datasets import read_vott_csv, read_vott_json
+
+Draw = Callable[..., Path]
+
+
+def asset(name: str, *regions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An asset as VoTT 2.2 exports it."""
+    return {
+        "asset": {
+            "format": "jpg",
+            "id": f"id-{name}",
+            "name": name,
+            "path": f"file:C:/Users/dad/twins%20photos/{name}",
+            "size": {"width": 8, "height": 6},
+            "state": 2,
+            "type": 1,
+            **more,
+        },
+        "regions": list(regions),
+        "version": "2.2.0",
+    }
+
+
+def region(*tags: str, left: float = 1, top: float = 1, width: float = 4, height: float = 3) -> dict[str, Any]:
+    box = {"left": left, "top": top, "width": width, "height": height}
+    points = [{"x": left, "y": top}, {"x": left + width, "y": top + height}]
+    return {"id": "r", "type": "RECTANGLE", "tags": list(tags), "boundingBox": box, "points": points}
+
+
+def write(folder: Path, *assets: dict[str, Any]) -> Path:
+    path = folder / "twins-export.json"
+    document = {"name": "twins", "tags": [], "assets": {entry["asset"]["id"]: entry for entry in assets}}
+    path.write_text(json.dumps(document, indent=4), encoding="utf-8")
+    return path
+
+
+def reasons(path: Path) -> dict[str, str]:
+    return {note.what: note.why for note in read_vott_json(path).left_out}
+
+
+def test_a_box_is_a_photo(draw: Draw) -> None:
+    folder = draw("a.jpg", "b.jpg")
+    path = write(folder, asset("a.jpg", region("Ada"), region("Bea", left=5, width=2)), asset("b.jpg", region("Bea")))
+    dataset = read_vott_json(path)
+    assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
+        ("a.jpg#1", "Ada", "a.jpg"),
+        ("a.jpg#2", "Bea", "a.jpg"),
+        ("b.jpg#1", "Bea", "b.jpg"),
+    ]
+    assert dataset.photos[0].region == Region(1, 1, 4, 3)
+    assert dataset.pick is Pick.CENTRAL
+    assert dataset.left_out == ()
+    assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
+
+
+def test_frames_of_a_film_are_one_group(draw: Draw) -> None:
+    folder = draw("film.mp4#t=1.5.jpg", "film.mp4#t=2.jpg")
+    parent = {"name": "film.mp4", "path": "file:/home/dad/film.mp4", "type": 2}
+    frames = [
+        asset("film.mp4#t=1.5", region("Ada"), parent=parent, timestamp=1.5),
+        asset("film.mp4#t=2.jpg", region("Ada"), parent=parent, timestamp=2),
+    ]
+    assert [photo.group for photo in read_vott_json(write(folder, *frames)).photos] == ["film.mp4"] * 2
+
+
+@pytest.mark.parametrize("place", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
+def test_a_photo_is_found_by_its_name(draw: Draw, place: str) -> None:
+    entry = asset("twins%20photos.jpg", region("Ada"), path="file:/C:/dad/twins%20photos.jpg")
+    (photo,) = read_vott_json(write(draw(place), entry)).photos
+    assert photo.name == f"{place}#1"
+    assert photo.split == ("train" if place.startswith("train") else None)
+
+
+def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
+    folder = draw("a.jpg", "b.jpg", "c.jpg", "x/double.jpg", "y/double.jpg")
+    bad = [
+        region("Ada", "Bea", left=0),
+        region(left=2),
+        region("Ada", width=0),
+        region("Ada", left=9),
+        region("a/b", left=3),
+        region("Ada", left=-9),
+        region("Ada"),
+        {"tags": ["Ada"]},
+        {**region(), "tags": None},
+        {**region("Ada"), "boundingBox": {"left": "1", "top": 1, "width": 1, "height": 1}},
+    ]
+    path = write(
+        folder,
+        asset("a.jpg", region("Ada"), *bad),
+        asset("b.jpg"),
+        asset("c.jpg"),
+        asset("gone.jpg", region("Ada")),
+        asset("double.jpg", region("Ada")),
+    )
+    assert len(read_vott_json(path).photos) == 1
+    assert reasons(path) == {
+        "2 photos": "no box is tagged in them",
+        "asset id-a.jpg, region 2": "it has 2 tags (Ada, Bea), and one belongs to each box",
+        "asset id-a.jpg, region 3": "it has no tag, and one belongs to each box",
+        "asset id-a.jpg, region 4": "the box is 0 pixels wide and 3 high",
+        "asset id-a.jpg, region 5": "the box is outside the photo",
+        "asset id-a.jpg, region 6": "A person cannot be called 'a/b': the character '/' is not allowed in a name",
+        "asset id-a.jpg, region 7": "the box is outside the photo",
+        "asset id-a.jpg, region 8": "it repeats the box of asset id-a.jpg, region 1",
+        "asset id-a.jpg, region 9": "its 'boundingBox' is missing",
+        "asset id-a.jpg, region 10": "its 'tags' are missing or no texts",
+        "asset id-a.jpg, region 11": "'1' stands where a number belongs",
+        "asset id-gone.jpg, region 1": "gone.jpg: there is no such photo",
+        "asset id-double.jpg, region 1": "double.jpg: there are several photos of this name",
+    }
+
+
+def test_nothing_outside_the_folder_is_found(draw: Draw) -> None:
+    folder = draw("secret.jpg", "export/a.jpg")
+    hostile = [
+        asset(name, region("Ada"), id=str(number), path=place)
+        for number, (name, place) in enumerate(
+            [
+                ("../secret.jpg", "../secret.jpg"),
+                (str(folder / "secret.jpg"), f"file:{folder}/secret.jpg"),
+                ("..%2Fsecret.jpg", "..%5Csecret.jpg"),
+                ("..", "/"),
+                ("a\x00.jpg", "x"),
+            ]
+        )
+    ]
+    dataset = read_vott_json(write(folder / "export", asset("a.jpg", region("Ada")), *hostile))
+    assert [photo.name for photo in dataset.photos] == ["a.jpg#1"]
+    assert len(dataset.left_out) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is broken JSON: line 1"),
+        ('{"assets": {', "it is broken JSON: line 1"),
+        ("[" * 200_000, "it is broken JSON"),
+        ("[NaN]", "it is broken JSON: NaN is no number"),
+        ("[]", "it is no VoTT export: 'assets' is missing"),
+        ('{"assets": []}', "it is no VoTT export: 'assets' is missing, or is not an object"),
+        ('{"assets": {}}', "'assets' is empty"),
+        ('{"assets": {"k": 1}}', "nothing in it can be used, beginning with asset k: its 'asset' or its 'regions'"),
+        ('{"assets": {"k": {"asset": {}, "regions": []}}}', "beginning with 1 photo: no box is tagged"),
+    ],
+)
+def test_a_broken_export_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=f"x.json: .*{why}|x.json: {why}") as caught:
+        read_vott_json(path)
+    assert "\n" not in str(caught.value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["asset", "regions", "name", "path", "size", "tags", "boundingBox", "left", "parent"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3))
+def test_any_assets_are_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]) -> None:
+    path = draw("a.jpg") / "x.json"
+    path.write_text(json.dumps({"assets": {**assets, "good": asset("a.jpg", region("Ada"))}}), encoding="utf-8")
+    try:
+        assert read_vott_json(path).people == ("Ada",)
+    except DatasetError as error:
+        assert "Infinity is no number" in str(error)  # noqa: PT017
+
+
+def test_the_csv_export_is_read(draw: Draw) -> None:
+    folder = draw("a.jpg", "film.mp4#t=1.5.jpg")
+    path = folder / "twins-export.csv"
+    path.write_text(
+        '"image","xmin","ymin","xmax","ymax","label"\n'
+        '"a.jpg",1.5,1,5,4,"Ada"\n"a.jpg",4,1,7,5,"Ada"\n"a.jpg",4,1,7,5,"Bea"\n'
+        '"film.mp4#t=1.5.jpg",0,0,5,5,"Bea"\n"a.jpg",1,1,inf,5,"Ada"\n"a.jpg",one,1,2,5,"Ada"\n"b.jpg",1,1,2,5,"Ada"\n',
+        encoding="utf-8",
+    )
+    dataset = read_vott_csv(path)
+    assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
+        ("a.jpg#1", "Ada", "a.jpg"),
+        ("film.mp4#t=1.5.jpg#1", "Bea", "film.mp4"),
+    ]
+    assert dataset.photos[0].region == Region(1.5, 1, 3.5, 3)
+    assert {note.what: note.why for note in dataset.left_out} == {
+        "line 3": "it has 2 tags (Ada, Bea), and one belongs to each box",
+        "line 6": "one of its numbers is too large",
+        "line 7": "'one' stands where a number belongs",
+        "line 8": "b.jpg: there is no such photo",
+    }
