@@ -18,6 +18,7 @@ from facebank import __version__
 
 from . import (
     audit,
+    bench,
     confirm,
     decision_settings,
     demo,
@@ -47,6 +48,7 @@ COMMANDS = (
     strangers,
     decision_settings,
     packs,
+    bench,
     doctor,
 )
 

@@ -85,5 +85,5 @@ def _tell(found: GalleryAudit) -> None:
     if not found.findings:
         write_line(f"nothing is wrong with the samples ({found.samples}) of those enrolled ({found.people})")
         return
-    rows = [(finding.kind.value, finding.message, " | ".join(finding.commands)) for finding in found.findings]
+    rows = [(finding.kind.value, finding.message, ", or ".join(finding.commands)) for finding in found.findings]
     write_table(("finding", "what", "what to do: one of these"), rows)

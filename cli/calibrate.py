@@ -30,7 +30,7 @@ Examples:
 The album holds one folder for each person, as `facebank enroll --tree` takes it; the largest face of each photo
 is the person's. The more people and photos, the better it holds, and only galleries of up to about a third as
 many people as there are, strangers included, are tried out. A new calibration replaces your earlier one of the
-pack, for all classifiers, and is used instead of one that came with the pack."""
+pack; classifiers that it leaves out keep what came with the pack."""
 
 
 def register(packs: typer.Typer) -> None:

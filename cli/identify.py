@@ -183,6 +183,7 @@ def _face_record(identified: IdentifiedFace) -> dict[str, object]:
         "similarity": decision.similarity,
         "probability": decision.probability,
         "candidates": [_candidate_record(candidate) for candidate in decision.candidates],
+        "stranger_probability": decision.stranger_probability,
     }
 
 

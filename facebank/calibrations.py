@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from facebank.errors import PackIntegrityError, UsageError
 from facebank.packs.files import calibrations_folder, cannot_write, is_file
 from facebank.recognition.background import Background
 from facebank.recognition.calibration import Calibration
+from facebank.recognition.training import FITTED
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CALIBRATION_NAME = "calibration.json"
 BACKGROUND_NAME = "background.npz"
 
+_Content = TypeVar("_Content")
 _LARGEST = 8 << 20
 _ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a folder that can be written"
 
@@ -45,7 +47,9 @@ class Knowledge:
 
 
 def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
-    """Return what is known of a pack: the user's own calibration, else the one that came with it.
+    """Return what is known of a pack: the user's own calibration before the one that came with it.
+
+    A classifier that the user did not calibrate keeps what came with the pack.
 
     Parameters
     ----------
@@ -61,12 +65,34 @@ def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
         passed over: the pack is not calibrated then.
     """
     places = [place for place in (user_folder(pack), folder) if place is not None]
-    for number, place in enumerate(places):
-        if is_file(place / CALIBRATION_NAME):
-            found = _read(pack, place, places[number:])
-            if found.calibration is not None and found.calibration.pack_digest == pack.digest:
-                return found
-    return Knowledge()
+    found = [
+        (place, calibration)
+        for place in places
+        if is_file(place / CALIBRATION_NAME)
+        and (calibration := _read(pack, place, _read_calibration, CALIBRATION_NAME)).pack_digest == pack.digest
+    ]
+    if not found:
+        return Knowledge()
+    # A classifier that learns from the background is worth what was counted with that same background.
+    fitted = [place for place, calibration in found if any(calibration.of(kind) is not None for kind in FITTED)]
+    first = [*fitted, *(place for place, _ in found), *places]
+    background = next((place for place in first if is_file(place / BACKGROUND_NAME)), None)
+    return Knowledge(
+        _joined([calibration for _, calibration in found]),
+        None
+        if background is None
+        else _read(pack, background, lambda path: Background.read(path, pack.dimension), BACKGROUND_NAME),
+        found[0][0],
+    )
+
+
+def _joined(found: list[Calibration]) -> Calibration:
+    """Return the first calibration, with calibrators from later ones for the classifiers that it does not have."""
+    first, *others = found
+    for other in others:
+        missing = tuple(one for one in other.calibrators if first.of(one.classifier) is None)
+        first = replace(first, calibrators=first.calibrators + missing)
+    return first
 
 
 def user_folder(pack: PackIdentity) -> Path:
@@ -132,18 +158,15 @@ def _told_if_unwritable(target: Path) -> Iterator[None]:
         raise cannot_write(target, error, _ADVICE) from error
 
 
-def _read(pack: PackIdentity, folder: Path, places: list[Path]) -> Knowledge:
-    """Read a calibration, and the first background of some places: its own, else the pack's."""
+def _read(pack: PackIdentity, folder: Path, reader: Callable[[Path], _Content], name: str) -> _Content:
+    """Read a file of a folder; `PackIntegrityError` if it is damaged."""
     try:
-        calibration = _read_calibration(folder / CALIBRATION_NAME)
-        found = next((place / BACKGROUND_NAME for place in places if is_file(place / BACKGROUND_NAME)), None)
-        background = None if found is None else Background.read(found, pack.dimension)
+        return reader(folder / name)
     except (OSError, UsageError) as error:
         raise PackIntegrityError(
             f"the calibration of the pack {printable(pack.name)!r} cannot be used: {error}; "
             f"make it anew with 'facebank packs calibrate', or remove {printable(str(folder))}"
         ) from error
-    return Knowledge(calibration, background, folder)
 
 
 def _read_calibration(path: Path) -> Calibration:

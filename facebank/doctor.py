@@ -32,7 +32,7 @@ from facebank.installation import (
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from facebank.packs.runtime import DeviceTrial
     from facebank.packs.store import PackHealth
@@ -191,6 +191,7 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
         said = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
         findings.append(Finding("Gallery", said))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
+        findings += _calibration_problems(pack)
     return tuple(findings)
 
 
@@ -319,6 +320,23 @@ def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, p
         Severity.PROBLEM,
         f"facebank --gallery {shlex.quote(str(path))}{option} people re-embed",
     )
+
+
+def _calibration_problems(pack: str | None) -> Iterator[Finding]:
+    """Tell of a calibration that cannot be used: until it is mended nobody is identified."""
+    from facebank.calibrations import find_knowledge
+    from facebank.gallery import PackIdentity
+    from facebank.packs import load_pack
+
+    try:
+        loaded = load_pack(pack)
+    except FacebankError:
+        return  # told of with the packs
+    identity = PackIdentity(loaded.name, loaded.digest, loaded.manifest.embedder.dimension)
+    try:
+        find_knowledge(identity, loaded.folder)
+    except FacebankError as error:
+        yield Finding("Calibration", str(error), Severity.PROBLEM)
 
 
 def _pack_identity(pack: str | None) -> tuple[str, str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from facebank.errors import UsageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
-from facebank.gallery import NewSample, name_key, normalise_name
+from facebank.gallery import name_key, normalise_name
 from facebank.gallery.same_face import SAME_VECTOR
-from facebank.media import encode_thumbnail
-from facebank.photos import lasting_source
+from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
-from facebank.vision.augmentation import ENROLLED_VARIANTS
-from facebank.vision.quality import with_stability
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -25,16 +22,13 @@ if TYPE_CHECKING:
 
     from facebank.engine import Engine
     from facebank.faces import FloatArray, RGBImage
-    from facebank.gallery import Gallery
+    from facebank.gallery import Gallery, NewSample
     from facebank.packs import Thresholds
 
     Pick: TypeAlias = Literal["largest", "central"]
 
 _SMALLEST_FACE = 32
 _LEAST_SHARPNESS = 0.5
-STEADYING = ("flip", "shifted")
-"""Variants whose embeddings a good face's hardly differs from."""
-
 # A first sample has nothing else of its person to be held against: it must be much more like another than is enough to
 # be known as that person. On LFW the siblings stay below (see ``benchmarks/protection.py``).
 _MARGINS_TO_BE_CLEARLY_ANOTHER = 3.0
@@ -184,7 +178,8 @@ class Enroller:
         refusal = _too_poor(offered.face) or (None if self._force else self._nearer_to_another(person, offered.face))
         if refusal is not None:
             return _refused(source, person, *refusal)
-        (outcome,) = self._gallery.enrol(person, [self._complete(offered)])
+        sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
+        (outcome,) = self._gallery.enrol(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
             reason, detail = EnrolmentReason.ENROLLED, "enrolled"
@@ -220,25 +215,8 @@ class Enroller:
         )
 
     def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
-        sample = NewSample(
-            detection=face.detection,
-            quality=face.quality.score,
-            source=lasting_source(photo.photo.source),
-            content_hash=photo.photo.content_hash,
-            quarter_turns=photo.quarter_turns,
-            taken_at=photo.photo.taken_at,
-            thumbnail=encode_thumbnail(photo.photo, face.detection.box) if self._thumbnails else None,
-            vectors={"plain": face.embedding},
-        )
+        sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         return _Offered(face, self._engine.analyzer.crop(photo.photo, face.detection), sample)
-
-    def _complete(self, offered: _Offered) -> NewSample:
-        """Return the sample with its variants, its quality judged by how steady the embedding is."""
-        face = offered.face
-        vectors = self._engine.analyzer.embed_variants(offered.crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
-        quality = with_stability(face.quality, face.embedding, np.stack([vectors[name] for name in STEADYING]))
-        kept = {variant_key(name): vectors[name] for name in ENROLLED_VARIANTS}
-        return replace(offered.sample, quality=quality.score, vectors={"plain": face.embedding, **kept})
 
 
 class _Likeness:
@@ -297,11 +275,6 @@ def _prototypes(matrix: FloatArray, owners: NDArray[np.int64]) -> FloatArray:
     starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
     sums = np.add.reduceat(matrix[order], starts, axis=0)
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
-
-
-def variant_key(variant: str) -> str:
-    """Return what a gallery calls the embedding of a variant of `facebank.vision.augmentation.VARIANTS`."""
-    return variant if variant == "flip" else f"augmented:{variant}"
 
 
 def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:

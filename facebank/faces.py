@@ -256,6 +256,10 @@ class Decision:
         Of the most similar person; None where the gallery is empty or nothing was calibrated.
     candidates
         Up to five most similar people, best first.
+    stranger_probability
+        Calibrated probability that it is none of the candidates: a stranger or, hardly ever, an enrolled person who is
+        less similar. The candidates' and this one add to one. None where there are no candidates or nothing was
+        calibrated.
     """
 
     outcome: Outcome
@@ -264,6 +268,7 @@ class Decision:
     similarity: float | None
     probability: float | None
     candidates: tuple[Candidate, ...]
+    stranger_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

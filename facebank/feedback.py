@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from facebank.errors import UsageError
 from facebank.gallery import name_key
 from facebank.pointing import point_at
+from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.engine import Engine
     from facebank.faces import FloatArray, Photo
-    from facebank.gallery import Gallery
+    from facebank.gallery import Gallery, NewSample
     from facebank.photos import Place
     from facebank.pointing import PointedFace
 
@@ -99,7 +100,7 @@ def confirm(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, n
         also = "; it is no longer denied" if withdrawn else ""
         detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
         return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    (outcome,) = gallery.enrol(person, [pointed.sample(thumbnail=_keeps_thumbnails(gallery, person))])
+    (outcome,) = gallery.enrol(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
     owner = outcome.duplicate_of_person
     if owner is None:
         reason, detail = FeedbackReason.ENROLLED, f"the face is a sample of {printable(person)} now"
@@ -159,12 +160,18 @@ def deny_everybody(gallery: Gallery, engine: Engine, photo: Place | Photo, numbe
     if quality < needed:
         detail = f"the face was not remembered, {_too_poor(quality, needed)}"
         return _feedback(pointed, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    stranger, is_new = gallery.remember_stranger(pointed.sample(thumbnail=False))
+    stranger, is_new = gallery.remember_stranger(plain_sample(pointed.photo, pointed.face, thumbnail=False))
     if is_new:
         reason, detail = FeedbackReason.REMEMBERED, f"the face is remembered as stranger {stranger}"
     else:
         reason, detail = FeedbackReason.ALREADY_REMEMBERED, f"the face was remembered as stranger {stranger} before"
     return _feedback(pointed, None, reason, detail, stranger_id=stranger)
+
+
+def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSample:
+    photo, face = pointed.photo, pointed.face
+    crop = engine.analyzer.crop(photo.photo, face.detection)
+    return complete_sample(plain_sample(photo, face, thumbnail=thumbnail), face, crop, engine.analyzer)
 
 
 def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:

@@ -10,11 +10,11 @@ import numpy as np
 from facebank.errors import GalleryError
 from facebank.faces import IdentifiedFace, IdentifiedPhoto
 from facebank.gallery import FaceKey
-from facebank.recognition.choosing import Choice, choose_classifier
+from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import CLASSIFIERS, PrototypeScorer, build_scorer
+from facebank.recognition.scoring import PrototypeScorer, build_scorer
 from facebank.settings import AUTOMATIC, DecisionSettings
 from facebank.vision.augmentation import MASK_WEIGHT
 from facebank.vision.embedding import normalised
@@ -193,10 +193,11 @@ def _choice(
 ) -> Choice:
     if settings.classifier != AUTOMATIC:
         return Choice(settings.classifier, "it is the one asked for")
+    kinds = _worth_choosing(knowledge)
     kept = gallery.read_setting(_CHOICE_SETTING)
-    if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in CLASSIFIERS:
+    if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in kinds:
         return Choice(str(kept["classifier"]), str(kept.get("why", "")))
-    choice = choose_classifier(enrolled, knowledge.background)
+    choice = choose_classifier(enrolled, knowledge.background, kinds)
     if not gallery.read_only:
         try:
             gallery.write_setting(
@@ -205,6 +206,12 @@ def _choice(
         except GalleryError:
             return choice  # another process is writing: the choice is made again next time
     return choice
+
+
+def _worth_choosing(knowledge: Knowledge) -> list[str]:
+    """Return the classifiers to choose from: where some are calibrated, no other, whose strangers nobody counted."""
+    known = knowledge.calibration
+    return [kind for kind in TRIED if kind == DEFAULT or known is None or known.of(kind) is not None]
 
 
 def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: Gallery, revision: int) -> PersonScorer:

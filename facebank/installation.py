@@ -24,6 +24,7 @@ CORE = {
     "Pillow": "PIL.Image",
     "scikit-learn": "sklearn",
     "scipy": "scipy",
+    "matplotlib": "matplotlib.figure",
     "typer": "typer",
     "platformdirs": "platformdirs",
 }

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facebank.errors import NoFaceError, UsageError
-from facebank.gallery import FaceKey, NewSample
-from facebank.media import encode_thumbnail
-from facebank.photos import lasting_source, open_photo
+from facebank.gallery import FaceKey
+from facebank.photos import open_photo
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -48,20 +47,6 @@ class PointedFace:
     def source(self) -> str:
         """The photo's path, as the user gave it."""
         return self.photo.photo.source
-
-    def sample(self, *, thumbnail: bool) -> NewSample:
-        """Return the face as a gallery takes it, with or without a small picture."""
-        photo, face = self.photo, self.face
-        return NewSample(
-            detection=face.detection,
-            quality=face.quality.score,
-            source=lasting_source(self.source),
-            content_hash=photo.photo.content_hash,
-            quarter_turns=photo.quarter_turns,
-            taken_at=photo.photo.taken_at,
-            thumbnail=encode_thumbnail(photo.photo, face.detection.box) if thumbnail else None,
-            vectors={"plain": face.embedding},
-        )
 
 
 def point_at(engine: Engine, photo: Place | Photo, number: int | None = None) -> PointedFace:

@@ -16,6 +16,7 @@ from facebank.errors import PhotoError
 from facebank.faces import Face, Photo, Sample
 from facebank.gallery import FaceKey, Stranger
 from facebank.media import read_photo, turn_photo
+from facebank.samples import enrolled_vectors
 from facebank.vision.geometry import overlaps
 
 if TYPE_CHECKING:
@@ -97,14 +98,14 @@ def re_embed(
     found = _embed_anew(kept, engine, on_photo)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
-    for sample, vector in zip(samples, found[: len(samples)], strict=True):
-        if isinstance(vector, str):
-            lost.append(LostSample(sample.id, sample.person, sample.source, vector))
+    for sample, anew in zip(samples, found[: len(samples)], strict=True):
+        if isinstance(anew, str):
+            lost.append(LostSample(sample.id, sample.person, sample.source, anew))
         else:
-            vectors[sample.id] = {"plain": vector}
+            vectors[sample.id] = anew
     known_again = {
-        stranger.id: None if isinstance(vector, str) else vector
-        for stranger, vector in zip(strangers, found[len(samples) :], strict=True)
+        stranger.id: None if isinstance(anew, str) else anew["plain"]
+        for stranger, anew in zip(strangers, found[len(samples) :], strict=True)
     }
     forgotten = tuple(stranger.source for stranger in strangers if known_again[stranger.id] is None)
     pack = engine.identity
@@ -132,9 +133,9 @@ class _Kept:
 
 def _embed_anew(
     kept: Sequence[_Kept], engine: Engine, on_photo: Callable[[str], None] | None
-) -> list[FloatArray | str]:
-    """Return each face's new embedding, or why there is none."""
-    found: list[FloatArray | str] = ["the face was not found again"] * len(kept)
+) -> list[dict[str, FloatArray] | str]:
+    """Return each face's new embeddings by variant, or why there are none."""
+    found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
     readable: list[int] = []
 
     def photos() -> Iterator[Photo]:
@@ -153,7 +154,8 @@ def _embed_anew(
         position = readable[order]
         face = _same_face(kept[position], analyzed.faces)
         if face is not None:
-            found[position] = face.embedding
+            crop = engine.analyzer.crop(analyzed.photo, face.detection)
+            found[position] = enrolled_vectors(face, crop, engine.analyzer)
     return found
 
 

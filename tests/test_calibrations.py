@@ -82,6 +82,24 @@ def test_an_own_one_without_a_background_leaves_the_packs(packs: Path, users: Pa
     assert find_knowledge(PACK, None).background is None
 
 
+def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_pack(
+    users: Path, tmp_path: Path
+) -> None:
+    svm, knn = (Calibrator(kind, (0.0, 1.0), (TABLE,)) for kind in ("svm", "knn"))
+    shipped = replace(CALIBRATION, calibrators=(*CALIBRATION.calibrators, svm))
+    save_knowledge(shipped, BACKGROUND, tmp_path / "pack")
+    mine = Background(np.array([0.3, 0.2, 0.1], np.float32), np.eye(3, dtype=np.float32))
+    prototype = replace(CALIBRATION.calibrators[0], knots=(0.1, 0.9))
+    save_knowledge(replace(CALIBRATION, calibrators=(prototype, knn)), mine, users)
+    known = find_knowledge(PACK, tmp_path / "pack")
+    assert known.calibration is not None
+    assert known.calibration.calibrators == (prototype, knn, svm)
+    # and the background that the SVM was counted with
+    assert known.background is not None
+    assert np.allclose(known.background.mean, BACKGROUND.mean)
+    assert known.folder == users
+
+
 def test_a_background_does_not_outlive_its_calibration(users: Path) -> None:
     save_knowledge(CALIBRATION, BACKGROUND, users)
     save_knowledge(CALIBRATION, None, users)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facebank.calibrations import CALIBRATION_NAME, user_folder
 from facebank.doctor import examine, examine_device, examine_gallery, examine_packs
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
@@ -222,6 +223,23 @@ def test_a_gallery_of_the_pack_in_use_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "mine.facebank"
     Gallery.open(path, PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension), create=True).close()
     assert {finding.severity for finding in examine_gallery(path, None)} == {Severity.OK}
+
+
+def test_a_calibration_that_nobody_can_be_identified_with_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
+    pack, path = load_pack(), tmp_path / "g.facebank"
+    identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
+    with Gallery.open(path, identity, create=True):
+        pass
+    assert "Calibration" not in by_subject(examine_gallery(path, None))
+    folder = user_folder(identity)
+    folder.mkdir(parents=True)
+    (folder / CALIBRATION_NAME).write_text("{}", encoding="utf-8")
+    finding = by_subject(examine_gallery(path, None))["Calibration"]
+    assert finding.severity is Severity.PROBLEM
+    assert str(folder) in finding.detail
 
 
 def test_a_gallery_of_another_pack_names_both_and_the_way_out(tmp_path: Path) -> None:

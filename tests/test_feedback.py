@@ -13,6 +13,7 @@ from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
 from facebank.faces import AnalyzedPhoto, Photo
 from facebank.feedback import FeedbackReason
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
+from facebank.identification import MASK
 from facebank.pointing import point_at
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
@@ -129,3 +130,22 @@ def test_lookalikes_are_everybody(bank: FaceBank) -> None:
     assert [one.person for one in found.people] == ["Barack Obama", "Eileen Collins"]
     assert sum(one.share for one in found.people) == pytest.approx(1)
     assert found.people[0].share > 0.9
+
+
+def test_a_confirmed_face_is_as_good_a_sample_as_an_enrolled_one(bank: FaceBank, tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "enrolled.facebank", device="cpu") as other:
+        other.enroll("Barack Obama", [OBAMA, SPEECH])
+        (_, enrolled), variants = other.gallery.samples("Barack Obama"), other.gallery.vectors(MASK).matrix
+    confirmed = bank.confirm(SPEECH, "Barack Obama").sample_id
+    masks = bank.gallery.vectors(MASK)
+    assert bank.gallery.samples("Barack Obama")[1].quality == pytest.approx(enrolled.quality, abs=1e-3)
+    np.testing.assert_allclose(masks.matrix[masks.sample_ids == confirmed][0], variants[1], atol=1e-4)
+
+
+def test_samples_that_are_embedded_anew_keep_all_their_embeddings(bank: FaceBank) -> None:
+    bank.confirm(SPEECH, "Barack Obama")
+    before = bank.gallery.vectors(MASK)
+    assert bank.re_embed().changed
+    after = bank.gallery.vectors(MASK)
+    assert after.sample_ids.tolist() == before.sample_ids.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(after.matrix, before.matrix, atol=1e-4)

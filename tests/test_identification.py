@@ -159,6 +159,21 @@ def test_a_classifier_that_the_calibration_leaves_out_is_uncalibrated(
     assert (found.calibrated, threshold(found)) == (False, uncalibrated.thresholds.known)
 
 
+def test_auto_chooses_no_classifier_that_the_calibration_leaves_out(
+    make: Made, uncalibrated: Engine, engine: Engine
+) -> None:
+    gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
+    assert "knn" in prepare_identification(gallery, engine, automatic).choice.why
+    known = engine.knowledge.calibration
+    assert known is not None
+    folder = user_folder(engine.identity)
+    folder.mkdir(parents=True)
+    (folder / CALIBRATION_NAME).write_text(replace(known, calibrators=known.calibrators[:1]).to_json())
+    gallery.enrol("Eve", [sample(look(4, 1))])
+    found = prepare_identification(gallery, uncalibrated, automatic)
+    assert (found.calibrated, found.choice.classifier, "knn" in found.choice.why) == (True, "prototype", False)
+
+
 def test_the_threshold_follows_the_rate_asked_for_and_the_size(make: Made, engine: Engine) -> None:
     small, large = make(1, 1), make(*[1] * 60, name="large")
     rates = [0.001, 0.01, 0.05, 0.2]

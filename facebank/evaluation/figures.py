@@ -43,6 +43,9 @@ class Figure:
         What others have published for it, with where; None where nobody did.
     meaning
         One sentence for people.
+    expected
+        How many events the rate that its threshold was set for lets expect, such as 3 false matches for an FMR of 0.1 %
+        of 3,000 comparisons; None where the threshold was not set for a rate.
     """
 
     value: float
@@ -54,10 +57,13 @@ class Figure:
     standard_error: float | None = None
     published: str | None = None
     meaning: str = ""
+    expected: float | None = None
 
     @property
     def insufficient(self) -> bool:
-        """Whether too few events were seen to say much: fewer than ten that were, or fewer than ten that were not."""
+        """Whether too few events were seen, or expected, to say much: fewer than ten that were, or that were not."""
+        if self.expected is not None and self.expected < LEAST_EVENTS:
+            return True
         if self.kind is not Kind.RATE or self.events is None:
             return False
         return min(self.events, self.count - self.events) < LEAST_EVENTS

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray, Photo, RGBImage
     from facebank.vision import FaceAnalyzer
 
+NO_FACE = "no face was found"
+"""Why there is no face of a photo that could be read."""
+
 _CROPS_AT_ONCE = 32
 
 
@@ -362,7 +365,7 @@ def _tell(on_photo: Callable[[], None] | None) -> None:
 
 
 def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = "") -> _Read:
-    return _Read(faces[0] if faces else None, turns, content_hash, why or ("" if faces else "no face was found"))
+    return _Read(faces[0] if faces else None, turns, content_hash, why or ("" if faces else NO_FACE))
 
 
 def _content_hash(photo: DatasetPhoto) -> str:

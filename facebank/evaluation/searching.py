@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.enrolment import STEADYING
 from facebank.errors import DatasetError
 from facebank.faces import Outcome
 from facebank.identification import build_recognizer, mix_masks
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import build_scorer
+from facebank.samples import STEADYING
 from facebank.settings import DecisionSettings
 from facebank.vision.quality import with_stability
 

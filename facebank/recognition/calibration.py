@@ -145,7 +145,8 @@ class Calibrator:
         Parameters
         ----------
         scores
-            Of each probe's candidates, ``(M, K)``: the best people, or all.
+            Of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity for somebody who the face
+            is known not to be, and whose probability is 0.
         samples
             How many samples those people have, ``(M, K)``.
         size
@@ -165,13 +166,15 @@ class Calibrator:
         """
         if not 0 < stranger_share < 1:
             raise UsageError(f"The share of strangers must be above 0 and below 1, not {stranger_share}.")
-        prior = prior_shares(scores.shape[1], size, stranger_share)
-        logits = self.evidence(scores, samples, size) + math.log(prior[0] / stranger_share)
-        told = softmax(np.concatenate([logits, np.zeros((len(logits), 1))], axis=1))
+        shares = prior_shares(scores.shape[1], size, stranger_share)
+        possible = np.pad(scores > -np.inf, ((0, 0), (0, 1)), constant_values=True)
+        logits = np.pad(self.evidence(scores, samples, size) + math.log(shares[0] / stranger_share), ((0, 0), (0, 1)))
+        told = softmax(np.where(possible, logits, -np.inf))
+        prior = np.where(possible, shares, 0.0)
         lower, share = self._place(size)
         upper = min(lower + 1, len(self.tables) - 1)
         lapse = (1 - share) * self.tables[lower].lapse + share * self.tables[upper].lapse
-        mixed: NDArray[np.float64] = (1 - lapse) * told + lapse * prior / prior.sum()
+        mixed: NDArray[np.float64] = (1 - lapse) * told + lapse * prior / prior.sum(axis=1, keepdims=True)
         return mixed
 
     def _place(self, size: int) -> tuple[int, float]:

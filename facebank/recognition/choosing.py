@@ -48,7 +48,7 @@ class Choice:
     why: str
 
 
-def choose_classifier(enrolled: Enrolled, background: Background | None) -> Choice:
+def choose_classifier(enrolled: Enrolled, background: Background | None, kinds: Sequence[str] = TRIED) -> Choice:
     """Choose a classifier for a gallery.
 
     Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` parts, and searched for. Another
@@ -61,6 +61,8 @@ def choose_classifier(enrolled: Enrolled, background: Background | None) -> Choi
         The gallery's samples.
     background
         The pack's.
+    kinds
+        Those of `TRIED` to choose from, the default among them.
 
     Returns
     -------
@@ -78,10 +80,10 @@ def choose_classifier(enrolled: Enrolled, background: Background | None) -> Choi
         )
     if enrolled.count > MOST_SAMPLES:
         return Choice(DEFAULT, f"{enrolled.count} samples are too many to compare classifiers each time they change")
-    right = {kind: _right(enrolled, several, kind, background) for kind in TRIED}
-    best = max(TRIED, key=lambda kind: (int(right[kind].sum()), kind == DEFAULT))
+    right = {kind: _right(enrolled, several, kind, background) for kind in kinds}
+    best = max(kinds, key=lambda kind: (int(right[kind].sum()), kind == DEFAULT))
     better, worse = (int((right[a] & ~right[b]).sum()) for a, b in ((best, DEFAULT), (DEFAULT, best)))
-    figures = ", ".join(f"{kind} {right[kind].mean():.1%}" for kind in TRIED)
+    figures = ", ".join(f"{kind} {right[kind].mean():.1%}" for kind in kinds)
     if better > worse and _sign_test(better, worse) < SIGNIFICANCE:
         return Choice(best, f"it was right most often on {trials} samples left out in turn ({figures})")
     return Choice(DEFAULT, f"none was clearly better on {trials} samples left out in turn ({figures})")

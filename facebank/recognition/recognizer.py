@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -199,7 +200,9 @@ class Recognizer:
     def _decide(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> Decision:
         candidates = self._candidates(ranking, row)
         if not candidates:
-            return Decision(Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None, None, None, ())
+            remembered = stranger_likeness >= self._rule.stranger_likeness
+            reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
+            return Decision(Outcome.UNKNOWN, reason, None, None, None, ())
         outcome, reason = self._outcome(face, ranking, row, stranger_likeness)
         best = candidates[0]
         return Decision(
@@ -209,6 +212,7 @@ class Recognizer:
             similarity=best.similarity,
             probability=best.probability,
             candidates=candidates,
+            stranger_probability=_remaining(candidates),
         )
 
     def _candidates(self, ranking: _Ranking, row: int) -> tuple[Candidate, ...]:
@@ -265,6 +269,12 @@ class Recognizer:
 def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:
     """Return the decisions where nobody is enrolled yet."""
     return [Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]
+
+
+def _remaining(candidates: Sequence[Candidate]) -> float | None:
+    """Return the probability that a face is none of some candidates; None where nothing was calibrated."""
+    told = [candidate.probability for candidate in candidates if candidate.probability is not None]
+    return max(0.0, 1.0 - math.fsum(told)) if told else None
 
 
 def _flag_people_seen_twice(decisions: list[Decision]) -> list[Decision]:

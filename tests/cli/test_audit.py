@@ -32,6 +32,8 @@ def test_a_wrong_name_shows(run: Run, two_people: Path, speech: Path, portrait: 
     assert [row.split("\t")[0] for row in rows] == kinds
     assert all(len(row.split("\t")) == 3 for row in rows)
     assert any("Barack [red] Other" in row for row in rows)
+    # A line that somebody pastes whole must run nothing: a pipe would run every command of it.
+    assert [row.split("\t")[2] for row in rows] == [", or ".join(record["commands"]) for record in records]
 
 
 def test_confusable_pairs_are_limited(run: Run, two_people: Path, speech: Path, valid: Valid) -> None:

@@ -44,7 +44,7 @@ def test_the_program_tells_its_commands_exit_codes_and_version(run: Run) -> None
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = ("numpy", "cv2", "onnxruntime", "faiss", "sklearn", "PIL", "sqlite3", "rich")
+    heavy = ("numpy", "cv2", "onnxruntime", "faiss", "sklearn", "matplotlib", "PIL", "sqlite3", "rich")
     program = f"""if True:
         import sys
         from facebank_cli.app import main

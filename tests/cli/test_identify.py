@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from .conftest import Run
 
@@ -31,20 +32,37 @@ def test_json_holds_exactly_what_was_promised(
     (face,) = known["faces"]
     assert set(face) == {
         *("box", "landmarks", "detection_score", "quality", "decision", "reason"),
-        *("person", "similarity", "probability", "candidates"),
+        *("person", "similarity", "probability", "candidates", "stranger_probability"),
     }
     assert (face["decision"], face["reason"], face["person"]) == ("known", "match", "Barack Obama")
     assert face["probability"] > 0.99
     assert face["probability"] == face["candidates"][0]["probability"]
-    assert sum(candidate["probability"] for candidate in face["candidates"]) < 1
+    told = [candidate["probability"] for candidate in face["candidates"]]
+    assert sum(told) + face["stranger_probability"] == pytest.approx(1)
+    assert 0 < face["stranger_probability"] < 0.01
     assert [candidate["person"] for candidate in face["candidates"]] == ["Barack Obama", "Eileen Collins"]
     assert set(face["candidates"][0]) == {"person", "similarity", "probability"}
     (other,) = unknown["faces"]
     assert (other["decision"], other["reason"], other["person"]) == ("unknown", "below_threshold", None)
     assert other["probability"] < 0.1
+    assert other["stranger_probability"] > 0.9
     assert unreadable["faces"] == []
     assert (unreadable["width"], unreadable["height"]) == (None, None)
     assert "text.jpg" in unreadable["error"]
+
+
+def test_one_person_twice_in_a_photo_is_as_promised_too(
+    run: Run, two_people: Path, speech: Path, portrait: Path, tmp_path: Path, valid: Valid
+) -> None:
+    parts = [Image.open(path).convert("RGB").resize((600, 800)) for path in (speech, portrait)]
+    together = Image.new("RGB", (1200, 800))
+    for number, part in enumerate(parts):
+        together.paste(part, (600 * number, 0))
+    together.save(tmp_path / "twice.jpg")
+    records = run("identify", "twice.jpg", "--json").records
+    valid("identify", records)
+    said = sorted((face["decision"], face["reason"]) for face in records[0]["faces"])
+    assert said == [("known", "match"), ("known", "same_person_twice")]
 
 
 def test_a_stranger_is_no_failure(run: Run, two_people: Path, stranger: Path) -> None:

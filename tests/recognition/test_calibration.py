@@ -50,6 +50,19 @@ def test_candidates_and_the_stranger_add_to_one(
     assert math.fsum(found) == pytest.approx(1, abs=1e-9)
 
 
+@given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.data())
+def test_whom_a_face_is_known_not_to_be_has_no_part_in_it(
+    calibrator: Calibrator, row: list[float], samples: int, size: int, stranger_share: float, data: st.DataObject
+) -> None:
+    size = max(size, len(row) + 1)
+    place = data.draw(st.integers(0, len(row)))
+    among = [*row[:place], -math.inf, *row[place:]]
+    without = with_strangers(calibrator, row, [samples] * len(row), size, stranger_share)
+    found = with_strangers(calibrator, among, [samples] * len(among), size, stranger_share)
+    assert found[place] == 0
+    np.testing.assert_allclose(np.delete(found, place), without, atol=1e-12)
+
+
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.floats(0, 2), st.data())
 def test_a_probability_never_falls_with_the_own_score_nor_when_another_falls(
     calibrator: Calibrator,

@@ -75,6 +75,7 @@ def test_where_another_is_clearly_better_it_is_taken() -> None:
     assert choice.classifier == "knn"
     assert "right most often on 100 samples" in choice.why
     assert "knn 100.0%" in choice.why
+    assert "knn" not in choose_classifier(two_faced(), BACKGROUND, [DEFAULT, "svm"]).why
 
 
 @settings(max_examples=15)

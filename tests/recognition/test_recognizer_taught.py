@@ -65,6 +65,11 @@ def test_denied_people_are_never_offered(
         assert len(offered) == min(CANDIDATES, left)
         assert decision.person is None or decision.person in offered
         assert all(np.isfinite(candidate.similarity) for candidate in decision.candidates)
+        if rule.calibrator is None or not offered:
+            assert decision.stranger_probability is None
+        else:
+            told = [candidate.probability or 0.0 for candidate in decision.candidates]
+            assert sum(told) + (decision.stranger_probability or 0.0) == pytest.approx(1)
 
 
 @rules
@@ -103,6 +108,13 @@ def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule
     assert said(decide(judge, 0.1, 0, 0, 0.46)) == remembered
     assert said(decide(judge, 0.1, 0, 0, 0.44)) == BELOW
     assert said(decide(judge, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
+
+
+@rules
+def test_a_stranger_is_remembered_where_everybody_is_denied(rule: Rule) -> None:
+    judge = recognizer(TWO, rule, strangers=axis(3)[None])
+    assert said(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
+    assert said(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
 
 
 def test_no_stranger_is_remembered_where_there_is_none() -> None:

@@ -1,0 +1,104 @@
+"""Makes the committed reports: every protocol of ``facebank bench`` on ``../shared/data``, for three packs.
+
+    python -m benchmarks.make_reports ../shared --out benchmarks/reports
+
+The embedded pack runs every protocol; MobileFaceNet-y1 and EdgeFace-XS, whose weights may not be given away, are put
+together from ``models/manifests`` and the weights in ``../shared/models``, and run those protocols that compare packs.
+Of each report ``report.json`` and ``report.md`` are kept; ``report.html`` shows faces of LFW, which may not be given
+away, and goes to ``--pages``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+PACKS = {"mobilefacenet-y1": "insightface-mbf", "edgeface-xs": "edgeface-xs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One report: the folder it goes to, the arguments that make it, and the pack, if not the embedded one."""
+
+    folder: str
+    arguments: tuple[str, ...]
+    pack: str | None = None
+
+
+def wanted(shared: Path) -> Iterator[Wanted]:
+    """List all reports."""
+    lfw, relatives = str(shared / "data/lfw"), str(shared / "data/lfw-meta/relatives.tsv")
+    yield Wanted("lfw", ("lfw", lfw))
+    yield Wanted("verify", ("verify", lfw))
+    yield Wanted("fewshot", ("fewshot", lfw))
+    yield Wanted("openset", ("openset", lfw))
+    yield Wanted("twins", ("twins", lfw, "--relatives", relatives))
+    for name in ("masks", "sizes", "blur", "pose", "exposure", "sanity"):
+        yield Wanted(name, (name, lfw))
+    for name in ("twins-2020", "sisters-2021", "lfw5-2021"):
+        yield Wanted(name, (name, lfw, "--relatives", relatives))
+    for name in ("athletes-2019", "celebrities-2018"):
+        yield Wanted(name, (name, lfw))
+    for pack in PACKS:
+        yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
+        yield Wanted(f"verify-{pack}", ("verify", lfw), pack)
+        yield Wanted(f"fewshot-{pack}", ("fewshot", lfw, "--classifier", "prototype"), pack)
+
+
+def build_packs(shared: Path, folder: Path) -> dict[str, Path]:
+    """Put the packs together whose weights are not ours to give away."""
+    built = {}
+    weights = {path.name: path for path in (shared / "models").glob("*/*.onnx")}
+    for name, manifest in PACKS.items():
+        built[name] = folder / name
+        built[name].mkdir()
+        text = (PROJECT / "models/manifests" / f"{manifest}.toml").read_text(encoding="utf-8")
+        (built[name] / "pack.toml").write_text(text, encoding="utf-8")
+        for file in (line.split('"')[1] for line in text.splitlines() if line.startswith("file = ")):
+            shutil.copy(weights[file], built[name] / file)
+    return built
+
+
+def make(report: Wanted, packs: dict[str, Path], out: Path, pages: Path | None) -> bool:
+    """Run one protocol; return whether it could."""
+    before = [] if report.pack is None else ["--pack", str(packs[report.pack])]
+    folder = out / report.folder
+    command = [sys.executable, "-m", "cli", *before, "bench", *report.arguments, "--out", str(folder)]
+    print(shlex.join(command[3:]), flush=True)
+    done = subprocess.run(command, cwd=PROJECT, check=False)
+    if done.returncode not in {0, 1}:
+        return False
+    page = folder / "report.html"
+    if pages is not None:
+        pages.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, pages / f"{report.folder}.html")
+    page.unlink()
+    return True
+
+
+def main() -> None:
+    """Make the reports that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path, help="folder with data/ and models/")
+    parser.add_argument("--out", type=Path, required=True, help="where the reports go")
+    parser.add_argument("--pages", type=Path, default=None, help="where report.html of each goes; else it is removed")
+    parser.add_argument("--only", nargs="*", default=None, help="folders of the reports to make")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        packs = build_packs(arguments.shared, Path(folder))
+        chosen = [one for one in wanted(arguments.shared) if arguments.only is None or one.folder in arguments.only]
+        failed = [one.folder for one in chosen if not make(one, packs, arguments.out, arguments.pages)]
+    if failed:
+        sys.exit(f"not made: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Two photos, what the similarity of their faces rests on, and the picture that shows it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.engine import load_engine
+from facebank.errors import GalleryError, NoFaceError, StorageError, UsageError
+from facebank.evaluation.explanation import Explanation, explain, tinted
+from facebank.faces import Verification
+from facebank.media import is_annotated
+from facebank.media.labels import LabelPainter
+from facebank.photos import open_photo
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
+    from facebank.bank import FaceBank
+    from facebank.faces import AnalyzedPhoto, Photo, RGBImage
+    from facebank.photos import Place
+    from facebank.vision import FaceAnalyzer
+
+_FACE = 336  # pixels of a face's side in the picture
+_GAP, _MARGIN = 20, 24
+_TITLE, _TEXT = 26, 17
+_WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
+_WHITE, _KEY_GREY = (255, 255, 255), 170
+_KEY_HEIGHT, _SPACE = 22, 6
+_COMMENT = "Annotated by facebank"  # as annotated photos say it: the file may be replaced by another picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExplainedPair:
+    """Two photos, compared and explained.
+
+    Attributes
+    ----------
+    verification
+        The answer that ``facebank verify`` gives.
+    crops
+        The aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each.
+    explanation
+        What their similarity rests on.
+    """
+
+    verification: Verification
+    crops: tuple[RGBImage, RGBImage]
+    explanation: Explanation
+
+
+def explain_photos(bank: FaceBank, a: Place | Photo, b: Place | Photo) -> ExplainedPair:
+    """Explain the similarity of the largest faces of two photos; needs no gallery.
+
+    Parameters
+    ----------
+    bank
+        Whose pack is used; the embedded one where its gallery cannot be read.
+    a, b
+        Photos or their files.
+
+    Raises
+    ------
+    PhotoError
+        One cannot be read or shows no face.
+    """
+    photos = [open_photo(a), open_photo(b)]
+    try:
+        engine = bank.engine
+    except GalleryError:
+        engine = load_engine(None)
+    analyzer = engine.analyzer
+    first, second = (_largest_crop(analyzer, analyzed) for analyzed in analyzer.analyze(photos))
+    explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
+    similarity, threshold = explanation.similarity, engine.thresholds.verify
+    verification = Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+    return ExplainedPair(verification, (first, second), explanation)
+
+
+def check_target(target: Path, photos: Sequence[Path]) -> None:
+    """Make sure, before anything is computed, that a picture can be written without loss of anything else.
+
+    Parameters
+    ----------
+    target
+        Where the picture shall be.
+    photos
+        What it is made from.
+
+    Raises
+    ------
+    UsageError
+        It is no ``.png``, is one of the photos, or is a file that facebank did not draw.
+    StorageError
+        There is no such folder.
+    """
+    name = printable(str(target))
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"{name}: the picture is written as .png: name it so")
+    if os.path.realpath(target) in {os.path.realpath(photo) for photo in photos}:
+        raise UsageError(f"{name} is one of the photos: name another file for the picture")
+    if not target.parent.is_dir():
+        raise StorageError(f"{name} cannot be written: there is no folder {printable(str(target.parent))}")
+    if os.path.lexists(target) and not is_annotated(target):
+        raise UsageError(f"{name} is there already, and facebank did not draw it: name another file for the picture")
+
+
+def write_picture(pair: ExplainedPair, target: Path) -> None:
+    """Write the picture of an explanation.
+
+    Parameters
+    ----------
+    pair
+        What `explain_photos` gave.
+    target
+        A PNG; it appears complete or not at all.
+
+    Raises
+    ------
+    UsageError, StorageError
+        As `check_target`; or it cannot be written.
+    """
+    from PIL.PngImagePlugin import PngInfo
+
+    check_target(target, [Path(pair.verification.a), Path(pair.verification.b)])
+    texts, file = PngInfo(), BytesIO()
+    texts.add_text("Comment", _COMMENT)
+    draw_picture(pair).save(file, "PNG", pnginfo=texts)
+    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
+    try:
+        try:
+            with part.open("xb") as partial:
+                partial.write(file.getbuffer())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
+
+
+def draw_picture(pair: ExplainedPair) -> Image:
+    """Draw both aligned faces, both maps beside them, the similarity, and what the colours mean."""
+    from PIL import Image as Pictures
+
+    found, explanation = pair.verification, pair.explanation
+    title, text = LabelPainter(_TITLE), LabelPainter(_TEXT)
+    rows: list[list[Image]] = [
+        [_written(title, f"Similarity {found.similarity:.3f}: {answer(found)}")],
+        [_written(text, f"What it rests on. The threshold for the same person is {found.threshold:.3f}.")],
+    ]
+    overlays = explanation.overlays((_enlarged(pair.crops[0]), _enlarged(pair.crops[1])))
+    sides = zip(("A", "B"), (found.a, found.b), pair.crops, overlays, strict=True)
+    for letter, source, crop, tinted_face in sides:
+        rows += [
+            [_written(text, f"{letter}: {Path(source).name or source}")],
+            [Pictures.fromarray(_enlarged(crop)), Pictures.fromarray(tinted_face)],
+        ]
+    rows += [[_key(explanation)], *([_written(text, line)] for line in _key_words(explanation))]
+    return _stacked(rows)
+
+
+def answer(found: Verification) -> str:
+    """Say in words what was decided: as ``facebank verify`` does."""
+    return "the same person" if found.same else "different people"
+
+
+def _key_words(explanation: Explanation) -> list[str]:
+    fall, rise = explanation.largest_drop, explanation.largest_rise
+    words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
+    if rise >= 0.0005:
+        words.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
+    return [*words, "Grey: hiding this changes nothing. One scale for both faces."]
+
+
+def _largest_crop(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto) -> RGBImage:
+    if not analyzed.faces:
+        raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
+    return analyzer.crop(analyzed.photo, analyzed.faces[0].detection)
+
+
+def _written(painter: LabelPainter, text: str) -> Image:
+    return painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN)
+
+
+def _enlarged(crop: RGBImage) -> RGBImage:
+    import cv2
+
+    return np.asarray(cv2.resize(crop, (_FACE, _FACE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def _key(explanation: Explanation) -> Image:
+    """Draw the colours on the grey of a face, as far as the maps use them; the densest is the scale's end."""
+    from PIL import Image as Pictures
+
+    low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
+    strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
+    strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
+    return Pictures.fromarray(tinted(np.full((*strengths.shape, 3), _KEY_GREY, dtype=np.float32), strengths))
+
+
+def _stacked(rows: Sequence[Sequence[Image]]) -> Image:
+    """Lay rows of pictures below each other on white."""
+    from PIL import Image as Pictures
+
+    height = 2 * _MARGIN + sum(max(part.height for part in row) + _SPACE for row in rows) - _SPACE
+    sheet = Pictures.new("RGB", (_WIDTH, height), _WHITE)
+    top = _MARGIN
+    for row in rows:
+        left = _MARGIN
+        for part in row:
+            sheet.paste(part.convert("RGB"), (left, top))
+            left += part.width + _GAP
+        top += max(part.height for part in row) + _SPACE
+    return sheet

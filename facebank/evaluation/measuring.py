@@ -1,0 +1,233 @@
+"""What searches under one condition gave: misses, false names, no face found, and how right probabilities are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.rates import Resamples, mean_figure, rate, sampling_units
+from facebank.evaluation.report import Curves, Line, Table
+from facebank.evaluation.searching import NOBODY, Searches
+from facebank.settings import DecisionSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.laboratory import FaceSet
+
+_BINS = 10
+_LEAST_PROBABILITY = 1e-6
+_SHARE = DecisionSettings().stranger_share
+_TRUST = ("brier", "log_loss", "expected_calibration_error")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """What searches under one condition gave.
+
+    Attributes
+    ----------
+    name
+        Ends the names of its figures: lower case, words joined by underscores.
+    label
+        For people.
+    faces
+        The probes', as they were found under the condition.
+    searches
+        Of these.
+    """
+
+    name: str
+    label: str
+    faces: FaceSet
+    searches: Searches
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """What the bootstrap draws, for each search."""
+        places = self.searches.places
+        if not len(places):
+            return np.zeros(0, dtype=np.int64)
+        return sampling_units(self.faces.dataset.owners[places], self.faces.groups[places])
+
+    @property
+    def failures(self) -> tuple[LeftOut, ...]:
+        """The probes in which no face was found, with the condition."""
+        places = self.searches.places[~self.searches.acquired]
+        return tuple(LeftOut(f"{self.faces.names[place]} ({self.label})", "no face was found") for place in places)
+
+    @property
+    def median_size(self) -> float:
+        """Median of the longer sides of the faces found, in pixels; NaN where none was."""
+        sizes = [face.quality.size for place in self.searches.places if (face := self.faces.faces[place]) is not None]
+        return float(np.median(sizes)) if sizes else float("nan")
+
+    def figures(self) -> dict[str, Figure]:
+        """Return its figures by name; those that nothing was searched for are missing."""
+        searches, units, name = self.searches, self.units, self.name
+        mated, found = searches.mated, dict[str, Figure]()
+        if len(units):
+            found[f"failure_to_acquire_{name}"] = rate(
+                ~searches.acquired, units, f"Photos in which no face is found, {self.label}."
+            )
+        if mated.any():
+            found[f"rank_1_{name}"] = rate(
+                ~searches.not_first[mated], units[mated], f"Enrolled people who are the best candidate, {self.label}."
+            )
+            found[f"fnir_{name}"] = rate(
+                searches.missed[mated], units[mated], f"Enrolled people who are not given their name, {self.label}."
+            )
+        if (~mated).any():
+            found[f"fpir_{name}"] = rate(
+                searches.misnamed[~mated], units[~mated], f"Strangers who are given a name, {self.label}."
+            )
+        return found | {f"{key}_{name}": figure for key, figure in trust(searches, units).items()}
+
+
+def trust(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
+    """Compare the best candidates' probabilities with what is so, at the share of strangers that they are made for.
+
+    Mated and non-mated searches are weighted so that strangers have their share. Searches without a face have no
+    probability and are left out.
+
+    Returns
+    -------
+    dict[str, Figure]
+        ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty where nothing is calibrated,
+        or one of the two kinds of searches is missing.
+    """
+    judged = np.isfinite(searches.probabilities)
+    said, true, weights = _judged(searches)
+    if len(weights) == 0:
+        return {}
+    units, kept = units[judged], np.clip(said, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+    losses = -np.where(true > 0, np.log(kept), np.log(1 - kept))
+    return {
+        "brier": mean_figure(weights * (said - true) ** 2, units, "Mean squared error of the probabilities."),
+        "log_loss": mean_figure(weights * losses, units, "Mean surprise at what is so, in nats."),
+        "expected_calibration_error": _calibration_error(said, true, weights, units),
+    }
+
+
+def _judged(searches: Searches) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return what was said, whether it is so, and weights of mean 1; empty without both kinds of searches."""
+    judged = np.isfinite(searches.probabilities)
+    mated = searches.mated[judged]
+    if not mated.any() or mated.all():
+        nothing = np.zeros(0)
+        return nothing, nothing, nothing
+    weights = np.where(mated, (1 - _SHARE) / mated.mean(), _SHARE / (~mated).mean())
+    true = (mated & (searches.first == searches.own)[judged]).astype(np.float64)
+    return searches.probabilities[judged], true, weights
+
+
+def _calibration_error(
+    said: NDArray[np.float64], true: NDArray[np.float64], weights: NDArray[np.float64], units: NDArray[np.int64]
+) -> Figure:
+    bins, resamples = _bin(said), Resamples.of(units)
+    gaps = [(bins == number) * weights * (said - true) for number in range(_BINS)]
+    drawn = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
+    value = sum(abs(float(gap.sum())) for gap in gaps) / float(weights.sum())
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Figure(
+        value,
+        (float(low), float(high)),
+        len(said),
+        kind=Kind.NUMBER,
+        meaning="How far probabilities are from what is so, on average over ten bins; few searches make it larger.",
+    )
+
+
+def _bin(said: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((said * _BINS).astype(np.int64), _BINS - 1)
+
+
+def reliability(conditions: Sequence[Condition]) -> Curves:
+    """Draw what is so over what was said, a line for each condition."""
+    lines = list[Line]()
+    for condition in conditions:
+        said, true, weights = _judged(condition.searches)
+        if len(said):
+            bins = _bin(said)
+            totals = np.bincount(bins, weights, _BINS).astype(np.float64)
+            some = totals > 0
+            x = np.bincount(bins, weights * said, _BINS)[some] / totals[some]
+            y = np.bincount(bins, weights * true, _BINS)[some] / totals[some]
+            lines.append(Line(condition.label, x, y, weights=totals[some]))
+    return Curves(
+        "Are the probabilities right?",
+        "probability said",
+        "share that is so",
+        tuple(lines),
+        diagonal=True,
+    )
+
+
+def searches_table(conditions: Sequence[Condition]) -> Table:
+    """Say what became of photos of enrolled people."""
+    headings = (
+        "condition", "photos", "named rightly", "named as another", "uncertain", "unknown", "no face found",
+        "best candidate right", "median face, pixels",
+    )  # fmt: skip
+    rows = []
+    for condition in conditions:
+        mated = condition.searches.where(condition.searches.mated)
+        counts = _outcomes(mated)
+        first = int((~mated.not_first).sum())
+        rows.append((condition.label, *counts, f"{first:,}", f"{condition.median_size:.0f}"))
+    return Table("Photos of enrolled people", headings, tuple(rows))
+
+
+def strangers_table(conditions: Sequence[Condition]) -> Table:
+    """Say what became of photos of strangers."""
+    headings = ("condition", "photos", "given a name", "uncertain", "unknown", "no face found")
+    rows = []
+    for condition in conditions:
+        total, _, wrong, *others = _outcomes(condition.searches.where(~condition.searches.mated))
+        rows.append((condition.label, total, wrong, *others))
+    return Table("Photos of strangers", headings, tuple(rows))
+
+
+def trust_table(conditions: Sequence[Condition]) -> Table:
+    """Say how far probabilities can be trusted."""
+    rows = []
+    for condition in conditions:
+        found = trust(condition.searches, condition.units)
+        said, true, weights = _judged(condition.searches)
+        if found:
+            means = (f"{np.average(values, weights=weights):.3f}" for values in (said, true))
+            rows.append((condition.label, f"{len(said):,}", *means, *(f"{found[key].value:.4f}" for key in _TRUST)))
+    headings = ("condition", "judged", "mean probability", "share that is so", "Brier", "log loss", "ECE")
+    return Table("Probabilities, half of the faces being strangers'", headings, tuple(rows))
+
+
+def rates_over(title: str, x_label: str, x: Sequence[float], conditions: Sequence[Condition]) -> Curves:
+    """Draw rank-1, FNIR and FPIR over the strength of a condition, with their intervals."""
+    wanted = (("rank_1", "rank-1"), ("fnir", "FNIR"), ("fpir", "FPIR"), ("failure_to_acquire", "no face found"))
+    lines = list[Line]()
+    for key, label in wanted:
+        points = [
+            (place, figure)
+            for place, condition in zip(x, conditions, strict=True)
+            if (figure := condition.figures().get(f"{key}_{condition.name}")) is not None
+        ]
+        if points:
+            bounds = np.array([figure.interval or (figure.value, figure.value) for _, figure in points])
+            values = np.array([figure.value for _, figure in points])
+            lines.append(Line(label, np.array([place for place, _ in points]), values, bounds[:, 0], bounds[:, 1]))
+    return Curves(title, x_label, "share", tuple(lines))
+
+
+def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:
+    """Return how many there are, named rightly, wrongly, uncertain, unknown, without a face."""
+    named = searches.named != NOBODY
+    right = named & (searches.named == searches.own)
+    unknown = searches.acquired & ~named & ~searches.uncertain
+    counts = (len(named), right.sum(), searches.misnamed.sum(), searches.uncertain.sum(), unknown.sum())
+    total, ok, wrong, uncertain, nobody = (f"{int(count):,}" for count in counts)
+    return total, ok, wrong, uncertain, nobody, f"{int((~searches.acquired).sum()):,}"

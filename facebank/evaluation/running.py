@@ -1,0 +1,105 @@
+"""Runs a protocol from the data to the written report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.engine import load_engine
+from facebank.evaluation.bench import Bench, Progress, Silence
+from facebank.evaluation.face_cache import FaceCache
+from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.writing import WrittenReport, write_report
+from facebank.packs.files import cannot_write
+
+if TYPE_CHECKING:
+    from facebank.evaluation.report import Report
+
+Job: TypeAlias = Callable[[Bench], "Report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a protocol is run.
+
+    Attributes
+    ----------
+    out
+        The folder that the report is written to; made where missing.
+    command
+        What the user typed; the report says it.
+    pack
+        Name or folder of a pack; None for the embedded one.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    seed
+        What all randomness starts from.
+    keeps_faces
+        Whether embeddings are kept in the user's cache folder, so that a second run takes seconds.
+    progress
+        Is told how far it is.
+    """
+
+    out: Path
+    command: str
+    pack: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    keeps_faces: bool = True
+    progress: Progress = field(default_factory=Silence)
+
+
+def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
+    """Run a protocol and write its report.
+
+    Parameters
+    ----------
+    job
+        The protocol with its data, as the functions of `facebank.evaluation.jobs` make it.
+    how
+        How it is run.
+
+    Raises
+    ------
+    DatasetError
+        The data lack what the protocol needs.
+    PackError
+        The pack is unknown, or what it says is wrong.
+    StorageError
+        The report cannot be written; found out before the work begins.
+    """
+    _require_writable(how.out)
+    with ExitStack() as stack:
+        report = job(make_bench(how, stack))
+    return report, write_report(report, how.out, command=how.command)
+
+
+def make_bench(how: Run, stack: ExitStack, pack: str | None = None) -> Bench:
+    """Load a pack and open its cache, which is closed with the stack.
+
+    Parameters
+    ----------
+    how
+        How a protocol is run.
+    stack
+        Closes what was opened.
+    pack
+        Another pack than that of `how`.
+    """
+    engine = load_engine(pack if pack is not None else how.pack, how.device)
+    cache = stack.enter_context(FaceCache.of(engine.identity)) if how.keeps_faces else None
+    return Bench(Laboratory(engine, cache), how.seed, how.progress)
+
+
+def _require_writable(folder: Path) -> None:
+    """See that a report can be written before hours are spent on it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise cannot_write(folder, error, "name another folder for the report") from error

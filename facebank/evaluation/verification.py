@@ -1,0 +1,258 @@
+"""Figures and pictures of verification, for all protocols that compare pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
+from facebank.evaluation.evidence import CASES, evidence_of
+from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind
+from facebank.evaluation.rates import PairWeights, rate
+from facebank.evaluation.report import ContactSheet, Curves, Histogram, Section, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.pairing import Compared
+
+RATES = (1e-2, 1e-3, 1e-4)
+"""False match rates at which the false non-match rate is read off."""
+
+
+def operating_figures(comparisons: Comparisons, threshold: float) -> dict[str, Figure]:
+    """Return both error rates at the shipped threshold."""
+    at = f"at the shipped threshold of {threshold:g}, which was not chosen on these data."
+    return {
+        "fmr_at_shipped_threshold": comparisons.fmr(threshold, f"Pairs of different people that match {at}"),
+        "fnmr_at_shipped_threshold": comparisons.fnmr(threshold, f"Pairs of one person that do not match {at}"),
+    }
+
+
+def curve_figures(comparisons: Comparisons, rates: Sequence[float] = RATES) -> dict[str, Figure]:
+    """Return what is read off the error curves; a point is left out where not even one false match is expected."""
+    figures = {"equal_error_rate": equal_error_rate(comparisons), "area_under_roc": area_under_roc(comparisons)}
+    others = int((~comparisons.same).sum())
+    for fmr in rates:
+        if fmr * others >= 1:
+            meaning = f"Pairs of one person that do not match at the threshold where {percent(fmr)} of others do."
+            figure = comparisons.fnmr_at(fmr, meaning)
+            figures[fnmr_name(fmr)] = replace(figure, expected=round(fmr * others, 6))
+    return figures
+
+
+def true_accept_figures(curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> dict[str, Figure]:
+    """Return the true accept rates, one minus the false non-match rates of `curve_figures`, at false accept rates."""
+    return {
+        f"tar_at_far_{_power(far)}": replace(
+            opposite(curve[fnmr_name(far)]),
+            meaning=f"Pairs of one person that match at the threshold where {percent(far)} of others do.",
+        )
+        for far in rates
+        if fnmr_name(far) in curve
+    }
+
+
+def fnmr_name(fmr: float) -> str:
+    """Return what the false non-match rate at a false match rate is called among figures."""
+    return f"fnmr_at_fmr_{_power(fmr)}"
+
+
+def opposite(figure: Figure) -> Figure:
+    """Return the rate of what did not happen."""
+    interval = None if figure.interval is None else (1 - figure.interval[1], 1 - figure.interval[0])
+    events = None if figure.events is None else figure.count - figure.events
+    return replace(figure, value=1 - figure.value, interval=interval, events=events)
+
+
+def area_under_roc(comparisons: Comparisons) -> Figure:
+    """Return how often a pair of one person is more similar than a pair of different people."""
+    return Figure(
+        ErrorCurve.of(comparisons).area_under_roc,
+        count=len(comparisons.same),
+        kind=Kind.NUMBER,
+        descriptive=True,
+        meaning="How often a pair of one person is more similar than a pair of different people.",
+    )
+
+
+def failure_to_acquire(compared: Compared) -> Figure:
+    """Return the share of photos in which no face was found, or that could not be read."""
+    meaning = "Photos in which no face was found, or that could not be read."
+    return rate(~compared.faces.found, compared.units, meaning)
+
+
+def pair_difference(
+    ours: NDArray[np.float64],
+    theirs: NDArray[np.float64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    meaning: str = "",
+) -> Figure:
+    """Return the mean difference of two measurements on the same pairs, the same people drawn for both.
+
+    Parameters
+    ----------
+    ours, theirs
+        What both measured on each pair, such as 1.0 for an error and 0.0 for none: of shape ``(N,)``.
+    first, second
+        Whom both photos of each pair show, of shape ``(N,)``.
+    meaning
+        One sentence for people.
+    """
+    weigh = PairWeights.of(first, second)
+    means = weigh.sums(ours - theirs) / np.maximum(weigh.sums(np.ones(len(ours))), 1e-12)
+    low, high = np.quantile(means, [0.025, 0.975])
+    value = float((ours - theirs).mean())
+    return Figure(value, (float(low), float(high)), len(ours), kind=Kind.NUMBER, meaning=meaning)
+
+
+def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | None = None) -> tuple[Curves, Curves]:
+    """Return the DET and ROC curves of one or more comparisons; the threshold is marked where there is one only."""
+    curves = [(label, ErrorCurve.of(comparisons)) for label, comparisons in lines]
+    det_marks: tuple[tuple[str, float, float], ...] = ()
+    roc_marks = det_marks
+    if threshold is not None and len(lines) == 1:
+        matched, same = lines[0][1].matched(threshold), lines[0][1].same
+        fmr, fnmr = float(matched[~same].mean()), float((~matched)[same].mean())
+        label = f"shipped threshold {threshold:g}"
+        det_marks, roc_marks = ((label, fmr, fnmr),), ((label, fmr, 1 - fnmr),)
+    det = Curves(
+        "Errors at all thresholds (DET)",
+        "false match rate",
+        "false non-match rate",
+        tuple(curve.det(label) for label, curve in curves),
+        x_scale="probit",
+        y_scale="probit",
+        markers=det_marks,
+    )
+    roc = Curves(
+        "Pairs of one person that match, at all thresholds (ROC)",
+        "false match rate",
+        "true match rate",
+        tuple(curve.roc(label) for label, curve in curves),
+        x_scale="log",
+        markers=roc_marks,
+    )
+    return det, roc
+
+
+def similarity_histogram(comparisons: Comparisons) -> Histogram:
+    """Return how similar pairs of both kinds are."""
+    values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
+    groups = (("one person", comparisons.same & made), ("different people", ~comparisons.same & made))
+    return Histogram("Similarities", "similarity (cosine)", tuple((label, values[chosen]) for label, chosen in groups))
+
+
+def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> Table:
+    """Return the points of the curve as a table, those included that the pairs do not support.
+
+    Parameters
+    ----------
+    comparisons
+        What the curve is of.
+    curve
+        What `curve_figures` gave.
+    rates
+        The false match rates.
+    """
+    rows = []
+    for fmr in rates:
+        figure = curve.get(fnmr_name(fmr))
+        lacking = f"insufficient: needs {round(LEAST_EVENTS / fmr):,} pairs of different people"
+        threshold = "-" if figure is None else f"{comparisons.threshold_at(fmr):.3f}"
+        rows.append((percent(fmr), threshold, lacking if figure is None else str(figure)))
+    others = int((~comparisons.same).sum())
+    headings = ("False match rate", "Threshold (descriptive)", "False non-match rate (descriptive)")
+    return Table(f"Points of the curve, from {others:,} pairs of different people", headings, tuple(rows))
+
+
+def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | None = None) -> Section:
+    """Return the hardest errors at the shipped threshold, of both kinds, with what the similarities rest on.
+
+    Parameters
+    ----------
+    bench
+        Where the faces were read.
+    compared
+        Pairs.
+    remarks
+        What is known about some pairs, by their places among the pairs.
+    """
+    remarks = {} if remarks is None else remarks
+    matches, misses = hardest_errors(compared.comparisons, compared.threshold)
+    matches = matches[: max(CASES // 2, CASES - len(misses))]
+    misses = misses[: CASES - len(matches)]
+    items = []
+    for title, truth, places in (
+        ("Different people who match, the most similar first", "different people, but match", matches),
+        ("One person's photos that do not match, the least similar first", "one person, but do not match", misses),
+    ):
+        chosen = [(int(place), compared.pairing.pairs[place]) for place in places]
+        verdicts = [
+            "; ".join([f"labelled as {truth} at {compared.threshold:g}", *([remarks[n]] if n in remarks else [])])
+            for n, _ in chosen
+        ]
+        cases = evidence_of(bench, compared.faces, [(pair.first, pair.second) for _, pair in chosen], verdicts)
+        if cases:
+            items.append(ContactSheet(title, cases))
+    text = (
+        "Aligned faces as the network sees them, and how much the similarity falls where each part is hidden: orange "
+        "where the part makes them similar, blue where it makes them different."
+    )
+    return Section("Hardest errors", (text if items else "There are no errors to show.",), items=tuple(items))
+
+
+def failures_section(compared: Compared) -> Section:
+    """Return the photos in which no face was found."""
+    rows = tuple((failure.what, failure.why) for failure in compared.faces.failures)
+    tables = (Table("Photos without a face", ("Photo", "Why"), rows),) if rows else ()
+    return Section("Failures to acquire", (acquired_sentence(compared),), ("failure_to_acquire",), tables)
+
+
+def hardest_errors(comparisons: Comparisons, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs that are wrong at a threshold and could be compared, the worst first: of others, and of one."""
+    values, matched = comparisons.similarities, comparisons.matched(threshold)
+    made = ~np.isnan(values)
+    wrongly = np.flatnonzero(matched & ~comparisons.same)
+    missed = np.flatnonzero(~matched & comparisons.same & made)
+    return wrongly[np.argsort(-values[wrongly], kind="stable")], missed[np.argsort(values[missed], kind="stable")]
+
+
+def percent(share: float) -> str:
+    """Write a round share, such as ``0.1 %``."""
+    return f"{100 * share:g} %"
+
+
+def _power(share: float) -> str:
+    return f"1e-{round(-np.log10(share))}"
+
+
+def acquired_sentence(compared: Compared) -> str:
+    """Say in how many photos no face was found, and what became of their pairs."""
+    failures, photos = len(compared.faces.failures), len(compared.faces.faces)
+    lost = int(np.isnan(compared.comparisons.similarities).sum())
+    if not failures:
+        return f"A face was found in all {photos:,} photos."
+    return f"In {failures:,} of {photos:,} photos no face was found; the {lost:,} pairs with them never match."
+
+
+def operating_sentence(figures: Mapping[str, Figure]) -> str:
+    """Say what the shipped threshold does."""
+    fmr, fnmr = figures["fmr_at_shipped_threshold"], figures["fnmr_at_shipped_threshold"]
+    return (
+        f"At the shipped threshold, which was not chosen on these data, {share(fmr)} of the pairs of different people "
+        f"match, and {share(fnmr)} of the pairs of one person do not."
+    )
+
+
+def share(figure: Figure) -> str:
+    """Write a rate for a sentence: ``99.53 % ± 0.12 %``, ``0.45 %``, or ``0.10 % (insufficient: 3 of 3,000)``."""
+    text = f"{100 * figure.value:.2f} %"
+    if figure.standard_error is not None:
+        return f"{text} ± {100 * figure.standard_error:.2f} %"
+    return f"{text} (insufficient: {figure.events:,} of {figure.count:,})" if figure.insufficient else text

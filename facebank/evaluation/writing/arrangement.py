@@ -1,0 +1,144 @@
+"""What stands where in a report that people read: the same for text and page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.evaluation.report import Table
+from facebank.evaluation.writing.machine import machine, versions
+from facebank.evaluation.writing.wording import figure_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from facebank.evaluation.report import Item, Report, Section
+
+_MOST_FAILURES = 50
+
+_DESCRIPTIVE = (
+    "The figures of the next table were read off a curve: the threshold was chosen on these very photos. They describe "
+    "the curve and promise nothing for other photos."
+)
+_INSUFFICIENT = (
+    "Insufficient: fewer than ten of these were seen or could be expected (or fewer than ten were not), too few to say "
+    "much. Only the interval counts."
+)
+_PUBLISHED = (
+    "What others have published stands beside our figures for orientation: it was measured on their photos and by "
+    "their rules."
+)
+
+_TERMS = Table(
+    "Terms, after ISO/IEC 19795-1",
+    ("Term", "Meaning"),
+    (
+        ("FMR, false match rate", "The share of comparisons of two different people that were called the same."),
+        ("FNMR, false non-match rate", "The share of comparisons of one person that were called different."),
+        (
+            "FNIR, false negative identification rate",
+            "The share of searches for enrolled people that did not return their name; an answer of “uncertain” "
+            "counts as a miss.",
+        ),
+        (
+            "FPIR, false positive identification rate",
+            "The share of searches for people who are not enrolled that returned somebody's name.",
+        ),
+        ("FTA, failure to acquire", "The share of photos in which no face was found, or that could not be read."),
+        ("Mated, non-mated", "A search for somebody who is enrolled; a search for somebody who is not."),
+        ("Similarity", "How alike two faces are to the network, from -1 to 1. It is no probability."),
+        (
+            "95 % interval",
+            "Were everything measured again and again with other people and photos of the same kind, 95 of 100 such "
+            "intervals would hold the true value.",
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Something that was typed."""
+
+    text: str
+
+
+Block: TypeAlias = "str | Code | Item"
+"""A paragraph, something typed, or an item of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A heading and what stands below it; the first has no heading of its own."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
+    """Put a report in order: summary and command first, then figures, sections, what was left out, and the terms."""
+    shown = {name for section in report.sections for name in section.figures}
+    others = [name for name in report.figures if name not in shown]
+    chapters = [
+        Chapter("", (*report.summary, Code(command))),
+        Chapter("Figures", tuple(_figures(report, others))),
+        *(_chapter(report, section) for section in report.sections),
+        Chapter("What was left out", tuple(_failures(report))),
+        Chapter("How this was made", tuple(_circumstances(report))),
+        Chapter("What the words mean", (_TERMS,)),
+    ]
+    return tuple(chapter for number, chapter in enumerate(chapters) if chapter.blocks or not number)
+
+
+def _chapter(report: Report, section: Section) -> Chapter:
+    return Chapter(section.title, (*section.text, *_figures(report, section.figures), *section.items))
+
+
+def _figures(report: Report, names: Sequence[str]) -> Iterator[Block]:
+    figures = {name: report.figures[name] for name in names}
+    measured, read_off = figure_tables(figures)
+    if measured.rows:
+        yield measured
+    if read_off.rows:
+        yield _DESCRIPTIVE
+        yield read_off
+    if any(figure.insufficient for figure in figures.values()):
+        yield _INSUFFICIENT
+    if any(figure.published is not None for figure in figures.values()):
+        yield _PUBLISHED
+
+
+def _failures(report: Report) -> Iterator[Block]:
+    if not report.failures:
+        yield "Nothing: every photo could be used."
+        return
+    rows = tuple((failure.what, failure.why) for failure in report.failures[:_MOST_FAILURES])
+    yield Table(f"{len(report.failures):,} left out", ("What", "Why"), rows)
+    more = len(report.failures) - len(rows)
+    if more:
+        yield f"And {more:,} more; all of them are in report.json."
+
+
+def _circumstances(report: Report) -> Iterator[Table]:
+    used = machine()
+    yield Table(
+        "Circumstances",
+        ("", ""),
+        (
+            ("Protocol", report.protocol),
+            ("Seed", str(report.seed)),
+            *((f"Pack: {_words(key)}", value) for key, value in report.pack.items()),
+            *((f"Dataset: {_words(key)}", _plain(value)) for key, value in report.dataset.items()),
+            ("Machine", f"{used['system']}, {used['architecture']}, {used['processors']} processors"),
+            ("Python", str(used["python"])),
+            *((name, version or "not installed") for name, version in versions().items()),
+        ),
+    )
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _plain(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else value

@@ -1,0 +1,149 @@
+"""``report.html``: a report as one page that needs nothing else, no script and no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from html import escape
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.evaluation.report import ContactSheet, Table
+from facebank.evaluation.writing.arrangement import Code
+from facebank.evaluation.writing.page_style import PAGE_STYLE
+from facebank.evaluation.writing.pictures import draw
+from facebank.evaluation.writing.wording import as_table, number
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.evaluation.report import Curves, Evidence, Histogram, Matrix
+    from facebank.evaluation.writing.arrangement import Block, Chapter
+    from facebank.faces import RGBImage
+
+_JPEG_QUALITY = 85
+_LARGEST_FACE = 160
+_NUMBER_LIKE = frozenset("0123456789.,-–±%[] ")
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+</header>
+<main>
+{content}
+</main>
+</body>
+</html>
+"""
+
+
+def as_page(title: str, chapters: Sequence[Chapter]) -> str:
+    """Return a report as one HTML page; names and file names are text in it, never markup."""
+    digest = base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    parts = [_chapter(number, chapter) for number, chapter in enumerate(chapters)]
+    content = "\n".join([*parts[:1], _contents(chapters), *parts[1:]])
+    return _PAGE.format(policy=policy, title=_safe(title), style=PAGE_STYLE, content=content)
+
+
+def _safe(text: str) -> str:
+    return escape(printable(text), quote=True)
+
+
+def _contents(chapters: Sequence[Chapter]) -> str:
+    links = "".join(
+        f'<li><a href="#part-{number}">{_safe(chapter.title)}</a></li>'
+        for number, chapter in enumerate(chapters)
+        if chapter.title
+    )
+    return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
+
+
+def _chapter(number: int, chapter: Chapter) -> str:
+    kind = ' class="summary"' if not chapter.title else ""
+    heading = f"<h2>{_safe(chapter.title)}</h2>\n" if chapter.title else ""
+    blocks = "\n".join(_block(block) for block in chapter.blocks)
+    return f'<section id="part-{number}"{kind}>\n{heading}{blocks}\n</section>'
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, str):
+        return f"<p>{_safe(block)}</p>"
+    if isinstance(block, Code):
+        return f"<pre><code>{_safe(block.text)}</code></pre>"
+    if isinstance(block, Table):
+        return _table(block)
+    return _sheet(block) if isinstance(block, ContactSheet) else _plot(block)
+
+
+def _table(table: Table) -> str:
+    if not table.rows:
+        return f'<p><strong>{_safe(table.title)}</strong></p>\n<p class="nothing">Nothing to show.</p>'
+    head = "".join(f'<th scope="col">{_safe(heading)}</th>' for heading in table.headings)
+    head = f"<thead><tr>{head}</tr></thead>" if any(table.headings) else ""
+    rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
+    caption = f"<caption>{_safe(table.title)}</caption>"
+    return f'<div class="wide"><table>{caption}{head}<tbody>\n{rows}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = ' class="number"' if text.strip() and _NUMBER_LIKE.issuperset(text) else ""
+    return f'<td dir="auto"{kind}>{_safe(text)}</td>'
+
+
+def _plot(item: Curves | Matrix | Histogram) -> str:
+    picture = draw(item)
+    return (
+        f'<figure class="plot"><figcaption>{_safe(item.title)}</figcaption>'
+        f'<img src="{picture.url}" alt="{_safe(picture.description)}">'
+        f"<details><summary>As a table</summary>{_table(as_table(item))}</details></figure>"
+    )
+
+
+def _sheet(sheet: ContactSheet) -> str:
+    heading = f"<h3>{_safe(sheet.title)}</h3>"
+    if not sheet.cases:
+        return f'{heading}\n<p class="nothing">Nothing to show.</p>'
+    return f'{heading}\n<div class="cases">\n' + "\n".join(map(_case, sheet.cases)) + "\n</div>"
+
+
+def _case(case: Evidence) -> str:
+    faces = "".join(
+        _face(name, face, None if case.maps is None else case.maps[side])
+        for side, (name, face) in enumerate(zip((case.first, case.second), case.faces, strict=True))
+    )
+    return (
+        f'<article class="case">{faces}<p class="similarity">Similarity <strong>{number(case.similarity)}</strong></p>'
+        f'<p dir="auto">{_safe(case.verdict)}</p></article>'
+    )
+
+
+def _face(name: str, face: RGBImage, explanation: RGBImage | None) -> str:
+    pictures = _image(face, f"Face of {name}")
+    if explanation is not None:
+        pictures += _image(explanation, f"Where the likeness of {name} lies")
+    return f'<figure class="face">{pictures}<figcaption><bdi>{_safe(name)}</bdi></figcaption></figure>'
+
+
+def _image(pixels: RGBImage, description: str) -> str:
+    from PIL import Image
+
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((_LARGEST_FACE, _LARGEST_FACE), Image.Resampling.LANCZOS)
+    file = BytesIO()
+    image.save(file, "JPEG", quality=_JPEG_QUALITY)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{_safe(description)}" width="112" height="112">'

@@ -1,0 +1,186 @@
+"""Figures and pictures in words and tables."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.evaluation.figures import Kind
+from facebank.evaluation.report import Curves, Histogram, Matrix, Table
+from facebank.evaluation.writing.binning import finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.figures import Figure
+    from facebank.evaluation.report import Line
+
+_ABBREVIATIONS = re.compile(r"\b(auc|aurc|det|ece|eer|far|fmr|fnir|fnmr|fpir|fta|lfw|roc|svm|tar)\b")
+_MOST_POINTS = 9
+_WHOLE_TABLE = 24
+_LARGEST_MATRIX = 12
+_MOST_CONFUSIONS = 20
+_HARDLY = 1e-9
+
+
+def figure_title(name: str) -> str:
+    """Write a figure's name for people: ``fnir_at_fpir_0.01`` is ``FNIR at FPIR 0.01``."""
+    words = _ABBREVIATIONS.sub(lambda found: found.group().upper(), name.replace("_", " "))
+    return words[:1].upper() + words[1:]
+
+
+def figure_tables(figures: Mapping[str, Figure]) -> tuple[Table, Table]:
+    """Return the figures that were measured, and those that were only read off a curve."""
+    measured = {name: figure for name, figure in figures.items() if not figure.descriptive}
+    read_off = {name: figure for name, figure in figures.items() if figure.descriptive}
+    return _figure_table("Measured", measured), _figure_table("Read off a curve", read_off)
+
+
+def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
+    published = any(one.published for one in figures.values())
+    headings = ("Figure", "Value", "95 % interval", "Count", *(("Published",) if published else ()), "What it says")
+    rows = (
+        (
+            figure_title(name),
+            value_of(one),
+            interval_of(one),
+            count_of(one),
+            *((one.published or "",) if published else ()),
+            one.meaning,
+        )
+        for name, one in figures.items()
+    )
+    return Table(title, headings, tuple(rows))
+
+
+def value_of(figure: Figure) -> str:
+    """Write a figure's value: ``0.45 %``, with its standard error, and ``insufficient`` where it is."""
+    text = _written(figure.value, figure.kind)
+    if figure.standard_error is not None:
+        text += f" ± {_written(figure.standard_error, figure.kind)} (standard error)"
+    return text + (" (insufficient)" if figure.insufficient else "")
+
+
+def interval_of(figure: Figure) -> str:
+    """Write a figure's interval: ``0.16 % to 0.90 %``."""
+    if figure.interval is None:
+        return "none"
+    low, high = figure.interval
+    return f"{_written(low, figure.kind)} to {_written(high, figure.kind)}"
+
+
+def count_of(figure: Figure) -> str:
+    """Write what a figure rests on: ``12 of 2,650``."""
+    if figure.events is None:
+        return f"{figure.count:,}" if figure.count else ""
+    return f"{figure.events:,} of {figure.count:,}"
+
+
+def _written(value: float, kind: Kind) -> str:
+    if not math.isfinite(value):
+        return "not measurable"
+    if kind is Kind.NUMBER:
+        return number(value)
+    return percent(value)
+
+
+def percent(share: float) -> str:
+    """Write a share in per cent: two decimals, more where they would all be zero."""
+    if not math.isfinite(share):
+        return "none"
+    hundredths = 100 * share
+    if 0 < abs(hundredths) < 0.095:
+        return f"{float(f'{hundredths:.2g}'):f}".rstrip("0") + " %"
+    return f"{hundredths:.2f} %"
+
+
+def number(value: float) -> str:
+    """Write a number in four digits, a whole one in all of its own."""
+    if not math.isfinite(value):
+        return "none"
+    whole = round(value)
+    if abs(value - whole) < _HARDLY and abs(value) < 1e15:
+        return f"{whole:,}"
+    return f"{value:.4g}"
+
+
+def as_table(item: Curves | Matrix | Histogram) -> Table:
+    """Return the gist of a picture as text."""
+    if isinstance(item, Curves):
+        return _curves_table(item)
+    return _matrix_table(item) if isinstance(item, Matrix) else _histogram_table(item)
+
+
+def _curves_table(curves: Curves) -> Table:
+    x_of = percent if curves.x_scale == "probit" else number
+    y_of = percent if curves.y_scale == "probit" else number
+    common = curves.lines[0].x if len(curves.lines) > 1 and not curves.markers else None
+    if common is not None and common.size <= _WHOLE_TABLE and all(_same(line.x, common) for line in curves.lines):
+        headings = (curves.x_label, *(line.label for line in curves.lines))
+        rows = [
+            (x_of(float(x)), *(y_of(float(line.y[place])) for line in curves.lines)) for place, x in enumerate(common)
+        ]
+        return Table(f"{curves.title}: {curves.y_label}", headings, tuple(rows))
+    points = [(line.label, *point) for line in curves.lines for point in _points(line)]
+    points += [(label, x, y, None) for label, x, y in curves.markers]
+    banded = any(band is not None for *_, band in points)
+    rows = [
+        (label, x_of(x), y_of(y), *(("" if band is None else f"{y_of(band[0])} to {y_of(band[1])}",) if banded else ()))
+        for label, x, y, band in points
+    ]
+    return Table(curves.title, ("Line", curves.x_label, curves.y_label, *(("Band",) if banded else ())), tuple(rows))
+
+
+def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one.shape == other.shape and bool(np.array_equal(one, other))
+
+
+def _points(line: Line) -> Iterator[tuple[float, float, tuple[float, float] | None]]:
+    """Return all points of a short line, and a few of a long one that are spread over it."""
+    size = line.x.size
+    several = size if size <= _WHOLE_TABLE else _MOST_POINTS
+    for place in np.unique(np.linspace(0, max(0, size - 1), several).round().astype(int)):
+        band = None
+        if line.low is not None and line.high is not None and np.isfinite([line.low[place], line.high[place]]).all():
+            band = float(line.low[place]), float(line.high[place])
+        yield float(line.x[place]), float(line.y[place]), band
+
+
+def _matrix_table(matrix: Matrix) -> Table:
+    if max(matrix.counts.shape) <= _LARGEST_MATRIX:
+        rows = tuple(
+            (name, *(f"{count:,}" for count in counts))
+            for name, counts in zip(matrix.rows, matrix.counts.tolist(), strict=True)
+        )
+        return Table(matrix.title, ("Shown is", *matrix.columns), rows)
+    confusions = tuple(
+        (matrix.rows[row], matrix.columns[column], f"{matrix.counts[row, column]:,}")
+        for row, column in top_confusions(matrix, _MOST_CONFUSIONS)
+    )
+    return Table(f"{matrix.title}: the commonest confusions", ("Shown is", "Decided was", "Times"), confusions)
+
+
+def top_confusions(matrix: Matrix, most: int) -> list[tuple[int, int]]:
+    """Return row and column of the cells that count errors, the commonest first."""
+    columns = {name: place for place, name in enumerate(matrix.columns)}
+    wrong = matrix.counts.copy()
+    for row, name in enumerate(matrix.rows):
+        if name in columns:
+            wrong[row, columns[name]] = 0
+    places = np.argwhere(wrong > 0)
+    order = np.argsort(-wrong[wrong > 0], kind="stable")[:most]
+    return [(int(row), int(column)) for row, column in places[order]]
+
+
+def _histogram_table(histogram: Histogram) -> Table:
+    rows = []
+    for label, every in histogram.groups:
+        values = finite(every)
+        spread = np.quantile(values, (0.05, 0.5, 0.95)) if values.size else np.full(3, np.nan)
+        rows.append((label, f"{values.size:,}", *(number(float(value)) for value in spread)))
+    return Table(histogram.title, ("Group", "Values", "5 % are below", "Half are below", "95 % are below"), tuple(rows))

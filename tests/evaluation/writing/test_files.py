@@ -1,0 +1,263 @@
+"""The three files of a report, as a program and a person find them."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+import json
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from facebank import schemas
+from facebank.errors import StorageError, UsageError
+from facebank.evaluation.figures import Figure
+from facebank.evaluation.report import ContactSheet, Curves, Evidence, Histogram, Line, Matrix, Report, Section, Table
+from facebank.evaluation.writing import WrittenReport, write_report
+
+COMMAND = "facebank bench verify photos/lfw --pairs 'my pairs.csv' --out report"
+
+
+@pytest.fixture(scope="module")
+def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
+    return write_report(report, tmp_path_factory.mktemp("report") / "new" / "folder", command=COMMAND)
+
+
+@pytest.fixture
+def record(written: WrittenReport) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(written.json.read_text("ascii"))
+    return loaded
+
+
+class Page(HTMLParser):
+    """Collects tags, and the text between them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def validate(record: object) -> None:
+    schema = schemas.load("bench-report")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(record)
+
+
+def test_the_record_is_as_its_schema_says(record: dict[str, Any], report: Report) -> None:
+    validate(record)
+    assert record["command"] == COMMAND
+    assert record["figures"]["accuracy"] == {
+        "value": 0.9948,
+        "interval": [0.993, 0.996],
+        "count": 6000,
+        "events": 5969,
+        "expected": None,
+        "kind": "rate",
+        "descriptive": False,
+        "insufficient": False,
+        "standard_error": 0.0011,
+        "published": "99.60 %, elsewhere",
+        "meaning": "",
+    }
+    assert record["figures"]["fpir"]["insufficient"]
+    assert len(record["failures"]) == len(report.failures)
+    assert record["matrices"][0]["cells"] == [[0, 0, 5], [0, 1, 2], [1, 1, 7], [1, 2, 1]]
+
+
+def test_the_schema_refuses_what_it_does_not_know(record: dict[str, Any]) -> None:
+    for part in (record, record["figures"]["eer"], record["machine"], record["curves"][0]["lines"][0]):
+        part["surprise"] = 1
+        with pytest.raises(jsonschema.ValidationError):
+            validate(record)
+        del part["surprise"]
+    validate(record)
+
+
+def test_what_is_no_number_is_null(record: dict[str, Any]) -> None:
+    assert record["figures"]["loss"]["value"] is None
+    assert record["figures"]["loss"]["interval"] == [None, 1.0]
+    assert record["curves"][1]["lines"][0]["x"] == [0.1, None, 0.9]
+
+
+def test_curves_can_be_drawn_again(record: dict[str, Any], curves: Curves) -> None:
+    assert record["curves"][0]["lines"][0]["y"] == pytest.approx(curves.lines[0].y)
+    assert record["curves"][0]["markers"] == [{"label": "Shipped threshold", "x": 0.001, "y": 0.02}]
+
+
+def test_long_lines_are_thinned_with_both_ends(report: Report, tmp_path: Path) -> None:
+    x = np.linspace(0, 1, 50_001)
+    section = Section("Long", items=(Curves("Long", "x", "y", (Line("one", x, x),)),))
+    record = json.loads(write_report(replace(report, sections=(section,)), tmp_path, command="").json.read_text())
+    points = record["curves"][0]["lines"][0]["x"]
+    assert 1000 <= len(points) <= 2000
+    assert (points[0], points[-1]) == (0, 1)
+
+
+def test_the_same_report_makes_the_same_bytes(report: Report, written: WrittenReport, tmp_path: Path) -> None:
+    again = write_report(report, tmp_path, command=COMMAND)
+    for first, second in ((written.json, again.json), (written.markdown, again.markdown), (written.html, again.html)):
+        assert first.read_bytes() == second.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_nothing_tells_whose_machine_it_was(written: WrittenReport) -> None:
+    record = json.loads(written.json.read_text())
+    told = json.dumps([record["machine"], record["versions"]])
+    assert platform.node() not in told
+    assert str(Path.home()) not in written.json.read_text() + written.markdown.read_text()
+    assert set(record["machine"].values()).isdisjoint({getpass.getuser(), platform.node()})
+
+
+def test_the_page_needs_nothing_else(written: WrittenReport) -> None:
+    page = Page(written.html.read_text("utf-8"))
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "form", "base", "embed", "svg"}
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") or name == "style" for name in attributes), tag
+        address = attributes.get("src") or attributes.get("href") or "#"
+        assert address.startswith(
+            ("data:image/svg+xml;base64,", "data:image/png;base64,", "data:image/jpeg;base64,", "#")
+        )
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?https?:""", written.html.read_text("utf-8"))
+    assert written.html.stat().st_size < 3_000_000
+
+
+def test_the_page_is_safe_and_for_everybody(written: WrittenReport) -> None:
+    page = Page(written.html.read_text("utf-8"))
+    policies = [found["content"] for tag, found in page.tags if found.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    style = re.search(r"<style>(.*)</style>", written.html.read_text("utf-8"), re.DOTALL)
+    assert style is not None
+    allowed = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'sha256-{allowed}'" in str(policies[0])
+    assert ("html", {"lang": "en"}) in page.tags
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(pictures) == 5 + 2 * 4
+    assert all(attributes["alt"] for attributes in pictures)
+    assert "prefers-color-scheme" in page.words
+    assert "@media print" in page.words
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_names_are_text_and_never_markup(written: WrittenReport, form: str) -> None:
+    text = getattr(written, form).read_text("utf-8")
+    assert "<script" not in text
+    assert not {"\u202e", "\x1b"} & set(text)
+    assert r"\u202e" in text
+    assert "名" in text
+
+
+def test_the_page_shows_names_as_they_are(written: WrittenReport) -> None:
+    assert "<script>alert('1')</script>\"|`*_$x^{$" in Page(written.html.read_text("utf-8")).words
+
+
+def test_the_tables_of_the_text_are_well_formed(written: WrittenReport) -> None:
+    tables: list[list[str]] = [[]]
+    for line in written.markdown.read_text("utf-8").splitlines():
+        if line.startswith("|"):
+            tables[-1].append(line)
+        elif tables[-1]:
+            tables.append([])
+    tables = [table for table in tables if table]
+    assert len(tables) > 8
+    for table in tables:
+        bars = {len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in table}
+        assert len(bars) == 1
+        assert re.fullmatch(r"\|( --- \|)+", table[1])
+        assert len(table) > 2
+
+
+def test_the_text_says_what_a_reader_has_to_know(written: WrittenReport) -> None:
+    text = written.markdown.read_text("utf-8")
+    assert "| Accuracy | 99.48 % ± 0.11 % (standard error) | 99.30 % to 99.60 % | 5,969 of 6,000 |" in text
+    assert "0.00 % (insufficient)" in text
+    assert "not measurable" in text
+    read_off = text.index("### Read off a curve")
+    assert "promise nothing" in text[:read_off]
+    assert text.index("| EER | 1.23 %") > read_off
+    assert text.index("| FPIR |") < read_off
+    assert "And 11 more" in text
+    assert "FNIR, false negative identification rate" in text
+    assert f"    {COMMAND}\n" in text
+    assert text.index("Nearly all pairs") < text.index(COMMAND) < text.index("## Figures")
+
+
+def test_an_empty_report_is_a_report(report: Report, tmp_path: Path) -> None:
+    bare = replace(report, summary=(), figures={}, sections=(), failures=())
+    written = write_report(bare, tmp_path, command="")
+    validate(json.loads(written.json.read_text()))
+    assert "every photo could be used" in written.markdown.read_text("utf-8")
+    assert "## Figures" not in written.markdown.read_text("utf-8")
+
+
+LINE = Line("a", np.zeros(2), np.zeros(2))
+FACE = np.zeros((4, 4, 3), np.uint8)
+GREY = np.zeros((4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (Section("S", figures=("fnir",)), "'S' shows a figure 'fnir'"),
+        (Section("S", items=(Table("T", ("A", "B"), (("1",),)),)), "not as long as its headings"),
+        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, y=np.zeros(3)),)),)), "not of one length"),
+        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, low=np.zeros(2)),)),)), "half a band"),
+        (Section("S", items=(Curves("C", "x", "y", (LINE,), "cubic"),)), "none of linear, log, probit"),
+        (Section("S", items=(Matrix("M", ("a",), ("a",), np.zeros((2, 1), np.int64)),)), "for each name"),
+        (Section("S", items=(Histogram("H", "x", (("a", np.zeros((2, 2))),)),)), "no list"),
+        (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GREY), None, 0.1, ""),)),)), "RGB of 8 bits"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    report: Report, tmp_path: Path, section: Section, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        write_report(replace(report, sections=(section,)), tmp_path / "report", command="")
+    assert not (tmp_path / "report").exists()
+
+
+def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path: Path) -> None:
+    for wrong, said in (
+        (replace(report, figures={"Rank 1": Figure(0.5)}, sections=()), "'Rank 1'"),
+        (replace(report, pack={}), "needs a name"),
+        (replace(report, dataset={}), "needs a title"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            write_report(wrong, tmp_path, command="")
+
+
+def test_a_folder_that_cannot_be_made_is_said(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(StorageError, match=r"cannot write .*report\.json.*name another folder"):
+        write_report(replace(report, sections=()), tmp_path / "file" / "report", command="")
+
+
+def test_an_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("old")
+    written = write_report(replace(report, sections=()), tmp_path, command="")
+    assert json.loads(written.json.read_text())["protocol"] == "verify"
+
+
+def test_importing_the_writer_loads_no_matplotlib() -> None:
+    program = "import sys, facebank.evaluation.writing; print('matplotlib' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    )

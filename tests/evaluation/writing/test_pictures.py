@@ -1,0 +1,131 @@
+"""Plots: their axes, ticks and contents, looked up in the figure before it is encoded."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report
+from facebank.evaluation.writing import draw, pictures
+from facebank.evaluation.writing.binning import binned
+from facebank.evaluation.writing.drawing_curves import draw_curves
+from facebank.evaluation.writing.drawing_histograms import draw_histogram
+from facebank.evaluation.writing.drawing_matrices import draw_matrix
+from facebank.evaluation.writing.style import house_style
+
+SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
+
+
+def confusions(people: int) -> Matrix:
+    counts = np.diag(np.full(people, 9)).astype(np.int64)
+    counts[0, 1] = 4
+    names = tuple(f"person {number}" for number in range(people))
+    return Matrix("Confusions", names, names, counts)
+
+
+def test_a_det_curve_has_probit_axes_in_per_cent(curves: Curves) -> None:
+    axes = draw_curves(curves).axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("FMR", "FNMR")
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"0.1 %", "1 %", "5 %"} & set(labels)
+    assert all(label.endswith(" %") for label in labels)
+    at = axes.transData.transform
+    middle, left, right = (at((share, 0.1))[0] for share in (0.5, 0.1, 0.9))
+    assert right - middle == pytest.approx(middle - left)
+
+
+def test_log_axes_of_shares_are_in_per_cent_and_others_plain() -> None:
+    people = np.array([10, 100, 1000.0])
+    share = draw_curves(Curves("ROC", "FMR", "TAR", (Line("a", SHARES, 1 - SHARES),), "log")).axes[0]
+    plain = draw_curves(Curves("Size", "People", "FNIR", (Line("a", people, people / 1e5),), "log")).axes[0]
+    assert share.get_xscale() == plain.get_xscale() == "log"
+    assert "0.1 %" in [label.get_text() for label in share.get_xticklabels()]
+    assert [label.get_text() for label in plain.get_xticklabels()] == ["10", "100", "1,000"]
+
+
+def test_few_steps_are_the_ticks() -> None:
+    shots = np.array([1, 2, 3, 5, 10, 20.0])
+    axes = draw_curves(Curves("Shots", "Photos", "Rank-1", (Line("svm", shots, 1 - 0.1 / shots),))).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "3", "5", "10", "20"]
+
+
+def test_a_diagonal_a_band_and_markers_are_drawn(curves: Curves) -> None:
+    plain = Curves("R", "x", "y", (Line("a", SHARES, SHARES, SHARES - 0.01, SHARES + 0.01),), diagonal=True)
+    axes = draw_curves(plain).axes[0]
+    assert len(axes.lines) == 2
+    assert np.array_equal(axes.lines[1].get_xdata(), axes.lines[1].get_ydata())
+    assert len(axes.collections) == 1
+    legend = draw_curves(curves).legends[0]
+    assert len(legend.get_texts()) == 2
+    assert legend.get_texts()[1].get_text() == "Shipped threshold"
+
+
+def test_no_label_is_cut(curves: Curves) -> None:
+    with house_style():
+        figure = draw_curves(curves)
+        figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    with house_style():
+        box = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert box.x0 >= -1
+    assert box.y0 >= -1
+    assert box.x1 <= width + 1
+    assert box.y1 <= height + 1
+
+
+def test_small_matrices_show_counts_larger_ones_colours_and_very_large_ones_the_commonest_confusions() -> None:
+    assert [text.get_text() for text in draw_matrix(confusions(3)).axes[0].texts] == ["9", "4", "9", "9"]
+    assert len(draw_matrix(confusions(40)).axes[0].texts) == 41
+    assert not draw_matrix(confusions(41)).axes[0].texts
+    bars = draw_matrix(confusions(300)).axes[0]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["person 0 → person 1"]
+
+
+def test_a_histogram_counts_every_number_once() -> None:
+    values = np.array([0.1, 0.2, 0.9, np.nan, np.inf])
+    histogram = Histogram("H", "Similarity", (("a", values), ("b", values[:1])))
+    edges, groups = binned(histogram)
+    assert [(label, counts.sum()) for label, counts in groups] == [("a", 3), ("b", 1)]
+    assert (edges[0], edges[-1]) == (0.1, 0.9)
+    axes = draw_histogram(histogram).axes[0]
+    assert axes.get_xlabel() == "Similarity"
+    assert axes.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("values", [np.empty(0), np.full(5, 0.3), np.array([np.nan])])
+def test_a_histogram_of_nothing_or_one_value_is_drawn(values: NDArray[np.float64]) -> None:
+    assert draw(Histogram("H", "x", (("a", values),))).data
+
+
+def test_every_picture_is_drawn_twice_alike_and_well_formed(report: Report) -> None:
+    drawn = [item for item in report.sections[0].items if isinstance(item, (Curves, Matrix, Histogram))]
+    assert len(drawn) == 5
+    for item in drawn:
+        picture = draw(item)
+        assert picture == draw(item)
+        assert picture.media_type == "image/svg+xml"
+        assert ET.fromstring(picture.data).tag.endswith("svg")
+        assert b"<dc:date" not in picture.data
+
+
+def test_a_large_picture_is_a_png(curves: Curves, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_LARGEST_SVG", 100)
+    picture = draw(curves)
+    assert picture.media_type == "image/png"
+    assert Image.open(BytesIO(picture.data)).width > 800
+
+
+def test_the_settings_of_others_are_neither_used_nor_changed(curves: Curves) -> None:
+    import matplotlib as mpl
+
+    before = draw(curves)
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        assert draw(curves) == before
+        assert mpl.rcParams["font.size"] == 30
+    assert "matplotlib.pyplot" not in sys.modules

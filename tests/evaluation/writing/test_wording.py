@@ -1,0 +1,88 @@
+"""Figures in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.report import Curves, Line, Matrix
+from facebank.evaluation.writing.markdown import escaped
+from facebank.evaluation.writing.wording import (
+    as_table,
+    count_of,
+    figure_title,
+    interval_of,
+    number,
+    percent,
+    top_confusions,
+    value_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("fnir_at_fpir_0.01", "FNIR at FPIR 0.01"),
+        ("rank_1", "Rank 1"),
+        ("twin_fmr", "Twin FMR"),
+        ("chartered", "Chartered"),
+    ],
+)
+def test_names_of_figures_are_written_for_people(name: str, title: str) -> None:
+    assert figure_title(name) == title
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0.00 %"), (1, "100.00 %"), (0.00045, "0.045 %"), (1.234e-6, "0.00012 %"), (0.0123, "1.23 %")],
+)
+def test_small_shares_are_not_called_nothing(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_numbers_intervals_and_counts() -> None:
+    assert [number(value) for value in (5749, 0.36312, -2, float("nan"))] == ["5,749", "0.3631", "-2", "none"]
+    figure = Figure(0.0, (0, 0.003), 1000, 0)
+    assert value_of(figure) == "0.00 % (insufficient)"
+    assert interval_of(figure) == "0.00 % to 0.30 %"
+    assert count_of(figure) == "0 of 1,000"
+    assert value_of(Figure(float("inf"), kind=Kind.NUMBER)) == "not measurable"
+
+
+def test_lines_over_the_same_steps_share_a_table() -> None:
+    shots = np.array([1.0, 5])
+    table = as_table(Curves("Shots", "k", "Rank-1", (Line("knn", shots, shots / 10), Line("svm", shots, shots / 5))))
+    assert table.headings == ("k", "knn", "svm")
+    assert table.rows == (("1", "0.1", "0.2"), ("5", "0.5", "1"))
+
+
+def test_long_lines_are_sampled_from_end_to_end() -> None:
+    x = np.linspace(0, 1, 1000)
+    rows = as_table(Curves("C", "x", "y", (Line("a", x, x),))).rows
+    assert len(rows) == 9
+    assert (rows[0][1], rows[-1][1]) == ("0", "1")
+
+
+def test_confusions_are_ordered_and_the_right_answers_left_out() -> None:
+    matrix = Matrix("M", ("b", "a"), ("a", "b", "nobody"), np.array([[1, 9, 2], [9, 5, 0]]))
+    assert top_confusions(matrix, 2) == [(1, 1), (0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("a_b", "a_b"),
+        ("_a_", r"\_a\_"),
+        ("# x", r"\# x"),
+        ("1. x", r"1\. x"),
+        ("0.5", "0.5"),
+        ("-0.5", "-0.5"),
+        ("- x", r"\- x"),
+        ("[a](b)", r"\[a\](b)"),
+        ("a\nb", r"a\\nb"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+    ],
+)
+def test_markdown_makes_nothing_of_text(text: str, markdown: str) -> None:
+    assert escaped(text) == markdown
