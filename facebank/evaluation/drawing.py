@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SIDE = 0.16
 _SEEN = 1.25
 """What is cut out to be embedded is hardly larger than the longer side of the face's box."""
-_COLOUR = (255, 235, 0)
+_YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
 class Shape(StrEnum):
@@ -54,7 +54,7 @@ CORNERS = tuple(Corner(right, bottom) for bottom in (False, True) for right in (
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A yellow shape drawn into a corner, of one size relative to the photo.
+    """A yellow ellipse or a blue rectangle drawn into a corner, of one size relative to the photo.
 
     Attributes
     ----------
@@ -69,8 +69,8 @@ class Drawing:
 
     @property
     def name(self) -> str:
-        """``drawing:ellipse:top left:1``."""
-        return f"drawing:{self.shape}:{self.corner}:1"
+        """``drawing:ellipse:top left:2``."""
+        return f"drawing:{self.shape}:{self.corner}:2"
 
     def __call__(self, photo: Photo, face: Detection) -> Photo:  # noqa: ARG002  # it is the same wherever the face is
         """Draw it; the rest of the photo stays as it is."""
@@ -79,9 +79,9 @@ class Drawing:
         pixels = np.ascontiguousarray(photo.pixels).copy()
         left, top, right, bottom = self.corner.square(photo.width, photo.height)
         if self.shape is Shape.RECTANGLE:
-            cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), _COLOUR, thickness=-1)
+            cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), _BLUE, thickness=-1)
         else:
             centre = ((left + right - 1) // 2, (top + bottom - 1) // 2)
-            half = (right - left) // 2
-            cv2.ellipse(pixels, centre, (half, max(1, half // 2)), 0, 0, 360, _COLOUR, thickness=-1)
+            half = (right - left - 1) // 2
+            cv2.ellipse(pixels, centre, (half, max(1, half // 2)), 0, 0, 360, _YELLOW, thickness=-1)
         return replace(photo, pixels=pixels)

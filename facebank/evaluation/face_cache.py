@@ -2,7 +2,7 @@
 
 One SQLite file for each pack and for each state of the code that finds faces: a changed line there makes everything
 anew, because a stale figure is worse than a slow run. Nobody's name is in it, but embeddings are personal data: the
-file can be read by its owner only, and `facebank bench --forget` removes it.
+file can be read by its owner only, and ``facebank bench forget`` removes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,11 @@ _WHAT_FINDS_FACES = ("facebank.vision", "facebank.media")
 _DETECTION_NUMBERS = 15
 _QUALITY_NUMBERS = 7
 _WRITES_AT_ONCE = 256
+_SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
+_INSERT = {
+    "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)",
+    "crops": "INSERT OR REPLACE INTO crops VALUES (?, ?)",
+}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS crops (key TEXT PRIMARY KEY, embedding BLOB) WITHOUT ROWID;
@@ -88,7 +93,8 @@ class FaceCache:
     def __init__(self, path: Path, dimension: int) -> None:
         self._path = path
         self._dimension = dimension
-        self._unwritten = 0
+        # Written many at once: a transaction that stayed open would keep other processes waiting.
+        self._unwritten: dict[tuple[str, str], tuple[object, ...]] = {}
         try:
             self._database = self._opened()
         except sqlite3.DatabaseError:
@@ -111,51 +117,57 @@ class FaceCache:
 
     def close(self) -> None:
         """Write what is not written yet, and close the file."""
-        with self._told():
-            self._database.commit()
+        self._write_all()
         self._database.close()
 
     def faces(self, key: str) -> tuple[int, tuple[Face, ...]] | None:
         """Return the quarter turns and faces of a photo; None where it was not looked at yet."""
-        with self._told():
-            row = self._database.execute(
-                "SELECT turns, weaknesses, numbers FROM photos WHERE key = ?", (key,)
-            ).fetchone()
+        row = self._row("photos", key)
         if row is None:
             return None
+        _, turns, words, blob = row
         width = _DETECTION_NUMBERS + _QUALITY_NUMBERS + self._dimension
-        weaknesses = json.loads(row[1])
-        if len(row[2]) != 4 * width * len(weaknesses):
+        weaknesses = json.loads(words)
+        if len(blob) != 4 * width * len(weaknesses):
             return None
-        numbers = np.frombuffer(row[2], dtype="<f4").reshape(-1, width)
-        found = tuple(_face(values, tuple(words)) for values, words in zip(numbers, weaknesses, strict=True))
-        return int(row[0]), found
+        numbers = np.frombuffer(blob, dtype="<f4").reshape(-1, width)
+        found = tuple(_face(values, tuple(weak)) for values, weak in zip(numbers, weaknesses, strict=True))
+        return int(turns), found
 
     def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Remember what was found in a photo."""
         numbers = np.concatenate([_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
         weaknesses = json.dumps([face.quality.weaknesses for face in faces])
-        self._write("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)", (key, turns, weaknesses, numbers.tobytes()))
+        self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
     def embedding(self, key: str) -> FloatArray | None:
         """Return the embedding of a crop; None where it was not embedded yet."""
-        with self._told():
-            row = self._database.execute("SELECT embedding FROM crops WHERE key = ?", (key,)).fetchone()
-        if row is None or len(row[0]) != 4 * self._dimension:
+        row = self._row("crops", key)
+        if row is None or len(row[1]) != 4 * self._dimension:
             return None
-        return np.frombuffer(row[0], dtype="<f4")
+        return np.frombuffer(row[1], dtype="<f4")
 
     def keep_embedding(self, key: str, embedding: FloatArray) -> None:
         """Remember the embedding of a crop."""
-        self._write("INSERT OR REPLACE INTO crops VALUES (?, ?)", (key, embedding.astype("<f4").tobytes()))
+        self._write("crops", (key, embedding.astype("<f4").tobytes()))
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+    def _row(self, table: str, key: str) -> Any:
+        unwritten = self._unwritten.get((table, key))
+        if unwritten is not None:
+            return unwritten
         with self._told():
-            self._database.execute(statement, values)
-            self._unwritten += 1
-            if self._unwritten >= _WRITES_AT_ONCE:
-                self._database.commit()
-                self._unwritten = 0
+            return self._database.execute(_SELECT[table], (key,)).fetchone()
+
+    def _write(self, table: str, row: tuple[object, ...]) -> None:
+        self._unwritten[table, str(row[0])] = row
+        if len(self._unwritten) >= _WRITES_AT_ONCE:
+            self._write_all()
+
+    def _write_all(self) -> None:
+        with self._told(), self._database:
+            for (table, _), row in self._unwritten.items():
+                self._database.execute(_INSERT[table], row)
+        self._unwritten = {}
 
     def _opened(self) -> sqlite3.Connection:
         with self._told(sqlite3.OperationalError):

@@ -49,11 +49,14 @@ class Condition:
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """What the bootstrap draws, for each search."""
-        places = self.searches.places
-        if not len(places):
-            return np.zeros(0, dtype=np.int64)
-        return sampling_units(self.faces.dataset.owners[places], self.faces.groups[places])
+        """What the bootstrap draws, for each search: people, or sources of photos where the people are few."""
+        searches = self.searches
+        people, groups = self.faces.dataset.owners[searches.places], self.faces.groups[searches.places]
+        units = np.zeros(len(searches.places), dtype=np.int64)
+        for number, part in enumerate((searches.mated, ~searches.mated)):
+            # Enrolled people may be few and strangers many; units of the two are told apart by being even and odd.
+            units[part] = 2 * sampling_units(people[part], groups[part]) + number
+        return units
 
     @property
     def failures(self) -> tuple[LeftOut, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
+    from facebank.packs.manifest import Thresholds
 
 MOST_MATED = 50_000
 MOST_NON_MATED = 100_000
@@ -59,14 +60,14 @@ class Compared:
         Which are.
     comparisons
         What came of it, in the order of the pairs.
-    threshold
-        The shipped one.
+    shipped
+        The pack's thresholds.
     """
 
     faces: FaceSet
     pairing: Pairing
     comparisons: Comparisons
-    threshold: float
+    shipped: Thresholds
 
     @classmethod
     def of(cls, bench: Bench, dataset: Dataset) -> Self:
@@ -79,7 +80,20 @@ class Compared:
         """
         faces = bench.read(only_compared(dataset))
         pairing = pairs_of(faces, bench.random())
-        return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.laboratory.engine.thresholds.verify)
+        return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.laboratory.engine.thresholds)
+
+    @property
+    def threshold(self) -> float:
+        """The shipped one of verification."""
+        return self.shipped.verify
+
+    @property
+    def told_threshold(self) -> str:
+        """One sentence: what the shipped threshold is, and on what it was chosen."""
+        return (
+            f"The shipped threshold is a similarity of {self.threshold:g}. It was chosen before, not by these figures; "
+            f"found on: {printable(self.shipped.calibrated_on)}."
+        )
 
     @property
     def right(self) -> NDArray[np.bool_]:

@@ -77,6 +77,25 @@ def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, c
         assert cache.faces("a") is not None
 
 
+def test_two_may_write_at_once(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as one, FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
+        one.keep_faces("a", 0, [face(1)])
+        other.keep_faces("b", 0, [face(2)])
+        assert one.faces("a") is not None
+        assert other.faces("a") is None
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        assert cache.faces("a") is not None
+        assert cache.faces("b") is not None
+
+
+def test_much_is_written_before_the_end(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
+        for number in range(300):
+            cache.keep_embedding(str(number), face(number).embedding)
+        with FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
+            assert other.embedding("0") is not None
+
+
 def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         cache.keep_faces("a", 0, [face()])

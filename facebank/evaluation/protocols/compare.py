@@ -1,0 +1,344 @@
+"""Two or more packs or settings on the very same pairs, or the very same searches, and how far they are apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.curves import Comparisons, ErrorCurve
+from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.measuring import Condition, searches_table, strangers_table
+from facebank.evaluation.pairing import Compared, compare_faces, drawn_units, only_compared, pairs_of
+from facebank.evaluation.protocols.lfw import decide_folds
+from facebank.evaluation.rates import PairWeights, difference, pair_rate, rate
+from facebank.evaluation.report import Report, Section, Table
+from facebank.evaluation.roles import choose_roles
+from facebank.evaluation.searching import enrol
+from facebank.evaluation.verification import (
+    RATES,
+    curve_figures,
+    error_curves,
+    failure_to_acquire,
+    fnmr_name,
+    never_apart,
+    operating_figures,
+    pair_difference,
+)
+from facebank.settings import DecisionSettings
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.laboratory import FaceSet
+
+_EER_RESAMPLES = 200
+
+
+class Question(StrEnum):
+    """What is compared."""
+
+    VERIFY = "verify"
+    """Pairs: do two photos show one person?"""
+    OPENSET = "openset"
+    """Searches: who is it, if anybody?"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A pack with settings.
+
+    Attributes
+    ----------
+    name
+        What the report calls it.
+    bench
+        With the pack's laboratory.
+    settings
+        How searches are decided.
+    """
+
+    name: str
+    bench: Bench
+    settings: DecisionSettings = field(default_factory=DecisionSettings)
+
+    @property
+    def key(self) -> str:
+        """What ends the names of its figures: lower case, words joined by underscores."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.casefold()).strip("_")
+
+
+def compare(
+    contenders: Sequence[Contender],
+    dataset: Dataset,
+    question: Question = Question.VERIFY,
+    *,
+    photos: int = 3,
+    searches: int = 1000,
+) -> Report:
+    """Measure contenders on the same data, and the differences of all others to the first, with intervals.
+
+    Parameters
+    ----------
+    contenders
+        At least two; the report's seed is the first's.
+    dataset
+        With pairs or photos of people for `Question.VERIFY`, with photos of people for `Question.OPENSET`.
+    question
+        What is asked.
+    photos
+        How many of each person are enrolled, for searches.
+    searches
+        At most so many photos of enrolled people are searched for, and as many of strangers.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two contenders, or two of them have the same name.
+    DatasetError
+        The dataset does not suffice; or in no photo a face was found.
+    """
+    _check_names(contenders)
+    made = (
+        _verification(contenders, dataset)
+        if question is Question.VERIFY
+        else _identification(contenders, dataset, photos, searches)
+    )
+    report = contenders[0].bench.report(
+        "compare",
+        f"Comparison: {', '.join(contender.name for contender in contenders)}",
+        made.faces[0],
+        summary=(made.told, *_sentences(contenders, made.figures)),
+        figures=made.figures,
+        sections=(_packs_section(contenders), *made.sections),
+        failures=[
+            LeftOut(f"{failure.what} ({contender.name})", failure.why)
+            for contender, faces in zip(contenders[1:], made.faces[1:], strict=True)
+            for failure in faces.failures
+        ],
+    )
+    return replace(report, pack={**report.pack, "compared_with": ", ".join(map(_identity, contenders[1:]))})
+
+
+def _check_names(contenders: Sequence[Contender]) -> None:
+    keys = [contender.key for contender in contenders]
+    if len(keys) < 2 or "" in keys or len(set(keys)) != len(keys):
+        raise UsageError("A comparison needs two packs or settings or more, each with a name of its own.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What a report is made of."""
+
+    told: str
+    faces: list[FaceSet]
+    figures: dict[str, Figure]
+    sections: tuple[Section, ...]
+
+
+def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measured:
+    shown = only_compared(dataset)
+    faces = [contender.bench.read(shown) for contender in contenders]
+    pairing = pairs_of(faces[0], contenders[0].bench.random())
+    compared = [
+        Compared(own, pairing, compare_faces(own, pairing.pairs), one.bench.laboratory.engine.thresholds)
+        for one, own in zip(contenders, faces, strict=True)
+    ]
+    figures: dict[str, Figure] = {}
+    for contender, trial in zip(contenders, compared, strict=True):
+        figures |= {f"{name}_{contender.key}": figure for name, figure in _own_figures(trial).items()}
+    for contender, trial in zip(contenders[1:], compared[1:], strict=True):
+        ending = f"{contender.key}_minus_{contenders[0].key}"
+        figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
+    lines = [(one.name, trial.comparisons) for one, trial in zip(contenders, compared, strict=True)]
+    sections = (
+        _figures_section("Each by itself", contenders, figures),
+        _differences_section(figures),
+        Section("Curves", items=error_curves(lines)),
+    )
+    return _Measured(pairing.told, faces, figures, sections)
+
+
+def _own_figures(trial: Compared) -> dict[str, Figure]:
+    comparisons, right = trial.comparisons, _right_by_folds(trial)
+    figures = {} if right is None else {"accuracy": _accuracy(comparisons, right)}
+    return {
+        **figures,
+        **operating_figures(comparisons, trial.threshold),
+        **curve_figures(comparisons, RATES),
+        "failure_to_acquire": failure_to_acquire(trial),
+    }
+
+
+def _right_by_folds(trial: Compared) -> NDArray[np.bool_] | None:
+    folds = np.array([pair.fold for pair in trial.pairing.pairs], dtype=np.int64)
+    return decide_folds(trial.comparisons, folds).right if len(np.unique(folds)) > 1 else None
+
+
+def _accuracy(comparisons: Comparisons, right: NDArray[np.bool_]) -> Figure:
+    meaning = "Pairs decided rightly, each fold with the threshold that is best on all other folds."
+    return pair_rate(right, comparisons.first, comparisons.second, meaning)
+
+
+def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
+    """Return differences on the same pairs; positive where ours is larger."""
+    first, second, same = ours.comparisons.first, ours.comparisons.second, ours.comparisons.same
+    a, b = ours.comparisons, theirs.comparisons
+
+    def apart(mine: NDArray[np.bool_], other: NDArray[np.bool_], chosen: NDArray[np.bool_], what: str) -> Figure:
+        a, b = (part[chosen].astype(np.float64) for part in (mine, other))
+        return pair_difference(a, b, first[chosen], second[chosen], f"Difference in {what}, on the same pairs.")
+
+    figures = {}
+    right = [_right_by_folds(trial) for trial in (ours, theirs)]
+    if right[0] is not None and right[1] is not None:
+        figures["accuracy"] = apart(right[0], right[1], np.ones(len(same), dtype=np.bool_), "accuracy")
+    matched = [trial.comparisons.matched(trial.threshold) for trial in (ours, theirs)]
+    figures["fmr_at_shipped_threshold"] = apart(matched[0], matched[1], ~same, "FMR at the shipped thresholds")
+    figures["fnmr_at_shipped_threshold"] = apart(~matched[0], ~matched[1], same, "FNMR at the shipped thresholds")
+    figures["equal_error_rate"] = _eer_difference(a, b)
+    for fmr in RATES:
+        if fmr * int((~same).sum()) >= 1:
+            missed = [~one.matched(one.threshold_at(fmr)) for one in (a, b)]
+            figure = apart(missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %")
+            figures[fnmr_name(fmr)] = replace(figure, descriptive=True, expected=round(fmr * int((~same).sum()), 6))
+    return figures
+
+
+def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
+    weigh = PairWeights.of(ours.first, ours.second, _EER_RESAMPLES)
+    one = ours.first == ours.second
+    drawn = []
+    for counts in weigh.draws:
+        weights = counts[weigh.first] * np.where(one, 1.0, counts[weigh.second])
+        if weights[ours.same].any() and weights[~ours.same].any():
+            drawn.append(_eer_apart(ours, theirs, weights))
+    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (-1.0, 1.0)
+    return Figure(
+        _eer_apart(ours, theirs, None),
+        (float(low), float(high)),
+        len(ours.same),
+        kind=Kind.NUMBER,
+        descriptive=True,
+        meaning="Difference in the equal error rate, on the same pairs.",
+    )
+
+
+def _eer_apart(ours: Comparisons, theirs: Comparisons, weights: NDArray[np.float64] | None) -> float:
+    rates = [ErrorCurve.of(comparisons, weights).equal_error_rate for comparisons in (ours, theirs)]
+    return rates[0] - rates[1]
+
+
+def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: int, searches: int) -> _Measured:
+    read = [contender.bench.read(dataset) for contender in contenders]
+    everywhere = np.logical_and.reduce([faces.found for faces in read])
+    faces = [own.where(everywhere) for own in read]
+    roles = choose_roles(
+        faces[0], photos=photos, mated=searches, strangers=searches, random=contenders[0].bench.random()
+    )
+    conditions = []
+    for contender, own in zip(contenders, faces, strict=True):
+        gallery = enrol(contender.bench.laboratory, own, roles.enrolled, contender.settings)
+        conditions.append(Condition(contender.key, contender.name, own, gallery.search(roles.probes)))
+    figures: dict[str, Figure] = {}
+    for condition, own in zip(conditions, read, strict=True):
+        figures |= condition.figures()
+        figures[f"failure_to_acquire_{condition.name}"] = _unacquired(own)
+    for condition in conditions[1:]:
+        ending = f"{condition.name}_minus_{conditions[0].name}"
+        found = _search_differences(condition, conditions[0])
+        figures |= {f"{name}_{ending}": figure for name, figure in found.items()}
+    people = len(np.unique(faces[0].dataset.owners[roles.enrolled]))
+    told = (
+        f"{photos} photos each of {people:,} people were enrolled, and {len(roles.mated):,} photos of them and "
+        f"{len(roles.strangers):,} of strangers searched for: the same for all, from photos in which each found a face."
+    )
+    sections = (
+        _figures_section("Each by itself", contenders, figures),
+        _differences_section(figures),
+        Section("Searches", items=(searches_table(conditions), strangers_table(conditions))),
+    )
+    return _Measured(told, read, figures, sections)
+
+
+def _identity(contender: Contender) -> str:
+    identity = contender.bench.laboratory.engine.identity
+    return f"{contender.name}: {identity.name} {identity.digest}"
+
+
+def _unacquired(faces: FaceSet) -> Figure:
+    return rate(~faces.found, drawn_units(faces, ()), "Photos in which no face was found, or that could not be read.")
+
+
+def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
+    a, b, units, mated = ours.searches, theirs.searches, ours.units, ours.searches.mated
+    figures = {}
+    for name, what, mine, other, chosen in (
+        ("rank_1", "the share of enrolled people who are the best candidate", ~a.not_first, ~b.not_first, mated),
+        ("fnir", "the share of enrolled people who are not given their name", a.missed, b.missed, mated),
+        ("fpir", "the share of strangers who are given a name", a.misnamed, b.misnamed, ~mated),
+    ):
+        if chosen.any():
+            values = [part[chosen].astype(np.float64) for part in (mine, other)]
+            meaning = f"Difference in {what}, in the same searches."
+            figures[name] = never_apart(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
+    return figures
+
+
+def _packs_section(contenders: Sequence[Contender]) -> Section:
+    rows = []
+    for contender in contenders:
+        engine, settings = contender.bench.laboratory.engine, contender.settings
+        threshold = f"{engine.thresholds.verify:g}"
+        rows.append(
+            (contender.name, printable(engine.identity.name), threshold, settings.classifier, f"{settings.fpir:g}")
+        )
+    headings = ("Name", "Pack", "Shipped verification threshold", "Classifier", "FPIR")
+    return Section("What is compared", items=(Table("Packs and settings", headings, tuple(rows)),))
+
+
+def _figures_section(title: str, contenders: Sequence[Contender], figures: dict[str, Figure]) -> Section:
+    keys = [contender.key for contender in contenders]
+    names = [
+        name.removesuffix(f"_{keys[0]}") for name in figures if name.endswith(f"_{keys[0]}") and "_minus_" not in name
+    ]
+    rows = tuple((name.replace("_", " "), *(_text(figures.get(f"{name}_{key}")) for key in keys)) for name in names)
+    headings = ("Figure", *(contender.name for contender in contenders))
+    return Section(title, items=(Table("Side by side", headings, rows),))
+
+
+def _differences_section(figures: dict[str, Figure]) -> Section:
+    text = (
+        "Each with a 95 % interval for which the same people were drawn for both. An interval that holds 0 says that "
+        "the data do not tell them apart."
+    )
+    return Section("Paired differences", (text,), tuple(name for name in figures if "_minus_" in name))
+
+
+def _text(figure: Figure | None) -> str:
+    return "-" if figure is None else str(figure)
+
+
+def _sentences(contenders: Sequence[Contender], figures: dict[str, Figure]) -> list[str]:
+    """Say of each but the first what tells it from the first."""
+    sentences = []
+    for contender in contenders[1:]:
+        ending = f"_{contender.key}_minus_{contenders[0].key}"
+        name = next(name for name in ("accuracy", "equal_error_rate", "fnir", "fpir") if f"{name}{ending}" in figures)
+        figure = figures[name + ending]
+        low, high = figure.interval or (0.0, 0.0)
+        words = name.upper() if name in ("fnir", "fpir") else name.replace("_", " ")
+        told = "the data do not tell them apart" if low <= 0 <= high else "more than chance"
+        sentences.append(
+            f"{contender.name} has {100 * figure.value:+.2f} percentage points of {words} "
+            f"[{100 * low:+.2f}, {100 * high:+.2f}] against {contenders[0].name}: {told}."
+        )
+    return sentences

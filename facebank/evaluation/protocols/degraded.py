@@ -1,0 +1,314 @@
+"""Probes degraded step by step: masks, sizes, blur, light; and turned heads as they were photographed.
+
+People are enrolled from photos as they are. The same other photos of them, and the same photos of strangers, are then
+searched for under each condition. A photo in which no face is found any more is a miss, and is shown apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.evaluation.measuring import (
+    Condition,
+    rates_over,
+    reliability,
+    searches_table,
+    strangers_table,
+    trust_table,
+)
+from facebank.evaluation.report import Section, Table
+from facebank.evaluation.roles import Roles, choose_roles, unrelated
+from facebank.evaluation.searching import enrol
+from facebank.evaluation.steps import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.report import Curves, Item, Report
+    from facebank.evaluation.searching import Searches, TrialGallery
+
+PHOTOS = 3
+PROBES = 300
+_PURPOSE = 4
+_EVERYBODY = 10**9
+
+
+def masks(
+    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+) -> Report:
+    """Search for faces behind drawn masks.
+
+    Parameters
+    ----------
+    bench
+        Where it runs.
+    dataset
+        Photos of named people.
+    photos
+        How many of each person are enrolled, as they are.
+    probes, strangers
+        At most so many photos of enrolled people, and of others, are searched for under each condition.
+
+    Raises
+    ------
+    DatasetError
+        Nobody has enough photos.
+    """
+    how = (
+        "Masks are drawn at the landmarks found in the photo, in the photo's own light, and faces are looked for anew. "
+        "Drawn masks are easier than worn ones: nothing is pressed or shadowed under them.",
+        "A gallery keeps each enrolled face with a light blue surgical mask drawn over it; the other three shapes and "
+        "colours are ones it has not seen.",
+    )
+    return _Protocol("masks", "Faces behind masks", how, MASKS).run(bench, dataset, photos, probes, strangers)
+
+
+def sizes(
+    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+) -> Report:
+    """Search for small faces; parameters and errors are as in `masks`."""
+    how = (
+        "The whole photo is shrunk until the longer side of the face's box is so many pixels, and faces are looked for "
+        "anew. A photo whose face is smaller already stays as it is; the table shows the sizes then found.",
+    )
+    return _Protocol("sizes", "Small faces", how, SIZES).run(bench, dataset, photos, probes, strangers)
+
+
+def blur(
+    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+) -> Report:
+    """Search for faces out of focus; parameters and errors are as in `masks`."""
+    how = ("A Gaussian blurs the photo; its standard deviation is a share of the longer side of the face's box.",)
+    return _Protocol("blur", "Blurred faces", how, BLUR).run(bench, dataset, photos, probes, strangers)
+
+
+def exposure(
+    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+) -> Report:
+    """Search for faces in too little or too much light, or with little contrast; as `masks`."""
+    how = (
+        "Light is changed as a camera's shutter would change it, by stops; what becomes too bright or too dark is "
+        "lost, and the levels that are left are the 8 bits of a stored photo. Contrast is taken away around the "
+        "brightness of the face.",
+    )
+    return _Protocol("exposure", "Faces in bad light", how, EXPOSURE).run(bench, dataset, photos, probes, strangers)
+
+
+def pose(
+    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
+) -> Report:
+    """Search for turned heads, as they were photographed.
+
+    Parameters
+    ----------
+    bench, dataset, photos
+        As in `masks`.
+    people
+        At most so many people are enrolled; all their other photos are searched for, because none is changed.
+    strangers
+        At most so many photos of others are searched for.
+
+    Raises
+    ------
+    DatasetError
+        Nobody has enough photos.
+    """
+    faces = bench.read(dataset)
+    roles = choose_roles(faces, photos=photos, mated=2 * people, strangers=strangers, random=bench.random(_PURPOSE))
+    roles = replace(roles, mated=_all_others(faces, roles))
+    searches = enrol(bench.laboratory, faces, roles.enrolled).search(roles.probes)
+    conditions, strengths = by_frontality(faces, searches)
+    how = (
+        "No photo is changed: a head cannot be turned honestly in a photo. Probes are sorted by frontality, which the "
+        "five landmarks give: 1 with the nose midway between the eyes, 0 with the nose at the side of the face. People "
+        "who turn their heads in a photo may do other things as well, so a bin is what such photos are like, and not "
+        "the effect of turning alone.",
+    )
+    made = _Protocol("pose", "Turned heads", how, ())
+    plots = Section(
+        "Over the turn",
+        items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),),
+    )
+    return made.report(bench, faces, roles, conditions, (plots,))
+
+
+def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
+    """Sort searches into bins, and tell the middle of each; empty bins are left out."""
+    turned = np.array([0.0 if face is None else face.quality.frontality for face in faces.faces])[searches.places]
+    conditions, middles = list[Condition](), list[float]()
+    for high, low in pairwise(FRONTALITY):
+        inside = (turned >= low) & ((turned < high) | (high == FRONTALITY[0]))
+        if inside.any():
+            name = f"frontality_{round(100 * low)}_to_{round(100 * high)}_per_cent"
+            label = f"frontality {low:.1f} to {high:.1f}"
+            conditions.append(Condition(name, label, faces, searches.where(inside)))
+            middles.append((low + high) / 2)
+    return conditions, middles
+
+
+def _all_others(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
+    """Return all photos of the enrolled people that are not enrolled and show a face."""
+    owners = faces.dataset.owners
+    theirs = np.isin(owners, owners[roles.enrolled]) & faces.found
+    theirs[roles.enrolled] = False
+    return unrelated(faces, np.flatnonzero(theirs).astype(np.int64), roles.enrolled)
+
+
+@dataclass(frozen=True, slots=True)
+class _Protocol:
+    """What a protocol is called, what it does in words, and its steps."""
+
+    name: str
+    title: str
+    how: tuple[str, ...]
+    axes: tuple[Axis, ...]
+
+    def run(self, bench: Bench, dataset: Dataset, photos: int, probes: int, strangers: int) -> Report:
+        faces = bench.read(dataset)
+        roles = choose_roles(faces, photos=photos, mated=probes, strangers=strangers, random=bench.random(_PURPOSE))
+        conditions, plots = degrade(bench, faces, roles, self.axes)
+        return self.report(bench, faces, roles, conditions, (Section("Step by step", items=plots),))
+
+    def report(
+        self,
+        bench: Bench,
+        faces: FaceSet,
+        roles: Roles,
+        conditions: Sequence[Condition],
+        plots: tuple[Section, ...],
+    ) -> Report:
+        figures = {name: figure for condition in conditions for name, figure in condition.figures().items()}
+        trusted = [name for name in figures if name.startswith(("brier", "log_loss", "expected_calibration_error"))]
+        sections = (
+            Section("What was done", (*self.how, _WORDS), items=(roles_table(faces, roles),)),
+            *plots,
+            Section(
+                "Found and missed",
+                (_OPERATING,),
+                tuple(name for name in figures if name not in trusted),
+                (searches_table(conditions), strangers_table(conditions)),
+            ),
+            Section("Probabilities", _trust_words(trusted), tuple(trusted), trust_items(conditions)),
+        )
+        return bench.report(
+            self.name,
+            self.title,
+            faces,
+            summary=summary(conditions),
+            figures=figures,
+            sections=sections,
+            failures=[failure for condition in conditions for failure in condition.failures],
+        )
+
+
+_WORDS = (
+    "A miss (FNIR) is a photo of an enrolled person that is not given that person's name: unknown, uncertain, "
+    "another's name, or no face found. A false name (FPIR) is a stranger's photo that is given a name."
+)
+_OPERATING = (
+    "All decisions are made as the program makes them, with the shipped thresholds and settings, which were not chosen "
+    "on these data."
+)
+
+
+def degrade(
+    bench: Bench, faces: FaceSet, roles: Roles, axes: Sequence[Axis]
+) -> tuple[list[Condition], tuple[Curves, ...]]:
+    """Search for photos as they are, and under each step of some axes.
+
+    Parameters
+    ----------
+    bench
+        Where it runs.
+    faces
+        Of the photos as they are.
+    roles
+        Who is enrolled and searched for.
+    axes
+        The steps.
+
+    Returns
+    -------
+    tuple[list[Condition], tuple[Curves, ...]]
+        The conditions, the photos as they are first; and a plot for each axis.
+    """
+    trial = enrol(bench.laboratory, faces, roles.enrolled)
+    chosen = np.zeros(len(faces.faces), dtype=np.bool_)
+    chosen[roles.probes] = True
+    part = faces.where(chosen)
+    plain = Condition("plain", "as they are", part, _search_all(trial, part))
+    conditions: list[Condition] = [plain]
+    plots: list[Curves] = []
+    for axis in axes:
+        made = list[Condition]()
+        for step in axis.steps:
+            changed = bench.read(part.dataset, step.change)
+            made.append(Condition(step.name, step.label, changed, _search_all(trial, changed)))
+        strengths = [step.strength for step in axis.steps]
+        along = sorted(zip(strengths, made, strict=True), key=lambda pair: pair[0])
+        if axis.plain is not None:
+            along = sorted([(axis.plain, plain), *along], key=lambda pair: pair[0])
+        plots.append(rates_over("Found and missed", axis.label, [x for x, _ in along], [one for _, one in along]))
+        conditions += made
+    return conditions, tuple(plots)
+
+
+def _search_all(trial: TrialGallery, probes: FaceSet) -> Searches:
+    return trial.search(np.arange(len(probes.faces), dtype=np.int64), probes)
+
+
+def roles_table(faces: FaceSet, roles: Roles) -> Table:
+    """Say how many people and photos play which part."""
+    people = faces.dataset.owners
+    parts = (("enrolled", roles.enrolled), ("searched for", roles.mated), ("strangers", roles.strangers))
+    rows = tuple((label, f"{len(np.unique(people[places])):,}", f"{len(places):,}") for label, places in parts)
+    return Table("Who was what", ("part", "people", "photos"), rows)
+
+
+def trust_items(conditions: Sequence[Condition]) -> tuple[Item, ...]:
+    """Return the table and plot of the probabilities; nothing where nothing is calibrated."""
+    table = trust_table(conditions)
+    return (table, reliability(conditions)) if table.rows else ()
+
+
+def _trust_words(figures: Sequence[str]) -> tuple[str, ...]:
+    if not figures:
+        return (
+            "Not tested: it needs a calibrated pack, and photos both of enrolled people and of strangers under one "
+            "condition.",
+        )
+    return (
+        "The best candidate's probability against whether it is that person, half of the searches weighing as "
+        "strangers', as the program expects by default. Each condition is reported by itself: good probabilities of "
+        "easy faces could hide bad ones of hard faces. A photo without a face has no probability.",
+    )
+
+
+def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """Say in a few sentences what came out: the first condition, the worst one, and the strangers."""
+    found = [(one.label, one.name, one.figures()) for one in conditions]
+    missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in found if f"fnir_{name}" in figures]
+    named = [(label, figures[f"fpir_{name}"]) for label, name, figures in found if f"fpir_{name}" in figures]
+    sentences = list[str]()
+    if missed:
+        first, worst = missed[0], max(missed, key=lambda one: one[1].value)
+        sentences.append(f"Photos of enrolled people that are not given their name, {first[0]}: {first[1]}.")
+        if worst is not first:
+            sentences.append(f"Most are missed under the condition '{worst[0]}': {worst[1]}.")
+        half = next((label for label, figure in missed if figure.value > 0.5), None)
+        if half is not None:
+            sentences.append(f"The first condition under which more than half are missed is '{half}'.")
+    if named:
+        label, figure = max(named, key=lambda one: one[1].value)
+        sentences.append(f"Strangers are given a name most often under the condition '{label}': {figure}.")
+    else:
+        sentences.append("Strangers are untested: everybody in the data was needed in the gallery.")
+    return tuple(sentences)

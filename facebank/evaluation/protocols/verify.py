@@ -1,0 +1,89 @@
+"""Verification: do two photos show one person? On the pairs that a dataset lists, or on all that can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from facebank.evaluation.figures import Figure
+from facebank.evaluation.pairing import Compared
+from facebank.evaluation.report import Report, Section
+from facebank.evaluation.verification import (
+    acquired_sentence,
+    curve_figures,
+    error_curves,
+    error_sheets,
+    failure_to_acquire,
+    failures_section,
+    operating_figures,
+    operating_sentence,
+    points_table,
+    share,
+    similarity_histogram,
+)
+
+if TYPE_CHECKING:
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset
+
+
+def verify(bench: Bench, dataset: Dataset) -> Report:
+    """Compare pairs of photos, and count both kinds of errors.
+
+    Parameters
+    ----------
+    bench
+        Where it runs.
+    dataset
+        With pairs, or with photos of which pairs are made: all of them, or many chosen at random by the seed.
+
+    Raises
+    ------
+    DatasetError
+        There are no pairs, or only those of one kind; or in no photo a face was found.
+    """
+    compared = Compared.of(bench, dataset)
+    figures = {
+        **operating_figures(compared.comparisons, compared.threshold),
+        **curve_figures(compared.comparisons),
+        "failure_to_acquire": failure_to_acquire(compared),
+    }
+    return bench.report(
+        "verify",
+        "Verification: do two photos show one person?",
+        compared.faces,
+        summary=(
+            compared.pairing.told,
+            operating_sentence(figures),
+            f"Both kinds of errors are as frequent as each other at {share(figures['equal_error_rate'])}: a point of "
+            "the curve, which describes these data.",
+            acquired_sentence(compared),
+        ),
+        figures=figures,
+        sections=(
+            _operating_section(compared),
+            _curve_section(compared, figures),
+            failures_section(compared),
+            error_sheets(bench, compared),
+        ),
+        failures=compared.pairing.failures,
+    )
+
+
+def _operating_section(compared: Compared) -> Section:
+    text = (compared.pairing.told, compared.told_threshold)
+    return Section("At the shipped threshold", text, ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold"))
+
+
+def _curve_section(compared: Compared, figures: Mapping[str, Figure]) -> Section:
+    shown = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
+    return Section(
+        "At all thresholds",
+        ("These points were read off the curve of these very pairs: they describe it, and promise nothing.",),
+        shown,
+        (
+            points_table(compared.comparisons, figures),
+            *error_curves((("pairs", compared.comparisons),), compared.threshold),
+            similarity_histogram(compared.comparisons),
+        ),
+    )

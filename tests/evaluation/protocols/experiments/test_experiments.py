@@ -1,0 +1,172 @@
+"""The five experiments run on stand-ins, list them, and say what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.engine import load_engine
+from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.face_cache import FaceCache
+from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.protocols.experiments import (
+    EXPERIMENTS,
+    athletes_2019,
+    celebrities_2018,
+    lfw5_2021,
+    sisters_2021,
+    twins_2020,
+)
+from facebank.evaluation.protocols.experiments.composites import side_by_side
+from facebank.evaluation.protocols.experiments.filmed import read_frames
+from facebank.evaluation.protocols.experiments.parts import with_most_photos
+from facebank.evaluation.protocols.experiments.relatives import BROTHERS, SISTERS, closest
+from facebank.evaluation.report import Matrix, Report, Table
+
+SISTERS_HERE = ("Serena_Williams", "Venus_Williams")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    engine = load_engine()
+    with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
+        yield Bench(Laboratory(engine, cache))
+
+
+@pytest.fixture(scope="module")
+def lfw(shared: Path) -> Path:
+    return shared / "data/lfw"
+
+
+def dataset_of(lfw: Path, people: tuple[str, ...], number: int) -> Dataset:
+    paths = [path for person in people for path in sorted((lfw / person).glob("*.jpg"))[:number]]
+    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
+    return Dataset("some of LFW", photos, pick=Pick.CENTRAL)
+
+
+def items_of(report: Report, title: str) -> list[Table]:
+    found = [item for section in report.sections for item in section.items if item.title == title]
+    return [item for item in found if isinstance(item, Table)]
+
+
+def check(report: Report, people: tuple[str, ...]) -> None:
+    """Who stands in is listed, what was published is told, and every figure is shown."""
+    (cast, *_) = items_of(report, "Who stands in")
+    assert {row[0] for row in cast.rows} == set(people)
+    assert report.figures["accuracy"].published
+    assert report.figures["accuracy"].published in " ".join(report.summary)
+    assert set(report.figures) == {name for section in report.sections for name in section.figures}
+
+
+def test_twins_are_tested_on_the_test_part_alone(bench: Bench, lfw: Path) -> None:
+    photos = dataset_of(lfw, SISTERS_HERE, 5)
+    parts = ["train", "train", "train", "validation", "test"] * 2
+    split = replace(
+        photos, photos=tuple(replace(photo, split=part) for photo, part in zip(photos.photos, parts, strict=True))
+    )
+    report = twins_2020(bench, split, photos=(1, 2), draws=3)
+    check(report, SISTERS_HERE)
+    assert report.figures["accuracy"].count == 3 * 2
+    (matrix,) = [item for section in report.sections for item in section.items if isinstance(item, Matrix)]
+    assert matrix.columns == (*SISTERS_HERE, "nobody")
+    assert matrix.counts.sum() == 3 * 2
+    drawn = twins_2020(bench, photos, photos=(2,), draws=2)
+    assert drawn.figures["rank_1_2"].count == 2 * 2
+
+
+def test_athletes_and_the_man_who_is_none_of_them(bench: Bench, lfw: Path) -> None:
+    seven = (
+        "Andre_Agassi", "David_Beckham", "Guillermo_Coria", "Jennifer_Capriati", "Juan_Carlos_Ferrero",
+        "Lleyton_Hewitt", "Serena_Williams",
+    )  # fmt: skip
+    photos = dataset_of(lfw, seven, 3)
+    with_another = replace(photos, photos=photos.photos + dataset_of(lfw, ("Tiger_Woods",), 2).photos)
+    report = athletes_2019(bench, with_another, photos=2, draws=1)
+    check(report, seven)
+    (ranking,) = items_of(report, "Tiger_Woods: resemblance, not identity")
+    assert [row[2] for row in ranking.rows] == ["unknown", "unknown"]
+    assert report.figures["fpir"].count == 2
+    alone = athletes_2019(bench, photos, photos=2, draws=1)
+    assert "Untested" in alone.sections[-1].text[0]
+
+
+def test_celebrities_have_each_their_own_answer(bench: Bench, lfw: Path, shared: Path) -> None:
+    three = ("David_Beckham", "Roberto_Carlos", "Ronaldo_Luis_Nazario_de_Lima")
+    photos = dataset_of(lfw, three, 4)
+    photos = replace(photos, photos=photos.photos + dataset_of(lfw, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
+    video = shared / "data/photos/probe/short_hamilton_clip.mp4"
+    report = celebrities_2018(bench, photos, draws=1, composites=4, video=video)
+    check(report, three)
+    assert report.figures["same_answer_beside_another"].value > 0.9
+    assert report.figures["same_answer_on_another_body"].value > 0.9
+    assert report.figures["named_as_the_body"].events == 0
+    (film,) = items_of(report, "short_hamilton_clip.mp4, frame by frame")
+    assert len(film.rows) == 20
+    absent = celebrities_2018(bench, photos, draws=1, composites=0, video=video.with_name("absent.mp4"))
+    assert "no such video" in absent.failures[-1].why
+    assert sum("untested" in " ".join(section.text).casefold() for section in absent.sections) == 3
+
+
+def test_five_people_and_a_family_that_is_too_small(bench: Bench, lfw: Path) -> None:
+    five = ("Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder", "Tony_Blair")
+    photos = dataset_of(lfw, five, 4)
+    report = lfw5_2021(bench, photos, photos=(1, 2), draws=2, split=(2, 1))
+    check(report, five)
+    assert report.figures["accuracy"].count == 5
+    assert report.figures["rank_1_1"].count == 2 * 5 * 3
+    assert report.figures["rank_1_2"].count == 2 * 5 * 2
+    # Twenty photos are no more than twenty, however often they are drawn.
+    interval = report.figures["rank_1_2"].interval
+    assert interval is not None
+    assert interval[0] <= 1 - 3 / 20
+    assert "untested" in report.summary[-1]
+    assert any(failure.what == "a family of three" for failure in report.failures)
+
+
+def test_sisters_step_by_step(bench: Bench, lfw: Path) -> None:
+    photos = dataset_of(lfw, SISTERS_HERE, 3)
+    photos = replace(photos, photos=photos.photos + dataset_of(lfw, ("Aaron_Peirsol",), 1).photos)
+    report = sisters_2021(bench, photos, people=SISTERS_HERE, photos=(1, 2), draws=1)
+    check(report, SISTERS_HERE)
+    assert {"fnir_plain", "fnir_mask_cloth_black", "fnir_size_20", "fpir_plain"} <= set(report.figures)
+
+
+def test_who_stands_in_is_chosen_by_the_rule() -> None:
+    def made(counts: dict[str, int]) -> Dataset:
+        return Dataset(
+            "made up",
+            tuple(DatasetPhoto(f"{name}/{n}", name, b"") for name, count in counts.items() for n in range(count)),
+        )
+
+    several = made({"Ashley_Olsen": 1, "Mary-Kate_Olsen": 3, "Serena_Williams": 9, "Venus_Williams": 8, "B": 30})
+    assert closest(several, SISTERS + BROTHERS, 8) == (("Serena_Williams", "Venus_Williams"), "siblings")
+    assert closest(several, SISTERS, 1)[0] == ("Ashley_Olsen", "Mary-Kate_Olsen")
+    assert closest(made({"Anna": 2, "Berta": 2}), SISTERS, 8) == (("Anna", "Berta"), "")
+    with pytest.raises(DatasetError, match="no two relatives"):
+        closest(several, SISTERS, 10)
+    assert with_most_photos(several, 2, 2) == ("B", "Serena_Williams")
+    with pytest.raises(DatasetError, match="3 people of the list"):
+        with_most_photos(several, 3, 2, ["B", "Nobody"])
+
+
+def test_two_photos_become_one() -> None:
+    joined = side_by_side(np.full((4, 2, 3), 9, dtype=np.uint8), np.full((3, 5, 3), 7, dtype=np.uint8))
+    assert joined.shape == (4, 7, 3)
+    assert joined[3, 2:].max() == 0
+
+
+def test_a_broken_video_is_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.raises(DatasetError, match="no frames"):
+        list(read_frames(broken))
+
+
+def test_every_experiment_has_its_name() -> None:
+    assert {name.replace("-", "_") for name in EXPERIMENTS} == {made.__name__ for made in EXPERIMENTS.values()}

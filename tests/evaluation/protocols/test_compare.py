@@ -1,0 +1,76 @@
+"""The same pairs and the same searches for all, and differences that are paired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import UsageError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.protocols.compare import Contender, Question, compare
+from facebank.settings import DecisionSettings
+
+
+class Noisy:
+    """A laboratory whose embeddings are mixed with noise: certainly worse than the one it asks."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._laboratory, self.engine = bench.laboratory, bench.laboratory.engine
+
+    def read(self, dataset: Dataset, *arguments: object) -> FaceSet:
+        faces, random = self._laboratory.read(dataset), np.random.default_rng(0)
+        noise = random.normal(size=faces.embeddings.shape).astype(np.float32)
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        return replace(
+            faces,
+            faces=tuple(
+                None if face is None else replace(face, embedding=0.05 * face.embedding + extra)
+                for face, extra in zip(faces.faces, noise, strict=True)
+            ),
+        )
+
+
+def test_a_pack_against_itself_is_not_apart(bench: Bench, album: Dataset) -> None:
+    report = compare([Contender("One", bench), Contender("The other", bench)], album)
+    assert report.figures["equal_error_rate_one"] == report.figures["equal_error_rate_the_other"]
+    difference = report.figures["fnmr_at_shipped_threshold_the_other_minus_one"]
+    assert difference.value == 0
+    assert difference.interval == pytest.approx((-3 / 18, 3 / 18))
+    assert "the data do not tell them apart" in report.summary[1]
+
+
+def test_a_worse_pack_is_worse_by_its_errors(bench: Bench, album: Dataset) -> None:
+    noisy = Bench(Noisy(bench))  # type: ignore[arg-type]
+    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
+    report = compare([Contender("good", bench), Contender("noisy", noisy)], replace(album, pairs=pairs))
+    accuracy = report.figures["accuracy_noisy_minus_good"]
+    assert accuracy.value == pytest.approx(
+        report.figures["accuracy_noisy"].value - report.figures["accuracy_good"].value
+    )
+    assert accuracy.interval is not None
+    assert accuracy.interval[1] < 0
+    assert report.figures["equal_error_rate_noisy_minus_good"].value > 0.1
+    assert "more than chance" in report.summary[1]
+
+
+def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) -> None:
+    people = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe", "Alejandro_Toledo")
+    paths = [path for person in people for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
+    photos = tuple(DatasetPhoto(path.name, path.parent.name, path) for path in paths)
+    settings = DecisionSettings(classifier="prototype")
+    contenders = [Contender("plain", bench, settings), Contender("kNN", bench, replace(settings, classifier="knn"))]
+    report = compare(contenders, Dataset("four", photos, pick=Pick.CENTRAL), Question.OPENSET, photos=2, searches=6)
+    assert report.figures["rank_1_plain"].count == report.figures["rank_1_knn"].count == 6
+    assert report.figures["rank_1_knn_minus_plain"].count == 6
+    assert {"fnir_knn_minus_plain", "fpir_knn_minus_plain"} <= set(report.figures)
+
+
+@pytest.mark.parametrize("names", [("one",), ("one", "ONE"), ("one", "???")])
+def test_contenders_need_names_of_their_own(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="each with a name of its own"):
+        compare([Contender(name, bench) for name in names], album)

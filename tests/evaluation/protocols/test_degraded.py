@@ -1,0 +1,89 @@
+"""Degraded probes are missed, failures are told, and every condition has figures of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.engine import load_engine
+from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.changes import Blurred, Hazy
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.face_cache import FaceCache
+from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
+from facebank.evaluation.roles import choose_roles
+from facebank.evaluation.steps import Axis, Step
+
+PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
+STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    engine = load_engine()
+    with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
+        yield Bench(Laboratory(engine, cache))
+
+
+@pytest.fixture(scope="module")
+def dataset(shared: Path) -> Dataset:
+    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
+    paths += [path for person in STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:1]]
+    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
+    return Dataset("six people", photos, pick=Pick.CENTRAL)
+
+
+def test_masks_are_reported_one_by_one(bench: Bench, dataset: Dataset) -> None:
+    report = masks(bench, dataset, photos=2, probes=4, strangers=2)
+    assert report.figures["fnir_plain"].value == 0
+    assert report.figures["rank_1_plain"].count == 4
+    assert report.figures["fpir_plain"].count > 0
+    for shape in ("surgical_light_blue", "cloth_black", "respirator_white", "scarf_red"):
+        for key in ("rank_1", "fnir", "fpir", "failure_to_acquire", "brier", "log_loss", "expected_calibration_error"):
+            assert f"{key}_mask_{shape}" in report.figures
+    shown = {name for section in report.sections for name in section.figures}
+    assert shown == set(report.figures)
+
+
+def test_a_smaller_face_is_found_smaller(bench: Bench, dataset: Dataset) -> None:
+    report = sizes(bench, dataset, photos=2, probes=2, strangers=2)
+    table = next(item for section in report.sections for item in section.items if "enrolled" in item.title)
+    found = [int(row[-1]) for row in table.rows]  # type: ignore[union-attr]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(20, abs=4)
+
+
+def test_what_nobody_can_see_is_missed_and_told(bench: Bench, dataset: Dataset) -> None:
+    faces = bench.read(dataset)
+    roles = choose_roles(faces, photos=2, mated=4, strangers=2, random=np.random.default_rng(0))
+    grey = Axis("nothing left", 0, (Step("gone", "gone", 1, Hazy(0.0)), Step("hardly", "hardly", 2, Blurred(0.05))))
+    (plain, gone, hardly), (plot,) = degrade(bench, faces, roles, (grey,))
+    assert plain.searches.acquired.all()
+    assert not gone.searches.acquired.any()
+    assert gone.figures()["fnir_gone"].value == 1
+    assert gone.figures()["fpir_gone"].value == 0
+    assert len(gone.failures) == len(roles.probes)
+    assert hardly.figures()["fnir_hardly"].value > plain.figures()["fnir_plain"].value
+    assert {tuple(line.x) for line in plot.lines} == {(0.0, 1.0, 2.0)}
+
+
+def test_turned_heads_are_sorted_once_each(bench: Bench, dataset: Dataset) -> None:
+    report = pose(bench, dataset, photos=2)
+    counts = [figure.count for name, figure in report.figures.items() if name.startswith("failure")]
+    assert sum(counts) > 4
+    faces = bench.read(dataset)
+    roles = choose_roles(faces, photos=2, mated=9, strangers=9, random=np.random.default_rng(0))
+    (plain,), _ = degrade(bench, faces, roles, ())
+    bins, middles = by_frontality(plain.faces, plain.searches)
+    assert sum(len(one.searches.places) for one in bins) == len(roles.probes)
+    assert middles == sorted(middles, reverse=True)
+
+
+def test_a_person_with_too_few_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match="nobody has more than 4 photos"):
+        masks(bench, dataset, photos=4)

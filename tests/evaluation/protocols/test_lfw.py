@@ -1,0 +1,105 @@
+"""View 2: thresholds come from other folds, failures are errors, and label errors are told apart, not removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.curves import Comparisons
+from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.datasets import Errata
+from facebank.evaluation.protocols.lfw import FINE_THRESHOLDS, THRESHOLDS, decide_folds, lfw
+
+
+def compared(values: list[float], same: list[bool]) -> Comparisons:
+    places = np.arange(len(values))
+    return Comparisons(np.array(values), np.array(same), places, places + 1000 * ~np.array(same))
+
+
+def decided_slowly(
+    comparisons: Comparisons, folds: np.ndarray, thresholds: np.ndarray
+) -> tuple[list[float], list[float]]:
+    """The rule of ``benchmarks/lfw_view2.py``, written for any folds."""
+    values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
+    right = ((values[:, None] > thresholds) == comparisons.same[:, None]) & made[:, None]
+    chosen = [int(right[folds != fold].sum(axis=0).argmax()) for fold in np.unique(folds)]
+    accuracies = [float(right[folds == fold, best].mean()) for fold, best in zip(np.unique(folds), chosen, strict=True)]
+    return accuracies, [float(thresholds[best]) for best in chosen]
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.booleans(), st.booleans()), min_size=12, max_size=60))
+def test_folds_are_decided_as_the_reference_decides_them(drawn: list[tuple[float, bool, bool]]) -> None:
+    values = [np.nan if failed else value for value, _, failed in drawn]
+    same = [place % 3 == 0 or kind for place, (_, kind, _) in enumerate(drawn)]
+    same[1] = False
+    comparisons, folds = compared(values, same), np.arange(len(drawn)) % 4
+    found = decide_folds(comparisons, folds)
+    accuracies, thresholds = decided_slowly(comparisons, folds, THRESHOLDS)
+    assert found.accuracies.tolist() == pytest.approx(accuracies)
+    assert found.thresholds.tolist() == thresholds
+
+
+def test_a_pair_that_cannot_be_compared_is_wrong_whatever_it_is() -> None:
+    comparisons = compared([0.9, np.nan, 0.1, np.nan] * 2, [True, True, False, False] * 2)
+    found = decide_folds(comparisons, np.array([0] * 4 + [1] * 4))
+    assert found.accuracies.tolist() == [0.5, 0.5]
+    assert found.right.tolist() == [True, False, True, False] * 2
+
+
+def test_a_fold_has_no_say_in_its_own_threshold() -> None:
+    others = compared([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
+    found = decide_folds(others, np.array([0, 0, 1, 1, 2, 2]))
+    assert found.right.tolist() == [True, True, True, True, False, True]
+
+
+def test_fine_thresholds_are_ten_times_as_many_of_the_same() -> None:
+    assert len(FINE_THRESHOLDS) == 10 * len(THRESHOLDS)
+    assert np.allclose(FINE_THRESHOLDS[::10], THRESHOLDS)
+
+
+def test_a_report_tells_label_errors_apart(bench: Bench, album: Dataset) -> None:
+    pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
+    wrongly_same = next(number for number, pair in enumerate(pairs) if not pair.same)
+    pairs = tuple(replace(pair, same=True) if number == wrongly_same else pair for number, pair in enumerate(pairs))
+    pair = pairs[wrongly_same]
+    names = sorted(
+        album.photos[place].name.rpartition("/")[2].removesuffix(".jpg") for place in (pair.first, pair.second)
+    )
+    errata = Errata(frozenset(names), frozenset({(names[0], names[1])}), frozenset())
+    report = lfw(bench, replace(album, pairs=pairs), errata)
+    assert report.figures["label_errors_among_wrong_pairs"].events == 1
+    assert report.figures["accuracy"].count == len(pairs)
+    assert report.figures["accuracy"].standard_error is not None
+    assert report.figures["accuracy_without_label_errors"].value == 1
+    assert any("documented label errors" in sentence for sentence in report.summary)
+    (sheet,) = next(section for section in report.sections if section.title == "Hardest errors").items
+    (case,) = sheet.cases  # type: ignore[union-attr]
+    assert {case.first, case.second} == {album.photos[pair.first].name, album.photos[pair.second].name}
+    assert "documented label error" in case.verdict
+    assert case.maps is not None
+    assert case.maps[0].shape == case.faces[0].shape
+
+
+def test_one_fold_is_decided_at_the_shipped_threshold(bench: Bench, album: Dataset) -> None:
+    report = lfw(bench, album)
+    assert "accuracy" not in report.figures
+    assert report.figures["accuracy_at_shipped_threshold"].value == 1
+    assert "one fold only" in report.summary[0]
+
+
+def test_only_photos_in_pairs_are_counted(bench: Bench, album: Dataset) -> None:
+    some = (next(pair for pair in album.pairs if pair.same), next(pair for pair in album.pairs if not pair.same))
+    report = lfw(bench, replace(album, pairs=some))
+    used = {place for pair in some for place in (pair.first, pair.second)}
+    assert report.figures["failure_to_acquire"].count == len(used)
+
+
+def test_without_pairs_it_says_what_is_missing(bench: Bench, album: Dataset) -> None:
+    with pytest.raises(DatasetError, match=r"there are no pairs; .*pairs\.txt"):
+        lfw(bench, replace(album, pairs=()))

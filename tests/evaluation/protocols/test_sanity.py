@@ -1,0 +1,111 @@
+"""The harness sees what is planted, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation import leakage
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.checks.chance import is_chance
+from facebank.evaluation.checks.drawings import told_apart
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region
+from facebank.evaluation.drawing import CORNERS, Drawing, Shape
+from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
+from facebank.evaluation.protocols.sanity import sanity
+from facebank.faces import Detection, Photo
+
+
+@pytest.fixture(scope="module")
+def crowd(shared: Path) -> Dataset:
+    """Two people with enough photos for all checks, and a third with few."""
+    wanted = (("Alejandro_Toledo", 12), ("Alvaro_Uribe", 12), ("Ai_Sugiyama", 4))
+    paths = [path for person, count in wanted for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:count]]
+    photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
+    return Dataset("three people", photos, pick=Pick.CENTRAL)
+
+
+def test_all_checks_pass_on_real_photos(bench: Bench, crowd: Dataset) -> None:
+    report = sanity(bench, crowd)
+    assert report.summary[0] == "All 5 checks passed.", report.summary
+    low, high = report.figures["rank_1_shuffled_labels"].interval or (0, 0)
+    assert low - 0.1 < 1 / 3 < high + 0.1
+    assert report.figures["rank_1_true_labels"].value == 1
+    assert report.figures["planted_copies_found"].value == 1
+    assert report.figures["shapes_told_by_pixels"].value >= 0.95
+    assert report.figures["accuracy_of_pixels_with_shapes"].value >= 0.95
+    assert report.figures["gain_of_embeddings_from_shapes"].value <= 0
+    assert report.figures["checks_passed"].count == 5
+
+
+def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leakage, "LEAST_SIMILARITY", 2.0)
+    report = sanity(bench, replace(album, pairs=()))
+    assert report.summary[0] == "1 of 3 checks FAILED: Planted copies."
+    assert report.figures["planted_copies_found"].value < 0.5
+
+
+def test_without_two_photos_each_nothing_can_be_checked(bench: Bench, album: Dataset) -> None:
+    with pytest.raises(DatasetError, match="two photos with a face or more"):
+        sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
+
+
+def test_a_check_that_the_data_do_not_suffice_for_is_told(bench: Bench, album: Dataset) -> None:
+    report = sanity(bench, replace(album, pairs=()))
+    assert report.figures["checks_passed"].count == 3
+    assert any(text.startswith("Drawn shapes could not be checked:") for text in report.summary)
+
+
+def test_leaks_are_found_whatever_their_label(bench: Bench, album: Dataset) -> None:
+    copy = replace(album.photos[0], name="copy", person="Somebody_Else")
+    faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
+    (leak,) = find_leakage(bench.laboratory, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
+    assert (leak.enrolled, leak.probe, leak.likeness) == (0, 12, Likeness.CONTENT)
+    (failure,) = leaks_as_failures(faces, [leak])
+    assert failure.what == "copy"
+    assert album.photos[0].name in failure.why
+
+
+def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
+    nothing = np.zeros((8, 8, 3), dtype=np.uint8)
+    left, same, right = Region(0, 0, 4, 8), Region(0.5, 0, 4, 8), Region(4, 0, 4, 8)
+    photos = tuple(DatasetPhoto(str(number), "A", nothing, part) for number, part in enumerate((left, same, right)))
+    faces = FaceSet(Dataset("one photo", photos), (None,) * 3, (0,) * 3, ("x",) * 3, 4, ())
+    leaks = find_leakage(bench.laboratory, faces, np.array([0]), np.array([1, 2]))
+    assert [leak.probe for leak in leaks] == [1]
+
+
+def test_chance_is_told_from_more() -> None:
+    random = np.random.default_rng(0)
+    assert is_chance(random.normal(0.5, 0.05, 20), 0.5, 0.001)
+    assert not is_chance(random.normal(0.6, 0.05, 20), 0.5, 0.001)
+
+
+def test_a_shape_is_drawn_in_its_corner_only() -> None:
+    photo = Photo("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
+    face = Detection(np.array([40, 30, 80, 70], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
+    for corner in CORNERS:
+        left, top, right, bottom = corner.square(120, 100)
+        ellipse, rectangle = (Drawing(shape, corner)(photo, face).pixels for shape in Shape)
+        for drawn in (ellipse, rectangle):
+            outside = drawn.copy()
+            outside[top:bottom, left:right] = 0
+            assert drawn.any()
+            assert not outside.any()
+        assert 0 < np.count_nonzero(ellipse.any(axis=2)) < np.count_nonzero(rectangle.any(axis=2))
+        assert corner.is_free(photo, face)
+        assert not corner.is_free(photo, replace(face, box=np.array([0, 0, 119, 99], dtype=np.float32)))
+    assert not photo.pixels.any()
+
+
+def test_what_is_in_the_values_is_learned_and_what_is_not_is_not() -> None:
+    random = np.random.default_rng(0)
+    labels, folds = np.arange(80) % 2, np.arange(80) // 2 % 4
+    noise = random.normal(size=(80, 10)).astype(np.float32)
+    assert told_apart(noise + 5 * labels[:, None].astype(np.float32), labels, folds).mean() > 0.95
+    assert told_apart(noise, labels, folds).mean() < 0.75

@@ -1,0 +1,166 @@
+"""Any pairs: listed or made, with failures that count, and points that few pairs do not support left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import DatasetError
+from facebank.evaluation import pairing
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.curves import Comparisons
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair
+from facebank.evaluation.figures import Figure
+from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.pairing import compare_faces, drawn_units, pairs_of
+from facebank.evaluation.protocols.verify import verify
+from facebank.evaluation.verification import (
+    curve_figures,
+    hardest_errors,
+    opposite,
+    pair_difference,
+    true_accept_figures,
+)
+
+
+def faces_of(people: list[str | None], pairs: tuple[Pair, ...] = (), hashes: tuple[str, ...] | None = None) -> FaceSet:
+    nothing = np.zeros((1, 1, 3), dtype=np.uint8)
+    photos = tuple(DatasetPhoto(str(number), person, nothing) for number, person in enumerate(people))
+    hashes = tuple(f"h{number}" for number in range(len(people))) if hashes is None else hashes
+    return FaceSet(Dataset("made up", photos, pairs), (None,) * len(people), (0,) * len(people), hashes, 4, ())
+
+
+def test_a_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
+    report = verify(bench, album)
+    fmr, fnmr = report.figures["fmr_at_shipped_threshold"], report.figures["fnmr_at_shipped_threshold"]
+    assert (fmr.value, fmr.count) == (0, 48)
+    assert (fnmr.value, fnmr.count) == (0, 18)
+    assert not fmr.descriptive
+    assert report.figures["equal_error_rate"].descriptive
+    assert report.figures["equal_error_rate"].value == 0
+    assert report.figures["area_under_roc"].value == 1
+    assert report.failures == ()
+
+
+def test_pairs_are_made_where_none_are_listed(bench: Bench, album: Dataset) -> None:
+    listed, made = verify(bench, album), verify(bench, replace(album, pairs=()))
+    assert listed.figures["fnmr_at_shipped_threshold"] == made.figures["fnmr_at_shipped_threshold"]
+    assert "all 18 pairs of one person and all 48 pairs of different people" in made.summary[0]
+
+
+def test_a_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> None:
+    blank = DatasetPhoto("blank", album.photos[0].person, np.full((80, 80, 3), 127, dtype=np.uint8))
+    pairs = (*album.pairs, Pair(0, 12, same=True), Pair(5, 12, same=False))
+    report = verify(bench, replace(album, photos=(*album.photos, blank), pairs=pairs))
+    assert report.figures["fnmr_at_shipped_threshold"].events == 1
+    assert report.figures["fmr_at_shipped_threshold"].events == 0
+    assert report.figures["failure_to_acquire"].events == 1
+    assert [failure.what for failure in report.failures] == ["blank"]
+
+
+@pytest.mark.parametrize(("same", "missing"), [(True, "of different people"), (False, "of one person")])
+def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool, missing: str) -> None:
+    pairs = tuple(pair for pair in album.pairs if pair.same is same)
+    with pytest.raises(DatasetError, match=f"three people: there are no pairs {missing}"):
+        verify(bench, replace(album, pairs=pairs))
+
+
+def test_a_photo_compared_with_itself_is_told() -> None:
+    pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
+    told = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
+    assert [failure.what for failure in told.failures] == ["0 and 1"]
+    assert told.pairs == pairs
+
+
+@given(st.lists(st.sampled_from(["A", "B", "C", None]), min_size=2, max_size=14))
+def test_made_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> None:
+    wanted = {
+        (first, second, people[first] == people[second])
+        for second in range(len(people))
+        for first in range(second)
+        if people[first] is not None and people[second] is not None
+    }
+    if {same for _, _, same in wanted} != {True, False}:
+        return
+    made = pairs_of(faces_of(people), np.random.default_rng(0)).pairs
+    assert len(made) == len(wanted)
+    assert {(*sorted((pair.first, pair.second)), pair.same) for pair in made} == wanted
+
+
+def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "MOST_MATED", 20)
+    monkeypatch.setattr(pairing, "MOST_NON_MATED", 30)
+    faces = faces_of([f"person {number % 10}" for number in range(100)])
+    first, again, other = (pairs_of(faces, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.pairs == again.pairs != other.pairs
+    assert sum(pair.same for pair in first.pairs) == 20
+    assert len(set(first.pairs)) == len(first.pairs) == 50
+    assert all((pair.first % 10 == pair.second % 10) is pair.same for pair in first.pairs)
+    assert "20 of all 450 pairs of one person and 30 of all 4,500 pairs" in first.told
+
+
+def test_drawing_without_listing_all_pairs_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "_MOST_LISTED", 10)
+    monkeypatch.setattr(pairing, "MOST_NON_MATED", 100)
+    made = pairs_of(faces_of([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
+    others = [pair for pair in made if not pair.same]
+    assert len(set(others)) == len(others) == 100
+    assert all(pair.first % 10 != pair.second % 10 for pair in others)
+
+
+def test_unnamed_photos_of_one_pair_are_one_unit() -> None:
+    pairs = tuple(Pair(2 * number, 2 * number + 1, number % 2 == 0) for number in range(60))
+    hashes = tuple("shared" if number in (0, 6) else f"h{number}" for number in range(120))
+    units = drawn_units(faces_of([None] * 120, pairs, hashes), pairs)
+    assert units[0] == units[1] == units[6]
+    assert units[2] != units[3]
+    assert units[4] == units[5] != units[0]
+
+
+def test_a_pair_without_a_face_has_no_similarity() -> None:
+    pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
+    assert np.isnan(compare_faces(faces_of(["A", "A", "B"], pairs), pairs).similarities).all()
+
+
+def comparisons(others: int) -> Comparisons:
+    values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, others)])
+    same = np.arange(len(values)) < 100
+    places = np.arange(len(values))
+    return Comparisons(values, same, places, np.where(same, places, places + 10_000))
+
+
+def test_points_that_few_pairs_do_not_support_are_insufficient_or_left_out() -> None:
+    curve = curve_figures(comparisons(3000))
+    assert not curve["fnmr_at_fmr_1e-2"].insufficient
+    assert curve["fnmr_at_fmr_1e-3"].insufficient
+    assert "fnmr_at_fmr_1e-4" not in curve
+
+
+def test_the_true_accept_rate_is_what_is_not_missed() -> None:
+    curve = curve_figures(comparisons(3000))
+    accepted = true_accept_figures(curve)
+    assert accepted["tar_at_far_1e-2"].value == pytest.approx(1 - curve["fnmr_at_fmr_1e-2"].value)
+    assert accepted["tar_at_far_1e-3"].insufficient
+    assert opposite(Figure(0.2, (0.1, 0.4), 10, 2)) == Figure(0.8, (0.6, 0.9), 10, 8)
+
+
+def test_the_hardest_errors_come_first() -> None:
+    places = np.arange(6)
+    made = Comparisons(
+        np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), places, places
+    )
+    matches, misses = hardest_errors(made, 0.3)
+    assert matches.tolist() == [4, 3]
+    assert misses.tolist() == [2, 1]
+
+
+def test_a_paired_difference_never_seen_is_not_called_zero() -> None:
+    nothing, places = np.zeros(60), np.arange(60)
+    assert pair_difference(nothing, nothing, places, places).interval == (-0.05, 0.05)
+    apart = pair_difference(np.ones(60), nothing, places, places)
+    assert apart.value == 1
+    assert apart.interval == pytest.approx((1, 1))

@@ -1,0 +1,77 @@
+"""What is done to photos is what its name says, is relative to the face, and is the same every time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.evaluation.changes import Blurred, DrawnMask, Exposed, Hazy, Shrunk
+from facebank.evaluation.laboratory import Change
+from facebank.evaluation.steps import BLUR, EXPOSURE, MASKS, SIZES
+from facebank.faces import Detection, Photo
+from facebank.vision.masking import MaskShape
+
+SIDE = 100.0
+LANDMARKS = np.array([[60, 70], [100, 70], [80, 90], [65, 110], [95, 110]], dtype=np.float32)
+FACE = Detection(np.array([30, 40, 30 + SIDE - 10, 40 + SIDE], dtype=np.float32), LANDMARKS, 0.9)
+EVERY = [step.change for axes in (MASKS, SIZES, BLUR, EXPOSURE) for axis in axes for step in axis.steps]
+
+
+@pytest.fixture
+def photo() -> Photo:
+    pixels = np.random.default_rng(0).integers(0, 256, size=(200, 160, 3), dtype=np.uint8)
+    return Photo("p", pixels, "ab" * 32, has_orientation=True, taken_at=None)
+
+
+@pytest.mark.parametrize("change", EVERY, ids=lambda change: change.name)
+def test_a_change_leaves_its_photo_alone_and_is_the_same_every_time(change: Change, photo: Photo) -> None:
+    before = photo.pixels.copy()
+    first, second = change(photo, FACE), change(photo, FACE)
+    assert np.array_equal(photo.pixels, before)
+    assert np.array_equal(first.pixels, second.pixels)
+    assert not np.array_equal(first.pixels, before) or change.name == "size:112:1"
+    assert first.pixels.dtype == np.uint8
+
+
+def test_every_change_has_a_name_of_its_own() -> None:
+    names = [change.name for change in EVERY]
+    assert len(set(names)) == len(names)
+
+
+@given(st.integers(8, 99))
+def test_a_photo_shrinks_with_its_face(size: int) -> None:
+    photo = Photo("p", np.zeros((200, 160, 3), dtype=np.uint8), "", has_orientation=True, taken_at=None)
+    small = Shrunk(size)(photo, FACE)
+    assert small.height == round(200 * size / SIDE)
+    assert small.width == round(160 * size / SIDE)
+
+
+def test_a_small_face_is_not_enlarged(photo: Photo) -> None:
+    assert Shrunk(101)(photo, FACE) is photo
+
+
+def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: Photo) -> None:
+    def mean(stops: float) -> float:
+        return float(Exposed(stops)(photo, FACE).pixels.mean())
+
+    assert mean(-2) < mean(-1) < mean(0) < mean(1) < mean(2)
+    assert mean(0) == pytest.approx(photo.pixels.mean(), abs=1)
+    flat = Hazy(0.1)(photo, FACE).pixels
+    assert flat.std() == pytest.approx(0.1 * photo.pixels.std(), rel=0.05)
+    inside = (slice(40, 140), slice(30, 120))
+    assert flat[inside].mean() == pytest.approx(photo.pixels[inside].mean(), abs=1)
+
+
+def test_blur_grows_with_the_face(photo: Photo) -> None:
+    larger = replace(FACE, box=np.array([0, 0, 150, 200], dtype=np.float32))
+    assert Blurred(0.02)(photo, larger).pixels.std() < Blurred(0.02)(photo, FACE).pixels.std() < photo.pixels.std()
+
+
+def test_a_mask_covers_the_mouth_and_not_the_eyes(photo: Photo) -> None:
+    masked = DrawnMask(MaskShape.CLOTH, "black")(photo, FACE).pixels
+    assert masked[105:112, 70:90].std() < 30 < photo.pixels[105:112, 70:90].std()
+    assert np.array_equal(masked[60:72], photo.pixels[60:72])

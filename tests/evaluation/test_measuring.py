@@ -1,0 +1,105 @@
+"""What is said of searches is what they gave."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facebank.evaluation.dataset import Dataset, DatasetPhoto
+from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.measuring import (
+    Condition,
+    rates_over,
+    reliability,
+    searches_table,
+    strangers_table,
+    trust,
+    trust_table,
+)
+from facebank.evaluation.searching import NOBODY, Searches
+
+
+def searches_of(own: list[int], named: list[int], first: list[int], probabilities: list[float]) -> Searches:
+    count = len(own)
+    said = np.array(probabilities)
+    return Searches(
+        places=np.arange(count),
+        own=np.array(own),
+        named=np.array(named),
+        first=np.array(first),
+        uncertain=np.zeros(count, dtype=bool),
+        acquired=np.isfinite(said),
+        similarities=said,
+        probabilities=said,
+    )
+
+
+def condition_of(searches: Searches) -> Condition:
+    count = len(searches.own)
+    photos = tuple(DatasetPhoto(f"{number}", f"P{own}", b"") for number, own in enumerate(searches.own))
+    faces = FaceSet(Dataset("made up", photos), (None,) * count, (0,) * count, ("",) * count, 2, ())
+    return Condition("plain", "as they are", faces, searches)
+
+
+OWN = [0, 0, 1, 1, NOBODY, NOBODY, NOBODY, NOBODY]
+NAMED = [0, NOBODY, 0, NOBODY, NOBODY, 1, NOBODY, NOBODY]
+FIRST = [0, 0, 0, NOBODY, 0, 1, 1, 1]
+SAID = [0.9, 0.4, 0.8, np.nan, 0.1, 0.9, 0.0, 0.0]
+
+
+def test_figures_count_what_happened() -> None:
+    condition = condition_of(searches_of(OWN, NAMED, FIRST, SAID))
+    figures = condition.figures()
+    assert figures["rank_1_plain"].value == 2 / 4
+    assert figures["fnir_plain"].value == 3 / 4
+    assert figures["fpir_plain"].value == 1 / 4
+    assert figures["failure_to_acquire_plain"].value == 1 / 8
+    assert [failure.what for failure in condition.failures] == ["3 (as they are)"]
+    (row,) = searches_table([condition]).rows
+    assert row[1:7] == ("4", "1", "1", "0", "1", "1")
+    (row,) = strangers_table([condition]).rows
+    assert row[1:] == ("4", "1", "0", "3", "0")
+
+
+def test_few_enrolled_people_are_not_drawn_because_strangers_are_many() -> None:
+    strangers = list(range(30))
+    condition = condition_of(searches_of([0, 0, 1, 1], [0, 0, 1, NOBODY], [0, 0, 1, 1], [1, 1, 1, 1]))
+    photos = tuple(DatasetPhoto(f"s{number}", f"S{number}", b"") for number in strangers)
+    faces = replace(
+        condition.faces, dataset=Dataset("more", condition.faces.dataset.photos + photos), hashes=("",) * 34
+    )
+    both = Searches.joined([condition.searches, searches_of([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
+    whole = Condition("plain", "as they are", faces, replace(both, places=np.arange(34)))
+    assert len(np.unique(whole.units)) == 34
+    assert whole.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
+
+
+def test_right_probabilities_cost_nothing_and_strangers_have_their_share() -> None:
+    sure = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
+    assert trust(sure, np.arange(4))["brier"].value == pytest.approx(0)
+    wrong = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
+    found = trust(wrong, np.arange(4))
+    assert found["brier"].value == pytest.approx(0.5)
+    assert found["expected_calibration_error"].value == pytest.approx(0.5)
+    assert found["log_loss"].value > 5
+
+
+def test_a_tie_of_bins_is_counted_by_hand() -> None:
+    some = searches_of([0, 0, NOBODY, NOBODY], [0] * 4, [0, 1, 0, 0], [0.75, 0.75, 0.25, 0.15])
+    found = trust(some, np.arange(4))
+    assert found["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
+    assert found["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
+
+
+def test_nothing_is_said_of_what_was_not_searched_for() -> None:
+    condition = condition_of(searches_of([0, 0], [0, 0], [0, 0], [0.9, 0.8]))
+    assert not [name for name in condition.figures() if name.startswith(("fpir", "brier"))]
+    assert trust_table([condition]).rows == ()
+    assert reliability([condition]).lines == ()
+    assert [line.label for line in rates_over("t", "x", [1.0], [condition]).lines] == [
+        "rank-1",
+        "FNIR",
+        "no face found",
+    ]
