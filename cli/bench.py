@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from .bench_run import AsJson, Data, Keeps, Out, Seed, run_job
+from .output import write_json, write_line
+
+if TYPE_CHECKING:
+    from facebank.evaluation.jobs import Opponent
+    from facebank.settings import DecisionSettings
 
 EXIT_CODES = """\b
-Exit codes: 0 measured; 1 measured, with some photos left out; 2 wrong usage, or nothing to measure."""
+Exit codes: 0 measured; 1 measured, with something left out; 2 wrong usage, or nothing to measure."""
 
-Pairs = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="List of the pairs; else pairs.txt in or beside the folder.")
+DATA = """\b
+DATA is a folder with one folder of photos for each person (with train, validation and test folders above them or
+not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures."""
+
+Pairs: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A list of pairs; else pairs.txt in or beside the folder.")
 ]
+Enrolled: TypeAlias = Annotated[
+    list[int] | None,
+    typer.Option("--enrolled", metavar="K", min=1, help="Photos enrolled of each person; may be repeated."),
+]
+EnrolledOnce: TypeAlias = Annotated[
+    int | None, typer.Option("--enrolled", metavar="K", min=1, help="Photos enrolled of each person.")
+]
+Person: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--person", metavar="NAME", help="One of the people to run on; may be repeated.")
+]
+Command: TypeAlias = Callable[..., int]
+
+DEGRADED = {
+    "masks": "Search for masked faces: masks of several kinds are drawn.",
+    "sizes": "Search for small faces, of fewer and fewer pixels.",
+    "blur": "Search for blurred faces, more and more out of focus.",
+    "pose": "Search for turned heads: real photos, sorted by pose.",
+    "exposure": "Search for faces in bad light: too little, or too much.",
+}
+EXPERIMENTS = {
+    "twins-2020": "Two sisters: the closest relatives there are.",
+    "athletes-2019": "Seven athletes, and one who is none of them.",
+    "celebrities-2018": "Three footballers before other backgrounds.",
+    "lfw5-2021": "Five people from 80, 5, 3 and 1 photos each.",
+    "sisters-2021": "Two sisters, with masks, turned and small.",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -25,14 +62,28 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         epilog="\b\nExample:\n  facebank bench openset people/ --out report/",
     )
-    bench.command("lfw", epilog=_examples("lfw lfw/ --out report/", "lfw lfw/ --pairs lfw-meta/pairs.txt"))(lfw)
+    for name, command, examples in (
+        ("lfw", lfw, ("lfw lfw/ --out report/", "lfw lfw/ --pairs lfw-meta/pairs.txt")),
+        ("verify", verify, ("verify people/", "verify pairs.csv --out report/")),
+        ("fewshot", fewshot, ("fewshot people/", "fewshot people/ --enrolled 1 --enrolled 5 --classifier svm")),
+        ("openset", openset, ("openset people/", "openset people/ --enrolled 3")),
+        ("twins", twins, ("twins people/ --person Ada --person Byron", "twins lfw/ --relatives relatives.tsv")),
+        ("sanity", sanity, ("sanity people/",)),
+        ("compare", compare, ("compare people/ --with buffalo_l", "compare people/ --searches --with-classifier svm")),
+    ):
+        bench.command(name, epilog=_epilog(*examples))(command)
+    for name, purpose in DEGRADED.items():
+        bench.command(name, help=purpose, epilog=_epilog(f"{name} people/"))(_degraded(name))
+    for name, purpose in EXPERIMENTS.items():
+        bench.command(name, help=purpose, epilog=_epilog(f"{name} lfw/"))(_experiment(name))
+    bench.command("forget", epilog="\b\nExample:\n  facebank bench forget")(forget)
     app.add_typer(bench, name="bench")
 
 
-def _examples(*commands: str) -> str:
+def _epilog(*commands: str) -> str:
     lines = [f"  facebank bench {command}" for command in commands]
     title = "Example:" if len(lines) == 1 else "Examples:"
-    return "\b\n" + "\n".join([title, *lines]) + "\n\n" + EXIT_CODES
+    return "\n\n".join(["\b\n" + "\n".join([title, *lines]), DATA, EXIT_CODES])
 
 
 def lfw(
@@ -44,8 +95,221 @@ def lfw(
     cache: Keeps = True,
     as_json: AsJson = False,
 ) -> int:
-    """Labeled Faces in the Wild, View 2: ten folds of pairs, each with the threshold that is best on the other nine."""
+    """Run LFW's View 2.
+
+    Ten folds of pairs of Labeled Faces in the Wild, each with the threshold that is best on the other nine.
+    """
     from facebank.evaluation import jobs
 
     job = jobs.lfw(photos, pairs)
     return run_job(ctx, "lfw", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def verify(
+    ctx: typer.Context,
+    data: Data,
+    pairs: Pairs = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Compare photos by pairs: do they show one person.
+
+    Error rates of the pairs that are listed, or of all that can be made.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.verify(data, pairs)
+    return run_job(ctx, "verify", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def fewshot(
+    ctx: typer.Context,
+    data: Data,
+    enrolled: Enrolled = None,
+    classifier: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf or logistic; may be repeated. Else all."),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Enrol a few photos of each person.
+
+    All other photos are searched for, by all classifiers side by side.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.fewshot(data, enrolled, classifier)
+    return run_job(ctx, "fewshot", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def openset(
+    ctx: typer.Context,
+    data: Data,
+    enrolled: Enrolled = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Search for enrolled people and strangers.
+
+    Who is missed, who is named wrongly, and what the probabilities are worth.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.openset(data, enrolled)
+    return run_job(ctx, "openset", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def twins(
+    ctx: typer.Context,
+    data: Data,
+    person: Person = None,
+    relatives: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A list of pairs of people, tab-separated: all of them are run.")
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Tell people apart who look alike.
+
+    Who is taken for whom, and how much can be answered without an error.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.twins(data, person or (), relatives)
+    return run_job(ctx, "twins", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def sanity(
+    ctx: typer.Context, data: Data, out: Out = None, seed: Seed = 0, cache: Keeps = True, as_json: AsJson = False
+) -> int:
+    """Let the harness test itself.
+
+    It must see through shuffled labels, copied photos and drawings.
+    """
+    from facebank.evaluation import jobs
+
+    return run_job(ctx, "sanity", jobs.sanity(data), out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def compare(
+    ctx: typer.Context,
+    data: Data,
+    packs: Annotated[
+        list[str] | None, typer.Option("--with", metavar="PACK", help="Another pack; may be repeated.")
+    ] = None,
+    classifiers: Annotated[
+        list[str] | None,
+        typer.Option("--with-classifier", metavar="KIND", help="Another classifier of the same pack; may be repeated."),
+    ] = None,
+    searches: Annotated[
+        bool, typer.Option("--searches", help="Search for people, instead of comparing pairs.")
+    ] = False,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Compare packs or classifiers.
+
+    They get the very same photos; the differences have intervals.
+    """
+    from facebank.errors import UsageError
+    from facebank.evaluation import jobs
+
+    from .bench_run import show, showing
+
+    if classifiers and not searches:
+        raise UsageError("classifiers decide searches, and pairs need none: add --searches")
+    with showing(ctx, "compare", out=out, seed=seed, keeps_faces=cache, as_json=as_json) as how, ExitStack() as stack:
+        job = jobs.compare(data, _opponents(how.pack, packs or (), classifiers or ()), how, stack, searches=searches)
+        return show(job, how, as_json=as_json)
+
+
+def forget(as_json: AsJson = False) -> int:
+    """Remove all embeddings that benchmarks keep in your cache folder."""
+    from facebank.evaluation.face_cache import evaluation_folder, forget_evaluated_faces
+
+    freed = forget_evaluated_faces()
+    if as_json:
+        write_json({"folder": str(evaluation_folder()), "bytes": freed})
+    else:
+        write_line(f"{freed / 1e6:.1f} MB removed from {evaluation_folder()}")
+    return 0
+
+
+def _opponents(pack: str | None, packs: list[str] | tuple[()], classifiers: list[str] | tuple[()]) -> list[Opponent]:
+    from facebank.evaluation.jobs import Opponent
+    from facebank.settings import DecisionSettings
+
+    def named(place: str | None) -> str:
+        return "opencv" if place is None else Path(place).name
+
+    def with_classifier(kind: str) -> DecisionSettings:
+        return DecisionSettings(classifier=kind)
+
+    ours = "prototype" if classifiers else named(pack)
+    return [
+        Opponent(ours, pack),
+        *(Opponent(named(other), other) for other in packs),
+        *(Opponent(kind, pack, with_classifier(kind)) for kind in classifiers),
+    ]
+
+
+def _degraded(name: str) -> Command:
+    def command(
+        ctx: typer.Context,
+        data: Data,
+        enrolled: EnrolledOnce = None,
+        out: Out = None,
+        seed: Seed = 0,
+        cache: Keeps = True,
+        as_json: AsJson = False,
+    ) -> int:
+        from facebank.evaluation import jobs
+
+        job = jobs.degraded(name, data, enrolled)
+        return run_job(ctx, name, job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+    return command
+
+
+def _experiment(name: str) -> Command:
+    def plain(
+        ctx: typer.Context,
+        data: Data,
+        person: Person = None,
+        out: Out = None,
+        seed: Seed = 0,
+        cache: Keeps = True,
+        as_json: AsJson = False,
+    ) -> int:
+        from facebank.evaluation import jobs
+
+        job = jobs.experiment(name, data, person or ())
+        return run_job(ctx, name, job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+    def filmed(
+        ctx: typer.Context,
+        data: Data,
+        person: Person = None,
+        video: Annotated[Path | None, typer.Option(metavar="FILE", help="A video to look at frame by frame.")] = None,
+        out: Out = None,
+        seed: Seed = 0,
+        cache: Keeps = True,
+        as_json: AsJson = False,
+    ) -> int:
+        from facebank.evaluation import jobs
+
+        job = jobs.experiment(name, data, person or (), video)
+        return run_job(ctx, name, job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+    return filmed if name == "celebrities-2018" else plain

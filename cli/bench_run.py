@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -17,7 +18,7 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report
-    from facebank.evaluation.running import Job
+    from facebank.evaluation.running import Job, Run
     from facebank.evaluation.writing import WrittenReport
 
 Data: TypeAlias = Annotated[
@@ -64,11 +65,20 @@ def run_job(
     ctx: typer.Context, name: str, job: Job, *, out: Path | None, seed: int, keeps_faces: bool, as_json: bool
 ) -> int:
     """Run a protocol, write its report and tell what was found; return the exit code."""
-    from facebank.evaluation.running import Run, run
+    with showing(ctx, name, out=out, seed=seed, keeps_faces=keeps_faces, as_json=as_json) as how:
+        return show(job, how, as_json=as_json)
+
+
+@contextmanager
+def showing(
+    ctx: typer.Context, name: str, *, out: Path | None, seed: int, keeps_faces: bool, as_json: bool
+) -> Iterator[Run]:
+    """Give how a protocol is run, with bars that show how far it is."""
+    from facebank.evaluation.running import Run
 
     settings = settings_of(ctx)
     with Bars(writes_lines=as_json) as bars:
-        how = Run(
+        yield Run(
             out=out or Path(f"bench-{name}"),
             command=shlex.join(["facebank", *sys.argv[1:]]),
             pack=settings.pack,
@@ -77,7 +87,13 @@ def run_job(
             keeps_faces=keeps_faces,
             progress=bars,
         )
-        report, written = run(job, how)
+
+
+def show(job: Job, how: Run, *, as_json: bool) -> int:
+    """Run a protocol, write its report and tell what was found; return the exit code."""
+    from facebank.evaluation.running import run
+
+    report, written = run(job, how)
     if as_json:
         write_json(json.loads(written.json.read_text(encoding="utf-8")))
     else:

@@ -5,20 +5,47 @@ Each function opens and checks the data at once, and returns what `facebank.eval
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facebank.errors import DatasetError
 from facebank.evaluation.datasets import find_pairs, open_dataset, read_errata, read_lfw
+from facebank.evaluation.running import Run, make_bench
+from facebank.settings import DecisionSettings
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    from facebank.evaluation.bench import Bench
     from facebank.evaluation.datasets import Errata
     from facebank.evaluation.running import Job
 
 ERRATA = "errata.txt"
+DEGRADED = ("masks", "sizes", "blur", "pose", "exposure")
+
+_MINDS_LABELS = ("athletes-2019", "lfw5-2021")
+
+
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """A pack with settings, to compare with others.
+
+    Attributes
+    ----------
+    name
+        What the report calls it.
+    pack
+        Name or folder; None for the one of the run.
+    settings
+        How searches are decided.
+    """
+
+    name: str
+    pack: str | None = None
+    settings: DecisionSettings = field(default_factory=DecisionSettings)
 
 
 def lfw(photos: Path, pairs: Path | None = None) -> Job:
@@ -71,6 +98,137 @@ def verify(data: Path, pairs: Path | None = None) -> Job:
     # Pairs of LFW are the business of the protocol of that name; here all of its people can meet.
     made = replace(dataset, pairs=()) if pairs is None and data.is_dir() else dataset
     return partial(protocol, dataset=made)
+
+
+def fewshot(data: Path, shots: Sequence[int] | None = None, classifiers: Sequence[str] | None = None) -> Job:
+    """Enrol some photos of each person and search for all others, by several classifiers; raises `DatasetError`."""
+    from facebank.evaluation.protocols.fewshot import fewshot as protocol
+
+    return partial(protocol, dataset=open_dataset(data), **_given(shots=shots, classifiers=classifiers))
+
+
+def openset(data: Path, enrolled: Sequence[int] | None = None) -> Job:
+    """Search for enrolled people and strangers; raises `DatasetError`."""
+    from facebank.evaluation.protocols.openset import openset as protocol
+
+    return partial(protocol, dataset=open_dataset(data), **_given(shots=enrolled))
+
+
+def twins(data: Path, people: Sequence[str] = (), relatives: Path | None = None) -> Job:
+    """People who look alike: those named, all pairs of a list, or everybody; raises `DatasetError`."""
+    from facebank.evaluation.protocols.twins import twins as protocol
+    from facebank.evaluation.relatives import read_relatives
+
+    listed = None if relatives is None else read_relatives(relatives)
+    return partial(protocol, dataset=open_dataset(data), **_given(people=tuple(people) or None, relatives=listed))
+
+
+def degraded(name: str, data: Path, photos: int | None = None) -> Job:
+    """One of `DEGRADED`: probes made worse step by step, or sorted by pose.
+
+    Parameters
+    ----------
+    name
+        Of `DEGRADED`.
+    data
+        Photos of known people.
+    photos
+        How many of each person are enrolled; None for the protocol's own number.
+
+    Raises
+    ------
+    DatasetError
+        The data are missing or broken.
+    """
+    from facebank.evaluation.protocols import degraded as protocols
+
+    return partial(getattr(protocols, name), dataset=open_dataset(data), **_given(photos=photos))
+
+
+def sanity(data: Path) -> Job:
+    """Let the harness find what was planted; raises `DatasetError`."""
+    from facebank.evaluation.protocols.sanity import sanity as protocol
+
+    return partial(protocol, dataset=open_dataset(data))
+
+
+def experiment(name: str, data: Path, people: Sequence[str] = (), video: Path | None = None) -> Job:
+    """One of the experiments that the project grew from.
+
+    Parameters
+    ----------
+    name
+        Such as ``lfw5-2021``.
+    data
+        Photos of known people.
+    people
+        Whom it runs on; nobody for those that its rule chooses.
+    video
+        For ``celebrities-2018``: looked at frame by frame.
+
+    Raises
+    ------
+    DatasetError
+        The data are missing or broken.
+    """
+    from facebank.evaluation.protocols.experiments import EXPERIMENTS
+
+    dataset = open_dataset(data)
+    wrong = None
+    if name in _MINDS_LABELS and data.is_dir():
+        listed = find_pairs(data)
+        errata = None if listed is None else _errata_beside(listed)
+        wrong = None if errata is None else errata.photos
+    options = _given(people=tuple(people) or None, video=video, wrong_labels=wrong)
+    return partial(EXPERIMENTS[name], dataset=replace(dataset, pairs=()), **options)
+
+
+def compare(
+    data: Path,
+    contenders: Sequence[Opponent],
+    how: Run,
+    stack: ExitStack,
+    *,
+    searches: bool = False,
+) -> Job:
+    """Packs or settings on the same pairs, or the same searches.
+
+    Parameters
+    ----------
+    data
+        Photos of known people, or a list of pairs.
+    contenders
+        At least two.
+    how, stack
+        What loads the packs, and closes their caches in the end.
+    searches
+        Whether people are searched for, instead of pairs compared.
+
+    Raises
+    ------
+    DatasetError
+        The data are missing or broken.
+    UsageError
+        There are fewer than two, or two of one name.
+    PackError
+        A pack is unknown, or what it says is wrong.
+    """
+    from facebank.evaluation.protocols.compare import Contender, Question
+    from facebank.evaluation.protocols.compare import compare as protocol
+
+    dataset = open_dataset(data)
+    benches: dict[str | None, Bench] = {}
+    for one in contenders:
+        if one.pack not in benches:
+            benches[one.pack] = make_bench(how, stack, one.pack)
+    against = [Contender(one.name, benches[one.pack], one.settings) for one in contenders]
+    question = Question.OPENSET if searches else Question.VERIFY
+    return lambda _: protocol(against, dataset, question)
+
+
+def _given(**options: object) -> dict[str, Any]:
+    """Return the options that are not None: for the others the protocol has defaults of its own."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _errata_beside(pairs: Path) -> Errata | None:
