@@ -3,7 +3,7 @@
 A soft-edged patch is moved over one face while the other is left whole, and the fall in the cosine similarity is noted
 at each place: occlusion sensitivity, as M. D. Zeiler and R. Fergus ("Visualizing and understanding convolutional
 networks", ECCV 2014) did it for classes. The network is only run, never looked into, so that it works for every pack.
-``benchmarks/explanation.py`` chose the patch and checks with another one that the map says what the similarity rests on.
+``benchmarks/explanation.py`` chose the patch, and checks with another one that maps say what a similarity rests on.
 """
 
 from __future__ import annotations
@@ -297,7 +297,8 @@ def tinted(grey: FloatArray, strength: FloatArray) -> RGBImage:
         ``float32`` of shape ``(H, W)``: 1 for the densest orange, 0 for none, -1 for the densest blue.
     """
     strength = np.clip(strength, -1, 1)[..., None]
-    colour = np.where(strength > 0, np.float32(_LOWERS), np.float32(_RAISES))
+    lowers, raises = (np.array(colour, dtype=np.float32) for colour in (_LOWERS, _RAISES))
+    colour = np.where(strength > 0, lowers, raises)
     opacity = _MOST_OPAQUE * np.abs(strength)
     return np.asarray(np.rint(grey * (1 - opacity) + colour * opacity), dtype=np.uint8)
 

@@ -14,16 +14,28 @@ from facebank.evaluation.rates import Resamples, mean_figure, rate, sampling_uni
 from facebank.evaluation.report import Curves, Line, Table
 from facebank.evaluation.searching import NOBODY, Searches
 from facebank.settings import DecisionSettings
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
 
 _BINS = 10
 _LEAST_PROBABILITY = 1e-6
 _SHARE = DecisionSettings().stranger_share
 _TRUST = ("brier", "log_loss", "expected_calibration_error")
+
+
+def how_decided(bench: Bench) -> str:
+    """Say what decisions rest on, for people."""
+    made_on = printable(bench.laboratory.engine.thresholds.calibrated_on)
+    return (
+        "All decisions are made as the program makes them, with the shipped settings; nothing was chosen in this run. "
+        f"The pack's thresholds were made on: {made_on}. Where people of the data were among those, figures may be too "
+        "good."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from facebank.evaluation.measuring import (
     Condition,
+    how_decided,
     rates_over,
     reliability,
     searches_table,
@@ -64,9 +65,9 @@ def masks(
     """
     how = (
         "Masks are drawn at the landmarks found in the photo, in the photo's own light, and faces are looked for anew. "
-        "Drawn masks are easier than worn ones: nothing is pressed or shadowed under them.",
+        "Drawn masks are not worn ones.",
         "A gallery keeps each enrolled face with a light blue surgical mask drawn over it; the other three shapes and "
-        "colours are ones it has not seen.",
+        "colours are others.",
     )
     return _Protocol("masks", "Faces behind masks", how, MASKS).run(bench, dataset, photos, probes, strangers)
 
@@ -192,7 +193,7 @@ class _Protocol:
             *plots,
             Section(
                 "Found and missed",
-                (_OPERATING,),
+                (how_decided(bench),),
                 tuple(name for name in figures if name not in trusted),
                 (searches_table(conditions), strangers_table(conditions)),
             ),
@@ -212,10 +213,6 @@ class _Protocol:
 _WORDS = (
     "A miss (FNIR) is a photo of an enrolled person that is not given that person's name: unknown, uncertain, "
     "another's name, or no face found. A false name (FPIR) is a stranger's photo that is given a name."
-)
-_OPERATING = (
-    "All decisions are made as the program makes them, with the shipped thresholds and settings, which were not chosen "
-    "on these data."
 )
 
 

@@ -1,0 +1,85 @@
+"""``facebank explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import write_json, write_line, write_table
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.evaluation.explaining import ExplainedPair
+
+EXAMPLES = """\b
+Example:
+  facebank explain passport.jpg selfie.jpg --out map.png
+
+\b
+Each part of a face is hidden while the other face is left whole, and the fall of the similarity is noted. It tells
+what the network used, not what people should look at.
+
+\b
+Exit codes: 0 explained, whatever the answer; 2 a photo cannot be read or shows no face, or the picture cannot be
+written."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain", epilog=EXAMPLES)(explain)
+
+
+def explain(
+    ctx: typer.Context,
+    a: Annotated[Path, typer.Argument(show_default=False)],
+    b: Annotated[Path, typer.Argument(show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="Where the picture goes.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object, too.")] = False,
+) -> int:
+    """Show what the similarity of two faces rests on, as a picture.
+
+    The largest face of each photo is taken. Needs no gallery.
+    """
+    from facebank.evaluation.explaining import check_target, explain_photos, write_picture
+
+    check_target(out, [a, b])
+    with settings_of(ctx).open_bank() as bank:
+        pair = explain_photos(bank, a, b)
+    write_picture(pair, out)
+    if as_json:
+        write_json(_record(pair, out))
+    else:
+        _tell(pair, out)
+    return 0
+
+
+def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
+    found, explanation = pair.verification, pair.explanation
+    return {
+        "a": found.a,
+        "b": found.b,
+        "similarity": found.similarity,
+        "threshold": found.threshold,
+        "same": found.same,
+        "largest_fall": explanation.largest_drop,
+        "largest_rise": explanation.largest_rise,
+        "regions": [
+            {"region": one.name, "area": one.area, "fall_in_a": one.drops[0], "fall_in_b": one.drops[1]}
+            for one in explanation.regions
+        ],
+        "picture": str(out),
+    }
+
+
+def _tell(pair: ExplainedPair, out: Path) -> None:
+    from facebank.evaluation.explaining import answer
+
+    found = pair.verification
+    write_line(f"{answer(found)} (similarity {found.similarity:.3f}, threshold {found.threshold:.3f})")
+    rows = [
+        (one.name, f"{one.area:.0%}", f"{one.drops[0]:.3f}", f"{one.drops[1]:.3f}") for one in pair.explanation.regions
+    ]
+    write_table(("hidden", "share of the crop", "fall, first face", "fall, second face"), rows)
+    write_line(f"picture: {out}")

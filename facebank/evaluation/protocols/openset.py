@@ -1,0 +1,376 @@
+"""Open-set identification: enrolled people and strangers are searched for, and each gets a name, or none.
+
+Terms of ISO/IEC 19795-1: a search is mated where the person is enrolled. FNIR is the share of mated searches that are
+not given the right name, FPIR the share of non-mated ones that are given any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import DatasetError
+from facebank.evaluation.evidence import evidence_of
+from facebank.evaluation.figures import Figure
+from facebank.evaluation.leakage import find_leakage, leaks_as_failures
+from facebank.evaluation.measuring import (
+    Condition,
+    reliability,
+    searches_table,
+    strangers_table,
+    trust_table,
+)
+from facebank.evaluation.rates import rate
+from facebank.evaluation.report import ContactSheet, Curves, Item, Line, Report, Section
+from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
+from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset, LeftOut
+    from facebank.evaluation.laboratory import FaceSet
+
+RATES = (1e-1, 1e-2, 1e-3)
+"""FPIR at which FNIR is read off the curve."""
+SIZES = (10, 30, 100, 300, 1000)
+"""People in a gallery, to show what its size does."""
+
+_PLENTY, _ENOUGH = 4, 10
+_GALLERIES = 10
+_ENROLLED_IN_ALL = 300
+_STRANGERS_OF_A_SIZE = 500
+_PROBES_OF_A_SIZE = 3
+_CAST, _DRAW, _SIZE = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """Who is enrolled and who is a stranger: people's numbers, ``int64`` of shape ``(P,)``."""
+
+    known: NDArray[np.int64]
+    strangers: NDArray[np.int64]
+
+
+def openset(
+    bench: Bench,
+    dataset: Dataset,
+    *,
+    shots: Sequence[int] = (1, 5),
+    draws: int = 5,
+    people: int = 100,
+    probes_each: int = 1000,
+    strangers: int = 1500,
+) -> Report:
+    """Search for enrolled people and strangers.
+
+    Parameters
+    ----------
+    bench
+        Where it runs.
+    dataset
+        Photos of named people; those of nobody named are strangers'.
+    shots
+        How many photos of each person are enrolled; those that too few people have enough photos for are left out.
+    draws
+        How often the enrolled photos are drawn.
+    people
+        At most so many are enrolled, those with most photos first; only those with four times as many as are enrolled,
+        where ten have.
+    probes_each
+        At most so many other photos of each are searched for.
+    strangers
+        At most so many are searched for, one photo of each.
+
+    Raises
+    ------
+    DatasetError
+        Nobody has two photos with a face; or in no photo a face was found.
+    """
+    faces = bench.read(replace(dataset, pairs=()))
+    used = _usable(faces, shots)
+    cast = _cast(faces, max(used), people, bench.random(_CAST))
+    conditions, trial = list[Condition](), None
+    bench.progress.begin("galleries", draws * len(used))
+    for photos in used:
+        drawn, trial = _drawn(bench, faces, cast, (photos, probes_each, strangers), draws)
+        conditions.append(Condition(str(photos), f"{photos} enrolled", faces, drawn))
+    sizes, dropped = _sizes(bench, faces)
+    figures: dict[str, Figure] = {}
+    for condition in conditions:
+        figures |= _decided(condition) | read_off(condition)
+    for condition in sizes:
+        figures |= _of_size(condition)
+    sections = [_main(conditions, figures), _trust(conditions, figures), _by_size(sizes, figures)]
+    if trial is not None:
+        sections.append(Section("The hardest errors", _ERRORS, items=_errors(bench, faces, trial, conditions[-1])))
+    left = [_told_left_out(photos) for photos in shots if photos not in used]
+    return bench.report(
+        "openset",
+        "Open-set identification: enrolled people and strangers",
+        faces,
+        summary=(*_summary(conditions, figures, cast), *left),
+        figures=figures,
+        sections=sections,
+        failures=dropped,
+    )
+
+
+def _usable(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of photos for which at least two people have one more."""
+    counts = _photos(faces)
+    used = tuple(photos for photos in sorted(set(shots)) if (counts > photos).sum() >= min(2, len(counts)))
+    if not used:
+        raise DatasetError(
+            f"{printable(faces.dataset.title)}: nobody has more than {min(shots)} photos with a face, so that "
+            f"{min(shots)} could be enrolled and another searched for"
+        )
+    return used
+
+
+def _photos(faces: FaceSet) -> NDArray[np.int64]:
+    """Return how many photos with a face each person has."""
+    owners = faces.dataset.owners
+    return np.bincount(owners[faces.found & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
+
+
+def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Cast:
+    """Enrol those with most photos; all others are strangers, or a third of them where that leaves hardly any.
+
+    Where ten people have four times as many photos as are enrolled, only such are: who has hardly a photo more is
+    hardly searched for.
+    """
+    counts = _photos(faces)
+    able = np.flatnonzero(counts >= _PLENTY * photos)
+    if len(able) < _ENOUGH:
+        able = np.flatnonzero(counts > photos)
+    able = able[np.argsort(-counts[able], kind="stable")]
+    known, others = able[:most], np.setdiff1d(np.flatnonzero(counts > 0), able[:most])
+    nameless = int((faces.dataset.owners == NOBODY).sum())
+    if len(others) + nameless < LEAST_STRANGERS and len(known) > 2:
+        mixed = random.permutation(known)
+        third = max(1, len(known) // 3)
+        known, others = np.sort(mixed[third:]), np.concatenate([others, mixed[:third]])
+    return Cast(np.sort(known).astype(np.int64), others.astype(np.int64))
+
+
+def _drawn(
+    bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], draws: int
+) -> tuple[Searches, TrialGallery | None]:
+    """Enrol and search several times; return all searches, and the last gallery."""
+    photos, probes_each, strangers = numbers
+    found, trial = list[Searches](), None
+    for turn in range(draws):
+        random = bench.random(_DRAW, photos, turn)
+        trial, searches = _searched(bench, faces, cast, (photos, probes_each, strangers), random)
+        found.append(searches)
+        bench.progress.advance()
+    return Searches.joined(found), trial
+
+
+def _searched(
+    bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], random: np.random.Generator
+) -> tuple[TrialGallery, Searches]:
+    """Enrol some photos of the known people, and search for their others and for strangers."""
+    photos, probes_each, strangers = numbers
+    owners = faces.dataset.owners
+    enrolled: list[NDArray[np.int64]] = []
+    mated: list[NDArray[np.int64]] = []
+    for person in cast.known:
+        mixed = random.permutation(np.flatnonzero((owners == person) & faces.found))
+        enrolled.append(mixed[:photos])
+        hidden = np.flatnonzero((owners == person) & ~faces.found)
+        mated.append(np.concatenate([mixed[photos:], hidden])[:probes_each])
+    places = np.concatenate(enrolled).astype(np.int64)
+    theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), places)
+    others = [random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(cast.strangers)]
+    others += [np.array([place]) for place in random.permutation(np.flatnonzero(owners == NOBODY))]
+    trial = enrol(bench.laboratory, faces, places)
+    return trial, trial.search(np.concatenate([theirs, in_turns(others, strangers)]))
+
+
+def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], tuple[LeftOut, ...]]:
+    """Search in galleries of several sizes, one photo of each person enrolled; and look for leaks in the largest."""
+    able = np.flatnonzero(_photos(faces) > 1)
+    everybody = np.flatnonzero(_photos(faces) > 0)
+    sizes = [size for size in SIZES if size <= len(able)]
+    bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
+    conditions: list[Condition] = []
+    leaks: tuple[LeftOut, ...] = ()
+    for size in sizes:
+        found = []
+        for turn in range(_galleries(size)):
+            random = bench.random(_SIZE, size, turn)
+            known = random.permutation(able)[:size].astype(np.int64)
+            cast = Cast(known, np.setdiff1d(everybody, known).astype(np.int64))
+            numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
+            trial, searches = _searched(bench, faces, cast, numbers, random)
+            found.append(searches)
+            bench.progress.advance()
+        leaks = leaks_as_failures(faces, find_leakage(bench.laboratory, faces, trial.enrolled, searches.places))
+        conditions.append(Condition(str(size), f"{size:,} people", faces, Searches.joined(found)))
+    return conditions, leaks
+
+
+def _galleries(size: int) -> int:
+    return int(np.clip(_ENROLLED_IN_ALL // size, 1, _GALLERIES))
+
+
+def _decided(condition: Condition) -> dict[str, Figure]:
+    """Return what was measured at the shipped operating point."""
+    figures = condition.figures()
+    searches, units = condition.searches, condition.units
+    right = np.where(searches.mated, ~searches.missed, ~searches.misnamed)
+    figures[f"open_set_classification_rate_{condition.name}"] = rate(
+        right, units, f"Searches decided rightly, strangers included, {condition.label}."
+    )
+    return figures
+
+
+def read_off(condition: Condition) -> dict[str, Figure]:
+    """Return FNIR at thresholds that were chosen on these very searches."""
+    searches, units, figures = condition.searches, condition.units, dict[str, Figure]()
+    mated, strangers = searches.mated, (~searches.mated).sum()
+    if not mated.any():
+        return figures
+    for fpir in RATES:
+        if strangers and fpir * strangers >= 1:
+            missed = _missed_at(searches, _threshold_at(searches, fpir))
+            figures[f"fnir_{condition.name}_at_fpir_{fpir:.0e}".replace("e-0", "e-")] = replace(
+                rate(
+                    missed, units[mated], f"At the threshold that names {fpir:.1%} of the strangers.", descriptive=True
+                ),
+                expected=fpir * float(strangers),
+            )
+    return figures
+
+
+def _scores(searches: Searches) -> NDArray[np.float64]:
+    return np.nan_to_num(searches.similarities, nan=-np.inf)
+
+
+def _threshold_at(searches: Searches, fpir: float) -> float:
+    others = np.sort(_scores(searches)[~searches.mated])[::-1]
+    return float(np.nextafter(others[int(fpir * len(others) + 1e-9)], np.inf))
+
+
+def _missed_at(searches: Searches, threshold: float) -> NDArray[np.bool_]:
+    mated = searches.mated
+    named = (_scores(searches) >= threshold) & ~searches.not_first
+    return np.asarray(~named[mated], dtype=np.bool_)
+
+
+def _det(conditions: Iterable[Condition]) -> Curves:
+    lines, markers = list[Line](), list[tuple[str, float, float]]()
+    for condition in conditions:
+        searches, figures = condition.searches, condition.figures()
+        strangers = np.sort(_scores(searches)[~searches.mated])[::-1]
+        if len(strangers) and searches.mated.any():
+            thresholds = np.unique(strangers)[::-1]
+            fpir = np.searchsorted(-strangers, -thresholds, side="right") / len(strangers)
+            fnir = np.array([_missed_at(searches, threshold).mean() for threshold in thresholds])
+            lines.append(Line(condition.label, fpir, fnir))
+            point = (figures[f"{key}_{condition.name}"].value for key in ("fpir", "fnir"))
+            markers.append((f"as decided, {condition.label}", *point))  # type: ignore[arg-type]  # two of them
+    return Curves(
+        "Missed people over strangers named", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers)
+    )
+
+
+def _of_size(condition: Condition) -> dict[str, Figure]:
+    wanted = (f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1"))
+    found = condition.figures()
+    return {
+        name.replace("_" + condition.name, f"_among_{condition.name}"): found[name] for name in wanted if name in found
+    }
+
+
+def _main(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+    det = _det(conditions)
+    items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
+    items += [det] if det.lines else []
+    judged = ("brier", "log_loss", "expected_calibration_error")
+    names = [name for name in figures if "_among_" not in name and not name.startswith(judged)]
+    return Section("Who is found, missed and named wrongly", _MEANING, tuple(names), tuple(items))
+
+
+def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+    names = [name for name in figures if name.startswith(("brier", "log_loss", "expected_calibration_error"))]
+    if not names:
+        return Section("Are the probabilities right?", ("Untested: it needs a calibrated pack, and strangers.",))
+    return Section(
+        "Are the probabilities right?", _TRUST, tuple(names), (trust_table(conditions), reliability(conditions))
+    )
+
+
+def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+    if not conditions:
+        return Section("What the size of the gallery does", ("Untested: too few people have two photos.",))
+    x = np.array([float(condition.name) for condition in conditions])
+    lines = []
+    for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
+        found = [figures.get(f"{key}_among_{condition.name}") for condition in conditions]
+        some = np.array([figure is not None for figure in found])
+        values = np.array([figure.value for figure in found if figure is not None])
+        bounds = np.array([figure.interval or (figure.value,) * 2 for figure in found if figure is not None])
+        if some.any():
+            lines.append(Line(label, x[some], values, bounds[:, 0], bounds[:, 1]))
+    plot = Curves("What the size of the gallery does", "people enrolled, one photo each", "share", tuple(lines), "log")
+    names = tuple(name for name in figures if "_among_" in name)
+    return Section("What the size of the gallery does", _SIZES_MEAN, names, (plot,))
+
+
+def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> tuple[Item, ...]:
+    """Show the surest wrong names of the last gallery, beside the enrolled photo that is most like each."""
+    searches = trial.search(np.unique(condition.searches.places[condition.searches.misnamed]))
+    searches = searches.where(searches.misnamed)
+    order = np.argsort(-searches.similarities, kind="stable")
+    pairs, verdicts = list[tuple[int, int]](), list[str]()
+    owners, people = faces.dataset.owners, faces.dataset.people
+    for row in order:
+        place, named = int(searches.places[row]), trial.names[int(searches.named[row])]
+        theirs = trial.enrolled[owners[trial.enrolled] == people.index(named)]
+        likest = theirs[int(np.argmax(faces.embeddings[theirs] @ faces.embeddings[place]))]
+        pairs.append((place, int(likest)))
+        verdicts.append(f"named {named}, and is {faces.dataset.photos[place].person or 'nobody named'}")
+    cases = evidence_of(bench, faces, pairs, verdicts)
+    return (ContactSheet("Given another's name", cases),) if cases else ()
+
+
+def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], cast: Cast) -> tuple[str, ...]:
+    sentences = []
+    for condition in conditions:
+        parts = [
+            f"{label} {figures[f'{key}_{condition.name}']}"
+            for key, label in (("fnir", "missed or wrongly named:"), ("fpir", "strangers given a name:"))
+            if f"{key}_{condition.name}" in figures
+        ]
+        sentences.append(f"{len(cast.known):,} people with {condition.label} each. " + "; ".join(parts) + ".")
+    if not any(name.startswith("fpir") for name in figures):
+        sentences.append("Strangers are untested: the data hold none.")
+    return tuple(sentences)
+
+
+def _told_left_out(photos: int) -> str:
+    return f"With {photos} photos enrolled it is untested: fewer than two people have more."
+
+
+_MEANING = (
+    "Each photo is searched for alone, and decided exactly as 'facebank identify' decides with the shipped settings: "
+    "nothing was chosen on these data. A photo in which no face is found counts as missed, an uncertain answer too.",
+    "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing.",
+)
+_TRUST = (
+    "The best candidate's probability against whether it is that person, half of the searches weighing as strangers'.",
+)
+_SIZES_MEAN = (
+    "The threshold follows the size of the gallery, so that the share of strangers named stays what was asked.",
+)
+_ERRORS = (
+    "Photos that were given another's name, the most similar first, beside the enrolled photo they are most like.",
+)

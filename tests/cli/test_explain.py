@@ -1,0 +1,63 @@
+"""``facebank explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+PORTRAIT, SPEECH = (
+    next(DEMO_PHOTOS.rglob(f"{name}*")) for name in ("barack_obama_portrait_2012", "barack_obama_speech")
+)
+
+
+def test_a_picture_and_the_regions_in_numbers(run: Run, tmp_path: Path, valid: Valid) -> None:
+    target = tmp_path / "map.png"
+    records = run("explain", PORTRAIT, SPEECH, "--out", target, "--json").records
+    valid("explain", records)
+    (record,) = records
+    (verified,) = run("verify", PORTRAIT, SPEECH, "--json").records
+    assert record["similarity"] == pytest.approx(verified["similarity"], abs=1e-4)
+    assert record["same"] is True
+    eyes = next(one for one in record["regions"] if one["region"] == "eyes")
+    assert eyes["fall_in_a"] > 0.05
+    with Image.open(target) as picture:
+        picture.load()
+        assert min(picture.size) > 600
+    # and for people; a picture that facebank drew may be drawn again
+    first, titles, *rows, last = run("explain", PORTRAIT, SPEECH, "--out", target).out.splitlines()
+    assert first.startswith("the same person (similarity 0.")
+    assert titles.split("\t")[0] == "hidden"
+    assert len(rows) == len(record["regions"])
+    assert last == f"picture: {target}"
+
+
+def test_no_photo_is_overwritten(run: Run, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    with Image.open(PORTRAIT) as picture:
+        picture.save(photo)
+    before = photo.read_bytes()
+    assert "one of the photos" in run("explain", photo, SPEECH, "--out", photo, code=2).err
+    assert "did not draw it" in run("explain", PORTRAIT, SPEECH, "--out", photo, code=2).err
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize(("target", "why"), [("map.jpg", "name it so"), ("nowhere/map.png", "there is no folder")])
+def test_a_target_that_cannot_be_is_told_before_anything_is_computed(run: Run, target: str, why: str) -> None:
+    ran = run("explain", PORTRAIT, SPEECH, "--out", target, code=2)
+    assert why in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_photo_without_a_face(run: Run, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (200, 200), (120, 120, 120)).save(grey)
+    ran = run("explain", PORTRAIT, grey, "--out", tmp_path / "map.png", code=2)
+    assert "no face was found" in ran.err
+    assert not (tmp_path / "map.png").exists()

@@ -1,0 +1,102 @@
+"""Enrolled people are found, strangers are not, and what cannot be measured is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.engine import load_engine
+from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.face_cache import FaceCache
+from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.measuring import Condition
+from facebank.evaluation.protocols.openset import openset, read_off
+from facebank.evaluation.searching import Searches
+
+PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
+STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    engine = load_engine()
+    with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
+        yield Bench(Laboratory(engine, cache))
+
+
+@pytest.fixture(scope="module")
+def dataset(shared: Path) -> Dataset:
+    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
+    paths += [path for person in STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:1]]
+    photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
+    return Dataset("six people", photos, pick=Pick.CENTRAL)
+
+
+def test_everybody_is_found_and_no_stranger_named(bench: Bench, dataset: Dataset) -> None:
+    report = openset(bench, dataset, shots=(1, 2, 9), draws=2)
+    for photos in (1, 2):
+        assert report.figures[f"rank_1_{photos}"].value == 1
+        assert report.figures[f"fnir_{photos}"].value <= 0.2
+        assert report.figures[f"fpir_{photos}"].events == 0
+        assert not report.figures[f"fnir_{photos}"].descriptive
+    # four people with 2 of 4 photos each enrolled, two draws; a third are strangers, as hardly anybody else is there
+    assert report.figures["rank_1_2"].count == 2 * 2 * 3
+    assert "With 9 photos enrolled it is untested: fewer than two people have more." in report.summary
+    shown = {name for section in report.sections for name in section.figures}
+    assert shown == set(report.figures)
+
+
+def test_the_same_seed_gives_the_same_report(bench: Bench, dataset: Dataset) -> None:
+    first, second = (openset(bench, dataset, shots=(1,), draws=2).figures for _ in range(2))
+    assert first == second
+
+
+def test_a_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -> None:
+    grey = DatasetPhoto("grey", "Abdullah_Gul", np.full((120, 120, 3), 128, dtype=np.uint8))
+    with_grey = replace(dataset, photos=(*dataset.photos, grey))
+    plain, blind = (openset(bench, one, shots=(2,), draws=1, people=4) for one in (dataset, with_grey))
+    if blind.figures["rank_1_2"].count > plain.figures["rank_1_2"].count:  # unless the draw made a stranger of him
+        assert blind.figures["failure_to_acquire_2"].events == 1
+        assert (blind.figures["fnir_2"].events or 0) > (plain.figures["fnir_2"].events or 0)
+    assert [failure.what for failure in blind.failures] == ["grey"]
+
+
+def test_nobody_with_two_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match="nobody has more than 1 photos"):
+        openset(bench, dataset.of(STRANGERS), shots=(1,))
+
+
+def test_two_people_have_no_strangers_to_spare(bench: Bench, dataset: Dataset) -> None:
+    report = openset(bench, dataset.of(PEOPLE[:2]), shots=(1,), draws=1)
+    assert "Strangers are untested: the data hold none." in report.summary
+    assert not any(name.startswith("fpir") for name in report.figures)
+
+
+def test_a_point_of_the_curve_is_where_it_says(dataset: Dataset, bench: Bench) -> None:
+    faces = bench.read(dataset)
+    count = 200
+    own = np.where(np.arange(count) < 100, 0, -1)
+    similarities = np.concatenate([np.linspace(0.3, 0.9, 100), np.linspace(0, 0.5, 100)])
+    none = np.zeros(count, dtype=bool)
+    searches = Searches(
+        places=np.arange(count) % len(dataset.photos),
+        own=own,
+        named=np.full(count, -1),
+        first=np.zeros(count, dtype=np.int64),
+        uncertain=none,
+        acquired=~none,
+        similarities=similarities,
+        probabilities=np.full(count, np.nan),
+    )
+    figures = read_off(Condition("1", "1 enrolled", faces, searches))
+    # ten of a hundred strangers reach 0.4545; of the enrolled those below are missed
+    assert figures["fnir_1_at_fpir_1e-1"].value == pytest.approx((similarities[:100] < 0.4546).mean(), abs=0.011)
+    assert figures["fnir_1_at_fpir_1e-2"].insufficient
+    assert "fnir_1_at_fpir_1e-3" not in figures
+    assert all(figure.descriptive for figure in figures.values())

@@ -1,0 +1,107 @@
+"""Explanation maps: known networks give known maps, and real maps hold against another occluder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.engine import load_engine
+from facebank.errors import UsageError
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.explanation import Filling, Occluder, explain, hide, overlay, region_masks
+from facebank.evaluation.laboratory import Laboratory
+
+SIZE = 112
+PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo", "Ana_Guevara")
+
+
+def sees_only_the_top(crops: np.ndarray) -> np.ndarray:
+    """A network that knows nothing of the lower half."""
+    top = crops[:, : SIZE // 2].reshape(len(crops), SIZE // 2, -1).astype(np.float32)
+    vectors = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def face(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+
+
+def test_only_what_a_network_sees_matters() -> None:
+    stripes = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
+    stripes[::8] = 255
+    found = explain(sees_only_the_top, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOUR))
+    assert found.similarity == pytest.approx(1)
+    for drops in found.drops:
+        assert drops.shape == (SIZE, SIZE)
+        assert drops[: SIZE // 3].mean() > 10 * abs(drops[-SIZE // 4 :]).mean()
+    regions = {one.name: one.drops for one in found.regions}
+    assert min(regions["forehead and brows"]) > 0.001
+    assert max(np.abs(regions["mouth"])) < 0.001
+
+
+def test_the_regions_cover_a_crop_once() -> None:
+    for template, size in (("arcface", 112), ("facenet", 160)):
+        masks = region_masks(template, size)
+        assert (np.sum(list(masks.values()), axis=0) == 1).all()
+        assert all(mask.any() for mask in masks.values())
+
+
+@given(st.integers(1, 6), st.floats(0.05, 0.4), st.sampled_from(Filling))
+def test_hiding_changes_what_is_hidden_and_nothing_else(positions: int, radius: float, filling: Filling) -> None:
+    patches = Occluder(positions, radius, filling).patches(32)
+    assert patches.shape == (positions**2, 32, 32)
+    assert patches.min() >= 0
+    assert patches.max() <= 1
+    crop = face(1)[:32, :32]
+    hidden = hide(crop, patches, filling)
+    assert hidden.shape == (positions**2, 32, 32, 3)
+    untouched = patches == 0
+    assert (hidden[untouched] == np.broadcast_to(crop, hidden.shape)[untouched]).all()
+
+
+def test_faces_of_two_sizes_are_refused() -> None:
+    with pytest.raises(UsageError, match="one square size"):
+        explain(sees_only_the_top, face(1), face(2)[:100])
+
+
+def test_an_overlay_is_grey_where_nothing_changes() -> None:
+    drops = np.zeros((SIZE, SIZE), dtype=np.float32)
+    drops[:20], drops[-20:] = 0.2, -0.2
+    tinted = overlay(face(1), drops).astype(int)
+    middle = tinted[30:-30]
+    assert (middle.max(axis=2) == middle.min(axis=2)).all()
+    assert tinted[:20, :, 0].mean() > tinted[:20, :, 2].mean() + 50  # orange
+    assert tinted[-20:, :, 2].mean() > tinted[-20:, :, 0].mean() + 50  # blue
+
+
+def test_what_a_map_calls_important_matters_to_another_occluder(shared: Path) -> None:
+    """Hard cells of noise, removed in the map's order, lower the similarity faster than in a random order."""
+    paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
+    photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
+    laboratory = Laboratory(load_engine())
+    faces = laboratory.read(Dataset("six people", photos, pick=Pick.CENTRAL))
+    embed, random = laboratory.engine.analyzer.embedder.embed, np.random.default_rng(2)
+    gains = []
+    for place in range(0, len(photos), 2):
+        first, second = laboratory.crop(faces, place), laboratory.crop(faces, place + 1)
+        found = explain(embed, first, second, occluder=Occluder(6, 0.17))
+        cells = found.drops[0].reshape(14, 8, 14, 8).mean(axis=(1, 3))
+        whole = embed(second[None])[0]
+        areas = [
+            float((embed(removed(first, order)) @ whole).mean())
+            for order in (cells, *(random.normal(size=(14, 14)) for _ in range(2)))
+        ]
+        gains.append(np.mean(areas[1:]) - areas[0])
+    assert np.mean(gains) > 0
+    assert sum(gain > 0 for gain in gains) >= 4
+
+
+def removed(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return a face with one, three, five ... tenths of its cells replaced by noise, the highest first."""
+    noise = np.random.default_rng(5).integers(0, 255, crop.shape, dtype=np.uint8)
+    ranks = np.argsort(np.argsort(-order.ravel())).reshape(order.shape).repeat(8, axis=0).repeat(8, axis=1)
+    return np.stack([np.where((ranks < order.size * share)[..., None], noise, crop) for share in (0.1, 0.2, 0.3, 0.5)])
