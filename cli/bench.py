@@ -36,6 +36,10 @@ EnrolledOnce: TypeAlias = Annotated[
 Person: TypeAlias = Annotated[
     list[str] | None, typer.Option("--person", metavar="NAME", help="One of the people to run on; may be repeated.")
 ]
+People: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A list of the people to run on: LFW's, or a name a line; else everybody."),
+]
 Command: TypeAlias = Callable[..., int]
 
 DEGRADED = {
@@ -109,6 +113,7 @@ def verify(
     ctx: typer.Context,
     data: Data,
     pairs: Pairs = None,
+    people: People = None,
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
@@ -120,7 +125,7 @@ def verify(
     """
     from facebank.evaluation import jobs
 
-    job = jobs.verify(data, pairs)
+    job = jobs.verify(data, pairs, people)
     return run_job(ctx, "verify", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
 
 
@@ -132,6 +137,7 @@ def fewshot(
         list[str] | None,
         typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf or logistic; may be repeated. Else all."),
     ] = None,
+    people: People = None,
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
@@ -143,7 +149,7 @@ def fewshot(
     """
     from facebank.evaluation import jobs
 
-    job = jobs.fewshot(data, enrolled, classifier)
+    job = jobs.fewshot(data, enrolled, classifier, people)
     return run_job(ctx, "fewshot", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
 
 
@@ -151,6 +157,7 @@ def openset(
     ctx: typer.Context,
     data: Data,
     enrolled: Enrolled = None,
+    people: People = None,
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
@@ -162,7 +169,7 @@ def openset(
     """
     from facebank.evaluation import jobs
 
-    job = jobs.openset(data, enrolled)
+    job = jobs.openset(data, enrolled, people)
     return run_job(ctx, "openset", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
 
 
@@ -269,6 +276,7 @@ def _degraded(name: str) -> Command:
         ctx: typer.Context,
         data: Data,
         enrolled: EnrolledOnce = None,
+        people: People = None,
         out: Out = None,
         seed: Seed = 0,
         cache: Keeps = True,
@@ -276,7 +284,7 @@ def _degraded(name: str) -> Command:
     ) -> int:
         from facebank.evaluation import jobs
 
-        job = jobs.degraded(name, data, enrolled)
+        job = jobs.degraded(name, data, enrolled, people)
         return run_job(ctx, name, job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
 
     return command

@@ -117,6 +117,14 @@ class FaceBank:
             return load_engine(self._pack_name, self._device)
         return load_engine_of(self.path, self._device)
 
+    @property
+    def comparing_engine(self) -> Engine:
+        """The engine for what needs no gallery: the embedded pack's where the gallery cannot be read."""
+        try:
+            return self.engine
+        except GalleryError:
+            return load_engine(None, self._device)
+
     def enroll(
         self,
         name: str,
@@ -273,11 +281,7 @@ class FaceBank:
         PhotoError
             One cannot be read or shows no face.
         """
-        photos = [open_photo(a), open_photo(b)]
-        try:
-            engine = self.engine
-        except GalleryError:
-            engine = load_engine(None, self._device)
+        photos, engine = [open_photo(a), open_photo(b)], self.comparing_engine
         first, second = (_largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))
         similarity = float(first.embedding @ second.embedding)
         threshold = engine.thresholds.verify

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.engine import load_engine
-from facebank.errors import GalleryError, NoFaceError, StorageError, UsageError
+from facebank.errors import NoFaceError, StorageError, UsageError
 from facebank.evaluation.explanation import Explanation, explain, tinted
 from facebank.faces import Verification
 from facebank.media import is_annotated
@@ -73,11 +72,7 @@ def explain_photos(bank: FaceBank, a: Place | Photo, b: Place | Photo) -> Explai
     PhotoError
         One cannot be read or shows no face.
     """
-    photos = [open_photo(a), open_photo(b)]
-    try:
-        engine = bank.engine
-    except GalleryError:
-        engine = load_engine(None)
+    photos, engine = [open_photo(a), open_photo(b)], bank.comparing_engine
     analyzer = engine.analyzer
     first, second = (_largest_crop(analyzer, analyzed) for analyzed in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)

@@ -60,7 +60,7 @@ class Occluder:
     """
 
     positions: int = 8
-    radius: float = 0.14
+    radius: float = 0.10
     filling: Filling = Filling.BLUR
 
     def patches(self, size: int) -> FloatArray:

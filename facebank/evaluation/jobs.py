@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import DatasetError
-from facebank.evaluation.datasets import find_pairs, open_dataset, read_errata, read_lfw
+from facebank.evaluation.datasets import find_pairs, only_named, open_dataset, read_errata, read_lfw
 from facebank.evaluation.running import Run, make_bench
 from facebank.settings import DecisionSettings
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.datasets import Errata
     from facebank.evaluation.running import Job
 
@@ -77,7 +78,7 @@ def lfw(photos: Path, pairs: Path | None = None) -> Job:
     return partial(protocol, dataset=read_lfw(photos, listed), errata=_errata_beside(listed))
 
 
-def verify(data: Path, pairs: Path | None = None) -> Job:
+def verify(data: Path, pairs: Path | None = None, people: Path | None = None) -> Job:
     """Any pairs of photos; of a folder for each person, all pairs, or many at random.
 
     Parameters
@@ -86,6 +87,8 @@ def verify(data: Path, pairs: Path | None = None) -> Job:
         Photos of known people, or a list of pairs.
     pairs
         A list of pairs of the folder's photos; None for what the data have.
+    people
+        A list of the people to run on; None for everybody.
 
     Raises
     ------
@@ -97,21 +100,26 @@ def verify(data: Path, pairs: Path | None = None) -> Job:
     dataset = open_dataset(data) if pairs is None else open_dataset(pairs, data)
     # Pairs of LFW are the business of the protocol of that name; here all of its people can meet.
     made = replace(dataset, pairs=()) if pairs is None and data.is_dir() else dataset
-    return partial(protocol, dataset=made)
+    return partial(protocol, dataset=_only(made, people))
 
 
-def fewshot(data: Path, shots: Sequence[int] | None = None, classifiers: Sequence[str] | None = None) -> Job:
+def fewshot(
+    data: Path,
+    shots: Sequence[int] | None = None,
+    classifiers: Sequence[str] | None = None,
+    people: Path | None = None,
+) -> Job:
     """Enrol some photos of each person and search for all others, by several classifiers; raises `DatasetError`."""
     from facebank.evaluation.protocols.fewshot import fewshot as protocol
 
-    return partial(protocol, dataset=open_dataset(data), **_given(shots=shots, classifiers=classifiers))
+    return partial(protocol, dataset=_opened(data, people), **_given(shots=shots, classifiers=classifiers))
 
 
-def openset(data: Path, enrolled: Sequence[int] | None = None) -> Job:
+def openset(data: Path, enrolled: Sequence[int] | None = None, people: Path | None = None) -> Job:
     """Search for enrolled people and strangers; raises `DatasetError`."""
     from facebank.evaluation.protocols.openset import openset as protocol
 
-    return partial(protocol, dataset=open_dataset(data), **_given(shots=enrolled))
+    return partial(protocol, dataset=_opened(data, people), **_given(shots=enrolled))
 
 
 def twins(data: Path, people: Sequence[str] = (), relatives: Path | None = None) -> Job:
@@ -123,7 +131,7 @@ def twins(data: Path, people: Sequence[str] = (), relatives: Path | None = None)
     return partial(protocol, dataset=open_dataset(data), **_given(people=tuple(people) or None, relatives=listed))
 
 
-def degraded(name: str, data: Path, photos: int | None = None) -> Job:
+def degraded(name: str, data: Path, photos: int | None = None, people: Path | None = None) -> Job:
     """One of `DEGRADED`: probes made worse step by step, or sorted by pose.
 
     Parameters
@@ -134,6 +142,8 @@ def degraded(name: str, data: Path, photos: int | None = None) -> Job:
         Photos of known people.
     photos
         How many of each person are enrolled; None for the protocol's own number.
+    people
+        A list of the people to run on; None for everybody.
 
     Raises
     ------
@@ -142,7 +152,7 @@ def degraded(name: str, data: Path, photos: int | None = None) -> Job:
     """
     from facebank.evaluation.protocols import degraded as protocols
 
-    return partial(getattr(protocols, name), dataset=open_dataset(data), **_given(photos=photos))
+    return partial(getattr(protocols, name), dataset=_opened(data, people), **_given(photos=photos))
 
 
 def sanity(data: Path) -> Job:
@@ -224,6 +234,14 @@ def compare(
     against = [Contender(one.name, benches[one.pack], one.settings) for one in contenders]
     question = Question.OPENSET if searches else Question.VERIFY
     return lambda _: protocol(against, dataset, question)
+
+
+def _opened(data: Path, people: Path | None) -> Dataset:
+    return _only(open_dataset(data), people)
+
+
+def _only(dataset: Dataset, people: Path | None) -> Dataset:
+    return dataset if people is None else only_named(dataset, people)
 
 
 def _given(**options: object) -> dict[str, Any]:

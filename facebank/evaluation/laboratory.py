@@ -216,7 +216,7 @@ class Laboratory:
         variant
             Of `facebank.vision.augmentation.VARIANTS`.
         """
-        keys = [f"{faces.hashes[place]}:{faces.names[place]}:{variant}" for place in places]
+        keys = [f"{faces.hashes[place]}:{faces.dataset.photos[place].name}:{variant}" for place in places]
 
         def crop(number: int) -> RGBImage:
             return augment(self.crop(faces, places[number]), self._analyzer.embedder.template, variant)

@@ -23,6 +23,7 @@ from facebank.evaluation.datasets.lfw import (
     read_people,
     wrong_pairs,
 )
+from facebank.evaluation.datasets.named import only_named, read_names
 from facebank.evaluation.datasets.opening import KINDS, open_dataset
 from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
 from facebank.evaluation.datasets.vott import read_vott_csv, read_vott_json
@@ -34,6 +35,7 @@ __all__ = [
     "NamedPair",
     "find_pairs",
     "is_lfw",
+    "only_named",
     "open_dataset",
     "read_arrays",
     "read_bin",
@@ -41,6 +43,7 @@ __all__ = [
     "read_errata",
     "read_folders",
     "read_lfw",
+    "read_names",
     "read_pairs",
     "read_pairs_csv",
     "read_people",

@@ -1,0 +1,395 @@
+"""Few photos of each person: how many are needed, and by which classifier.
+
+The same people, the same photos to search for, and the same draws of enrolled photos serve every number of photos and
+every classifier; with more photos enrolled the fewer are among them. So a curve shows what more photos do, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import DatasetError, UsageError
+from facebank.evaluation.confusion import classification_report, confusion_matrix
+from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.leakage import find_leakage, leaks_as_failures
+from facebank.evaluation.measuring import how_decided
+from facebank.evaluation.protocols.experiments.parts import drawn_rate
+from facebank.evaluation.report import Curves, Line, Section, Table
+from facebank.evaluation.roles import unrelated
+from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.settings import DecisionSettings
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.figures import Figure
+    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.report import Item, Report
+
+SHOTS = (1, 2, 3, 5, 10, 20)
+STATED = 5
+"""The confusion matrix is of so many photos of each, or the next fewer that was measured."""
+
+_MOST_PEOPLE_NEEDED = 10
+_MOST_LISTED = 10
+_PURPOSE = 6
+_MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name"}
+
+
+def fewshot(
+    bench: Bench,
+    dataset: Dataset,
+    *,
+    shots: Sequence[int] = SHOTS,
+    classifiers: Sequence[str] = CLASSIFIERS,
+    draws: int = 3,
+    probes_each: int = 20,
+) -> Report:
+    """Enrol few photos of each person and search for others, by several classifiers.
+
+    Where the photos have parts, those to train on are enrolled and those to test on are searched for.
+
+    Parameters
+    ----------
+    bench
+        Where it runs.
+    dataset
+        Photos of named people.
+    shots
+        How many photos of each person are enrolled. Numbers that fewer than ten people (or fewer than all, where they
+        are fewer) have enough photos for are left out; people who have too few for the largest that is left are too.
+    classifiers
+        Of `facebank.recognition.scoring.CLASSIFIERS`.
+    draws
+        How often the enrolled photos are drawn.
+    probes_each
+        At most so many other photos of each person are searched for in each draw.
+
+    Raises
+    ------
+    DatasetError
+        There are no two people with enough photos; or in no photo a face was found.
+    UsageError
+        There is no such classifier, or a number is below 1.
+    """
+    _check(shots, classifiers, draws, probes_each)
+    everybody = bench.read(replace(dataset, pairs=()))
+    able = _plan(everybody, shots)
+    faces = everybody.where(np.isin(everybody.dataset.owners, able.people))
+    plan = _plan(faces, able.shots)
+    drawn, leaks = _draw_all(bench, faces, plan, draws, probes_each)
+    trials, refused = _search_all(bench, faces, plan, drawn, classifiers)
+    figures = {name: figure for trial in trials for name, figure in trial.figures(faces).items()}
+    searches = trials[0].searches
+    acquired = drawn_rate(~searches.acquired, faces, searches, "Photos searched for in which no face is found.")
+    figures["failure_to_acquire"] = acquired
+    return bench.report(
+        "fewshot",
+        "Few photos of each person",
+        everybody,
+        summary=_summary(plan, trials, figures),
+        figures=figures,
+        sections=(
+            Section("What was done", (_how(plan, drawn), how_decided(bench)), ("failure_to_acquire",)),
+            *(_measured(trials, figures, measure) for measure in _MEASURES),
+            _by_person(faces, _stated(trials)),
+        ),
+        failures=(*able.left_out, *leaks, *refused),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """Who takes part, with how many photos, and which photos may be enrolled and searched for.
+
+    ``parts`` tells whether the dataset's parts say so.
+    """
+
+    people: NDArray[np.int64]
+    shots: tuple[int, ...]
+    may_enrol: NDArray[np.bool_]
+    may_search: NDArray[np.bool_]
+    parts: bool
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draw:
+    """Which photos of each person are enrolled, the first first, and which photos are searched for."""
+
+    orders: tuple[NDArray[np.int64], ...]
+    probes: NDArray[np.int64]
+
+    def enrolled(self, photos: int) -> NDArray[np.int64]:
+        return np.concatenate([order[:photos] for order in self.orders])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """What one classifier gave with so many photos of each person, in all draws; the gallery is the last draw's."""
+
+    photos: int
+    classifier: str
+    searches: Searches
+    gallery: TrialGallery
+
+    def name(self, measure: str) -> str:
+        """Return what a figure is called; those of the prototype bear no classifier's name."""
+        ending = "" if self.classifier == "prototype" else "_" + self.classifier.replace("-", "_")
+        return f"{measure}_{self.photos}{ending}"
+
+    def figures(self, faces: FaceSet) -> dict[str, Figure]:
+        events = {"rank_1": ~self.searches.not_first, "fnir": self.searches.missed}
+        return {
+            self.name(measure): drawn_rate(
+                events[measure],
+                faces,
+                self.searches,
+                f"Photos, {words}: {self.photos} enrolled of each person, {self.classifier}.",
+            )
+            for measure, words in _MEASURES.items()
+        }
+
+
+def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_each: int) -> None:
+    unknown = next((name for name in classifiers if name not in CLASSIFIERS), None)
+    if unknown is not None or not classifiers:
+        raise UsageError(f"a classifier is one of {', '.join(CLASSIFIERS)}, not {printable(unknown or 'none')}")
+    if not shots or min(*shots, draws, probes_each) < 1:
+        raise UsageError("the numbers of enrolled photos, of draws and of photos to search for are at least 1")
+
+
+def _plan(faces: FaceSet, shots: Sequence[int]) -> _Plan:
+    """Choose the numbers of photos that enough people have, and the people who have enough for all of them."""
+    may_enrol, may_search, parts = _parts(faces.dataset)
+    may_enrol &= faces.found
+    may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
+    room = _count(faces, may_enrol)
+    room = np.where(_count(faces, may_search & faces.found) > 0, room, 0) if parts else np.maximum(room - 1, 0)
+    wanted = sorted(set(shots))
+    able = {photos: int((room >= photos).sum()) for photos in wanted}
+    if able[wanted[0]] < 2:
+        raise DatasetError(
+            f"{printable(faces.dataset.title)}: {able[wanted[0]]} people have photos with a face for {wanted[0]} to be "
+            "enrolled and another to be searched for, and two are needed"
+        )
+    needed = min(_MOST_PEOPLE_NEEDED, able[wanted[0]])
+    used = tuple(photos for photos in wanted if able[photos] >= needed)
+    dropped = tuple(
+        LeftOut(
+            f"{photos} photos enrolled", f"only {able[photos]} of the people have enough photos; {needed} are needed"
+        )
+        for photos in wanted
+        if photos not in used
+    )
+    left_out = (*dropped, *_too_few(faces, room, used[-1]))
+    return _Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enrol, may_search, parts, left_out)
+
+
+def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
+    """Tell which photos may be enrolled, which may be searched for, and whether the dataset's parts say so."""
+    splits = np.array([photo.split or "" for photo in dataset.photos])
+    train, validation, test = (splits == name for name in ("train", "validation", "test"))
+    if not test.any():
+        validation, test = test, validation
+    train = train | validation
+    if train.any() and test.any():
+        return train, test, True
+    return np.ones(len(splits), dtype=np.bool_), np.ones(len(splits), dtype=np.bool_), False
+
+
+def _count(faces: FaceSet, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    owners = faces.dataset.owners
+    return np.bincount(owners[chosen & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
+
+
+def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[LeftOut, ...]:
+    """Tell who has too few photos, one by one where they are few."""
+    people, single = faces.dataset.people, _count(faces, faces.found) <= 1
+    kinds = (
+        (single, "a single photo with a face, or none: nothing is left to search for when it is enrolled"),
+        (~single & (room < photos), f"too few photos with a face to enrol {photos} and search for another"),
+    )
+    left_out: list[LeftOut] = []
+    for few, why in kinds:
+        names = [people[person] for person in np.flatnonzero(few)]
+        if len(names) > _MOST_LISTED:
+            left_out.append(LeftOut(f"{len(names):,} people", why))
+        else:
+            left_out += [LeftOut(name, why) for name in names]
+    return tuple(left_out)
+
+
+def _draw_all(
+    bench: Bench, faces: FaceSet, plan: _Plan, draws: int, probes_each: int
+) -> tuple[tuple[_Draw, ...], tuple[LeftOut, ...]]:
+    """Draw photos several times; copies of enrolled photos are not searched for, and told."""
+    drawn, leaks = list[_Draw](), dict[str, LeftOut]()
+    bench.progress.begin("draws of photos", draws)
+    for turn in range(draws):
+        draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
+        enrolled = draw.enrolled(plan.shots[-1])
+        copies = find_leakage(bench.laboratory, faces, enrolled, draw.probes)
+        leaks |= {one.what: one for one in leaks_as_failures(faces, copies)}
+        probes = unrelated(faces, draw.probes, enrolled)
+        drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
+        bench.progress.advance()
+    if not all(len(draw.probes) for draw in drawn):
+        raise DatasetError(
+            f"{printable(faces.dataset.title)}: every photo that could be searched for shares its source with an "
+            "enrolled one, or is a copy of it"
+        )
+    return tuple(drawn), tuple(leaks.values())
+
+
+def _draw(faces: FaceSet, plan: _Plan, random: np.random.Generator, probes_each: int) -> _Draw:
+    """Draw photos source by source, so that sources are left to search for."""
+    owners, groups = faces.dataset.owners, faces.groups
+    turn = random.permutation(int(groups.max()) + 1)
+    orders: list[NDArray[np.int64]] = []
+    probes: list[NDArray[np.int64]] = []
+    for person in plan.people:
+        mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
+        mixed = mixed[np.argsort(turn[groups[mixed]], kind="stable")]
+        order = mixed[plan.may_enrol[mixed]][: plan.shots[-1]]
+        others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
+        orders.append(order)
+        probes.append(random.permutation(others)[:probes_each])
+    return _Draw(tuple(orders), np.concatenate(probes))
+
+
+def _search_all(
+    bench: Bench, faces: FaceSet, plan: _Plan, drawn: Sequence[_Draw], classifiers: Sequence[str]
+) -> tuple[list[_Trial], list[LeftOut]]:
+    """Enrol and search by every classifier; one that refuses a gallery of such a size is left out, and told."""
+    trials, refused = list[_Trial](), list[LeftOut]()
+    for photos in plan.shots:
+        bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
+        for classifier in classifiers:
+            found, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
+            try:
+                for draw in drawn:
+                    gallery = enrol(bench.laboratory, faces, draw.enrolled(photos), settings)
+                    found.append(gallery.search(draw.probes))
+                    bench.progress.advance()
+            except UsageError as error:
+                refused.append(LeftOut(f"{classifier}, {photos} photos enrolled", str(error)))
+                continue
+            if gallery is not None:
+                trials.append(_Trial(photos, classifier, Searches.joined(found), gallery))
+    if not trials:
+        raise DatasetError(f"{printable(faces.dataset.title)}: {refused[0].why}")
+    return trials, refused
+
+
+def _by_person(faces: FaceSet, stated: _Trial) -> Section:
+    """Show who was taken for whom, and the photos that were missed."""
+    matrix = confusion_matrix(stated.searches, stated.gallery.names, f"Who was named, {stated.photos} photos of each")
+    text = (
+        f"By the classifier {stated.classifier}, all draws together. A photo that is missed in every draw is hard, or "
+        "wrongly labelled; one missed in a single draw met weak photos in the gallery."
+    )
+    report = classification_report(matrix, f"Classification report, {stated.photos} photos of each")
+    items: tuple[Item, ...] = (matrix, report, *_missed(faces, stated))
+    return Section(f"Person by person, {stated.photos} photos of each", (text,), items=items)
+
+
+def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
+    """List the photos that were missed, each once; none without any."""
+    names, rows = stated.gallery.names, list[tuple[str, ...]]()
+    for place in np.unique(stated.searches.places[stated.searches.missed]):
+        mine = stated.searches.where(stated.searches.places == place)
+        face, others = faces.faces[place], mine.not_first & (mine.first != NOBODY)
+        named, first = (
+            ", ".join(sorted({names[number] for number in numbers}))
+            for numbers in (mine.named[mine.misnamed], mine.first[others])
+        )
+        weak = "no face found" if face is None else ", ".join(face.quality.weaknesses)
+        rows.append((str(faces.names[place]), named, first, f"{mine.missed.sum()} of {len(mine.places)}", weak))
+    headings = ("photo", "named wrongly", "wrong best candidate", "missed in draws", "weaknesses")
+    return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
+
+
+def _how(plan: _Plan, drawn: Sequence[_Draw]) -> str:
+    numbers = ", ".join(map(str, plan.shots))
+    searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
+    parts = " The dataset's own parts say which photos are enrolled and which are searched for." if plan.parts else ""
+    return (
+        f"{len(plan.people):,} people, all of them in the gallery, with {numbers} photos of each enrolled, drawn "
+        f"{len(drawn)} times; {searched:,} different photos are searched for. People, draws and photos to search for "
+        "are the same for all numbers and classifiers, and with more photos enrolled the fewer are among them. Nobody "
+        "is a stranger here, so that nothing is said about false names for strangers. Intervals draw people, or "
+        f"sources of photos where people are few.{parts}"
+    )
+
+
+def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
+    """Show one measure of all classifiers side by side; misses are drawn as photos that are named rightly."""
+    names = tuple(trial.name(measure) for trial in trials)
+    if measure == "rank_1":
+        title, text, label = (
+            "Best candidate",
+            "The share of photos whose best candidate is right.",
+            "best candidate right",
+        )
+    else:
+        label = "named rightly"
+        title, text = "Named", "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else."
+    classifiers, shots = (
+        tuple(dict.fromkeys(found)) for found in zip(*((t.classifier, t.photos) for t in trials), strict=True)
+    )
+    shown = {(trial.photos, trial.classifier): figures[trial.name(measure)] for trial in trials}
+    rows = tuple(
+        (str(photos), *(_percent(shown.get((photos, classifier))) for classifier in classifiers)) for photos in shots
+    )
+    table = Table(f"{title}: {_MEASURES[measure]}", ("photos of each", *classifiers), rows)
+    lines = tuple(_line(trials, figures, classifier, measure) for classifier in classifiers)
+    return Section(
+        title, (text,), names, (Curves(title, "photos enrolled of each person", f"share, {label}", lines), table)
+    )
+
+
+def _line(trials: Sequence[_Trial], figures: dict[str, Figure], classifier: str, measure: str) -> Line:
+    mine = [trial for trial in trials if trial.classifier == classifier]
+    found = [figures[trial.name(measure)] for trial in mine]
+    values = np.array([(figure.value, *(figure.interval or (figure.value, figure.value))) for figure in found])
+    if measure == "fnir":
+        values = 1 - values[:, [0, 2, 1]]
+    x = np.array([float(trial.photos) for trial in mine])
+    return Line(classifier, x, values[:, 0], values[:, 1], values[:, 2])
+
+
+def _percent(figure: Figure | None) -> str:
+    return "refused" if figure is None else f"{100 * figure.value:.2f} %"
+
+
+def _stated(trials: Sequence[_Trial]) -> _Trial:
+    """Return the trial that is shown person by person: the first classifier's with five photos, or the next fewer."""
+    first = [trial for trial in trials if trial.classifier == "prototype"] or list(trials)
+    few = [trial for trial in first if trial.photos <= STATED] or first[:1]
+    return next(trial for trial in few if trial.photos == few[-1].photos)
+
+
+def _summary(plan: _Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -> tuple[str, ...]:
+    stated = _stated(trials)
+    alike = [trial for trial in trials if trial.classifier == stated.classifier]
+    among = [trial for trial in trials if trial.photos == stated.photos]
+    beside = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
+    return (
+        f"{len(plan.people):,} people in the gallery, {stated.photos} photos of each, {stated.classifier}: the best "
+        f"candidate is right for {figures[stated.name('rank_1')]}.",
+        f"Not given the right name with the shipped settings: {figures[stated.name('fnir')]}.",
+        f"Best candidate right, from {alike[0].photos} to {alike[-1].photos} photos of each: "
+        f"{_percent(figures[alike[0].name('rank_1')])} to {_percent(figures[alike[-1].name('rank_1')])}; not given the "
+        f"right name: {_percent(figures[alike[0].name('fnir')])} to {_percent(figures[alike[-1].name('fnir')])}.",
+        f"Classifiers side by side, {stated.photos} photos of each, best candidate right: {beside}.",
+    )

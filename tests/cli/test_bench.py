@@ -1,0 +1,144 @@
+"""``facebank bench``: every protocol writes its report, and says in a sentence what it cannot do."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
+STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama", "Al_Gore")
+
+
+@pytest.fixture(scope="session")
+def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four people of LFW with four photos each, three with one, and pairs of them in two folds."""
+    folder = tmp_path_factory.mktemp("bench") / "lfw"
+    for person, photos in [*((person, 4) for person in PEOPLE), *((person, 1) for person in STRANGERS)]:
+        for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:photos]:
+            (folder / person).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / person)
+    lines = ["2\t2"]
+    for first, second in (PEOPLE[:2], PEOPLE[2:]):
+        lines += [f"{first}\t1\t2", f"{second}\t1\t2", f"{first}\t1\t{second}\t1", f"{first}\t2\t{second}\t2"]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_lfw_writes_a_report_and_says_the_same_as_json(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+    ran = run("bench", "lfw", lfw, "--out", "report", "--json")
+    valid("bench-report", ran.records)
+    report = report_of(tmp_path / "report")
+    assert ran.records == [report]
+    assert report["command"] == f"facebank bench lfw {lfw} --out report --json"
+    assert (report["protocol"], report["seed"], report["pack"]["name"]) == ("lfw", 0, "opencv")
+    accuracy = report["figures"]["accuracy"]
+    assert (accuracy["value"], accuracy["standard_error"], accuracy["count"]) == (1, 0, 8)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        assert "Labeled Faces in the Wild" in text
+        assert 'src="http' not in text
+
+
+def test_a_second_run_gives_the_same_figures(run: Run, lfw: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        run("bench", "openset", lfw, "--enrolled", "2", "--seed", "3", "--out", folder)
+    one, two = (report_of(tmp_path / folder) for folder in ("one", "two"))
+    assert one["figures"] == two["figures"]
+    assert one["figures"]["rank_1_2"]["value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "figure"),
+    [
+        ("verify", (), "fmr_at_shipped_threshold"),
+        ("fewshot", ("--enrolled", "1", "--classifier", "prototype"), "rank_1_1"),
+        ("twins", ("--person", "Alvaro_Uribe", "--person", "Alejandro_Toledo"), "accuracy_1"),
+        ("pose", ("--enrolled", "2"), None),
+        ("sisters-2021", ("--person", "Amelie_Mauresmo", "--person", "Alvaro_Uribe"), None),
+    ],
+)
+def test_a_protocol_runs_on_a_small_album(
+    run: Run, lfw: Path, tmp_path: Path, valid: Valid, name: str, options: tuple[str, ...], figure: str | None
+) -> None:
+    ran = run("bench", name, lfw, "--out", "report", "--json", *options, code=None)
+    assert ran.code in {0, 1}, ran.err
+    valid("bench-report", ran.records)
+    figures = report_of(tmp_path / "report")["figures"]
+    assert figures
+    assert figure is None or figure in figures
+
+
+def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+    ran = run("bench", "compare", lfw, "--searches", "--with-classifier", "knn", "--out", "report", "--json")
+    valid("bench-report", ran.records)
+    assert any(name.endswith("_knn") for name in report_of(tmp_path / "report")["figures"])
+    assert "--searches" in run("bench", "compare", lfw, "--with-classifier", "knn", code=2).err
+
+
+def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    shutil.copytree(lfw, album)
+    (album / PEOPLE[0] / f"{PEOPLE[0]}_0001.jpg").unlink()
+    (album / PEOPLE[1] / f"{PEOPLE[1]}_0002.jpg").write_bytes(b"no picture")
+    with (album / "pairs.txt").open("a", encoding="utf-8") as pairs:
+        pairs.write("")
+    ran = run("bench", "lfw", album, "--out", "report", code=1)
+    assert "left out" in ran.err
+    report = report_of(tmp_path / "report")
+    assert report["figures"]["accuracy_at_shipped_threshold"]["count"] < 8
+    assert len(report["failures"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("openset", "nowhere"), "no such file or folder"),
+        (("lfw", "empty"), "pairs.txt"),
+        (("openset", "empty"), "empty"),
+        (("openset", "lonely"), "nobody has more than 1 photos"),
+        (("verify", "corrupt.bin"), "corrupt.bin"),
+        (("verify", "pairs.csv"), "pairs.csv"),
+    ],
+)
+def test_a_broken_dataset_is_one_sentence(
+    run: Run, lfw: Path, tmp_path: Path, arguments: tuple[str, str], why: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for person in STRANGERS:
+        shutil.copytree(lfw / person, tmp_path / "lonely" / person)
+    (tmp_path / "corrupt.bin").write_bytes(pickle.dumps(([b"1"], [True, False])))
+    (tmp_path / "pairs.csv").write_text("first,second,same\n", encoding="utf-8")
+    ran = run("bench", *arguments, code=2)
+    assert len(ran.err.splitlines()) == 1
+    assert why in ran.err
+
+
+def test_a_report_that_cannot_be_written_is_told_at_once(run: Run, lfw: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert "name another folder" in run("bench", "verify", lfw, "--out", "file/report", code=2).err
+
+
+def test_what_is_kept_of_photos_can_be_forgotten(run: Run, lfw: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    run("bench", "verify", lfw, FACEBANK_CACHE=str(cache))
+    assert (tmp_path / "bench-verify" / "report.html").is_file()
+    assert list((cache / "evaluation").glob("*.sqlite"))
+    (record,) = run("bench", "forget", "--json", FACEBANK_CACHE=str(cache)).records
+    assert record["bytes"] > 0
+    assert list((cache / "evaluation").iterdir()) == []
+    run("bench", "verify", lfw, "--no-cache", FACEBANK_CACHE=str(cache))
+    assert list((cache / "evaluation").iterdir()) == []

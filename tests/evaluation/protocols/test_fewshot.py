@@ -1,0 +1,137 @@
+"""Enrolled photos grow in number, everything else stays the same; parts, sources and copies are kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from facebank.errors import DatasetError, UsageError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, DatasetPhoto
+from facebank.evaluation.protocols.fewshot import fewshot
+from facebank.evaluation.report import Curves, Item, Matrix, Report, Table
+from facebank.recognition.scoring import CLASSIFIERS
+
+FEW = ("prototype", "svm")
+
+
+def _items(report: Report, kind: type) -> list[Item]:
+    return [item for section in report.sections for item in section.items if isinstance(item, kind)]
+
+
+def _why(report: Report) -> dict[str, str]:
+    return {failure.what: failure.why for failure in report.failures}
+
+
+def _with_splits(album: Dataset, *splits: str) -> Dataset:
+    """Give each person's photos parts in turn."""
+    photos = tuple(replace(photo, split=splits[number % 4]) for number, photo in enumerate(album.photos))
+    return replace(album, photos=photos, pairs=())
+
+
+def test_all_classifiers_stand_side_by_side(bench: Bench, album: Dataset) -> None:
+    report = fewshot(bench, album, shots=(1, 2), draws=2)
+    endings = ("", *(f"_{name.replace('-', '_')}" for name in CLASSIFIERS if name != "prototype"))
+    expected = {f"{key}_{shots}{end}" for key in ("rank_1", "fnir") for shots in (1, 2) for end in endings}
+    assert set(report.figures) == expected | {"failure_to_acquire"}
+    assert {figure.count for figure in report.figures.values()} == {2 * 3 * 2}
+    assert report.figures["rank_1_2"].value == 1
+    assert {name for section in report.sections for name in section.figures} == set(report.figures)
+
+
+def test_curves_and_tables_agree_with_the_figures(bench: Bench, album: Dataset) -> None:
+    report = fewshot(bench, album, shots=(2, 1), classifiers=FEW, draws=2)
+    first, named = _items(report, Curves)
+    for curves, figures in ((first, ("rank_1_1", "rank_1_2")), (named, ("fnir_1", "fnir_2"))):
+        assert isinstance(curves, Curves)
+        line = curves.lines[0]
+        assert tuple(line.x) == (1, 2)
+        values = [report.figures[name].value for name in figures]
+        assert list(line.y) == pytest.approx(values if curves is first else [1 - value for value in values])
+        assert line.low is not None
+        assert line.high is not None
+        assert (line.low <= line.y).all()
+        assert (line.y <= line.high).all()
+    (matrix,) = _items(report, Matrix)
+    assert isinstance(matrix, Matrix)
+    right = matrix.counts[:, :3].trace()
+    assert right == report.figures["fnir_2"].count - (report.figures["fnir_2"].events or 0)
+
+
+def test_a_seed_gives_the_same_report(bench: Bench, album: Dataset) -> None:
+    first, second = (fewshot(bench, album, shots=(1,), classifiers=FEW, draws=1) for _ in range(2))
+    assert first.figures == second.figures
+    assert first.summary == second.summary
+
+
+def test_numbers_that_too_few_people_have_photos_for_are_told(bench: Bench, album: Dataset) -> None:
+    report = fewshot(bench, album, shots=(1, 3, 4), classifiers=FEW, draws=1)
+    assert "rank_1_3" in report.figures
+    assert "rank_1_4" not in report.figures
+    assert "only 0 of the people" in _why(report)["4 photos enrolled"]
+
+
+def test_people_with_a_single_photo_are_told_by_their_number(bench: Bench, album: Dataset) -> None:
+    single = tuple(
+        DatasetPhoto(f"single_{number}", f"Single {number}", album.photos[0].content) for number in range(12)
+    )
+    many = fewshot(bench, replace(album, photos=album.photos + single), shots=(1,), classifiers=FEW, draws=1)
+    assert many.figures["rank_1_1"].count == 9
+    assert "a single photo" in _why(many)["12 people"]
+    few = fewshot(bench, replace(album, photos=album.photos + single[:2]), shots=(1,), classifiers=FEW, draws=1)
+    assert {"Single 0", "Single 1"} <= set(_why(few))
+
+
+def test_parts_of_the_dataset_are_kept(bench: Bench, album: Dataset) -> None:
+    report = fewshot(bench, _with_splits(album, "train", "train", "test", "validation"), shots=(3,), draws=1)
+    assert report.figures["rank_1_3"].count == 3
+    without_test = _with_splits(album, "train", "validation", "train", "validation")
+    report = fewshot(bench, without_test, shots=(2, 3), classifiers=FEW, draws=1)
+    assert report.figures["rank_1_2"].count == 6
+    assert "3 photos enrolled" in _why(report)
+
+
+def test_photos_of_one_source_are_on_one_side(bench: Bench, album: Dataset) -> None:
+    photos = tuple(
+        replace(photo, group=f"{photo.person} film" if number % 4 < 2 else "")
+        for number, photo in enumerate(album.photos)
+    )
+    report = fewshot(bench, replace(album, photos=photos, pairs=()), shots=(1,), classifiers=FEW, draws=6)
+    # One photo enrolled leaves three to search for, or two where it is of the film.
+    assert 6 * 3 * 2 < report.figures["rank_1_1"].count < 6 * 3 * 3
+    films = tuple(replace(photo, group=f"{photo.person} film") for photo in album.photos)
+    with pytest.raises(DatasetError, match="shares its source"):
+        fewshot(bench, replace(album, photos=films, pairs=()), shots=(1,), classifiers=FEW, draws=1)
+
+
+def test_a_copy_across_the_split_is_leakage(bench: Bench, album: Dataset, tmp_path: Path) -> None:
+    original = album.photos[0].content
+    assert isinstance(original, Path)
+    (tmp_path / "copy.jpg").write_bytes(original.read_bytes())
+    split = _with_splits(album, "train", "train", "test", "test")
+    copy = DatasetPhoto("copy", album.photos[0].person, tmp_path / "copy.jpg", split="test")
+    report = fewshot(bench, replace(split, photos=(*split.photos, copy)), shots=(2,), classifiers=FEW, draws=1)
+    assert report.figures["rank_1_2"].count == 6
+    assert "leakage" in _why(report)["copy"]
+
+
+def test_a_classifier_that_refuses_is_told(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facebank.recognition.training.MOST_FOR_KERNEL", 5)
+    report = fewshot(bench, album, shots=(1, 2), classifiers=("prototype", "svm-rbf"), draws=1)
+    assert "rank_1_1_svm_rbf" in report.figures
+    assert "rank_1_2_svm_rbf" not in report.figures
+    assert "refused" in _why(report)["svm-rbf, 2 photos enrolled"]
+    table = _items(report, Table)[0]
+    assert isinstance(table, Table)
+    assert table.rows[1][2] == "refused"
+
+
+def test_what_cannot_be_done_is_a_sentence(bench: Bench, album: Dataset) -> None:
+    with pytest.raises(DatasetError, match=r"three people: 0 people have photos .* two are needed"):
+        fewshot(bench, album, shots=(9,))
+    with pytest.raises(UsageError, match="not forest"):
+        fewshot(bench, album, classifiers=("forest",))
+    with pytest.raises(UsageError, match="at least 1"):
+        fewshot(bench, album, shots=(0, 1))
