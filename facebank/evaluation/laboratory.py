@@ -12,6 +12,7 @@ import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, read_pixels
+from facebank.evaluation.face_cache import as_kept
 from facebank.faces import AnalyzedPhoto, Detection, Face
 from facebank.media import turn_photo
 from facebank.text import printable
@@ -312,7 +313,7 @@ class Laboratory:
         if not places:
             return
         for number, (turns, face) in enumerate(self._faces(photos(), pick)):
-            yield looked_at[number], turns, () if face is None else (face,), ""
+            yield looked_at[number], turns, () if face is None else (as_kept(face),), ""
         for place, why in unreadable:
             yield place, 0, (), why
 

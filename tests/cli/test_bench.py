@@ -20,9 +20,9 @@ STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama", "Al_Gore")
 
 @pytest.fixture(scope="session")
 def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four people of LFW with four photos each, three with one, and pairs of them in two folds."""
+    """Two people of LFW with four photos, two with seven, three with one, and pairs of them in two folds."""
     folder = tmp_path_factory.mktemp("bench") / "lfw"
-    for person, photos in [*((person, 4) for person in PEOPLE), *((person, 1) for person in STRANGERS)]:
+    for person, photos in zip(PEOPLE + STRANGERS, (4, 4, 7, 7, 1, 1, 1), strict=True):
         for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:photos]:
             (folder / person).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / person)
@@ -46,10 +46,13 @@ def test_lfw_writes_a_report_and_says_the_same_as_json(run: Run, lfw: Path, tmp_
     assert report["command"] == f"facebank bench lfw {lfw} --out report --json"
     assert (report["protocol"], report["seed"], report["pack"]["name"]) == ("lfw", 0, "opencv")
     accuracy = report["figures"]["accuracy"]
-    assert (accuracy["value"], accuracy["standard_error"], accuracy["count"]) == (1, 0, 8)
+    assert 0 <= accuracy["value"] <= 1
+    assert accuracy["standard_error"] >= 0
+    assert accuracy["count"] == 8
+    assert report["figures"]["accuracy_at_shipped_threshold"]["value"] == 1
     for name in ("report.md", "report.html"):
         text = (tmp_path / "report" / name).read_text(encoding="utf-8")
-        assert "Labeled Faces in the Wild" in text
+        assert "LFW View 2" in text
         assert 'src="http' not in text
 
 
