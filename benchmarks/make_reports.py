@@ -39,9 +39,8 @@ def wanted(shared: Path) -> Iterator[Wanted]:
     # The people that nothing which ships was chosen or calibrated on.
     reporting = str(shared / "data/lfw-meta/peopleDevTest.txt")
     yield Wanted("lfw", ("lfw", lfw))
-    yield Wanted("verify", ("verify", lfw))
-    yield Wanted("fewshot", ("fewshot", lfw))
-    yield Wanted("openset", ("openset", lfw))
+    for name in ("verify", "fewshot", "openset"):
+        yield Wanted(name, (name, lfw, "--people", reporting))
     yield Wanted("twins", ("twins", lfw, "--relatives", relatives))
     for name in ("masks", "sizes", "blur", "pose", "exposure"):
         yield Wanted(name, (name, lfw, "--people", reporting))
@@ -50,8 +49,7 @@ def wanted(shared: Path) -> Iterator[Wanted]:
     yield Wanted("celebrities-2018", ("celebrities-2018", lfw, *film(shared)))
     for pack in PACKS:
         yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
-        yield Wanted(f"verify-{pack}", ("verify", lfw), pack)
-        yield Wanted(f"fewshot-{pack}", ("fewshot", lfw, "--classifier", "prototype"), pack)
+        yield Wanted(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
 
 
 def film(shared: Path) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from facebank.installation import (
     mend_command,
     replace_command,
 )
+from facebank.packs.files import keep_plots_out_of_home
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ def _cuda_problem(said: str, reason: str | None, installed: Installed) -> Findin
 def _import_problem(module: str) -> str | None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints what it lacks
+            keep_plots_out_of_home()
             importlib.import_module(module)
     except Exception as error:
         if was_interrupted(error):

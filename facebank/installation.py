@@ -24,7 +24,7 @@ CORE = {
     "Pillow": "PIL.Image",
     "scikit-learn": "sklearn",
     "scipy": "scipy",
-    "matplotlib": "matplotlib.figure",
+    "matplotlib": "matplotlib",
     "typer": "typer",
     "platformdirs": "platformdirs",
 }

@@ -46,6 +46,9 @@ class Figure:
     expected
         How many events the rate that its threshold was set for lets expect, such as 3 false matches for an FMR of 0.1 %
         of 3,000 comparisons; None where the threshold was not set for a rate.
+    distinct
+        Of things that were counted several times, such as photos searched for in several draws: how many different ones
+        were events, or were not, whichever is less. None where each was counted once.
     """
 
     value: float
@@ -58,6 +61,7 @@ class Figure:
     published: str | None = None
     meaning: str = ""
     expected: float | None = None
+    distinct: int | None = None
 
     @property
     def insufficient(self) -> bool:
@@ -66,7 +70,8 @@ class Figure:
             return True
         if self.kind is not Kind.RATE or self.events is None:
             return False
-        return min(self.events, self.count - self.events) < LEAST_EVENTS
+        fewest = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
+        return fewest < LEAST_EVENTS
 
     def __str__(self) -> str:
         """Write it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""

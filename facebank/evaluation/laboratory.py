@@ -217,7 +217,8 @@ class Laboratory:
         variant
             Of `facebank.vision.augmentation.VARIANTS`.
         """
-        keys = [f"{faces.hashes[place]}:{faces.dataset.photos[place].name}:{variant}" for place in places]
+        photos, pick = faces.dataset.photos, faces.dataset.pick
+        keys = [f"{_key(photos[place], faces.hashes[place], pick)}:{variant}" for place in places]
 
         def crop(number: int) -> RGBImage:
             return augment(self.crop(faces, places[number]), self._analyzer.embedder.template, variant)

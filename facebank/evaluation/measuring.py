@@ -85,21 +85,30 @@ class Condition:
     def figures(self) -> dict[str, Figure]:
         """Return its figures by name; those that nothing was searched for are missing."""
         searches, units, name = self.searches, self.units, self.name
-        mated, found = searches.mated, dict[str, Figure]()
+        mated, found, photos = searches.mated, dict[str, Figure](), searches.places
         if len(units):
             found[f"failure_to_acquire_{name}"] = rate(
-                ~searches.acquired, units, f"Photos in which no face is found, {self.label}."
+                ~searches.acquired, units, f"Photos in which no face is found, {self.label}.", things=photos
             )
         if mated.any():
             found[f"rank_1_{name}"] = rate(
-                ~searches.not_first[mated], units[mated], f"Enrolled people who are the best candidate, {self.label}."
+                ~searches.not_first[mated],
+                units[mated],
+                f"Enrolled people who are the best candidate, {self.label}.",
+                things=photos[mated],
             )
             found[f"fnir_{name}"] = rate(
-                searches.missed[mated], units[mated], f"Enrolled people who are not given their name, {self.label}."
+                searches.missed[mated],
+                units[mated],
+                f"Enrolled people who are not given their name, {self.label}.",
+                things=photos[mated],
             )
         if (~mated).any():
             found[f"fpir_{name}"] = rate(
-                searches.misnamed[~mated], units[~mated], f"Strangers who are given a name, {self.label}."
+                searches.misnamed[~mated],
+                units[~mated],
+                f"Strangers who are given a name, {self.label}.",
+                things=photos[~mated],
             )
         return found | {f"{key}_{name}": figure for key, figure in trust(searches, units).items()}
 
@@ -148,10 +157,9 @@ def _calibration_error(
     gaps = [(bins == number) * weights * (said - true) for number in range(_BINS)]
     drawn = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
     value = sum(abs(float(gap.sum())) for gap in gaps) / float(weights.sum())
-    low, high = np.quantile(drawn, [0.025, 0.975])
     return Figure(
         value,
-        (float(low), float(high)),
+        resamples.interval(drawn),
         len(said),
         kind=Kind.NUMBER,
         meaning="How far probabilities are from what is so, on average over ten bins; few searches make it larger.",

@@ -57,6 +57,10 @@ class Resamples:
         )
         return total
 
+    def interval(self, values: NDArray[np.float64]) -> tuple[float, float] | None:
+        """Return the 95 % interval of what was computed from each resample; None where there was one unit to draw."""
+        return _interval(values) if self.draws.shape[1] > 1 else None
+
 
 def sampling_units(people: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return what the bootstrap draws: people, or groups of photos where there are fewer than 20 people.
@@ -70,23 +74,32 @@ def sampling_units(people: NDArray[np.int64], groups: NDArray[np.int64]) -> NDAr
 
 
 def rate(
-    events: NDArray[np.bool_], units: NDArray[np.int64], meaning: str = "", *, descriptive: bool = False
+    events: NDArray[np.bool_],
+    units: NDArray[np.int64],
+    meaning: str = "",
+    *,
+    descriptive: bool = False,
+    things: NDArray[np.int64] | None = None,
 ) -> Figure:
     """Return a share with its 95 % interval.
 
     The interval is the bootstrap's over units; where all or none are events it is given by the rule of three, which
-    takes trials for independent.
+    takes different things for independent trials.
 
     Parameters
     ----------
     events
         Of shape ``(N,)``.
     units
-        What is drawn: the person, or the group of photos, that each of the N belongs to.
+        What is drawn: the person, or the group of photos, that each of the N belongs to. Of a single one nothing can be
+        said about others: no interval.
     meaning
         One sentence for people.
     descriptive
         Whether the threshold was chosen on these very data.
+    things
+        What each of the N is, such as a photo that is searched for several times: repetitions are no further evidence.
+        None where each is something else.
 
     Raises
     ------
@@ -94,13 +107,21 @@ def rate(
         Nothing was counted.
     """
     count, happened = _counted(events)
-    interval = rule_of_three(happened, count)
-    if interval is None:
+    trials, distinct = count, None
+    if things is not None:
+        trials = len(np.unique(things))
+        distinct = min(len(np.unique(things[events])), len(np.unique(things[~events])))
+    interval: tuple[float, float] | None
+    if happened in {0, count}:
+        interval = rule_of_three(0 if not happened else trials, trials)
+    else:
         resamples = Resamples.of(units)
-        interval = _interval(
+        interval = resamples.interval(
             resamples.sums(events.astype(np.float64)) / np.maximum(resamples.sums(np.ones(count)), 1e-12)
         )
-    return Figure(happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive)
+    return Figure(
+        happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive, distinct=distinct
+    )
 
 
 def pair_rate(
@@ -134,7 +155,8 @@ def pair_rate(
     interval = rule_of_three(happened, count)
     if interval is None:
         weigh = PairWeights.of(first, second)
-        interval = _interval(weigh.sums(events.astype(np.float64)) / np.maximum(weigh.sums(np.ones(count)), 1e-12))
+        drawn = weigh.sums(events.astype(np.float64)) / np.maximum(weigh.sums(np.ones(count)), 1e-12)
+        interval = _interval(drawn) if weigh.draws.shape[1] > 1 else None
     return Figure(happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive)
 
 
@@ -196,7 +218,7 @@ def mean_figure(
     if figure is not None:
         means = np.array([figure(mean) for mean in means])
     value = float(values.mean()) if figure is None else figure(values.mean())
-    return Figure(value, _interval(means), len(values), kind=Kind.NUMBER, meaning=meaning)
+    return Figure(value, resamples.interval(means), len(values), kind=Kind.NUMBER, meaning=meaning)
 
 
 def difference(

@@ -1,14 +1,35 @@
-"""Lists of people who are related, or look alike: two names a line, and how."""
+"""People who are related, or look alike: lists of them, and their photos in pairs beside those of unrelated people."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from facebank.evaluation.datasets.checking import broken, read_text
+import numpy as np
+
+from facebank.errors import InvalidNameError
+from facebank.evaluation.curves import Comparisons
+from facebank.evaluation.datasets.checking import broken, read_text, shown
+from facebank.gallery.names import name_key, normalise_name
 from facebank.text import printable
 
-_TITLES = frozenset({"person_a", "person a", "first", "a"})
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.laboratory import FaceSet
+
+MOST_PAIRS = 10_000
+"""As many as a list may have: each pair gets galleries of its own."""
+MOST_OF_TWO = 10_000
+"""As many pairs of photos of two people are compared."""
+MOST_UNRELATED = 100_000
+"""As many as an FMR of 0.01 % needs for ten false matches to be expected."""
+
+_TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +44,109 @@ class Relatives:
 def read_relatives(path: Path) -> tuple[Relatives, ...]:
     """Read a list of pairs of people: tab- or comma-separated, a line of titles or none, ``#`` for remarks.
 
-    Further columns than the two names and the relation are ignored.
+    Further columns than the two names and the relation are ignored, and so is a pair that is listed again.
 
     Raises
     ------
     DatasetError
-        It cannot be read, a line names fewer than two different people, or none names any.
+        It cannot be read, a line names fewer than two different people, none names any, or there are too many.
     """
     found: dict[frozenset[str], Relatives] = {}
+    begun = False
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        parts = [part.strip() for part in line.split("\t" if "\t" in line else ",")]
-        if not found and parts[0].casefold() in _TITLES:
+        try:
+            parts = [part.strip() for part in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
+        except csv.Error as error:
+            raise broken(path, f"line {number}: {error}") from error
+        titles = not begun and tuple(part.casefold() for part in parts[:2]) in _TITLES
+        begun = True
+        if titles:
             continue
-        if len(parts) < 2 or not all(parts[:2]) or parts[0] == parts[1]:
-            raise broken(path, f"line {number} does not name two people: {printable(line[:80])!r}")
-        found.setdefault(frozenset(parts[:2]), Relatives(parts[0], parts[1], parts[2] if len(parts) > 2 else ""))
+        pair = _pair(path, number, parts)
+        found.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
+        if len(found) > MOST_PAIRS:
+            raise broken(path, f"line {number}: it names more than {MOST_PAIRS:,} pairs of people")
     if not found:
         raise broken(path, "it names no two people")
     return tuple(found.values())
+
+
+def _pair(path: Path, number: int, parts: list[str]) -> Relatives:
+    if len(parts) < 2 or not all(parts[:2]):
+        raise broken(path, f"line {number} does not name two people: {shown(', '.join(parts))}")
+    try:
+        first, second = map(normalise_name, parts[:2])
+    except InvalidNameError as error:
+        raise broken(path, f"line {number}: {error}") from error
+    if name_key(first) == name_key(second):
+        raise broken(path, f"line {number} names one person twice: {shown(first)}")
+    return Relatives(first, second, printable(parts[2][:80]) if len(parts) > 2 else "")
+
+
+def pairs_between(
+    faces: FaceSet, people: Sequence[str], random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair photos of different people, at most 10,000 of each two people; never a file with itself.
+
+    Parameters
+    ----------
+    faces
+        Of a dataset.
+    people
+        Of the dataset.
+    random
+        Chooses where there are more.
+
+    Returns
+    -------
+    tuple[NDArray[np.int64], NDArray[np.int64]]
+        Places in the dataset's photos, of shape ``(N,)`` each.
+    """
+    owners, hashes = faces.dataset.owners, np.array(faces.hashes)
+    of = {name: np.flatnonzero(faces.found & (owners == faces.dataset.people.index(name))) for name in people}
+    firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for one, other in combinations(people, 2):
+        total = len(of[one]) * len(of[other])
+        chosen = np.arange(total) if total <= MOST_OF_TWO else random.choice(total, MOST_OF_TWO, replace=False)
+        first, second = of[one][chosen // len(of[other])], of[other][chosen % len(of[other])]
+        tagged = np.array([faces.dataset.photos[place].region is not None for place in first], dtype=np.bool_)
+        keep = (hashes[first] != hashes[second]) | tagged
+        firsts.append(first[keep])
+        seconds.append(second[keep])
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.random.Generator) -> NDArray[np.float64]:
+    """Compare up to 100,000 different pairs of photos of people whom nobody said to look alike.
+
+    Parameters
+    ----------
+    faces
+        Of a dataset.
+    alike
+        Who are left out.
+    random
+        Chooses the pairs.
+    """
+    owners, hashes = faces.dataset.owners, np.array(faces.hashes)
+    left_out = [number for number, name in enumerate(faces.dataset.people) if name in alike]
+    others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, left_out))
+    if not len(others):
+        return np.zeros(0)
+    drawn = np.sort(random.integers(len(others), size=(3 * MOST_UNRELATED, 2)), axis=1)
+    first, second = others[random.permutation(np.unique(drawn, axis=0))].T
+    keep = np.flatnonzero((owners[first] != owners[second]) & (hashes[first] != hashes[second]))[:MOST_UNRELATED]
+    embeddings = faces.embeddings
+    similarities: NDArray[np.float64] = np.einsum(
+        "nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64
+    )
+    return similarities
+
+
+def threshold_of_strangers(similarities: NDArray[np.float64], fmr: float) -> float:
+    """Return the lowest threshold at which no more than this share of pairs of different people match."""
+    same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # an error curve needs both kinds of pairs
+    nobody = np.zeros(len(same), dtype=np.int64)
+    return Comparisons(np.append(similarities, 1.0), same, nobody, nobody).threshold_at(fmr)

@@ -28,6 +28,11 @@ def cache_folder() -> Path:
     return _folder("FACEBANK_CACHE", "user_cache_path", ".")
 
 
+def keep_plots_out_of_home() -> None:
+    """Let matplotlib keep its list of fonts in the cache folder; to be called before it is first imported."""
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+
+
 def _folder(variable: str, place: str, below: str) -> Path:
     named = os.environ.get(variable)
     if named:

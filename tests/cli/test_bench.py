@@ -112,7 +112,7 @@ def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Pat
         (("openset", "nowhere"), "no such file or folder"),
         (("lfw", "empty"), "pairs.txt"),
         (("openset", "empty"), "empty"),
-        (("openset", "lonely"), "nobody has more than 1 photos"),
+        (("openset", "lonely"), "nobody named has more than 1 photos"),
         (("verify", "corrupt.bin"), "corrupt.bin"),
         (("verify", "pairs.csv"), "pairs.csv"),
     ],

@@ -29,6 +29,14 @@ def test_without_a_single_event_the_rule_of_three_speaks(events: int, interval: 
     assert figure.insufficient
 
 
+def test_a_photo_searched_for_ten_times_is_one_photo() -> None:
+    photos = np.repeat(np.arange(50), 10)
+    figure = rate(photos == 7, photos, things=photos)
+    assert figure.events == 10
+    assert figure.insufficient
+    assert rate(photos < 0, photos, things=photos).interval == pytest.approx((0, 3 / 50))
+
+
 def test_ten_events_are_enough_and_nine_are_not() -> None:
     assert rate(np.arange(100) < 9, np.arange(100)).insufficient
     assert not rate(np.arange(100) < 10, np.arange(100)).insufficient
@@ -57,7 +65,10 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 12))
 def test_an_interval_holds_the_value_and_lies_within_0_and_1(events: list[bool], people: int) -> None:
     figure = rate(np.array(events), np.arange(len(events)) % people)
-    low, high = figure.interval or (1, 0)
+    if figure.interval is None:  # of one person nothing can be said about others
+        assert min(people, len(events)) == 1
+        return
+    low, high = figure.interval
     assert 0 <= low <= high <= 1
     assert low - 1e-9 <= figure.value <= high + 1e-9 or len(set(np.arange(len(events)) % people)) < 8
 

@@ -68,7 +68,7 @@ FILES = {
 }
 
 READ_ALL = """
-import json, resource, sys, time
+import json, re, sys, time
 from facebank.errors import PhotoError
 from facebank.media import read_photo
 for path in sys.argv[1:]:
@@ -79,7 +79,9 @@ for path in sys.argv[1:]:
     except PhotoError as error:
         outcome, message = type(error).__name__, str(error)
     seconds = time.perf_counter() - start
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # not ru_maxrss, which begins with the peak of the process that started this one
+    with open("/proc/self/status") as status:
+        memory = int(re.search(r"VmHWM:\\s+(\\d+)", status.read())[1]) * 1024
     print(json.dumps([path, outcome, message, seconds, memory]), flush=True)
 """
 

@@ -15,9 +15,10 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.evidence import evidence_of
 from facebank.evaluation.figures import Figure
-from facebank.evaluation.leakage import find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
 from facebank.evaluation.measuring import (
     Condition,
+    how_decided,
     reliability,
     searches_table,
     strangers_table,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset, LeftOut
+    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.laboratory import FaceSet
 
 RATES = (1e-1, 1e-2, 1e-3)
@@ -57,6 +58,15 @@ class Cast:
     strangers: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """One gallery: what was searched in it, and the copies of enrolled photos that were not."""
+
+    trial: TrialGallery
+    searches: Searches
+    leaks: tuple[Leak, ...]
+
+
 def openset(
     bench: Bench,
     dataset: Dataset,
@@ -76,7 +86,7 @@ def openset(
     dataset
         Photos of named people; those of nobody named are strangers'.
     shots
-        How many photos of each person are enrolled; those that too few people have enough photos for are left out.
+        How many photos of each person are enrolled; those that nobody has enough photos for are left out.
     draws
         How often the enrolled photos are drawn.
     people
@@ -95,20 +105,25 @@ def openset(
     faces = bench.read(replace(dataset, pairs=()))
     used = _usable(faces, shots)
     cast = _cast(faces, max(used), people, bench.random(_CAST))
-    conditions, trial = list[Condition](), None
+    conditions, rounds = list[Condition](), list[Round]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
-        drawn, trial = _drawn(bench, faces, cast, (photos, probes_each, strangers), draws)
-        conditions.append(Condition(str(photos), f"{photos} enrolled", faces, drawn))
-    sizes, dropped = _sizes(bench, faces)
+        drawn = _drawn(bench, faces, cast, (photos, probes_each, strangers), draws)
+        searches = Searches.joined([one.searches for one in drawn])
+        conditions.append(Condition(str(photos), f"{photos} enrolled", faces, searches))
+        rounds += drawn
+    sizes, of_sizes = _sizes(bench, faces)
     figures: dict[str, Figure] = {}
     for condition in conditions:
         figures |= _decided(condition) | read_off(condition)
     for condition in sizes:
         figures |= _of_size(condition)
-    sections = [_main(conditions, figures), _trust(conditions, figures), _by_size(sizes, figures)]
-    if trial is not None:
-        sections.append(Section("The hardest errors", _ERRORS, items=_errors(bench, faces, trial, conditions[-1])))
+    sections = (
+        _main(bench, conditions, figures),
+        _trust(conditions, figures),
+        _by_size(sizes, figures),
+        Section("The hardest errors", _ERRORS, items=_errors(bench, faces, rounds[-1].trial, conditions[-1])),
+    )
     left = [_told_left_out(photos) for photos in shots if photos not in used]
     return bench.report(
         "openset",
@@ -117,17 +132,17 @@ def openset(
         summary=(*_summary(conditions, figures, cast), *left),
         figures=figures,
         sections=sections,
-        failures=dropped,
+        failures=leaks_as_failures(faces, _each_once([*rounds, *of_sizes])),
     )
 
 
 def _usable(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
-    """Return the numbers of photos for which at least two people have one more."""
+    """Return the numbers of photos for which somebody has one more."""
     counts = _photos(faces)
-    used = tuple(photos for photos in sorted(set(shots)) if (counts > photos).sum() >= min(2, len(counts)))
+    used = tuple(photos for photos in sorted(set(shots)) if (counts > photos).sum() >= 1)
     if not used:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: nobody has more than {min(shots)} photos with a face, so that "
+            f"{printable(faces.dataset.title)}: nobody named has more than {min(shots)} photos with a face, so that "
             f"{min(shots)} could be enrolled and another searched for"
         )
     return used
@@ -159,24 +174,19 @@ def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -
     return Cast(np.sort(known).astype(np.int64), others.astype(np.int64))
 
 
-def _drawn(
-    bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], draws: int
-) -> tuple[Searches, TrialGallery | None]:
-    """Enrol and search several times; return all searches, and the last gallery."""
-    photos, probes_each, strangers = numbers
-    found, trial = list[Searches](), None
+def _drawn(bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], draws: int) -> list[Round]:
+    """Enrol and search several times."""
+    rounds = list[Round]()
     for turn in range(draws):
-        random = bench.random(_DRAW, photos, turn)
-        trial, searches = _searched(bench, faces, cast, (photos, probes_each, strangers), random)
-        found.append(searches)
+        rounds.append(_searched(bench, faces, cast, numbers, bench.random(_DRAW, numbers[0], turn)))
         bench.progress.advance()
-    return Searches.joined(found), trial
+    return rounds
 
 
 def _searched(
     bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], random: np.random.Generator
-) -> tuple[TrialGallery, Searches]:
-    """Enrol some photos of the known people, and search for their others and for strangers."""
+) -> Round:
+    """Enrol some photos of the known people, and search for their others and for strangers, copies left out."""
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
@@ -190,31 +200,37 @@ def _searched(
     theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), places)
     others = [random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(cast.strangers)]
     others += [np.array([place]) for place in random.permutation(np.flatnonzero(owners == NOBODY))]
+    probes = np.concatenate([theirs, in_turns(others, strangers)])
+    leaks = find_leakage(bench.laboratory, faces, places, probes)
+    clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     trial = enrol(bench.laboratory, faces, places)
-    return trial, trial.search(np.concatenate([theirs, in_turns(others, strangers)]))
+    return Round(trial, trial.search(clean), leaks)
 
 
-def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], tuple[LeftOut, ...]]:
-    """Search in galleries of several sizes, one photo of each person enrolled; and look for leaks in the largest."""
+def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[Round]]:
+    """Search in galleries of several sizes, one photo of each person enrolled."""
     able = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
     sizes = [size for size in SIZES if size <= len(able)]
     bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
-    conditions: list[Condition] = []
-    leaks: tuple[LeftOut, ...] = ()
+    conditions, rounds = list[Condition](), list[Round]()
+    numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
     for size in sizes:
-        found = []
+        drawn = list[Round]()
         for turn in range(_galleries(size)):
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(able)[:size].astype(np.int64)
             cast = Cast(known, np.setdiff1d(everybody, known).astype(np.int64))
-            numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
-            trial, searches = _searched(bench, faces, cast, numbers, random)
-            found.append(searches)
+            drawn.append(_searched(bench, faces, cast, numbers, random))
             bench.progress.advance()
-        leaks = leaks_as_failures(faces, find_leakage(bench.laboratory, faces, trial.enrolled, searches.places))
-        conditions.append(Condition(str(size), f"{size:,} people", faces, Searches.joined(found)))
-    return conditions, leaks
+        searches = Searches.joined([one.searches for one in drawn])
+        conditions.append(Condition(str(size), f"{size:,} people", faces, searches))
+        rounds += drawn
+    return conditions, rounds
+
+
+def _each_once(rounds: Sequence[Round]) -> tuple[Leak, ...]:
+    return tuple({leak.probe: leak for one in rounds for leak in one.leaks}.values())
 
 
 def _galleries(size: int) -> int:
@@ -227,7 +243,10 @@ def _decided(condition: Condition) -> dict[str, Figure]:
     searches, units = condition.searches, condition.units
     right = np.where(searches.mated, ~searches.missed, ~searches.misnamed)
     figures[f"open_set_classification_rate_{condition.name}"] = rate(
-        right, units, f"Searches decided rightly, strangers included, {condition.label}."
+        right,
+        units,
+        f"Searches decided rightly, strangers included, {condition.label}.",
+        things=searches.places,
     )
     return figures
 
@@ -290,13 +309,15 @@ def _of_size(condition: Condition) -> dict[str, Figure]:
     }
 
 
-def _main(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+def _main(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     det = _det(conditions)
     items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
     items += [det] if det.lines else []
     judged = ("brier", "log_loss", "expected_calibration_error")
     names = [name for name in figures if "_among_" not in name and not name.startswith(judged)]
-    return Section("Who is found, missed and named wrongly", _MEANING, tuple(names), tuple(items))
+    return Section(
+        "Who is found, missed and named wrongly", (*_MEANING, how_decided(bench)), tuple(names), tuple(items)
+    )
 
 
 def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
@@ -329,15 +350,16 @@ def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condit
     """Show the surest wrong names of the last gallery, beside the enrolled photo that is most like each."""
     searches = trial.search(np.unique(condition.searches.places[condition.searches.misnamed]))
     searches = searches.where(searches.misnamed)
-    order = np.argsort(-searches.similarities, kind="stable")
-    pairs, verdicts = list[tuple[int, int]](), list[str]()
-    owners, people = faces.dataset.owners, faces.dataset.people
-    for row in order:
-        place, named = int(searches.places[row]), trial.names[int(searches.named[row])]
+    owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
+    shown = list[tuple[float, tuple[int, int], str]]()
+    for place, number in zip(searches.places.tolist(), searches.named.tolist(), strict=True):
+        named = trial.names[number]
         theirs = trial.enrolled[owners[trial.enrolled] == people.index(named)]
-        likest = theirs[int(np.argmax(faces.embeddings[theirs] @ faces.embeddings[place]))]
-        pairs.append((place, int(likest)))
-        verdicts.append(f"named {named}, and is {faces.dataset.photos[place].person or 'nobody named'}")
+        similarities = embeddings[theirs] @ embeddings[place]
+        verdict = f"named {named}, and is {faces.dataset.photos[place].person or 'nobody named'}"
+        shown.append((float(similarities.max()), (place, int(theirs[np.argmax(similarities)])), verdict))
+    shown.sort(key=lambda case: -case[0])
+    pairs, verdicts = [pair for _, pair, _ in shown], [verdict for *_, verdict in shown]
     cases = evidence_of(bench, faces, pairs, verdicts)
     return (ContactSheet("Given another's name", cases),) if cases else ()
 
@@ -357,12 +379,12 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], cast: 
 
 
 def _told_left_out(photos: int) -> str:
-    return f"With {photos} photos enrolled it is untested: fewer than two people have more."
+    return f"With {photos} photos enrolled it is untested: nobody has more."
 
 
 _MEANING = (
-    "Each photo is searched for alone, and decided exactly as 'facebank identify' decides with the shipped settings: "
-    "nothing was chosen on these data. A photo in which no face is found counts as missed, an uncertain answer too.",
+    "Each photo is searched for alone, and decided exactly as 'facebank identify' decides. A photo in which no face is "
+    "found counts as missed, an uncertain answer too. Copies of enrolled photos are not searched for.",
     "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing.",
 )
 _TRUST = (

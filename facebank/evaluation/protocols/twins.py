@@ -10,15 +10,15 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.confusion import classification_report, confusion_matrix
-from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.measuring import how_decided
-from facebank.evaluation.protocols.experiments.parts import Draw, draw_photos, drawn_rate, photos_of, search_draws
-from facebank.evaluation.rates import pair_rate
+from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
+from facebank.evaluation.rates import Resamples, pair_rate, sampling_units
+from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.risk_coverage import risk_coverage
-from facebank.evaluation.searching import Searches
+from facebank.evaluation.searching import Searches, TrialGallery, enrol
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
     from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.relatives import Relatives
 
-SHOTS = (1, 2, 3, 5, 10)
+SHOTS = (1, 2, 3, 5)
 MOST_PEOPLE = 12
 """As many as are taken for people who look alike where nobody is named."""
 UNRELATED_FMR = 1e-4
 LEAST_UNRELATED = 10_000
 """With fewer pairs of unrelated people no threshold of FMR 1e-4 can be found."""
 
-_UNRELATED_PAIRS = 100_000
 _COVERAGE = 0.7
-_DRAW, _PAIRS = 1, 2
+_RESAMPLES = 200
+_MATRICES = 3
+_DRAW, _UNRELATED, _ALIKE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,21 @@ class Group:
     @property
     def label(self) -> str:
         """For people."""
-        return " and ".join(self.people) + (f" ({self.relation})" if self.relation else "")
+        names = " and ".join(map(printable, self.people))
+        return names + (f" ({printable(self.relation)})" if self.relation else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What the searches in one group's galleries gave.
+
+    The probability of the person shown, ``own``, is NaN where no face was found, or nothing is calibrated.
+    """
+
+    group: Group
+    photos: int
+    searches: Searches
+    own: NDArray[np.float64]
 
 
 def twins(
@@ -67,16 +82,14 @@ def twins(
 
     Parameters
     ----------
-    bench
-        Where it runs.
-    dataset
-        Photos of them, and of unrelated people if there are any; photos that share a source stay on one side.
+    bench, dataset
+        Where it runs, and on which photos; those that share a source stay on one side of the split.
     people
         Two or more who look alike: one gallery.
     relatives
         Pairs, each a gallery of its own; with neither, all people of a dataset of at most twelve are one gallery.
     shots
-        How many photos of each person are enrolled; more than somebody has but one are left out.
+        How many photos of each person are enrolled; a group in which somebody has no more than that is untested.
     draws
         How often the enrolled photos are drawn.
 
@@ -85,38 +98,37 @@ def twins(
     DatasetError
         Somebody named is not in the dataset, nobody is named, or no group has two photos of each person.
     """
-    groups, untested = _testable(dataset, _groups(dataset, people, relatives))
-    theirs = sorted({person for group in groups for person in group.people})
+    if not shots or min(shots) < 1 or draws < 1:
+        raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
+    groups = _groups(dataset, people, relatives)
+    able, untested = _testable(dataset, groups, photos_of(dataset), "photos")
     faces = bench.read(replace(dataset, pairs=()))
-    bench.progress.begin("people who look alike", len(groups) * draws)
-    figures: dict[str, Figure] = {}
-    tried: dict[int, list[tuple[Group, Searches]]] = {}
-    for photos in shots:
-        for group in groups:
-            if min(_found(faces, person) for person in group.people) > photos:
-                tried.setdefault(photos, []).append((group, _search(bench, faces, group, photos, draws)))
-    if not tried:
-        raise DatasetError(f"{printable(dataset.title)}: nobody of them has two photos with a face: untested")
-    for photos, found in tried.items():
-        figures |= _figures(faces, Searches.joined([searches for _, searches in found]), photos)
-    middle = max((photos for photos in tried if photos <= 3), default=min(tried))
-    risk, risk_figures = _risk(faces, tried, middle)
-    figures |= risk_figures
-    compared, sentence = _unrelated(bench, faces, groups, theirs)
-    figures |= compared
-    sections = (
-        Section("Who is told apart", _HOW, tuple(figures), (*_tables(tried, middle), risk, _histogram(tried, middle))),
-        Section("As pairs, at a threshold of unrelated people", (sentence,)),
-        Section("What the decisions rest on", (how_decided(bench),)),
-    )
+    able, faceless = _testable(dataset, able, _found(faces), "photos with a face")
+    tried, rows = _tried(bench, faces, able, sorted(set(shots)), draws)
+    left_out = (*untested, *faceless, *_never_tried(able, tried))
+    as_pairs, compared = _as_pairs(bench, faces, able, {person for group in groups for person in group.people})
+    figures, parts = _told_apart(faces, tried, rows)
     return bench.report(
         "twins",
         "People who look alike",
         faces,
-        summary=_summary(figures, tried, untested),
-        figures=figures,
-        sections=sections,
-        failures=untested,
+        summary=_summary(figures | as_pairs, tried, len(left_out)),
+        figures=figures | as_pairs,
+        sections=(*parts, compared, Section("What the decisions rest on", (how_decided(bench),))),
+        failures=left_out,
+    )
+
+
+def _told_apart(
+    faces: FaceSet, tried: dict[int, list[Trial]], rows: tuple[tuple[str, ...], ...]
+) -> tuple[dict[str, Figure], tuple[Section, ...]]:
+    rates = {name: figure for photos, found in tried.items() for name, figure in _rates(faces, found, photos).items()}
+    middle = max((photos for photos in tried if photos <= 3), default=min(tried))
+    risk, some = _risk(faces, tried[middle], middle), tried[middle]
+    shown = (Table("Group by group", _HEADINGS, rows), *_matrices(some), *_wrong_photos(faces, some))
+    return rates | risk, (
+        Section("Who is told apart", _HOW, tuple(rates), shown),
+        Section("How sure it is", _SURE, tuple(risk), (_curves(tried), *_histogram(tried))),
     )
 
 
@@ -137,39 +149,94 @@ def _groups(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[
     return [Group(chosen)]
 
 
-def _testable(dataset: Dataset, groups: Sequence[Group]) -> tuple[list[Group], tuple[LeftOut, ...]]:
+def _testable(
+    dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
+) -> tuple[list[Group], list[LeftOut]]:
     """Return the groups with two photos of each person; the others are untested, and say why."""
-    counts = photos_of(dataset)
     able, untested = list[Group](), list[LeftOut]()
     for group in groups:
-        photos = [counts.get(person, 0) for person in group.people]
-        if min(photos) >= 2:
+        if min(counts.get(person, 0) for person in group.people) >= 2:
             able.append(group)
         else:
-            untested.append(LeftOut(group.label, f"untested: {' and '.join(map(str, photos))} photos"))
+            untested.append(LeftOut(group.label, _untested(group, counts, what)))
     if not able:
-        raise DatasetError(
-            f"{printable(dataset.title)}: untested: nobody who looks alike has two photos each here, so that one could "
-            f"be enrolled and another searched for"
-        )
-    return able, tuple(untested)
+        raise DatasetError(f"{printable(dataset.title)}: {_NOBODY}")
+    return able, untested
 
 
-def _found(faces: FaceSet, person: str) -> int:
-    number = faces.dataset.people.index(person)
-    return int((faces.found & (faces.dataset.owners == number)).sum())
+def _untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:
+    return f"untested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
 
 
-def _search(bench: Bench, faces: FaceSet, group: Group, photos: int, draws: int) -> Searches:
-    number = sum(map(ord, group.label)) % 2**16
-    drawn: list[Draw] = []
+def _found(faces: FaceSet) -> dict[str, int]:
+    """Count everybody's photos with a face."""
+    return photos_of(faces.dataset.where(bool(found) for found in faces.found))
+
+
+def _tried(
+    bench: Bench, faces: FaceSet, groups: Sequence[Group], shots: Sequence[int], draws: int
+) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
+    """Try every group with every number of photos; a row each, also where it is untested."""
+    counts, tried, rows = _found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
+    bench.progress.begin("people who look alike", len(shots) * len(groups))
+    for photos in shots:
+        for group in groups:
+            start, trial = (group.label, f"{photos}"), None
+            why = _untested(group, counts)
+            if min(counts[person] for person in group.people) > photos:
+                trial, why = _try(bench, faces, group, photos, draws), "untested: all other photos share a source"
+            bench.progress.advance()
+            if trial is None:
+                rows.append((*start, why, "", "", "", ""))
+                continue
+            tried.setdefault(photos, []).append(trial)
+            found = trial.searches
+            events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
+            rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
+    if not tried:
+        raise DatasetError(f"{printable(faces.dataset.title)}: {_NOBODY}")
+    return tried, tuple(rows)
+
+
+def _try(bench: Bench, faces: FaceSet, group: Group, photos: int, draws: int) -> Trial | None:
+    """Draw, enrol and search; None where somebody's photos all share a source with what is enrolled."""
+    number = sum(map(ord, "".join(group.people))) % 2**16
+    searches, own = [], []
     for turn in range(draws):
-        drawn.append(draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn)))
-        bench.progress.advance()
-    return search_draws(bench, faces, drawn)[0]
+        draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
+        trial = enrol(bench.laboratory, faces, draw.enrolled)
+        searches.append(trial.search(draw.probes))
+        own.append(_own_probabilities(trial, searches[-1]))
+    joined = Searches.joined(searches)
+    if len(np.unique(joined.own)) < len(group.people):
+        return None
+    return Trial(group, photos, joined, np.concatenate(own))
 
 
-def _figures(faces: FaceSet, searches: Searches, photos: int) -> dict[str, Figure]:
+def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
+    """Return the probability of the person shown; of one who is not among the candidates it is 0."""
+    own = searches.probabilities.copy()
+    for number in np.flatnonzero(searches.not_first & searches.acquired):
+        face, name = trial.faces.faces[searches.places[number]], trial.names[searches.own[number]]
+        if face is not None and np.isfinite(own[number]):
+            candidates = trial.recognizer.identify([face])[0].candidates
+            own[number] = next((one.probability or 0.0 for one in candidates if one.person == name), 0.0)
+    return own
+
+
+def _never_tried(groups: Sequence[Group], tried: dict[int, list[Trial]]) -> list[LeftOut]:
+    done = {trial.group for trials in tried.values() for trial in trials}
+    return [
+        LeftOut(group.label, "untested with any of these numbers of photos") for group in groups if group not in done
+    ]
+
+
+def _joined(trials: Sequence[Trial]) -> Searches:
+    return Searches.joined([trial.searches for trial in trials])
+
+
+def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
+    searches = _joined(trials)
     measured = {
         "accuracy": (~searches.not_first, "the best candidate is right"),
         "fnir": (searches.missed, "the right name is not given"),
@@ -182,128 +249,151 @@ def _figures(faces: FaceSet, searches: Searches, photos: int) -> dict[str, Figur
     }
 
 
-def _risk(
-    faces: FaceSet, tried: dict[int, list[tuple[Group, Searches]]], middle: int
-) -> tuple[Curves, dict[str, Figure]]:
+def _sureness(searches: Searches) -> NDArray[np.float64]:
+    """Rank answers by the best candidate's probability; where that is the same, as near 1, by its similarity."""
+    values = (np.nan_to_num(each, nan=-np.inf) for each in (searches.similarities, searches.probabilities))
+    return np.unique(np.stack(list(values)[::-1], axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(float)
+
+
+def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
     """Answer only the surest searches, and count what is wrong among the answers."""
-    lines, figures = [], dict[str, Figure]()
-    for photos, found in tried.items():
-        searches = Searches.joined([one for _, one in found])
-        sureness = np.where(np.isfinite(searches.probabilities), searches.probabilities, searches.similarities)
-        curve = risk_coverage(sureness, searches.not_first)
-        lines.append(curve.line(f"{photos} enrolled"))
-        if photos == middle:
-            answered = np.argsort(-np.nan_to_num(sureness, nan=-np.inf), kind="stable")
-            surest = np.zeros(len(answered), dtype=np.bool_)
-            surest[answered[: int(np.ceil(_COVERAGE * len(answered)))]] = True
-            part = searches.where(surest)
-            figures[f"error_at_coverage_0.7_{photos}"] = replace(
-                drawn_rate(part.not_first, faces, part, f"Wrong among the surest 70 % of answers, {photos} enrolled."),
-                descriptive=True,
-            )
-            figures[f"area_under_risk_coverage_{photos}"] = Figure(
-                curve.area,
-                count=len(sureness),
-                kind=Kind.NUMBER,
-                descriptive=True,
-                meaning=f"Mean error over all coverages, {photos} enrolled; the less the better.",
-            )
-    return Curves("Error among the answers given", "share answered", "share wrong", tuple(lines)), figures
+    searches = _joined(trials)
+    sureness, wrong = _sureness(searches), searches.not_first
+    surest = np.argsort(-sureness, kind="stable")
+    part = searches.where(np.isin(np.arange(len(wrong)), surest[: int(np.ceil(_COVERAGE * len(wrong)))]))
+    error = drawn_rate(part.not_first, faces, part, f"Wrong among the surest 70 % of answers, {photos} enrolled.")
+    drawn = Resamples.of(units_of(faces, searches), _RESAMPLES)
+    areas = []
+    for counts in drawn.draws:
+        weights = counts[drawn.places][surest]
+        given = np.maximum(np.cumsum(weights), 1e-12)
+        areas.append(float((np.cumsum(weights * wrong[surest]) / given) @ weights / given[-1]))
+    low, high = np.quantile(areas, (0.025, 0.975))
+    area = Figure(
+        risk_coverage(sureness, wrong).area,
+        (float(low), float(high)) if wrong.any() and drawn.draws.shape[1] > 1 else None,
+        len(wrong),
+        kind=Kind.NUMBER,
+        descriptive=True,
+        meaning=f"Mean share wrong over all coverages, {photos} enrolled; the less the better.",
+    )
+    return {"error_at_coverage_70": replace(error, descriptive=True), "area_under_risk_coverage": area}
 
 
-def _unrelated(
-    bench: Bench, faces: FaceSet, groups: Sequence[Group], theirs: Sequence[str]
-) -> tuple[dict[str, Figure], str]:
-    """Compare photos of people who look alike, at a threshold that unrelated people chose."""
-    owners, people = faces.dataset.owners, faces.dataset.people
-    first, second = _pairs_between(faces, groups)
-    if not len(first):
-        return {}, "Untested: no two photos of people who look alike have faces."
-    embeddings = faces.embeddings
-    values = np.einsum("nd,nd->n", embeddings[first], embeddings[second], dtype=np.float64)
-    others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, [people.index(name) for name in theirs]))
-    threshold, how = bench.laboratory.engine.thresholds.verify, "shipped_threshold"
-    sentence = "There are too few unrelated people to find a threshold of FMR 0.01 %: the shipped one is used."
-    if len(others):
-        a, b = bench.random(_PAIRS).choice(others, (2, _UNRELATED_PAIRS))
-        different = owners[a] != owners[b]
-        a, b = a[different], b[different]
-        if len(np.unique(np.stack([np.minimum(a, b), np.maximum(a, b)]), axis=1).T) >= LEAST_UNRELATED:
-            similarities = np.einsum("nd,nd->n", embeddings[a], embeddings[b], dtype=np.float64)
-            made = Comparisons(
-                np.append(similarities, 1.0), np.append(np.zeros(len(a), bool), True), np.append(a, 0), np.append(b, 0)
-            )
-            threshold, how = made.threshold_at(UNRELATED_FMR), "unrelated_fmr_1e-4"
-            sentence = f"At the similarity {threshold:.3f}, which 0.01 % of {len(a):,} pairs of unrelated people reach."
-    meaning = "Pairs of photos of two people who look alike that match."
-    figure = pair_rate(values >= threshold, _units(owners, first), _units(owners, second), meaning, descriptive=True)
-    return {f"twin_fmr_at_{how}": replace(figure, descriptive=how != "shipped_threshold")}, sentence
+def _curves(tried: dict[int, list[Trial]]) -> Curves:
+    found = {photos: _joined(trials) for photos, trials in tried.items()}
+    lines = [risk_coverage(_sureness(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()]
+    return Curves("Error among the answers given", "share answered", "share wrong", tuple(lines))
 
 
-def _units(owners: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what is drawn: people where they are many, photos where they are few."""
-    return owners[places] if len(np.unique(owners[places])) >= 20 else places
+def _histogram(tried: dict[int, list[Trial]]) -> tuple[Item, ...]:
+    own = {photos: np.concatenate([trial.own for trial in trials]) for photos, trials in tried.items()}
+    told = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in own.items()]
+    groups = tuple((label, values) for label, values in told if len(values))
+    return (Histogram("Probability of the person shown", "probability", groups),) if groups else ()
 
 
-def _pairs_between(faces: FaceSet, groups: Sequence[Group]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs of photos of different people of one group."""
-    owners, people = faces.dataset.owners, faces.dataset.people
-    firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for group in groups:
-        places = np.flatnonzero(faces.found & np.isin(owners, [people.index(name) for name in group.people]))
-        a, b = (side.ravel() for side in np.meshgrid(places, places, indexing="ij"))
-        keep = (a < b) & (owners[a] != owners[b])
-        firsts.append(a[keep])
-        seconds.append(b[keep])
-    return np.concatenate(firsts), np.concatenate(seconds)
+def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
+    """Show who was taken for whom where most went wrong."""
+    items = list[Item]()
+    for trial in sorted(trials, key=lambda one: -int(one.searches.missed.sum()))[:_MATRICES]:
+        title = f"{trial.group.label}, {trial.photos} enrolled of each"
+        matrix = confusion_matrix(trial.searches, tuple(sorted(trial.group.people)), title)
+        items += [matrix, classification_report(matrix, f"{title}: person by person")]
+    return tuple(items)
 
 
-def _tables(tried: dict[int, list[tuple[Group, Searches]]], middle: int) -> tuple[Item, ...]:
-    rows = []
-    for photos, found in tried.items():
-        for group, searches in found:
-            counts = (~searches.not_first, searches.missed, searches.misnamed, searches.uncertain)
-            rows.append(
-                (group.label, f"{photos}", f"{len(searches.own):,}", *(f"{int(events.sum()):,}" for events in counts))
-            )
-    headings = ("who", "enrolled of each", "searches", "best right", "not named rightly", "another's name", "uncertain")
-    items: list[Item] = [Table("Group by group", headings, tuple(rows))]
-    largest = max(tried[middle], key=lambda one: len(one[1].own))
-    names = tuple(sorted(largest[0].people))
-    matrix = confusion_matrix(largest[1], names, f"{largest[0].label}, {middle} enrolled of each")
-    return (*items, matrix, classification_report(matrix, f"{largest[0].label}, person by person"))
-
-
-def _histogram(tried: dict[int, list[tuple[Group, Searches]]], middle: int) -> Histogram:
-    searches = Searches.joined([one for _, one in tried[middle]])
-    told = np.isfinite(searches.probabilities)
-    values = searches.probabilities if told.any() else searches.similarities
-    right = ~searches.not_first
-    groups = (("it is right", values[right]), ("it is wrong", values[~right]))
-    label = "probability" if told.any() else "similarity"
-    return Histogram(
-        f"How sure the best candidate is, {middle} enrolled",
-        label,
-        tuple((name, some[np.isfinite(some)]) for name, some in groups if np.isfinite(some).any()),
+def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
+    """List the photos whose best candidate is wrong, each once for a group; none without any."""
+    rows = list[tuple[str, ...]]()
+    for trial in trials:
+        found = trial.searches
+        for place in np.unique(found.places[found.not_first]):
+            mine = found.places == place
+            named = "yes" if (mine & found.misnamed).any() else "no"
+            often = f"{int((mine & found.not_first).sum())} of {int(mine.sum())}"
+            rows.append((str(faces.names[place]), trial.group.label, often, named))
+    title = f"Photos whose best candidate is wrong, {trials[0].photos} enrolled of each"
+    return (
+        (Table(title, ("photo", "in the gallery of", "wrong in draws", "wrong name given"), tuple(rows)),)
+        if rows
+        else ()
     )
 
 
-def _summary(
-    figures: dict[str, Figure], tried: dict[int, list[tuple[Group, Searches]]], untested: Sequence[LeftOut]
-) -> tuple[str, ...]:
+def _as_pairs(
+    bench: Bench, faces: FaceSet, groups: Sequence[Group], named: set[str]
+) -> tuple[dict[str, Figure], Section]:
+    """Compare photos of people who look alike, at a threshold that unrelated people chose and at the shipped one."""
+    random, embeddings = bench.random(_ALIKE), faces.embeddings
+    pairs = [pairs_between(faces, group.people, random) for group in groups]
+    values = [np.einsum("nd,nd->n", embeddings[a], embeddings[b], dtype=np.float64) for a, b in pairs]
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    if not len(first):
+        return {}, Section(_AS_PAIRS, ("Untested: no two photos of people who look alike can be compared.",))
+    both = np.concatenate([first, second])
+    units = sampling_units(faces.dataset.owners[both], faces.groups[both])
+    figures, joined, shipped = dict[str, Figure](), np.concatenate(values), bench.laboratory.engine.thresholds.verify
+
+    def measure(threshold: float, where: str) -> Figure:
+        meaning = f"Pairs of photos of two people who look alike that match at {where}, {threshold:.3f}."
+        return pair_rate(joined >= threshold, units[: len(first)], units[len(first) :], meaning)
+
+    unrelated = unrelated_similarities(faces, named, bench.random(_UNRELATED))
+    columns = [("at the shipped threshold", shipped)]
+    sentence = f"There are {len(unrelated):,} pairs of unrelated people: too few to find a threshold."
+    if len(unrelated) >= LEAST_UNRELATED:
+        threshold, expected = threshold_of_strangers(unrelated, UNRELATED_FMR), UNRELATED_FMR * len(unrelated)
+        columns.insert(0, ("at FMR 0.01 % of unrelated people", threshold))
+        figure = measure(threshold, "the threshold of FMR 0.01 % of unrelated people")
+        figures["twin_fmr_at_unrelated_fmr_1e-4"] = replace(figure, descriptive=True, expected=expected)
+        sentence = (
+            f"Similarity {threshold:.3f} is the threshold that {expected:.0f} of {len(unrelated):,} pairs of photos "
+        )
+        sentence += "of unrelated people reach: everybody of the dataset but those who look alike."
+    figures["twin_fmr_at_shipped_threshold"] = measure(shipped, "the shipped threshold")
+    rows = tuple(
+        (group.label, f"{len(some):,}", *(f"{int((some >= threshold).sum()):,}" for _, threshold in columns))
+        for group, some in zip(groups, values, strict=True)
+    )
+    table = Table("Pairs that match", ("who", "pairs of photos", *(heading for heading, _ in columns)), rows)
+    return figures, Section(_AS_PAIRS, (sentence, _POOLED), tuple(figures), (table,))
+
+
+def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:
     sentences = [
-        f"{photos} enrolled of each, {len(found)} {'group' if len(found) == 1 else 'groups'}: the best candidate is "
-        f"right for {figures[f'accuracy_{photos}']}; given the other's name: {figures[f'wrongly_named_{photos}']}."
-        for photos, found in tried.items()
+        f"{photos} enrolled of each, {len(trials)} {'group' if len(trials) == 1 else 'groups'}: the best candidate is "
+        f"right for {figures[f'accuracy_{photos}']}; the other's name is given for "
+        f"{figures[f'wrongly_named_{photos}']}."
+        for photos, trials in tried.items()
+        if photos in (min(tried), max(tried))
     ]
+    alike = next((name for name in figures if name.startswith("twin_fmr")), None)
+    if alike is not None:
+        where = "0.01 % of pairs of unrelated people" if "unrelated" in alike else "the shipped one"
+        sentences.append(
+            f"As pairs of photos, people who look alike match for {figures[alike]}, at a threshold of {where}."
+        )
     if untested:
-        sentences.append(f"{len(untested)} groups are untested, because somebody has fewer than two photos.")
+        verb = "group is" if untested == 1 else "groups are"
+        sentences.append(f"{untested} {verb} untested, because somebody has too few photos.")
     return tuple(sentences)
 
 
+_HEADINGS = ("who", "enrolled of each", "searches", "best right", "not named rightly", "another's name", "uncertain")
+_NOBODY = (
+    "untested: nobody who looks alike has two photos with a face each, so that one could be enrolled and another "
+    "searched for"
+)
+_AS_PAIRS = "As pairs, at a threshold of unrelated people"
+_POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
 _HOW = (
     "A gallery holds just the people who look alike; some photos of each are enrolled and all others searched for, "
     "drawn several times. Photos that share a source with an enrolled one are not searched for.",
-    "Risk and coverage: the least sure answers are withheld, by the best candidate's probability; what is wrong among "
-    "the answers given is the risk.",
+    "Who has many photos weighs most, and with more photos enrolled fewer groups have enough of them: compare numbers "
+    "of photos group by group.",
+)
+_SURE = (
+    "The least sure answers are withheld, by the best candidate's probability, and by its similarity where that is the "
+    "same; what is wrong among the answers given is the risk.",
 )

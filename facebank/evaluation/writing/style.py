@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
+from facebank.packs.files import keep_plots_out_of_home
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _MARGIN = 0.12
 @contextmanager
 def house_style() -> Iterator[None]:
     """Draw as this house does, whatever the user's own settings are, and leave those as they were."""
+    keep_plots_out_of_home()
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from facebank.evaluation.report import Line
 
 _ABBREVIATIONS = re.compile(r"\b(auc|aurc|det|ece|eer|far|fmr|fnir|fnmr|fpir|fta|lfw|roc|svm|tar)\b")
+_PHOTOS_ENROLLED = re.compile(
+    r"(?P<measure>rank_1|fnir|fpir|accuracy|wrongly_named|uncertain|failure_to_acquire|brier|log_loss"
+    r"|expected_calibration_error|open_set_classification_rate|area_under_risk_coverage)"
+    r"_(?P<photos>\d+)(?P<more>_at_fpir_[0-9e-]+|_knn|_svm|_svm_rbf|_logistic)?"
+)
 _MOST_POINTS = 9
 _WHOLE_TABLE = 24
 _LARGEST_MATRIX = 12
@@ -29,7 +34,11 @@ _HARDLY = 1e-9
 
 
 def figure_title(name: str) -> str:
-    """Write a figure's name for people: ``fnir_at_fpir_0.01`` is ``FNIR at FPIR 0.01``."""
+    """Write a figure's name for people: ``fnir_5_at_fpir_1e-2`` is ``FNIR at FPIR 1e-2, 5 enrolled``."""
+    counted = _PHOTOS_ENROLLED.fullmatch(name)
+    if counted is not None:
+        name = f"{counted['measure']}{counted['more'] or ''}, {counted['photos']} enrolled"
+    name = re.sub(r"^rank_1(?![0-9])", "rank-1", name)
     words = _ABBREVIATIONS.sub(lambda found: found.group().upper(), name.replace("_", " "))
     return words[:1].upper() + words[1:]
 

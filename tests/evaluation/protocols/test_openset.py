@@ -47,7 +47,7 @@ def test_everybody_is_found_and_no_stranger_named(bench: Bench, dataset: Dataset
         assert not report.figures[f"fnir_{photos}"].descriptive
     # four people with 2 of 4 photos each enrolled, two draws; a third are strangers, as hardly anybody else is there
     assert report.figures["rank_1_2"].count == 2 * 2 * 3
-    assert "With 9 photos enrolled it is untested: fewer than two people have more." in report.summary
+    assert "With 9 photos enrolled it is untested: nobody has more." in report.summary
     shown = {name for section in report.sections for name in section.figures}
     assert shown == set(report.figures)
 
@@ -68,8 +68,14 @@ def test_a_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset)
 
 
 def test_nobody_with_two_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match="nobody has more than 1 photos"):
+    with pytest.raises(DatasetError, match="nobody named has more than 1 photos"):
         openset(bench, dataset.of(STRANGERS), shots=(1,))
+
+
+def test_nameless_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
+    nameless = replace(dataset, photos=tuple(replace(photo, person=None) for photo in dataset.photos))
+    with pytest.raises(DatasetError, match="nobody named"):
+        openset(bench, nameless, shots=(1,))
 
 
 def test_two_people_have_no_strangers_to_spare(bench: Bench, dataset: Dataset) -> None:

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from facebank.errors import DatasetError
+from facebank.evaluation import relatives
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.protocols import twins as module
 from facebank.evaluation.protocols.twins import twins
 from facebank.evaluation.relatives import Relatives
+from facebank.evaluation.report import Histogram, Matrix, Report, Table
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
+
+
+def table(report: Report, title: str) -> Table:
+    return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title == title)
+
+
+def only(album: Dataset, wanted: dict[str, int]) -> Dataset:
+    """Keep so many photos of each person."""
+    left = dict(wanted)
+    keep = []
+    for photo in album.photos:
+        left[photo.person or ""] = left.get(photo.person or "", 9) - 1
+        keep.append(left[photo.person or ""] >= 0)
+    return replace(album, pairs=()).where(keep)
 
 
 def test_two_who_are_named_are_told_apart(bench: Bench, album: Dataset) -> None:
@@ -21,23 +42,102 @@ def test_two_who_are_named_are_told_apart(bench: Bench, album: Dataset) -> None:
     assert "accuracy_4" not in report.figures  # nobody has a fifth photo
     assert report.figures["wrongly_named_1"].events == 0
     # one unrelated person: no threshold of FMR 1e-4 can come from her
+    assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures
     assert not report.figures["twin_fmr_at_shipped_threshold"].descriptive
     assert report.figures["twin_fmr_at_shipped_threshold"].count == 16
+
+
+def test_what_is_shown(bench: Bench, album: Dataset) -> None:
+    report = twins(bench, album, people=PEOPLE[:2], shots=(2,), draws=1)
+    items = [item for section in report.sections for item in section.items]
+    matrix = next(item for item in items if isinstance(item, Matrix))
+    assert matrix.counts.tolist() == [[2, 0, 0, 0], [0, 2, 0, 0]]
+    ((_, probabilities),) = next(item for item in items if isinstance(item, Histogram)).groups
+    assert len(probabilities) == 4
+    assert (probabilities > 0.5).all()
 
 
 def test_everybody_of_a_small_dataset_is_one_gallery(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, shots=(2,), draws=1)
     assert report.figures["accuracy_2"].count == 3 * 2
-    assert report.figures["area_under_risk_coverage_2"].value == 0
+    assert report.figures["area_under_risk_coverage"].value == 0
+    assert report.figures["error_at_coverage_70"].count == 5
+
+
+def test_a_wrong_name_is_seen(bench: Bench, album: Dataset) -> None:
+    """Half of each person's photos bear the other's name: nobody can tell them apart."""
+    photos = tuple(
+        replace(photo, person=PEOPLE[number % 2]) for number, photo in enumerate(album.photos) if number // 4 < 2
+    )
+    report = twins(bench, replace(album, photos=photos, pairs=()), shots=(1,), draws=4)
+    accuracy, area = report.figures["accuracy_1"], report.figures["area_under_risk_coverage"]
+    assert accuracy.value < 0.8
+    assert area.interval is not None
+    assert area.interval[0] <= area.value <= area.interval[1]
+    wrong = accuracy.count - (accuracy.events or 0)
+    rows = table(report, "Photos whose best candidate is wrong, 1 enrolled of each").rows
+    assert sum(int(row[2].split(" of ")[0]) for row in rows) == wrong
+    assert report.figures["twin_fmr_at_shipped_threshold"].value > 0.2
 
 
 def test_pairs_of_a_list_are_galleries_of_their_own(bench: Bench, album: Dataset) -> None:
-    pairs = [Relatives(*PEOPLE[:2], "siblings"), Relatives(PEOPLE[1], PEOPLE[2]), Relatives(PEOPLE[0], "Somebody")]
+    pairs = [Relatives(*PEOPLE[:2], "siblings"), Relatives(PEOPLE[1], PEOPLE[2]), Relatives(PEOPLE[0], "Some\x1bbody")]
     report = twins(bench, album, relatives=pairs, shots=(2,), draws=1)
     assert report.figures["accuracy_2"].count == 2 * 4
     assert [(failure.what, failure.why) for failure in report.failures] == [
-        (f"{PEOPLE[0]} and Somebody", "untested: 4 and 0 photos")
+        (f"{PEOPLE[0]} and Some\\x1bbody", "untested: 4 and 0 photos")
     ]
+
+
+def test_a_number_of_photos_that_a_pair_has_not_is_a_row(bench: Bench, album: Dataset) -> None:
+    few = only(album, {PEOPLE[2]: 2})
+    pairs = [Relatives(*PEOPLE[:2]), Relatives(*PEOPLE[1:])]
+    report = twins(bench, few, relatives=pairs, shots=(1, 2), draws=1)
+    rows = {row[:2]: row[2] for row in table(report, "Group by group").rows}
+    assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "1"] == "4"
+    assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "2"] == "untested: 4 and 2 photos with a face"
+    assert not report.failures  # it was tested with one photo
+
+
+def test_photos_of_one_source_are_not_searched_for(bench: Bench, album: Dataset) -> None:
+    def grouped(person: str) -> Dataset:
+        photos = (replace(p, group="film") if p.person == person else p for p in album.photos)
+        return replace(album, photos=tuple(photos), pairs=())
+
+    pairs = [Relatives(*PEOPLE[:2]), Relatives(*PEOPLE[1:])]
+    report = twins(bench, grouped(PEOPLE[0]), relatives=pairs, shots=(1,), draws=2)
+    assert report.figures["accuracy_1"].count == 2 * 2 * 3
+    assert table(report, "Group by group").rows[0][2] == "untested: all other photos share a source"
+    assert len(report.failures) == 1
+    with pytest.raises(DatasetError, match="untested"):
+        twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
+
+
+def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAST_UNRELATED", 10)
+    few = only(album, {PEOPLE[0]: 2})
+    report = twins(bench, few, people=PEOPLE[:2], shots=(1,), draws=1)
+    assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures  # one unrelated person has no pairs
+    spread = replace(
+        album,
+        photos=tuple(
+            replace(p, person=f"Alone_{n}") if p.person == PEOPLE[2] else p for n, p in enumerate(album.photos)
+        ),
+        pairs=(),
+    )
+    monkeypatch.setattr(module, "LEAST_UNRELATED", 6)
+    made = twins(bench, spread, people=PEOPLE[:2], shots=(1,), draws=1).figures["twin_fmr_at_unrelated_fmr_1e-4"]
+    assert made.value == 0  # four photos of one man stand in for unrelated people: a threshold nobody else reaches
+    assert made.descriptive
+    assert made.insufficient
+
+
+def test_relatives_without_enough_photos_are_not_unrelated(bench: Bench, album: Dataset) -> None:
+    faces = bench.read(replace(album, pairs=()))
+    random = np.random.default_rng(0)
+    assert len(relatives.unrelated_similarities(faces, (), random)) == 3 * 4 * 4
+    assert len(relatives.unrelated_similarities(faces, PEOPLE[:1], random)) == 4 * 4
+    assert len(relatives.unrelated_similarities(faces, PEOPLE[:2], random)) == 0
 
 
 def test_the_same_seed_gives_the_same_figures(bench: Bench, album: Dataset) -> None:
@@ -51,6 +151,12 @@ def test_the_same_seed_gives_the_same_figures(bench: Bench, album: Dataset) -> N
 def test_who_cannot_be_confused_is_told(bench: Bench, album: Dataset, people: tuple[str, ...], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
         twins(bench, album, people=people)
+
+
+@pytest.mark.parametrize(("shots", "draws"), [((), 1), ((0,), 1), ((1,), 0)])
+def test_nothing_enrolled_is_told(bench: Bench, album: Dataset, shots: Sequence[int], draws: int) -> None:
+    with pytest.raises(DatasetError, match="at least one photo"):
+        twins(bench, album, shots=shots, draws=draws)
 
 
 def test_relatives_without_photos_are_untested(bench: Bench, album: Dataset) -> None:

@@ -24,7 +24,10 @@ from facebank.evaluation.writing.wording import (
     ("name", "title"),
     [
         ("fnir_at_fpir_0.01", "FNIR at FPIR 0.01"),
-        ("rank_1", "Rank 1"),
+        ("rank_1", "Rank-1"),
+        ("rank_1_5_knn", "Rank-1 knn, 5 enrolled"),
+        ("fnir_5_at_fpir_1e-2", "FNIR at FPIR 1e-2, 5 enrolled"),
+        ("fnir_among_100", "FNIR among 100"),
         ("twin_fmr", "Twin FMR"),
         ("chartered", "Chartered"),
     ],

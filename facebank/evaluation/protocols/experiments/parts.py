@@ -11,7 +11,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.figures import Figure
 from facebank.evaluation.measuring import how_decided
-from facebank.evaluation.rates import rate, rule_of_three, sampling_units
+from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
 from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
@@ -159,11 +159,7 @@ def accuracies(faces: FaceSet, searches: Searches, photos: int, published: str |
 
 def drawn_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:
     """Return a rate of several draws: a photo that was searched for in several of them is no more than one photo."""
-    figure = rate(events, units_of(faces, searches), meaning)
-    photos = len(np.unique(searches.places))
-    if events.any() and not events.all():
-        return figure
-    return replace(figure, interval=rule_of_three(photos if events.all() else 0, photos))
+    return rate(events, units_of(faces, searches), meaning, things=searches.places)
 
 
 def draws_table(draws: Sequence[Draw], searches: Searches, photos: int) -> Table:
