@@ -15,12 +15,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+BUILT = Path("benchmarks/research-packs")
 PACKS = {"mobilefacenet-y1": "insightface-mbf", "edgeface-xs": "edgeface-xs"}
 
 
@@ -58,17 +58,18 @@ def film(shared: Path) -> tuple[str, ...]:
     return ("--video", str(films[0])) if films else ()
 
 
-def build_packs(shared: Path, folder: Path) -> dict[str, Path]:
-    """Put the packs together whose weights are not ours to give away."""
+def build_packs(shared: Path) -> dict[str, Path]:
+    """Put the packs together whose weights are not ours to give away; folders are told from the project's root."""
     built = {}
     weights = {path.name: path for path in (shared / "models").glob("*/*.onnx")}
     for name, manifest in PACKS.items():
-        built[name] = folder / name
-        built[name].mkdir()
+        built[name] = BUILT / name
+        folder = PROJECT / built[name]
+        folder.mkdir(parents=True, exist_ok=True)
         text = (PROJECT / "models/manifests" / f"{manifest}.toml").read_text(encoding="utf-8")
-        (built[name] / "pack.toml").write_text(text, encoding="utf-8")
+        (folder / "pack.toml").write_text(text, encoding="utf-8")
         for file in (line.split('"')[1] for line in text.splitlines() if line.startswith("file = ")):
-            shutil.copy(weights[file], built[name] / file)
+            shutil.copy(weights[file], folder / file)
     return built
 
 
@@ -97,10 +98,12 @@ def main() -> None:
     parser.add_argument("--pages", type=Path, default=None, help="where report.html of each goes; else it is removed")
     parser.add_argument("--only", nargs="*", default=None, help="folders of the reports to make")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        packs = build_packs(arguments.shared, Path(folder))
+    try:
+        packs = build_packs(arguments.shared)
         chosen = [one for one in wanted(arguments.shared) if arguments.only is None or one.folder in arguments.only]
         failed = [one.folder for one in chosen if not make(one, packs, arguments.out, arguments.pages)]
+    finally:
+        shutil.rmtree(PROJECT / BUILT, ignore_errors=True)
     if failed:
         sys.exit(f"not made: {', '.join(failed)}")
 
