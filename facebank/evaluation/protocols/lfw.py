@@ -48,8 +48,6 @@ THRESHOLDS = 1 - np.arange(0, 4, 0.01) / 2
 FaceNet and InsightFace."""
 FINE_THRESHOLDS = 1 - np.arange(0, 4, 0.001) / 2
 
-_ERROR = "documented label error"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
