@@ -58,6 +58,7 @@ def enroll(
     total, enrolled = len(gathered.photos), 0
     tell_videos(gathered.videos)
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
+        bank.preload()
 
         def show(photo: EnrolledPhoto) -> None:
             nonlocal enrolled

@@ -67,6 +67,7 @@ def identify(
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to write the same: use one of the two")
     with settings_of(ctx).open_bank() as bank:
+        bank.preload()
         chosen = {"classifier": classifier, "fpir": fpir, "stranger_share": stranger_share}
         settings = bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
         photos = _photos_of(places, annotate)

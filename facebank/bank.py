@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
@@ -11,32 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facebank.engine import Engine, load_engine, load_engine_of
-from facebank.errors import GalleryError, NoFaceError, PhotoError
-from facebank.faces import (
-    AnalyzedPhoto,
-    EnrolledPhoto,
-    EnrolmentReason,
-    EnrolmentReport,
-    Face,
-    IdentifiedPhoto,
-    Photo,
-    Verification,
-)
+from facebank.errors import GalleryError
+from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
 from facebank.gallery import Gallery, default_gallery_path
-from facebank.identification import Identification, identified_photo, prepare_identification
-from facebank.photos import Photos, Place, gather_photos, nothing_there, open_photo, require_photos, require_places
-from facebank.settings import DecisionSettings
-from facebank.text import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from facebank.enrolment import Pick, UnreadPhoto
+    from facebank.enrolment import Pick
+    from facebank.faces import Photo, Verification
     from facebank.feedback import Feedback
     from facebank.gallery import Imported
+    from facebank.identification import Identification
     from facebank.lookalikes import Lookalikes
+    from facebank.photos import Photos, Place, UnreadPhoto
     from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
+    from facebank.settings import DecisionSettings
 
 _ENROLLED_AT_ONCE = 8  # what an interruption can lose
 
@@ -44,7 +33,7 @@ _ENROLLED_AT_ONCE = 8  # what an interruption can lose
 class FaceBank:
     """A gallery and the pack that reads photos for it. Use `open` to get one, and ``with`` to close it.
 
-    Nothing is opened or loaded before it is needed.
+    Nothing is opened, loaded or even imported before it is needed.
 
     Parameters
     ----------
@@ -125,6 +114,20 @@ class FaceBank:
         except GalleryError:
             return load_engine(None, self._device)
 
+    def preload(self) -> None:
+        """Begin to load the networks in the background, for who knows that photos will follow.
+
+        Raises
+        ------
+        GalleryError
+            The gallery cannot be read.
+        PackError
+            The pack is unknown or broken.
+        MissingDependencyError
+            No runtime is installed.
+        """
+        self.engine.preload()
+
     def enroll(
         self,
         name: str,
@@ -167,6 +170,7 @@ class FaceBank:
         """
         from facebank.enrolment import Enroller
         from facebank.gallery import normalise_name
+        from facebank.photos import require_photos
 
         person = normalise_name(name)
         found = require_photos(photos)
@@ -205,6 +209,7 @@ class FaceBank:
             There is not a single photo of anybody, or none of the files and folders.
         """
         from facebank.gallery import normalise_name
+        from facebank.photos import gather_photos, nothing_there, require_places
 
         names = [normalise_name(person.name) for person in people]
         places = [place for person in people for place in person.places]
@@ -241,6 +246,9 @@ class FaceBank:
         PhotoNotFoundError
             There is not a single photo.
         """
+        from facebank.identification import identified_photo
+        from facebank.photos import require_photos
+
         gallery = self.gallery
         for result in self._analyzed(require_photos(photos)):
             if isinstance(result, AnalyzedPhoto):
@@ -251,6 +259,8 @@ class FaceBank:
     @property
     def settings(self) -> DecisionSettings:
         """The gallery's own settings of how decisions are made."""
+        from facebank.settings import DecisionSettings
+
         return DecisionSettings.from_gallery(self.gallery)
 
     def identification(self, settings: DecisionSettings | None = None) -> Identification:
@@ -261,6 +271,8 @@ class FaceBank:
         settings
             How decisions are made; None for the gallery's own settings.
         """
+        from facebank.identification import prepare_identification
+
         gallery = self.gallery
         wanted = self.settings if settings is None else settings
         kept = self._identification
@@ -281,11 +293,9 @@ class FaceBank:
         PhotoError
             One cannot be read or shows no face.
         """
-        photos, engine = [open_photo(a), open_photo(b)], self.comparing_engine
-        first, second = (_largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))
-        similarity = float(first.embedding @ second.embedding)
-        threshold = engine.thresholds.verify
-        return Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+        from facebank.comparing import compare_photos
+
+        return compare_photos(self.comparing_engine, a, b)
 
     def confirm(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
         """Say that a face is this person's: see `facebank.feedback.confirm`."""
@@ -364,26 +374,9 @@ class FaceBank:
         return self._gallery
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
-        """Read and analyse photos in batches; those that cannot be read keep their place in the order."""
-        from facebank.enrolment import UnreadPhoto
+        from facebank.photos import analyze_readable
 
-        waiting: deque[UnreadPhoto | None] = deque()
-
-        def readable() -> Iterator[Photo]:
-            for photo in photos:
-                try:
-                    read = open_photo(photo)
-                except PhotoError as error:
-                    waiting.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
-                else:
-                    waiting.append(None)
-                    yield read
-
-        for analyzed in self.engine.analyzer.analyze(readable()):
-            while (unread := waiting.popleft()) is not None:
-                yield unread
-            yield analyzed
-        yield from (unread for unread in waiting if unread is not None)
+        return analyze_readable(self.engine, photos)
 
 
 def _nothing_to_enrol(
@@ -395,9 +388,3 @@ def _nothing_to_enrol(
         if on_photo is not None:
             on_photo(refused[-1])
     return EnrolmentReport(person, tuple(refused))
-
-
-def _largest_face(analyzed: AnalyzedPhoto) -> Face:
-    if not analyzed.faces:
-        raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
-    return analyzed.faces[0]

@@ -8,15 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from facebank.calibrations import Knowledge, find_knowledge
 from facebank.errors import PackNotFoundError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
 from facebank.text import printable
-from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from facebank.calibrations import Knowledge
     from facebank.packs import Thresholds
+    from facebank.vision import FaceAnalyzer
     from facebank.vision.insightface_adapter import InsightFacePackage
 
 
@@ -41,6 +43,10 @@ class Engine(Protocol):
     @property
     def analyzer(self) -> FaceAnalyzer:
         """Finds and embeds faces."""
+        ...
+
+    def preload(self) -> None:
+        """Begin to load the networks in the background; `analyzer` waits for them."""
         ...
 
 
@@ -115,11 +121,30 @@ class _PackEngine:
 
     @cached_property
     def knowledge(self) -> Knowledge:
+        from facebank.calibrations import find_knowledge
+
         return find_knowledge(self.identity, self.pack.folder)
 
     @cached_property
     def analyzer(self) -> FaceAnalyzer:
-        return FaceAnalyzer.from_pack(self.pack, self.device)
+        return self._loading.result()
+
+    def preload(self) -> None:
+        _ = self._loading
+
+    @cached_property
+    def _loading(self) -> Future[FaceAnalyzer]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from facebank.packs.runtime import load_runtime
+        from facebank.vision import FaceAnalyzer
+
+        # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
+        load_runtime()
+        loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
+        loading = loader.submit(FaceAnalyzer.from_pack, self.pack, self.device)
+        loader.shutdown(wait=False)
+        return loading
 
 
 @dataclass
@@ -134,8 +159,13 @@ class _InsightFaceEngine:
         detector, embedder = self.package.load(self.device)
         return FaceAnalyzer(FaceFinder(detector), embedder)
 
+    def preload(self) -> None:
+        pass  # whoever knows the identity has loaded the networks
+
     @cached_property
     def knowledge(self) -> Knowledge:
+        from facebank.calibrations import find_knowledge
+
         return find_knowledge(self.identity, None)
 
     @property

@@ -12,6 +12,7 @@ from facebank.errors import UsageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
 from facebank.gallery import name_key, normalise_name
 from facebank.gallery.same_face import SAME_VECTOR
+from facebank.photos import UnreadPhoto
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
 
@@ -32,14 +33,6 @@ _LEAST_SHARPNESS = 0.5
 # A first sample has nothing else of its person to be held against: it must be much more like another than is enough to
 # be known as that person. On LFW the siblings stay below (see ``benchmarks/protection.py``).
 _MARGINS_TO_BE_CLEARLY_ANOTHER = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadPhoto:
-    """A photo that could not be read, and why."""
-
-    source: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

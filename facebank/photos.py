@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from facebank.errors import PhotoNotFoundError
+from facebank.errors import PhotoError, PhotoNotFoundError
 from facebank.faces import Photo
 from facebank.media import find_photos, find_videos, read_photo
 from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.engine import Engine
+    from facebank.faces import AnalyzedPhoto
 
 Place: TypeAlias = str | os.PathLike[str]
 Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
@@ -23,6 +29,14 @@ class Gathered:
 
     photos: tuple[Path, ...]
     videos: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPhoto:
+    """A photo that could not be read, and why."""
+
+    source: str
+    error: str
 
 
 def gather_photos(places: Sequence[Path]) -> Gathered:
@@ -120,3 +134,40 @@ def lasting_source(source: str) -> str:
 
 def _several(photos: Photos) -> list[Place | Photo]:
     return [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
+
+
+def analyze_readable(engine: Engine, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
+    """Read and analyse photos in batches.
+
+    Parameters
+    ----------
+    engine
+        The pack that finds and embeds their faces.
+    photos
+        Photos and files; read a bounded number ahead of what is yielded.
+
+    Yields
+    ------
+    AnalyzedPhoto | UnreadPhoto
+        One for each photo, in order.
+    """
+    unread: deque[UnreadPhoto | None] = deque()
+    readable = _readable(photos, unread)
+    first = list(islice(readable, 1))  # while the networks are still being loaded
+    for analyzed in engine.analyzer.analyze(chain(first, readable)):
+        while (problem := unread.popleft()) is not None:
+            yield problem
+        yield analyzed
+    yield from (problem for problem in unread if problem is not None)
+
+
+def _readable(photos: Iterable[Place | Photo], unread: deque[UnreadPhoto | None]) -> Iterator[Photo]:
+    """Open photos, passing over those that cannot be; tell for each what the problem is, None for no problem."""
+    for photo in photos:
+        try:
+            opened = open_photo(photo)
+        except PhotoError as error:
+            unread.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
+        else:
+            unread.append(None)
+            yield opened

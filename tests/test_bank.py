@@ -16,8 +16,10 @@ from facebank.errors import (
     ExchangeError,
     GalleryNotFoundError,
     InvalidNameError,
+    ManifestError,
     NoFaceError,
     PackMismatchError,
+    PackNotFoundError,
     PhotoNotFoundError,
     UsageError,
 )
@@ -332,3 +334,27 @@ def test_people_go_to_another_gallery(two_people: FaceBank, tmp_path: Path) -> N
     with FaceBank.open(tmp_path / "new" / "other.facebank", device="cpu") as other:
         assert other.import_people(tmp_path / "export").samples == 2
         assert names(other, SPEECH) == ["Barack Obama"]
+
+
+def test_networks_loaded_in_the_background_find_the_same_faces(tmp_path: Path) -> None:
+    at_once, beforehand = (FaceBank.open(tmp_path / "none.facebank", device="cpu") for _ in range(2))
+    beforehand.preload()
+    beforehand.preload()
+    first, second = (bank.verify(OBAMA, SPEECH) for bank in (at_once, beforehand))
+    assert first == second
+
+
+def test_what_goes_wrong_in_the_background_is_told_to_who_asks(tmp_path: Path) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(load_pack(None).folder, folder)
+    manifest = folder / "pack.toml"
+    manifest.write_text(manifest.read_text("utf-8").replace('input = "data"', 'input = "pixels"'), "utf-8")
+    bank = FaceBank.open(tmp_path / "none.facebank", pack=str(folder), device="cpu")
+    bank.preload()
+    with pytest.raises(ManifestError, match=r"has the inputs data, pack\.toml says pixels"):
+        bank.verify(OBAMA, SPEECH)
+
+
+def test_preloading_tells_at_once_that_there_is_no_such_pack(tmp_path: Path) -> None:
+    with pytest.raises(PackNotFoundError, match="nobodys"):
+        FaceBank.open(tmp_path / "none.facebank", pack="nobodys").preload()

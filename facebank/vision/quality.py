@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from facebank.faces import Detection, Quality
+from facebank.vision.colour import lab_of
 
 if TYPE_CHECKING:
     from facebank.faces import FloatArray, RGBImage
@@ -228,7 +229,7 @@ def hidden_parts(crop: RGBImage) -> tuple[float, float]:
     A covered mouth has another hue than cheeks and forehead, and no lips: its brightness hardly changes from row to
     row. Dark glasses are dark and even.
     """
-    lab = np.asarray(cv2.cvtColor(crop.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), dtype=np.float32)
+    lab = lab_of(crop)
     skin = np.median(np.concatenate([_part(lab, part).reshape(-1, 3) for part in (*_CHEEKS, _FOREHEAD)]), axis=0)
     light = max(float(skin[0]), 5.0)
     hue = float(np.hypot(*(np.median(_part(lab, _MOUTH).reshape(-1, 3), axis=0) - skin)[1:]))

@@ -72,3 +72,17 @@ def test_the_module_is_the_program(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "facebank_cli", "--version"]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert ran.stdout == f"facebank {__version__}\n"
+
+
+def test_a_command_does_not_wait_for_the_code_of_the_others() -> None:
+    program = """
+import sys
+from facebank_cli.app import main
+sys.argv = ["facebank", "identify", "--help"]
+main()
+print(*(name for name in sys.modules if name.startswith("facebank_cli.")))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(ran.stdout.splitlines()[-1].split())
+    assert "facebank_cli.identify" in imported
+    assert not imported & {f"facebank_cli.{name}" for name in ("enroll", "people", "packs", "bench", "doctor")}
