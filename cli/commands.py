@@ -13,6 +13,7 @@ _MODULES = {
     "demo": "demo",
     "enroll": "enroll",
     "identify": "identify",
+    "scan": "scan",
     "confirm": "confirm",
     "deny": "deny",
     "verify": "verify",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,12 @@ from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
 from .output import progress, say, tell_videos, write_csv, write_json, write_table
+from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from facebank import FaceBank
+    from facebank.album.album import Album
     from facebank.faces import Candidate, IdentifiedFace, IdentifiedPhoto
     from facebank.identification import Identification
 
@@ -24,6 +28,7 @@ Examples:
   facebank identify party.jpg
   facebank identify holidays/ --annotate named/
   facebank identify holidays/ --json
+  facebank identify --scan
 
 \b
 Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage, no gallery, or nothing
@@ -41,7 +46,11 @@ def register(app: typer.Typer) -> None:
 
 def identify(
     ctx: typer.Context,
-    places: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)],
+    places: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)] = None,
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Ask the scan that 'facebank scan' made, instead of reading photos.")
+    ] = False,
+    scan_file: ScanPath = None,
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the photos there, with frames and names.")
     ] = None,
@@ -64,17 +73,27 @@ def identify(
 
     A name is given only when it is earned: the others are unknown, or uncertain, with the reason.
     """
+    if scan_file is not None and not scan:
+        raise UsageError("--scan-file goes with --scan")
+    if scan and annotate is not None and not places:
+        raise UsageError("--annotate with --scan needs to be told whose photos: name the folder")
     if as_json and as_csv:
         raise UsageError("--json and --csv are two ways to write the same: use one of the two")
-    with settings_of(ctx).open_bank() as bank:
-        bank.preload()
+    with ExitStack() as opened:
+        bank = opened.enter_context(settings_of(ctx).open_bank())
+        if not scan:
+            bank.preload()
         chosen = {"classifier": classifier, "fpir": fpir, "stranger_share": stranger_share}
         settings = bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
-        photos = _photos_of(places, annotate)
-        found = bank.identify(photos, settings)
+        if scan:
+            album = opened.enter_context(_album(bank, scan_file))
+            found, total = album.identify(places or [], settings), album.count(places or [])
+        else:
+            photos = _photos_of(places or [], annotate)
+            found, total = bank.identify(photos, settings), len(photos)
         _tell_how(bank.identification(settings))
-        pictures = None if annotate is None else _Pictures(annotate, places)
-        results = _Results(found, len(photos), pictures, writes_lines=as_json or as_csv)
+        pictures = None if annotate is None else _Pictures(annotate, places or [])
+        results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
                 write_json(_record(photo))
@@ -85,6 +104,12 @@ def identify(
         if pictures is not None:
             pictures.tell_count()
     return SOME_FAILED if results.failed else 0
+
+
+def _album(bank: FaceBank, scan_file: Path | None) -> Album:
+    from facebank.album.album import Album
+
+    return Album(bank, scan_file)
 
 
 def _tell_how(identification: Identification) -> None:
@@ -101,6 +126,8 @@ def _photos_of(places: Sequence[Path], annotate: Path | None) -> Sequence[Path]:
     from facebank.annotating import originals
     from facebank.photos import gather_photos, nothing_there, require_places
 
+    if not places:
+        raise UsageError("name a photo or a folder, or ask a scan with --scan")
     require_places(places)
     gathered = gather_photos(places)
     tell_videos(gathered.videos)

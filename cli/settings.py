@@ -33,11 +33,11 @@ class Settings:
     pack: str | None
     device: Device
 
-    def open_bank(self) -> FaceBank:
-        """Return the bank that the options ask for; nothing is opened or loaded yet."""
+    def open_bank(self, threads: int | None = None) -> FaceBank:
+        """Return the bank that the options ask for, with so many threads a network; nothing is opened or loaded yet."""
         from facebank.bank import FaceBank
 
-        return FaceBank.open(self.gallery, pack=self.pack, device=self.device)
+        return FaceBank.open(self.gallery, pack=self.pack, device=self.device, threads=threads)
 
     def open_gallery(self, *, read_only: bool = False) -> Gallery:
         """Open the gallery for what needs no embeddings, such as listing people."""

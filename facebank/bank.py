@@ -43,17 +43,22 @@ class FaceBank:
         Name or folder of a pack; None for the gallery's own, or the embedded one for a new gallery.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Threads for one network on the CPU; None for as many as this process may use.
     """
 
-    def __init__(self, path: Path, pack: str | None = None, device: str = "auto") -> None:
+    def __init__(self, path: Path, pack: str | None = None, device: str = "auto", threads: int | None = None) -> None:
         self.path = path
+        self._threads = threads
         self._pack_name = pack
         self._device = device
         self._gallery: Gallery | None = None
         self._identification: Identification | None = None
 
     @classmethod
-    def open(cls, path: Place | None = None, *, pack: str | None = None, device: str = "auto") -> Self:
+    def open(
+        cls, path: Place | None = None, *, pack: str | None = None, device: str = "auto", threads: int | None = None
+    ) -> Self:
         """Open a gallery, which need not exist yet.
 
         Parameters
@@ -64,8 +69,11 @@ class FaceBank:
             Name or folder of a pack; None for the gallery's own, or the embedded one for a new gallery.
         device
             ``auto``, ``cpu`` or ``cuda``.
+        threads
+            Threads for one network on the CPU; None for as many as this process may use. For who runs several photos
+            side by side, one.
         """
-        return cls(default_gallery_path() if path is None else Path(path), pack, device)
+        return cls(default_gallery_path() if path is None else Path(path), pack, device, threads)
 
     def close(self) -> None:
         """Close the gallery; a second time does nothing."""
@@ -103,8 +111,8 @@ class FaceBank:
             The pack is unknown or broken.
         """
         if self._pack_name is not None:
-            return load_engine(self._pack_name, self._device)
-        return load_engine_of(self.path, self._device)
+            return load_engine(self._pack_name, self._device, self._threads)
+        return load_engine_of(self.path, self._device, self._threads)
 
     @property
     def comparing_engine(self) -> Engine:
@@ -112,7 +120,7 @@ class FaceBank:
         try:
             return self.engine
         except GalleryError:
-            return load_engine(None, self._device)
+            return load_engine(None, self._device, self._threads)
 
     def preload(self) -> None:
         """Begin to load the networks in the background, for who knows that photos will follow.
@@ -252,7 +260,7 @@ class FaceBank:
         gallery = self.gallery
         for result in self._analyzed(require_photos(photos)):
             if isinstance(result, AnalyzedPhoto):
-                yield identified_photo(result, gallery, self.identification(settings))
+                yield identified_photo(result.found, gallery, self.identification(settings))
             else:
                 yield IdentifiedPhoto(result.source, None, None, 0, result.error, ())
 

@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto") -> Engine:
+def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None) -> Engine:
     """Find a pack; its networks are loaded when the analyzer is first asked for.
 
     Parameters
@@ -60,6 +60,8 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
         embedded pack.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Threads for one network on the CPU; None for as many as this process may use.
 
     Raises
     ------
@@ -70,10 +72,10 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
         from facebank.vision.insightface_adapter import open_package
 
         return _InsightFaceEngine(open_package(pack), device)
-    return _PackEngine(load_pack(pack), device)
+    return _PackEngine(load_pack(pack), device, threads)
 
 
-def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
+def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = None) -> Engine:
     """Find the pack that a gallery was made with; the embedded one where there is no gallery yet.
 
     Parameters
@@ -82,6 +84,8 @@ def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
         The gallery's file.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    threads
+        As for `load_engine`.
 
     Raises
     ------
@@ -91,11 +95,11 @@ def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
         The pack is not installed, or what it says is wrong.
     """
     if not gallery.exists() or not gallery.stat().st_size:
-        return load_engine(None, device)
+        return load_engine(None, device, threads)
     with Gallery.open(gallery) as opened:
         bound = opened.pack.name
     try:
-        return load_engine(bound, device)
+        return load_engine(bound, device, threads)
     except PackNotFoundError as error:
         from facebank.packs.registry import known_packs
 
@@ -110,6 +114,7 @@ def load_engine_of(gallery: Path, device: str = "auto") -> Engine:
 class _PackEngine:
     pack: Pack
     device: str
+    threads: int | None
 
     @property
     def identity(self) -> PackIdentity:
@@ -142,7 +147,7 @@ class _PackEngine:
         # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
         load_runtime()
         loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
-        loading = loader.submit(FaceAnalyzer.from_pack, self.pack, self.device)
+        loading = loader.submit(FaceAnalyzer.from_pack, self.pack, self.device, self.threads)
         loader.shutdown(wait=False)
         return loading
 

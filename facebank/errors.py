@@ -19,6 +19,10 @@
     |   +-- PackIntegrityError       a file is missing, partial or altered
     |   +-- DownloadError
     |   +-- LicenceNotAcceptedError
+    +-- ScanError                    something is wrong with a scan file
+    |   +-- ScanNotFoundError
+    |   +-- ScanFormatError          no scan file, a damaged one, or a newer facebank's
+    |   +-- ScanBusyError            another process is scanning into it
     +-- GalleryError                 something is wrong with a gallery
         +-- GalleryNotFoundError
         +-- GalleryFormatError       no gallery, or a damaged one
@@ -102,6 +106,22 @@ class DownloadError(PackError):
 
 class LicenceNotAcceptedError(PackError):
     """The licence of a pack has not been accepted."""
+
+
+class ScanError(FacebankError):
+    """Something is wrong with a scan file."""
+
+
+class ScanNotFoundError(ScanError):
+    """There is no scan file yet."""
+
+
+class ScanFormatError(ScanError):
+    """The file is no scan file, is damaged, or was written by a newer facebank."""
+
+
+class ScanBusyError(ScanError):
+    """Another process is scanning into the file."""
 
 
 class GalleryError(FacebankError):

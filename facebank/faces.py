@@ -136,6 +136,35 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PhotoFaces:
+    """What was found in a photo, without its pixels.
+
+    Attributes
+    ----------
+    source
+        The path as the user gave it, or a label for bytes.
+    content_hash
+        SHA-256 of the file's bytes, in hex.
+    width, height
+        In pixels, upright.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+    taken_at
+        When the photo was taken, if known.
+    faces
+        Largest first.
+    """
+
+    source: str
+    content_hash: str
+    width: int
+    height: int
+    quarter_turns: int
+    taken_at: datetime | None
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AnalyzedPhoto:
     """A photo and the faces found in it.
 
@@ -152,6 +181,20 @@ class AnalyzedPhoto:
     photo: Photo
     faces: tuple[Face, ...]
     quarter_turns: int = 0
+
+    @property
+    def found(self) -> PhotoFaces:
+        """What was found, without the pixels."""
+        photo = self.photo
+        return PhotoFaces(
+            photo.source,
+            photo.content_hash,
+            photo.width,
+            photo.height,
+            self.quarter_turns,
+            photo.taken_at,
+            self.faces,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from facebank.calibrations import Knowledge
     from facebank.engine import Engine
-    from facebank.faces import AnalyzedPhoto, FloatArray
+    from facebank.faces import FloatArray, PhotoFaces
     from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
     from facebank.recognition.scoring import PersonScorer
@@ -163,25 +163,26 @@ def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
     return normalised(plain + MASK_WEIGHT * masked)
 
 
-def identified_photo(analyzed: AnalyzedPhoto, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
+def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
     """Decide whose the faces of a photo are.
 
     Parameters
     ----------
-    analyzed
-        A photo with its faces.
+    photo
+        What was found in it.
     gallery
         Knows whom a face was denied to be.
     identification
         As `prepare_identification` makes it.
     """
-    recognizer, faces, photo = identification.recognizer, analyzed.faces, analyzed.photo
+    recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
         decisions = nobody_enrolled(faces)
     else:
-        decisions = recognizer.identify(faces, [gallery.denials_of(FaceKey.of(analyzed, face)) for face in faces])
+        keys = (FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box) for face in faces)
+        decisions = recognizer.identify(faces, [gallery.denials_of(key) for key in keys])
     identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
-    return IdentifiedPhoto(photo.source, photo.width, photo.height, analyzed.quarter_turns, None, identified)
+    return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
 
 
 def _choice(

@@ -204,7 +204,7 @@ def test_where_nobody_is_enrolled_nobody_is_known(people: Sequence[int], make: M
     gallery = make(*people)
     found = prepare_identification(gallery, engine, DEFAULTS)
     assert (found.recognizer, found.calibrated) == (None, False)
-    photo = identified_photo(analyzed(look(0), look(1)), gallery, found)
+    photo = identified_photo(analyzed(look(0), look(1)).found, gallery, found)
     assert [one.decision.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
 
 
@@ -252,7 +252,7 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
     gallery = make(2, 2)
     photo = analyzed(look(0, 50), look(0, 51))
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
-    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    found = identified_photo(photo.found, gallery, prepare_identification(gallery, engine, DEFAULTS))
     denied, other = (one.decision for one in found.faces)
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")

@@ -19,19 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import StorageError
-from facebank.faces import Detection, Face, Quality
+from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
 from facebank.packs.files import cache_folder
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from facebank.faces import FloatArray
+    from facebank.faces import Face, FloatArray
     from facebank.gallery import PackIdentity
 
 _WHAT_FINDS_FACES = ("facebank.vision", "facebank.media")
-_DETECTION_NUMBERS = 15
-_QUALITY_NUMBERS = 7
 _WRITES_AT_ONCE = 256
 _SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
 _INSERT = {
@@ -126,17 +124,17 @@ class FaceCache:
         if row is None:
             return None
         _, turns, words, blob = row
-        width = _DETECTION_NUMBERS + _QUALITY_NUMBERS + self._dimension
+        width = width_of(self._dimension)
         weaknesses = json.loads(words)
         if len(blob) != 4 * width * len(weaknesses):
             return None
         numbers = np.frombuffer(blob, dtype="<f4").reshape(-1, width)
-        found = tuple(_face(values, tuple(weak)) for values, weak in zip(numbers, weaknesses, strict=True))
+        found = tuple(face_from_numbers(values, tuple(weak)) for values, weak in zip(numbers, weaknesses, strict=True))
         return int(turns), found
 
     def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Remember what was found in a photo."""
-        numbers = np.concatenate([_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
+        numbers = np.concatenate([face_to_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
         weaknesses = json.dumps([face.quality.weaknesses for face in faces])
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
@@ -196,7 +194,7 @@ class FaceCache:
 
 def as_kept(face: Face) -> Face:
     """Return a face as the cache gives it back, in single precision: a second run gives the very same figures."""
-    return _face(_numbers(face), face.quality.weaknesses)
+    return face_from_numbers(face_to_numbers(face), face.quality.weaknesses)
 
 
 def code_digest() -> str:
@@ -208,31 +206,3 @@ def code_digest() -> str:
                 with suppress(OSError):
                     digest.update(entry.name.encode() + b"\0" + entry.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _numbers(face: Face) -> FloatArray:
-    quality = face.quality
-    optional = [
-        np.nan if value is None else value for value in (quality.exposure, quality.occlusion, quality.stability)
-    ]
-    return np.concatenate(
-        [
-            face.detection.box.ravel(),
-            face.detection.landmarks.ravel(),
-            [face.detection.score, quality.score, quality.size, quality.sharpness, quality.frontality],
-            optional,
-            face.embedding,
-        ]
-    ).astype("<f4")
-
-
-def _face(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
-    score, size, sharpness, frontality, *optional = (
-        float(value) for value in values[_DETECTION_NUMBERS : _DETECTION_NUMBERS + _QUALITY_NUMBERS]
-    )
-    exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
-    return Face(
-        Detection(values[:4], values[4:14].reshape(5, 2), float(values[14])),
-        Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
-        values[_DETECTION_NUMBERS + _QUALITY_NUMBERS :],
-    )

@@ -11,19 +11,22 @@ from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, i
 from facebank.media.finding import find_photos, find_videos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
-from facebank.media.reading import read_photo, read_photo_bytes
+from facebank.media.reading import PhotoFile, decode_photo, read_photo, read_photo_bytes, read_photo_file
 from facebank.media.thumbnails import encode_thumbnail
 
 __all__ = [
     "LARGEST_JPEG_SIDE",
     "Mark",
+    "PhotoFile",
     "PhotoLimits",
     "annotate_photo",
+    "decode_photo",
     "encode_thumbnail",
     "find_photos",
     "find_videos",
     "is_annotated",
     "read_photo",
     "read_photo_bytes",
+    "read_photo_file",
     "turn_photo",
 ]

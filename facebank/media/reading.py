@@ -8,6 +8,7 @@ import re
 import stat
 import warnings
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -73,9 +74,43 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
     PhotoTooLargeError
         If it has more bytes or pixels than `limits` allow.
     """
+    return decode_photo(read_photo_file(path, limits), limits)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFile:
+    """A photo's file, not decoded yet.
+
+    Attributes
+    ----------
+    source
+        Its path, as it was given.
+    data
+        All of its bytes.
+    modified_at
+        The time of its last change, in UTC; None where the system has none.
+    """
+
+    source: str
+    data: bytes
+    modified_at: datetime | None
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of its bytes, in hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
+    """Read a photo's file without decoding it; parameters and errors as of `read_photo`."""
     source = os.fspath(path)
     data, modified_at = _read_file(source, limits)
-    return _read(data, source, limits, modified_at)
+    return PhotoFile(source, data, modified_at)
+
+
+def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+    """Decode what `read_photo_file` read; parameters and errors as of `read_photo`."""
+    return _read(file.data, file.source, limits, file.modified_at)
 
 
 def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:

@@ -50,7 +50,7 @@ class FaceAnalyzer:
         self._embedder = embedder
 
     @classmethod
-    def from_pack(cls, pack: Pack, device: str = "auto") -> FaceAnalyzer:
+    def from_pack(cls, pack: Pack, device: str = "auto", threads: int | None = None) -> FaceAnalyzer:
         """Load both networks of a pack.
 
         Parameters
@@ -59,6 +59,8 @@ class FaceAnalyzer:
             A verified pack.
         device
             ``auto``, ``cpu`` or ``cuda``.
+        threads
+            Threads for one network on the CPU; None for as many as this process may use.
 
         Raises
         ------
@@ -69,10 +71,10 @@ class FaceAnalyzer:
         """
         from facebank.vision.building import build_detector, build_embedder
 
-        detector = build_detector(pack, device)
+        detector = build_detector(pack, device, threads)
         spec = pack.manifest.detector
         refiner = LandmarkRefiner(detector) if spec.refine else None
-        return cls(FaceFinder(detector, refiner, spec.upright_score), build_embedder(pack, device))
+        return cls(FaceFinder(detector, refiner, spec.upright_score), build_embedder(pack, device, threads))
 
     @property
     def dimension(self) -> int:

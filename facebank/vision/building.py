@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scrfd}
 
 
-def build_detector(pack: Pack, device: str = "auto") -> NetworkDetector:
+def build_detector(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkDetector:
     """Load the detector of a pack.
 
     Parameters
@@ -25,6 +25,8 @@ def build_detector(pack: Pack, device: str = "auto") -> NetworkDetector:
         A verified pack.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Threads for the network on the CPU; None for as many as this process may use.
 
     Raises
     ------
@@ -34,10 +36,10 @@ def build_detector(pack: Pack, device: str = "auto") -> NetworkDetector:
         No runtime is installed.
     """
     spec = pack.manifest.detector
-    return _DETECTORS[spec.kind](open_session(pack.detector_path(), device), spec)
+    return _DETECTORS[spec.kind](open_session(pack.detector_path(), device, threads), spec)
 
 
-def build_embedder(pack: Pack, device: str = "auto") -> NetworkEmbedder:
+def build_embedder(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkEmbedder:
     """Load the embedder of a pack.
 
     Parameters
@@ -46,6 +48,8 @@ def build_embedder(pack: Pack, device: str = "auto") -> NetworkEmbedder:
         A verified pack.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Threads for the network on the CPU; None for as many as this process may use.
 
     Raises
     ------
@@ -54,4 +58,4 @@ def build_embedder(pack: Pack, device: str = "auto") -> NetworkEmbedder:
     MissingDependencyError
         No runtime is installed.
     """
-    return NetworkEmbedder(open_session(pack.embedder_path(), device), pack.manifest.embedder)
+    return NetworkEmbedder(open_session(pack.embedder_path(), device, threads), pack.manifest.embedder)

@@ -15,7 +15,7 @@ from .conftest import Run
 PEOPLE = ("list", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
 GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget")}
 COMMANDS = [
-    *("enroll", "identify", "confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
+    *("enroll", "identify", "scan", "confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
     *(f"{group} {command}" for group, commands in GROUPED.items() for command in commands),
 ]
 

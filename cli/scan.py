@@ -1,0 +1,107 @@
+"""``facebank scan``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from .failures import SOME_FAILED
+from .output import Advance, progress, say, write_json, write_line
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.album.scan_file import ScannedFile
+    from facebank.album.scanning import ScanPlan, ScanReport
+
+EXAMPLES = """\b
+Examples:
+  facebank scan photos/
+  facebank identify --scan
+
+\b
+Exit codes: 0 every photo was read; 1 some could not be read; 2 wrong usage, or nothing where the photos should be; 130
+interrupted: the next scan goes on where this one was."""
+
+ScanPath: TypeAlias = Annotated[
+    Path | None, typer.Option("--scan-file", metavar="FILE", help="File of the scan; else one beside the gallery.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("scan", epilog=EXAMPLES)(scan)
+
+
+def scan(
+    ctx: typer.Context,
+    places: Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)],
+    scan_file: ScanPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a file that is looked at.")] = False,
+) -> int:
+    """Look at all photos of folders once, and remember the faces.
+
+    What was looked at is not looked at again, even if it was moved, renamed or copied; what is gone is forgotten. Who
+    is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
+    """
+    from facebank.album.album import Album
+
+    done = _Done(as_json)
+    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:
+        try:
+            report = album.scan(places, on_plan=done.show_plan, on_file=done.show_file)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(f"{done.files} files are scanned; the next scan goes on from here") from error
+        for why in report.unreadable.values():
+            say(why)
+        if not as_json:
+            counts = album.scan_file.count()
+            write_line(_summary(report))
+            write_line(f"{album.path}: {counts.faces:,} faces in {counts.photos:,} photos ({counts.files:,} files)")
+    return SOME_FAILED if report.unreadable else 0
+
+
+class _Done:
+    """What is shown while it scans."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.bar = ExitStack()
+        self.files = 0
+        self._as_json = as_json
+        self._advance: Advance | None = None
+
+    def show_plan(self, plan: ScanPlan) -> None:
+        """Begin a bar for what there is to do."""
+        for place in plan.emptied:
+            say(
+                f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
+                "is missing; to forget it, remove the scan's file"
+            )
+        self._advance = self.bar.enter_context(progress("Scanning", len(plan.todo), writes_lines=self._as_json))
+
+    def show_file(self, file: ScannedFile) -> None:
+        """Go on by one file."""
+        self.files += 1
+        if self._as_json:
+            write_json(_record(file))
+        if self._advance is not None:
+            self._advance()
+
+
+def _record(file: ScannedFile) -> dict[str, object]:
+    status = "unreadable" if file.error is not None else "known" if file.found is None else "scanned"
+    faces = None if file.found is None else len(file.found.faces)
+    return {"image": file.path, "status": status, "faces": faces, "error": file.error}
+
+
+def _summary(report: ScanReport) -> str:
+    parts = (
+        (report.looked_at, "looked at"),
+        (report.known_by_content, "moved, renamed or copied"),
+        (report.unchanged, "unchanged"),
+        (report.gone, "gone"),
+        (len(report.unreadable), "unreadable"),
+    )
+    return ", ".join(f"{count:,} {what}" for count, what in parts if count)

@@ -1,0 +1,1 @@
+"""Many photos: scanned once, whatever happens to their names, and then asked about without being read again."""

@@ -1,0 +1,148 @@
+"""`Album` joins a scan file and a bank: who is in photos that were looked at before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.scan_file import ScanFile
+from facebank.album.scan_lock import only_scan
+from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
+from facebank.errors import PhotoNotFoundError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.album.scan_file import ScannedFile
+    from facebank.bank import FaceBank
+    from facebank.faces import IdentifiedPhoto
+    from facebank.settings import DecisionSettings
+
+
+def default_scan_path(gallery: Path) -> Path:
+    """Return where the scan that goes with a gallery is kept: beside it, as ``family.scan`` for ``family.facebank``."""
+    return gallery.with_suffix(".scan")
+
+
+class Album:
+    """Many photos, looked at once. Use ``with`` to close its scan file; the bank stays open.
+
+    Parameters
+    ----------
+    bank
+        The gallery and the pack. For scanning open it with ``threads=1``: photos are looked at side by side.
+    path
+        The scan file; None for the one that goes with the gallery.
+    """
+
+    def __init__(self, bank: FaceBank, path: Path | None = None) -> None:
+        self.path = default_scan_path(bank.path) if path is None else path
+        self._bank = bank
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "scan_file" in self.__dict__:
+            self.scan_file.close()
+
+    @cached_property
+    def scan_file(self) -> ScanFile:
+        """What was found in the photos.
+
+        Raises
+        ------
+        ScanError
+            There is none, or it is no scan file.
+        PackMismatchError
+            Another pack made it.
+        """
+        return ScanFile.open(self.path, self._bank.engine.identity)
+
+    def scan(
+        self,
+        places: Sequence[Path],
+        *,
+        workers: int | None = None,
+        on_plan: Callable[[ScanPlan], None] | None = None,
+        on_file: Callable[[ScannedFile], None] | None = None,
+    ) -> ScanReport:
+        """Look at what is new or changed in folders, and forget what is gone from them.
+
+        Parameters
+        ----------
+        places
+            Files and folders.
+        workers
+            How many photos are looked at at the same time; None for one a processor core.
+        on_plan
+            Called when it is known what there is to do.
+        on_file
+            Called with each file when what was found in it is remembered.
+
+        Raises
+        ------
+        PhotoNotFoundError
+            There is not a single photo, and there was none.
+        ScanBusyError
+            Another process is scanning into the same file.
+        StorageError
+            The scan file cannot be written.
+        """
+        engine = self._bank.engine
+        engine.preload()
+        with only_scan(self.path), ScanFile.open(self.path, engine.identity, create=True) as scan_file:
+            plan = plan_scan(scan_file, places)
+            if on_plan is not None:
+                on_plan(plan)
+            return scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+
+    def count(self, places: Sequence[Path] = ()) -> int:
+        """Return how many photos of some folders, or of all, can be asked about.
+
+        Raises
+        ------
+        PhotoNotFoundError
+            One of the places was not scanned.
+        """
+        if not places:
+            return self.scan_file.count().files
+        counts = [self.scan_file.count_in(absolute(place)) for place in places]
+        missing = next((place for place, count in zip(places, counts, strict=True) if not count), None)
+        if missing is not None:
+            raise PhotoNotFoundError(
+                f"the scan {printable(str(self.path))} has no photo of {printable(str(missing))}: scan it first, with "
+                "'facebank scan'"
+            )
+        return sum(counts)
+
+    def identify(
+        self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
+    ) -> Iterator[IdentifiedPhoto]:
+        """Say who is in the photos that were scanned, without reading them again.
+
+        Parameters
+        ----------
+        places
+            Only the photos of these folders; none for all.
+        settings
+            How decisions are made; None for the gallery's own settings.
+
+        Yields
+        ------
+        IdentifiedPhoto
+            One for each file, in the order of the paths.
+
+        Raises
+        ------
+        GalleryError
+            There is no gallery, or it cannot be used with the pack.
+        """
+        from facebank.identification import identified_photo
+
+        gallery = self._bank.gallery
+        for photo in self.scan_file.photos([absolute(place) for place in places]):
+            yield identified_photo(photo, gallery, self._bank.identification(settings))

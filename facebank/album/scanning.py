@@ -1,0 +1,194 @@
+"""Scanning folders: every photo is looked at once, whatever becomes of its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.lookout import Lookout, state_of
+from facebank.album.scan_file import FileState, ScannedFile
+from facebank.errors import PhotoNotFoundError
+from facebank.media import find_photos
+from facebank.photos import nothing_there, require_places
+
+if TYPE_CHECKING:
+    from facebank.album.scan_file import ScanFile
+    from facebank.engine import Engine
+
+_KEPT_AT_ONCE = 64  # what an interruption can lose
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What a scan did.
+
+    Attributes
+    ----------
+    unchanged
+        Files that were known and are as they were.
+    looked_at
+        Photos in which faces were looked for.
+    known_by_content
+        Files that are new or changed but hold a photo that was known: moved, renamed or copied.
+    gone
+        Files that were known and are no more.
+    unreadable
+        Paths of files that cannot be read, and why.
+    """
+
+    unchanged: int
+    looked_at: int
+    known_by_content: int
+    gone: int
+    unreadable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPlan:
+    """What there is to do.
+
+    Attributes
+    ----------
+    places
+        The folders and files, absolute.
+    todo
+        New and changed files, absolute, with their states; of a file that cannot be looked at the state is empty.
+    unchanged
+        How many files are known and as they were.
+    gone
+        Files that are known and no more, absolute.
+    emptied
+        Places that held photos and hold none at all: more likely a disk that is not there than photos that are gone.
+    """
+
+    places: tuple[str, ...]
+    todo: tuple[tuple[str, FileState], ...]
+    unchanged: int
+    gone: tuple[str, ...]
+    emptied: tuple[str, ...]
+
+
+def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
+    """Compare folders with what a scan file knows, by names, sizes and times only.
+
+    Parameters
+    ----------
+    scan_file
+        What is known.
+    places
+        Files and folders.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        None of the places is there.
+    """
+    require_places(places)
+    roots = _roots(places)
+    todo: list[tuple[str, FileState]] = []
+    unchanged, gone, emptied = 0, list[str](), list[str]()
+    for root in roots:
+        known, photos = scan_file.files(root), _photos_in(root)
+        for path in photos:
+            state = state_of(path)
+            if known.pop(path, None) == state:
+                unchanged += 1
+            else:
+                todo.append((path, state))
+        if known and not photos:
+            emptied.append(root)
+        else:
+            gone += [path for path in known if not _may_be_there(path)]
+    if not (todo or unchanged or gone or emptied):
+        raise nothing_there(places)
+    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied))
+
+
+def scan(
+    engine: Engine,
+    scan_file: ScanFile,
+    plan: ScanPlan,
+    *,
+    workers: int | None = None,
+    on_file: Callable[[ScannedFile], None] | None = None,
+) -> ScanReport:
+    """Look at what is new or changed, and forget what is gone.
+
+    What was looked at is kept as it comes: an interrupted scan goes on where it was.
+
+    Parameters
+    ----------
+    engine
+        The pack; it should run each network on one thread, as `facebank.engine.load_engine` makes it when asked.
+    scan_file
+        Remembers.
+    plan
+        As `plan_scan` gives it.
+    workers
+        How many photos are looked at at the same time; None for one a processor core.
+    on_file
+        Called with each file when it is remembered.
+
+    Raises
+    ------
+    StorageError
+        The scan file cannot be written.
+    """
+    looked_at = known = 0
+    lookout = Lookout(engine, scan_file.known_photos(), workers)
+    for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
+        scan_file.keep(batch)
+        for file in batch:
+            looked_at += file.found is not None
+            known += file.found is None and file.error is None
+            if on_file is not None:
+                on_file(file)
+    scan_file.forget(plan.gone)
+    unreadable = {path: why for place in plan.places for path, why in scan_file.unreadable(place).items()}
+    return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable)
+
+
+def absolute(place: Path) -> str:
+    """Return a path as scan files have it: whole, but with links as they are, by which people know their folders."""
+    return os.path.abspath(place)  # noqa: PTH100 - resolve() follows links
+
+
+def _roots(places: Iterable[Path]) -> list[str]:
+    """Return the places as absolute paths, none inside another."""
+    roots: list[str] = []
+    for path in sorted(map(absolute, places)):
+        if not roots or not Path(path).is_relative_to(roots[-1]):
+            roots.append(path)
+    return roots
+
+
+def _photos_in(root: str) -> list[str]:
+    try:
+        return list(map(str, find_photos(root)))
+    except PhotoNotFoundError:  # another of the places is there
+        return []
+
+
+def _may_be_there(path: str) -> bool:
+    """Tell whether a file is only out of sight, such as one in a folder that may not be opened just now."""
+    try:
+        Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _batches(files: Iterator[ScannedFile], size: int) -> Iterator[list[ScannedFile]]:
+    batch: list[ScannedFile] = []
+    for file in files:
+        batch.append(file)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,48 @@
+"""A face as a row of numbers: how files keep what was found in photos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.faces import Detection, Face, Quality
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+_DETECTION = 15
+_QUALITY = 7
+
+
+def width_of(dimension: int) -> int:
+    """Return how many numbers a face with an embedding of that length makes."""
+    return _DETECTION + _QUALITY + dimension
+
+
+def face_to_numbers(face: Face) -> FloatArray:
+    """Return box, landmarks, score, quality and embedding as little-endian ``float32`` of shape ``(W,)``."""
+    quality = face.quality
+    optional = [
+        np.nan if value is None else value for value in (quality.exposure, quality.occlusion, quality.stability)
+    ]
+    return np.concatenate(
+        [
+            face.detection.box.ravel(),
+            face.detection.landmarks.ravel(),
+            [face.detection.score, quality.score, quality.size, quality.sharpness, quality.frontality],
+            optional,
+            face.embedding,
+        ]
+    ).astype("<f4")
+
+
+def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
+    """Return the face that `face_to_numbers` made the numbers of; its weaknesses are kept beside them."""
+    score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
+    exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
+    return Face(
+        Detection(values[:4], values[4:14].reshape(5, 2), float(values[14])),
+        Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
+        values[_DETECTION + _QUALITY :],
+    )

@@ -1,0 +1,29 @@
+"""Folders of real photographs, and the embedded pack on one thread."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facebank.engine import Engine, load_engine
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The embedded pack."""
+    return load_engine(None, "cpu", threads=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of three photographs, one of them in a folder inside."""
+    made = tmp_path / "photos"
+    (made / "space").mkdir(parents=True)
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", made / "obama.jpg")
+    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", made / "biden.jpg")
+    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", made / "space" / "collins.jpg")
+    return made

@@ -1,0 +1,196 @@
+"""A folder is scanned once; then only what is new or changed is looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facebank.album.lookout import UNSETTLED, Lookout, state_of
+from facebank.album.scan_file import FileState, ScanFile, ScannedFile
+from facebank.album.scanning import ScanReport, plan_scan, scan
+from facebank.engine import Engine
+from facebank.errors import PhotoNotFoundError
+
+
+@pytest.fixture
+def scan_file(engine: Engine, tmp_path: Path) -> Iterator[ScanFile]:
+    with ScanFile.open(tmp_path / "album.scan", engine.identity, create=True) as opened:
+        yield opened
+
+
+def rescan(engine: Engine, scan_file: ScanFile, *places: Path) -> tuple[ScanReport, list[ScannedFile]]:
+    done: list[ScannedFile] = []
+    return scan(engine, scan_file, plan_scan(scan_file, places), workers=2, on_file=done.append), done
+
+
+def names(scan_file: ScanFile) -> list[str]:
+    return [Path(photo.source).name for photo in scan_file.photos()]
+
+
+def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    report, done = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.unchanged, report.gone) == (3, 0, 0)
+    assert {Path(file.path).name for file in done} == {"obama.jpg", "biden.jpg", "collins.jpg"}
+    assert all(len(photo.faces) == 1 for photo in scan_file.photos())
+    report, done = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.unchanged, done) == (0, 3, [])
+
+
+def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    from facebank.media import read_photo
+
+    rescan(engine, scan_file, folder)
+    for found in scan_file.photos():
+        (analyzed,) = engine.analyzer.analyze([read_photo(found.source)])
+        assert found.content_hash == analyzed.photo.content_hash
+        assert found.taken_at == analyzed.photo.taken_at
+        assert found.faces[0].embedding @ analyzed.faces[0].embedding == pytest.approx(1, abs=1e-5)
+
+
+def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    (folder / "obama.jpg").rename(folder / "space" / "president.jpg")
+    shutil.copy(folder / "biden.jpg", folder / "copy of biden.jpg")
+    report, done = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.known_by_content, report.gone) == (0, 2, 1)
+    assert all(file.found is None for file in done)
+    assert names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
+    assert scan_file.count().photos == 3
+
+
+def test_copies_in_one_scan_are_looked_at_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    for number in range(20):
+        shutil.copy(folder / "biden.jpg", folder / f"copy {number}.jpg")
+    report, _ = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.known_by_content) == (3, 20)
+    assert scan_file.count().files == 23
+
+
+def test_a_changed_photo_is_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    shutil.copy(folder / "space" / "collins.jpg", folder / "obama.jpg")
+    with (folder / "biden.jpg").open("ab") as file:
+        file.write(b"a trailing byte")
+    report, _ = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.known_by_content, report.unchanged) == (1, 1, 1)
+    assert scan_file.count().photos == 2
+
+
+def test_what_is_gone_is_forgotten(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    (folder / "obama.jpg").unlink()
+    shutil.rmtree(folder / "space")
+    report, _ = rescan(engine, scan_file, folder)
+    assert report.gone == 2
+    assert names(scan_file) == ["biden.jpg"]
+    assert scan_file.count().faces == 1
+
+
+def test_other_folders_are_left_alone(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    shutil.rmtree(folder / "space")
+    report, _ = rescan(engine, scan_file, folder / "biden.jpg")
+    assert (report.unchanged, report.gone) == (1, 0)
+    assert scan_file.count().files == 3
+
+
+def test_a_disk_that_is_not_there_forgets_nothing(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    elsewhere = folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    with pytest.raises(PhotoNotFoundError, match="no such file or folder"):
+        plan_scan(scan_file, [folder])
+    folder.mkdir()
+    plan = plan_scan(scan_file, [folder])
+    assert plan.emptied == (str(folder),)
+    scan(engine, scan_file, plan)
+    assert scan_file.count().files == 3
+    report, _ = rescan(engine, scan_file, elsewhere)
+    assert (report.looked_at, report.known_by_content) == (0, 3)
+
+
+def test_broken_files_are_listed_and_tried_when_they_change(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    whole = (folder / "biden.jpg").read_bytes()
+    (folder / "biden.jpg").write_bytes(whole[:2000])
+    (folder / "copy.jpg").write_bytes(whole[:2000])
+    report, _ = rescan(engine, scan_file, folder)
+    assert {Path(path).name for path in report.unreadable} == {"biden.jpg", "copy.jpg"}
+    assert all(path in why for path, why in report.unreadable.items())
+    report, done = rescan(engine, scan_file, folder)
+    assert (done, len(report.unreadable)) == ([], 2)
+    (folder / "biden.jpg").write_bytes(whole)
+    (folder / "copy.jpg").unlink()
+    report, _ = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.unreadable) == (1, {})
+
+
+def test_an_interrupted_scan_goes_on(
+    engine: Engine, scan_file: ScanFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facebank.album.scanning._KEPT_AT_ONCE", 1)
+
+    def interrupt(_: ScannedFile) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan(engine, scan_file, plan_scan(scan_file, [folder]), on_file=interrupt)
+    assert scan_file.count().files == 1
+    report, _ = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.unchanged) == (2, 1)
+
+
+def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
+    engine: Engine, scan_file: ScanFile, folder: Path
+) -> None:
+    path = str(folder / "biden.jpg")
+    before = FileState(1, 1)
+    assert before != state_of(path)
+    (file,) = Lookout(engine, set(), 1).look([(path, before)])
+    assert file.error is not None
+    assert "changed while it was read" in file.error
+    assert file.state == UNSETTLED
+    scan_file.keep([file])
+    report, _ = rescan(engine, scan_file, folder / "biden.jpg")
+    assert (report.looked_at, report.unreadable) == (1, {})
+
+
+def test_links_in_a_circle_come_to_an_end(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    (folder / "space" / "up").symlink_to(folder, target_is_directory=True)
+    (folder / "round.jpg").symlink_to(folder / "round.jpg")
+    report, _ = rescan(engine, scan_file, folder)
+    assert report.looked_at == 3
+    assert [Path(path).name for path in report.unreadable] == ["round.jpg"]
+
+
+def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    report, _ = rescan(engine, scan_file, folder, folder / "space", folder / "obama.jpg")
+    assert report.looked_at == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows' names are Unicode")
+def test_names_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
+    (folder / "obama.jpg").rename(odd)
+    report, _ = rescan(engine, scan_file, folder)
+    assert report.looked_at == 3
+    assert str(odd) in {photo.source for photo in scan_file.photos()}
+
+
+def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
+    asked = 0
+
+    def files() -> Iterator[tuple[str, FileState]]:
+        nonlocal asked
+        path = str(folder / "biden.jpg")
+        for _ in range(200):
+            asked += 1
+            yield path, state_of(path)
+
+    looking = Lookout(engine, set(), 2).look(files())
+    assert next(looking).found is not None
+    assert asked <= 5 * 8
+    assert sum(1 for _ in looking) == 199

@@ -1,0 +1,131 @@
+"""``facebank scan`` and ``identify --scan``: photos are read once, and asked about as often as people like."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from facebank.album.scan_lock import only_scan
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of photographs of two enrolled people and a stranger."""
+    folder = tmp_path / "album"
+    shutil.copytree(DEMO_PHOTOS, folder)
+    (folder / "CREDITS.txt").unlink()
+    return folder
+
+
+def people(records: Sequence[dict[str, object]]) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for record in records:
+        faces = record["faces"]
+        assert isinstance(faces, list)
+        found[Path(str(record["image"])).name] = [face["person"] for face in faces]
+    return found
+
+
+def test_a_scan_is_asked_as_the_photos_are(run: Run, two_people: Path, album: Path, valid: Valid) -> None:
+    done = run("scan", album, "--json")
+    valid("scan", done.records)
+    assert [record["status"] for record in done.records] == ["scanned"] * 5
+    asked, read = run("identify", "--scan", "--json").records, run("identify", album, "--json").records
+    valid("identify", asked)
+    assert people(asked) == people(read)
+    assert people(asked)["barack_obama_speech.jpg"] == ["Barack Obama"]
+    assert two_people.with_suffix(".scan").exists()
+
+
+def test_people_enrolled_later_are_found_although_the_photos_are_gone(
+    run: Run, two_people: Path, album: Path, stranger: Path
+) -> None:
+    assert "5 looked at" in run("scan", album).out
+    shutil.rmtree(album)
+    assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == [None]
+    run("enroll", "--name", "Joe Biden", stranger)
+    assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == ["Joe Biden"]
+
+
+def test_a_second_scan_says_what_changed(run: Run, album: Path) -> None:
+    run("scan", album)
+    (album / "eileen_collins.jpg").rename(album / "commander.jpg")
+    (album / "barack_obama_speech.jpg").unlink()
+    (album / "torn.jpg").write_bytes((album / "joe_biden_blue_room.jpg").read_bytes()[:3000])
+    done = run("scan", album, code=1)
+    assert done.out.splitlines()[0] == "1 moved, renamed or copied, 3 unchanged, 2 gone, 1 unreadable"
+    assert "torn.jpg" in done.err
+    assert "4 faces in 4 photos (4 files)" in done.out
+
+
+def test_only_some_folders_are_asked_about(run: Run, two_people: Path, album: Path) -> None:
+    assert two_people.exists()
+    (album / "inside").mkdir()
+    (album / "eileen_collins.jpg").rename(album / "inside" / "collins.jpg")
+    run("scan", album)
+    assert len(run("identify", "--scan", album / "inside", "--json").records) == 1
+    assert "scan it first" in run("identify", "--scan", album / "nowhere", code=2).err
+
+
+def test_a_scan_file_of_ones_own(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.scan"
+    run("scan", album, "--scan-file", own)
+    assert not two_people.with_suffix(".scan").exists()
+    assert "no scan" in run("identify", "--scan", code=2).err
+    assert len(run("identify", "--scan", "--scan-file", own, "--json").records) == 5
+
+
+def test_a_killed_scan_goes_on_where_it_was(
+    run: Run, program: list[str], environment: dict[str, str], gallery: Path, album: Path
+) -> None:
+    original = (album / "eileen_collins.jpg").read_bytes()
+    for number in range(150):
+        (album / f"{number}.jpg").write_bytes(original + bytes([number]))
+    scan_file = gallery.with_suffix(".scan")
+    process = subprocess.Popen(
+        [*program, "--gallery", str(gallery), "scan", str(album)], env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not _holds_something(scan_file):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    first = run("scan", album).out.splitlines()[0]
+    looked_at, unchanged = (int(part.split()[0]) for part in first.split(", "))
+    assert looked_at + unchanged == 155
+    assert unchanged >= 64
+    assert looked_at > 0
+    assert not gallery.with_name("test.scan.lock").exists()
+
+
+def _holds_something(path: Path) -> bool:
+    journal = path.with_name(path.name + "-wal")
+    return journal.exists() and journal.stat().st_size > 100_000
+
+
+def test_two_scans_at_once_do_not_collide(run: Run, gallery: Path, album: Path) -> None:
+    with only_scan(gallery.with_suffix(".scan")):
+        assert "another scan" in run("scan", album, code=2).err
+    assert "5 looked at" in run("scan", album).out
+
+
+def test_mistakes_are_sentences(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+    assert two_people.exists()
+    assert "no such file or folder" in run("scan", tmp_path / "nowhere", code=2).err
+    (tmp_path / "empty").mkdir()
+    assert "no photos" in run("scan", tmp_path / "empty", code=2).err
+    assert "name a photo or a folder" in run("identify", code=2).err
+    assert "goes with --scan" in run("identify", album, "--scan-file", "x.scan", code=2).err
+    (tmp_path / "text.scan").write_text("no scan at all" * 100)
+    assert "is no scan" in run("scan", album, "--scan-file", "text.scan", code=2).err
