@@ -63,6 +63,12 @@ def classification_report(matrix: Matrix, title: str) -> Table:
     return Table(title, ("person", "precision", "recall", "F1", "photos"), rows)
 
 
+def person_by_person(searches: Searches, names: Sequence[str], title: str) -> tuple[Matrix, Table]:
+    """Return both the confusion matrix and the classification report; parameters as of `confusion_matrix`."""
+    matrix = confusion_matrix(searches, names, title)
+    return matrix, classification_report(matrix, "Classification report")
+
+
 def _shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     shares: NDArray[np.float64] = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares

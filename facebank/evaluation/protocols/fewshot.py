@@ -16,19 +16,16 @@ import numpy as np
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.confusion import classification_report, confusion_matrix
 from facebank.evaluation.dataset import LeftOut
-from facebank.evaluation.leakage import find_leakage, leaks_as_failures
 from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.protocols.experiments.parts import drawn_rate
+from facebank.evaluation.protocols.fewshot_plan import Draw, Plan, draw_all, plan_shots
 from facebank.evaluation.report import Curves, Line, Section, Table
-from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.settings import DecisionSettings
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.figures import Figure
@@ -39,10 +36,11 @@ SHOTS = (1, 2, 3, 5, 10, 20)
 STATED = 5
 """The confusion matrix is of so many photos of each, or the next fewer that was measured."""
 
-_MOST_PEOPLE_NEEDED = 10
-_MOST_LISTED = 10
-_PURPOSE = 6
-_MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name"}
+_MEASURES = {
+    "rank_1": "best candidate right",
+    "fnir": "not given the right name",
+    "fpir": "strangers given a name",
+}
 
 
 def fewshot(
@@ -82,55 +80,33 @@ def fewshot(
         There is no such classifier, or a number is below 1.
     """
     _check(shots, classifiers, draws, probes_each)
-    everybody = bench.read(replace(dataset, pairs=()))
-    able = _plan(everybody, shots)
-    faces = everybody.where(np.isin(everybody.dataset.owners, able.people))
-    plan = _plan(faces, able.shots)
-    drawn, leaks = _draw_all(bench, faces, plan, draws, probes_each)
+    faces = bench.read(replace(dataset, pairs=()))
+    plan = plan_shots(faces, shots)
+    drawn, leaks = draw_all(bench, faces, plan, draws, probes_each)
     trials, refused = _search_all(bench, faces, plan, drawn, classifiers)
     figures = {name: figure for trial in trials for name, figure in trial.figures(faces).items()}
     searches = trials[0].searches
-    acquired = drawn_rate(~searches.acquired, faces, searches, "Photos searched for in which no face is found.")
-    figures["failure_to_acquire"] = acquired
+    mated = searches.where(searches.mated)
+    figures["failure_to_acquire"] = drawn_rate(
+        ~mated.acquired, faces, mated, "Photos of enrolled people in which no face is found."
+    )
     return bench.report(
         "fewshot",
         "Few photos of each person",
-        everybody,
+        faces,
         summary=_summary(plan, trials, figures),
         figures=figures,
         sections=(
-            Section("What was done", (_how(plan, drawn), how_decided(bench)), ("failure_to_acquire",)),
-            *(_measured(trials, figures, measure) for measure in _MEASURES),
+            Section(
+                "What was done",
+                (_how(plan, drawn, strangers=len(mated.own) < len(searches.own)), how_decided(bench)),
+                ("failure_to_acquire",),
+            ),
+            *(_measured(trials, figures, measure) for measure in _MEASURES if trials[0].name(measure) in figures),
             _by_person(faces, _stated(trials)),
         ),
-        failures=(*able.left_out, *leaks, *refused),
+        failures=(*plan.left_out, *leaks, *refused),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """Who takes part, with how many photos, and which photos may be enrolled and searched for.
-
-    ``parts`` tells whether the dataset's parts say so.
-    """
-
-    people: NDArray[np.int64]
-    shots: tuple[int, ...]
-    may_enrol: NDArray[np.bool_]
-    may_search: NDArray[np.bool_]
-    parts: bool
-    left_out: tuple[LeftOut, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Draw:
-    """Which photos of each person are enrolled, the first first, and which photos are searched for."""
-
-    orders: tuple[NDArray[np.int64], ...]
-    probes: NDArray[np.int64]
-
-    def enrolled(self, photos: int) -> NDArray[np.int64]:
-        return np.concatenate([order[:photos] for order in self.orders])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,16 +124,40 @@ class _Trial:
         return f"{measure}_{self.photos}{ending}"
 
     def figures(self, faces: FaceSet) -> dict[str, Figure]:
-        events = {"rank_1": ~self.searches.not_first, "fnir": self.searches.missed}
+        mated = self.searches.where(self.searches.mated)
+        strangers = self.searches.where(~self.searches.mated)
+        counted = {
+            "rank_1": (mated, ~mated.not_first),
+            "fnir": (mated, mated.missed),
+            "fpir": (strangers, strangers.misnamed),
+        }
         return {
             self.name(measure): drawn_rate(
-                events[measure],
+                events,
                 faces,
-                self.searches,
-                f"Photos, {words}: {self.photos} enrolled of each person, {self.classifier}.",
+                searches,
+                f"Photos, {_MEASURES[measure]}: {self.photos} enrolled of each person, {self.classifier}.",
             )
-            for measure, words in _MEASURES.items()
+            for measure, (searches, events) in counted.items()
+            if len(events)
         }
+
+
+_SHOWN = {
+    "rank_1": ("Best candidate", "The share of photos whose best candidate is right.", "best candidate right"),
+    "fnir": (
+        "Named",
+        "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else.",
+        "named rightly",
+    ),
+    "fpir": (
+        "Strangers",
+        "A false name (FPIR) is any name for a photo of somebody who is not enrolled, with the shipped settings.",
+        "strangers given a name",
+    ),
+}
+_STRANGERS = "Everybody else is a stranger: one photo of each is searched for, of 300 at most, drawn anew in each draw."
+_NO_STRANGERS = "Nobody is a stranger here, so that nothing is said about false names for strangers."
 
 
 def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_each: int) -> None:
@@ -168,107 +168,8 @@ def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_
         raise UsageError("the numbers of enrolled photos, of draws and of photos to search for are at least 1")
 
 
-def _plan(faces: FaceSet, shots: Sequence[int]) -> _Plan:
-    """Choose the numbers of photos that enough people have, and the people who have enough for all of them."""
-    may_enrol, may_search, parts = _parts(faces.dataset)
-    may_enrol &= faces.found
-    may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
-    room = _count(faces, may_enrol)
-    room = np.where(_count(faces, may_search & faces.found) > 0, room, 0) if parts else np.maximum(room - 1, 0)
-    wanted = sorted(set(shots))
-    able = {photos: int((room >= photos).sum()) for photos in wanted}
-    if able[wanted[0]] < 2:
-        raise DatasetError(
-            f"{printable(faces.dataset.title)}: {able[wanted[0]]} people have photos with a face for {wanted[0]} to be "
-            "enrolled and another to be searched for, and two are needed"
-        )
-    needed = min(_MOST_PEOPLE_NEEDED, able[wanted[0]])
-    used = tuple(photos for photos in wanted if able[photos] >= needed)
-    dropped = tuple(
-        LeftOut(
-            f"{photos} photos enrolled", f"only {able[photos]} of the people have enough photos; {needed} are needed"
-        )
-        for photos in wanted
-        if photos not in used
-    )
-    left_out = (*dropped, *_too_few(faces, room, used[-1]))
-    return _Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enrol, may_search, parts, left_out)
-
-
-def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
-    """Tell which photos may be enrolled, which may be searched for, and whether the dataset's parts say so."""
-    splits = np.array([photo.split or "" for photo in dataset.photos])
-    train, validation, test = (splits == name for name in ("train", "validation", "test"))
-    if not test.any():
-        validation, test = test, validation
-    train = train | validation
-    if train.any() and test.any():
-        return train, test, True
-    return np.ones(len(splits), dtype=np.bool_), np.ones(len(splits), dtype=np.bool_), False
-
-
-def _count(faces: FaceSet, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    owners = faces.dataset.owners
-    return np.bincount(owners[chosen & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
-
-
-def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[LeftOut, ...]:
-    """Tell who has too few photos, one by one where they are few."""
-    people, single = faces.dataset.people, _count(faces, faces.found) <= 1
-    kinds = (
-        (single, "a single photo with a face, or none: nothing is left to search for when it is enrolled"),
-        (~single & (room < photos), f"too few photos with a face to enrol {photos} and search for another"),
-    )
-    left_out: list[LeftOut] = []
-    for few, why in kinds:
-        names = [people[person] for person in np.flatnonzero(few)]
-        if len(names) > _MOST_LISTED:
-            left_out.append(LeftOut(f"{len(names):,} people", why))
-        else:
-            left_out += [LeftOut(name, why) for name in names]
-    return tuple(left_out)
-
-
-def _draw_all(
-    bench: Bench, faces: FaceSet, plan: _Plan, draws: int, probes_each: int
-) -> tuple[tuple[_Draw, ...], tuple[LeftOut, ...]]:
-    """Draw photos several times; copies of enrolled photos are not searched for, and told."""
-    drawn, leaks = list[_Draw](), dict[str, LeftOut]()
-    bench.progress.begin("draws of photos", draws)
-    for turn in range(draws):
-        draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
-        enrolled = draw.enrolled(plan.shots[-1])
-        copies = find_leakage(bench.laboratory, faces, enrolled, draw.probes)
-        leaks |= {one.what: one for one in leaks_as_failures(faces, copies)}
-        probes = unrelated(faces, draw.probes, enrolled)
-        drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
-        bench.progress.advance()
-    if not all(len(draw.probes) for draw in drawn):
-        raise DatasetError(
-            f"{printable(faces.dataset.title)}: every photo that could be searched for shares its source with an "
-            "enrolled one, or is a copy of it"
-        )
-    return tuple(drawn), tuple(leaks.values())
-
-
-def _draw(faces: FaceSet, plan: _Plan, random: np.random.Generator, probes_each: int) -> _Draw:
-    """Draw photos source by source, so that sources are left to search for."""
-    owners, groups = faces.dataset.owners, faces.groups
-    turn = random.permutation(int(groups.max()) + 1)
-    orders: list[NDArray[np.int64]] = []
-    probes: list[NDArray[np.int64]] = []
-    for person in plan.people:
-        mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
-        mixed = mixed[np.argsort(turn[groups[mixed]], kind="stable")]
-        order = mixed[plan.may_enrol[mixed]][: plan.shots[-1]]
-        others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
-        orders.append(order)
-        probes.append(random.permutation(others)[:probes_each])
-    return _Draw(tuple(orders), np.concatenate(probes))
-
-
 def _search_all(
-    bench: Bench, faces: FaceSet, plan: _Plan, drawn: Sequence[_Draw], classifiers: Sequence[str]
+    bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[Draw], classifiers: Sequence[str]
 ) -> tuple[list[_Trial], list[LeftOut]]:
     """Enrol and search by every classifier; one that refuses a gallery of such a size is left out, and told."""
     trials, refused = list[_Trial](), list[LeftOut]()
@@ -319,31 +220,23 @@ def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
 
-def _how(plan: _Plan, drawn: Sequence[_Draw]) -> str:
+def _how(plan: Plan, drawn: Sequence[Draw], *, strangers: bool) -> str:
     numbers = ", ".join(map(str, plan.shots))
     searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
     parts = " The dataset's own parts say which photos are enrolled and which are searched for." if plan.parts else ""
     return (
         f"{len(plan.people):,} people, all of them in the gallery, with {numbers} photos of each enrolled, drawn "
         f"{len(drawn)} times; {searched:,} different photos are searched for. People, draws and photos to search for "
-        "are the same for all numbers and classifiers, and with more photos enrolled the fewer are among them. Nobody "
-        "is a stranger here, so that nothing is said about false names for strangers. Intervals draw people, or "
-        f"sources of photos where people are few.{parts}"
+        "are the same for all numbers and classifiers, and with more photos enrolled the fewer are among them. "
+        f"{_STRANGERS if strangers else _NO_STRANGERS} Intervals draw people, or sources of photos where people are "
+        f"few.{parts}"
     )
 
 
 def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
     """Show one measure of all classifiers side by side; misses are drawn as photos that are named rightly."""
     names = tuple(trial.name(measure) for trial in trials)
-    if measure == "rank_1":
-        title, text, label = (
-            "Best candidate",
-            "The share of photos whose best candidate is right.",
-            "best candidate right",
-        )
-    else:
-        label = "named rightly"
-        title, text = "Named", "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else."
+    title, text, label = _SHOWN[measure]
     classifiers, shots = (
         tuple(dict.fromkeys(found)) for found in zip(*((t.classifier, t.photos) for t in trials), strict=True)
     )
@@ -379,15 +272,17 @@ def _stated(trials: Sequence[_Trial]) -> _Trial:
     return next(trial for trial in few if trial.photos == few[-1].photos)
 
 
-def _summary(plan: _Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -> tuple[str, ...]:
+def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -> tuple[str, ...]:
     stated = _stated(trials)
     alike = [trial for trial in trials if trial.classifier == stated.classifier]
     among = [trial for trial in trials if trial.photos == stated.photos]
+    named = figures.get(stated.name("fpir"))
+    strangers = "Strangers are untested: there are none." if named is None else f"Strangers given a name: {named}."
     beside = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
     return (
         f"{len(plan.people):,} people in the gallery, {stated.photos} photos of each, {stated.classifier}: the best "
         f"candidate is right for {figures[stated.name('rank_1')]}.",
-        f"Not given the right name with the shipped settings: {figures[stated.name('fnir')]}.",
+        f"Not given the right name with the shipped settings: {figures[stated.name('fnir')]}. {strangers}",
         f"Best candidate right, from {alike[0].photos} to {alike[-1].photos} photos of each: "
         f"{_percent(figures[alike[0].name('rank_1')])} to {_percent(figures[alike[-1].name('rank_1')])}; not given the "
         f"right name: {_percent(figures[alike[0].name('fnir')])} to {_percent(figures[alike[-1].name('fnir')])}.",

@@ -14,10 +14,19 @@ from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
+from facebank.evaluation.protocols.twins_groups import (
+    NOBODY_TESTABLE,
+    Group,
+    groups_of,
+    photos_found,
+    testable,
+    why_untested,
+)
 from facebank.evaluation.rates import Resamples, pair_rate, sampling_units
 from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.risk_coverage import risk_coverage
+from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import Searches, TrialGallery, enrol
 from facebank.text import printable
 
@@ -30,8 +39,6 @@ if TYPE_CHECKING:
     from facebank.evaluation.relatives import Relatives
 
 SHOTS = (1, 2, 3, 5)
-MOST_PEOPLE = 12
-"""As many as are taken for people who look alike where nobody is named."""
 UNRELATED_FMR = 1e-4
 LEAST_UNRELATED = 10_000
 """With fewer pairs of unrelated people no threshold of FMR 1e-4 can be found."""
@@ -39,34 +46,23 @@ LEAST_UNRELATED = 10_000
 _COVERAGE = 0.7
 _RESAMPLES = 200
 _MATRICES = 3
-_DRAW, _UNRELATED, _ALIKE = 1, 2, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """People who look alike, and how they are related."""
-
-    people: tuple[str, ...]
-    relation: str = ""
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        names = " and ".join(map(printable, self.people))
-        return names + (f" ({printable(self.relation)})" if self.relation else "")
+_DRAW, _UNRELATED, _ALIKE, _STRANGERS = 1, 2, 3, 4
+_STRANGERS_OF_A_DRAW = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
     """What the searches in one group's galleries gave.
 
-    The probability of the person shown, ``own``, is NaN where no face was found, or nothing is calibrated.
+    The probability of the person shown, ``own``, is NaN where no face was found, or nothing is calibrated. The
+    searches for strangers stand apart.
     """
 
     group: Group
     photos: int
     searches: Searches
     own: NDArray[np.float64]
+    strangers: Searches
 
 
 def twins(
@@ -100,13 +96,15 @@ def twins(
     """
     if not shots or min(shots) < 1 or draws < 1:
         raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
-    groups = _groups(dataset, people, relatives)
-    able, untested = _testable(dataset, groups, photos_of(dataset), "photos")
+    groups = groups_of(dataset, people, relatives)
+    able, untested = testable(dataset, groups, photos_of(dataset), "photos")
     faces = bench.read(replace(dataset, pairs=()))
-    able, faceless = _testable(dataset, able, _found(faces), "photos with a face")
-    tried, rows = _tried(bench, faces, able, sorted(set(shots)), draws)
+    able, faceless = testable(dataset, able, photos_found(faces), "photos with a face")
+    alike = {person for group in groups for person in group.people}
+    strangers = _strangers(bench, faces, alike)
+    tried, rows = _tried(bench, faces, able, sorted(set(shots)), draws=draws, strangers=strangers)
     left_out = (*untested, *faceless, *_never_tried(able, tried))
-    as_pairs, compared = _as_pairs(bench, faces, able, {person for group in groups for person in group.people})
+    as_pairs, compared = _as_pairs(bench, faces, able, alike)
     figures, parts = _told_apart(faces, tried, rows)
     return bench.report(
         "twins",
@@ -132,59 +130,25 @@ def _told_apart(
     )
 
 
-def _groups(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[Relatives] | None) -> list[Group]:
-    if relatives is not None:
-        return [Group((pair.first, pair.second), pair.relation) for pair in relatives]
-    if people is None and len(dataset.people) > MOST_PEOPLE:
-        raise DatasetError(
-            f"{printable(dataset.title)}: of {len(dataset.people)} people, say who look alike: name them with "
-            f"--person, or a list of pairs with --relatives"
-        )
-    chosen = tuple(dict.fromkeys(dataset.people if people is None else people))
-    missing = [name for name in chosen if name not in dataset.people]
-    if missing:
-        raise DatasetError(f"{printable(dataset.title)}: there is nobody called {printable(missing[0])!r}")
-    if len(chosen) < 2:
-        raise DatasetError(f"{printable(dataset.title)}: it takes two people to be confused; one is named")
-    return [Group(chosen)]
-
-
-def _testable(
-    dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
-) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups with two photos of each person; the others are untested, and say why."""
-    able, untested = list[Group](), list[LeftOut]()
-    for group in groups:
-        if min(counts.get(person, 0) for person in group.people) >= 2:
-            able.append(group)
-        else:
-            untested.append(LeftOut(group.label, _untested(group, counts, what)))
-    if not able:
-        raise DatasetError(f"{printable(dataset.title)}: {_NOBODY}")
-    return able, untested
-
-
-def _untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:
-    return f"untested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
-
-
-def _found(faces: FaceSet) -> dict[str, int]:
-    """Count everybody's photos with a face."""
-    return photos_of(faces.dataset.where(bool(found) for found in faces.found))
-
-
 def _tried(
-    bench: Bench, faces: FaceSet, groups: Sequence[Group], shots: Sequence[int], draws: int
+    bench: Bench,
+    faces: FaceSet,
+    groups: Sequence[Group],
+    shots: Sequence[int],
+    *,
+    draws: int,
+    strangers: NDArray[np.int64],
 ) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
     """Try every group with every number of photos; a row each, also where it is untested."""
-    counts, tried, rows = _found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
+    counts, tried, rows = photos_found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
     bench.progress.begin("people who look alike", len(shots) * len(groups))
     for photos in shots:
         for group in groups:
             start, trial = (group.label, f"{photos}"), None
-            why = _untested(group, counts)
+            why = why_untested(group, counts)
             if min(counts[person] for person in group.people) > photos:
-                trial, why = _try(bench, faces, group, photos, draws), "untested: all other photos share a source"
+                trial = _try(bench, faces, group, photos, draws=draws, strangers=strangers)
+                why = "untested: all other photos share a source"
             bench.progress.advance()
             if trial is None:
                 rows.append((*start, why, "", "", "", ""))
@@ -194,23 +158,40 @@ def _tried(
             events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
             rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
     if not tried:
-        raise DatasetError(f"{printable(faces.dataset.title)}: {_NOBODY}")
+        raise DatasetError(f"{printable(faces.dataset.title)}: {NOBODY_TESTABLE}")
     return tried, tuple(rows)
 
 
-def _try(bench: Bench, faces: FaceSet, group: Group, photos: int, draws: int) -> Trial | None:
+def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int64]:
+    """Draw one photo of each of those who are said to look like nobody, and nameless ones."""
+    owners, random = faces.dataset.owners, bench.random(_STRANGERS)
+    known = [number for number, person in enumerate(faces.dataset.people) if person in alike]
+    mixed = random.permutation(np.flatnonzero(faces.found & ~np.isin(owners, known)))
+    named = mixed[owners[mixed] >= 0]
+    first = np.unique(owners[named], return_index=True)[1]
+    return random.permutation(np.concatenate([named[first], mixed[owners[mixed] < 0]])).astype(np.int64)
+
+
+def _try(
+    bench: Bench, faces: FaceSet, group: Group, photos: int, *, draws: int, strangers: NDArray[np.int64]
+) -> Trial | None:
     """Draw, enrol and search; None where somebody's photos all share a source with what is enrolled."""
     number = sum(map(ord, "".join(group.people))) % 2**16
-    searches, own = [], []
+    searches, own, others = [], [], []
     for turn in range(draws):
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
         trial = enrol(bench.laboratory, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
+        others.append(trial.search(unrelated(faces, _turn_of(strangers, number + turn), draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))
     joined = Searches.joined(searches)
     if len(np.unique(joined.own)) < len(group.people):
         return None
-    return Trial(group, photos, joined, np.concatenate(own))
+    return Trial(group, photos, joined, np.concatenate(own), Searches.joined(others))
+
+
+def _turn_of(strangers: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
+    return np.roll(strangers, -_STRANGERS_OF_A_DRAW * turn)[:_STRANGERS_OF_A_DRAW]
 
 
 def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
@@ -243,10 +224,15 @@ def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fi
         "wrongly_named": (searches.misnamed, "the name of one who looks alike is given"),
         "uncertain": (searches.uncertain, "the answer is uncertain"),
     }
-    return {
+    rates = {
         f"{name}_{photos}": drawn_rate(events, faces, searches, f"Photos, {photos} enrolled of each: {words}.")
         for name, (events, words) in measured.items()
     }
+    strangers = Searches.joined([trial.strangers for trial in trials])
+    if len(strangers.own):
+        meaning = f"Photos of people who are not in the gallery, {photos} enrolled of each: a name is given."
+        rates[f"fpir_{photos}"] = drawn_rate(strangers.misnamed, faces, strangers, meaning)
+    return rates
 
 
 def _sureness(searches: Searches) -> NDArray[np.float64]:
@@ -381,15 +367,12 @@ def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested
 
 
 _HEADINGS = ("who", "enrolled of each", "searches", "best right", "not named rightly", "another's name", "uncertain")
-_NOBODY = (
-    "untested: nobody who looks alike has two photos with a face each, so that one could be enrolled and another "
-    "searched for"
-)
 _AS_PAIRS = "As pairs, at a threshold of unrelated people"
 _POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
 _HOW = (
     "A gallery holds just the people who look alike; some photos of each are enrolled and all others searched for, "
-    "drawn several times. Photos that share a source with an enrolled one are not searched for.",
+    "drawn several times. Photos that share a source with an enrolled one are not searched for. Strangers (FPIR) are "
+    "those of the data who are said to look like nobody, one photo of each, 20 others for each gallery.",
     "Who has many photos weighs most, and with more photos enrolled fewer groups have enough of them: compare numbers "
     "of photos group by group.",
 )

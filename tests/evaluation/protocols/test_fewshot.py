@@ -41,6 +41,24 @@ def test_all_classifiers_stand_side_by_side(bench: Bench, album: Dataset) -> Non
     assert {name for section in report.sections for name in section.figures} == set(report.figures)
 
 
+def test_strangers_are_searched_for_too(bench: Bench, album: Dataset) -> None:
+    without = fewshot(bench, album, shots=(2,), classifiers=FEW, draws=2)
+    assert not any(name.startswith("fpir") for name in without.figures)
+    assert "Strangers are untested" in " ".join(without.summary)
+    known = tuple(photo for photo in album.photos if photo.person != album.people[0])
+    (first, second, *_) = (photo for photo in album.photos if photo.person == album.people[0])
+    strangers = (replace(first, person="Somebody"), replace(second, person=None))
+    report = fewshot(bench, replace(album, photos=known + strangers, pairs=()), shots=(1, 2), classifiers=FEW, draws=3)
+    assert {"fpir_1", "fpir_2", "fpir_1_svm", "fpir_2_svm"} <= set(report.figures)
+    assert report.figures["fpir_2"].count == 2 * 3
+    assert report.figures["fnir_2"].count == 2 * 2 * 3
+    (matrix,) = _items(report, Matrix)
+    assert isinstance(matrix, Matrix)
+    assert matrix.counts[-1].sum() == report.figures["fpir_2"].count
+    assert "Strangers given a name" in " ".join(report.summary)
+    assert {name for section in report.sections for name in section.figures} == set(report.figures)
+
+
 def test_curves_and_tables_agree_with_the_figures(bench: Bench, album: Dataset) -> None:
     report = fewshot(bench, album, shots=(2, 1), classifiers=FEW, draws=2)
     first, named = _items(report, Curves)

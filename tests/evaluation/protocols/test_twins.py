@@ -47,6 +47,18 @@ def test_two_who_are_named_are_told_apart(bench: Bench, album: Dataset) -> None:
     assert report.figures["twin_fmr_at_shipped_threshold"].count == 16
 
 
+def test_others_are_strangers(bench: Bench, album: Dataset) -> None:
+    report = twins(bench, album, people=PEOPLE[:2], shots=(1, 2), draws=3)
+    assert report.figures["fpir_1"].count == 3  # one photo of the one who is left, in each gallery
+    assert report.figures["fpir_1"].events == 0
+    assert report.figures["accuracy_1"].count == 3 * 2 * 3
+    nameless = tuple(replace(photo, person=None) if photo.person == PEOPLE[2] else photo for photo in album.photos)
+    report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
+    assert report.figures["fpir_1"].count == 3 * 4
+    alone = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
+    assert "fpir_1" not in twins(bench, alone, people=PEOPLE[:2], shots=(1,), draws=3).figures
+
+
 def test_what_is_shown(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(2,), draws=1)
     items = [item for section in report.sections for item in section.items]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.evaluation.confusion import person_by_person
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     accuracies,
-    classification_report,
-    confusion,
     draw_photos,
     error_tables,
     false_names,
@@ -118,8 +117,7 @@ def athletes_2019(
             (f"{photos} photos of each are enrolled and all others searched for; {draws} draws, counted together.",),
             ("accuracy", f"rank_1_{photos}", f"fnir_{photos}"),
             (
-                confusion("Who was named", searches, trial.names),
-                classification_report(searches, trial.names),
+                *person_by_person(searches, trial.names, "Who was named"),
                 *error_tables(faces, trial, searches, wrong_labels),
             ),
         ),

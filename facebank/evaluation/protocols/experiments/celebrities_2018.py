@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.confusion import person_by_person
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, read_pixels
 from facebank.evaluation.protocols.experiments.composites import face_on_another, side_by_side
 from facebank.evaluation.protocols.experiments.filmed import film_table
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     accuracies,
-    classification_report,
-    confusion,
     draw_photos,
     require,
     search_draws,
@@ -152,7 +151,7 @@ def _strangers_places(faces: FaceSet, three: Sequence[str]) -> NDArray[np.int64]
 
 def _three(searches: Searches, trial: TrialGallery, photos: int, draws: int) -> Section:
     text = f"{photos} photos of each are drawn and enrolled, {draws} times; counts are of all draws together."
-    items = (confusion("Who was named", searches, trial.names), classification_report(searches, trial.names))
+    items = person_by_person(searches, trial.names, "Who was named")
     return Section("Three footballers", (text,), ("accuracy", f"rank_1_{photos}", f"fnir_{photos}"), items)
 
 

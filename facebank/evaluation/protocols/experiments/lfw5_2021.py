@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from facebank.evaluation.confusion import confusion_matrix, person_by_person
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.protocols.experiments.parts import (
     accuracies,
     cast_table,
-    classification_report,
-    confusion,
     draw_photos,
     drawn_rate,
     draws_table,
@@ -138,7 +137,7 @@ def _split(
         "The split of 2021",
         (f"{trained + tested} photos of each are drawn; {trained} are enrolled and {tested} searched for.",),
         ("accuracy", f"fnir_{trained}"),
-        (confusion("Who was named", searches, trial.names), classification_report(searches, trial.names)),
+        person_by_person(searches, trial.names, "Who was named"),
     )
 
 
@@ -162,8 +161,7 @@ def _few(
         items.append(draws_table(drawn, searches, number))
         if number == max(photos):
             items += [
-                confusion(f"Who was named, {number} photos enrolled", searches, trial.names),
-                classification_report(searches, trial.names),
+                *person_by_person(searches, trial.names, f"Who was named, {number} photos enrolled"),
                 *error_tables(faces, trial, searches, wrong_labels),
             ]
     names = tuple(f"{key}_{number}" for number in photos for key in ("rank_1", "fnir"))
@@ -204,5 +202,5 @@ def _family(
         f"A family of three, {FAMILY_PHOTOS} photos of each enrolled and {FAMILY_PHOTOS} searched for, {turns} draws: "
         f"{figures['family_accuracy']} have the right best candidate; published: {PUBLISHED_FAMILY}."
     )
-    items = (cast_table(faces, family), confusion("Who was named", searches, trial.names))
+    items = (cast_table(faces, family), confusion_matrix(searches, trial.names, "Who was named"))
     return Section("A family of three", (rule, found), ("family_accuracy", "family_fnir"), items), ()

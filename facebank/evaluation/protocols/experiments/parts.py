@@ -12,9 +12,9 @@ from facebank.errors import DatasetError
 from facebank.evaluation.figures import Figure
 from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.rates import rate, sampling_units
-from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
+from facebank.evaluation.report import Curves, Line, Section, Table
 from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
+from facebank.evaluation.searching import Searches, TrialGallery, enrol
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.laboratory import FaceSet
-
-NOBODY_NAMED = "nobody"
-"""Column of a confusion matrix: unknown, uncertain, or no face found."""
 
 OTHER_PHOTOS = (
     "The published figure was measured on other photographs, which are private or not published, and by a classifier "
@@ -188,28 +185,6 @@ def false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tupl
     )
     headings = ("stranger", "named", "photos", "probability")
     return (Table("Strangers who are given a name", headings, rows),) if rows else ()
-
-
-def confusion(title: str, searches: Searches, names: Sequence[str]) -> Matrix:
-    """Count how often each person was given each name, or none."""
-    counts = np.zeros((len(names), len(names) + 1), dtype=np.int64)
-    mated = searches.where(searches.mated)
-    columns = np.where(mated.named == NOBODY, len(names), mated.named)
-    np.add.at(counts, (mated.own, columns), 1)
-    return Matrix(title, tuple(names), (*names, NOBODY_NAMED), counts)
-
-
-def classification_report(searches: Searches, names: Sequence[str]) -> Table:
-    """Return precision, recall and F1 of each person; strangers who are given a name lower its precision."""
-    rows = list[tuple[str, ...]]()
-    for number, name in enumerate(names):
-        own, named = searches.own == number, searches.named == number
-        right = int((own & named).sum())
-        precision = right / named.sum() if named.any() else float("nan")
-        recall = right / own.sum() if own.any() else float("nan")
-        both = 2 * precision * recall / (precision + recall) if right else float("nan")
-        rows.append((name, *("–" if np.isnan(x) else f"{x:.3f}" for x in (precision, recall, both)), f"{own.sum():,}"))
-    return Table("Classification report", ("person", "precision", "recall", "F1", "photos"), tuple(rows))
 
 
 def shots_curve(figures: dict[str, Figure], photos: Sequence[int]) -> Curves:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.evaluation.confusion import person_by_person
 from facebank.evaluation.measuring import Condition, searches_table, strangers_table
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, summary
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     accuracies,
-    classification_report,
-    confusion,
     draw_photos,
     require,
     search_draws,
@@ -151,8 +150,7 @@ def _shots(
         if number == max(photos):
             figures["accuracy"] = replace(figures[f"rank_1_{number}"], published=PUBLISHED)
             items = [
-                confusion(f"Who was named, {number} photos enrolled", searches, trial.names),
-                classification_report(searches, trial.names),
+                *person_by_person(searches, trial.names, f"Who was named, {number} photos enrolled"),
             ]
     text = f"So many photos of both are drawn and enrolled, {draws} times; counts are of all draws together."
     return Section("Few photos", (text,), tuple(figures), (shots_curve(figures, photos), *items))

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.evaluation.confusion import person_by_person
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     Draw,
     accuracies,
-    classification_report,
-    confusion,
     error_tables,
     require,
     search_draws,
@@ -116,8 +115,7 @@ def _told_apart(bench: Bench, faces: FaceSet, photos: Sequence[int], draws: int,
             figures["accuracy"] = replace(figures[f"rank_1_{number}"], published=PUBLISHED)
             items = [
                 _parts_table(faces, drawn[0][1]),
-                confusion(f"Who was named, {number} photos enrolled", searches, trial.names),
-                classification_report(searches, trial.names),
+                *person_by_person(searches, trial.names, f"Who was named, {number} photos enrolled"),
                 *error_tables(faces, trial, searches, frozenset()),
             ]
     return Section("Told apart", (_HOW.format(draws),), tuple(figures), (shots_curve(figures, photos), *items))

@@ -74,7 +74,7 @@ def test_twins_are_tested_on_the_test_part_alone(bench: Bench, lfw: Path) -> Non
     check(report, SISTERS_HERE)
     assert report.figures["accuracy"].count == 3 * 2
     (matrix,) = [item for section in report.sections for item in section.items if isinstance(item, Matrix)]
-    assert matrix.columns == (*SISTERS_HERE, "nobody")
+    assert matrix.columns == (*SISTERS_HERE, "nobody", "uncertain")
     assert matrix.counts.sum() == 3 * 2
     drawn = twins_2020(bench, photos, photos=(2,), draws=2)
     assert drawn.figures["rank_1_2"].count == 2 * 2
