@@ -22,6 +22,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 BUILT = Path("benchmarks/research-packs")
 PACKS = {"mobilefacenet-y1": "insightface-mbf", "edgeface-xs": "edgeface-xs"}
+PACK_FOLDER = f"{BUILT}/{{}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ def wanted(shared: Path) -> Iterator[Wanted]:
     for pack in PACKS:
         yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
         yield Wanted(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
+        yield Wanted(f"compare-{pack}", ("compare", lfw, "--with", PACK_FOLDER.format(pack)))
 
 
 def film(shared: Path) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.evaluation.explaining import ExplainedPair
+    from facebank.faces import FloatArray
 
+_CELLS = 14
 EXAMPLES = """\b
 Example:
   facebank explain passport.jpg selfie.jpg --out map.png
@@ -57,6 +59,7 @@ def explain(
 
 def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
     found, explanation = pair.verification, pair.explanation
+    grids = explanation.grid(_CELLS)
     return {
         "a": found.a,
         "b": found.b,
@@ -69,8 +72,13 @@ def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
             {"region": one.name, "area": one.area, "fall_in_a": one.drops[0], "fall_in_b": one.drops[1]}
             for one in explanation.regions
         ],
+        "map": {"cells": _CELLS, **dict(zip(("fall_in_a", "fall_in_b"), map(_rounded, grids), strict=True))},
         "picture": str(out),
     }
+
+
+def _rounded(grid: FloatArray) -> list[list[float]]:
+    return [[round(fall, 5) for fall in row] for row in grid.tolist()]
 
 
 def _tell(pair: ExplainedPair, out: Path) -> None:

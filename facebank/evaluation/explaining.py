@@ -35,6 +35,7 @@ _TITLE, _TEXT = 26, 17
 _WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
 _WHITE, _KEY_GREY = (255, 255, 255), 170
 _KEY_HEIGHT, _SPACE = 22, 6
+_SMALLEST_CHANGE = 0.0005
 _COMMENT = "Annotated by facebank"  # as annotated photos say it: the file may be replaced by another picture
 
 
@@ -159,7 +160,11 @@ def draw_picture(pair: ExplainedPair) -> Image:
             [_written(text, f"{letter}: {Path(source).name or source}")],
             [Pictures.fromarray(_enlarged(crop)), Pictures.fromarray(tinted_face)],
         ]
-    rows += [[_key(explanation)], *([_written(text, line)] for line in _key_words(explanation))]
+    rows += [
+        [_key(explanation)],
+        [_key_numbers(text, explanation)],
+        *([_written(text, line)] for line in _key_words(explanation)),
+    ]
     return _stacked(rows)
 
 
@@ -171,7 +176,7 @@ def answer(found: Verification) -> str:
 def _key_words(explanation: Explanation) -> list[str]:
     fall, rise = explanation.largest_drop, explanation.largest_rise
     words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
-    if rise >= 0.0005:
+    if rise >= _SMALLEST_CHANGE:
         words.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
     return [*words, "Grey: hiding this changes nothing. One scale for both faces."]
 
@@ -200,6 +205,24 @@ def _key(explanation: Explanation) -> Image:
     strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
     strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
     return Pictures.fromarray(tinted(np.full((*strengths.shape, 3), _KEY_GREY, dtype=np.float32), strengths))
+
+
+def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
+    """Write below the key which change of the similarity its ends stand for, and where there is none."""
+    from PIL import Image as Pictures
+
+    width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, max(explanation.largest_drop, 0.0)
+    places = {0.0: rise / (rise + fall) if rise + fall else 0.0}
+    if rise >= _SMALLEST_CHANGE:
+        places[rise] = 0.0
+    if fall >= _SMALLEST_CHANGE:
+        places[-fall] = 1.0
+    written = {change: _written(painter, f"{change:+.3f}" if change else "0") for change in places}
+    strip = Pictures.new("RGB", (width, max(label.height for label in written.values())), _WHITE)
+    for change, label in written.items():
+        left = round(places[change] * width - label.width / 2)
+        strip.paste(label.convert("RGB"), (min(max(left, 0), width - label.width), 0))
+    return strip
 
 
 def _stacked(rows: Sequence[Sequence[Image]]) -> Image:

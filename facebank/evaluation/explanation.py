@@ -107,6 +107,12 @@ class RegionDrop:
     drops: tuple[float, float]
 
 
+def _cell_means(drops: FloatArray, edges: NDArray[np.int64]) -> FloatArray:
+    heights = np.diff(np.append(edges, len(drops)))
+    sums = np.add.reduceat(np.add.reduceat(drops, edges, axis=0), edges, axis=1)
+    return np.asarray(sums / np.outer(heights, heights), dtype=np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """What the similarity of two faces rests on.
@@ -125,6 +131,18 @@ class Explanation:
     similarity: float
     drops: tuple[FloatArray, FloatArray]
     regions: tuple[RegionDrop, ...]
+
+    def grid(self, cells: int) -> tuple[FloatArray, FloatArray]:
+        """Return the maps in cells: the mean fall in each, ``float32`` of shape ``(cells, cells)`` for each face.
+
+        Parameters
+        ----------
+        cells
+            How many along each side; at most a cell a pixel.
+        """
+        edges = np.linspace(0, len(self.drops[0]), cells, endpoint=False).astype(np.int64)
+        first, second = (_cell_means(drops, edges) for drops in self.drops)
+        return first, second
 
     @property
     def largest_drop(self) -> float:

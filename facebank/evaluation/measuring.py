@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.laboratory import FaceSet
 
 _BINS = 10
+_FEW = 10
 _LEAST_PROBABILITY = 1e-6
 _SHARE = DecisionSettings().stranger_share
 _TRUST = ("brier", "log_loss", "expected_calibration_error")
@@ -189,6 +191,21 @@ def reliability(conditions: Sequence[Condition]) -> Curves:
         tuple(lines),
         diagonal=True,
     )
+
+
+def reliability_counts(conditions: Sequence[Condition]) -> Table:
+    """Say how many searches stand behind each point of `reliability`; fewer than ten say little."""
+    edges = [number / _BINS for number in range(_BINS + 1)]
+    rows = list[tuple[str, ...]]()
+    for condition in conditions:
+        said, *_ = _judged(condition.searches)
+        if len(said):
+            counts = np.bincount(_bin(said), minlength=_BINS)
+            rows.append(
+                (condition.label, *(f"{count:,} (few)" if 0 < count < _FEW else f"{count:,}" for count in counts))
+            )
+    headings = ("condition", *(f"{low:.1f} to {high:.1f}" for low, high in pairwise(edges)))
+    return Table("Searches by the probability said", headings, tuple(rows))
 
 
 def searches_table(conditions: Sequence[Condition]) -> Table:

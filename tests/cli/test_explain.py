@@ -27,6 +27,8 @@ def test_a_picture_and_the_regions_in_numbers(run: Run, tmp_path: Path, valid: V
     assert record["same"] is True
     eyes = next(one for one in record["regions"] if one["region"] == "eyes")
     assert eyes["fall_in_a"] > 0.05
+    falls = [fall for name in ("fall_in_a", "fall_in_b") for row in record["map"][name] for fall in row]
+    assert 0 < max(falls) <= record["largest_fall"]
     with Image.open(target) as picture:
         picture.load()
         assert min(picture.size) > 600

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from facebank.engine import load_engine
 from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.explanation import Filling, Occluder, explain, hide, overlay, region_masks
+from facebank.evaluation.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
 from facebank.evaluation.laboratory import Laboratory
 
 SIZE = 112
@@ -66,6 +66,21 @@ def test_hiding_changes_what_is_hidden_and_nothing_else(positions: int, radius: 
 def test_faces_of_two_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="one square size"):
         explain(sees_only_the_top, face(1), face(2)[:100])
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_the_cells_of_a_map_have_its_mean(cells: int, more: int) -> None:
+    size = cells + more
+    drops = np.random.default_rng(size).random((size, size), dtype=np.float32)
+    even = np.ones((cells * 3, cells * 3), dtype=np.float32)
+    even[:3] = 4
+    first, second = Explanation(0.5, (drops, -drops), ()).grid(cells)
+    assert first.shape == (cells, cells)
+    assert drops.min() - 1e-6 <= first.min() <= first.max() <= drops.max() + 1e-6
+    np.testing.assert_allclose(first, -second, atol=1e-6)
+    top, _ = Explanation(0.5, (even, even), ()).grid(cells)
+    np.testing.assert_allclose(top[0], 4)
+    np.testing.assert_allclose(top[1:], 1)
 
 
 def test_an_overlay_is_grey_where_nothing_changes() -> None:

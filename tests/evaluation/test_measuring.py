@@ -13,6 +13,7 @@ from facebank.evaluation.measuring import (
     Condition,
     rates_over,
     reliability,
+    reliability_counts,
     searches_table,
     strangers_table,
     trust,
@@ -91,6 +92,14 @@ def test_a_tie_of_bins_is_counted_by_hand() -> None:
     found = trust(some, np.arange(4))
     assert found["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
     assert found["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
+
+
+def test_searches_are_counted_by_what_was_said() -> None:
+    said = [0.95] * 12 + [0.05] * 3 + [1.0]
+    count = len(said)
+    searches = searches_of([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, said)
+    (row,) = reliability_counts([condition_of(searches)]).rows
+    assert row == ("as they are", "3 (few)", *["0"] * 8, "13")
 
 
 def test_nothing_is_said_of_what_was_not_searched_for() -> None:

@@ -18,6 +18,7 @@ from facebank.evaluation.measuring import (
     how_decided,
     rates_over,
     reliability,
+    reliability_counts,
     searches_table,
     strangers_table,
     trust_table,
@@ -273,7 +274,7 @@ def roles_table(faces: FaceSet, roles: Roles) -> Table:
 def trust_items(conditions: Sequence[Condition]) -> tuple[Item, ...]:
     """Return the table and plot of the probabilities; nothing where nothing is calibrated."""
     table = trust_table(conditions)
-    return (table, reliability(conditions)) if table.rows else ()
+    return (table, reliability(conditions), reliability_counts(conditions)) if table.rows else ()
 
 
 def _trust_words(figures: Sequence[str]) -> tuple[str, ...]:

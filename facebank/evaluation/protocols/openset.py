@@ -20,6 +20,7 @@ from facebank.evaluation.measuring import (
     Condition,
     how_decided,
     reliability,
+    reliability_counts,
     searches_table,
     strangers_table,
     trust_table,
@@ -325,7 +326,10 @@ def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Secti
     if not names:
         return Section("Are the probabilities right?", ("Untested: it needs a calibrated pack, and strangers.",))
     return Section(
-        "Are the probabilities right?", _TRUST, tuple(names), (trust_table(conditions), reliability(conditions))
+        "Are the probabilities right?",
+        _TRUST,
+        tuple(names),
+        (trust_table(conditions), reliability(conditions), reliability_counts(conditions)),
     )
 
 
@@ -369,10 +373,10 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], cast: 
     for condition in conditions:
         parts = [
             f"{label} {figures[f'{key}_{condition.name}']}"
-            for key, label in (("fnir", "missed or wrongly named:"), ("fpir", "strangers given a name:"))
+            for key, label in (("fnir", "missed or wrongly named"), ("fpir", "strangers given a name"))
             if f"{key}_{condition.name}" in figures
         ]
-        sentences.append(f"{len(cast.known):,} people with {condition.label} each. " + "; ".join(parts) + ".")
+        sentences.append(f"{len(cast.known):,} people with {condition.label} each: " + "; ".join(parts) + ".")
     if not any(name.startswith("fpir") for name in figures):
         sentences.append("Strangers are untested: the data hold none.")
     return tuple(sentences)

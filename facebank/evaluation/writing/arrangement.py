@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from facebank.evaluation.report import Table
+from facebank.evaluation.report import Curves, Table
 from facebank.evaluation.writing.machine import machine, versions
+from facebank.evaluation.writing.terms import terms_of
 from facebank.evaluation.writing.wording import figure_tables
 
 if TYPE_CHECKING:
@@ -27,32 +28,6 @@ _INSUFFICIENT = (
 _PUBLISHED = (
     "What others have published stands beside our figures for orientation: it was measured on their photos and by "
     "their rules."
-)
-
-_TERMS = Table(
-    "Terms, after ISO/IEC 19795-1",
-    ("Term", "Meaning"),
-    (
-        ("FMR, false match rate", "The share of comparisons of two different people that were called the same."),
-        ("FNMR, false non-match rate", "The share of comparisons of one person that were called different."),
-        (
-            "FNIR, false negative identification rate",
-            "The share of searches for enrolled people that did not return their name; an answer of “uncertain” "
-            "counts as a miss.",
-        ),
-        (
-            "FPIR, false positive identification rate",
-            "The share of searches for people who are not enrolled that returned somebody's name.",
-        ),
-        ("FTA, failure to acquire", "The share of photos in which no face was found, or that could not be read."),
-        ("Mated, non-mated", "A search for somebody who is enrolled; a search for somebody who is not."),
-        ("Similarity", "How alike two faces are to the network, from -1 to 1. It is no probability."),
-        (
-            "95 % interval",
-            "Were everything measured again and again with other people and photos of the same kind, 95 of 100 such "
-            "intervals would hold the true value.",
-        ),
-    ),
 )
 
 
@@ -85,9 +60,22 @@ def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
         *(_chapter(report, section) for section in report.sections),
         Chapter("What was left out", tuple(_failures(report))),
         Chapter("How this was made", tuple(_circumstances(report))),
-        Chapter("What the words mean", (_TERMS,)),
     ]
+    terms = terms_of(text for chapter in chapters for block in chapter.blocks for text in _texts(block))
+    chapters.append(Chapter("What the words mean", (terms,) if terms.rows else ()))
     return tuple(chapter for number, chapter in enumerate(chapters) if chapter.blocks or not number)
+
+
+def _texts(block: Block) -> Iterator[str]:
+    """Return what a block says in words."""
+    if isinstance(block, str):
+        yield block
+    elif isinstance(block, Table):
+        yield from (block.title, *block.headings, *(cell for row in block.rows for cell in row))
+    elif isinstance(block, Curves):
+        yield from (block.title, block.x_label, block.y_label, *(line.label for line in block.lines))
+    elif not isinstance(block, Code):
+        yield block.title
 
 
 def _chapter(report: Report, section: Section) -> Chapter:

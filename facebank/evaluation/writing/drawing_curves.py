@@ -24,6 +24,7 @@ _MARKERS = "oDs^vP*X"
 _SEEN_WHOLE = 0.5
 _MOST_TICKS = 10
 _TICK_ROOM = 0.11
+_MOST_BANDS = 3  # more of them hide each other; the table has all
 
 
 def draw_curves(curves: Curves) -> Figure:
@@ -35,14 +36,15 @@ def draw_curves(curves: Curves) -> Figure:
     axes.set_ylabel(label_of(curves.y_label, 60))
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
-        _draw_line(axes, line, look) for line, look in zip(curves.lines, first_looks(len(curves.lines)), strict=True)
+        _draw_line(axes, line, look, banded=len(curves.lines) <= _MOST_BANDS)
+        for line, look in zip(curves.lines, first_looks(len(curves.lines)), strict=True)
     ]
-    labels = [label_of(line.label) for line in curves.lines]
+    labels = [label_of(line.label) + _unseen(curves, line.x, line.y) for line in curves.lines]
     for number, (label, x, y) in enumerate(curves.markers):
         shape, colour = _MARKERS[number % len(_MARKERS)], COLOURS[-1 - number % len(COLOURS)]
         (handle,) = axes.plot([x], [y], shape, color=colour, markersize=8, markeredgecolor="white", zorder=5)
         handles.append(handle)
-        labels.append(label_of(label))
+        labels.append(label_of(label) + _unseen(curves, np.array([x]), np.array([y])))
     if curves.diagonal:
         line = np.linspace(max(x_limits[0], y_limits[0]), min(x_limits[1], y_limits[1]), 200)
         axes.plot(line, line, color=GREY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
@@ -54,11 +56,17 @@ def draw_curves(curves: Curves) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, line: Line, look: tuple[str, str]) -> Line2D:
+def _unseen(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """Say of what no logarithmic axis can show that it is zero."""
+    hidden = (curves.x_scale == "log" and not (x > 0).any()) or (curves.y_scale == "log" and not (y > 0).any())
+    return " (0, off the scale)" if hidden and x.size else ""
+
+
+def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool) -> Line2D:
     colour, dash = look
     few = line.x.size <= _FEW_POINTS and line.weights is None
     (drawn,) = axes.plot(line.x, line.y, dash, color=colour, marker="o" if few else "", markersize=4)
-    if line.low is not None and line.high is not None:
+    if banded and line.low is not None and line.high is not None:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
     if line.weights is not None:
         weights = np.nan_to_num(line.weights, nan=0.0)

@@ -63,6 +63,11 @@ def _safe(text: str) -> str:
     return escape(printable(text), quote=True)
 
 
+def _words(text: str) -> str:
+    """Return text as it is read: a number stays with its per cent."""
+    return _safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def _contents(chapters: Sequence[Chapter]) -> str:
     links = "".join(
         f'<li><a href="#part-{number}">{_safe(chapter.title)}</a></li>'
@@ -81,7 +86,7 @@ def _chapter(number: int, chapter: Chapter) -> str:
 
 def _block(block: Block) -> str:
     if isinstance(block, str):
-        return f"<p>{_safe(block)}</p>"
+        return f"<p>{_words(block)}</p>"
     if isinstance(block, Code):
         return f"<pre><code>{_safe(block.text)}</code></pre>"
     if isinstance(block, Table):
@@ -101,7 +106,7 @@ def _table(table: Table) -> str:
 
 def _cell(text: str) -> str:
     kind = ' class="number"' if text.strip() and _NUMBER_LIKE.issuperset(text) else ""
-    return f'<td dir="auto"{kind}>{_safe(text)}</td>'
+    return f'<td dir="auto"{kind}>{_words(text)}</td>'
 
 
 def _plot(item: Curves | Matrix | Histogram) -> str:

@@ -195,7 +195,8 @@ def test_the_text_says_what_a_reader_has_to_know(written: WrittenReport) -> None
     assert text.index("| EER | 1.23 %") > read_off
     assert text.index("| FPIR |") < read_off
     assert "And 11 more" in text
-    assert "FNIR, false negative identification rate" in text
+    assert "FPIR, false positive identification rate" in text
+    assert "FNIR, false negative identification rate" not in text  # the report does not use it
     assert f"    {COMMAND}\n" in text
     assert text.index("Nearly all pairs") < text.index(COMMAND) < text.index("## Figures")
 

@@ -49,6 +49,15 @@ def test_log_axes_of_shares_are_in_per_cent_and_others_plain() -> None:
     assert [label.get_text() for label in plain.get_xticklabels()] == ["10", "100", "1,000"]
 
 
+def test_what_a_log_axis_cannot_show_is_told() -> None:
+    x = np.array([0.01, 0.1])
+    lines = (Line("some", x, x), Line("none", x, np.zeros(2)))
+    figure = draw_curves(Curves("c", "x", "y", lines, "log", "log", markers=(("here", 0.1, 0.0),)))
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["some", "none (0, off the scale)", "here (0, off the scale)"]
+
+
 def test_few_steps_are_the_ticks() -> None:
     shots = np.array([1, 2, 3, 5, 10, 20.0])
     axes = draw_curves(Curves("Shots", "Photos", "Rank-1", (Line("svm", shots, 1 - 0.1 / shots),))).axes[0]
