@@ -58,7 +58,6 @@ def enroll(
     total, enrolled = len(gathered.photos), 0
     tell_videos(gathered.videos)
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
-        bank.preload()
 
         def show(photo: EnrolledPhoto) -> None:
             nonlocal enrolled
@@ -70,6 +69,7 @@ def enroll(
             advance()
 
         try:
+            bank.preload()
             reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, on_photo=show)
         except KeyboardInterrupt as error:
             kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
