@@ -14,6 +14,7 @@ _MODULES = {
     "enroll": "enroll",
     "identify": "identify",
     "scan": "scan",
+    "cluster": "cluster",
     "confirm": "confirm",
     "deny": "deny",
     "verify": "verify",

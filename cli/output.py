@@ -11,11 +11,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.text import printable
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 Advance: TypeAlias = Callable[[], None]
+AdvanceTo: TypeAlias = Callable[[float], None]
 Styles: TypeAlias = Mapping[str, str]
 
 
@@ -136,15 +140,36 @@ def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[A
     Advance
         To be called after each step.
     """
-    crossing = writes_lines and sys.stdout.isatty()
-    if total < 2 or crossing or not sys.stderr.isatty():
+    bar = _bar(writes_lines=writes_lines, counts=True) if total >= 2 else None
+    if bar is None:
         yield lambda: None
         return
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def share_progress(what: str, *, writes_lines: bool = False) -> Iterator[AdvanceTo]:
+    """Show a bar as `progress` does, for work whose steps differ; yields what is to be called with the share done."""
+    bar = _bar(writes_lines=writes_lines, counts=False)
+    if bar is None:
+        yield lambda _: None
+        return
+    with bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _bar(*, writes_lines: bool, counts: bool) -> Progress | None:
+    """Return a bar on standard error; None where no terminal shows it, or lines for programs would go there too."""
+    crossing = writes_lines and sys.stdout.isatty()
+    if crossing or not sys.stderr.isatty():
+        return None
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    shown = [MofNCompleteColumn()] if counts else []
+    columns = TextColumn("{task.description}"), BarColumn(), *shown, TimeRemainingColumn()
     console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+    return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())

@@ -10,6 +10,7 @@ import typer
 
 from .failures import NOTHING_DONE, SOME_FAILED
 from .output import progress, say, write_json, write_line, write_table
+from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     )
     for name, command, example in (
         ("list", list_people, "list"),
+        ("name", name_group, "name 3 Ada"),
         ("show", show, "show Ada"),
         ("rename", rename, "rename Ada 'Ada Lovelace'"),
         ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
@@ -54,6 +56,32 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
         rows = [(person.name, str(person.sample_count), _day(person.created_at)) for person in people]
         write_table(("person", "samples", "enrolled"), rows)
     return 0
+
+
+def name_group(
+    ctx: typer.Context,
+    group: Annotated[int, typer.Argument(metavar="GROUP", min=1, show_default=False)],
+    name: Name,
+    scan_file: ScanPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Give a group of 'facebank cluster' a name: its best and most varied faces are enrolled."""
+    from facebank.album.album import Album
+    from facebank.album.naming import MOST_SAMPLES
+
+    with (
+        settings_of(ctx).open_bank() as bank,
+        Album(bank, scan_file) as album,
+        progress("Reading photos", MOST_SAMPLES, writes_lines=as_json) as advance,
+    ):
+        named = album.name_group(group, name, advance)
+    for why in named.refused.values():
+        say(why)
+    if as_json:
+        write_json({"person": named.person, "enrolled": list(named.enrolled), "refused": named.refused})
+    else:
+        write_line(f"group {group} is {named.person} now: {_counted(len(named.enrolled), 'sample')} enrolled")
+    return 0 if named.enrolled else SOME_FAILED
 
 
 def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:

@@ -99,7 +99,7 @@ class FaceBank:
         GalleryError
             There is none, or it cannot be used with the pack.
         """
-        return self._opened(create=False)
+        return self.open_gallery(create=False)
 
     @cached_property
     def engine(self) -> Engine:
@@ -182,7 +182,7 @@ class FaceBank:
 
         person = normalise_name(name)
         found = require_photos(photos)
-        enroller = Enroller(self._opened(create=True), self.engine, pick, thumbnails, force)
+        enroller = Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
         batches = (found[start : start + _ENROLLED_AT_ONCE] for start in range(0, len(found), _ENROLLED_AT_ONCE))
         return enroller.enrol(person, chain.from_iterable(map(self._analyzed, batches)), on_photo)
 
@@ -374,9 +374,16 @@ class FaceBank:
             with Gallery.open(self.path, exported_pack(folder), create=True) as gallery:
                 return import_gallery(gallery, folder)
         check_export(folder, self.engine.identity)
-        return import_gallery(self._opened(create=True), folder)
+        return import_gallery(self.open_gallery(create=True), folder)
 
-    def _opened(self, *, create: bool) -> Gallery:
+    def open_gallery(self, *, create: bool = False) -> Gallery:
+        """Return the gallery, opened; made where there is none and `create` says so.
+
+        Raises
+        ------
+        GalleryError
+            There is none, or it cannot be used with the pack.
+        """
         if self._gallery is None:
             self._gallery = Gallery.open(self.path, self.engine.identity, create=create)
         return self._gallery

@@ -46,3 +46,13 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
         Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
         values[_DETECTION + _QUALITY :],
     )
+
+
+def embeddings_of(rows: FloatArray) -> FloatArray:
+    """Return the embeddings of faces, one a row: ``(N, D)`` of ``(N, W)``."""
+    return rows[:, _DETECTION + _QUALITY :]
+
+
+def qualities_of(rows: FloatArray) -> FloatArray:
+    """Return the quality scores of faces, one a row: ``(N,)`` of ``(N, W)``."""
+    return rows[:, _DETECTION].astype(np.float32)

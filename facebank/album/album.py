@@ -7,10 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.grouping import Group, Grouped, group_faces, groups_of
+from facebank.album.naming import NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.errors import PhotoNotFoundError
+from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UsageError
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -146,3 +148,60 @@ class Album:
         gallery = self._bank.gallery
         for photo in self.scan_file.photos([absolute(place) for place in places]):
             yield identified_photo(photo, gallery, self._bank.identification(settings))
+
+    def cluster(self, *, least: int = 2, on_progress: Callable[[float], None] | None = None) -> Grouped:
+        """Group the faces that the gallery does not know, a person each, and remember the groups.
+
+        Parameters
+        ----------
+        least
+            How many faces make a group.
+        on_progress
+            Called with the share that is done, 0..1.
+        """
+        return group_faces(
+            self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, on_progress=on_progress
+        )
+
+    def groups(self) -> list[Group]:
+        """Return the groups as they were remembered, largest first."""
+        return groups_of(self.scan_file)
+
+    def tell_apart(self, one: str, other: str) -> None:
+        """Remember that two faces, or the most typical ones of two groups, are not one person.
+
+        Parameters
+        ----------
+        one, other
+            As the contact sheet names them: ``3.2`` is the second of group 3, ``3`` its first.
+
+        Raises
+        ------
+        UsageError
+            There is no such face, or it is the same.
+        """
+        groups = self.scan_file.groups()
+        first, second = (parse_face(name, groups) for name in (one, other))
+        if first == second:
+            raise UsageError(f"{printable(one)} and {printable(other)} are the same face")
+        self.scan_file.tell_apart(first, second)
+
+    def name_group(self, number: int, person: str, on_photo: Callable[[], None] | None = None) -> NamedGroup:
+        """Enrol the best and most varied faces of a group: see `facebank.album.naming.name_group`."""
+        self._bank.preload()
+        gallery = self._bank.open_gallery(create=True)
+        return name_group(self.scan_file, gallery, self._bank.engine, number, person, on_photo=on_photo)
+
+    def _known_faces(self) -> set[int]:
+        """Return the numbers of the faces whose person the gallery knows; nobody is known without a gallery."""
+        from facebank.identification import identified_photo
+
+        try:
+            gallery = self._bank.gallery
+        except GalleryNotFoundError:
+            return set()
+        identification, known = self._bank.identification(), set[int]()
+        for ids, photo in self.scan_file.each_photo():
+            found = identified_photo(photo, gallery, identification).faces
+            known.update(number for number, face in zip(ids, found, strict=True) if face.decision.person is not None)
+        return known

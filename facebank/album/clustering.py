@@ -173,17 +173,21 @@ def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float) -> ND
     """Join groups whose means are each other's nearest and alike, but none that hold two people then; None for none."""
     _, groups = np.unique(groups, return_inverse=True)
     means = _means(faces, groups)
-    nearest, similarities = _nearest(means)
     numbers = np.arange(len(means))
-    mutual = (nearest[nearest] == numbers) & (numbers < nearest) & (similarities >= threshold)
-    pairs = np.stack([numbers[mutual], nearest[mutual]], axis=1)
-    if not len(pairs):
-        return None
-    wanted = numbers.copy()
-    wanted[pairs[:, 1]] = pairs[:, 0]
-    refused = np.isin(pairs[:, 0], _conflicting(faces, wanted[groups]))
-    wanted[pairs[refused, 1]] = pairs[refused, 1]
-    return wanted[groups] if not refused.all() else None
+    never = np.zeros((0, 2), dtype=np.int64)
+    while True:
+        nearest, similarities = _nearest(means, never)
+        mutual = (nearest[nearest] == numbers) & (numbers < nearest) & (similarities >= threshold)
+        pairs = np.stack([numbers[mutual], nearest[mutual]], axis=1)
+        if not len(pairs):
+            return None
+        wanted = numbers.copy()
+        wanted[pairs[:, 1]] = pairs[:, 0]
+        refused = np.isin(pairs[:, 0], _conflicting(faces, wanted[groups]))
+        if not refused.all():
+            wanted[pairs[refused, 1]] = pairs[refused, 1]
+            return wanted[groups]
+        never = np.concatenate([never, pairs])
 
 
 def _means(faces: FaceTable, groups: NDArray[np.int64]) -> FloatArray:
@@ -195,8 +199,8 @@ def _means(faces: FaceTable, groups: NDArray[np.int64]) -> FloatArray:
     return normalised(np.asarray(rows @ faces.embeddings, dtype=np.float32))
 
 
-def _nearest(means: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return for each mean which other is nearest, and how alike they are."""
+def _nearest(means: FloatArray, never: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return for each mean which other is nearest, pairs that may not be joined left out, and how alike they are."""
     nearest, similarities = np.zeros(len(means), dtype=np.int64), np.full(len(means), -1, dtype=np.float32)
     if len(means) < 2:
         return nearest, similarities
@@ -205,6 +209,9 @@ def _nearest(means: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
         alike = means[start : start + rows] @ means.T
         own = np.arange(len(alike))
         alike[own, own + start] = -2
+        for one, other in (*never, *never[:, ::-1]):
+            if start <= one < start + len(alike):
+                alike[one - start, other] = -2
         nearest[start : start + rows] = alike.argmax(axis=1)
         similarities[start : start + rows] = alike[own, nearest[start : start + rows]]
     return nearest, similarities

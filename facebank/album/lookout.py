@@ -110,12 +110,10 @@ class Lookout:
         def photos() -> Iterator[Photo]:
             for path, state in task:
                 file, photo = self._opened(path, state)
+                done.append(file)
                 if photo is not None:
-                    places.append(len(done))
+                    places.append(len(done) - 1)
                     yield photo
-                    done.append(file)
-                else:
-                    done.append(file)
 
         for analyzed in analyzer.analyze(photos()):
             place = places.popleft()

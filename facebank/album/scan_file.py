@@ -2,13 +2,6 @@
 
 One SQLite file. It holds faces of everybody in the photos, so that only its owner can read it; what a scan finds gone
 is wiped from it.
-
-::
-
-    scan      one row: the version, and the pack that made the embeddings
-    photos    one row for each content, however many files have it
-    faces     the faces of a photo, largest first
-    files     a path, its size and time, and its photo, or why it cannot be read
 """
 
 from __future__ import annotations
@@ -16,53 +9,33 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError, StorageError
-from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
+from facebank.album.scan_schema import is_filled, make_empty, prepare, said_plainly
+from facebank.errors import ScanFormatError, ScanNotFoundError
+from facebank.face_numbers import embeddings_of, face_from_numbers, face_to_numbers, qualities_of, width_of
 from facebank.faces import PhotoFaces
-from facebank.gallery.connection import choose_journal, connect
-from facebank.gallery.places import is_on_network
+from facebank.gallery.connection import connect
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
     from facebank.gallery import PackIdentity
 
-_VERSION = 1
-_APPLICATION_ID = 0x46424E53  # FBNS
 _WAIT_SECONDS = 60.0
 _PAGE = 500
-_SCHEMA = (
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    "CREATE TABLE scan (version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
-    "dimension INTEGER NOT NULL)",
-    "CREATE TABLE photos (id INTEGER PRIMARY KEY, content_hash TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, "
-    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT)",
-    "CREATE TABLE faces (id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE, "
-    "numbers BLOB NOT NULL, weaknesses TEXT NOT NULL)",
-    "CREATE INDEX faces_of_photo ON faces (photo)",
-    "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, "
-    "photo INTEGER REFERENCES photos, error TEXT) WITHOUT ROWID",
-    "CREATE INDEX files_of_photo ON files (photo)",
-)
-_SAID = {
-    sqlite3.SQLITE_FULL: (StorageError, "cannot be written, the disk is full: make room and scan again"),
-    sqlite3.SQLITE_IOERR: (StorageError, "cannot be read or written: the disk is full or damaged"),
-    sqlite3.SQLITE_READONLY: (StorageError, "cannot be changed: it may not be written"),
-    sqlite3.SQLITE_CANTOPEN: (StorageError, "cannot be opened: facebank must be able to write beside it"),
-    sqlite3.SQLITE_NOTADB: (ScanFormatError, "is no scan: name another file"),
-    sqlite3.SQLITE_BUSY: (ScanBusyError, "is in use by another process: try again when that has finished"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +88,26 @@ class Counts:
     faces: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFaces:
+    """All faces of a scan.
+
+    Attributes
+    ----------
+    ids, photos
+        Numbers of the faces and of their photos, ``int64`` of shape ``(N,)``.
+    embeddings
+        ``float32`` of shape ``(N, D)``.
+    qualities
+        0..1, ``float32`` of shape ``(N,)``.
+    """
+
+    ids: NDArray[np.int64]
+    photos: NDArray[np.int64]
+    embeddings: FloatArray
+    qualities: FloatArray
+
+
 class ScanFile:
     """Photos by content, with their faces. Use `open`, and ``with`` to close it.
 
@@ -157,15 +150,15 @@ class ScanFile:
         StorageError
             It cannot be made or opened.
         """
-        if not _is_filled(path):
+        if not is_filled(path):
             if not create:
                 raise ScanNotFoundError(f"there is no scan {printable(str(path))} yet: 'facebank scan DIR' makes it")
-            _make(path)
-        with _said_plainly(path):
+            make_empty(path)
+        with said_plainly(path):
             connection = connect(path, busy_timeout=_WAIT_SECONDS)
         try:
-            with _said_plainly(path):
-                _prepare(connection, path, pack)
+            with said_plainly(path):
+                prepare(connection, path, pack)
         except BaseException:
             connection.close()
             raise
@@ -221,7 +214,7 @@ class ScanFile:
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
         """Remember what was found out about files, all or nothing."""
-        with _said_plainly(self.path), self._transaction():
+        with said_plainly(self.path), self._transaction():
             for file in files:
                 if file.found is not None:
                     self._keep_faces(file.found)
@@ -236,7 +229,7 @@ class ScanFile:
 
     def forget(self, paths: Iterable[str]) -> int:
         """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
-        with _said_plainly(self.path), self._transaction():
+        with said_plainly(self.path), self._transaction():
             self._connection.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
             gone = self._connection.execute(
                 "DELETE FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
@@ -258,16 +251,96 @@ class ScanFile:
                 "WHERE files.path = ? OR (files.path > ? AND files.path < ?) ORDER BY files.path",
                 (exact, below, above),
             )
-            for path, number, content_hash, width, height, turns, taken_at in chain.from_iterable(pages):
-                when = None if taken_at is None else datetime.fromisoformat(taken_at)
-                faces = tuple(self._faces(number))
-                yield PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, faces)
+            yield from map(self._photo_of, chain.from_iterable(pages))
+
+    def each_photo(self) -> Iterator[tuple[list[int], PhotoFaces]]:
+        """Return what was found in each photo, once however many files it has, with the faces' numbers."""
+        pages = self._pages(
+            "SELECT min(files.path), photos.* FROM photos JOIN files ON files.photo = photos.id GROUP BY photos.id", ()
+        )
+        for row in chain.from_iterable(pages):
+            yield self._face_ids(row[1]), self._photo_of(row)
+
+    def face_table(self) -> StoredFaces:
+        """Return all faces, with what is needed to group them."""
+        width = width_of(self._dimension)
+        rows = self._rows("SELECT id, photo, numbers FROM faces ORDER BY id")
+        if any(len(numbers) != 4 * width for *_, numbers in rows):
+            raise self._damaged()
+        values = np.frombuffer(b"".join(numbers for *_, numbers in rows), dtype="<f4").reshape(-1, width)
+        return StoredFaces(
+            ids=np.array([number for number, *_ in rows], dtype=np.int64),
+            photos=np.array([photo for _, photo, _ in rows], dtype=np.int64),
+            embeddings=np.ascontiguousarray(embeddings_of(values)),
+            qualities=qualities_of(values),
+        )
+
+    def keep_groups(self, numbers: Mapping[int, Sequence[int]]) -> None:
+        """Remember groups instead of those that are there: faces' ids by the number of their group, in order."""
+        rows = [(face, number, place) for number, faces in numbers.items() for place, face in enumerate(faces, 1)]
+        with said_plainly(self.path), self._transaction():
+            self._connection.execute("DELETE FROM groups")
+            self._connection.executemany("INSERT INTO groups (face, number, position) VALUES (?, ?, ?)", rows)
+
+    def groups(self) -> dict[int, list[int]]:
+        """Return the groups as they were remembered."""
+        found: dict[int, list[int]] = {}
+        for number, face in self._rows("SELECT number, face FROM groups ORDER BY number, position"):
+            found.setdefault(number, []).append(face)
+        return found
+
+    def dates_of(self, group: int) -> list[datetime | None]:
+        """Return when each photo with a face of a group was taken, if known; in UTC where it knows no time zone."""
+        rows = self._rows(
+            "SELECT DISTINCT photos.id, photos.taken_at FROM groups JOIN faces ON faces.id = groups.face "
+            "JOIN photos ON photos.id = faces.photo WHERE groups.number = ?",
+            (group,),
+        )
+        dates = (None if taken_at is None else datetime.fromisoformat(taken_at) for _, taken_at in rows)
+        return [when if when is None or when.tzinfo else when.replace(tzinfo=UTC) for when in dates]
+
+    def tell_apart(self, first: int, second: int) -> None:
+        """Remember that two faces are not one person."""
+        with said_plainly(self.path), self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO apart VALUES (?, ?)", sorted((first, second)))
+
+    def told_apart(self) -> list[tuple[int, int]]:
+        """Return the pairs of faces that are not one person."""
+        return [(first, second) for first, second in self._rows("SELECT first, second FROM apart")]
+
+    def place_of(self, face: int) -> tuple[PhotoFaces, int]:
+        """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
+
+        Raises
+        ------
+        ScanFormatError
+            There is no such face.
+        """
+        rows = self._rows(
+            "SELECT files.path, photos.* FROM faces JOIN photos ON photos.id = faces.photo "
+            "JOIN files ON files.photo = photos.id WHERE faces.id = ? ORDER BY files.path LIMIT 1",
+            (face,),
+        )
+        if not rows:
+            raise self._damaged()
+        return self._photo_of(rows[0]), self._face_ids(rows[0][1]).index(face)
+
+    def _face_ids(self, photo: int) -> list[int]:
+        return [number for (number,) in self._rows("SELECT id FROM faces WHERE photo = ? ORDER BY id", (photo,))]
+
+    def _photo_of(self, row: Any) -> PhotoFaces:
+        path, number, content_hash, width, height, turns, taken_at = row
+        when = None if taken_at is None else datetime.fromisoformat(taken_at)
+        return PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, tuple(self._faces(number)))
+
+    def _damaged(self) -> ScanFormatError:
+        return ScanFormatError(f"the scan {printable(str(self.path))} is damaged: remove it and scan again")
 
     def _faces(self, photo: int) -> Iterator[Any]:
         rows = self._rows("SELECT numbers, weaknesses FROM faces WHERE photo = ? ORDER BY id", (photo,))
         for numbers, weaknesses in rows:
             if len(numbers) != 4 * width_of(self._dimension):
-                raise ScanFormatError(f"the scan {printable(str(self.path))} is damaged: remove it and scan again")
+                raise self._damaged()
             yield face_from_numbers(np.frombuffer(numbers, dtype="<f4"), tuple(json.loads(weaknesses)))
 
     def _keep_faces(self, photo: PhotoFaces) -> None:
@@ -287,17 +360,17 @@ class ScanFile:
             )
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with _said_plainly(self.path):
+        with said_plainly(self.path):
             return self._connection.execute(statement, values).fetchall()
 
     def _pages(self, statement: str, values: tuple[object, ...]) -> Iterator[list[Any]]:
         """Return rows as they are asked for; nothing is left to be done where nobody asks to the end."""
-        with _said_plainly(self.path):
+        with said_plainly(self.path):
             cursor = self._connection.execute(statement, values)
             page = cursor.fetchmany(_PAGE)
         while page:
             yield page
-            with _said_plainly(self.path):
+            with said_plainly(self.path):
                 page = cursor.fetchmany(_PAGE)
 
     @contextmanager
@@ -317,53 +390,3 @@ def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
     separator = os.fsencode(os.sep)
     inside = path if path.endswith(separator) else path + separator
     return path, inside, inside[:-1] + bytes([inside[-1] + 1])
-
-
-def _is_filled(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _make(path: Path) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StorageError(f"the scan {printable(str(path))} cannot be made: {error.strerror}") from error
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
-    """Make the tables of an empty file; else make sure that it is a scan of the pack."""
-    name = printable(str(path))
-    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        choose_journal(connection, log=not is_on_network(path))
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        row = (_VERSION, pack.name, pack.digest, pack.dimension)
-        connection.execute("INSERT INTO scan VALUES (?, ?, ?, ?)", row)
-        connection.execute("COMMIT")
-        return
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise ScanFormatError(f"{name} is no scan: name another file")
-    version, made_by, digest, dimension = connection.execute("SELECT * FROM scan").fetchone()
-    if version > _VERSION:
-        raise ScanFormatError(f"the scan {name} was written by a newer facebank: update facebank")
-    if (digest, dimension) != (pack.digest, pack.dimension):
-        raise PackMismatchError(
-            f"the scan {name} was made with the pack {printable(made_by)!r}, not {printable(pack.name)!r}: use that "
-            "pack, or remove the file and scan again"
-        )
-
-
-@contextmanager
-def _said_plainly(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        damaged = (ScanFormatError, f"is damaged ({printable(str(error))}): remove it and scan again")
-        kind, trouble = _SAID.get(code, damaged)
-        raise kind(f"the scan {printable(str(path))} {trouble}") from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
     from facebank.engine import Engine
 
-_KEPT_AT_ONCE = 64  # what an interruption can lose
+_KEPT_AT_ONCE = 16  # what an interruption can lose
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,11 @@ class Thresholds:
         The quality from which a face is compared at all, 0..1.
     calibrated_on
         The data on which the numbers were found.
+    linked
+        The similarity from which two faces are grouped together though nobody is enrolled, -1..1; None where it was not
+        measured.
+    merged
+        The similarity of their means from which two groups are one, -1..1; None where it was not measured.
     """
 
     known: float
@@ -136,6 +141,8 @@ class Thresholds:
     verify: float
     minimum_quality: float
     calibrated_on: str
+    linked: float | None = None
+    merged: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +333,8 @@ def _thresholds(table: Table) -> Thresholds:
         verify=table.number("verify", -1, 1),
         minimum_quality=table.number("minimum_quality", 0, 1),
         calibrated_on=table.text("calibrated_on"),
+        linked=table.optional_number("linked", -1, 1),
+        merged=table.optional_number("merged", -1, 1),
     )
     table.refuse_others()
     return thresholds
@@ -339,7 +348,8 @@ def manifest_toml(manifest: PackManifest) -> str:
         value = getattr(manifest, field.name)
         if is_dataclass(value):
             sections += ["", f"[{field.name}]"]
-            sections += [f"{key.name} = {_toml_value(getattr(value, key.name))}" for key in fields(value)]
+            stated = ((key.name, getattr(value, key.name)) for key in fields(value))
+            sections += [f"{name} = {_toml_value(content)}" for name, content in stated if content is not None]
         else:
             lines.append(f"{field.name} = {_toml_value(value)}")
     return "\n".join([*lines, *sections, ""])

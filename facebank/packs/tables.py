@@ -101,6 +101,10 @@ class Table:
             raise self.wrong(key, f"a number from {least} to {most}")
         return value
 
+    def optional_number(self, key: str, least: float, most: float) -> float | None:
+        """Read a number within bounds; None where the key is missing."""
+        return None if self._value(key) is None else self.number(key, least, most)
+
     def per_channel(self, key: str) -> PerChannel:
         """Read one number for all three colour channels, or a list of three."""
         value = self._value(key)

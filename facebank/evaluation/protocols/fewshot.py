@@ -157,7 +157,7 @@ _SHOWN = {
     ),
 }
 _STRANGERS = "Everybody else is a stranger: one photo of each is searched for, of 300 at most, drawn anew in each draw."
-_NO_STRANGERS = "Nobody is a stranger here, so that nothing is said about false names for strangers."
+_NO_STRANGERS = "Nobody is a stranger here, so that FPIR is untested: no names for strangers could be counted."
 
 
 def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_each: int) -> None:
@@ -277,7 +277,7 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
     alike = [trial for trial in trials if trial.classifier == stated.classifier]
     among = [trial for trial in trials if trial.photos == stated.photos]
     named = figures.get(stated.name("fpir"))
-    strangers = "Strangers are untested: there are none." if named is None else f"Strangers given a name: {named}."
+    strangers = "FPIR is untested: there are no strangers." if named is None else f"Strangers given a name: {named}."
     beside = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
     return (
         f"{len(plan.people):,} people in the gallery, {stated.photos} photos of each, {stated.classifier}: the best "

@@ -76,6 +76,13 @@ class Draw:
 def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     """Choose the numbers of photos that enough people have, and the people who have enough for all of them.
 
+    Parameters
+    ----------
+    faces
+        What was read of the dataset; its parts, where it has them, say which photos may be enrolled and searched for.
+    shots
+        Numbers of photos of each person, 1 or more, in any order.
+
     Raises
     ------
     DatasetError
@@ -144,6 +151,17 @@ def draw_all(
     bench: Bench, faces: FaceSet, plan: Plan, draws: int, probes_each: int
 ) -> tuple[tuple[Draw, ...], tuple[LeftOut, ...]]:
     """Draw photos several times; copies of enrolled photos are not searched for, and told.
+
+    Parameters
+    ----------
+    bench, faces
+        Where it runs, and what was read of the dataset.
+    plan
+        As `plan_shots` gives it.
+    draws
+        How many draws.
+    probes_each
+        At most so many other photos of each person are searched for in a draw, and one photo of each stranger.
 
     Raises
     ------

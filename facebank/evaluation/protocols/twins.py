@@ -125,7 +125,7 @@ def _told_apart(
     risk, some = _risk(faces, tried[middle], middle), tried[middle]
     shown = (Table("Group by group", _HEADINGS, rows), *_matrices(some), *_wrong_photos(faces, some))
     return rates | risk, (
-        Section("Who is told apart", _HOW, tuple(rates), shown),
+        Section("Who is told apart", _how(rates), tuple(rates), shown),
         Section("How sure it is", _SURE, tuple(risk), (_curves(tried), *_histogram(tried))),
     )
 
@@ -266,6 +266,11 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
     return {"error_at_coverage_70": replace(error, descriptive=True), "area_under_risk_coverage": area}
 
 
+def _how(rates: dict[str, Figure]) -> tuple[str, ...]:
+    strangers = _STRANGERS_ARE if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
+    return f"{_HOW} {strangers}", _COMPARE
+
+
 def _curves(tried: dict[int, list[Trial]]) -> Curves:
     found = {photos: _joined(trials) for photos, trials in tried.items()}
     lines = [risk_coverage(_sureness(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()]
@@ -371,10 +376,16 @@ _AS_PAIRS = "As pairs, at a threshold of unrelated people"
 _POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
 _HOW = (
     "A gallery holds just the people who look alike; some photos of each are enrolled and all others searched for, "
-    "drawn several times. Photos that share a source with an enrolled one are not searched for. Strangers (FPIR) are "
-    "those of the data who are said to look like nobody, one photo of each, 20 others for each gallery.",
+    "drawn several times. Photos that share a source with an enrolled one are not searched for."
+)
+_STRANGERS_ARE = (
+    "Strangers (FPIR) are those of the data who are said to look like nobody, one photo of each, 20 others for each "
+    "gallery."
+)
+_NO_STRANGERS = "Nobody of the data is a stranger, so that FPIR is untested: no names for strangers could be counted."
+_COMPARE = (
     "Who has many photos weighs most, and with more photos enrolled fewer groups have enough of them: compare numbers "
-    "of photos group by group.",
+    "of photos group by group."
 )
 _SURE = (
     "The least sure answers are withheld, by the best candidate's probability, and by its similarity where that is the "

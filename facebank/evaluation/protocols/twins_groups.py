@@ -42,6 +42,15 @@ class Group:
 def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[Relatives] | None) -> list[Group]:
     """Return who looks alike: pairs of a list, else the people named, else everybody of a small dataset.
 
+    Parameters
+    ----------
+    dataset
+        Where they are looked for.
+    people
+        Names of one group.
+    relatives
+        Pairs, each a group of its own; they go before the names.
+
     Raises
     ------
     DatasetError
@@ -67,6 +76,17 @@ def testable(
     dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
 ) -> tuple[list[Group], list[LeftOut]]:
     """Return the groups with two photos of each person; the others are untested, and say why.
+
+    Parameters
+    ----------
+    dataset
+        Where they are from, for the message.
+    groups
+        Who looks alike.
+    counts
+        How many photos each person has.
+    what
+        What was counted, such as "photos with a face".
 
     Raises
     ------

@@ -10,6 +10,7 @@ import pytest
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
+from facebank.evaluation.protocols import fewshot_plan
 from facebank.evaluation.protocols.fewshot import fewshot
 from facebank.evaluation.report import Curves, Item, Matrix, Report, Table
 from facebank.recognition.scoring import CLASSIFIERS
@@ -44,19 +45,73 @@ def test_all_classifiers_stand_side_by_side(bench: Bench, album: Dataset) -> Non
 def test_strangers_are_searched_for_too(bench: Bench, album: Dataset) -> None:
     without = fewshot(bench, album, shots=(2,), classifiers=FEW, draws=2)
     assert not any(name.startswith("fpir") for name in without.figures)
-    assert "Strangers are untested" in " ".join(without.summary)
+    assert "FPIR is untested" in " ".join(without.summary)
+    assert "FPIR is untested" in " ".join(without.sections[0].text)
     known = tuple(photo for photo in album.photos if photo.person != album.people[0])
     (first, second, *_) = (photo for photo in album.photos if photo.person == album.people[0])
     strangers = (replace(first, person="Somebody"), replace(second, person=None))
     report = fewshot(bench, replace(album, photos=known + strangers, pairs=()), shots=(1, 2), classifiers=FEW, draws=3)
     assert {"fpir_1", "fpir_2", "fpir_1_svm", "fpir_2_svm"} <= set(report.figures)
     assert report.figures["fpir_2"].count == 2 * 3
+    assert report.figures["fpir_2"].events == 0
     assert report.figures["fnir_2"].count == 2 * 2 * 3
     (matrix,) = _items(report, Matrix)
     assert isinstance(matrix, Matrix)
     assert matrix.counts[-1].sum() == report.figures["fpir_2"].count
     assert "Strangers given a name" in " ".join(report.summary)
+    assert "untested" not in " ".join((*report.summary, *report.sections[0].text))
     assert {name for section in report.sections for name in section.figures} == set(report.figures)
+
+
+def _with_strangers(album: Dataset, *people: str) -> Dataset:
+    """Name the first person's photos anew."""
+    named = tuple(replace(photo, person=person) for photo, person in zip(album.photos, people, strict=False))
+    return replace(album, photos=named + album.photos[len(named) :], pairs=())
+
+
+def test_one_photo_of_each_stranger_and_no_more_than_allowed(
+    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strangers = _with_strangers(album, "One", "One", "Two", "Two")
+    report = fewshot(bench, strangers, shots=(3,), classifiers=FEW, draws=3)
+    assert report.figures["fpir_3"].count == 2 * 3
+    monkeypatch.setattr(fewshot_plan, "_MOST_STRANGERS", 1)
+    report = fewshot(bench, strangers, shots=(3,), classifiers=FEW, draws=3)
+    assert report.figures["fpir_3"].count == 1 * 3
+
+
+def test_a_stranger_who_is_given_a_name_is_no_miss(bench: Bench, album: Dataset) -> None:
+    """One photo of somebody enrolled bears another name."""
+    report = fewshot(bench, _with_strangers(album, "Double"), shots=(2,), classifiers=FEW, draws=3)
+    strangers, missed, first = (report.figures[name] for name in ("fpir_2", "fnir_2", "rank_1_2"))
+    assert (strangers.events, strangers.count) == (3, 3)
+    assert (missed.events, missed.count) == (0, (1 + 2 + 2) * 3)
+    assert first.value == 1
+    (matrix,) = _items(report, Matrix)
+    assert isinstance(matrix, Matrix)
+    assert matrix.counts[-1].tolist() == [3, 0, 0, 0, 0]
+
+
+def test_strangers_change_nothing_for_the_enrolled(
+    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = _with_strangers(album, "Double")
+    first, again = (fewshot(bench, double, shots=(1, 2), classifiers=FEW, draws=2) for _ in range(2))
+    assert first.figures == again.figures
+    monkeypatch.setattr(fewshot_plan, "_MOST_STRANGERS", 0)
+    without = fewshot(bench, double, shots=(1, 2), classifiers=FEW, draws=2).figures
+    assert without == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
+    assert len(without) + 4 == len(first.figures)
+
+
+def test_strangers_are_of_the_part_that_is_searched_for(bench: Bench, album: Dataset) -> None:
+    split = _with_splits(album, "train", "train", "test", "test")
+    for part, expected in (("test", 2), ("train", None)):
+        photos = tuple(replace(p, split=part) if p.person == album.people[0] else p for p in split.photos)
+        report = fewshot(bench, replace(split, photos=photos), shots=(1,), classifiers=FEW, draws=2)
+        assert report.figures["rank_1_1"].count == 2 * 2 * 2
+        found = report.figures.get("fpir_1")
+        assert (found.count if found else None) == expected
 
 
 def test_curves_and_tables_agree_with_the_figures(bench: Bench, album: Dataset) -> None:

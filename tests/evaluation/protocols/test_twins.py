@@ -56,7 +56,43 @@ def test_others_are_strangers(bench: Bench, album: Dataset) -> None:
     report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
     assert report.figures["fpir_1"].count == 3 * 4
     alone = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
-    assert "fpir_1" not in twins(bench, alone, people=PEOPLE[:2], shots=(1,), draws=3).figures
+    assert "FPIR is untested" not in " ".join(report.sections[0].text)
+    without = twins(bench, alone, people=PEOPLE[:2], shots=(1,), draws=3)
+    assert "fpir_1" not in without.figures
+    assert "FPIR is untested" in " ".join(without.sections[0].text)
+
+
+def double_of_somebody(album: Dataset) -> Dataset:
+    """One photo of the first person bears the name of a stranger."""
+    return replace(album, photos=(replace(album.photos[0], person="Double"), *album.photos[1:]), pairs=())
+
+
+def test_a_stranger_who_is_given_a_name_is_counted_apart(bench: Bench, album: Dataset) -> None:
+    report = twins(bench, double_of_somebody(album), people=PEOPLE[:2], shots=(2,), draws=3)
+    assert report.figures["fpir_2"].count == 2 * 3
+    assert report.figures["fpir_2"].events == 3
+    assert report.figures["wrongly_named_2"].events == 0
+    assert report.figures["accuracy_2"].count == (1 + 2) * 3
+
+
+def test_strangers_change_nothing_for_those_who_look_alike(
+    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = double_of_somebody(album)
+    first, again = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
+    assert first.figures == again.figures
+    monkeypatch.setattr(module, "_STRANGERS_OF_A_DRAW", 0)
+    without = twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2)
+    assert without.figures == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
+    assert len(without.figures) + 2 == len(first.figures)
+
+
+def test_each_draw_takes_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STRANGERS_OF_A_DRAW", 1)
+    double = double_of_somebody(album)
+    for draws, events in ((2, 1), (4, 2)):
+        found = twins(bench, double, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
+        assert (found.events, found.count) == (events, draws)
 
 
 def test_what_is_shown(bench: Bench, album: Dataset) -> None:

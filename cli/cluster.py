@@ -1,0 +1,104 @@
+"""``facebank cluster``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import say, share_progress, write_json, write_line, write_table
+from .scan import ScanPath
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.album.album import Album
+    from facebank.album.grouping import Group, Grouped
+
+EXAMPLES = """\b
+Examples:
+  facebank cluster --out strangers.html
+  facebank people name 1 Ada
+  facebank cluster --not-same 3.2 3.5
+
+\b
+Exit codes: 0 grouped; 2 wrong usage, or no scan."""
+
+_COLUMNS = ("group", "faces", "photos", "first taken", "last taken")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("cluster", epilog=EXAMPLES)(cluster)
+
+
+def cluster(
+    ctx: typer.Context,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write a page with the faces of each group.")
+    ] = None,
+    least: Annotated[int, typer.Option(metavar="N", min=2, help="How many faces make a group.")] = 2,
+    not_same: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="FACE FACE", help="Remember that two faces or groups, as the page names them, differ."),
+    ] = None,
+    scan_file: ScanPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a group.")] = False,
+) -> int:
+    """Group the scanned faces that nobody was enrolled for: a person each.
+
+    Scan first, with 'facebank scan'. Who is known to the gallery is left out. Give a group a name with
+    'facebank people name'.
+    """
+    from facebank.album.album import Album
+
+    with ExitStack() as opened:
+        album = opened.enter_context(Album(opened.enter_context(settings_of(ctx).open_bank()), scan_file))
+        if not_same is not None:
+            album.tell_apart(*not_same)
+        with share_progress("Grouping", writes_lines=as_json) as advance:
+            grouped = album.cluster(least=least, on_progress=advance)
+        _show(grouped, as_json=as_json)
+        if out is not None:
+            _write_page(album, grouped.groups, out)
+    return 0
+
+
+def _show(grouped: Grouped, *, as_json: bool) -> None:
+    if as_json:
+        for group in grouped.groups:
+            write_json(_record(group))
+        return
+    write_table(_COLUMNS, (_row(group) for group in grouped.groups))
+    left = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
+    left_out = ", ".join(f"{count:,} {why}" for count, why in left)
+    write_line(f"{len(grouped.groups):,} groups; faces left out: {left_out}")
+
+
+def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
+    from facebank.album.contact_sheet import write_contact_sheet
+
+    from .output import progress
+
+    with progress("Drawing", len(groups)) as advance:
+        write_contact_sheet(album.scan_file, groups, out, advance)
+    say(f"page: {out}")
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    days = ("" if when is None else f"{when:%Y-%m-%d}" for when in (group.first_taken, group.last_taken))
+    return (str(group.number), f"{len(group.faces):,}", f"{group.photos:,}", *days)
+
+
+def _record(group: Group) -> dict[str, object]:
+    first, last = (None if when is None else when.isoformat() for when in (group.first_taken, group.last_taken))
+    return {
+        "group": group.number,
+        "faces": len(group.faces),
+        "photos": group.photos,
+        "first_taken": first,
+        "last_taken": last,
+    }

@@ -1,0 +1,167 @@
+"""Giving a group of faces a name: its best and most varied faces are enrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import PhotoError, UsageError
+from facebank.gallery import FaceKey
+from facebank.gallery.same_face import is_same_place
+from facebank.media import read_photo
+from facebank.samples import complete_sample, plain_sample
+
+if TYPE_CHECKING:
+    from facebank.album.scan_file import ScanFile
+    from facebank.engine import Engine
+    from facebank.faces import AnalyzedPhoto, Face, FloatArray, PhotoFaces
+    from facebank.gallery import Gallery, NewSample
+
+MOST_SAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGroup:
+    """What became of a group that was given a name.
+
+    Attributes
+    ----------
+    person
+        The name.
+    enrolled
+        Paths of the photos whose face is a sample now.
+    refused
+        Paths of the photos whose face is none, and why.
+    """
+
+    person: str
+    enrolled: tuple[str, ...]
+    refused: dict[str, str]
+
+
+def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
+    """Choose faces that show a person as well and as variously as few can.
+
+    The first is the most typical good one; each further one is least like those that are chosen, poor ones counting
+    less.
+
+    Parameters
+    ----------
+    embeddings
+        L2-normalised, of one person: ``(N, D)``.
+    qualities
+        0..1: ``(N,)``.
+    most
+        How many.
+
+    Returns
+    -------
+    list[int]
+        Places, the first choice first.
+    """
+    chosen = [int(np.argmax(embeddings @ (embeddings * qualities[:, None]).sum(axis=0) * qualities))]
+    while len(chosen) < min(most, len(embeddings)):
+        likeness = (embeddings @ embeddings[chosen].T).max(axis=1)
+        worth = (1 - likeness) * qualities
+        worth[chosen] = -np.inf
+        chosen.append(int(np.argmax(worth)))
+    return chosen
+
+
+def name_group(
+    scan_file: ScanFile,
+    gallery: Gallery,
+    engine: Engine,
+    group: int,
+    person: str,
+    *,
+    on_photo: Callable[[], None] | None = None,
+) -> NamedGroup:
+    """Enrol the best and most varied faces of a group.
+
+    Parameters
+    ----------
+    scan_file
+        Holds the group.
+    gallery
+        Open for writing.
+    engine
+        The gallery's pack.
+    group
+        Its number.
+    person
+        The name; somebody of this name who is enrolled gets more samples.
+    on_photo
+        Called when a photo was read.
+
+    Raises
+    ------
+    UsageError
+        There is no such group.
+    InvalidNameError
+        Nobody can be called that.
+    """
+    faces = scan_file.groups().get(group)
+    if faces is None:
+        raise UsageError(f"there is no group {group}: 'facebank cluster' lists the groups")
+    stored = scan_file.face_table()
+    places = np.searchsorted(stored.ids, faces)
+    chosen = choose_varied(stored.embeddings[places], stored.qualities[places], MOST_SAMPLES)
+    samples: dict[str, NewSample] = {}
+    refused: dict[str, str] = {}
+    for face in [faces[place] for place in chosen]:
+        _take(scan_file, engine, face, samples, refused)
+        if on_photo is not None:
+            on_photo()
+    outcomes = gallery.enrol(person, list(samples.values())) if samples else []
+    for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
+        if outcome.duplicate_of_person is not None:
+            refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"
+            del samples[path]
+    return NamedGroup(person, tuple(samples), refused)
+
+
+def _take(
+    scan_file: ScanFile, engine: Engine, face: int, samples: dict[str, NewSample], refused: dict[str, str]
+) -> None:
+    """Read the photo of a face again, and make a sample of it."""
+    photo, place = scan_file.place_of(face)
+    try:
+        (analyzed,) = engine.analyzer.analyze([read_photo(photo.source)])
+    except PhotoError as error:
+        refused[photo.source] = str(error)
+        return
+    found = _same_face(analyzed, photo, place)
+    if found is None:
+        refused[photo.source] = "it is another photo now: scan again"
+        return
+    crop = engine.analyzer.crop(analyzed.photo, found.detection)
+    samples[photo.source] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
+
+
+def _same_face(analyzed: AnalyzedPhoto, photo: PhotoFaces, place: int) -> Face | None:
+    """Return the face of a photo that was just read which is the one that was scanned; None in another photo."""
+    wanted = FaceKey(photo.content_hash, photo.quarter_turns, photo.faces[place].detection.box)
+    return next((face for face in analyzed.faces if is_same_place(FaceKey.of(analyzed, face), wanted)), None)
+
+
+def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:
+    """Return the number in the scan of a face that is named as the contact sheet does: ``3.2``, or ``3`` for ``3.1``.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    number, _, place = text.partition(".")
+    wanted = place or "1"
+    if number.isdecimal() and wanted.isdecimal():
+        faces = groups.get(int(number), ())
+        if 1 <= int(wanted) <= len(faces):
+            return faces[int(wanted) - 1]
+    raise UsageError(
+        f"there is no face {text!r}: name faces as the contact sheet does, such as 3.2 for the second of group 3"
+    )
