@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import Advance, progress, say, write_json, write_line
+from .output import Advance, progress, say, tell_videos, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ def scan(
     ctx: typer.Context,
     places: Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)],
     scan_file: ScanPath = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget the photos of these folders instead, be they there or not.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a file that is looked at.")] = False,
 ) -> int:
     """Look at all photos of folders once, and remember the faces.
@@ -47,9 +50,14 @@ def scan(
     is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
     """
     from facebank.album.album import Album
+    from facebank.media import find_videos
 
     done = _Done(as_json)
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:
+        if forget:
+            say(f"{album.forget(places):,} files are forgotten")
+            return 0
+        tell_videos(sum(len(find_videos(place)) for place in places))
         try:
             report = album.scan(places, on_plan=done.show_plan, on_file=done.show_file)
         except KeyboardInterrupt as error:
@@ -77,7 +85,7 @@ class _Done:
         for place in plan.emptied:
             say(
                 f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
-                "is missing; to forget it, remove the scan's file"
+                "is missing; with --forget it is forgotten"
             )
         self._advance = self.bar.enter_context(progress("Scanning", len(plan.todo), writes_lines=self._as_json))
 

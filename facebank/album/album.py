@@ -102,6 +102,19 @@ class Album:
                 on_plan(plan)
             return scan(engine, scan_file, plan, workers=workers, on_file=on_file)
 
+    def forget(self, places: Sequence[Path]) -> int:
+        """Forget the photos of some folders, whether they are still there or not; return how many files that were.
+
+        Raises
+        ------
+        PhotoNotFoundError
+            One of the places was not scanned.
+        """
+        self.count(places)
+        paths = [path for place in places for path in self.scan_file.files(absolute(place))]
+        self.scan_file.forget(paths)
+        return len(paths)
+
     def count(self, places: Sequence[Path] = ()) -> int:
         """Return how many photos of some folders, or of all, can be asked about.
 

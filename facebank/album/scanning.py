@@ -28,13 +28,13 @@ class ScanReport:
     Attributes
     ----------
     unchanged
-        Files that were known and are as they were.
+        Files that can be read, were known and are as they were.
     looked_at
         Photos in which faces were looked for.
     known_by_content
         Files that are new or changed but hold a photo that was known: moved, renamed or copied.
     gone
-        Files that were known and are no more.
+        Photos that were known and that no file has any more.
     unreadable
         Paths of files that cannot be read, and why.
     """
@@ -86,8 +86,8 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     PhotoNotFoundError
         None of the places is there.
     """
-    require_places(places)
     roots = _roots(places)
+    _require_some(scan_file, places, roots)
     todo: list[tuple[str, FileState]] = []
     unchanged, gone, emptied = 0, list[str](), list[str]()
     for root in roots:
@@ -137,18 +137,34 @@ def scan(
     StorageError
         The scan file cannot be written.
     """
-    looked_at = known = 0
+    looked_at = known = failed = 0
     lookout = Lookout(engine, scan_file.known_photos(), workers)
     for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:
             looked_at += file.found is not None
             known += file.found is None and file.error is None
+            failed += file.error is not None
             if on_file is not None:
                 on_file(file)
-    scan_file.forget(plan.gone)
+    gone = scan_file.forget(plan.gone)
     unreadable = {path: why for place in plan.places for path, why in scan_file.unreadable(place).items()}
-    return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable)
+    still_unreadable = len(unreadable) - failed
+    return ScanReport(plan.unchanged - still_unreadable, looked_at, known, gone, unreadable)
+
+
+def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[str]) -> None:
+    """Raise `PhotoNotFoundError` where none of the places is there, and say so if there were photos once."""
+    try:
+        require_places(places)
+    except PhotoNotFoundError as error:
+        known = sum(scan_file.count_in(root) for root in roots)
+        if not known:
+            raise
+        raise PhotoNotFoundError(
+            f"{error}; the scan knows {known:,} photos of there, and keeps them in case a disk is missing: with "
+            "--forget it forgets them"
+        ) from error
 
 
 def absolute(place: Path) -> str:

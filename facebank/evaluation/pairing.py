@@ -136,7 +136,11 @@ def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
     kinds = {pair.same for pair in pairing.pairs}
     if kinds != {True, False}:
         missing = "of one person" if True not in kinds else "of different people"
-        raise DatasetError(f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds")
+        left = dataset.left_out[0] if dataset.pairs and dataset.left_out else None
+        why = "" if left is None else f"; left out was, among others, {printable(left.what)}: {printable(left.why)}"
+        raise DatasetError(
+            f"{printable(dataset.title)}: there are no pairs {missing}, and error rates need both kinds{why}"
+        )
     return pairing
 
 

@@ -175,7 +175,7 @@ def _photos_to_draw_on(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np
     if each < LEAST_PHOTOS:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: a shape in a corner needs two people with {LEAST_PHOTOS} photos each "
-            f"that have a corner without a face, and there are {each}"
+            f"that have the same corner free of the face, and there are at most {each} photos of each of two people"
         )
     chosen = np.zeros(len(owners), dtype=np.bool_)
     for places in free[corner]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.datasets import coco, pairs_csv, vott
 from facebank.evaluation.datasets.arrays import read_arrays
 from facebank.evaluation.datasets.bin_file import read_bin
@@ -64,7 +65,15 @@ def _open_folder(folder: Path, photos: Path | None) -> Dataset:
     if exports:
         return _open_file(exports[0], None)
     people = read_folders(folder)
-    return add_pairs(people, folder) if is_lfw(people) else people
+    return _with_pairs(people, folder) if is_lfw(people) else people
+
+
+def _with_pairs(people: Dataset, folder: Path) -> Dataset:
+    """Add LFW's pairs; where a file of that name is something else, only what needs pairs is the poorer for it."""
+    try:
+        return add_pairs(people, folder)
+    except DatasetError as error:
+        return replace(people, left_out=(*people.left_out, LeftOut("pairs.txt", str(error))))
 
 
 def _exports(folder: Path) -> list[Path]:

@@ -130,8 +130,11 @@ def compare(
 
 def _check_names(contenders: Sequence[Contender]) -> None:
     keys = [contender.key for contender in contenders]
-    if len(keys) < 2 or "" in keys or len(set(keys)) != len(keys):
+    if len(keys) < 2 or "" in keys:
         raise UsageError("A comparison needs two packs or settings or more, each with a name of its own.")
+    if len(set(keys)) != len(keys):
+        names = ", ".join(printable(contender.name) for contender in contenders)
+        raise UsageError(f"A comparison of something with itself says nothing: {names}; name another one.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

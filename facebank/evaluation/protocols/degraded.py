@@ -306,7 +306,8 @@ def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
             sentences.append(f"The first condition under which more than half are missed is '{half}'.")
     if named:
         label, figure = max(named, key=lambda one: one[1].value)
-        sentences.append(f"Strangers are given a name most often under the condition '{label}': {figure}.")
+        often = f"most often under the condition '{label}'" if figure.events else "under no condition"
+        sentences.append(f"Strangers are given a name {often}: {figure}.")
     else:
         sentences.append("Strangers are untested: everybody in the data was needed in the gallery.")
     return tuple(sentences)

@@ -123,7 +123,7 @@ def openset(
         _main(bench, conditions, figures),
         _trust(conditions, figures),
         _by_size(sizes, figures),
-        Section("The hardest errors", _ERRORS, items=_errors(bench, faces, rounds[-1].trial, conditions[-1])),
+        _hardest(_errors(bench, faces, rounds[-1].trial, conditions[-1])),
     )
     left = [_told_left_out(photos) for photos in shots if photos not in used]
     return bench.report(
@@ -335,7 +335,7 @@ def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Secti
 
 def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     if not conditions:
-        return Section("What the size of the gallery does", ("Untested: too few people have two photos.",))
+        return Section("What the size of the gallery does", ("Untested: fewer than ten people have two photos.",))
     x = np.array([float(condition.name) for condition in conditions])
     lines = []
     for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
@@ -348,6 +348,14 @@ def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Sec
     plot = Curves("What the size of the gallery does", "people enrolled, one photo each", "share", tuple(lines), "log")
     names = tuple(name for name in figures if "_among_" in name)
     return Section("What the size of the gallery does", _SIZES_MEAN, names, (plot,))
+
+
+def _hardest(items: tuple[Item, ...]) -> Section:
+    return Section(
+        "The hardest errors",
+        _ERRORS if items else ("None: in the last gallery nobody was given another's name.",),
+        items=items,
+    )
 
 
 def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> tuple[Item, ...]:
@@ -388,7 +396,8 @@ def _told_left_out(photos: int) -> str:
 
 _MEANING = (
     "Each photo is searched for alone, and decided exactly as 'facebank identify' decides. A photo in which no face is "
-    "found counts as missed, an uncertain answer too. Copies of enrolled photos are not searched for.",
+    "found counts as missed, an uncertain answer too. Copies of enrolled photos are not searched for. The enrolled "
+    "photos are drawn several times, so that a photo may be counted several times; intervals count it as one.",
     "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing.",
 )
 _TRUST = (

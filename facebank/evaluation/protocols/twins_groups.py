@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MOST_PEOPLE = 12
 """As many as are taken for people who look alike where nobody is named."""
 NOBODY_TESTABLE = (
-    "untested: nobody who looks alike has two photos with a face each, so that one could be enrolled and another "
-    "searched for"
+    "untested: of no group of people who look alike has everybody two photos with a face, so that one could be "
+    "enrolled and another searched for"
 )
 """Why nothing can be measured."""
 

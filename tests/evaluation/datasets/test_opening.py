@@ -145,3 +145,11 @@ def test_the_real_album(shared: Path) -> None:
     dataset = open_dataset(shared / "data" / "photos" / "enrol")
     assert len(dataset.people) == 5
     assert dataset.left_out == ()
+
+
+def test_a_strange_pairs_txt_beside_a_folder_is_left_out(draw: Draw) -> None:
+    folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
+    (folder / "pairs.txt").write_text("these are notes\nabout pears\n", encoding="utf-8")
+    dataset = open_dataset(folder / "lfw")
+    assert (len(dataset.photos), dataset.pairs) == (3, ())
+    assert [left.what for left in dataset.left_out] == ["pairs.txt"]

@@ -1,0 +1,95 @@
+"""Faces are grouped by person; a photo holds nobody twice, and what somebody said is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from facebank.album import clustering
+from facebank.album.clustering import ClusteringThresholds, FaceTable, cluster
+from facebank.vision.embedding import normalised
+
+THRESHOLDS = ClusteringThresholds(0.6, 0.52)
+NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
+
+
+def people(counts: list[int], noise: float = 0.5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Make embeddings of some people, so many of each, and whose they are."""
+    random = np.random.default_rng(seed)
+    centres = normalised(random.normal(size=(len(counts), 128)).astype(np.float32))
+    owners = np.repeat(np.arange(len(counts)), counts)
+    scatter = normalised(random.normal(size=(len(owners), 128)).astype(np.float32))
+    return normalised(centres[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
+
+
+def table(
+    embeddings: NDArray[np.float32], photos: NDArray[np.int64] | None = None, apart: NDArray[np.int64] = NOBODY_APART
+) -> FaceTable:
+    count = len(embeddings)
+    places = np.arange(count) if photos is None else photos
+    return FaceTable(embeddings, places, np.ones(count, dtype=np.float32), apart)
+
+
+def same_partition(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+    return bool(((one[:, None] == one) == (other[:, None] == other)).all())
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 100))
+def test_well_separated_people_are_found_whatever_the_order(counts: list[int], seed: int) -> None:
+    embeddings, owners = people(counts, seed=seed)
+    order = np.random.default_rng(seed).permutation(len(owners))
+    groups = cluster(table(embeddings[order]), THRESHOLDS)
+    assert same_partition(groups, owners[order])
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 100))
+def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
+    groups = cluster(table(people(counts, seed=seed)[0]), THRESHOLDS)
+    sizes = np.bincount(groups)
+    assert (np.diff(sizes) <= 0).all()
+    assert sizes.min() >= 1
+
+
+def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, _ = people([30, 20, 10, 1, 1], noise=0.9)
+    whole = cluster(table(embeddings), THRESHOLDS)
+    told: list[float] = []
+    monkeypatch.setattr(clustering, "_NUMBERS_AT_ONCE", 500)
+    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, told.append), whole)
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_one_photo_holds_nobody_twice() -> None:
+    embeddings, owners = people([12, 12], noise=0.4)
+    sisters = normalised(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # so alike that all are linked
+    assert len(np.unique(cluster(table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
+    photos = np.tile(np.arange(12), 2)  # both of them in each photo
+    groups = cluster(table(sisters, photos), ClusteringThresholds(0.5, 0.45))
+    for group in np.unique(groups):
+        members = photos[groups == group]
+        assert len(np.unique(members)) == len(members)
+    assert same_partition(groups, owners)
+
+
+def test_who_was_told_apart_stays_apart() -> None:
+    embeddings, _ = people([20], noise=0.3)
+    apart = np.array([[3, 11]])
+    groups = cluster(table(embeddings, apart=apart), THRESHOLDS)
+    assert groups[3] != groups[11]
+    assert len(np.unique(groups)) == 2  # the others go with one of the two
+
+
+def test_means_are_joined_where_single_faces_are_too_unlike() -> None:
+    embeddings, owners = people([40], noise=0.95)
+    linked_only = cluster(table(embeddings), ClusteringThresholds(0.62, 1.0))
+    assert len(np.unique(linked_only)) > 1
+    assert same_partition(cluster(table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
+
+
+def test_nothing_and_one_face() -> None:
+    assert cluster(table(np.zeros((0, 128), dtype=np.float32)), THRESHOLDS).tolist() == []
+    assert cluster(table(people([1])[0]), THRESHOLDS).tolist() == [0]

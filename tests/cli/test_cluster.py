@@ -1,0 +1,83 @@
+"""``facebank cluster`` and ``people name``: people whom nobody has named yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+PEOPLE = {"Serena_Williams": 12, "Andre_Agassi": 9, "Lleyton_Hewitt": 6}
+
+
+@pytest.fixture
+def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
+    """A scanned folder of photographs of three people and of several who are there once."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    lfw = shared / "data" / "lfw"
+    for person, count in PEOPLE.items():
+        for photo in sorted((lfw / person).iterdir())[:count]:
+            shutil.copy(photo, folder)
+    for once in sorted(lfw.iterdir())[100:106]:
+        shutil.copy(min(once.iterdir()), folder)
+    run("scan", folder)
+    return folder
+
+
+def test_people_are_grouped_named_and_known_then(run: Run, scanned: Path, tmp_path: Path, valid: Valid) -> None:
+    groups = run("cluster", "--json").records
+    valid("cluster", groups)
+    assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
+    page = tmp_path / "people.html"
+    told = run("cluster", "--out", page)
+    assert "groups; faces left out: 0 known already" in told.out
+    text = page.read_text("utf-8")
+    assert text.count("<section") == len(groups)
+    assert "Serena_Williams_0001.jpg" in text
+    assert 'src="data:image/jpeg;base64,' in text
+    (named,) = run("people", "name", "1", "Serena", "--json").records
+    valid("people-name", [named])
+    assert len(named["enrolled"]) == 10
+    assert all("Serena_Williams" in path for path in named["enrolled"])
+    rest = run("cluster", "--json").records
+    assert [group["photos"] for group in rest[:2]] == [9, 6]
+    known = [record for record in run("identify", "--scan", "--json").records if record["faces"][0]["person"]]
+    assert len(known) == PEOPLE["Serena_Williams"]
+    assert scanned.exists()
+
+
+def test_what_is_not_the_same_is_remembered(run: Run, scanned: Path) -> None:
+    assert scanned.exists()
+    before = run("cluster", "--json").records
+    after = run("cluster", "--not-same", "1.1", "1.2", "--json").records
+    assert len(after) >= len(before)
+    assert after[0]["faces"] < before[0]["faces"] or after[1]["faces"] != before[1]["faces"]
+    assert run("cluster", "--json").records == after
+
+
+def test_mistakes_are_sentences(run: Run, scanned: Path, tmp_path: Path) -> None:
+    assert "no scan" in run("cluster", "--scan-file", "none.scan", code=2).err
+    run("cluster")
+    assert "there is no group 99" in run("people", "name", "99", "Ada", code=2).err
+    assert "no face 'x.1'" in run("cluster", "--not-same", "x.1", "1", code=2).err
+    assert "the same face" in run("cluster", "--not-same", "1", "1.1", code=2).err
+    assert "cannot be written" in run("cluster", "--out", tmp_path / "none" / "page.html", code=2).err
+    shutil.rmtree(scanned)
+    gone = run("people", "name", "1", "Serena", code=1)
+    assert "0 samples" in gone.out
+    assert "there is no photo" in gone.err
+
+
+def test_names_of_files_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: Path) -> None:
+    for number, photo in enumerate(sorted(scanned.glob("Andre*"))):
+        photo.rename(photo.with_name(f"<b onclick=x>{number}.jpg"))
+    run("scan", scanned)
+    run("cluster", "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "<b onclick" not in text
+    assert "&lt;b onclick=x&gt;" in text
