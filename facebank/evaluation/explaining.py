@@ -33,7 +33,7 @@ _FACE = 336  # pixels of a face's side in the picture
 _GAP, _MARGIN = 20, 24
 _TITLE, _TEXT = 26, 17
 _WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
-_WHITE, _KEY_GREY = (255, 255, 255), 170
+_WHITE, _INK, _KEY_GREY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
 _SMALLEST_CHANGE = 0.0005
 _COMMENT = "Annotated by facebank"  # as annotated photos say it: the file may be replaced by another picture
@@ -161,6 +161,7 @@ def draw_picture(pair: ExplainedPair) -> Image:
             [Pictures.fromarray(_enlarged(crop)), Pictures.fromarray(tinted_face)],
         ]
     rows += [
+        [_written(text, "How the similarity changes where a part is hidden:")],
         [_key(explanation)],
         [_key_numbers(text, explanation)],
         *([_written(text, line)] for line in _key_words(explanation)),
@@ -188,7 +189,10 @@ def _largest_crop(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto) -> RGBImage:
 
 
 def _written(painter: LabelPainter, text: str) -> Image:
-    return painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN)
+    """Write a line, without the plate's room at its sides: it stands where pictures do."""
+    line = painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN).convert("RGB")
+    left, _, right, _ = line.convert("L").point(lambda grey: 255 - grey).getbbox() or (0, 0, *line.size)
+    return line.crop((left, 0, right, line.height))
 
 
 def _enlarged(crop: RGBImage) -> RGBImage:
@@ -198,30 +202,42 @@ def _enlarged(crop: RGBImage) -> RGBImage:
 
 
 def _key(explanation: Explanation) -> Image:
-    """Draw the colours on the grey of a face, as far as the maps use them; the densest is the scale's end."""
+    """Draw the colours on the grey of a face, as far as the maps use them, with a line where nothing changes."""
     from PIL import Image as Pictures
 
     low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
     strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
     strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
-    return Pictures.fromarray(tinted(np.full((*strengths.shape, 3), _KEY_GREY, dtype=np.float32), strengths))
+    colours = tinted(np.full((*strengths.shape, 3), _KEY_GREY, dtype=np.float32), strengths)
+    zero = round(_zero(explanation) * (len(strength) - 1))
+    colours[:, max(0, zero - 1) : zero + 1] = _INK
+    return Pictures.fromarray(colours)
+
+
+def _zero(explanation: Explanation) -> float:
+    """Return where on the key nothing changes: 0 at its left end, 1 at its right one."""
+    rise, fall = explanation.largest_rise, max(explanation.largest_drop, 0.0)
+    return rise / (rise + fall) if rise + fall else 0.0
 
 
 def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
     """Write below the key which change of the similarity its ends stand for, and where there is none."""
     from PIL import Image as Pictures
 
-    width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, max(explanation.largest_drop, 0.0)
-    places = {0.0: rise / (rise + fall) if rise + fall else 0.0}
-    if rise >= _SMALLEST_CHANGE:
-        places[rise] = 0.0
-    if fall >= _SMALLEST_CHANGE:
-        places[-fall] = 1.0
-    written = {change: _written(painter, f"{change:+.3f}" if change else "0") for change in places}
-    strip = Pictures.new("RGB", (width, max(label.height for label in written.values())), _WHITE)
-    for change, label in written.items():
-        left = round(places[change] * width - label.width / 2)
-        strip.paste(label.convert("RGB"), (min(max(left, 0), width - label.width), 0))
+    width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, explanation.largest_drop
+    raised = _written(painter, f"+{rise:.3f}") if rise >= _SMALLEST_CHANGE else None
+    lowered = _written(painter, f"-{fall:.3f}") if fall >= _SMALLEST_CHANGE else None
+    nothing = _written(painter, "0")
+    strip = Pictures.new("RGB", (width, nothing.height), _WHITE)
+    first, last = 0, width - nothing.width
+    if raised is not None:
+        strip.paste(raised, (0, 0))
+        first = raised.width + _GAP // 2
+    if lowered is not None:
+        strip.paste(lowered, (width - lowered.width, 0))
+        last -= lowered.width + _GAP // 2
+    centre = round(_zero(explanation) * width - nothing.width / 2)
+    strip.paste(nothing, (min(max(centre, first), last), 0))
     return strip
 
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from facebank.engine import load_engine
 from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.explaining import ExplainedPair, draw_picture
 from facebank.evaluation.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
 from facebank.evaluation.laboratory import Laboratory
+from facebank.faces import Verification
 
 SIZE = 112
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo", "Ana_Guevara")
@@ -120,3 +122,25 @@ def removed(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
     noise = np.random.default_rng(5).integers(0, 255, crop.shape, dtype=np.uint8)
     ranks = np.argsort(np.argsort(-order.ravel())).reshape(order.shape).repeat(8, axis=0).repeat(8, axis=1)
     return np.stack([np.where((ranks < order.size * share)[..., None], noise, crop) for share in (0.1, 0.2, 0.3, 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "zero"), [(-0.009, 0.105, 0.079), (-0.1, 0.1, 0.5), (0.0, 0.2, 0.0), (-0.2, -0.1, 1.0)]
+)
+def test_the_key_of_the_picture_is_marked_where_nothing_changes(low: float, high: float, zero: float) -> None:
+    drops = np.linspace(low, high, SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
+    verification = Verification("a.jpg", "b.jpg", 0.5, 0.3, same=True)
+    pair = ExplainedPair(verification, (face(1), face(2)), Explanation(0.5, (drops, drops), ()))
+    picture = np.asarray(draw_picture(pair)).astype(int)
+    # the key is a band of the same row again and again, over the full width between white margins
+    rows = [row for row in range(800, len(picture) - 1) if (picture[row] == picture[row + 1]).all()]
+    rows = [row for row in rows if (picture[row, 30:-30] < 250).any(axis=1).all()]
+    assert len(rows) >= 15
+    band = picture[rows[0], 24:-24]
+    marked = np.flatnonzero((band == 20).all(axis=1))
+    assert 1 <= len(marked) <= 2
+    assert marked.mean() / len(band) == pytest.approx(zero, abs=0.01)
+    # below it stand at least a 0 and the end that is not 0, apart from each other
+    below = (picture[rows[-1] + 4 : rows[-1] + 36].min(axis=2) < 120).any(axis=0)
+    gaps = np.diff(np.flatnonzero(below))
+    assert (gaps > 8).sum() == (low < 0) + (high > 0)

@@ -10,6 +10,8 @@ from facebank.evaluation.writing.binning import finite
 from facebank.evaluation.writing.style import COLOURS, GREY, first_looks, label_of, new_figure, place_legend
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -24,6 +26,8 @@ _MARKERS = "oDs^vP*X"
 _SEEN_WHOLE = 0.5
 _MOST_TICKS = 10
 _TICK_ROOM = 0.11
+_LINE_WIDTH = 1.8
+_LOW_ERRORS = 0.25
 _MOST_BANDS = 3  # more of them hide each other; the table has all
 
 
@@ -36,8 +40,8 @@ def draw_curves(curves: Curves) -> Figure:
     axes.set_ylabel(label_of(curves.y_label, 60))
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
-        _draw_line(axes, line, look, banded=len(curves.lines) <= _MOST_BANDS)
-        for line, look in zip(curves.lines, first_looks(len(curves.lines)), strict=True)
+        _draw_line(axes, line, look, banded=_banded(curves), hidden=_alike(line, curves.lines[number + 1 :]))
+        for number, (line, look) in enumerate(zip(curves.lines, first_looks(len(curves.lines)), strict=True))
     ]
     labels = [label_of(line.label) + _unseen(curves, line.x, line.y) for line in curves.lines]
     for number, (label, x, y) in enumerate(curves.markers):
@@ -62,11 +66,25 @@ def _unseen(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> s
     return " (0, off the scale)" if hidden and x.size else ""
 
 
-def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool) -> Line2D:
+def _banded(curves: Curves) -> bool:
+    return len(curves.lines) <= _MOST_BANDS
+
+
+def _alike(line: Line, later: Sequence[Line]) -> int:
+    """Return how many later lines would hide a line because they run where it does."""
+    return sum(np.array_equal(line.x, one.x) and np.array_equal(line.y, one.y, equal_nan=True) for one in later)
+
+
+def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:
+    """Draw a line, wider than those that lie upon it; an interval of one point alone as a bar."""
     colour, dash = look
     few = line.x.size <= _FEW_POINTS and line.weights is None
-    (drawn,) = axes.plot(line.x, line.y, dash, color=colour, marker="o" if few else "", markersize=4)
-    if banded and line.low is not None and line.high is not None:
+    width = _LINE_WIDTH + 2.5 * hidden
+    marker = "o" if few else ""
+    (drawn,) = axes.plot(line.x, line.y, dash, color=colour, marker=marker, markersize=2.2 + width, linewidth=width)
+    if line.x.size == 1 and line.low is not None and line.high is not None:
+        axes.vlines(line.x, line.low, line.high, color=colour, alpha=0.4, linewidth=_LINE_WIDTH + 5 * hidden)
+    elif banded and line.low is not None and line.high is not None:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
     if line.weights is not None:
         weights = np.nan_to_num(line.weights, nan=0.0)
@@ -77,14 +95,22 @@ def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool) -
 
 def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[float, float]]:
     across = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
-    bands = [band for line in curves.lines for band in (line.low, line.high) if band is not None]
+    shown = [line for line in curves.lines if _banded(curves) or line.x.size == 1]
+    bands = [band for line in shown for band in (line.low, line.high) if band is not None]
     up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
+    if curves.x_scale == curves.y_scale == "probit" and all(map(_errs_little, curves.lines)):
+        across, up = across[across <= _SEEN_WHOLE], up[up <= _SEEN_WHOLE]
     x_limits = _set_axis(axes, "x", curves.x_scale, across)
     y_limits = _set_axis(axes, "y", curves.y_scale, up)
     steps = np.unique(_values([line.x for line in curves.lines], []))
     if curves.x_scale != "probit" and 0 < steps.size <= _MOST_TICKS and all(len(f"{step:g}") <= 4 for step in steps):
         _set_ticks(axes, "x", [float(step) for step in steps], [f"{step:,g}" for step in steps])
     return x_limits, y_limits
+
+
+def _errs_little(line: Line) -> bool:
+    """Tell whether a DET curve comes so near to its corner that nobody looks at errors of more than a half."""
+    return bool((np.maximum(line.x, line.y) <= _LOW_ERRORS).any())
 
 
 def _values(arrays: list[NDArray[np.float64]], more: list[float]) -> NDArray[np.float64]:
@@ -156,4 +182,7 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     if low >= 0 and high <= 1 and high - low >= _SEEN_WHOLE:
         return -0.02, 1.02
     edge = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
+    if low >= 0 and high <= 1:
+        # No share is more than 1: what is there is only room for the line.
+        return max(low - edge, -0.1 * edge), min(high + edge, 1 + 0.1 * edge)
     return low - edge, high + edge

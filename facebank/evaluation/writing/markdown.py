@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facebank.evaluation.report import ContactSheet, Table
 from facebank.evaluation.writing.arrangement import Code
-from facebank.evaluation.writing.wording import as_table, number
+from facebank.evaluation.writing.wording import as_table, similarity
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -68,5 +68,5 @@ def _cell(text: str) -> str:
 
 
 def _cases(sheet: ContactSheet) -> Iterator[str]:
-    rows = tuple((case.first, case.second, number(case.similarity), case.verdict) for case in sheet.cases)
+    rows = tuple((case.first, case.second, similarity(case.similarity), case.verdict) for case in sheet.cases)
     yield from _table(Table(sheet.title, ("First", "Second", "Similarity", "Verdict"), rows))

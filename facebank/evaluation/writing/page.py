@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from facebank.evaluation.report import ContactSheet, Table
 from facebank.evaluation.writing.arrangement import Code
 from facebank.evaluation.writing.page_style import PAGE_STYLE
 from facebank.evaluation.writing.pictures import draw
-from facebank.evaluation.writing.wording import as_table, number
+from facebank.evaluation.writing.wording import as_table, similarity
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _JPEG_QUALITY = 85
 _LARGEST_FACE = 160
-_NUMBER_LIKE = frozenset("0123456789.,-–±%[] ")
+_NUMBERS = re.compile(r"[\d.,–±%\[\] -]+(?:(?:of|to)[\d.,–±%\[\] -]+)?")
+_BREAKS = re.compile(r"(?<=[/_])")
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -68,6 +70,11 @@ def _words(text: str) -> str:
     return _safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
+def _breakable(name: str) -> str:
+    """Return a file's name that is broken where its parts end, if it has to be."""
+    return _BREAKS.sub("<wbr>", _safe(name))
+
+
 def _contents(chapters: Sequence[Chapter]) -> str:
     links = "".join(
         f'<li><a href="#part-{number}">{_safe(chapter.title)}</a></li>'
@@ -105,7 +112,7 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    kind = ' class="number"' if text.strip() and _NUMBER_LIKE.issuperset(text) else ""
+    kind = ' class="number"' if text.strip() and _NUMBERS.fullmatch(text) else ""
     return f'<td dir="auto"{kind}>{_words(text)}</td>'
 
 
@@ -131,7 +138,8 @@ def _case(case: Evidence) -> str:
         for side, (name, face) in enumerate(zip((case.first, case.second), case.faces, strict=True))
     )
     return (
-        f'<article class="case">{faces}<p class="similarity">Similarity <strong>{number(case.similarity)}</strong></p>'
+        f'<article class="case">{faces}'
+        f'<p class="similarity">Similarity <strong>{similarity(case.similarity)}</strong></p>'
         f'<p dir="auto">{_safe(case.verdict)}</p></article>'
     )
 
@@ -140,7 +148,7 @@ def _face(name: str, face: RGBImage, explanation: RGBImage | None) -> str:
     pictures = _image(face, f"Face of {name}")
     if explanation is not None:
         pictures += _image(explanation, f"Where the likeness of {name} lies")
-    return f'<figure class="face">{pictures}<figcaption><bdi>{_safe(name)}</bdi></figcaption></figure>'
+    return f'<figure class="face">{pictures}<figcaption><bdi>{_breakable(name)}</bdi></figcaption></figure>'
 
 
 def _image(pixels: RGBImage, description: str) -> str:

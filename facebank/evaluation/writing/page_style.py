@@ -18,12 +18,13 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; padding: 0; margin
 .nothing { color: var(--quiet); }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
 table { border-collapse: collapse; min-width: 50%; font-size: .92rem; }
-caption { text-align: start; font-weight: 600; padding-bottom: .35rem; }
+caption { text-align: start; font-weight: 600; padding-bottom: .35rem; max-width: calc(100vw - 2.5rem); }
 th, td { padding: .35rem .9rem .35rem 0; text-align: start; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { color: var(--quiet); font-weight: 600; }
 td { overflow-wrap: break-word; max-width: 26rem; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }
-pre { background: var(--shade); padding: .75rem 1rem; border-radius: 6px; overflow-x: auto; }
+pre { background: var(--shade); padding: .75rem 1rem; border-radius: 6px; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 code { font: .9rem/1.45 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 figure { margin: 0; }
 .plot { margin: 1.5rem 0; }
@@ -38,6 +39,15 @@ summary { color: var(--quiet); cursor: pointer; }
 .face { margin-bottom: .6rem; }
 .face img { width: 112px; height: 112px; object-fit: contain; border-radius: 4px; margin-right: .4rem; }
 .face figcaption { font-weight: 400; font-size: .85rem; color: var(--quiet); margin: 0; }
+@media (max-width: 40rem) {
+  h1 { font-size: 1.5rem; }
+  .wide { background: linear-gradient(to left, var(--line), transparent) no-repeat right / .6rem 100%; }
+  table { background: linear-gradient(to left, var(--paper), transparent) no-repeat right / 1.2rem 100%; }
+  th:first-child, td:first-child { position: sticky; left: 0; background: var(--paper); max-width: 9rem; }
+  td:last-child:not(:first-child, .number) { min-width: 13rem; }
+  .plot { overflow-x: auto; }
+  .plot > img { max-width: none; width: max(100%, 32rem); }
+}
 @media print {
   :root { --paper: #fff; --ink: #000; --quiet: #444; --line: #bbb; --shade: #fff; --accent: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; }

@@ -9,17 +9,17 @@ from facebank.evaluation.report import Table
 
 _TERMS = (
     (
-        r"FMR|FAR",
+        r"FMR|FAR|[Ff]alse match(?:es| rate)?",
         "FMR, false match rate",
         "The share of comparisons of two different people that were called the same.",
     ),
     (
-        r"FNMR",
+        r"FNMR|[Ff]alse non-match(?:es| rate)?",
         "FNMR, false non-match rate",
         "The share of comparisons of one person that were called different.",
     ),
     (
-        r"TAR|FAR",
+        r"TAR|FAR|[Tt]rue match rate",
         "TAR at FAR",
         "The share of comparisons of one person that were called the same, with the threshold at which so many of the "
         "others are: 1 - FNMR at that FMR.",
@@ -50,7 +50,11 @@ _TERMS = (
         "Mated, non-mated",
         "A search for somebody who is enrolled; a search for somebody who is not.",
     ),
-    (r"EER", "EER, equal error rate", "FMR and FNMR at the threshold where the two are the same; the less the better."),
+    (
+        r"EER|[Ee]qual error rate",
+        "EER, equal error rate",
+        "FMR and FNMR at the threshold where the two are the same; the less the better.",
+    ),
     (
         r"ROC",
         "ROC curve",

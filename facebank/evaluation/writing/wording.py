@@ -118,6 +118,11 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def similarity(value: float) -> str:
+    """Write a similarity in three decimals."""
+    return f"{value:.3f}" if math.isfinite(value) else "none"
+
+
 def as_table(item: Curves | Matrix | Histogram) -> Table:
     """Return the gist of a picture as text."""
     if isinstance(item, Curves):

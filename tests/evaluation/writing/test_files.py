@@ -156,6 +156,19 @@ def test_the_page_is_safe_and_for_everybody(written: WrittenReport) -> None:
     assert "@media print" in page.words
 
 
+def test_numbers_keep_to_one_line_and_file_names_break_between_their_parts(report: Report, tmp_path: Path) -> None:
+    case = Evidence("Ada_Lovelace/one_1.jpg", "b.jpg", (FACE, FACE), None, 0.43, "two people")
+    table = Table("T", ("A", "B"), (("0.00 % to 0.94 %", "1,096 of 1,108"), ("to be", "of 5 of")))
+    section = Section("S", items=(ContactSheet("C", (case,)), table))
+    html = write_report(replace(report, sections=(section,), failures=()), tmp_path, command="").html.read_text("utf-8")
+    assert "<bdi>Ada_<wbr>Lovelace/<wbr>one_<wbr>1.jpg</bdi>" in html
+    assert 'alt="Face of Ada_Lovelace/one_1.jpg"' in html
+    assert "<strong>0.430</strong>" in html
+    numbers = re.findall(r'<td dir="auto" class="number">([^<]*)</td>', html)
+    assert {"0.00\N{NO-BREAK SPACE}% to 0.94\N{NO-BREAK SPACE}%", "1,096 of 1,108"} <= set(numbers)
+    assert not {"to be", "of 5 of"} & set(numbers)
+
+
 @pytest.mark.parametrize("form", ["markdown", "html"])
 def test_names_are_text_and_never_markup(written: WrittenReport, form: str) -> None:
     text = getattr(written, form).read_text("utf-8")

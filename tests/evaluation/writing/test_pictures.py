@@ -58,6 +58,35 @@ def test_what_a_log_axis_cannot_show_is_told() -> None:
     assert labels == ["some", "none (0, off the scale)", "here (0, off the scale)"]
 
 
+def test_of_a_good_det_curve_the_corner_is_shown_and_of_a_bad_one_all() -> None:
+    x = np.linspace(1e-4, 1 - 1e-4, 500)
+    good, bad = (Curves("DET", "FMR", "FNMR", (Line("a", x, y),), "probit", "probit") for y in (1e-3 / x, 1 - x))
+    assert max(draw_curves(good).axes[0].get_xlim()) <= 0.6
+    assert max(draw_curves(bad).axes[0].get_xlim()) > 0.99
+
+
+def test_lines_that_lie_upon_each_other_are_all_seen() -> None:
+    x, ones = np.array([1.0, 5, 10]), np.ones(3)
+    lines = (Line("a", x, ones), Line("b", x, ones), Line("c", x, ones / 2))
+    drawn = draw_curves(Curves("Shots", "photos", "share", lines)).axes[0].lines
+    widths = [line.get_linewidth() for line in drawn]
+    assert widths[0] > widths[1] == widths[2]
+
+
+def test_no_axis_of_shares_goes_beyond_one() -> None:
+    line = Line("a", np.array([1.0, 5, 10]), np.ones(3))
+    low, high = draw_curves(Curves("Shots", "photos", "share", (line,))).axes[0].get_ylim()
+    assert low < 1 < high < 1.01
+
+
+def test_the_interval_of_a_single_point_is_drawn() -> None:
+    one = np.array([10.0])
+    plot = Curves("Size", "people", "share", (Line("a", one, one / 100, one / 200, one / 50),), "log")
+    (bar,) = draw_curves(plot).axes[0].collections
+    (path,) = bar.get_paths()
+    assert np.asarray(path.vertices)[:, 1].tolist() == [0.05, 0.2]
+
+
 def test_few_steps_are_the_ticks() -> None:
     shots = np.array([1, 2, 3, 5, 10, 20.0])
     axes = draw_curves(Curves("Shots", "Photos", "Rank-1", (Line("svm", shots, 1 - 0.1 / shots),))).axes[0]

@@ -15,6 +15,7 @@ from facebank.evaluation.writing.wording import (
     interval_of,
     number,
     percent,
+    similarity,
     top_confusions,
     value_of,
 )
@@ -51,6 +52,10 @@ def test_numbers_intervals_and_counts() -> None:
     assert interval_of(figure) == "0.00 % to 0.30 %"
     assert count_of(figure) == "0 of 1,000"
     assert value_of(Figure(float("inf"), kind=Kind.NUMBER)) == "not measurable"
+
+
+def test_similarities_have_three_decimals_each() -> None:
+    assert [similarity(value) for value in (0.43, 0.45361, float("nan"))] == ["0.430", "0.454", "none"]
 
 
 def test_lines_over_the_same_steps_share_a_table() -> None:
