@@ -1,10 +1,10 @@
-"""How well faces are grouped by person when nobody is named, and what that costs: on LFW, most of whose people have
-one photo.
+"""How well faces are grouped by person when nobody is named, and what that costs.
 
     python -m benchmarks.clustering ../shared/data --out benchmarks/reports/clustering
 
-The two thresholds were chosen on the development people (``peopleDevTrain.txt``); reported are they, the other people,
-and everybody together: the central faces of all photos, each photo alone in its group counting as a group of one.
+On LFW, most of whose people have one photo. The two thresholds were chosen on the development people
+(``peopleDevTrain.txt``); reported are they, the other people, and everybody together: the central faces of all photos,
+each photo alone in its group counting as a group of one.
 
 BCubed (A. Bagga, B. Baldwin, 1998; E. Amigo et al., 2009): of each face, the share of its group that is its person
 (precision) and the share of its person that is in its group (recall); the mean over faces, and the mean over people of

@@ -12,10 +12,10 @@ from facebank import __version__, schemas
 
 from .conftest import Run
 
-PEOPLE = ("list", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
+PEOPLE = ("list", "name", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
 GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget")}
 COMMANDS = [
-    *("enroll", "identify", "scan", "confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
+    *("enroll", "identify", "scan", "cluster", "confirm", "deny", "verify", "lookalike", "demo", "doctor", "packs"),
     *(f"{group} {command}" for group, commands in GROUPED.items() for command in commands),
 ]
 
