@@ -14,6 +14,8 @@ _MODULES = {
     "enroll": "enroll",
     "identify": "identify",
     "scan": "scan",
+    "find": "find",
+    "sort": "sort",
     "cluster": "cluster",
     "confirm": "confirm",
     "deny": "deny",

@@ -7,11 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.finding import FoundPhoto, Period, with_everybody
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
 from facebank.album.naming import NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
+from facebank.album.sorting import Step, Way, plan_sorting
 from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UsageError
 from facebank.text import printable
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from facebank.album.scan_file import ScannedFile
     from facebank.bank import FaceBank
-    from facebank.faces import IdentifiedPhoto
+    from facebank.faces import IdentifiedPhoto, PhotoFaces
     from facebank.settings import DecisionSettings
 
 
@@ -156,11 +158,41 @@ class Album:
         GalleryError
             There is no gallery, or it cannot be used with the pack.
         """
-        from facebank.identification import identified_photo
+        for _, identified in self._identified(places, settings):
+            yield identified
 
-        gallery = self._bank.gallery
-        for photo in self.scan_file.photos([absolute(place) for place in places]):
-            yield identified_photo(photo, gallery, self._bank.identification(settings))
+    def find(self, names: Sequence[str], period: Period | None = None) -> list[FoundPhoto]:
+        """Find the photos that show all of some people, oldest first.
+
+        Parameters
+        ----------
+        names
+            Of people who are enrolled.
+        period
+            When the photos were taken; None for any time.
+
+        Raises
+        ------
+        PersonNotFoundError
+            Nobody of one of the names is enrolled.
+        """
+        wanted = frozenset(self._bank.gallery.person(name).name for name in names)
+        return with_everybody(self._identified(), wanted, Period() if period is None else period)
+
+    def plan_sorting(self, folder: Path, out: Path, way: Way) -> Iterator[Step]:
+        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sorting`.
+
+        Raises
+        ------
+        UsageError
+            The people's folders would lie inside the folder.
+        """
+        if Path(absolute(out)).is_relative_to(absolute(folder)):
+            raise UsageError(
+                f"{printable(str(out))} lies in {printable(str(folder))}, whose photos are sorted: name a folder "
+                "outside of it"
+            )
+        return plan_sorting(self._identified([folder]), Path(absolute(out)), way)
 
     def cluster(self, *, least: int = 2, on_progress: Callable[[float], None] | None = None) -> Grouped:
         """Group the faces that the gallery does not know, a person each, and remember the groups.
@@ -204,6 +236,16 @@ class Album:
         self._bank.preload()
         gallery = self._bank.open_gallery(create=True)
         return name_group(self.scan_file, gallery, self._bank.engine, number, person, on_photo=on_photo)
+
+    def _identified(
+        self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
+    ) -> Iterator[tuple[PhotoFaces, IdentifiedPhoto]]:
+        """Return what was found in photos, and who it is."""
+        from facebank.identification import identified_photo
+
+        gallery = self._bank.gallery
+        for photo in self.scan_file.photos([absolute(place) for place in places]):
+            yield photo, identified_photo(photo, gallery, self._bank.identification(settings))
 
     def _known_faces(self) -> set[int]:
         """Return the numbers of the faces whose person the gallery knows; nobody is known without a gallery."""

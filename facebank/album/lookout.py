@@ -22,7 +22,6 @@ from facebank.media import decode_photo, read_photo_file
 from facebank.packs.runtime import usable_cores
 
 if TYPE_CHECKING:
-    from facebank.engine import Engine
     from facebank.faces import Photo
     from facebank.vision import FaceAnalyzer
 
@@ -41,16 +40,16 @@ class Lookout:
 
     Parameters
     ----------
-    engine
-        The pack, each network on one thread.
+    analyzer
+        Finds and embeds faces, each network on one thread.
     known
         SHA-256 of photos whose faces need not be looked for; grows with those that were.
     workers
         How many files are looked at at the same time; None for one a core.
     """
 
-    def __init__(self, engine: Engine, known: set[bytes], workers: int | None = None) -> None:
-        self._engine = engine
+    def __init__(self, analyzer: FaceAnalyzer, known: set[bytes], workers: int | None = None) -> None:
+        self._analyzer = analyzer
         self._settled = known
         self._claims = _Claims(known)
         self._workers = usable_cores() if workers is None else workers
@@ -88,13 +87,13 @@ class Lookout:
 
     def _looked_at(self, files: Iterable[Task]) -> Iterator[ScannedFile]:
         """Give the workers their tasks, never many more than they can do, and take their answers in order."""
-        analyzer, coming = self._engine.analyzer, iter(files)
+        coming = iter(files)
         tasks = iter(lambda: list(islice(coming, _FILES_AT_ONCE)), [])
         with ThreadPoolExecutor(self._workers, thread_name_prefix="lookout") as pool:
             begun: deque[Future[list[ScannedFile]]] = deque()
             try:
                 for task in tasks:
-                    begun.append(pool.submit(self._look_at, analyzer, task))
+                    begun.append(pool.submit(self._look_at, task))
                     if len(begun) >= self._workers * _WAITING_TURNS:
                         yield from begun.popleft().result()
                 while begun:
@@ -103,7 +102,7 @@ class Lookout:
                 for future in begun:
                     future.cancel()
 
-    def _look_at(self, analyzer: FaceAnalyzer, task: Sequence[Task]) -> list[ScannedFile]:
+    def _look_at(self, task: Sequence[Task]) -> list[ScannedFile]:
         done: list[ScannedFile] = []
         places = deque[int]()
 
@@ -115,7 +114,7 @@ class Lookout:
                     places.append(len(done) - 1)
                     yield photo
 
-        for analyzed in analyzer.analyze(photos()):
+        for analyzed in self._analyzer.analyze(photos()):
             place = places.popleft()
             done[place] = replace(done[place], found=analyzed.found)
         return done

@@ -138,7 +138,7 @@ def scan(
         The scan file cannot be written.
     """
     looked_at = known = failed = 0
-    lookout = Lookout(engine, scan_file.known_photos(), workers)
+    lookout = Lookout(engine.analyzer, scan_file.known_photos(), workers)
     for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:

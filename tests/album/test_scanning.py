@@ -150,7 +150,7 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     path = str(folder / "biden.jpg")
     before = FileState(1, 1)
     assert before != state_of(path)
-    (file,) = Lookout(engine, set(), 1).look([(path, before)])
+    (file,) = Lookout(engine.analyzer, set(), 1).look([(path, before)])
     assert file.error is not None
     assert "changed while it was read" in file.error
     assert file.state == UNSETTLED
@@ -191,7 +191,7 @@ def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
             asked += 1
             yield path, state_of(path)
 
-    looking = Lookout(engine, set(), 2).look(files())
+    looking = Lookout(engine.analyzer, set(), 2).look(files())
     assert next(looking).found is not None
     assert asked <= 5 * 8
     assert sum(1 for _ in looking) == 199

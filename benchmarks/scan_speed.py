@@ -1,0 +1,183 @@
+"""How many photos a second are scanned, beside InsightFace's ``FaceAnalysis`` with the very same networks.
+
+    python -m benchmarks.scan_speed ../shared --peer PYTHON --out benchmarks/reports/scan_speed
+
+PYTHON is that of the peers' environment (``benchmarks/peers/README.md``). Both run MobileFaceNet-y1 with SCRFD-500M of
+``insightface-mbf``; the peer as its users call it, at a detector size of 640. Two sets of photos: LFW (250 x 250), and
+the photographs of ``data/photos``. facebank looks twice at large photos, at 640 and at 1,920 pixels; for the comparison
+at the same detector size a second measurement looks once. Each is run several times, by turns; ratios are of medians.
+The floor is what decoding and the bare networks take on all cores, with inputs of the same sizes and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.make_reports import build_packs
+from facebank.album.lookout import Lookout, state_of
+from facebank.media import read_photo
+from facebank.packs import Pack, load_pack, open_session
+from facebank.packs.runtime import usable_cores
+from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
+from facebank.vision.finder import scales
+from facebank.vision.geometry import overlaps
+from facebank.vision.network import run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import PhotoFaces
+
+PEER_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_scan.py"
+LEAST_FACE = 30.0
+PEER_SIZE = 640
+_SAME = 0.5
+
+
+def analyzer_of(pack: Pack, *, once: bool) -> FaceAnalyzer:
+    """Return the pack's networks on a thread each; looking once at each photo, at the peer's size and as it lies."""
+    detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
+    if once:
+        return FaceAnalyzer(FaceFinder(detector, None, 0.0, lambda side: [PEER_SIZE / side]), embedder)
+    return FaceAnalyzer(FaceFinder(detector, None, pack.manifest.detector.upright_score), embedder)
+
+
+def scan(pack: Pack, photos: Sequence[Path], *, once: bool) -> tuple[float, list[PhotoFaces]]:
+    """Scan photos; return seconds, without loading, and what was found."""
+    analyzer = analyzer_of(pack, once=once)
+    tasks = [(str(photo), state_of(str(photo))) for photo in photos]
+    list(Lookout(analyzer, set()).look(tasks[:1]))
+    started = time.perf_counter()
+    files = list(Lookout(analyzer, set()).look(tasks))
+    seconds = time.perf_counter() - started
+    by_path = {file.path: file.found for file in files}
+    return seconds, [found for photo in photos if (found := by_path[str(photo)]) is not None]
+
+
+def floor(pack: Pack, photos: Sequence[Path], found: Sequence[PhotoFaces], *, once: bool) -> float:
+    """Decode the photos and run the bare networks on inputs of the same sizes, on all cores; return seconds."""
+    detector = open_session(pack.detector_path(), "cpu", 1)
+    embedder = open_session(pack.embedder_path(), "cpu", 1)
+    side = pack.manifest.embedder.size
+
+    def one(photo: Path, faces: int) -> None:
+        pixels = read_photo(photo).pixels
+        for scale in [PEER_SIZE / max(pixels.shape[:2])] if once else scales(max(pixels.shape[:2])):
+            height, width = (32 * math.ceil(round(edge * scale) / 32) for edge in pixels.shape[:2])
+            run(detector, np.zeros((1, 3, height, width), dtype=np.float32))
+        if faces:
+            run(embedder, np.zeros((faces, 3, side, side), dtype=np.float32))
+
+    one(photos[0], 1)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        started = time.perf_counter()
+        list(pool.map(one, photos, [len(photo.faces) for photo in found]))
+        return time.perf_counter() - started
+
+
+def peer(python: Path, package: Path, photos: Sequence[Path]) -> dict[str, NDArray[np.float64]]:
+    """Run the peer; return what it wrote."""
+    with tempfile.TemporaryDirectory() as scratch:
+        listing, out = Path(scratch) / "photos.txt", Path(scratch) / "out.npz"
+        listing.write_text("\n".join(map(str, photos)), encoding="utf-8")
+        subprocess.run([python, PEER_SCRIPT, package, listing, out], check=True, capture_output=True)
+        with np.load(out) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def compare(ours: Sequence[PhotoFaces], theirs: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Match faces of 30 pixels and more by their boxes, and their embeddings."""
+    large = np.array([np.ptp(box.reshape(2, 2), axis=0).max() >= LEAST_FACE for box in theirs["boxes"]])
+    cosines, missed = list[float](), 0
+    for number, box, embedding in zip(
+        theirs["photos"][large], theirs["boxes"][large], theirs["embeddings"][large], strict=True
+    ):
+        faces = ours[int(number)].faces
+        shares = overlaps(box, np.stack([face.detection.box for face in faces])) if faces else np.zeros(1)
+        if shares.max() < _SAME:
+            missed += 1
+        else:
+            cosines.append(float(faces[int(shares.argmax())].embedding @ embedding))
+    return {
+        "their_faces_of_30_pixels": int(large.sum()),
+        "of_these_not_found": missed,
+        "our_faces_of_30_pixels": sum(face.detection.size >= LEAST_FACE for photo in ours for face in photo.faces),
+        "cosine_first_percentile": float(np.percentile(cosines, 1)),
+        "cosine_median": float(np.median(cosines)),
+    }
+
+
+def by_turns(runs: int, *measure: Callable[[], float]) -> list[list[float]]:
+    """Measure several things by turns."""
+    seconds: list[list[float]] = [[] for _ in measure]
+    for _ in range(runs):
+        for place, one in enumerate(measure):
+            seconds[place].append(one())
+    return seconds
+
+
+def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
+    """Compare on some photos."""
+    package = arguments.shared / "models" / "insightface-mbf"
+    theirs = peer(arguments.peer, package, photos)
+    ours = scan(pack, photos, once=once)[1]
+    mine, other, least = by_turns(
+        arguments.runs,
+        lambda: scan(pack, photos, once=once)[0],
+        lambda: float(peer(arguments.peer, package, photos)["seconds"]),
+        lambda: floor(pack, photos, ours, once=once),
+    )
+    return {
+        "photos": len(photos),
+        "detector_size": "640, as the peer's" if once else "chosen by the photo",
+        "facebank_photos_a_second": len(photos) / median(mine),
+        "insightface_photos_a_second": len(photos) / median(other),
+        "ratio": median(other) / median(mine),
+        "share_of_the_floor": median(least) / median(mine),
+        **compare(ours, theirs),
+    }
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path, help="folder with data/ and models/")
+    parser.add_argument("--peer", type=Path, required=True, help="Python of the peers' environment")
+    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
+    parser.add_argument("--photos", type=int, default=300, help="how many photos of LFW (default 300)")
+    arguments = parser.parse_args()
+    arguments.shared = arguments.shared.resolve()
+    pack = load_pack(build_packs(arguments.shared)["mobilefacenet-y1"])
+    lfw = sorted((arguments.shared / "data" / "lfw").glob("*/*.jpg"))
+    some = lfw[:: max(1, len(lfw) // arguments.photos)][: arguments.photos]
+    album = sorted(
+        path for path in (arguments.shared / "data" / "photos").rglob("*") if path.suffix in {".jpg", ".png"}
+    )
+    report = {
+        "cores": len(os.sched_getaffinity(0)),
+        "python": sys.version.split()[0],
+        "lfw": measured(pack, arguments, some, once=False),
+        "album_same_detector_size": measured(pack, arguments, album, once=True),
+        "album": measured(pack, arguments, album, once=False),
+    }
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

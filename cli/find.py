@@ -1,0 +1,73 @@
+"""``facebank find``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import write_json, write_line, write_table
+from .scan import ScanPath
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.album.finding import FoundPhoto
+
+EXAMPLES = """\b
+Examples:
+  facebank find Ada
+  facebank find Ada --with Grace
+  facebank find Ada --since 2019-06-01 --json
+
+\b
+Exit codes: 0 looked, also where there is no such photo; 2 wrong usage, nobody of that name, or no scan."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("find", epilog=EXAMPLES)(find)
+
+
+def find(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    others: Annotated[
+        list[str] | None, typer.Option("--with", metavar="NAME", help="Who is in the photo too; may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or later, as 2019-06-01.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or before.")] = None,
+    scan_file: ScanPath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
+) -> int:
+    """List the scanned photos that a person is in, oldest first.
+
+    Scan first, with 'facebank scan'. Only faces that are known for sure count: see 'facebank identify --scan' for the
+    uncertain ones.
+    """
+    from facebank.album.album import Album
+    from facebank.album.finding import Period
+
+    period = Period.of(since, until)
+    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+        found = album.find([name, *(others or [])], period)
+    if as_json:
+        for photo in found:
+            write_json(_record(photo))
+        return 0
+    write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
+    write_line(f"{len(found):,} {'photo' if len(found) == 1 else 'photos'}")
+    return 0
+
+
+def _row(photo: FoundPhoto) -> tuple[str, ...]:
+    taken = "" if photo.taken_at is None else f"{photo.taken_at:%Y-%m-%d %H:%M}"
+    return photo.path, taken, ", ".join(photo.people)
+
+
+def _record(photo: FoundPhoto) -> dict[str, object]:
+    return {
+        "image": photo.path,
+        "taken_at": None if photo.taken_at is None else photo.taken_at.isoformat(),
+        "people": list(photo.people),
+        "probability": photo.probability,
+    }

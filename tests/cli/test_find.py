@@ -1,0 +1,83 @@
+"""``facebank find``: the scanned photos that somebody is in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facebank.media import read_photo
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+
+@pytest.fixture
+def album(run: Run, two_people: Path, tmp_path: Path) -> Path:
+    """A scanned folder: both enrolled people alone and together, taken on known days, and a stranger."""
+    assert two_people.exists()
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for name in ("barack_obama_speech", "eileen_collins", "joe_biden_blue_room"):
+        shutil.copy(DEMO_PHOTOS / f"{name}.jpg", folder)
+    halves = [
+        read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in ("barack_obama_portrait_2012", "eileen_collins")
+    ]
+    height = min(half.shape[0] for half in halves)
+    scaled = [cv2.resize(half, (half.shape[1] * height // half.shape[0], height)) for half in halves]
+    cv2.imwrite(str(folder / "together.png"), np.concatenate(scaled, axis=1)[..., ::-1])
+    for year, name in enumerate(("together.png", "eileen_collins.jpg", "barack_obama_speech.jpg"), start=2001):
+        moment = datetime(year, 6, 15, 12, tzinfo=UTC).timestamp()
+        os.utime(folder / name, (moment, moment))
+    run("scan", folder)
+    return folder
+
+
+def names(records: Sequence[dict[str, object]]) -> list[str]:
+    return [Path(str(record["image"])).name for record in records]
+
+
+def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid: Valid) -> None:
+    assert album.exists()
+    records = run("find", "barack obama", "--json").records
+    valid("find", records)
+    assert names(records) == ["together.png", "barack_obama_speech.jpg"]
+    assert records[0]["people"] == ["Barack Obama", "Eileen Collins"]
+    assert records[0]["taken_at"] == "2001-06-15T12:00:00+00:00"
+    table = run("find", "Barack Obama").out.splitlines()
+    assert table[0] == "photo\ttaken\tpeople"
+    assert table[-1] == "2 photos"
+
+
+def test_photos_of_several_people_together(run: Run, album: Path) -> None:
+    assert album.exists()
+    assert names(run("find", "Eileen Collins", "--with", "Barack Obama", "--json").records) == ["together.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--since", "2002-06-15"), ["eileen_collins.jpg"]),
+        (("--until", "2002-06-14"), ["together.png"]),
+        (("--since", "2001-06-15", "--until", "2002-06-15"), ["together.png", "eileen_collins.jpg"]),
+        (("--since", "2010-01-01"), []),
+    ],
+)
+def test_photos_of_a_time(run: Run, album: Path, options: tuple[str, ...], found: list[str]) -> None:
+    assert album.exists()
+    assert names(run("find", "Eileen Collins", *options, "--json").records) == found
+
+
+def test_mistakes_are_sentences(run: Run, album: Path) -> None:
+    assert album.exists()
+    assert "Nobody" in run("find", "Ada", code=2).err
+    assert "is no day" in run("find", "Barack Obama", "--since", "last summer", code=2).err
+    assert "is after" in run("find", "Barack Obama", "--since", "2002-01-01", "--until", "2001-01-01", code=2).err
+    assert "no scan" in run("find", "Barack Obama", "--scan-file", "none.scan", code=2).err

@@ -1,0 +1,131 @@
+"""``facebank sort``: a folder for each person; nothing is overwritten, and everything can be undone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facebank.album.sort_journal import JOURNAL
+from facebank.media import read_photo
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+OBAMA, COLLINS = "Barack Obama", "Eileen Collins"
+
+
+@pytest.fixture
+def album(two_people: Path, tmp_path: Path) -> Path:
+    """A folder: two enrolled people alone and together, and a stranger."""
+    assert two_people.exists()
+    folder = tmp_path / "album"
+    (folder / "space").mkdir(parents=True)
+    shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
+    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder / "space" / "collins.jpg")
+    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", folder / "biden.jpg")
+    both = ("barack_obama_portrait_2012", "eileen_collins")
+    halves = [read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in both]
+    height = min(half.shape[0] for half in halves)
+    scaled = [cv2.resize(half, (half.shape[1] * height // half.shape[0], height)) for half in halves]
+    cv2.imwrite(str(folder / "together.png"), np.concatenate(scaled, axis=1)[..., ::-1])
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files by their path in a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_photos_are_copied_and_taken_back(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    records = run("sort", album, out, "--json").records
+    valid("sort", records)
+    assert {record["person"] for record in records} == {OBAMA, COLLINS}
+    expected = {f"{OBAMA}/speech.jpg", f"{OBAMA}/together.png", f"{COLLINS}/collins.jpg", f"{COLLINS}/together.png"}
+    assert set(tree(out)) == expected | {JOURNAL}
+    assert tree(out)[f"{OBAMA}/speech.jpg"] == before["speech.jpg"]
+    assert (out / OBAMA / "speech.jpg").stat().st_mtime == (album / "speech.jpg").stat().st_mtime
+    assert tree(album) == before
+    assert run("sort", album, out).out == "0 photos sorted\n"
+    valid("sort", run("sort", album, out, "--undo", "--json").records)
+    assert not out.exists()
+    assert tree(album) == before
+
+
+def test_a_dry_run_changes_nothing(run: Run, album: Path, tmp_path: Path) -> None:
+    done = run("sort", album, tmp_path / "sorted", "--dry-run", "--json").records
+    assert len(done) == 4
+    assert not (tmp_path / "sorted").exists()
+
+
+def test_photos_are_moved_and_go_back(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    assert run("sort", album, out, "--move").out == "3 photos sorted\n"
+    assert set(tree(album)) == {"biden.jpg"}
+    assert len([name for name in tree(out) if name.endswith("together.png")]) == 1
+    assert run("sort", album, out, "--undo").out == "3 photos undone\n"
+    assert tree(album) == before
+    assert not out.exists()
+
+
+def test_links_are_the_same_file(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out, "--link")
+    assert (out / OBAMA / "speech.jpg").samefile(album / "speech.jpg")
+    run("sort", album, out, "--undo")
+    assert (album / "speech.jpg").exists()
+
+
+def test_nothing_is_overwritten(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (out / OBAMA).mkdir(parents=True)
+    (out / OBAMA / "speech.jpg").write_text("my notes")
+    (out / OBAMA / "together.png").symlink_to(tmp_path / "nowhere")
+    shutil.copy(album / "speech.jpg", album / "space" / "speech.jpg")
+    run("sort", album, out)
+    assert (out / OBAMA / "speech.jpg").read_text() == "my notes"
+    assert (out / OBAMA / "speech (2).jpg").read_bytes() == (album / "speech.jpg").read_bytes()
+    assert (out / OBAMA / "together.png").is_symlink()
+    assert (out / OBAMA / "together (2).png").is_file()
+    assert not (out / OBAMA / "speech (3).jpg").exists()  # the copy in the other folder is the same photo
+    run("sort", album, out, "--undo")
+    assert set(tree(out)) == {f"{OBAMA}/speech.jpg"}
+
+
+def test_what_changed_since_is_kept(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    (out / OBAMA / "speech.jpg").write_bytes(b"retouched")
+    (album / "space" / "collins.jpg").parent.mkdir(exist_ok=True)
+    (album / "space" / "collins.jpg").write_bytes(b"another photo")
+    done = run("sort", album, out, "--undo", code=1)
+    assert "has changed since" in done.err
+    assert "is another file now" in done.err
+    assert (out / OBAMA / "speech.jpg").read_bytes() == b"retouched"
+    assert (out / COLLINS / "collins.jpg").exists()
+    assert (out / JOURNAL).exists()
+
+
+def test_a_journal_that_was_torn_undoes_what_was_done(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    with (out / JOURNAL).open("a", encoding="ascii") as journal:
+        journal.write('{"way": "move", "sour')
+    run("sort", album, out, "--undo")
+    assert tree(album) == before
+
+
+def test_mistakes_are_sentences(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    assert "exclude each other" in run("sort", album, out, "--copy", "--move", code=2).err
+    assert "outside of it" in run("sort", album, album / "sorted", code=2).err
+    assert "nothing was sorted" in run("sort", album, out, "--undo", code=2).err
+    assert "no such file or folder" in run("sort", tmp_path / "none", out, code=2).err
+    out.mkdir()
+    (out / JOURNAL).write_text("[1, 2]\n")
+    assert "is damaged" in run("sort", album, out, "--undo", code=2).err
