@@ -1,0 +1,92 @@
+"""Whether a scan of thirty thousand photos stays small, and how fast it is the second time.
+
+    python -m benchmarks.scan_scale ../shared --out benchmarks/reports/scan_scale
+
+The photos are LFW's, repeated with a few bytes added, so that each has a content of its own. Measured are the resident
+memory of ``facebank scan``, each second, and the time of a second scan of the unchanged folder. Required: under 1 GB,
+flat after the first thousand photos, and at least 5,000 photos a second the second time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.make_reports import build_packs
+
+PROJECT = Path(__file__).resolve().parent.parent
+FIRST = 1_000
+_PHOTOS_A_FOLDER = 500
+
+
+def make_album(lfw: Path, folder: Path, count: int) -> None:
+    """Write so many photos, all different in content."""
+    originals = cycle(sorted(lfw.glob("*/*.jpg")))
+    for number, original in enumerate(islice(originals, count)):
+        place = folder / f"{number // _PHOTOS_A_FOLDER:03d}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number:06d}.jpg").write_bytes(original.read_bytes() + number.to_bytes(4, "big"))
+
+
+def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
+    """Run the command; return seconds, and times with resident memory in MB."""
+    started, samples = time.perf_counter(), list[tuple[float, float]]()
+    process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        samples.append((time.perf_counter() - started, _resident(process.pid)))
+        time.sleep(1.0 if samples[-1][0] > 10 else 0.1)
+    if process.returncode != 0:
+        raise SystemExit(f"facebank {' '.join(arguments)} exited {process.returncode}")
+    return time.perf_counter() - started, samples
+
+
+def _resident(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path, help="folder with data/ and models/")
+    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    parser.add_argument("--photos", type=int, default=30_000, help="how many (default 30,000)")
+    arguments = parser.parse_args()
+    pack = PROJECT / build_packs(arguments.shared.resolve())["mobilefacenet-y1"]
+    with tempfile.TemporaryDirectory(prefix="facebank-scan-scale-") as scratch:
+        album, gallery = Path(scratch) / "album", Path(scratch) / "one.facebank"
+        make_album(arguments.shared.resolve() / "data" / "lfw", album, arguments.photos)
+        command = ["--gallery", str(gallery), "--pack", str(pack), "scan", str(album)]
+        first, samples = scan(command)
+        again = sorted(scan(command)[0] for _ in range(3))[1]
+    times, memory = np.array(samples).T
+    settled = times > first * FIRST / arguments.photos
+    slope = float(np.polyfit(times[settled] / first * arguments.photos / 1_000, memory[settled], 1)[0])
+    report = {
+        "photos": arguments.photos,
+        "pack": "mobilefacenet-y1",
+        "photos_a_second": arguments.photos / first,
+        "largest_memory_mb": float(memory.max()),
+        "memory_after_the_first_thousand_mb": float(memory[settled][:5].mean()),
+        "memory_at_the_end_mb": float(memory[-5:].mean()),
+        "growth_mb_a_thousand_photos": slope,
+        "second_scan_seconds": again,
+        "second_scan_photos_a_second": arguments.photos / again,
+    }
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
