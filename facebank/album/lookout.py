@@ -1,8 +1,8 @@
 """Looking for faces in many photos at once: reading, decoding and the networks overlap, a photo for each core.
 
-Each worker takes a few files, reads, decodes and analyses them, and embeds all their faces in one batch; the runtime
-and the decoders let go of the interpreter meanwhile. So every core has a photo of its own, and none waits for the
-others at every layer of a network, as the threads of one network do.
+Each worker takes a few files, reads, decodes and analyses them, and embeds their faces together; the runtime and the
+decoders let go of the interpreter meanwhile. So every core has a photo of its own, and none waits for the others at
+every layer of a network, as the threads of one network do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 UNSETTLED = FileState(-1, -1)
 """The state of a file that has to be looked at again."""
 
-_FILES_AT_ONCE = 8
 _WAITING_TURNS = 2  # tasks of each worker that are begun or finished before they are asked for
 _CHANGED = "changed while it was read: scan again"
 
@@ -87,8 +86,8 @@ class Lookout:
 
     def _looked_at(self, files: Iterable[Task]) -> Iterator[ScannedFile]:
         """Give the workers their tasks, never many more than they can do, and take their answers in order."""
-        coming = iter(files)
-        tasks = iter(lambda: list(islice(coming, _FILES_AT_ONCE)), [])
+        coming, at_once = iter(files), self._analyzer.embedder.batch
+        tasks = iter(lambda: list(islice(coming, at_once)), [])
         with ThreadPoolExecutor(self._workers, thread_name_prefix="lookout") as pool:
             begun: deque[Future[list[ScannedFile]]] = deque()
             try:

@@ -36,7 +36,7 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
     """Turn a network as published into one that ONNX Runtime runs well, with the same answers.
 
     Weights stored quantised become float32, what only training needs or nobody uses goes, constants leave the list
-    of inputs, and the first axis (also height and width, where asked) becomes free.
+    of inputs, ``PRelu`` is spelled out, and the first axis (also height and width, where asked) becomes free.
 
     Parameters
     ----------
@@ -64,6 +64,7 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
         fold_constants(model.graph)
         drop_dropout(model.graph)
         drop_unused(model.graph)
+        spell_out_prelu(model.graph)
         free_axes(model.graph, free)
         onnx.checker.check_model(model, full_check=True)
     except _BROKEN as error:
@@ -178,6 +179,34 @@ def drop_dropout(graph: GraphProto) -> None:
         else:
             kept.append(node)
     _replace_nodes(graph, kept)
+
+
+def spell_out_prelu(graph: GraphProto) -> None:
+    """Write ``PRelu`` as ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
+
+    Notes
+    -----
+    The numbers stay the same to the last bit: one of the two terms is always zero. ONNX Runtime's ``PRelu`` branches
+    at every value, and what a face makes of it cannot be predicted: with it SFace and MobileFaceNet take 1.7 times as long.
+    """
+    kept: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "PRelu":
+            values, slope = node.input
+            kept += _spelled_out(values, slope, node.output[0])
+        else:
+            kept.append(node)
+    _replace_nodes(graph, kept)
+
+
+def _spelled_out(values: str, slope: str, result: str) -> list[NodeProto]:
+    positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
+    return [
+        onnx.helper.make_node("Relu", [values], [positive]),
+        onnx.helper.make_node("Sub", [values, positive], [negative]),
+        onnx.helper.make_node("Mul", [negative, slope], [leak]),
+        onnx.helper.make_node("Add", [positive, leak], [result]),
+    ]
 
 
 def drop_unused(graph: GraphProto) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facebank.packs.graph import FreeAxes
 
-PREPARATION = 1
+PREPARATION = 2
 """Grows whenever `facebank.packs.graph` makes something else of the same file."""
 
 _AGAIN = "install the pack again (for the embedded one, facebank)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import ManifestError
+from facebank.packs import where_it_runs
 from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray
     from facebank.packs import EmbedderSpec
 
-_BATCH = 16
+# On a processor two faces at once stay in its caches: 16 take SFace 1.5 times as long each. A GPU wants many.
+_CPU_BATCH, _GPU_BATCH = 2, 32
 
 
 class Embedder(Protocol):
@@ -38,6 +40,11 @@ class Embedder(Protocol):
     @property
     def template(self) -> str:
         """How the crops are aligned: ``arcface`` or ``facenet``."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many crops it embeds fastest at a time."""
         ...
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
@@ -75,6 +82,7 @@ class NetworkEmbedder:
     def __init__(self, session: InferenceSession, spec: EmbedderSpec) -> None:
         self._session = session
         self._spec = spec
+        self._batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
         self._centre = np.array(spec.centre or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         stated = session.get_outputs()[0].shape[-1]
@@ -99,9 +107,15 @@ class NetworkEmbedder:
         """How the crops are aligned."""
         return self._spec.template
 
+    @property
+    def batch(self) -> int:
+        """How many crops it embeds fastest at a time."""
+        return self._batch
+
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Embed aligned faces; see `Embedder.embed`."""
-        batches = [self._embed_batch(crops[start : start + _BATCH]) for start in range(0, len(crops), _BATCH)]
+        starts = range(0, len(crops), self._batch)
+        batches = [self._embed_batch(crops[start : start + self._batch]) for start in starts]
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
     def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:

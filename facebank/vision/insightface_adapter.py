@@ -188,13 +188,13 @@ class InsightFaceEmbedder:
         if self.size % _TEMPLATE_SIZE:
             raise PackError(f"its recogniser wants crops of {self.size} pixels, but only multiples of 112 are aligned")
         self.dimension = int(model.output_shape[-1])
-        self._batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
+        self.batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Embed aligned faces; see `facebank.vision.embedding.Embedder.embed`."""
         batches = [
-            self._model.get_feat([_bgr(crop) for crop in crops[start : start + self._batch]])
-            for start in range(0, len(crops), self._batch)
+            self._model.get_feat([_bgr(crop) for crop in crops[start : start + self.batch]])
+            for start in range(0, len(crops), self.batch)
         ]
         return normalised(np.concatenate(batches)) if batches else np.empty((0, self.dimension), dtype=np.float32)
 

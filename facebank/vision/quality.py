@@ -229,18 +229,22 @@ def hidden_parts(crop: RGBImage) -> tuple[float, float]:
     A covered mouth has another hue than cheeks and forehead, and no lips: its brightness hardly changes from row to
     row. Dark glasses are dark and even.
     """
-    lab = lab_of(crop)
-    skin = np.median(np.concatenate([_part(lab, part).reshape(-1, 3) for part in (*_CHEEKS, _FOREHEAD)]), axis=0)
+    skin = np.median(_colours(crop, *_CHEEKS, _FOREHEAD), axis=0)
     light = max(float(skin[0]), 5.0)
-    hue = float(np.hypot(*(np.median(_part(lab, _MOUTH).reshape(-1, 3), axis=0) - skin)[1:]))
-    lips = float(np.ptp(_part(lab, _LIPS)[..., 0].mean(axis=1))) / light
-    eyes = np.concatenate([_part(lab, part)[..., 0].ravel() for part in _EYES]) / light
+    hue = float(np.hypot(*(np.median(_colours(crop, _MOUTH), axis=0) - skin)[1:]))
+    lips = float(np.ptp(lab_of(_part(crop, _LIPS))[..., 0].mean(axis=1))) / light
+    eyes = _colours(crop, *_EYES)[:, 0] / light
     mouth_hidden = _between(hue, 8.0, 16.0) * _between(-lips, -0.3, -0.2)
     eyes_hidden = _between(-float(np.median(eyes)), -0.35, -0.25) * _between(-float(eyes.std()), -0.09, -0.04)
     return mouth_hidden, eyes_hidden
 
 
-def _part(crop: RGBImage | FloatArray, part: tuple[float, float, float, float]) -> FloatArray | RGBImage:
+def _colours(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
+    """Return the colours of parts of a face, L*a*b* of shape ``(n, 3)``."""
+    return lab_of(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
+
+
+def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
     size = crop.shape[0]
     top, bottom, left, right = (round(share * size) for share in part)
     return crop[top:bottom, left:right]
