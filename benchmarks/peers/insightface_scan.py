@@ -11,8 +11,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from insightface.app import FaceAnalysis
+from insightface.model_zoo import get_model
 
-app = FaceAnalysis(name=sys.argv[1], providers=["CPUExecutionProvider"])
+PROVIDERS = ["CPUExecutionProvider"]
+
+app = FaceAnalysis(name=sys.argv[1], providers=PROVIDERS)
+# The network normalises its own input, which InsightFace has to be told: README.md, "What we found on the way".
+recogniser = app.models["recognition"].model_file
+app.models["recognition"] = get_model(
+    recogniser, model_task="recognition", model_metadata={"preprocessing": "embedded"}, providers=PROVIDERS
+)
 app.prepare(ctx_id=-1, det_size=(640, 640))
 photos = Path(sys.argv[2]).read_text(encoding="utf-8").splitlines()
 app.get(cv2.imread(photos[0]))
