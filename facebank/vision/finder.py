@@ -66,8 +66,8 @@ class FaceFinder:
             Largest first, in pixels of the photo.
         """
         found: list[Detection] = []
-        for scale in self._scales(max(pixels.shape[:2])):
-            found = _joined(found, self._detect_at(pixels, scale))
+        for scale, picture in self._looks(pixels):
+            found = _joined(found, [_unscaled(detection, scale) for detection in self._detector.detect(picture)])
         if self._refiner is not None:
             found = self._refiner.refine(pixels, found)
         return sorted(found, key=lambda detection: -detection.size)
@@ -100,15 +100,21 @@ class FaceFinder:
     def _turns_until_upright(self, pixels: RGBImage) -> int:
         """Look at the photo on each of its sides; return the quarter turns after which its best face scores highest."""
         scores = [0.0] * 4
-        for scale in self._scales(max(pixels.shape[:2])):
-            resized = _resized(pixels, scale * _TURNED_SHARE)
+        for _, picture in self._looks(pixels, _TURNED_SHARE):
             for turns in range(4):
-                turned = np.ascontiguousarray(np.rot90(resized, turns))
+                turned = np.ascontiguousarray(np.rot90(picture, turns))
                 scores[turns] = max(scores[turns], _best_score(self._detector.detect(turned)))
         return scores.index(max(scores))
 
-    def _detect_at(self, pixels: RGBImage, scale: float) -> list[Detection]:
-        return [_unscaled(detection, scale) for detection in self._detector.detect(_resized(pixels, scale))]
+    def _looks(self, pixels: RGBImage, share: float = 1.0) -> list[tuple[float, RGBImage]]:
+        """Return the scales, smallest first, with the photo at that share of each."""
+        looks: list[tuple[float, RGBImage]] = []
+        source = pixels
+        for scale in reversed(self._scales(max(pixels.shape[:2]))):
+            height, width = (max(1, round(side * scale * share)) for side in pixels.shape[:2])
+            source = resize(source, width, height)
+            looks.append((scale, source))
+        return looks[::-1]
 
 
 def scales(side: int) -> list[float]:
@@ -127,11 +133,6 @@ def scales(side: int) -> list[float]:
     first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
     second = min(_SECOND_SIDE / side, 1.0)
     return [first, second] if second > 1.5 * first else [first]
-
-
-def _resized(pixels: RGBImage, scale: float) -> RGBImage:
-    height, width = pixels.shape[:2]
-    return resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 def _unscaled(detection: Detection, scale: float) -> Detection:
