@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import write_json, write_line, write_table
+from .output import short_path, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -61,7 +61,7 @@ def find(
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
     taken = "" if photo.taken_at is None else f"{photo.taken_at:%Y-%m-%d %H:%M}"
-    return photo.path, taken, ", ".join(photo.people)
+    return short_path(photo.path), taken, ", ".join(photo.people)
 
 
 def _record(photo: FoundPhoto) -> dict[str, object]:

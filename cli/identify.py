@@ -13,7 +13,7 @@ import typer
 from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
-from .output import progress, say, tell_videos, write_csv, write_json, write_table
+from .output import progress, say, short_path, tell_videos, write_csv, write_json, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -229,9 +229,9 @@ def _rounded(numbers: Iterable[float]) -> list[float]:
 
 def _rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
-        yield photo.image, "", "", "no face" if photo.error is None else "unreadable", "", "", ""
+        yield short_path(photo.image), "", "", "no face" if photo.error is None else "unreadable", "", "", ""
     for number, identified in enumerate(photo.faces, 1):
-        yield photo.image, str(number), *_decision_columns(identified)
+        yield short_path(photo.image), str(number), *_decision_columns(identified)
 
 
 def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:

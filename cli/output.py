@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.text import printable
@@ -49,6 +50,11 @@ def say(message: str) -> None:
     """Write one message on standard error."""
     sys.stderr.write(f"facebank: {printable(message)}\n")
     sys.stderr.flush()
+
+
+def short_path(path: str) -> str:
+    """Write a path for people: from the current folder on, where it lies in it."""
+    return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def tell_videos(count: int) -> None:

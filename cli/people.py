@@ -137,6 +137,7 @@ def forget(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     else:
         write_line(f"{person.name} is forgotten, with {_counted(forgotten.samples, 'sample')}")
     _tell_readers(forgotten)
+    _tell_of_scan(gallery.path)
     return 0
 
 
@@ -257,6 +258,14 @@ def _tell(person: Person, text: str, *, as_json: bool) -> None:
 def _tell_readers(forgotten: Forgotten) -> None:
     if forgotten.busy_readers:
         _say_readers_are_busy()
+
+
+def _tell_of_scan(gallery: Path) -> None:
+    from facebank.album.album import default_scan_path
+
+    scan = default_scan_path(gallery)
+    if scan.exists():
+        say(f"{scan} still holds all faces of the scanned photos, without names: remove the file to be rid of them too")
 
 
 def _say_readers_are_busy() -> None:

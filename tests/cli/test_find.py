@@ -53,7 +53,13 @@ def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid
     assert records[0]["taken_at"] == "2001-06-15T12:00:00+00:00"
     table = run("find", "Barack Obama").out.splitlines()
     assert table[0] == "photo\ttaken\tpeople"
+    assert table[1].startswith(f"{Path('album', 'together.png')}\t2001-06-15")
     assert table[-1] == "2 photos"
+
+
+def test_who_is_forgotten_is_told_of_the_scan(run: Run, album: Path) -> None:
+    assert album.exists()
+    assert "still holds all faces of the scanned photos" in run("people", "forget", "Barack Obama").err
 
 
 def test_photos_of_several_people_together(run: Run, album: Path) -> None:
