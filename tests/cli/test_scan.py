@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -140,3 +141,28 @@ def test_mistakes_are_sentences(run: Run, two_people: Path, album: Path, tmp_pat
     assert "goes with --scan" in run("identify", album, "--scan-file", "x.scan", code=2).err
     (tmp_path / "text.scan").write_text("no scan at all" * 100)
     assert "is no scan" in run("scan", album, "--scan-file", "text.scan", code=2).err
+
+
+def test_a_full_disk_loses_nothing(run: Run, two_people: Path, album: Path) -> None:
+    assert two_people.exists()
+
+    def leave_little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    assert "the disk is full" in run("scan", album, code=2, before=leave_little_room).err
+    run("scan", album)
+    assert len(run("identify", "--scan", "--json").records) == len(list(album.iterdir()))
+
+
+def test_names_that_are_no_text_and_loops(run: Run, two_people: Path, tmp_path: Path) -> None:
+    assert two_people.exists()
+    album = tmp_path / "odd"
+    album.mkdir()
+    odd = os.fsencode(album) + b"/\xff\xfe.jpg"
+    shutil.copy(os.fsencode(DEMO_PHOTOS / "barack_obama_speech.jpg"), odd)
+    (album / "loop").symlink_to(album)
+    run("scan", album)
+    assert "1 unchanged" in run("scan", album).out
+    (photo,) = run("identify", "--scan", "--json").records
+    assert os.fsencode(str(photo["image"])) == odd
+    assert photo["faces"]
