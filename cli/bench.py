@@ -121,8 +121,8 @@ def verify(
 ) -> int:
     """Compare photos by pairs: do they show one person.
 
-    Error rates of the pairs that are listed, or of all that can be made. A CSV list has the columns first, second (paths
-    of photos) and same (yes or no).
+    Error rates of the pairs that are listed, or of all that can be made. A CSV list has the columns first, second
+    (paths of photos) and same (yes or no).
     """
     from facebank.evaluation import jobs
 

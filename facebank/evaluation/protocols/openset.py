@@ -263,7 +263,10 @@ def read_off(condition: Condition) -> dict[str, Figure]:
             missed = _missed_at(searches, _threshold_at(searches, fpir))
             figures[f"fnir_{condition.name}_at_fpir_{fpir:.0e}".replace("e-0", "e-")] = replace(
                 rate(
-                    missed, units[mated], f"At the threshold that names {100 * fpir:g} % of the strangers.", descriptive=True
+                    missed,
+                    units[mated],
+                    f"At the threshold that names {100 * fpir:g} % of the strangers.",
+                    descriptive=True,
                 ),
                 expected=fpir * float(strangers),
             )
