@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
-    from facebank.gallery.nearest import Nearest, Part
+    from facebank.gallery.nearest import Candidates, Nearest, Part
     from facebank.gallery.rows import StoredRows
 
 _SPARE = 48  # of each part; measured: rarely more are within the codes' error of the last wanted
@@ -95,10 +95,10 @@ class CodedEngine:
         self._finished -= sum(not part.count for part in self._parts[: self._finished])
         self._parts = [part for part in self._parts if part.count]
 
-    def candidates(self, queries: FloatArray, limit: int) -> Iterator[NDArray[np.int64]]:
-        """Yield numbers."""
+    def candidates(self, queries: FloatArray, limit: int) -> Iterator[Candidates]:
+        """Yield vectors."""
         self._open_rows()
-        return candidates(self._parts, queries, limit, spare=_SPARE, run=_at_once)
+        return candidates(self._parts, queries, limit, self.vectors, spare=_SPARE, run=_at_once)
 
     def vectors(self, ids: NDArray[np.int64]) -> FloatArray:
         """Return vectors."""

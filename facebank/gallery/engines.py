@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facebank.errors import MissingDependencyError
-from facebank.gallery.nearest import candidates, lengths, summing_error
+from facebank.gallery.nearest import Nearest, candidates, lengths, summing_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
-    from facebank.gallery.nearest import Nearest
+    from facebank.gallery.nearest import Candidates
 
 _SPARE = 8  # more are fetched than asked for, so that a tie at the end is seen
 _MOST_ON_GPU = 2048  # neighbours that FAISS finds on CUDA
@@ -30,8 +30,8 @@ class SearchEngine(Protocol):
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Remove vectors by their numbers."""
 
-    def candidates(self, queries: FloatArray, limit: int) -> Iterator[NDArray[np.int64]]:
-        """Yield for each query numbers among which are the `limit` most similar, and all equal to the last of them."""
+    def candidates(self, queries: FloatArray, limit: int) -> Iterator[Candidates]:
+        """Yield for each query vectors among which are the `limit` most similar, and all equal to the last of them."""
 
     def vectors(self, ids: NDArray[np.int64]) -> FloatArray:
         """Return the vectors ``(N, dimension)`` of numbers that are in use."""
@@ -66,19 +66,16 @@ class ArrayEngine:
         kept = ~np.isin(self._ids, ids)
         self._ids, self._matrix = self._ids[kept], self._matrix[kept]
 
-    def candidates(self, queries: FloatArray, limit: int) -> Iterator[NDArray[np.int64]]:
-        """Yield numbers."""
-        return candidates([self], queries, limit, spare=_SPARE)
+    def candidates(self, queries: FloatArray, limit: int) -> Iterator[Candidates]:
+        """Yield vectors."""
+        return candidates([self], queries, limit, self.vectors, spare=_SPARE)
 
     def nearest(self, queries: FloatArray, width: int) -> Nearest:
-        """Return products and numbers."""
+        """Return products, numbers and errors."""
         products = queries @ self._matrix.T
         columns = np.argpartition(products, -width, axis=1)[:, -width:]
-        return np.take_along_axis(products, columns, axis=1).astype(np.float64), self._ids[columns]
-
-    def error(self, queries: FloatArray) -> NDArray[np.float64]:
-        """Return how far products may be from the true ones."""
-        return summing_error(queries.shape[1]) * self._longest * lengths(queries)
+        greatest = np.take_along_axis(products, columns, axis=1).astype(np.float64)
+        return Nearest(greatest, self._ids[columns], _errors(queries, self._longest))
 
     def vectors(self, ids: NDArray[np.int64]) -> FloatArray:
         """Return vectors."""
@@ -119,18 +116,14 @@ class FaissEngine:
         self._index.remove_ids(self._faiss.IDSelectorBatch(np.ascontiguousarray(ids)))
         self._on_gpu = None
 
-    def candidates(self, queries: FloatArray, limit: int) -> Iterator[NDArray[np.int64]]:
-        """Yield numbers."""
-        return candidates([self], queries, limit, spare=_SPARE)
+    def candidates(self, queries: FloatArray, limit: int) -> Iterator[Candidates]:
+        """Yield vectors."""
+        return candidates([self], queries, limit, self.vectors, spare=_SPARE)
 
     def nearest(self, queries: FloatArray, width: int) -> Nearest:
-        """Return products and numbers."""
+        """Return products, numbers and errors."""
         products, ids = self._searched(width).search(queries, width)
-        return products.astype(np.float64), ids
-
-    def error(self, queries: FloatArray) -> NDArray[np.float64]:
-        """Return how far products may be from the true ones."""
-        return summing_error(queries.shape[1]) * self._longest * lengths(queries)
+        return Nearest(products.astype(np.float64), ids, _errors(queries, self._longest))
 
     def vectors(self, ids: NDArray[np.int64]) -> FloatArray:
         """Return vectors."""
@@ -158,6 +151,11 @@ def load_faiss() -> Any:  # the module has no types
             "`python -m pip install 'facebank[cpu]'`, or 'facebank[gpu]' for CUDA."
         ) from error
     return faiss
+
+
+def _errors(queries: FloatArray, longest: float) -> NDArray[np.float64]:
+    """Return how far float32 products may be from the similarities, with vectors no longer than that."""
+    return summing_error(queries.shape[1]) * longest * lengths(queries)
 
 
 def _longest(vectors: FloatArray) -> float:

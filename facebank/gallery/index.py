@@ -36,7 +36,6 @@ NO_REVISION = -1
 """Revision of an index that follows no gallery yet."""
 
 _QUERIES_AT_ONCE = 64
-_NUMBERS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,19 +226,10 @@ class VectorIndex:
         limit = min(limit, self.count)
         best = np.empty((len(queries), limit), dtype=np.float32)
         best_ids = np.empty((len(queries), limit), dtype=np.int64)
-        for row, ids in enumerate(self._engine.candidates(queries, limit)):
-            similarities = self._similarities(queries[row].astype(np.float64), ids)
+        for row, (ids, similarities) in enumerate(self._engine.candidates(queries, limit)):
             order = np.lexsort((ids, -similarities))[:limit]
             best[row], best_ids[row] = similarities[order], ids[order]
         return best, best_ids
-
-    def _similarities(self, query: NDArray[np.float64], ids: NDArray[np.int64]) -> FloatArray:
-        similarities = np.empty(len(ids), dtype=np.float32)
-        step = max(1, _NUMBERS_AT_ONCE // self._dimension)
-        for start in range(0, len(ids), step):
-            rows = self._engine.vectors(ids[start : start + step]).astype(np.float64)
-            similarities[start : start + step] = np.einsum("kd,d->k", rows, query).clip(-1.0, 1.0)
-        return similarities
 
     def _check_rows(self, rows: FloatArray, what: str) -> None:
         if rows.ndim != 2 or rows.shape[1] != self._dimension:

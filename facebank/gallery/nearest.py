@@ -4,38 +4,55 @@ An engine keeps its vectors in parts. A part finds its nearest by products that 
 numbers, in whatever order; for each query it tells how far such a product may be from the true similarity. That
 suffices to find vectors among which the most similar certainly are:
 
-Let ``p`` be a vector's product, ``e`` the error of its part, and ``s`` its similarity, so that ``p - e <= s <= p + e``.
-Let `limit` vectors be wanted and ``floor`` be the `limit`-th greatest ``p - e`` of those found so far. Then at least
-`limit` vectors have ``s >= floor``, so that nobody with ``s < floor`` is among the best `limit`, nor equal to the last
-of them. Whoever has ``p + e < floor`` has ``s < floor`` and is left out. Of a part that told its `width` nearest, all
-others have products of at most the least that it told, ``q``: if ``q + e < floor``, none of them can be among the best;
-else the part is asked for more. Every part tells all its vectors in the end, so that it ends.
+Let ``p`` be a vector's product, ``e`` the error that its part tells, and ``s`` its similarity, so that
+``p - e <= s <= p + e``. Let `limit` vectors be wanted. The similarities of those `limit` that were found with the
+greatest products are computed as they are; let ``floor`` be the least of them. Then at least `limit` vectors have
+``s >= floor``, so that nobody with ``s < floor`` is among the best `limit`, nor equal to the last of them. Whoever has
+``p + e < floor`` has ``s < floor`` and is left out. Of a part that told its `width` nearest, all others have products
+of at most the least that it told, ``q``: if ``q + e < floor``, none of them can be among the best; else the part is
+asked for more. Every part tells all its vectors in the end, so that it ends.
 
 Similarities are compared after they were limited to -1..1 and rounded to ``float32``, and what is equal then comes in
 the order of its number. Both never turn an order round but make unequal similarities equal: above 1, below -1, and
-where they differ by less than the distance of two ``float32`` numbers, at most 2**-24 within -1..1. So ``floor`` is
-lowered: to 1 at most, by 2**-23, and if that is below -1, without end.
+where they differ by less than the distance of two ``float32`` numbers, at most 2**-24 within -1..1. So ``floor``, which
+is of such similarities, is lowered by 2**-23, and if that is below -1, without end.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
 
-Nearest: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
-
 _WIDEN = 8
+_NUMBERS_AT_ONCE = 4_000_000
 _ROUNDED = 2.0**-23
 _UNIT = 2.0**-24  # half the distance of 1 and the next float32
+
+
+class Nearest(NamedTuple):
+    """What a part tells of the vectors with the greatest products.
+
+    Attributes
+    ----------
+    products
+        ``float64`` of shape ``(M, width)``, in any order.
+    ids
+        The vectors' numbers, ``int64`` of that shape.
+    errors
+        How far a product of each query may be from the similarity, ``float64`` of shape ``(M,)``.
+    """
+
+    products: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    errors: NDArray[np.float64]
 
 
 class Part(Protocol):
@@ -46,21 +63,26 @@ class Part(Protocol):
         """How many there are, at least 1."""
 
     def nearest(self, queries: FloatArray, width: int) -> Nearest:
-        """Return products and numbers of the vectors with the greatest products, each ``(M, width)``, in any order."""
+        """Tell those with the greatest products, `width` of them."""
 
-    def error(self, queries: FloatArray) -> NDArray[np.float64]:
-        """Return how far a product of each query may be from the true one, ``(M,)``."""
+
+class Candidates(NamedTuple):
+    """Vectors among which the most similar are: numbers ``(N,)`` and similarities, ``float32`` of that shape."""
+
+    ids: NDArray[np.int64]
+    similarities: FloatArray
 
 
 def candidates(
     parts: Sequence[Part],
     queries: FloatArray,
     limit: int,
+    vectors: Callable[[NDArray[np.int64]], FloatArray],
     *,
     spare: int,
     run: Callable[[Callable[[Part], Nearest], Sequence[Part]], Iterable[Nearest]] = map,
-) -> Iterator[NDArray[np.int64]]:
-    """Yield, for each query, numbers of vectors among which are the `limit` most similar and all equal to the last.
+) -> Iterator[Candidates]:
+    """Yield, for each query, vectors among which are the `limit` most similar and all equal to the last of them.
 
     Parameters
     ----------
@@ -70,43 +92,93 @@ def candidates(
         Of shape ``(M, dimension)``.
     limit
         How many are wanted, at least 1.
+    vectors
+        Returns vectors by their numbers.
     spare
         How many more each part is asked for at first.
     run
         Like `map`; may do several at once.
     """
     firsts = list(run(lambda part: part.nearest(queries, min(limit + spare, part.count)), parts))
-    errors = [part.error(queries) for part in parts]
     for row in range(len(queries)):
-        found = [(products[row], ids[row]) for products, ids in firsts]
-        yield _proven(parts, queries[row : row + 1], limit, found, [float(error[row]) for error in errors])
+        near = [Nearest(first.products[row], first.ids[row], first.errors[row]) for first in firsts]
+        search = _Search(parts, queries[row], limit, vectors, near)
+        yield search.proven()
 
 
-def _proven(
-    parts: Sequence[Part], query: FloatArray, limit: int, found: list[Nearest], errors: Sequence[float]
-) -> NDArray[np.int64]:
-    while True:
-        floor = _floor(np.concatenate([near[0] - error for near, error in zip(found, errors, strict=True)]), limit)
-        short = [
-            place
-            for place, part in enumerate(parts)
-            if len(found[place][0]) < part.count and not found[place][0].min() + errors[place] < floor
-        ]
-        if not short:
-            chosen = [ids[~(products + error < floor)] for (products, ids), error in zip(found, errors, strict=True)]
-            return np.concatenate(chosen)
-        for place in short:
-            part = parts[place]
-            products, ids = part.nearest(query, min(_WIDEN * len(found[place][0]), part.count))
-            found[place] = products[0], ids[0]
+class _Search:
+    """One query's search; what is near in each part has lost the queries' dimension."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        query: FloatArray,
+        limit: int,
+        vectors: Callable[[NDArray[np.int64]], FloatArray],
+        near: list[Nearest],
+    ) -> None:
+        self._parts = parts
+        self._query = query
+        self._limit = limit
+        self._vectors = vectors
+        self._near = near
+
+    def proven(self) -> Candidates:
+        while True:
+            floor = self._floor()
+            short = [
+                place
+                for place, (part, near) in enumerate(zip(self._parts, self._near, strict=True))
+                if len(near.ids) < part.count and not near.products.min() + near.errors < floor
+            ]
+            if not short:
+                ids = np.concatenate([near.ids[~(near.products + near.errors < floor)] for near in self._near])
+                return Candidates(ids, similarities(self._query, ids, self._vectors))
+            for place in short:
+                self._widen(place)
+
+    def _floor(self) -> float:
+        """Return what the similarity of the last wanted certainly reaches."""
+        products = np.concatenate([near.products for near in self._near])
+        if len(products) < self._limit:
+            return -np.inf
+        best = np.argpartition(products, len(products) - self._limit)[len(products) - self._limit :]
+        ids = np.concatenate([near.ids for near in self._near])[best]
+        floor = float(similarities(self._query, ids, self._vectors).min()) - _ROUNDED
+        return floor if floor >= -1.0 else -np.inf
+
+    def _widen(self, place: int) -> None:
+        part = self._parts[place]
+        wider = part.nearest(self._query[None], min(_WIDEN * len(self._near[place].ids), part.count))
+        self._near[place] = Nearest(wider.products[0], wider.ids[0], wider.errors[0])
 
 
-def _floor(least: NDArray[np.float64], limit: int) -> float:
-    """Return what the similarity of the last wanted certainly reaches, as the module says."""
-    if len(least) < limit:
-        return -np.inf
-    floor = min(float(np.partition(least, len(least) - limit)[len(least) - limit]), 1.0) - _ROUNDED
-    return floor if floor >= -1.0 else -np.inf
+def similarities(
+    query: FloatArray, ids: NDArray[np.int64], vectors: Callable[[NDArray[np.int64]], FloatArray]
+) -> FloatArray:
+    """Return a query's similarities with vectors: computed in double precision, limited to -1..1, then rounded.
+
+    Parameters
+    ----------
+    query
+        Of shape ``(dimension,)``.
+    ids
+        Numbers of N vectors.
+    vectors
+        Returns vectors by their numbers.
+
+    Returns
+    -------
+    FloatArray
+        ``float32`` of shape ``(N,)``. Each depends on the two vectors alone, not on what else is compared.
+    """
+    exact = query.astype(np.float64)
+    found = np.empty(len(ids), dtype=np.float32)
+    step = max(1, _NUMBERS_AT_ONCE // len(query))
+    for start in range(0, len(ids), step):
+        rows = vectors(ids[start : start + step]).astype(np.float64)
+        found[start : start + step] = np.einsum("kd,d->k", rows, exact).clip(-1.0, 1.0)
+    return found
 
 
 def summing_error(terms: int) -> float:
@@ -121,7 +193,7 @@ def summing_error(terms: int) -> float:
     return rounded / (1.0 - rounded)
 
 
-def lengths(rows: FloatArray) -> NDArray[np.float64]:
+def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the rows' lengths in double precision, ``(N,)``."""
     exact = rows.astype(np.float64)
     found: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", exact, exact))
