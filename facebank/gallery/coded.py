@@ -68,11 +68,6 @@ class CodedEngine:
         self._parts = list(parts)
         self._finished = len(self._parts)  # parts that nothing is added to
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was not closed."""
-        return self._rows is not None
-
     def add(self, ids: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add vectors."""
         if not len(ids):

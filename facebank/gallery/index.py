@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from facebank.faces import FloatArray
     from facebank.gallery.engines import SearchEngine
+    from facebank.gallery.index_file import StoredIndex
 
 FAISS_FROM = 10_000
 """How many vectors an index holds before it is worth loading FAISS."""
@@ -103,13 +104,14 @@ class VectorIndex:
         self, dimension: int, *, faiss_from: int = FAISS_FROM, coded_from: int = CODED_FROM, bits: int = 8
     ) -> None:
         self.revision = NO_REVISION
+        self.coded_from = coded_from
         self._dimension = dimension
         self._faiss_from = faiss_from
-        self._coded_from = coded_from
         self._bits = bits
         self._engine: SearchEngine = ArrayEngine(dimension)
         self._sample_ids = np.empty(0, dtype=np.int64)  # rising
         self._person_ids = np.empty(0, dtype=np.int64)
+        self._stored: StoredIndex | None = None
 
     @property
     def dimension(self) -> int:
@@ -125,6 +127,22 @@ class VectorIndex:
     def people(self) -> int:
         """How many people the vectors belong to."""
         return len(np.unique(self._person_ids))
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether vectors are read from a file."""
+        return self._stored is not None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the vectors are all there: nobody overwrote the file that they are read from."""
+        return self._stored is None or self._stored.rows.is_intact
+
+    def take(self, stored: StoredIndex) -> None:
+        """Hold what a file holds, and nothing else."""
+        self._stored = stored
+        self._sample_ids, self._person_ids = stored.listing[:, 0].copy(), stored.listing[:, 1].copy()
+        self._engine = CodedEngine(self._dimension, bits=self._bits, stored=stored.rows, parts=stored.parts)
 
     def add(self, table: VectorTable) -> None:
         """Add vectors.
@@ -212,7 +230,7 @@ class VectorIndex:
     def _choose_engine(self, count: int) -> None:
         """Go over to what searches so many vectors; never back."""
         engine: SearchEngine
-        if count >= self._coded_from and not isinstance(self._engine, CodedEngine):
+        if count >= self.coded_from and not isinstance(self._engine, CodedEngine):
             engine = CodedEngine(self._dimension, bits=self._bits)
         elif count >= self._faiss_from and isinstance(self._engine, ArrayEngine):
             engine = FaissEngine(self._dimension)

@@ -60,6 +60,26 @@ def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> Vec
     )
 
 
+def count(connection: sqlite3.Connection, pack_id: int) -> int:
+    """Return how many samples have a plain embedding."""
+    return whole(
+        only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, PLAIN)))
+    )
+
+
+def blocks(
+    connection: sqlite3.Connection, bound: Binding, rows_at_once: int
+) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
+    """Yield the listing and the plain embeddings, in the order of their samples: so many at a time."""
+    rows = connection.execute(
+        "SELECT sample_id, person_id, revision, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "WHERE pack_id = ? AND variant = ? ORDER BY sample_id",
+        (bound.pack_id, PLAIN),
+    )
+    while block := rows.fetchmany(rows_at_once):
+        yield wholes([row[:3] for row in block]), unit_rows([row[3] for row in block], bound.pack.dimension)
+
+
 def qualities(connection: sqlite3.Connection, bound: Binding) -> FloatArray:
     """Return the qualities of the samples that have a plain embedding, in their order; a damaged one counts as 0."""
     rows = connection.execute(
