@@ -99,11 +99,41 @@ def candidates(
     run
         Like `map`; may do several at once.
     """
+    if len(parts) == 1:
+        yield from _of_one_part(parts, queries, limit, vectors, spare=spare)
+        return
     firsts = list(run(lambda part: part.nearest(queries, min(limit + spare, part.count)), parts))
     for row in range(len(queries)):
         near = [Nearest(first.products[row], first.ids[row], first.errors[row]) for first in firsts]
         search = _Search(parts, queries[row], limit, vectors, near)
         yield search.proven()
+
+
+def _of_one_part(
+    parts: Sequence[Part],
+    queries: FloatArray,
+    limit: int,
+    vectors: Callable[[NDArray[np.int64]], FloatArray],
+    *,
+    spare: int,
+) -> Iterator[Candidates]:
+    """Do the same with all queries at once, which is faster where hardly any needs more than is told first.
+
+    The `limit`-th greatest ``p - e`` serves as ``floor``: at least `limit` vectors have a similarity of that or more.
+    """
+    (part,) = parts
+    width = min(limit + spare, part.count)
+    products, ids, errors = part.nearest(queries, width)
+    least = np.partition(products, width - limit, axis=1)[:, width - limit] - errors
+    floors = np.minimum(least, 1.0) - _ROUNDED
+    proven = (width == part.count) | ((products.min(axis=1) + errors < floors) & (floors >= -1.0))
+    found = _similarities(queries, ids, vectors)
+    for row in range(len(queries)):
+        if proven[row]:
+            yield Candidates(ids[row], found[row])
+        else:
+            near = [Nearest(products[row], ids[row], errors[row])]
+            yield _Search(parts, queries[row], limit, vectors, near).proven()
 
 
 class _Search:
@@ -172,12 +202,20 @@ def similarities(
     FloatArray
         ``float32`` of shape ``(N,)``. Each depends on the two vectors alone, not on what else is compared.
     """
-    exact = query.astype(np.float64)
-    found = np.empty(len(ids), dtype=np.float32)
-    step = max(1, _NUMBERS_AT_ONCE // len(query))
-    for start in range(0, len(ids), step):
-        rows = vectors(ids[start : start + step]).astype(np.float64)
-        found[start : start + step] = np.einsum("kd,d->k", rows, exact).clip(-1.0, 1.0)
+    return _similarities(query[None], ids[None], vectors)[0]
+
+
+def _similarities(
+    queries: FloatArray, ids: NDArray[np.int64], vectors: Callable[[NDArray[np.int64]], FloatArray]
+) -> FloatArray:
+    """Return the similarities of each query with vectors of its own, ``(M, width)``."""
+    exact = queries.astype(np.float64)
+    found = np.empty(ids.shape, dtype=np.float32)
+    step = max(1, _NUMBERS_AT_ONCE // queries.size)
+    for start in range(0, ids.shape[1], step):
+        block = ids[:, start : start + step]
+        rows = vectors(block.ravel()).astype(np.float64).reshape(*block.shape, queries.shape[1])
+        found[:, start : start + step] = np.einsum("mkd,md->mk", rows, exact).clip(-1.0, 1.0)
     return found
 
 

@@ -17,13 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.gallery import Gallery, VectorIndex, inspect_gallery, name_key
-from facebank.gallery.derived import index_file
+from facebank.gallery.derived import derived_file, index_file
 from facebank.gallery.feedback import key_of
-from facebank.packs.files import cache_folder
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from facebank.gallery import NewSample
     from tests.gallery.conftest import Faces
@@ -31,10 +30,18 @@ if TYPE_CHECKING:
 PIECE = 16  # bytes: a whole embedding need not be there for some of it to be
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def all_bytes(path: Path) -> bytes:
-    """Read every file that the gallery has, also in the cache."""
-    made = [path for path in cache_folder().rglob("*") if path.is_file()]
-    return b"\0".join(file.read_bytes() for file in [*sorted(path.parent.glob(path.name + "*")), *sorted(made)])
+    """Read every file that the gallery has, also those made from it."""
+    made = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
+    files = [*path.parent.glob(path.name + "*"), *(file for file in made if file.exists())]
+    return b"\0".join(file.read_bytes() for file in sorted(files))
 
 
 def pieces_of(data: bytes) -> list[bytes]:
