@@ -122,6 +122,7 @@ def _of_one_part(
     The `limit`-th greatest ``p - e`` serves as ``floor``: at least `limit` vectors have a similarity of that or more.
     """
     (part,) = parts
+    limit = min(limit, part.count)
     width = min(limit + spare, part.count)
     products, ids, errors = part.nearest(queries, width)
     least = np.partition(products, width - limit, axis=1)[:, width - limit] - errors
@@ -202,7 +203,8 @@ def similarities(
     FloatArray
         ``float32`` of shape ``(N,)``. Each depends on the two vectors alone, not on what else is compared.
     """
-    return _similarities(query[None], ids[None], vectors)[0]
+    found: FloatArray = _similarities(query[None], ids[None], vectors)[0]
+    return found
 
 
 def _similarities(
