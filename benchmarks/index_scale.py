@@ -7,12 +7,14 @@ person are (0.6 to 0.8); and vectors that are alike by chance only. A query is a
 All searches of a case are timed by turns in one process with the same threads; compared are medians. "Identical" says
 whether the ten best and their order are those of exact comparison of the float32 vectors. FAISS's scan of the same type
 goes over the very codes that facebank scans; what it finds is of no use without what facebank adds, only its time is.
-A start is a fresh process that opens the file and answers one query; the libraries are loaded before.
+Cases that the report already holds are not measured again. A start is a fresh process that opens the file and answers
+one query; the libraries are loaded before.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -266,7 +268,7 @@ def main() -> int:
         start(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix; what it has stays")
     parser.add_argument("--runs", type=int, default=21, help="runs of a single query (default 21)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="how many faces")
     arguments = parser.parse_args()
@@ -277,17 +279,19 @@ def main() -> int:
         "faiss": version("faiss-cpu"),
         "load": os.getloadavg()[0],
     }
-    report: Report = {"machine": machine, "cases": []}
-    for count in arguments.sizes:
-        for dimension in DIMENSIONS:
-            for kind in KINDS:
-                with tempfile.TemporaryDirectory(prefix="facebank-index-scale-") as folder:
-                    case = one_case(kind, count, dimension, Path(folder), arguments.runs)
-                report["cases"].append(case)
-                print(json.dumps(case), flush=True)
-                arguments.out.parent.mkdir(parents=True, exist_ok=True)
-                arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-                arguments.out.with_suffix(".md").write_text(as_markdown(report), encoding="utf-8")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    known = arguments.out.with_suffix(".json")
+    cases = json.loads(known.read_text(encoding="utf-8"))["cases"] if known.exists() else []
+    report: Report = {"machine": machine, "cases": cases}
+    for count, kind, dimension in itertools.product(arguments.sizes, KINDS, DIMENSIONS):
+        if any((case["faces"], case["kind"], case["dimension"]) == (count, kind, dimension) for case in cases):
+            continue
+        with tempfile.TemporaryDirectory(prefix="facebank-index-scale-") as folder:
+            cases.append(one_case(kind, count, dimension, Path(folder), arguments.runs))
+        print(json.dumps(cases[-1]), flush=True)
+        cases.sort(key=lambda case: (case["faces"], case["dimension"], case["kind"]))
+        known.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        arguments.out.with_suffix(".md").write_text(as_markdown(report), encoding="utf-8")
     met = all(case["identical"] and max(case["ratios"].values()) <= MOST for case in report["cases"])
     return 0 if met else 1
 
