@@ -198,7 +198,8 @@ def start(name: str, folder: Path, dimension: int) -> None:
     before = resident()
     began = time.perf_counter()
     if name != "facebank":
-        found = faiss.read_index(str(folder / name)).search(query, LIMIT)[0]
+        held = faiss.read_index(str(folder / name))
+        found = held.search(query, LIMIT)[0]
     else:
         index = VectorIndex(dimension)
         place = folder / "some.vectors"
