@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.gallery.nearest import Candidates, Nearest, Part
     from facebank.gallery.rows import StoredRows
 
-_SPARE = 48  # of each part; measured: rarely more are within the codes' error of the last wanted
+_SPARE = 24  # of each part; measured: rarely more are within the codes' error of the last wanted
 
 
 class CodedEngine:

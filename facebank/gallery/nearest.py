@@ -103,10 +103,37 @@ def candidates(
         yield from _of_one_part(parts, queries, limit, vectors, spare=spare)
         return
     firsts = list(run(lambda part: part.nearest(queries, min(limit + spare, part.count)), parts))
+    ids = np.concatenate([first.ids for first in firsts], axis=1)
+    greatest = np.concatenate([first.products + first.errors[:, None] for first in firsts], axis=1)
+    floors = _floors(queries, limit, firsts, vectors)
+    proven = np.ones(len(queries), dtype=np.bool_)
+    for part, first in zip(parts, firsts, strict=True):
+        if first.ids.shape[1] < part.count:
+            proven &= first.products.min(axis=1) + first.errors < floors
+    counts = (greatest >= floors[:, None]).sum(axis=1)[proven]
+    width = max(int(counts.max(initial=0)), min(limit, ids.shape[1]))  # the same for all queries: computed at once
+    chosen = np.argpartition(greatest, ids.shape[1] - width, axis=1)[:, ids.shape[1] - width :]
+    ids = np.take_along_axis(ids, chosen, axis=1)
+    found = _similarities(queries, ids, vectors)
     for row in range(len(queries)):
-        near = [Nearest(first.products[row], first.ids[row], first.errors[row]) for first in firsts]
-        search = _Search(parts, queries[row], limit, vectors, near)
-        yield search.proven()
+        if proven[row]:
+            yield Candidates(ids[row], found[row])
+        else:
+            near = [Nearest(first.products[row], first.ids[row], first.errors[row]) for first in firsts]
+            yield _Search(parts, queries[row], limit, vectors, near).proven()
+
+
+def _floors(
+    queries: FloatArray, limit: int, firsts: Sequence[Nearest], vectors: Callable[[NDArray[np.int64]], FloatArray]
+) -> NDArray[np.float64]:
+    """Return what the similarity of each query's last wanted certainly reaches."""
+    products = np.concatenate([first.products for first in firsts], axis=1)
+    if products.shape[1] < limit:
+        return np.full(len(queries), -np.inf)
+    best = np.argpartition(products, products.shape[1] - limit, axis=1)[:, products.shape[1] - limit :]
+    ids = np.take_along_axis(np.concatenate([first.ids for first in firsts], axis=1), best, axis=1)
+    floors = _similarities(queries, ids, vectors).min(axis=1).astype(np.float64) - _ROUNDED
+    return np.where(floors >= -1.0, floors, -np.inf)
 
 
 def _of_one_part(
