@@ -82,6 +82,11 @@ class GalleryFile:
         """Close the file; a second time does nothing."""
         self._connection.close()
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether somebody is reading or changing, a snapshot, say."""
+        return self._connection.in_transaction
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Read in one transaction: everything inside is seen as it was at one moment."""

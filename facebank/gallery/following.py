@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.gallery import tables, vector_tables
+from facebank.gallery import settings, tables, vector_tables
+from facebank.gallery.codes import PART_SIZE
+from facebank.gallery.derived import index_file, wipe_derived
 from facebank.gallery.index import NO_REVISION, VectorIndex
+from facebank.gallery.index_file import IndexKey, names_token, read_index_file, write_index_file
 from facebank.gallery.records import PLAIN, VectorTable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from facebank.gallery.index import VectorStore
+    from facebank.gallery.index_file import StoredIndex
 
-_FEW = 1000  # more additions than this are read faster by reading everything
+INDEX_FILE_SETTING = "index_file"
+"""The gallery's setting that names the file its vectors may be read from."""
+
+_FEW = 1000  # more additions than this, and than a tenth, are read faster by reading everything
 
 
 class IndexFollower:
@@ -30,14 +38,24 @@ class IndexFollower:
         Length of an embedding.
     make_index
         Makes an empty index of a dimension.
+    gallery
+        The gallery's file, beside which the vectors of a large index are kept; None to keep them in memory.
     """
 
-    def __init__(self, dimension: int, make_index: Callable[[int], VectorIndex] = VectorIndex) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        make_index: Callable[[int], VectorIndex] = VectorIndex,
+        gallery: Path | None = None,
+    ) -> None:
         self._make_index = make_index
         self._index = make_index(dimension)
+        self._gallery = gallery
         self._held = np.empty((0, 3), dtype=np.int64)
+        self.written: IndexKey | None = None
+        """The key of a file just written, until somebody keeps its token in the gallery and sets this to None."""
 
-    def follow(self, connection: sqlite3.Connection, bound: tables.Binding) -> VectorIndex:
+    def follow(self, connection: sqlite3.Connection, bound: tables.Binding, *, may_write: bool = False) -> VectorIndex:
         """Return the index as the gallery is now; the caller holds a read transaction.
 
         Parameters
@@ -46,27 +64,80 @@ class IndexFollower:
             Inside a transaction.
         bound
             The gallery's pack.
+        may_write
+            Whether the vectors of a large index may be written to a file. Then look at `written`.
         """
         revision = tables.revision(connection)
-        if self._index.revision != revision:
-            wanted = vector_tables.listing(connection, bound.pack_id)
-            went_back = revision < self._index.revision
-            if self._index.revision == NO_REVISION or went_back or not self._catch_up(connection, bound, wanted):
+        if self._index.revision == revision and self._index.is_intact:
+            return self._index
+        usable = self._index.is_intact and NO_REVISION != self._index.revision <= revision
+        if not (usable and self._catch_up(connection, bound)):
+            self.let_go()
+            large = vector_tables.count(connection, bound.pack_id) >= self._index.coded_from
+            if not (large and self._from_file(connection, bound, revision, may_write=may_write)):
                 self._index = self._make_index(bound.pack.dimension)
+                wanted = vector_tables.listing(connection, bound.pack_id)
                 self._index.add(vector_tables.vectors(connection, bound, PLAIN))
-            self._held = wanted
-            self._index.revision = revision
+                self._held = wanted
+        self._index.revision = revision
         return self._index
 
-    def _catch_up(self, connection: sqlite3.Connection, bound: tables.Binding, wanted: NDArray[np.int64]) -> bool:
+    def let_go(self) -> None:
+        """Let go of the file, if there is one; the next call of `follow` reads everything anew."""
+        if self._index.is_stored:
+            self._index.close()
+            self._index = self._make_index(self._index.dimension)
+            self._held = self._held[:0]
+
+    def without_file(self) -> None:
+        """Let go of the file for good, and remove it."""
+        self.let_go()
+        if self._gallery is not None:
+            wipe_derived(self._gallery)
+        self._gallery = self.written = None
+
+    def is_written(self, key: IndexKey) -> bool:
+        """Return whether the file is there, and not another process's in its place."""
+        return self._gallery is not None and names_token(index_file(self._gallery), key.token)
+
+    def _from_file(
+        self, connection: sqlite3.Connection, bound: tables.Binding, revision: int, *, may_write: bool
+    ) -> bool:
+        if self._gallery is None:
+            return False
+        path = index_file(self._gallery)
+        stored = read_index_file(path, bound.pack, settings.read(connection, INDEX_FILE_SETTING))
+        if stored is not None and stored.key.revision <= revision:
+            self._take(stored)
+            if stored.key.revision == revision or self._catch_up(connection, bound):
+                return True
+            self.let_go()
+        if not may_write:
+            return False
+        key = IndexKey.draw(bound.pack, revision)
+        count = vector_tables.count(connection, bound.pack_id)
+        stored = write_index_file(path, key, count, vector_tables.blocks(connection, bound, PART_SIZE))
+        if stored is not None:
+            self._take(stored)
+            self.written = key
+        return stored is not None
+
+    def _take(self, stored: StoredIndex) -> None:
+        self._index = self._make_index(stored.key.dimension)
+        self._index.take(stored)
+        self._held = stored.listing
+
+    def _catch_up(self, connection: sqlite3.Connection, bound: tables.Binding) -> bool:
+        wanted = vector_tables.listing(connection, bound.pack_id)
         gone = self._held[~_rows_in(self._held, wanted)]
         touched = np.unique(gone[:, 1])
         kept = self._held[~np.isin(self._held[:, 1], touched)]
         missing = wanted[~_rows_in(wanted, kept)]
-        if len(missing) > _FEW:
+        if len(missing) > max(_FEW, len(self._held) // 10):
             return False
         self._index.revision = NO_REVISION  # until the last step is done, it agrees with nothing
         replace(self._index, touched, missing_table(connection, bound, missing))
+        self._held = wanted
         return self._index.count == len(wanted)
 
 

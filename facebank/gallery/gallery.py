@@ -5,23 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from facebank.errors import UsageError
-from facebank.gallery import feedback_tables, people, tables, vector_tables
+from facebank.errors import GalleryError, StorageError, UsageError
+from facebank.gallery import feedback_tables, people, settings, tables, vector_tables
 from facebank.gallery.codec import InvalidValueError
 from facebank.gallery.derived import wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
-from facebank.gallery.following import IndexFollower
+from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
+from facebank.gallery.index import VectorIndex
 from facebank.gallery.names import normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.file import GalleryFile
-    from facebank.gallery.index import VectorIndex
+    from facebank.gallery.index_file import IndexKey
     from facebank.gallery.records import NewSample
 
 
@@ -35,7 +36,8 @@ class Gallery(TaughtGallery):
 
     def __init__(self, file: GalleryFile, bound: tables.Binding) -> None:
         super().__init__(file, bound)
-        self._follower = IndexFollower(bound.pack.dimension)
+        self._make_index: Callable[[int], VectorIndex] = VectorIndex
+        self._follower = IndexFollower(bound.pack.dimension, gallery=file.path)
 
     # People -----------------------------------------------------------------------------------------------------
 
@@ -216,10 +218,36 @@ class Gallery(TaughtGallery):
         """Return the index over all plain embeddings, in step with the gallery as it is now.
 
         The index is the gallery's own and is brought up to date by the next call: ask for it anew before every
-        search.
+        search. That of a very large gallery reads vectors from a file in the cache, which is written when there is
+        none; a search raises `GalleryBusyError` where another process has just overwritten it to forget somebody.
         """
+        may_write = self._file.writable and not self._file.in_transaction
+        with self._reading() as connection:
+            index = self._follower.follow(connection, self._bound, may_write=may_write)
+        if self._follower.written is None or self._keep_index_file(self._follower.written):
+            return index
+        self._follower.without_file()
         with self._reading() as connection:
             return self._follower.follow(connection, self._bound)
+
+    def search_with(self, make_index: Callable[[int], VectorIndex]) -> None:
+        """Make another index from now on, such as one that scans codes earlier; it gets an embedding's length."""
+        self._make_index = make_index
+        self._follower.let_go()
+        self._follower = IndexFollower(self.pack.dimension, make_index, self.path)
+
+    def _keep_index_file(self, key: IndexKey) -> bool:
+        """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
+        try:
+            with self._changing() as connection:
+                kept = tables.revision(connection) == key.revision
+                if kept and self._follower.is_written(key):
+                    tables.write_setting(connection, INDEX_FILE_SETTING, settings.encode(INDEX_FILE_SETTING, key.token))
+        except (GalleryError, StorageError):
+            return False
+        if kept:
+            self._follower.written = None
+        return kept
 
     def rebind(
         self,
@@ -272,11 +300,13 @@ class Gallery(TaughtGallery):
             tables.note_traces(connection)
             bound = tables.binding(connection)
         self._bound = bound
-        self._follower = IndexFollower(pack.dimension)
+        self._follower.let_go()
+        self._follower = IndexFollower(pack.dimension, self._make_index, self.path)
         return self._wiped(len(dropped))
 
     def _wiped(self, samples: int) -> Forgotten:
         wiped = self._file.wipe()
+        self._follower.let_go()  # where it is mapped, it cannot be removed on every system
         wipe_derived(self.path)
         return Forgotten(samples, busy_readers=not wiped)
 

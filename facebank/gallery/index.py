@@ -1,10 +1,11 @@
 """The vector index: who is most similar, exactly.
 
-`VectorStore` is what the rest of facebank may expect of any index, near or far; `VectorIndex` is the exact one in
-memory. It answers from a NumPy matrix while it is small, because loading FAISS takes longer than searching some
-thousand faces, and from FAISS's flat inner-product index beyond that. Both give the same hits: whatever finds the
-nearest, similarities are computed anew in double precision, so that they depend on the two embeddings alone and not
-on what else is searched, and equal ones come in the order of their samples' numbers.
+`VectorStore` is what the rest of facebank may expect of any index, near or far; `VectorIndex` is the exact one. It
+answers from a NumPy matrix while it is small, because loading FAISS takes longer than searching some thousand faces,
+from FAISS's flat inner-product index beyond that, and from 8-bit codes when it is large (`facebank.gallery.coded`). All
+give the same hits: an engine finds those who may be the nearest, by proven bounds (`facebank.gallery.nearest`); their
+similarities are computed anew in double precision, so that they depend on the two embeddings alone and not on what else
+is searched, and equal ones come in the order of their samples' numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.gallery.coded import CodedEngine
 from facebank.gallery.engines import ArrayEngine, FaissEngine
 from facebank.gallery.records import VectorTable
 
@@ -23,17 +25,18 @@ if TYPE_CHECKING:
 
     from facebank.faces import FloatArray
     from facebank.gallery.engines import SearchEngine
+    from facebank.gallery.index_file import StoredIndex
 
 FAISS_FROM = 10_000
 """How many vectors an index holds before it is worth loading FAISS."""
 
+CODED_FROM = 200_001
+"""How many vectors an index holds before it scans codes of them."""
+
 NO_REVISION = -1
 """Revision of an index that follows no gallery yet."""
 
-_SPARE = 8  # more are fetched than asked for, so that a tie at the end is seen
-_NOISE = 1e-5  # how far a float32 inner product of unit vectors may be from the true one
 _QUERIES_AT_ONCE = 64
-_NUMBERS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,7 @@ class VectorStore(Protocol):
 
 
 class VectorIndex:
-    """Exact search in memory.
+    """Exact search.
 
     Parameters
     ----------
@@ -91,15 +94,24 @@ class VectorIndex:
         Length of a vector.
     faiss_from
         How many vectors are searched with FAISS rather than NumPy.
+    coded_from
+        How many vectors are scanned as codes.
+    bits
+        How many bits a number of those codes has, 8 or 16.
     """
 
-    def __init__(self, dimension: int, *, faiss_from: int = FAISS_FROM) -> None:
+    def __init__(
+        self, dimension: int, *, faiss_from: int = FAISS_FROM, coded_from: int = CODED_FROM, bits: int = 8
+    ) -> None:
         self.revision = NO_REVISION
+        self.coded_from = coded_from
         self._dimension = dimension
         self._faiss_from = faiss_from
+        self._bits = bits
         self._engine: SearchEngine = ArrayEngine(dimension)
         self._sample_ids = np.empty(0, dtype=np.int64)  # rising
         self._person_ids = np.empty(0, dtype=np.int64)
+        self._stored: StoredIndex | None = None
 
     @property
     def dimension(self) -> int:
@@ -115,6 +127,22 @@ class VectorIndex:
     def people(self) -> int:
         """How many people the vectors belong to."""
         return len(np.unique(self._person_ids))
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether vectors are read from a file."""
+        return self._stored is not None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the vectors are all there: nobody overwrote the file that they are read from."""
+        return self._stored is None or self._stored.rows.is_intact
+
+    def take(self, stored: StoredIndex) -> None:
+        """Hold what a file holds, and nothing else."""
+        self._stored = stored
+        self._sample_ids, self._person_ids = stored.listing[:, 0].copy(), stored.listing[:, 1].copy()
+        self._engine = CodedEngine(self._dimension, bits=self._bits, stored=stored.rows, parts=stored.parts)
 
     def add(self, table: VectorTable) -> None:
         """Add vectors.
@@ -135,10 +163,7 @@ class VectorIndex:
         both = np.concatenate([self._sample_ids, table.sample_ids])
         if len(np.unique(both)) != len(both):
             raise UsageError("A sample can be in an index only once.")
-        if len(both) >= self._faiss_from and isinstance(self._engine, ArrayEngine):
-            engine = FaissEngine(self._dimension)
-            engine.add(self._sample_ids, self._engine.vectors(self._sample_ids))
-            self._engine = engine
+        self._choose_engine(len(both))
         self._engine.add(table.sample_ids, table.matrix)
         order = np.argsort(both)
         self._sample_ids = both[order]
@@ -198,29 +223,31 @@ class VectorIndex:
         person_ids = self._person_ids[np.searchsorted(self._sample_ids, sample_ids)]
         return SearchHits(similarities, person_ids, sample_ids)
 
+    def close(self) -> None:
+        """Let go of the file that vectors are read from, if there is one; nothing can be searched afterwards."""
+        self._engine.close()
+
+    def _choose_engine(self, count: int) -> None:
+        """Go over to what searches so many vectors; never back."""
+        engine: SearchEngine
+        if count >= self.coded_from and not isinstance(self._engine, CodedEngine):
+            engine = CodedEngine(self._dimension, bits=self._bits)
+        elif count >= self._faiss_from and isinstance(self._engine, ArrayEngine):
+            engine = FaissEngine(self._dimension)
+        else:
+            return
+        if self.count:
+            engine.add(self._sample_ids, self._engine.vectors(self._sample_ids))
+        self._engine = engine
+
     def _search_block(self, queries: FloatArray, limit: int) -> tuple[FloatArray, NDArray[np.int64]]:
         limit = min(limit, self.count)
-        width = min(limit + _SPARE, self.count)
-        while True:
-            found, ids = self._engine.nearest(queries, width)
-            best_first = -np.sort(-found, axis=1)
-            tied = best_first[:, -1] >= best_first[:, limit - 1] - 2 * _NOISE
-            if width == self.count or not tied.any():
-                break
-            width = min(4 * width, self.count)
-        similarities = self._similarities(queries, ids)
-        order = np.lexsort((ids, -similarities), axis=1)[:, :limit]
-        return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(ids, order, axis=1)
-
-    def _similarities(self, queries: FloatArray, ids: NDArray[np.int64]) -> FloatArray:
-        similarities = np.empty(ids.shape, dtype=np.float32)
-        exact_queries = queries.astype(np.float64)
-        step = max(1, _NUMBERS_AT_ONCE // queries.size)
-        for start in range(0, ids.shape[1], step):
-            block = ids[:, start : start + step]
-            rows = self._engine.vectors(block.ravel()).astype(np.float64).reshape(*block.shape, self._dimension)
-            similarities[:, start : start + step] = np.einsum("mkd,md->mk", rows, exact_queries).clip(-1.0, 1.0)
-        return similarities
+        best = np.empty((len(queries), limit), dtype=np.float32)
+        best_ids = np.empty((len(queries), limit), dtype=np.int64)
+        for row, (ids, similarities) in enumerate(self._engine.candidates(queries, limit)):
+            order = np.lexsort((ids, -similarities))[:limit]
+            best[row], best_ids[row] = similarities[order], ids[order]
+        return best, best_ids
 
     def _check_rows(self, rows: FloatArray, what: str) -> None:
         if rows.ndim != 2 or rows.shape[1] != self._dimension:

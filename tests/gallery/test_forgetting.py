@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -14,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebank.gallery import Gallery, inspect_gallery, name_key
+from facebank.gallery import Gallery, VectorIndex, inspect_gallery, name_key
+from facebank.gallery.derived import derived_file, index_file
 from facebank.gallery.feedback import key_of
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from facebank.gallery import NewSample
     from tests.gallery.conftest import Faces
@@ -27,9 +30,18 @@ if TYPE_CHECKING:
 PIECE = 16  # bytes: a whole embedding need not be there for some of it to be
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def all_bytes(path: Path) -> bytes:
-    """Read every file that the gallery has."""
-    return b"\0".join(file.read_bytes() for file in sorted(path.parent.glob(path.name + "*")))
+    """Read every file that the gallery has, also those made from it."""
+    made = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
+    files = [*path.parent.glob(path.name + "*"), *(file for file in made if file.exists())]
+    return b"\0".join(file.read_bytes() for file in sorted(files))
 
 
 def pieces_of(data: bytes) -> list[bytes]:
@@ -74,6 +86,37 @@ def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> No
     assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
     gallery.close()
     assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
+
+
+@pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
+def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
+    gallery: Gallery, faces: Faces, action: str
+) -> None:
+    samples = faces.samples(2)
+    gallery.search_with(partial(VectorIndex, coded_from=10))
+    gallery.enrol("Augusta Ada King", samples)
+    gallery.enrol("Bob", faces.samples(38))
+    vectors = [piece for sample in samples for piece in pieces_of(sample.vectors["plain"].tobytes())]
+    query = samples[0].vectors["plain"][None]
+    assert gallery.index().search(query, 1).sample_ids.tolist() == [[1]]
+    path, copies = index_file(gallery.path), vectors
+    held = os.open(path, os.O_RDONLY)  # the bytes are overwritten, not only without a name
+    assert any(piece in path.read_bytes() for piece in vectors)
+    if action == "forget":
+        gallery.forget("Augusta Ada King")
+    elif action == "remove_sample":
+        gallery.remove_sample(1)
+        copies = pieces_of(samples[0].vectors["plain"].tobytes())
+    else:
+        gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in range(1, 41)})
+        query = faces.vector(24)[None]
+    assert not any(os.pread(held, 1 << 20, 0))
+    os.close(held)
+    assert left_in(gallery.path, copies) == []
+    assert gallery.index().search(query, 40).sample_ids.shape[1] == {"forget": 38, "remove_sample": 39}.get(action, 40)
+    assert index_file(gallery.path).exists()
+    assert left_in(gallery.path, copies) == []
+    assert (left_in(gallery.path, vectors) == []) == (action != "remove_sample")
 
 
 def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:

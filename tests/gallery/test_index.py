@@ -24,6 +24,9 @@ STORES = {
     "numpy": partial(VectorIndex, faiss_from=10**9),
     "faiss": partial(VectorIndex, faiss_from=0),
     "numpy, then faiss": partial(VectorIndex, faiss_from=7),
+    "8 bits": partial(VectorIndex, coded_from=0),
+    "16 bits": partial(VectorIndex, coded_from=0, bits=16),
+    "numpy, then faiss, then 8 bits": partial(VectorIndex, faiss_from=4, coded_from=11),
 }
 
 
