@@ -76,7 +76,6 @@ def main() -> None:
     report = {
         "photos": arguments.photos,
         "pack": "mobilefacenet-y1",
-        "photos_a_second": arguments.photos / first,
         "largest_memory_mb": float(memory.max()),
         "memory_after_the_first_thousand_mb": float(memory[settled][:5].mean()),
         "memory_at_the_end_mb": float(memory[-5:].mean()),
