@@ -124,13 +124,13 @@ def _silence() -> Iterator[None]:
     """Let neither FFmpeg, which asks the environment when it is first used, nor OpenCV write anything."""
     import cv2
 
-    before, level = os.environ.get(_LOG_LEVEL), cv2.getLogLevel()
+    before, level = os.environ.get(_LOG_LEVEL), cv2.utils.logging.getLogLevel()
     os.environ[_LOG_LEVEL] = _SILENT
-    cv2.setLogLevel(_NEVER_LOG)
+    cv2.utils.logging.setLogLevel(_NEVER_LOG)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
         if before is None:
             os.environ.pop(_LOG_LEVEL, None)
         else:
