@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.side_by_side import side_by_side
 from facebank.album.scan_file import FileState, ScannedFile
+from facebank.album.side_by_side import side_by_side
 from facebank.errors import PhotoError
 from facebank.media import decode_photo, read_photo_file
 from facebank.packs.runtime import usable_cores

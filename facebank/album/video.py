@@ -140,7 +140,9 @@ def identify_video(
         if not walk.frames:
             raise UnreadableVideoError(f"{printable(str(path))} has no frame that can be read: use another copy")
         walk.close(video.position)
-        told = [(track, identified_track([seen.face for seen in track.sightings], identification)) for track in walk.kept]
+        told = [
+            (track, identified_track([seen.face for seen in track.sightings], identification)) for track in walk.kept
+        ]
         return VideoReport(
             video.info,
             labelled(told, walk.until, bank.engine.thresholds, walk.pictures),

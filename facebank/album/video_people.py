@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.clustering import FaceTable, cluster
+from facebank.album.clustering import ClusteringThresholds, FaceTable, cluster
 from facebank.album.grouping import clustering_thresholds
 from facebank.faces import Outcome, Reason
 
@@ -58,8 +58,7 @@ def labelled(
 ) -> tuple[Appearance, ...]:
     """Give every track its label.
 
-    Strangers are one person only where their mean faces are as much alike as two groups of photos have to be, and
-    never if both are seen at the same time.
+    Strangers are one person only where their mean faces are as much alike as two photos have to be, and never if both are seen at the same time. Faces that are not good stay alone.
 
     Parameters
     ----------
@@ -96,11 +95,14 @@ def labelled(
 def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int]:
     if not strangers:
         return []
+    # blurred faces in the dark are like each other, whoever they are
+    least = (1 + thresholds.minimum_quality) / 2
+    poor = [each.track.best.face.quality.score < least for each in strangers]
     pairs = [
         (one, other)
         for one in range(len(strangers))
         for other in range(one + 1, len(strangers))
-        if _together(strangers[one], strangers[other])
+        if poor[one] or poor[other] or _together(strangers[one], strangers[other])
     ]
     table = FaceTable(
         np.stack([each.track.mean for each in strangers]),
@@ -108,7 +110,8 @@ def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int
         np.array([each.track.best.face.quality.score for each in strangers], dtype=np.float32),
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )
-    return [int(group) for group in cluster(table, clustering_thresholds(thresholds))]
+    linked = clustering_thresholds(thresholds).linked  # the mean of a track is no surer than a photo: one light, one pose
+    return [int(group) for group in cluster(table, ClusteringThresholds(linked, linked))]
 
 
 def _together(one: Appearance, other: Appearance) -> bool:

@@ -85,7 +85,7 @@ def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCap
     if timeout is not None:
         milliseconds = max(1, round(timeout * 1000))
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
-    with _silence():
+    with silent():
         if isinstance(source, int):
             return cv2.VideoCapture(source)
         return cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
@@ -120,7 +120,7 @@ def _whole(number: float) -> int:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Let neither FFmpeg, which asks the environment when it is first used, nor OpenCV write anything."""
     import cv2
 

@@ -180,7 +180,9 @@ class Video:
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
             raise UsageError("the times have to be 0 or more, and the end after the start")
         if self.info.seconds and start >= self.info.seconds:
-            raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: there is nothing from {start:g} on")
+            raise UsageError(
+                f"{self._name} is {self.info.seconds:.1f} seconds long: there is nothing from {start:g} on"
+            )
         self._rewind(start)
         found = False
         for time in self._grabbed():
@@ -264,7 +266,9 @@ def _check_file(path: Path, name: str) -> None:
         with path.open("rb") as file:
             head = file.read(SIGNATURE_BYTES)
     except UnicodeEncodeError as error:
-        raise UnreadableVideoError(f"{name} has a name that is not UTF-8, which the decoder needs: rename it") from error
+        raise UnreadableVideoError(
+            f"{name} has a name that is not UTF-8, which the decoder needs: rename it"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnreadableVideoError(f"{name} cannot be read: {reason}") from error

@@ -80,6 +80,11 @@ class Track:
         return np.asarray(self._sum / length if length else self._sum, dtype=np.float32)
 
     @property
+    def faces(self) -> list[Face]:
+        """The faces of all sightings."""
+        return [sighting.face for sighting in self.sightings]
+
+    @property
     def first(self) -> Sighting:
         """Where it begins."""
         return self.sightings[0]
