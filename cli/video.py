@@ -81,12 +81,12 @@ def video(
     if annotate is not None:
         with share_progress("Drawing", writes_lines=as_json) as advance:
             told = _share(plan, advance)
-            annotate_video(file, report.appearances, annotate, since, until, lambda time: told(time, report.info))
+            annotate_video(file, report.appearances, annotate, plan, lambda time: told(time, report.info))
     if not report.ends_early:
         return 0
     say(
-        f"{file} ends at {clock(report.position)} and says that it lasts {clock(report.info.seconds)}: it is cut off or "
-        "damaged there; what comes before it was read"
+        f"{file} ends at {clock(report.position)} and says that it lasts {clock(report.info.seconds)}: it is cut off "
+        "or damaged there; what comes before it was read"
     )
     return SOME_FAILED
 
@@ -114,7 +114,7 @@ def _seconds(text: str | None) -> float | None:
         parts = []
     if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts) or any(part >= 60 for part in parts[1:]):
         raise UsageError(f"{text!r} is no time: write it as 90, 1:30 or 1:02:03.5")
-    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
 
 
 def _share(plan: VideoPlan, advance: Callable[[float], None]) -> Callable[[float, VideoInfo], None]:

@@ -187,7 +187,7 @@ class _Walk:
     def close(self, position: float) -> None:
         """Come to the end, which is at a time."""
         self._settle(self._tracker.finish(), position)
-        self.kept.sort(key=lambda track: (track.first.time, track.number))
+        self.kept.sort(key=lambda track: (track.begun, track.number))
 
     def _settle(self, ended: list[Track], now: float) -> None:
         """Keep tracks that have ended; one that was there in a shot's last sample was there until the cut."""

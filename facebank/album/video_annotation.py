@@ -21,6 +21,7 @@ from facebank.media.video_writing import VideoFile
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    from facebank.album.video import VideoPlan
     from facebank.album.video_people import Appearance
     from facebank.faces import FloatArray
 
@@ -46,8 +47,7 @@ def annotate_video(
     source: Path,
     appearances: Sequence[Appearance],
     target: Path,
-    start: float = 0.0,
-    end: float | None = None,
+    plan: VideoPlan,
     on_time: Callable[[float], None] | None = None,
 ) -> None:
     """Write a video with its faces framed and named; without sound.
@@ -60,8 +60,8 @@ def annotate_video(
         Who is in it.
     target
         The file to write, as `facebank.media.video_writing.check_target` allows it.
-    start, end
-        From when to when, in seconds; None for the end of the video.
+    plan
+        From when to when.
     on_time
         Called after each frame with its time in seconds.
 
@@ -78,7 +78,7 @@ def annotate_video(
         painter = LabelPainter(max(_SMALLEST_LETTERS, min(info.width, info.height) // _LETTERS))
         with VideoFile(target, info.width, info.height, info.rate) as file:
             begun = None
-            for frame in video.frames(start, end):
+            for frame in video.frames(plan.start, plan.end):
                 begun = frame.time if begun is None else begun
                 marks = [
                     path.mark(frame.time)

@@ -58,7 +58,8 @@ def labelled(
 ) -> tuple[Appearance, ...]:
     """Give every track its label.
 
-    Strangers are one person only where their mean faces are as much alike as two photos have to be, and never if both are seen at the same time. Faces that are not good stay alone.
+    Strangers are one person only where their mean faces are as much alike as two photos have to be, and never if both
+    are seen at the same time. Faces that are not good stay alone.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def labelled(
         Of best faces, by the number of the track.
     """
     found = [
-        Appearance(track, "", decision, track.first.time, until[track.number], pictures.get(track.number))
+        Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
         for track, decision in told
     ]
     named = _flag_people_seen_twice(found)
@@ -110,7 +111,9 @@ def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int
         np.array([each.track.best.face.quality.score for each in strangers], dtype=np.float32),
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )
-    linked = clustering_thresholds(thresholds).linked  # the mean of a track is no surer than a photo: one light, one pose
+    linked = clustering_thresholds(
+        thresholds
+    ).linked  # the mean of a track is no surer than a photo: one light, one pose
     return [int(group) for group in cluster(table, ClusteringThresholds(linked, linked))]
 
 

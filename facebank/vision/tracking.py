@@ -58,14 +58,18 @@ class Track:
         The shot that it is in.
     sightings
         In order of time, never none; of a track that is asked to forget, the last ones and the best.
+    begun
+        When it begins, in seconds.
     """
 
     number: int
     shot: int
     sightings: list[Sighting]
+    begun: float = field(init=False)
     _sum: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
+        self.begun = self.sightings[0].time
         self._sum = _weighted(self.sightings[0].face)
 
     def add(self, sighting: Sighting) -> None:
@@ -83,11 +87,6 @@ class Track:
     def faces(self) -> list[Face]:
         """The faces of all sightings."""
         return [sighting.face for sighting in self.sightings]
-
-    @property
-    def first(self) -> Sighting:
-        """Where it begins."""
-        return self.sightings[0]
 
     @property
     def last(self) -> Sighting:
