@@ -18,9 +18,10 @@ from .settings import settings_of
 from .video import clock
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from facebank.album.watching import Attendance, News, Visitor, Watch
     from facebank.media.live import Change, LiveSource, LiveVideo
-    from rich.console import RenderableType
 
     Show: TypeAlias = Callable[[Watch], None]
 
@@ -50,8 +51,8 @@ def watch(
     """Say who comes and goes before a camera, until Ctrl-C.
 
     CAMERA is a number, 0 for the first one, a device such as /dev/video0, or a file, which is watched as it plays; URL
-    is a stream, by rtsp, http and others. A stream that drops is opened again. Where the machine is too slow, frames are
-    passed over: what is told is always about now.
+    is a stream, by rtsp, http and others. A stream that drops is opened again. Where the machine is too slow, frames
+    are passed over: what is told is always about now.
     """
     from facebank.album.watching import watch as watch_live
     from facebank.media.live import LiveVideo, live_source

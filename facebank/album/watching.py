@@ -149,7 +149,7 @@ class Watch:
             self._visitors[track.number] = visitor
             yield News.CAME, visitor
             return
-        changed = (decision.outcome, decision.person) != (visitor.decision.outcome, visitor.decision.person)
+        changed = decision.person != visitor.decision.person
         visitor.decision, visitor.sightings = decision, count
         if changed:
             visitor.label = self._label(track, decision)
