@@ -65,7 +65,9 @@ def streamable(data: bytes) -> bytes:
 
 def turned(data: bytes) -> bytes:
     """Say in the file that its pictures are to be shown turned clockwise by a quarter."""
-    return changed(data, lambda kind, content: (kind, content.replace(_UPRIGHT, _QUARTER) if kind == b"tkhd" else content))
+    return changed(
+        data, lambda kind, content: (kind, content.replace(_UPRIGHT, _QUARTER) if kind == b"tkhd" else content)
+    )
 
 
 def without_pictures(data: bytes) -> bytes:

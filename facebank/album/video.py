@@ -139,7 +139,8 @@ def identify_video(
                 on_time(seen.frame.time, video.info)
         if not walk.frames:
             raise UnreadableVideoError(f"{printable(str(path))} has no frame that can be read: use another copy")
-        walk.close(video.position)
+        position = video.position if plan.end is None else min(plan.end, video.position)
+        walk.close(position)
         told = [
             (track, identified_track([seen.face for seen in track.sightings], identification)) for track in walk.kept
         ]
@@ -149,7 +150,7 @@ def identify_video(
             walk.frames,
             tuple(walk.shots),
             walk.glimpses,
-            video.position,
+            position,
             plan.end is None and video.ends_early,
         )
 

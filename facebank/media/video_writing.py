@@ -85,7 +85,9 @@ class VideoFile:
             )
         if not self._writer.isOpened():
             self._part.unlink(missing_ok=True)
-            raise StorageError(f"{printable(str(target))} cannot be written: no permission, no space left, or too large")
+            raise StorageError(
+                f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -199,7 +199,9 @@ def test_a_video_that_is_too_long(clip: Path, made: Made) -> None:
 
 @settings(max_examples=25)
 @given(st.data())
-def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     from tests.conftest import find_shared
 
     shared = find_shared()
