@@ -4,8 +4,9 @@
 
 The clip is looked at with the embedded pack as ``facebank video`` does, several times: networks are loaded before. The
 shares are of one thread that does one thing after the other. Processor time is that of all threads; others on the same
-machine make it longer by far less than the time that passes, and with it ``other_load`` is to be read. Where PyAV is installed it decodes by turns with OpenCV,
-the clip as it is and enlarged to full HD and UHD (H.264, encoded by PyAV), for five frames a second and for all.
+machine make it longer by far less than the time that passes, and with it ``other_load`` is to be read. Where PyAV is
+installed it decodes by turns with OpenCV, the clip as it is and enlarged to full HD and UHD (H.264, encoded by PyAV),
+for five frames a second and for all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -67,7 +70,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def by_turns(runs: int, works: dict[str, Callable[[], float]]) -> dict[str, float]:
+def by_turns(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """Measure several things by turns; return medians."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
@@ -110,7 +113,7 @@ def opencv_decodes(path: Path, rate: float | None) -> float:
 
 def pyav_decodes(path: Path, rate: float | None) -> float:
     """Do the same with PyAV, which uses all cores too."""
-    import av  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    av: Any = import_module("av")
 
     frames, due = 0, None
     started = time.perf_counter()
@@ -128,7 +131,7 @@ def pyav_decodes(path: Path, rate: float | None) -> float:
 
 def enlarged(clip: Path, size: tuple[int, int], target: Path) -> Path:
     """Encode the first frames again, larger."""
-    import av  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    av: Any = import_module("av")
 
     def frames() -> Iterator[Any]:
         with Video(clip) as video:
@@ -157,8 +160,8 @@ def decoders(clip: Path, runs: int) -> dict[str, dict[str, dict[str, float]]]:
                 what: by_turns(
                     runs,
                     {
-                        "opencv": lambda path=path, rate=rate: opencv_decodes(path, rate),  # type: ignore[misc]
-                        "pyav": lambda path=path, rate=rate: pyav_decodes(path, rate),  # type: ignore[misc]
+                        "opencv": partial(opencv_decodes, path, rate),
+                        "pyav": partial(pyav_decodes, path, rate),
                     },
                 )
                 for what, rate in (("five frames a second", RATE), ("all frames", None))
@@ -182,9 +185,7 @@ def main() -> None:
             bank.enroll(folder.name, folder)
         bank.identification()
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}
-        works = {
-            name: lambda plan=plan: seconds_of(lambda: identify_video(bank, clip, plan)) for name, plan in plans.items()
-        }  # type: ignore[misc]
+        works = {name: partial(seconds_of, partial(identify_video, bank, clip, plan)) for name, plan in plans.items()}
         taken = by_turns(arguments.runs, works)
         before = time.process_time()
         identify_video(bank, clip)

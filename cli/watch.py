@@ -153,6 +153,7 @@ def _shown(live: LiveVideo, *, as_json: bool) -> Iterator[Show]:
 
 def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
@@ -160,7 +161,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
     title = f"{live.source.shown}  {clock(live.now)}  {watching.attendance.frames:,} frames looked at"
-    table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, title=Text(title), pad_edge=False)
+    table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
         decision = visitor.decision
         table.add_row(
@@ -169,7 +170,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
             f"{visitor.seconds:.1f}",
             "" if decision.probability is None else never_certain(decision.probability),
         )
-    return table
+    return Group(Text(title), table)
 
 
 def _wall_clock() -> str:
