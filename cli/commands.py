@@ -14,6 +14,8 @@ _MODULES = {
     "enroll": "enroll",
     "identify": "identify",
     "scan": "scan",
+    "video": "video",
+    "watch": "watch",
     "find": "find",
     "sort": "sort",
     "cluster": "cluster",

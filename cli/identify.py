@@ -91,7 +91,7 @@ def identify(
         else:
             photos = _photos_of(places or [], annotate)
             found, total = bank.identify(photos, settings), len(photos)
-        _tell_how(bank.identification(settings))
+        tell_how(bank.identification(settings))
         pictures = None if annotate is None else _Pictures(annotate, places or [])
         results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
         if as_json:
@@ -112,7 +112,8 @@ def _album(bank: FaceBank, scan_file: Path | None) -> Album:
     return Album(bank, scan_file)
 
 
-def _tell_how(identification: Identification) -> None:
+def tell_how(identification: Identification) -> None:
+    """Say which classifier decides, and whether probabilities are to be had."""
     if identification.settings.classifier == "auto":
         say(f"classifier {identification.choice.classifier}: {identification.choice.why}")
     if identification.recognizer is not None and not identification.calibrated:
@@ -201,8 +202,8 @@ def _record(photo: IdentifiedPhoto) -> dict[str, object]:
 def _face_record(identified: IdentifiedFace) -> dict[str, object]:
     detection, decision = identified.face.detection, identified.decision
     return {
-        "box": _rounded(detection.box.tolist()),
-        "landmarks": [_rounded(point) for point in detection.landmarks.tolist()],
+        "box": rounded(detection.box.tolist()),
+        "landmarks": [rounded(point) for point in detection.landmarks.tolist()],
         "detection_score": round(detection.score, 4),
         "quality": round(identified.face.quality.score, 4),
         "decision": decision.outcome.value,
@@ -210,12 +211,13 @@ def _face_record(identified: IdentifiedFace) -> dict[str, object]:
         "person": decision.person,
         "similarity": decision.similarity,
         "probability": decision.probability,
-        "candidates": [_candidate_record(candidate) for candidate in decision.candidates],
+        "candidates": [candidate_record(candidate) for candidate in decision.candidates],
         "stranger_probability": decision.stranger_probability,
     }
 
 
-def _candidate_record(candidate: Candidate) -> dict[str, object]:
+def candidate_record(candidate: Candidate) -> dict[str, object]:
+    """Return a candidate as JSON has it."""
     return {
         "person": candidate.person,
         "similarity": candidate.similarity,
@@ -223,7 +225,8 @@ def _candidate_record(candidate: Candidate) -> dict[str, object]:
     }
 
 
-def _rounded(numbers: Iterable[float]) -> list[float]:
+def rounded(numbers: Iterable[float]) -> list[float]:
+    """Return pixels to two digits."""
     return [round(number, 2) for number in numbers]
 
 
@@ -245,10 +248,10 @@ def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
 def _decision_columns(identified: IdentifiedFace) -> tuple[str, ...]:
     decision = identified.decision
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
-    probability = "" if decision.probability is None else _never_certain(decision.probability)
+    probability = "" if decision.probability is None else never_certain(decision.probability)
     return decision.person or "", decision.outcome.value, decision.reason.value, similarity, probability
 
 
-def _never_certain(probability: float) -> str:
+def never_certain(probability: float) -> str:
     """Write a probability with three digits, rounded down: what is not certain must not look so."""
     return f"{math.floor(probability * 1000) / 1000:.3f}"

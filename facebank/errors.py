@@ -13,6 +13,11 @@
     |   +-- UnsupportedPhotoError    a format that is not read, or not without an extra
     |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
     |   +-- NoFaceError              shows no face where one is needed
+    +-- VideoError                   something is wrong with one video
+    |   +-- VideoNotFoundError
+    |   +-- UnreadableVideoError     no video, or none of its frames can be read
+    |   +-- VideoTooLargeError       more pixels, frames or hours than the limits allow
+    |   +-- StreamError              a camera or a stream that cannot be opened
     +-- PackError                    something is wrong with a pack
     |   +-- PackNotFoundError
     |   +-- ManifestError            pack.toml is missing or says something wrong
@@ -82,6 +87,26 @@ class PhotoTooLargeError(PhotoError):
 
 class NoFaceError(PhotoError):
     """The photo shows no face, and one is needed."""
+
+
+class VideoError(FacebankError):
+    """Something is wrong with one video."""
+
+
+class VideoNotFoundError(VideoError):
+    """There is no such file."""
+
+
+class UnreadableVideoError(VideoError):
+    """The file is no video, or none of its frames can be read."""
+
+
+class VideoTooLargeError(VideoError):
+    """The video has more pixels, frames or hours than the limits allow."""
+
+
+class StreamError(VideoError):
+    """A camera or a stream cannot be opened."""
 
 
 class PackError(FacebankError):

@@ -20,13 +20,13 @@ from facebank.vision.augmentation import MASK_WEIGHT
 from facebank.vision.embedding import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from facebank.calibrations import Knowledge
     from facebank.engine import Engine
-    from facebank.faces import FloatArray, PhotoFaces
+    from facebank.faces import Decision, Face, FloatArray, PhotoFaces
     from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
     from facebank.recognition.scoring import PersonScorer
@@ -183,6 +183,20 @@ def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identi
         decisions = recognizer.identify(faces, [gallery.denials_of(key) for key in keys])
     identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
     return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
+
+
+def identified_track(faces: Sequence[Face], identification: Identification) -> Decision:
+    """Decide who a person is that is seen several times, such as on a track in a video.
+
+    Parameters
+    ----------
+    faces
+        The person's faces, at least one.
+    identification
+        As `prepare_identification` makes it.
+    """
+    recognizer = identification.recognizer
+    return nobody_enrolled(faces[:1])[0] if recognizer is None else recognizer.identify_track(faces)
 
 
 def _choice(

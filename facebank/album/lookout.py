@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from facebank.album.scan_file import FileState, ScannedFile
+from facebank.album.side_by_side import side_by_side
 from facebank.errors import PhotoError
 from facebank.media import decode_photo, read_photo_file
 from facebank.packs.runtime import usable_cores
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 UNSETTLED = FileState(-1, -1)
 """The state of a file that has to be looked at again."""
 
-_WAITING_TURNS = 2  # tasks of each worker that are begun or finished before they are asked for
 _CHANGED = "changed while it was read: scan again"
 
 
@@ -88,18 +87,8 @@ class Lookout:
         """Give the workers their tasks, never many more than they can do, and take their answers in order."""
         coming, at_once = iter(files), self._analyzer.embedder.batch
         tasks = iter(lambda: list(islice(coming, at_once)), [])
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="lookout") as pool:
-            begun: deque[Future[list[ScannedFile]]] = deque()
-            try:
-                for task in tasks:
-                    begun.append(pool.submit(self._look_at, task))
-                    if len(begun) >= self._workers * _WAITING_TURNS:
-                        yield from begun.popleft().result()
-                while begun:
-                    yield from begun.popleft().result()
-            finally:
-                for future in begun:
-                    future.cancel()
+        for looked_at in side_by_side(self._look_at, tasks, self._workers):
+            yield from looked_at
 
     def _look_at(self, task: Sequence[Task]) -> list[ScannedFile]:
         done: list[ScannedFile] = []

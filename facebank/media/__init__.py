@@ -7,7 +7,7 @@ warning filter and no other state of the process is left changed.
 
 from __future__ import annotations
 
-from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated
+from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, draw_marks, is_annotated
 from facebank.media.finding import find_photos, find_videos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
@@ -21,6 +21,7 @@ __all__ = [
     "PhotoLimits",
     "annotate_photo",
     "decode_photo",
+    "draw_marks",
     "encode_thumbnail",
     "find_photos",
     "find_videos",

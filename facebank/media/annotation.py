@@ -98,7 +98,7 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    picture = Image.fromarray(_annotated(photo, marks))
+    picture = Image.fromarray(draw_marks(photo, marks))
     file = BytesIO()
     texts = PngInfo()
     texts.add_text("Comment", _MARKER.decode())
@@ -131,15 +131,31 @@ def _write_whole(target: Path, data: memoryview) -> None:
         part.unlink(missing_ok=True)
 
 
-def _annotated(photo: Photo, marks: Sequence[Mark]) -> RGBImage:
+def draw_marks(photo: Photo, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
+    """Draw frames and labels on a copy of a photo's pixels.
+
+    Parameters
+    ----------
+    photo
+        The photo; it is not changed.
+    marks
+        What to draw, one for each face.
+    painter
+        Paints the labels: for frames of a video the same one each time, so that letters keep their size; None for
+        letters that fit this photo.
+
+    Returns
+    -------
+    RGBImage
+        ``uint8`` of the shape of the photo's pixels.
+    """
     pixels = photo.pixels.copy()
-    size = _text_size(photo, marks)
-    thickness = max(2, round(size / 10))
+    painter = LabelPainter(_text_size(photo, marks)) if painter is None else painter
+    thickness = max(2, round(painter.size / 10))
     for mark in marks:
         _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.outcome])
     for mark in marks:
         _draw_landmarks(pixels, mark, thickness)
-    painter = LabelPainter(size)
     taken: list[Rectangle] = []
     for mark in marks:
         if mark.label:

@@ -32,6 +32,7 @@ _SYSTEM_FONTS = (
 )
 _NO_CHARACTER = "\uffff"
 _SMOOTHING = 4
+_KEPT = 256
 
 
 class LabelPainter:
@@ -46,6 +47,12 @@ class LabelPainter:
     def __init__(self, size: int) -> None:
         self._size = size
         self._fonts: list[FreeTypeFont] | None = None
+        self._painted: dict[tuple[str, tuple[int, int, int], int], Image] = {}
+
+    @property
+    def size(self) -> int:
+        """Height of the letters' em square in pixels."""
+        return self._size
 
     def paint(self, text: str, colour: tuple[int, int, int], max_width: int) -> Image:
         """Paint a label: the text on a rounded plate.
@@ -63,8 +70,16 @@ class LabelPainter:
         Returns
         -------
         Image
-            RGBA, transparent outside the plate.
+            RGBA, transparent outside the plate; the same one each time, not to be changed.
         """
+        key = text, colour, max_width
+        if key not in self._painted:
+            if len(self._painted) >= _KEPT:
+                self._painted.clear()
+            self._painted[key] = self._paint(text, colour, max_width)
+        return self._painted[key]
+
+    def _paint(self, text: str, colour: tuple[int, int, int], max_width: int) -> Image:
         from PIL import Image, ImageDraw
 
         across, down = round(self._size * 0.42), round(self._size * 0.2)

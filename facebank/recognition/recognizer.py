@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.faces import Candidate, Decision, Face, Outcome, Reason
 from facebank.recognition.enrolled import check_embeddings
-from facebank.recognition.scoring import PrototypeScorer
+from facebank.recognition.scoring import PrototypeScorer, unit
 from facebank.recognition.simulation import KEPT
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ MOUTH_HIDDEN = "mouth hidden"
 
 BEYOND_DOUBT = 0.95
 """The probability from which a person is named even where the face is poor."""
+
+
+_LEAST_QUALITY = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +169,65 @@ class Recognizer:
             return []
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
-        hidden = np.array([MOUTH_HIDDEN in face.quality.weaknesses for face in faces])
-        ranking = self._rank(embeddings, hidden, denied)
+        ranking = self._rank(embeddings, _hidden_mouths(faces), denied)
         likeness = self._likeness_of_strangers(embeddings)
         decisions = [self._decide(face, ranking, row, likeness[row]) for row, face in enumerate(faces)]
         return _flag_people_seen_twice(decisions)
 
+    def identify_track(self, faces: Sequence[Face]) -> Decision:
+        """Identify one person from several faces, such as those of a track in a video.
+
+        Scores are averaged, each weighing as the square of its face's quality, and the average is judged as the score
+        of a single photo: frames of one track share light, pose and camera, so that many of them are no proof in
+        themselves. What averaging brings is that no single frame gives a name, or takes it away.
+
+        Parameters
+        ----------
+        faces
+            Probes of one person, at least one, with embeddings of the same pack as the enrolled ones.
+
+        Returns
+        -------
+        Decision
+            About the person.
+
+        Raises
+        ------
+        UsageError
+            There is no face, or embeddings are of another length than the enrolled ones, or not finite.
+        """
+        if not faces:
+            raise UsageError("A track has at least one face.")
+        rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
+        embeddings = np.concatenate(rows)
+        qualities = np.array([face.quality.score for face in faces])
+        weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
+        weights = weights / weights.sum()
+        scores, similarities = self._scored(embeddings, _hidden_mouths(faces))
+        ranking = self._ranked(_averaged(scores, weights), _averaged(similarities, weights))
+        likeness = float(self._likeness_of_strangers(embeddings) @ weights)
+        typical = replace(faces[0].quality, score=float(qualities @ weights))
+        mean = unit(_averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
+        return self._decide(Face(faces[0].detection, typical, mean[0]), ranking, 0, likeness)
+
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> _Ranking:
-        scores = self._scorer.scores(embeddings)
-        if self._for_hidden_mouths is not None and hidden.any():
-            scores[hidden] = self._for_hidden_mouths.scores(embeddings[hidden])
-        similarities = scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+        scores, similarities = self._scored(embeddings, hidden)
         if any(denied):
             if len(denied) != len(embeddings):
                 raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
             scores = scores.copy()
             for row, people in enumerate(denied):
                 scores[row, np.isin(self._people, list(people))] = -np.inf
+        return self._ranked(scores, similarities)
+
+    def _scored(self, embeddings: FloatArray, hidden: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Return scores and similarities of each face and person."""
+        scores = self._scorer.scores(embeddings)
+        if self._for_hidden_mouths is not None and hidden.any():
+            scores[hidden] = self._for_hidden_mouths.scores(embeddings[hidden])
+        return scores, scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+
+    def _ranked(self, scores: FloatArray, similarities: FloatArray) -> _Ranking:
         places = np.argsort(-scores, axis=1, kind="stable")[:, :KEPT].astype(np.int64)
         best = np.take_along_axis(scores, places, axis=1)
         probabilities = None
@@ -264,6 +309,15 @@ class Recognizer:
             probabilities = ranking.probabilities[row, :-1]
             near = probabilities[0] < LEAST_ODDS * probabilities[1:]
         return near
+
+
+def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
+    return np.array([MOUTH_HIDDEN in face.quality.weaknesses for face in faces])
+
+
+def _averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
+    """Return the weighted average of rows as a single one, ``(1, ...)``."""
+    return np.asarray(weights[None] @ rows.astype(np.float64), dtype=np.float32)
 
 
 def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:

@@ -15,7 +15,21 @@ from .conftest import Run
 PEOPLE = ("list", "name", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
 GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget")}
 COMMANDS = [
-    *("enroll", "identify", "scan", "find", "sort", "cluster", "confirm", "deny", "verify", "lookalike", "demo"),
+    *(
+        "enroll",
+        "identify",
+        "scan",
+        "video",
+        "watch",
+        "find",
+        "sort",
+        "cluster",
+        "confirm",
+        "deny",
+        "verify",
+        "lookalike",
+        "demo",
+    ),
     *("doctor", "packs"),
     *(f"{group} {command}" for group, commands in GROUPED.items() for command in commands),
 ]

@@ -1,0 +1,123 @@
+"""What several faces of one person are worth as evidence: three ways to decide about a track.
+
+    python -m benchmarks.track_evidence ../shared/data --out benchmarks/reports/track_evidence
+
+Faces are LFW's reporting people's (``peopleDevTest.txt``). In each of forty galleries of 100 people with one photo
+each, half of those with six photos or more are enrolled; the others are strangers. A probe is five photos of one
+person. These are taken on different days, which makes them the most independent evidence that a track can hold; frames
+of a real track are more alike, down to copies of one photo, for which all three ways say the same.
+
+- ``one photo``: the first of the five alone.
+- ``mean score``: the scores of the five averaged, weighted by the square of the quality, judged as one photo's score:
+  what ``facebank video`` does.
+- ``mean embedding``: the embeddings averaged and normalised, and then judged as one photo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.decisions import rule
+from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
+from facebank.calibrations import find_knowledge
+from facebank.gallery import PackIdentity
+from facebank.packs import Pack, load_pack
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import PrototypeScorer
+from facebank.recognition.simulation import KEPT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.recognition.calibration import Calibrator
+
+GALLERIES, SIZE, FACES = 40, 100, 5
+WAYS = ("one photo", "mean score", "mean embedding")
+
+Told = tuple[bool, bool, bool, float]
+
+
+def scores_of(scorer: PrototypeScorer, faces: FloatArray, qualities: FloatArray) -> dict[str, FloatArray]:
+    """Return the scores of a track in each of the ways, of shape ``(people,)``."""
+    weights = qualities.astype(np.float64) ** 2
+    weights /= weights.sum()
+    each = scorer.scores(faces)
+    mean = weights @ faces
+    normalised = (mean / np.linalg.norm(mean)).astype(np.float32)
+    rows = (each[0], (weights @ each).astype(np.float32), scorer.scores(normalised[None])[0])
+    return dict(zip(WAYS, rows, strict=True))
+
+
+def gallery(
+    faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
+) -> tuple[Enrolled, list[tuple[int, NDArray[np.int64]]]]:
+    """Make up a gallery and its tracks: the place of the person, or -1, and the places of the faces."""
+    people, counts = np.unique(names, return_counts=True)
+    many = random.permutation(people[counts > FACES])
+    known, strangers = many[: len(many) // 2], many[len(many) // 2 :]
+    others = random.permutation(people[counts <= FACES])[: SIZE - len(known)]
+    photos = {person: random.permutation(np.flatnonzero(names == person)) for person in (*many, *others)}
+    samples = np.array([photos[person][0] for person in (*known, *others)])
+    tracks = [(place, photos[person][1 : FACES + 1]) for place, person in enumerate(known)]
+    tracks += [(-1, photos[person][:FACES]) for person in strangers]
+    return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
+
+
+def measured(faces: LfwFaces, pack: Pack, calibrator: Calibrator) -> dict[str, dict[str, float]]:
+    """Decide about all tracks of all galleries."""
+    told: dict[str, list[Told]] = {way: [] for way in WAYS}
+    names = faces.names
+    for seed in range(GALLERIES):
+        enrolled, tracks = gallery(faces, names, np.random.default_rng(seed))
+        scorer, decides = PrototypeScorer(enrolled), rule(pack, calibrator, enrolled)
+        samples = np.ones(KEPT, dtype=np.int64)
+        for person, places in tracks:
+            for way, scores in scores_of(scorer, faces.embeddings[places], faces.qualities[places]).items():
+                best = np.argsort(-scores)[:KEPT]
+                probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
+                named = bool(scores[best[0]] >= decides.threshold)
+                told[way].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
+    return {way: _figures(np.array(rows)) for way, rows in told.items()}
+
+
+def _figures(rows: NDArray[np.float64]) -> dict[str, float]:
+    mated, right, named, probability = rows[:, 0] > 0, rows[:, 1], rows[:, 2], np.clip(rows[:, 3], 1e-6, 1 - 1e-6)
+    likelihood = np.where(right > 0, np.log(probability), np.log(1 - probability))
+    return {
+        "mated_tracks": int(mated.sum()),
+        "strangers_tracks": int((~mated).sum()),
+        "fnir": float(1 - (right * named)[mated].mean()),
+        "fpir": float(named[~mated].mean()),
+        "mean_probability": float(probability.mean()),
+        "share_right": float(right.mean()),
+        "log_loss": float(-likelihood.mean()),
+    }
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(None)
+    faces = lfw_faces(arguments.data, pack)
+    faces = faces.where(faces.found).of(people_listed(arguments.data, REPORTING))
+    identity = PackIdentity(pack.name, pack.digest, faces.embeddings.shape[1])
+    calibration = find_knowledge(identity, pack.folder).calibration
+    calibrator = None if calibration is None else calibration.of("prototype")
+    if calibrator is None:
+        parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
+    report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **measured(faces, pack, calibrator)}
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

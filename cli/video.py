@@ -1,0 +1,190 @@
+"""``facebank video``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facebank.errors import UsageError
+
+from .failures import SOME_FAILED
+from .identify import candidate_record, never_certain, rounded, tell_how
+from .output import say, share_progress, write_json, write_line, write_table
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from facebank.album.video import VideoPlan, VideoReport
+    from facebank.album.video_people import Appearance
+    from facebank.media.video import VideoInfo
+
+EXAMPLES = """\b
+Examples:
+  facebank video holidays.mp4
+  facebank video holidays.mp4 --annotate named.mp4 --thumbnails faces/
+  facebank video holidays.mp4 --start 1:30 --end 2:00 --json
+
+\b
+Exit codes: 0 the whole video was read; 1 it is cut off or damaged, and what was read before is told; 2 wrong usage, no
+gallery, or no video that can be read."""
+
+_COLUMNS = ("person", "from", "to", "seconds", "decision", "reason", "likeliest", "similarity", "probability")
+_STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("video", epilog=EXAMPLES)(video)
+
+
+def video(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    fps: Annotated[float, typer.Option(metavar="RATE", help="How many frames a second are looked at.")] = 5.0,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="From when on, as 90, 1:30 or 1:02:03.5.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="OUT.mp4", help="Write the video there, with frames and names, no sound.")
+    ] = None,
+    thumbnails: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a track.")] = False,
+) -> int:
+    """Say who is in a video, and when.
+
+    Faces are followed from frame to frame; each track is one decision from all its frames, as careful as that about a
+    single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
+    """
+    from facebank.album.video import VideoPlan, identify_video
+    from facebank.album.video_annotation import annotate_video, write_pictures
+    from facebank.media.video_writing import check_target
+
+    since, until = _seconds(start) or 0.0, _seconds(end)
+    plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
+    if annotate is not None:
+        check_target(annotate, file)
+    with settings_of(ctx).open_bank(threads=1) as bank:
+        bank.preload()
+        tell_how(bank.identification())
+        with share_progress("Looking for faces", writes_lines=as_json) as advance:
+            report = identify_video(bank, file, plan, on_time=_share(plan, advance))
+    pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
+    if as_json:
+        for each in report.appearances:
+            write_json(_record(str(file), each, pictures.get(each.track.number)))
+    else:
+        write_table(_COLUMNS, map(_row, report.appearances), _STYLES)
+        write_line(_summary(report, since))
+    if annotate is not None:
+        with share_progress("Drawing", writes_lines=as_json) as advance:
+            told = _share(plan, advance)
+            annotate_video(file, report.appearances, annotate, plan, lambda time: told(time, report.info))
+    if not report.ends_early:
+        return 0
+    say(
+        f"{file} ends at {clock(report.position)} and says that it lasts {clock(report.info.seconds)}: it is cut off "
+        "or damaged there; what comes before it was read"
+    )
+    return SOME_FAILED
+
+
+def clock(seconds: float) -> str:
+    """Write a time as people read it, ``1:02:03.4``."""
+    tenths = round(seconds * 10)
+    hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a time as people write it.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    if text is None:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts) or any(part >= 60 for part in parts[1:]):
+        raise UsageError(f"{text!r} is no time: write it as 90, 1:30 or 1:02:03.5")
+    return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
+
+
+def _share(plan: VideoPlan, advance: Callable[[float], None]) -> Callable[[float, VideoInfo], None]:
+    def told(time: float, info: VideoInfo) -> None:
+        end = info.seconds if plan.end is None else min(plan.end, info.seconds or plan.end)
+        if end > plan.start:
+            advance(min(1.0, (time - plan.start) / (end - plan.start)))
+
+    return told
+
+
+def _row(each: Appearance) -> tuple[str, ...]:
+    decision = each.decision
+    likeliest = decision.candidates[0].person if decision.person is None and decision.candidates else ""
+    return (
+        each.label,
+        clock(each.start),
+        clock(each.end),
+        f"{each.seconds:.1f}",
+        decision.outcome.value,
+        decision.reason.value,
+        likeliest,
+        "" if decision.similarity is None else f"{decision.similarity:.3f}",
+        "" if decision.probability is None else never_certain(decision.probability),
+    )
+
+
+def _summary(report: VideoReport, start: float) -> str:
+    people = {each.label for each in report.appearances if each.decision.person is not None}
+    others = {each.label for each in report.appearances} - people
+    parts = [
+        f"{len(people)} known, {len(others)} others",
+        f"{_count(len(report.shots), 'shot')}, {_count(report.frames, 'frame')} looked at",
+    ]
+    if report.glimpses:
+        parts.append(f"{_count(report.glimpses, 'glimpse')} left out")
+    return f"{clock(max(0.0, report.position - start))} of video: " + "; ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, object]:
+    decision, best = each.decision, each.track.best
+    return {
+        "video": video,
+        "track": each.track.number,
+        "shot": each.track.shot + 1,
+        "label": each.label,
+        "person": decision.person,
+        "decision": decision.outcome.value,
+        "reason": decision.reason.value,
+        "start": round(each.start, 3),
+        "end": round(each.end, 3),
+        "frames": len(each.track.sightings),
+        "similarity": decision.similarity,
+        "probability": decision.probability,
+        "stranger_probability": decision.stranger_probability,
+        "candidates": [candidate_record(candidate) for candidate in decision.candidates],
+        "best": {
+            "time": round(best.time, 3),
+            "box": rounded(best.face.detection.box.tolist()),
+            "quality": round(best.face.quality.score, 4),
+        },
+        "thumbnail": None if picture is None else str(picture),
+        "sightings": list(_sightings(each)),
+    }
+
+
+def _sightings(each: Appearance) -> Iterator[dict[str, object]]:
+    for sighting in each.track.sightings:
+        yield {"time": round(sighting.time, 3), "box": rounded(sighting.face.detection.box.tolist())}

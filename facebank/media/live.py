@@ -1,0 +1,291 @@
+"""Frames as they come: from a camera, an address, or a file at the speed at which it plays.
+
+One thread reads, and keeps nothing but the newest frame: who asks seldom gets fewer frames, never old ones. A stream
+that drops is opened again after a while, longer each time. The user name, the password and the query of an address are
+for its server; they are in no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from facebank.errors import FacebankError, StreamError, UsageError
+from facebank.media.capture import VideoLimits, open_capture, time_of
+from facebank.media.shots import CutDetector
+from facebank.media.video import Frame, Video
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from cv2 import VideoCapture
+
+    from facebank.faces import RGBImage
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
+"""Addresses that are opened; others, such as those by which FFmpeg joins files, are not."""
+
+_LIMITS = VideoLimits()
+_DEVICE = re.compile(r"/dev/video(\d+)")
+_JOINED_WITHIN = 1.0  # seconds; a reader that waits for a dead server ends with the process
+
+
+class Kind(StrEnum):
+    """What frames come from."""
+
+    CAMERA = "camera"
+    STREAM = "stream"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSource:
+    """Where frames come from.
+
+    Attributes
+    ----------
+    kind
+        What it is.
+    target
+        What the decoder opens: the number of a camera, an address, or a path.
+    shown
+        What people may see of it.
+    """
+
+    kind: Kind
+    target: str | int
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long to wait for a stream, in seconds.
+
+    Attributes
+    ----------
+    first, longest
+        Before it is opened again: the first time, and at most; twice as long each time.
+    patience
+        For an answer, and for each frame.
+    """
+
+    first: float = 1.0
+    longest: float = 30.0
+    patience: float = 10.0
+
+
+class Change(StrEnum):
+    """What may happen to a source."""
+
+    LOST = "lost"
+    RESUMED = "resumed"
+
+
+def live_source(text: str) -> LiveSource:
+    """Read what somebody typed: a number of a camera, a device, an address or a file.
+
+    Raises
+    ------
+    UsageError
+        It is an address of a kind that is not opened.
+    StreamError
+        There is no such file or device.
+    """
+    if text.isdecimal() and len(text) < 4:
+        return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")
+    if "://" in text:
+        return _address(text)
+    device = _DEVICE.fullmatch(text)
+    if device is not None:
+        if not Path(text).exists():
+            raise StreamError(f"there is no camera {text}")
+        return LiveSource(Kind.CAMERA, int(device[1]), text)
+    if not Path(text).exists():
+        raise StreamError(f"{printable(text)} is no camera, address or file: name 0 for the first camera, or a path")
+    return LiveSource(Kind.FILE, os.path.abspath(text), printable(text))  # noqa: PTH100 - resolve() follows links
+
+
+class LiveVideo:
+    """Reads frames in a thread of its own. Use ``with``, which opens it and closes it again.
+
+    Parameters
+    ----------
+    source
+        As `live_source` reads it.
+    on_change
+        Called when a stream is lost, and when it is there again, with the seconds that it is waited or was away; in
+        the reader's thread.
+    waits
+        How long a stream is waited for.
+
+    Attributes
+    ----------
+    passed_over
+        How many frames were never asked for.
+    """
+
+    def __init__(
+        self, source: LiveSource, on_change: Callable[[Change, float], None] | None = None, waits: Waits | None = None
+    ) -> None:
+        self.source = source
+        self.passed_over = 0
+        self._on_change = on_change
+        self._waits = Waits() if waits is None else waits
+        self._news = Condition()
+        self._stop = Event()
+        self._newest: Frame | None = None
+        self._opened = False
+        self._ended = False
+        self._error: FacebankError | None = None
+        self._began = 0.0
+        self._cuts = CutDetector()
+        self._shot = 0
+        self._reader = Thread(target=self._read, name="live", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self.source.kind is Kind.FILE:
+            with Video(str(self.source.target)):
+                pass  # says what is wrong with it
+        self._began = time.monotonic()
+        self._reader.start()
+        with self._news:
+            while not (self._opened or self._ended):
+                self._news.wait(0.2)
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._reader.join(_JOINED_WITHIN)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the source was opened."""
+        return time.monotonic() - self._began
+
+    def newest(self, patience: float = 0.5) -> Frame | None:
+        """Wait for a frame that was not given yet, and give it; None where none comes in time.
+
+        Raises
+        ------
+        VideoError
+            Frames have come that are too large.
+        """
+        with self._news:
+            if self._newest is None and not self._ended:
+                self._news.wait(patience)
+            frame, self._newest = self._newest, None
+            if frame is None and self._error is not None:
+                raise self._error
+        return frame
+
+    def pause(self, seconds: float) -> None:
+        """Wait for a while, if it is one, but not for a source that has ended."""
+        with self._news:
+            if seconds > 0:
+                self._news.wait_for(lambda: self._ended, seconds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more frames will come: a file is at its end."""
+        return self._ended and self._newest is None
+
+    def _read(self) -> None:
+        try:
+            capture = self._open()
+            if capture is None:
+                self._error = StreamError(_cannot_open(self.source))
+                return
+            with self._news:
+                self._opened = True
+                self._news.notify_all()
+            while capture is not None:
+                self._drain(capture)
+                capture.release()
+                capture = None if self.source.kind is Kind.FILE else self._opened_again()
+        except FacebankError as error:
+            self._error = error
+        finally:
+            with self._news:
+                self._ended = True
+                self._news.notify_all()
+
+    def _drain(self, capture: VideoCapture) -> None:
+        """Read until there is nothing more."""
+        is_file = self.source.kind is Kind.FILE
+        while not self._stop.is_set() and capture.grab():
+            intact, pixels = capture.retrieve()
+            if not intact:
+                continue
+            _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.shown)
+            if is_file:
+                self._stop.wait(max(0.0, time_of(capture) - self.now))
+            self._keep(pixels)  # type: ignore[arg-type]
+
+    def _keep(self, pixels: RGBImage) -> None:
+        self._shot += self._cuts.is_cut(pixels)
+        frame = Frame(self.now, self._shot, np.ascontiguousarray(pixels[..., ::-1]))
+        with self._news:
+            self.passed_over += self._newest is not None
+            self._newest = frame
+            self._news.notify_all()
+
+    def _opened_again(self) -> VideoCapture | None:
+        """Try until the source is there again; None where nobody wants it any more."""
+        since, wait = self.now, self._waits.first
+        while not self._stop.is_set():
+            self._tell(Change.LOST, wait)
+            if self._stop.wait(wait):
+                break
+            capture = self._open()
+            if capture is not None:
+                self._tell(Change.RESUMED, self.now - since)
+                self._cuts, self._shot = CutDetector(), self._shot + 1
+                return capture
+            wait = min(2 * wait, self._waits.longest)
+        return None
+
+    def _open(self) -> VideoCapture | None:
+        """Open the source; None where that fails."""
+        capture = open_capture(
+            self.source.target, timeout=self._waits.patience if self.source.kind is Kind.STREAM else None
+        )
+        if capture.isOpened():
+            return capture
+        capture.release()
+        return None
+
+    def _tell(self, change: Change, seconds: float) -> None:
+        if self._on_change is not None:
+            self._on_change(change, seconds)
+
+
+def _address(text: str) -> LiveSource:
+    try:
+        parts = urlsplit(text)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError as error:
+        raise UsageError("the address cannot be understood: write it as rtsp://HOST/PATH") from error
+    if parts.scheme.lower() not in SCHEMES or not host:
+        raise UsageError(
+            f"addresses that begin with {printable(parts.scheme)}:// are not opened: use one of {', '.join(SCHEMES)}"
+        )
+    return LiveSource(Kind.STREAM, text, printable(f"{parts.scheme}://{host}{parts.path}"))
+
+
+def _cannot_open(source: LiveSource) -> str:
+    if source.kind is Kind.CAMERA:
+        return f"{source.shown} cannot be opened: there is none, another program uses it, or you may not"
+    return f"{source.shown} cannot be opened: nobody answers there, it is refused, or it is no video"

@@ -1,0 +1,141 @@
+"""Videos written: MPEG-4 without sound, whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import StorageError, UsageError, VideoError
+from facebank.media.capture import silent
+from facebank.media.video import Video
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from cv2 import VideoWriter as Writer
+
+    from facebank.faces import RGBImage
+
+SUFFIXES = (".mp4", ".mkv")
+_CODEC = "mp4v"  # what OpenCV's FFmpeg can write without a library that is not free, and fast
+_SLOWEST, _FASTEST, _USUAL = 1.0, 120.0, 25.0
+
+
+def check_target(target: Path, source: Path) -> None:
+    """Refuse a video that cannot be written, before there is any work in it.
+
+    Parameters
+    ----------
+    target
+        The file to write.
+    source
+        The file that is read meanwhile.
+
+    Raises
+    ------
+    UsageError
+        The suffix is another than `SUFFIXES`, or both are one file.
+    StorageError
+        There is no such folder.
+    """
+    if target.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{printable(str(target))}: annotated videos are written as .mp4 or .mkv")
+    if not target.parent.is_dir():
+        raise StorageError(f"{printable(str(target))} cannot be written: there is no folder {target.parent}")
+    if target.is_dir():
+        raise StorageError(f"{printable(str(target))} cannot be written: it is a folder")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{printable(str(target))} is the video itself: name another file")
+
+
+class VideoFile:
+    """A video that is being written; with ``with`` it appears whole, or not at all if something fails.
+
+    Parameters
+    ----------
+    target
+        As `check_target` allows it; a file that was there is replaced.
+    width, height
+        Of the frames in pixels.
+    rate
+        Frames a second; 0 for a usual number.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+
+    def __init__(self, target: Path, width: int, height: int, rate: float) -> None:
+        import cv2
+
+        self._target = target
+        self._part = target.with_name(f".facebank-{secrets.token_hex(8)}{target.suffix.lower()}")
+        self._size = (width, height)
+        self.rate = min(max(rate, _SLOWEST), _FASTEST) if rate else _USUAL
+        self._written = 0
+        self._last: RGBImage | None = None
+        with silent():
+            self._writer: Writer = cv2.VideoWriter(
+                str(self._part.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), self.rate, self._size
+            )
+        if not self._writer.isOpened():
+            self._part.unlink(missing_ok=True)
+            raise StorageError(
+                f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._repeat_last()
+            self._writer.release()
+            if kind is None:
+                self._check()
+                self._part.replace(self._target)
+        except OSError as error:
+            raise StorageError(f"{printable(str(self._target))} cannot be written: {error.strerror}") from error
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def write(self, time: float, pixels: RGBImage) -> None:
+        """Show a picture from a time on.
+
+        Parameters
+        ----------
+        time
+            In seconds from the beginning, not before the one that was written last. Pictures are evenly spaced in the
+            file: the last one is repeated until then.
+        pixels
+            RGB ``uint8``.
+        """
+        while self._last is not None and self._written / self.rate < time - 0.5 / self.rate:
+            self._repeat_last()
+        self._last = pixels
+
+    def _repeat_last(self) -> None:
+        import cv2
+
+        if self._last is None:
+            return
+        picture = np.ascontiguousarray(self._last[..., ::-1])
+        if (picture.shape[1], picture.shape[0]) != self._size:
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        self._writer.write(picture)
+        self._written += 1
+
+    def _check(self) -> None:
+        """Read the file back as far as it takes: the encoder says nothing of a full disk."""
+        problem = f"{printable(str(self._target))} cannot be written: no space left"
+        try:
+            with Video(self._part) as written:
+                if self._target.suffix.lower() == ".mp4" and written.info.frames < self._written:
+                    raise StorageError(problem)
+        except VideoError as error:
+            raise StorageError(problem) from error

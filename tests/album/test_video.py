@@ -1,0 +1,199 @@
+"""A real clip, beside what somebody sees who watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.album.video import VideoPlan, VideoReport, identify_video
+from facebank.album.video_annotation import annotate_video, write_pictures
+from facebank.errors import GalleryNotFoundError
+from facebank.faces import Outcome, Reason
+from facebank.media import read_photo
+from facebank.media.video import Video
+from tests.video_files import CLIP_FRAMES, CLIP_RATE, CUTS, clip_of, streamable
+
+MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"
+STEP = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whom people see in a shot, and where when it begins: noted from looking at the frames."""
+
+    first_frame: int
+    last_frame: int
+    named: dict[str, tuple[int, int]]
+    may_be_named: frozenset[str] = frozenset()
+    others: tuple[tuple[int, int], ...] = ()
+
+
+# On a stage, from afar: Miranda sings, Lacamoire sits at the piano, small. Then Lacamoire's profile, large and moving,
+# before an audience in the dark. Then Miranda alone. Then the audience: a laughing young face, Marian Robinson, Barack
+# and Michelle Obama.
+SHOTS = (
+    Seen(0, CUTS[0] - 1, {MIRANDA: (545, 75)}, frozenset({LACAMOIRE}), ((67, 200),)),
+    Seen(CUTS[0], CUTS[1] - 1, {}, frozenset({LACAMOIRE}), ((430, 230),)),
+    Seen(CUTS[1], CUTS[2] - 1, {MIRANDA: (184, 100)}),
+    Seen(CUTS[2], CLIP_FRAMES - 1, {OBAMA: (350, 90)}, frozenset(), ((75, 105), (198, 128), (417, 133))),
+)
+
+
+@pytest.fixture(scope="module")
+def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
+    """A gallery of the three people of the clip who are to be had, and of three who are not in it."""
+    photos = shared / "data" / "photos"
+    bank = FaceBank.open(tmp_path_factory.mktemp("video") / "six.facebank", threads=1)
+    bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
+    for name, folder in (
+        (LACAMOIRE, "alex_lacamoire"),
+        (OBAMA, "obama"),
+        ("Joe Biden", "biden"),
+        ("Kit Harington", "kit_harington"),
+        ("Rose Leslie", "rose_leslie"),
+    ):
+        bank.enroll(name, photos / "enrol" / folder)
+    return bank
+
+
+@pytest.fixture(scope="module")
+def report(bank: FaceBank, shared: Path) -> VideoReport:
+    return identify_video(bank, clip_of(shared), VideoPlan(thumbnails=True))
+
+
+def test_the_shots_are_those_that_people_see(report: VideoReport) -> None:
+    np.testing.assert_allclose(report.shots, [shot.first_frame / CLIP_RATE for shot in SHOTS], atol=0.01)
+    assert not report.ends_early
+    assert report.position == pytest.approx((CLIP_FRAMES - 1) / CLIP_RATE, abs=0.01)
+
+
+@pytest.mark.parametrize("number", range(len(SHOTS)))
+def test_who_is_known_is_one_track_a_shot_from_its_first_to_its_last_frame(report: VideoReport, number: int) -> None:
+    shot = SHOTS[number]
+    there = [each for each in report.appearances if each.track.shot == number]
+    named = [each for each in there if each.decision.person is not None]
+    assert {each.label for each in named} - shot.may_be_named == set(shot.named)
+    for person, place in shot.named.items():
+        (appearance,) = (each for each in named if each.label == person)
+        assert appearance.decision.probability is not None
+        assert appearance.decision.probability > 0.99
+        assert appearance.start == pytest.approx(shot.first_frame / CLIP_RATE, abs=0.01)
+        assert appearance.end == pytest.approx((shot.last_frame + 1) / CLIP_RATE, abs=0.05)
+        assert appearance.seconds / STEP - 1 <= len(appearance.track.sightings) <= appearance.seconds / STEP + 2
+        assert holds(appearance.track.sightings[0].face.detection.box, place)
+
+
+@pytest.mark.parametrize("number", range(len(SHOTS)))
+def test_nobody_who_is_seen_clearly_is_left_out(report: VideoReport, number: int) -> None:
+    shot = SHOTS[number]
+    for place in shot.others:
+        found = [
+            each
+            for each in report.appearances
+            if each.track.shot == number
+            and any(holds(sighting.face.detection.box, place) for sighting in each.track.sightings)
+        ]
+        assert found
+        assert {each.decision.person for each in found} <= {None, *shot.may_be_named}
+
+
+def test_strangers_have_the_same_number_only_if_they_may_be_one(report: VideoReport) -> None:
+    strangers = [each for each in report.appearances if each.decision.person is None]
+    assert all(each.label.split()[0] in {"stranger", "uncertain"} for each in strangers)
+    for shot in range(len(SHOTS)):
+        labels = [each.label for each in strangers if each.track.shot == shot]
+        assert len(labels) == len(set(labels))
+
+
+def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
+    part = identify_video(bank, clip_of(shared), VideoPlan(start=3.0, end=5.0))
+    (miranda,) = part.appearances
+    assert miranda.label == MIRANDA
+    assert 3.0 <= miranda.start < 3.05
+    assert 4.9 < miranda.end <= 5.0
+    assert not part.ends_early
+
+
+def test_more_workers_find_the_same(bank: FaceBank, shared: Path, report: VideoReport) -> None:
+    alone = identify_video(bank, clip_of(shared), VideoPlan(workers=1))
+    assert [(each.label, each.start, each.end) for each in alone.appearances] == [
+        (each.label, each.start, each.end) for each in report.appearances
+    ]
+
+
+def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
+    whole = streamable(clip_of(shared).read_bytes())
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
+    report = identify_video(bank, tmp_path / "cut.mp4")
+    assert report.ends_early
+    assert [each.label for each in report.appearances].count(MIRANDA) == 2
+    assert 4 < report.position < 8
+
+
+def test_somebody_who_is_there_twice_is_told(shared: Path, report: VideoReport) -> None:
+    from facebank.album.video_people import labelled
+    from facebank.packs import load_pack
+
+    (obama,) = (each for each in report.appearances if each.label == OBAMA)
+    (other, *_) = (each for each in report.appearances if each.track.shot == 3 and each.label != OBAMA)
+    told = [(obama.track, obama.decision), (other.track, obama.decision)]
+    until = {obama.track.number: obama.end, other.track.number: other.end}
+    flagged = labelled(told, until, load_pack(None).manifest.thresholds, {})
+    assert [each.decision.reason for each in flagged] == [Reason.MATCH, Reason.MATCH]  # as alike as each other
+    from dataclasses import replace
+
+    less = replace(obama.decision, similarity=0.4)
+    flagged = labelled([told[0], (other.track, less)], until, load_pack(None).manifest.thresholds, {})
+    assert [each.decision.reason for each in flagged] == [Reason.MATCH, Reason.SAME_PERSON_TWICE]
+
+
+def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "none.facebank", threads=1) as bank:
+        with pytest.raises(GalleryNotFoundError):
+            identify_video(bank, clip_of(shared))
+        bank.open_gallery(create=True)
+        report = identify_video(bank, clip_of(shared), VideoPlan(start=3.0, end=4.0))
+    (stranger,) = report.appearances
+    assert (stranger.label, stranger.decision.outcome, stranger.decision.reason) == (
+        "stranger 1",
+        Outcome.UNKNOWN,
+        Reason.GALLERY_EMPTY,
+    )
+
+
+def test_the_annotated_video_has_all_frames_and_frames_around_faces(
+    shared: Path, tmp_path: Path, report: VideoReport
+) -> None:
+    out = tmp_path / "named.mp4"
+    annotate_video(clip_of(shared), report.appearances, out, VideoPlan())
+    (miranda,) = (each for each in report.appearances if each.label == MIRANDA and each.track.shot == 2)
+    sighting = miranda.track.sightings[10]
+    with Video(out) as written, Video(clip_of(shared)) as video:
+        pairs = list(zip(written.frames(), video.frames(), strict=True))
+    assert len(pairs) == CLIP_FRAMES
+    drawn, plain = min(pairs, key=lambda pair: abs(pair[1].time - sighting.time))
+    changed = np.abs(drawn.pixels.astype(int) - plain.pixels).max(axis=2) > 60
+    x1, y1, x2, y2 = sighting.face.detection.box.astype(int)
+    assert changed[y1 - 3 : y1 + 4, x1 + 20 : x2 - 20].any(axis=0).all()
+    assert changed[y1 + 20 : y2 - 20, x1 - 3 : x1 + 4].any(axis=1).all()
+    assert not changed[:, 500:].any()
+
+
+def test_the_best_face_of_each_track_is_a_picture(tmp_path: Path, report: VideoReport) -> None:
+    (tmp_path / f"{MIRANDA} 00m02.jpg").write_bytes(b"mine")
+    written = write_pictures(report.appearances, tmp_path)
+    assert set(written) == {each.track.number for each in report.appearances}
+    assert (tmp_path / f"{MIRANDA} 00m02.jpg").read_bytes() == b"mine"
+    assert (tmp_path / f"{MIRANDA} 00m02-2.jpg") in written.values()
+    for path in written.values():
+        assert min(read_photo(path).pixels.shape[:2]) > 20
+
+
+def holds(box: np.ndarray[tuple[int], np.dtype[np.float32]], place: tuple[int, int]) -> bool:
+    """Tell whether a place is in a box, or next to it."""
+    x, y = place
+    return bool(box[0] - 25 <= x <= box[2] + 25 and box[1] - 25 <= y <= box[3] + 25)

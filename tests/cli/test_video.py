@@ -1,0 +1,88 @@
+"""``facebank video``: who is seen when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from facebank.media.video import Video
+from tests.video_files import clip_of, streamable, without_pictures
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+pytestmark = pytest.mark.usefixtures("two_people")
+
+
+@pytest.fixture
+def clip(shared: Path) -> Path:
+    return clip_of(shared)
+
+
+def test_who_is_seen_when(run: Run, clip: Path, valid: Valid) -> None:
+    ran = run("video", clip, "--start", "6", "--json")
+    valid("video", ran.records)
+    known = [record for record in ran.records if record["decision"] == "known"]
+    (obama,) = known
+    assert obama["person"] == obama["label"] == "Barack Obama"
+    assert obama["probability"] > 0.99
+    assert obama["start"] == pytest.approx(7.04, abs=0.02)
+    assert obama["end"] == pytest.approx(9.14, abs=0.05)
+    assert obama["sightings"][0]["time"] == pytest.approx(7.04, abs=0.02)
+    assert [record["start"] for record in ran.records] == sorted(record["start"] for record in ran.records)
+    assert {record["label"].split()[0] for record in ran.records} == {"Barack", "stranger", "uncertain"}
+
+
+def test_the_table_and_what_else_is_written(run: Run, clip: Path, tmp_path: Path) -> None:
+    ran = run("video", clip, "--start", "0:07", "--end", "0:08", "--annotate", "named.mp4", "--thumbnails", "faces")
+    lines = ran.out.splitlines()
+    assert lines[0].split("\t")[:4] == ["person", "from", "to", "seconds"]
+    (obama,) = (line.split("\t") for line in lines if line.startswith("Barack Obama"))
+    assert obama[1:5] == ["0:07.0", "0:08.0", "1.0", "known"]
+    assert "1 known" in lines[-1]
+    assert (tmp_path / "faces" / "Barack Obama 00m07.jpg").exists()
+    with Video(tmp_path / "named.mp4") as video:
+        assert 28 <= len(list(video.frames())) <= 31
+
+
+def test_a_video_that_is_cut_off(run: Run, clip: Path, tmp_path: Path, valid: Valid) -> None:
+    whole = streamable(clip.read_bytes())
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 9 // 10])
+    ran = run("video", "cut.mp4", "--start", "7", "--json", code=1)
+    valid("video", ran.records)
+    assert [record["person"] for record in ran.records if record["person"]] == ["Barack Obama"]
+    assert "cut.mp4 ends at 0:08.0 and says that it lasts 0:09.2" in ran.err
+
+
+def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video " * 100)
+    (tmp_path / "sound.mp4").write_bytes(without_pictures(clip.read_bytes()))
+    (tmp_path / "headless.mp4").write_bytes(clip.read_bytes()[:300_000])
+    for arguments, message in (
+        (("none.mp4",), "there is no video"),
+        ((tmp_path,), "is a folder"),
+        (("empty.mp4",), "0 bytes"),
+        (("text.mp4",), "is no video"),
+        (("sound.mp4",), "has no pictures"),
+        (("headless.mp4",), "cut off before they begin"),
+        ((clip, "--start", "noon"), "is no time"),
+        ((clip, "--start", "1:00"), "9.2 seconds long"),
+        ((clip, "--start", "5", "--end", "4"), "the end after the start"),
+        ((clip, "--fps", "0"), "frames a second"),
+        ((clip, "--annotate", "out.gif"), ".mp4 or .mkv"),
+        ((clip, "--annotate", tmp_path / "none" / "out.mp4"), "there is no folder"),
+    ):
+        err = run("video", *arguments, code=2).err
+        assert message in err
+        assert len(err.splitlines()) == 1, err
+
+
+def test_the_video_itself_is_never_written(run: Run, clip: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.mp4"
+    own.write_bytes(clip.read_bytes())
+    assert "is the video itself" in run("video", own, "--annotate", own, code=2).err
+    assert own.read_bytes() == clip.read_bytes()

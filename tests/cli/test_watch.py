@@ -1,0 +1,201 @@
+"""``facebank watch``: real streams over HTTP that come, drop and come back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import pytest
+
+from facebank.errors import StreamError, UsageError
+from facebank.media.live import Change, Kind, LiveVideo, Waits, live_source
+from tests.video_files import clip_of
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+
+class Camera:
+    """Serves the frames of the last shot of the clip as a camera does, over and over; each connection drops."""
+
+    def __init__(self, clip: Path, frames_each: int) -> None:
+        self.pictures = pictures_of(clip)
+        self.frames_each = frames_each
+        self.connections: list[float] = []
+        self.refused = 0
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if camera.refused > 0:
+                    camera.refused -= 1
+                    self.send_error(503)
+                    return
+                camera.connections.append(time.monotonic())
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+                self.end_headers()
+                try:
+                    for number in range(camera.frames_each):
+                        picture = camera.pictures[number % len(camera.pictures)]
+                        self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\n")
+                        self.wfile.write(f"Content-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n")
+                        time.sleep(1 / 30)
+                except OSError:
+                    return  # nobody looks any more
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://mallory:hunter2@127.0.0.1:{self.server.server_address[1]}/door?key=abc123"
+
+
+def pictures_of(clip: Path) -> list[bytes]:
+    capture = cv2.VideoCapture(str(clip))
+    frames = []
+    while True:
+        there, frame = capture.read()
+        if not there:
+            break
+        frames.append(frame)
+    return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames[211:]]
+
+
+@pytest.fixture
+def camera(shared: Path) -> Iterator[Camera]:
+    served = Camera(clip_of(shared), frames_each=150)
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+
+
+def test_a_stream_that_drops_is_taken_up_again(run: Run, two_people: Path, camera: Camera, valid: Valid) -> None:
+    assert two_people.exists()
+    ran = run("watch", camera.address, "--seconds", "14", "--json")
+    valid("watch", ran.records)
+    events = [record["event"] for record in ran.records]
+    assert {"came", "left", "lost", "resumed"} < set(events)
+    assert events.index("lost") < events.index("resumed")
+    assert len(camera.connections) >= 2
+    came = [record for record in ran.records if record["event"] == "came"]
+    assert {record["person"] for record in came} == {None, "Barack Obama"}
+    summary = ran.records[-1]
+    assert summary["event"] == "ended"
+    assert [each["person"] for each in summary["people"]] == ["Barack Obama"]
+    assert summary["passed_over"] > summary["frames"] > 0
+    for secret in ("mallory", "hunter2", "abc123"):
+        assert secret not in ran.out + ran.err
+
+
+def test_waits_grow_while_nobody_answers(camera: Camera) -> None:
+    camera.frames_each = 5
+    told: list[tuple[Change, float]] = []
+    back = threading.Event()
+
+    def on_change(change: Change, seconds: float) -> None:
+        told.append((change, seconds))
+        if change is Change.RESUMED:
+            back.set()
+
+    waits = Waits(first=0.05, longest=0.2, patience=5)
+    with LiveVideo(live_source(camera.address), on_change, waits) as live:
+        assert live.newest(10) is not None
+        camera.refused = 4
+        assert back.wait(30)
+    lost = [seconds for change, seconds in told[: told.index(next(each for each in told if each[0] is Change.RESUMED))]]
+    assert lost == [0.05, 0.1, 0.2, 0.2, 0.2][: len(lost)]
+    assert len(lost) >= 4
+
+
+def test_only_the_newest_frame_is_kept(camera: Camera) -> None:
+    camera.frames_each = 10_000
+    with LiveVideo(live_source(camera.address)) as live:
+        assert live.newest(10) is not None
+        began = live.now
+        time.sleep(1)
+        frame = live.newest(10)
+        assert frame is not None
+        assert frame.time > began
+        assert live.passed_over > 0
+
+
+def test_ctrl_c_ends_with_a_summary(
+    program: list[str], environment: dict[str, str], two_people: Path, camera: Camera
+) -> None:
+    camera.frames_each = 10_000
+    watching = subprocess.Popen(
+        [*program, "watch", camera.address, "--json"],
+        env={**environment, "FACEBANK_GALLERY": str(two_people)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    first = json.loads(watching.stdout.readline())
+    assert first["event"] == "came"
+    watching.send_signal(signal.SIGINT)
+    out, err = watching.communicate(timeout=60)
+    last = json.loads(out.splitlines()[-1])
+    assert (watching.returncode, last["event"]) == (0, "ended")
+    assert "Traceback" not in err
+
+
+def test_a_file_is_watched_as_it_plays(run: Run, two_people: Path, shared: Path) -> None:
+    assert two_people.exists()
+    started = time.monotonic()
+    out = run("watch", clip_of(shared)).out.splitlines()
+    assert time.monotonic() - started > 9
+    assert any("came" in line and "Barack Obama  (known" in line for line in out)
+    assert "Barack Obama" in out[-1]
+    assert "watched" in out[-1]
+
+
+def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> None:
+    assert two_people.exists()
+    (tmp_path / "text.mp4").write_text("no video " * 100)
+    for source, message in (
+        ("77", "camera 77 cannot be opened"),
+        ("/dev/video77", "there is no camera /dev/video77"),
+        ("nothing", "is no camera, address or file"),
+        ("file:///etc/passwd", "are not opened"),
+        ("concat://a", "are not opened"),
+        ("http://mallory:hunter2@127.0.0.1:9/door?key=abc123", "http://127.0.0.1:9/door cannot be opened"),
+        ("text.mp4", "is no video"),
+        (str(tmp_path), "is a folder"),
+    ):
+        err = run("watch", source, code=2).err
+        assert message in err
+        assert len(err.splitlines()) == 1, err
+        assert "hunter2" not in err
+        assert "abc123" not in err
+    assert "above 0" in run("watch", "0", "--fps", "0", code=2).err
+    assert "above 0" in run("watch", "0", "--seconds", "-1", code=2).err
+
+
+def test_sources_as_people_type_them(tmp_path: Path) -> None:
+    assert (live_source("0").kind, live_source("0").target) == (Kind.CAMERA, 0)
+    for address in ("rtsp://u:p@host:554/a?b=c", "RTSP://host/a", "http://[::1]:8080/x", "rtsps://h/x#t"):
+        source = live_source(address)
+        assert source.kind is Kind.STREAM
+        assert source.target == address
+        assert not {"u:p", "?", "#", "@"} & set(source.shown)
+    assert live_source("rtsp://u:p@host:554/a?b=c").shown == "rtsp://host:554/a"
+    for wrong in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x"):
+        with pytest.raises(UsageError):
+            live_source(wrong)
+    with pytest.raises(StreamError):
+        live_source(str(tmp_path / "none.mp4"))

@@ -1,0 +1,221 @@
+"""Frames of real and of broken videos."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import UnreadableVideoError, UsageError, VideoError, VideoNotFoundError, VideoTooLargeError
+from facebank.media.capture import VideoLimits
+from facebank.media.video import Frame, Video
+from tests.video_files import (
+    CLIP_FRAMES,
+    CLIP_RATE,
+    CUTS,
+    clip_of,
+    streamable,
+    turned,
+    unevenly,
+    without_pictures,
+)
+
+Made = Callable[[Callable[[bytes], bytes]], Path]
+
+
+@pytest.fixture
+def clip(shared: Path) -> Path:
+    return clip_of(shared)
+
+
+@pytest.fixture
+def made(clip: Path, tmp_path: Path) -> Made:
+    """Write a changed clip."""
+
+    def make(change: Callable[[bytes], bytes]) -> Path:
+        path = tmp_path / "made.mp4"
+        path.write_bytes(change(clip.read_bytes()))
+        return path
+
+    return make
+
+
+def sampled(path: Path, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> list[Frame]:
+    with Video(path) as video:
+        return list(video.sampled(rate, start, end))
+
+
+def test_every_shot_begins_with_a_frame_that_is_looked_at(clip: Path) -> None:
+    frames = sampled(clip)
+    firsts = [next(frame for frame in frames if frame.shot == shot) for shot in range(4)]
+    assert {frame.shot for frame in frames} == {0, 1, 2, 3}
+    assert [round(frame.time * CLIP_RATE) for frame in firsts] == [0, *CUTS]
+    for one, other in itertools.pairwise(frames):
+        step = other.time - one.time
+        assert (step <= 0.2 + 1.5 / CLIP_RATE) if one.shot == other.shot else step > 0
+
+
+def test_frames_have_the_times_and_the_size_of_the_file(clip: Path) -> None:
+    with Video(clip) as video:
+        assert (video.info.width, video.info.height, video.info.frames) == (640, 360, CLIP_FRAMES)
+        times = [frame.time for frame in video.frames()]
+        assert not video.ends_early
+    assert len(times) == CLIP_FRAMES
+    np.testing.assert_allclose(times, np.arange(CLIP_FRAMES) / CLIP_RATE, atol=0.002)
+
+
+def test_uneven_times_are_those_of_the_file(made: Made) -> None:
+    path = made(lambda data: unevenly(data, first=60))
+    with Video(path) as video:
+        times = [frame.time for frame in video.frames()]
+    steps = np.r_[np.full(60, 0.5), np.full(CLIP_FRAMES - 60, 1)][:-1] / CLIP_RATE
+    np.testing.assert_allclose(np.diff(times), steps, atol=0.002)
+
+
+def test_a_video_that_lies_on_its_side_is_upright(clip: Path, made: Made) -> None:
+    (straight, *_), (upright, *_) = sampled(clip), sampled(made(turned))
+    assert upright.pixels.shape == (640, 360, 3)
+    difference = np.abs(np.rot90(straight.pixels, -1).astype(int) - upright.pixels)
+    assert difference.mean() < 1
+
+
+@settings(max_examples=12)
+@given(start=st.floats(0, 8.9), seconds=st.floats(0.3, 3))
+def test_a_part_of_a_video_is_what_the_whole_has_there(start: float, seconds: float) -> None:
+    from tests.conftest import find_shared
+
+    shared = find_shared()
+    if shared is None:
+        pytest.skip("needs the clip")
+    with Video(clip_of(shared)) as video:
+        part = [(frame.time, frame.pixels.mean()) for frame in video.frames(start, start + seconds)]
+        whole = [(frame.time, frame.pixels.mean()) for frame in video.frames()]
+    assert part == [each for each in whole if start - 1e-6 <= each[0] < start + seconds]
+
+
+def test_times_that_make_no_sense(clip: Path) -> None:
+    for rate, start, end in ((0, 0, None), (5, -1, None), (5, 3, 2), (5, float("nan"), None), (1e9, 0, None)):
+        with pytest.raises(UsageError):
+            sampled(clip, rate, start, end)
+    with pytest.raises(UsageError, match=r"is 9\.2 seconds long"):
+        sampled(clip, start=60)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.95])
+def test_a_video_that_is_cut_off_is_read_as_far_as_it_goes(made: Made, share: float) -> None:
+    path = made(lambda data: streamable(data)[: round(len(data) * share)])
+    with Video(path) as video:
+        last = list(video.sampled(5))[-1]
+        assert video.ends_early
+        assert 0 < last.time <= video.position < video.info.seconds - 0.25
+
+
+def test_the_whole_of_a_streamable_video_is_whole(made: Made) -> None:
+    with Video(made(streamable)) as video:
+        assert len(list(video.frames())) == CLIP_FRAMES
+        assert not video.ends_early
+
+
+def test_a_video_that_is_damaged_in_the_middle(made: Made) -> None:
+    def damaged(data: bytes) -> bytes:
+        return data[:200_000] + bytes(30_000) + data[230_000:]
+
+    with Video(made(damaged)) as video:
+        assert len(list(video.frames())) > 20
+        assert video.ends_early
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"just a text, longer than the first bytes of any file that is a video " * 30, "is no video"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "a list of other videos"),
+        (b"ffconcat version 1.0\nfile 'other.mp4'\n", "a list of other videos"),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "is a photo"),
+    ],
+)
+def test_what_is_no_video(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "holidays.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideoError, match=message) as raised:
+        sampled(path)
+    assert "holidays.mp4" in str(raised.value)
+
+
+def test_videos_without_pictures(made: Made) -> None:
+    with pytest.raises(UnreadableVideoError, match="has no pictures"):
+        sampled(made(without_pictures))
+    with pytest.raises(UnreadableVideoError, match="no frame that can be read"):
+        sampled(made(lambda data: streamable(data)[:9_300]))
+    with pytest.raises(UnreadableVideoError, match="cut off before they begin"):
+        sampled(made(lambda data: data[: len(data) // 2]))
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(VideoNotFoundError, match="there is no video"):
+        Video(tmp_path / "none.mp4")
+    with pytest.raises(UnreadableVideoError, match="is a folder"):
+        Video(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UnreadableVideoError, match="is no file"):
+        Video(tmp_path / "pipe.mp4")
+    name = os.fsdecode(bytes(tmp_path) + b"/\xff.mp4")
+    Path(name).write_bytes(b"x" * 100)
+    with pytest.raises(UnreadableVideoError, match="not UTF-8"):
+        Video(name)
+
+
+def test_a_name_like_an_address_is_a_file(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("concat:holidays.mp4").write_bytes(clip.read_bytes())
+    assert len(sampled(Path("concat:holidays.mp4"))) > 40
+
+
+def test_frames_that_are_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5, (8000, 6000))
+    writer.write(np.zeros((6000, 8000, 3), dtype=np.uint8))
+    writer.release()
+    with pytest.raises(VideoTooLargeError, match="8,000 x 6,000 pixels, the limit is 40,000,000"):
+        sampled(path)
+
+
+def test_a_video_that_is_too_long(clip: Path, made: Made) -> None:
+    with pytest.raises(VideoTooLargeError, match="cut it into parts"):
+        Video(clip, VideoLimits(max_seconds=5))
+    with pytest.raises(VideoTooLargeError, match="cut it into parts"):
+        Video(clip, VideoLimits(max_frames=100))
+    with pytest.raises(UsageError):
+        VideoLimits(max_pixels=0)
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    from tests.conftest import find_shared
+
+    shared = find_shared()
+    if shared is None:
+        pytest.skip("needs the clip")
+    original = bytearray(clip_of(shared).read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = data.draw(st.integers(0, len(original) - 1) | st.integers(604_704, len(original) - 1))
+        original[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("broken") / "broken.mp4"
+    path.write_bytes(original)
+    try:
+        with Video(path, VideoLimits(max_seconds=60, max_frames=2_000)) as video:
+            times = [frame.time for frame in video.sampled(5)]
+    except VideoError:
+        return
+    assert all(one < other for one, other in itertools.pairwise(times))

@@ -1,0 +1,56 @@
+"""Videos written and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import StorageError, UsageError
+from facebank.media.video import Video
+from facebank.media.video_writing import VideoFile, check_target
+
+
+def grey(level: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    return np.full((48, 64, 3), level, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_what_is_written_is_there_at_its_time(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    with VideoFile(path, 64, 48, 10) as file:
+        for time, level in ((0.0, 20), (0.1, 60), (0.5, 120), (0.6, 200)):
+            file.write(time, grey(level))
+    with Video(path) as video:
+        levels = {round(frame.time, 1): round(float(frame.pixels.mean())) for frame in video.frames()}
+    assert list(levels) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    np.testing.assert_allclose(list(levels.values()), [20, 60, 60, 60, 60, 120, 200], atol=6)
+
+
+def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"before")
+    with pytest.raises(TypeError), VideoFile(path, 64, 48, 10) as file:
+        file.write(0.0, "no picture")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    source.write_bytes(b"video")
+    with pytest.raises(UsageError, match="is the video itself"):
+        check_target(source, source)
+    with pytest.raises(UsageError, match=r"as \.mp4 or \.mkv"):
+        check_target(tmp_path / "out.gif", source)
+    with pytest.raises(StorageError, match="there is no folder"):
+        check_target(tmp_path / "none" / "out.mp4", source)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(StorageError, match="it is a folder"):
+        check_target(tmp_path / "folder.mp4", source)
+
+
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(StorageError), VideoFile(Path("/proc/out.mp4"), 64, 48, 10) as file:
+        file.write(0.0, grey(20))

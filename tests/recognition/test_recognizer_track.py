@@ -1,0 +1,81 @@
+"""Laws of one decision from several faces of one person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.recognition import Rule
+
+from .made_up import called, kinds, people, probes, recognizer, rules, sample_counts, seeds
+
+
+@rules
+@kinds
+def test_one_face_or_many_copies_of_it_are_decided_as_a_photo(kind: str, rule: Rule) -> None:
+    generator = np.random.default_rng(7)
+    enrolled = people(generator, [3, 2, 4])
+    decides = recognizer(enrolled, rule=rule, kind=kind)
+    for probe in probes(generator, enrolled):
+        (alone,) = decides.identify([probe])
+        for copies in (1, 2, 50):
+            together = decides.identify_track([probe] * copies)
+            assert (together.outcome, together.reason, together.person) == (alone.outcome, alone.reason, alone.person)
+            assert together.similarity == pytest.approx(alone.similarity, abs=1e-5)
+            assert together.probability == (
+                None if alone.probability is None else pytest.approx(alone.probability, abs=1e-4)
+            )
+
+
+@given(seeds, sample_counts)
+def test_a_track_is_as_similar_as_its_faces_are_on_the_average(seed: int, counts: list[int]) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    decides, faces = recognizer(enrolled), probes(generator, enrolled)
+    together = decides.identify_track(faces)
+    assert together.candidates
+    alone = [{each.person: each.similarity for each in decides.identify([face])[0].candidates} for face in faces]
+    for candidate in together.candidates:
+        told = [said[candidate.person] for said in alone if candidate.person in said]
+        if len(told) == len(faces):
+            assert min(told) - 1e-5 <= candidate.similarity <= max(told) + 1e-5
+
+
+@given(seeds, sample_counts, st.randoms(use_true_random=False))
+def test_the_order_of_frames_does_not_matter(seed: int, counts: list[int], random: object) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    decides, faces = recognizer(enrolled), probes(generator, enrolled)
+    mixed = list(faces)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    one, other = decides.identify_track(faces), decides.identify_track(mixed)
+    assert one.outcome == other.outcome
+    assert one.similarity == pytest.approx(other.similarity, abs=1e-5)
+
+
+def test_good_faces_weigh_more() -> None:
+    generator = np.random.default_rng(3)
+    enrolled = people(generator, [4, 4])
+    decides = recognizer(enrolled)
+    names = list(called(enrolled).values())
+    first, second = (
+        replace(probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == place)[0]])
+        for place in (0, 1)
+    )
+    clear, blurred = (replace(first.quality, score=score) for score in (0.9, 0.3))
+    for best, name in ((0, names[0]), (1, names[1])):
+        faces = [
+            replace(face, quality=clear if place == best else blurred) for place, face in enumerate((first, second))
+        ]
+        assert decides.identify_track(faces).candidates[0].person == name
+
+
+def test_a_track_without_a_face() -> None:
+    enrolled = people(np.random.default_rng(1), [2])
+    with pytest.raises(UsageError, match="at least one face"):
+        recognizer(enrolled).identify_track([])

@@ -1,0 +1,142 @@
+"""Faces that move, cross, vanish and come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.faces import Detection, Face, Quality
+from facebank.vision.tracking import Track, Tracker, overlap
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+VERIFY = 0.3
+DIMENSION = 32
+STEP = 0.2
+
+
+def looks(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
+    """Return an embedding of a person: much like that person's others, unlike everybody else's."""
+    vector = np.zeros(DIMENSION)
+    vector[person] = 1
+    vector += noise * np.random.default_rng(seed).normal(size=DIMENSION)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def face_at(x: float, y: float, embedding: FloatArray, quality: float = 0.9, side: float = 50) -> Face:
+    box = np.array([x, y, x + side, y + side], dtype=np.float32)
+    return Face(
+        Detection(box, np.zeros((5, 2), dtype=np.float32), 0.9), Quality(quality, side, quality, quality), embedding
+    )
+
+
+def tracked(frames: list[list[Face]], shots: list[int] | None = None) -> list[Track]:
+    tracker, ended = Tracker(VERIFY), list[Track]()
+    for number, faces in enumerate(frames):
+        ended += tracker.follow(number * STEP, 0 if shots is None else shots[number], faces)
+    return ended + tracker.finish()
+
+
+def times(track: Track) -> list[int]:
+    return [round(sighting.time / STEP) for sighting in track.sightings]
+
+
+def test_two_people_who_cross_keep_their_tracks() -> None:
+    steps = range(11)
+    frames = [[face_at(20.0 * i, 0, looks(0, i)), face_at(200 - 20.0 * i, 0, looks(1, i + 99))] for i in steps]
+    found = tracked(frames)
+    assert [times(track) for track in found] == [list(steps), list(steps)]
+    for track in found:
+        assert len({int(np.argmax(face.embedding)) for face in track.faces}) == 1
+
+
+def test_another_face_in_the_same_place_is_another_track() -> None:
+    frames = [[face_at(0, 0, looks(i // 4, i))] for i in range(8)]
+    assert [times(track) for track in tracked(frames)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_blurred_face_that_hardly_moves_is_followed_though_it_looks_different() -> None:
+    blurred = [[face_at(3.0 * i, 0, looks(i, i), quality=0.1)] for i in range(6)]
+    assert [times(track) for track in tracked(blurred)] == [list(range(6))]
+
+
+def test_a_face_that_jumps_is_followed_if_it_looks_the_same() -> None:
+    frames = [[face_at(60.0 * i, 0, looks(0, i))] for i in range(5)]
+    assert [times(track) for track in tracked(frames)] == [list(range(5))]
+    far = [[face_at(0, 0, looks(0))], [face_at(5000, 0, looks(0))]]
+    assert len(tracked(far)) == 2
+
+
+def test_a_cut_ends_every_track() -> None:
+    frames = [[face_at(0, 0, looks(0, i))] for i in range(6)]
+    found = tracked(frames, [0, 0, 0, 1, 1, 1])
+    assert [(times(track), track.shot) for track in found] == [([0, 1, 2], 0), ([3, 4, 5], 1)]
+
+
+@pytest.mark.parametrize(("away", "tracks"), [(5, 1), (9, 2)])
+def test_who_is_out_of_sight_for_a_moment_is_still_the_same(away: int, tracks: int) -> None:
+    there = [face_at(0, 0, looks(0))]
+    frames = [there, there, *[[]] * away, there, there]
+    assert len(tracked(frames)) == tracks
+
+
+@given(st.data())
+def test_each_face_of_a_frame_is_in_one_track_and_each_track_has_one_face_of_a_frame(data: st.DataObject) -> None:
+    place = st.floats(0, 300)
+    frames = []
+    for number in range(data.draw(st.integers(0, 6))):
+        people = data.draw(st.lists(st.integers(0, 4), max_size=5))
+        frames.append(
+            [
+                face_at(data.draw(place), data.draw(place), looks(person, number), data.draw(st.floats(0, 1)))
+                for person in people
+            ]
+        )
+    found = tracked(frames)
+    assert sum(len(track.sightings) for track in found) == sum(map(len, frames))
+    for track in found:
+        assert times(track) == sorted(set(times(track)))
+        assert track.begun == track.sightings[0].time
+        assert np.linalg.norm(track.mean) == pytest.approx(1, abs=1e-5)
+    assert sorted(track.number for track in found) == list(range(1, len(found) + 1))
+
+
+@given(st.integers(2, 40), st.integers(2, 20))
+def test_a_track_that_forgets_keeps_its_last_sighting_its_best_and_its_mean(count: int, kept: int) -> None:
+    tracker = Tracker(VERIFY)
+    qualities = np.random.default_rng(count).permutation(count) / count
+    for number, quality in enumerate(qualities):
+        tracker.follow(number * STEP, 0, [face_at(0, 0, looks(0, number), float(quality))])
+    (track,) = tracker.live
+    mean, best, last = track.mean, track.best, track.last
+    track.forget(kept)
+    assert len(track.sightings) == min(count, kept)
+    assert track.last is last
+    assert track.best is best
+    assert track.begun == 0
+    np.testing.assert_array_equal(track.mean, mean)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=8, max_size=8))
+def test_overlap_is_a_share_and_the_same_both_ways(numbers: list[float]) -> None:
+    one, other = (np.array(part, dtype=np.float32) for part in (numbers[:4], numbers[4:]))
+    assert 0 <= overlap(one, other) <= 1 + 1e-6
+    assert overlap(one, other) == pytest.approx(overlap(other, one))
+
+
+def test_overlap_by_hand() -> None:
+    one, other = np.array([0, 0, 2, 2], dtype=np.float32), np.array([1, 0, 3, 2], dtype=np.float32)
+    assert overlap(one, other) == pytest.approx(1 / 3)
+    assert overlap(one, one) == 1
+    assert overlap(one, one + 5) == 0
+
+
+def test_a_tracker_without_sense() -> None:
+    with pytest.raises(UsageError):
+        Tracker(0)
