@@ -13,6 +13,7 @@
     |   +-- UnsupportedPhotoError    a format that is not read, or not without an extra
     |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
     |   +-- NoFaceError              shows no face where one is needed
+    |   +-- XmpError                 its XMP cannot be read, or not be changed safely
     +-- PackError                    something is wrong with a pack
     |   +-- PackNotFoundError
     |   +-- ManifestError            pack.toml is missing or says something wrong
@@ -82,6 +83,10 @@ class PhotoTooLargeError(PhotoError):
 
 class NoFaceError(PhotoError):
     """The photo shows no face, and one is needed."""
+
+
+class XmpError(PhotoError):
+    """The XMP of a photo or of its sidecar cannot be read, or not be changed without a risk for what is in it."""
 
 
 class PackError(FacebankError):
