@@ -17,6 +17,7 @@ _MODULES = {
     "find": "find",
     "sort": "sort",
     "cluster": "cluster",
+    "tags": "tags",
     "confirm": "confirm",
     "deny": "deny",
     "verify": "verify",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from facebank.faces import PhotoFaces
 
@@ -89,6 +90,12 @@ class Frame:
     height: int
     orientation: int
 
+    @classmethod
+    def of_upright(cls, width: int, height: int, orientation: int) -> Self:
+        """Return the picture of a photo that is so large upright, in pixels."""
+        sidewards = orientation in _SIDEWARDS
+        return cls(height, width, orientation) if sidewards else cls(width, height, orientation)
+
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height of the upright picture in pixels."""
@@ -124,9 +131,9 @@ def frame_of(photo: PhotoFaces, orientation: int) -> Frame:
     orientation
         EXIF's, 1..8.
     """
-    turned = (photo.quarter_turns % 2 == 1) != (orientation in _SIDEWARDS)
-    width, height = (photo.height, photo.width) if turned else (photo.width, photo.height)
-    return Frame(width, height, orientation)
+    lies = photo.quarter_turns % 2 == 1
+    width, height = (photo.height, photo.width) if lies else (photo.width, photo.height)
+    return Frame.of_upright(width, height, orientation)
 
 
 def turned(box: Box, orientation: int) -> Box:

@@ -48,6 +48,9 @@ class Action(StrEnum):
     CONFLICT = "conflict"
 
 
+_ORDER = tuple(Action)
+
+
 @dataclass(frozen=True, slots=True)
 class TagOptions:
     """How names are written.
@@ -147,21 +150,34 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
 def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagOptions) -> TaggedPhoto:
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
     views = [RegionView.of(source, frame, boxes) for source in xmp.sources]
+    had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn], into_photo=options.into_photos)
     changed, faces = list[XmpSource](), dict[int, TaggedFace]()
     for target in targets:
         view = RegionView.of(target, frame, boxes)
         plans = [_plan(place, name, view, views) for place, name in wanted.items()]
-        if any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans):
+        if _changes(plans):
             _apply(plans, view, frame, boxes)
+        if target.path == xmp.path and not had_regions:
+            # what only a sidecar said goes into the photo too
+            copied = view.of_face[Vocabulary.MWG]
+            plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
+        if _changes(plans):
             changed.append(target)
-        order = list(Action)
         for plan in plans:
             before = faces.get(plan.face, plan)
-            faces[plan.face] = max(before, plan, key=lambda tagged: order.index(tagged.action))
+            faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
     content_hash = None if options.dry_run else _write(xmp, changed)
     files = tuple(str(target.path) for target in changed)
     return TaggedPhoto(photo.source, files, None, tuple(faces.values()), content_hash)
+
+
+def _at_least_added(plan: TaggedFace) -> TaggedFace:
+    return replace(plan, action=max(plan.action, Action.ADDED, key=_ORDER.index))
+
+
+def _changes(plans: Sequence[TaggedFace]) -> bool:
+    return any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

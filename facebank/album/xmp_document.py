@@ -66,12 +66,15 @@ class XmpDocument:
         self._tree = tree
         self._name = name
         self._declared = declared
+        self._is_new = False
         self._rdf = self._find_rdf()
 
     @classmethod
     def empty(cls, name: str) -> Self:
         """Return a document that says nothing."""
-        return cls.parse(_EMPTY, name)
+        made = cls.parse(_EMPTY, name)
+        made._is_new = True
+        return made
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Self:
@@ -122,6 +125,8 @@ class XmpDocument:
         """Return the document as UTF-8, as a sidecar has it."""
         from lxml import etree
 
+        if self._is_new:
+            etree.indent(self._tree, space=" ")
         written: bytes = etree.tostring(self._tree, encoding="utf-8", xml_declaration=self._declared)
         return written if written.endswith(b"\n") else written + b"\n"
 
@@ -133,6 +138,13 @@ class XmpDocument:
             return packet.strip()
         begin = f'<?xpacket begin="\ufeff" id="{_PACKET_ID}"?>\n'.encode()
         return begin + packet + b'<?xpacket end="w"?>'
+
+    def says_the_same(self, other: XmpDocument) -> bool:
+        """Tell whether another document has the very same elements, attributes and texts, spaces included."""
+        from lxml import etree
+
+        mine, others = (etree.tostring(each._tree.getroot(), with_tail=False) for each in (self, other))
+        return bool(mine == others)
 
     @property
     def regions(self) -> list[Region]:

@@ -138,7 +138,7 @@ def write_sidecar(path: Path, document: XmpDocument) -> None:
     data = document.to_bytes()
 
     def check(written: bytes) -> bool:
-        return written == data and XmpDocument.parse(written, str(path)).to_bytes() == data
+        return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
 
     _replace(path, data, check)
 
@@ -181,7 +181,7 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
             packet is not None
             and packet.data == wanted
             and _without(written, kind, packet) == _without(old, kind, photo.packet)
-            and XmpDocument.parse(wanted, str(photo.path)).to_packet() == wanted
+            and XmpDocument.parse(packet.data, str(photo.path)).says_the_same(document)
             and _same_picture(old, written, limits)
         )
 
