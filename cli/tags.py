@@ -44,17 +44,18 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    ctx: typer.Context,
     places: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)],
     as_json: AsJson = False,
 ) -> int:
     """List the regions in photos and in their sidecars, photo.jpg.xmp and photo.xmp, whoever wrote them."""
     from facebank.album.tag_listing import list_tags
-    from facebank.photos import require_photos
+    from facebank.photos import gather_photos, nothing_there, require_places
 
-    settings_of(ctx)
+    require_places(places)
+    photos = gather_photos(places).photos
+    if not photos:
+        raise nothing_there(places)
     failed, rows = 0, list[tuple[str, ...]]()
-    photos = [photo for photo in require_photos(places) if isinstance(photo, Path)]
     with progress("Reading", len(photos), writes_lines=as_json) as advance:
         for shown in map(list_tags, photos):
             failed += shown.error is not None

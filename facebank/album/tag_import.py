@@ -119,7 +119,7 @@ def read_tags(
 
 
 def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
-    xmp = read_photo_xmp(Path(photo.source))
+    xmp = read_photo_xmp(Path(photo.source), to_change=False)
     if not xmp.sources:
         return
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)

@@ -77,7 +77,7 @@ def list_tags(path: Path) -> ShownPhoto:
         The extra that reads XMP is not installed.
     """
     try:
-        xmp = read_photo_xmp(path)
+        xmp = read_photo_xmp(path, to_change=False)
         header = xmp.header
         frame = Frame.of_upright(header.width, header.height, header.orientation)
         regions = tuple(shown for source in xmp.sources for shown in _shown(source, frame))

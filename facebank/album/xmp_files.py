@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.xmp_document import MOST_BYTES, XmpDocument
-from facebank.album.xmp_packets import Packet, find_packet, with_packet
+from facebank.album.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.media import PhotoLimits
+
+_HEAD_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +85,15 @@ def sidecar_of(photo: Path) -> Path:
     return photo.with_name(f"{photo.name}.xmp")
 
 
-def read_photo_xmp(photo: Path) -> PhotoXmp:
+def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
     """Read all XMP about a photo.
+
+    Parameters
+    ----------
+    photo
+        The photo.
+    to_change
+        Whether all bytes of it are needed; else a JPEG is read up to its picture only.
 
     Raises
     ------
@@ -93,7 +102,8 @@ def read_photo_xmp(photo: Path) -> PhotoXmp:
     MissingDependencyError
         The extra that reads XMP is not installed.
     """
-    file = read_photo_file(photo)
+    head = None if to_change else _jpeg_head(photo)
+    file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
     header = read_header(file)
     packet = find_packet(file.data, header.kind, str(photo))
     data = header.xmp if packet is None else packet.data
@@ -108,6 +118,16 @@ def read_photo_xmp(photo: Path) -> PhotoXmp:
         extended=None if extended is None else XmpSource(photo, XmpDocument.parse(extended, str(photo))),
         sidecars=tuple(source for source in found if source is not None),
     )
+
+
+def _jpeg_head(photo: Path) -> bytes | None:
+    """Return the beginning of a JPEG; None for other files, and where that is not enough."""
+    with suppress(OSError, ValueError):
+        if stat.S_ISREG(photo.stat().st_mode):
+            with photo.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            return head if is_jpeg_head(head) else None
+    return None
 
 
 def belongs_to_it_alone(photo: Path) -> bool:
@@ -170,7 +190,7 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
     kind = photo.header.kind
     if photo.packet is None:
         raise XmpError(f"{name} is a {kind}, into which nothing is put: write a sidecar instead, without --embed")
-    if target.stat().st_nlink > 1:
+    if _links(target) > 1:
         raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
     old, wanted = photo.file.data, document.to_packet()
     data = with_packet(old, kind, photo.packet, wanted, str(photo.path))
@@ -187,6 +207,13 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
 
     _replace(target, data, check, unchanged=lambda: target.read_bytes() == old, keep_times=True)
     return data
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except OSError as error:
+        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror or error}") from error
 
 
 def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:

@@ -120,6 +120,14 @@ def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -
     return _webp_with(data, packet, xmp)
 
 
+def is_jpeg_head(data: bytes) -> bool:
+    """Tell whether bytes begin a JPEG and reach to its picture, behind all that it says of itself."""
+    try:
+        return data.startswith(b"\xff\xd8\xff") and sum(1 for _ in _jpeg_segments(data)) >= 0
+    except (struct.error, IndexError, _BrokenError):
+        return False
+
+
 class _BrokenError(Exception):
     """A file is not built as its format asks for."""
 

@@ -66,7 +66,7 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
         found = etree.SubElement(opened(element), field, nsmap=nsmap)
     for child in list(found):
         found.remove(child)
-    found.text = text
+    found.text = text or None  # as it is when read again
 
 
 def opened(element: Any) -> Any:

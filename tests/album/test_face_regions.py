@@ -51,7 +51,7 @@ def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
 
 def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> PhotoFaces:
     detection = Detection(np.array(box, dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
-    face = Face(detection, Quality(1.0, 10.0, 1.0, 1.0), np.ones(4, dtype=np.float32) / 2)
+    face = Face(detection, Quality(1.0, 10.0, 1.0, 1.0), np.full(4, 0.5, dtype=np.float32))
     return PhotoFaces("a.jpg", "0" * 64, width, height, quarter_turns, None, (face,))
 
 

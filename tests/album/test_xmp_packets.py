@@ -37,7 +37,7 @@ def picture(kind: str, xmp: bytes | None = None) -> bytes:
         texts = PngInfo()
         texts.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
         more = {"pnginfo": texts}  # type: ignore[dict-item]
-    Image.fromarray(pixels).save(file, kind.split(maxsplit=1)[0], **FORMATS[kind], **more)  # type: ignore[arg-type]
+    Image.fromarray(pixels).save(file, kind.split(maxsplit=1)[0], **FORMATS[kind], **more)
     return file.getvalue()
 
 
