@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -133,7 +134,10 @@ def import_tags(
             say(why)
         with ExitStack() as bar:
             shown.begin(bar, "Reading tags", album.count(places))
-            for tag in album.import_tags(places, most=most, own=own, force=force, on_photo=shown.advance):
+            tags = album.import_tags(
+                places, most=most, own=own, force=force, on_photo=shown.advance, on_offers=partial(shown.enrol, bar)
+            )
+            for tag in tags:
                 shown.tag(tag)
     if not as_json:
         write_line(shown.summary())
@@ -179,10 +183,17 @@ class _Imported:
         self._counts = dict[str, int]()
         self._people = set[str]()
         self._advance: Advance | None = None
+        self._is_enrolling = False
 
     def begin(self, bar: ExitStack, what: str, total: int) -> None:
         """Begin a bar."""
         self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
+
+    def enrol(self, bar: ExitStack, faces: int) -> None:
+        """Begin to enrol."""
+        bar.close()
+        self.begin(bar, "Enrolling", faces)
+        self._is_enrolling = True
 
     def advance(self) -> None:
         """Go on by one."""
@@ -191,6 +202,8 @@ class _Imported:
 
     def tag(self, tag: ImportedTag) -> None:
         """Show what became of a region."""
+        if self._is_enrolling:
+            self.advance()
         left_out = tag.reason in {"enough_others", "no_name", "no_face_there", "written_by_facebank"}
         self._counts[tag.reason.value] = self._counts.get(tag.reason.value, 0) + 1
         self.refused += not (tag.accepted or left_out)

@@ -270,6 +270,7 @@ class Album:
         own: bool = False,
         force: bool = False,
         on_photo: Callable[[], None] | None = None,
+        on_offers: Callable[[int], None] | None = None,
     ) -> Iterator[ImportedTag]:
         """Enrol people from the regions of scanned photos: see `facebank.album.tag_import`.
 
@@ -285,6 +286,8 @@ class Album:
             Whether a face is taken that is unlike the person's others, or nearer to somebody else.
         on_photo
             Called with each photo whose regions were read.
+        on_offers
+            Called when all were read, with how many faces have a name: so many answers follow.
 
         Yields
         ------
@@ -301,6 +304,8 @@ class Album:
             else:
                 yield read
         if offers:
+            if on_offers is not None:
+                on_offers(len(offers))
             gallery = self._bank.open_gallery(create=True)
             yield from enrol_tags(gallery, self._bank.engine, offers, most=most, force=force)
 

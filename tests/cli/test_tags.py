@@ -17,6 +17,7 @@ from facebank.album.xmp_files import read_photo_xmp
 from facebank.media import read_photo
 from facebank.media.orientation import upright
 
+from ..album.test_xmp_packets import extended, put  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
 from .conftest import DEMO_PHOTOS, Run
 
@@ -234,6 +235,20 @@ def seen_upright(photo: Path, orientation: int) -> list[float]:
     seen = np.argwhere(upright(np.array(mask.convert("RGB")), orientation)[..., 0])
     (y1, x1), (y2, x2) = seen.min(axis=0), seen.max(axis=0) + 1
     return [x1, y1, x2, y2]
+
+
+def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    segments, packet = extended(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
+    data = put(photo.read_bytes(), "JPEG", packet)
+    photo.write_bytes(data[:2] + segments + data[2:])
+    run("scan", album)
+    before = contents(album)
+    assert "Extended XMP" in run("tags", "write", photo, "--embed", code=1).err
+    assert contents(album) == before
+    run("tags", "write", photo)
+    written = XmpDocument.parse(sidecar(photo).read_bytes(), "sidecar").regions
+    assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
 
 
 def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
