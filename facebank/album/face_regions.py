@@ -2,7 +2,7 @@
 
 Programs keep a region in shares of the picture's width and height, so that it fits copies of any size. The Metadata
 Working Group's regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as it is stored, before
-EXIF's orientation turns it: immich and digiKam read them so. Some programs state the size of the turned picture in
+EXIF's orientation turns it: immich reads them so. Some programs state the size of the turned picture in
 ``AppliedToDimensions``; where only that fits, their regions are read, and written, in the turned picture.
 """
 

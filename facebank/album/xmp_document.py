@@ -32,7 +32,6 @@ _DIM = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _MP = "http://ns.microsoft.com/photo/1.2/"
 _MPRI = "http://ns.microsoft.com/photo/1.2/t/RegionInfo#"
 _MPREG = "http://ns.microsoft.com/photo/1.2/t/Region#"
-_NOTE = "http://ns.adobe.com/xmp/note/"
 _OURS = "urn:facebank:xmp:1.0:"
 _PREFIXES = {"mwg-rs": _MWG, "stArea": _AREA, "stDim": _DIM, "facebank": _OURS}
 _WRITTEN_NAME = f"{{{_OURS}}}Name"
@@ -174,12 +173,6 @@ class XmpDocument:
     def has_mwg_regions(self) -> bool:
         """Whether there is a list of the Metadata Working Group's regions, were it an empty one."""
         return next(self._properties(_MWG, "Regions"), None) is not None
-
-    @property
-    def extended_guid(self) -> str:
-        """What a JPEG's Extended XMP is known by; empty where the document has none."""
-        nodes = self._rdf.iterchildren(f"{RDF}Description")
-        return next((text for node in nodes if (text := text_of(node, f"{{{_NOTE}}}HasExtendedXMP"))), "")
 
     def name_region(self, number: int, name: str) -> None:
         """Give a region another name, and note that facebank did.

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facebank.album.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.xmp_document import MOST_BYTES
 from facebank.album.xmp_packets import find_packet, with_packet
 from facebank.errors import XmpError
 from facebank.media import read_photo_bytes
@@ -150,7 +150,6 @@ def test_extended_xmp_is_put_together() -> None:
     read = find_packet(whole, "JPEG", "photo")
     assert read is not None
     assert read.extended == DIGIKAM.encode()
-    assert len(XmpDocument.parse(packet, "photo").extended_guid) == 32
     kept = put(whole, "JPEG", packet + b" ")
     assert segments in kept
 
