@@ -19,6 +19,7 @@ _MODULES = {
     "find": "find",
     "sort": "sort",
     "cluster": "cluster",
+    "tags": "tags",
     "confirm": "confirm",
     "deny": "deny",
     "verify": "verify",

@@ -13,6 +13,7 @@
     |   +-- UnsupportedPhotoError    a format that is not read, or not without an extra
     |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
     |   +-- NoFaceError              shows no face where one is needed
+    |   +-- XmpError                 its XMP cannot be read, or not be changed safely
     +-- VideoError                   something is wrong with one video
     |   +-- VideoNotFoundError
     |   +-- UnreadableVideoError     no video, or none of its frames can be read
@@ -87,6 +88,10 @@ class PhotoTooLargeError(PhotoError):
 
 class NoFaceError(PhotoError):
     """The photo shows no face, and one is needed."""
+
+
+class XmpError(PhotoError):
+    """The XMP of a photo or of its sidecar cannot be read, or not be changed without a risk for what is in it."""
 
 
 class VideoError(FacebankError):

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from facebank.album.finding import FoundPhoto, Period, with_everybody
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
-from facebank.album.naming import NamedGroup, name_group, parse_face
+from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
 from facebank.album.sorting import Step, Way, plan_sorting
+from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
 from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UsageError
 from facebank.text import printable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.album.scan_file import ScannedFile
+    from facebank.album.tag_import import ImportedTag
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
     from facebank.settings import DecisionSettings
@@ -236,6 +238,76 @@ class Album:
         self._bank.preload()
         gallery = self._bank.open_gallery(create=True)
         return name_group(self.scan_file, gallery, self._bank.engine, number, person, on_photo=on_photo)
+
+    def write_tags(self, places: Sequence[Path], options: TagOptions) -> Iterator[TaggedPhoto]:
+        """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
+
+        A photo that is written itself stays known to the scan and to what was denied of its faces.
+
+        Parameters
+        ----------
+        places
+            Files and folders; none for all that was scanned.
+        options
+            How names are written.
+
+        Yields
+        ------
+        TaggedPhoto
+            What became of each photo, when it is done.
+        """
+        for photo, identified in self._identified(places):
+            tagged = tag_photo(photo, identified, options)
+            if tagged.content_hash is not None:
+                keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
+            yield tagged
+
+    def import_tags(
+        self,
+        places: Sequence[Path],
+        *,
+        most: int = MOST_SAMPLES,
+        own: bool = False,
+        force: bool = False,
+        on_photo: Callable[[], None] | None = None,
+        on_offers: Callable[[int], None] | None = None,
+    ) -> Iterator[ImportedTag]:
+        """Enrol people from the regions of scanned photos: see `facebank.album.tag_import`.
+
+        Parameters
+        ----------
+        places
+            Files and folders.
+        most
+            How many faces of a person are enrolled.
+        own
+            Whether names count that facebank wrote and nobody changed since.
+        force
+            Whether a face is taken that is unlike the person's others, or nearer to somebody else.
+        on_photo
+            Called with each photo whose regions were read.
+        on_offers
+            Called when all were read, with how many faces have a name: so many answers follow.
+
+        Yields
+        ------
+        ImportedTag
+            What became of each region; those that give no face first.
+        """
+        from facebank.album.tag_import import TagOffer, enrol_tags, read_tags
+
+        photos = self.scan_file.photos([absolute(place) for place in places])
+        offers = list[TagOffer]()
+        for read in read_tags(photos, own=own, on_photo=on_photo):
+            if isinstance(read, TagOffer):
+                offers.append(read)
+            else:
+                yield read
+        if offers:
+            if on_offers is not None:
+                on_offers(len(offers))
+            gallery = self._bank.open_gallery(create=True)
+            yield from enrol_tags(gallery, self._bank.engine, offers, most=most, force=force)
 
     def _identified(
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None

@@ -134,7 +134,7 @@ def _take(
     except PhotoError as error:
         refused[photo.source] = str(error)
         return
-    found = _same_face(analyzed, photo, place)
+    found = same_face(analyzed, photo, photo.faces[place])
     if found is None:
         refused[photo.source] = "it is another photo now: scan again"
         return
@@ -142,10 +142,10 @@ def _take(
     samples[photo.source] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
 
 
-def _same_face(analyzed: AnalyzedPhoto, photo: PhotoFaces, place: int) -> Face | None:
+def same_face(analyzed: AnalyzedPhoto, photo: PhotoFaces, face: Face) -> Face | None:
     """Return the face of a photo that was just read which is the one that was scanned; None in another photo."""
-    wanted = FaceKey(photo.content_hash, photo.quarter_turns, photo.faces[place].detection.box)
-    return next((face for face in analyzed.faces if is_same_place(FaceKey.of(analyzed, face), wanted)), None)
+    wanted = FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box)
+    return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)
 
 
 def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:

@@ -176,19 +176,16 @@ class ScanFile:
 
     def files(self, place: str) -> dict[str, FileState]:
         """Return the files known in a folder and the folders in it, or a single file, with their states."""
-        exact, below, above = _range_of(place)
-        rows = self._rows(
-            "SELECT path, size, modified FROM files WHERE path = ? OR (path > ? AND path < ?)", (exact, below, above)
-        )
+        statement = "SELECT path, size, modified FROM files WHERE path = ? OR (path > ? AND path < ?)"
+        rows = self._rows(statement, _range_of(place))
         return {os.fsdecode(path): FileState(size, modified) for path, size, modified in rows}
 
     def unreadable(self, place: str) -> dict[str, str]:
         """Return the files in a folder that cannot be read, and why."""
-        exact, below, above = _range_of(place)
         rows = self._rows(
             "SELECT path, error FROM files WHERE error IS NOT NULL AND (path = ? OR (path > ? AND path < ?)) "
             "ORDER BY path",
-            (exact, below, above),
+            _range_of(place),
         )
         return {os.fsdecode(path): error for path, error in rows}
 
@@ -206,11 +203,11 @@ class ScanFile:
 
     def count(self) -> Counts:
         """Return how much it holds."""
-        (row,) = self._rows(
+        rows = self._rows(
             "SELECT (SELECT count(*) FROM files WHERE photo IS NOT NULL), (SELECT count(*) FROM photos), "
             "(SELECT count(*) FROM faces)"
         )
-        return Counts(*row)
+        return Counts(*rows[0])
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
         """Remember what was found out about files, all or nothing."""
@@ -226,6 +223,16 @@ class ScanFile:
                     for file in files
                 ],
             )
+
+    def keep_written(self, old_hash: str, file: ScannedFile) -> None:
+        """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
+        with said_plainly(self.path), self._transaction():
+            self._connection.execute(
+                "UPDATE OR IGNORE photos SET content_hash = ? WHERE content_hash = ? "
+                "AND (SELECT count(*) FROM files WHERE photo = photos.id) = 1",
+                (file.content_hash, old_hash),
+            )
+        self.keep([file])  # copies that were not written keep the old photo
 
     def forget(self, paths: Iterable[str]) -> int:
         """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
@@ -306,7 +313,7 @@ class ScanFile:
 
     def told_apart(self) -> list[tuple[int, int]]:
         """Return the pairs of faces that are not one person."""
-        return [(first, second) for first, second in self._rows("SELECT first, second FROM apart")]
+        return list(self._rows("SELECT first, second FROM apart"))
 
     def place_of(self, face: int) -> tuple[PhotoFaces, int]:
         """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
@@ -337,8 +344,8 @@ class ScanFile:
         return ScanFormatError(f"the scan {printable(str(self.path))} is damaged: remove it and scan again")
 
     def _faces(self, photo: int) -> Iterator[Any]:
-        rows = self._rows("SELECT numbers, weaknesses FROM faces WHERE photo = ? ORDER BY id", (photo,))
-        for numbers, weaknesses in rows:
+        statement = "SELECT numbers, weaknesses FROM faces WHERE photo = ? ORDER BY id"
+        for numbers, weaknesses in self._rows(statement, (photo,)):
             if len(numbers) != 4 * width_of(self._dimension):
                 raise self._damaged()
             yield face_from_numbers(np.frombuffer(numbers, dtype="<f4"), tuple(json.loads(weaknesses)))

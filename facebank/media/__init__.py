@@ -11,13 +11,22 @@ from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, d
 from facebank.media.finding import find_photos, find_videos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
-from facebank.media.reading import PhotoFile, decode_photo, read_photo, read_photo_bytes, read_photo_file
+from facebank.media.reading import (
+    PhotoFile,
+    PhotoHeader,
+    decode_photo,
+    read_header,
+    read_photo,
+    read_photo_bytes,
+    read_photo_file,
+)
 from facebank.media.thumbnails import encode_thumbnail
 
 __all__ = [
     "LARGEST_JPEG_SIDE",
     "Mark",
     "PhotoFile",
+    "PhotoHeader",
     "PhotoLimits",
     "annotate_photo",
     "decode_photo",
@@ -26,6 +35,7 @@ __all__ = [
     "find_photos",
     "find_videos",
     "is_annotated",
+    "read_header",
     "read_photo",
     "read_photo_bytes",
     "read_photo_file",

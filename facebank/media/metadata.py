@@ -76,6 +76,22 @@ def read_metadata(image: Image) -> PhotoMetadata:
     return PhotoMetadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
 
 
+def stored_orientation(image: Image) -> int:
+    """Return the EXIF orientation that a photo's pixels have in the file, whether a decoder turns them or not.
+
+    Parameters
+    ----------
+    image
+        Pillow's image as opened; its pixels are decoded only where EXIF lies behind them.
+    """
+    turned_by_decoder = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    orientation = _valid(turned_by_decoder)
+    with suppress(Exception):
+        if orientation is None and len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
+            orientation = _valid(image.getexif().get(_ORIENTATION))
+    return orientation or 1
+
+
 def _wanted(tags: Mapping[int, object]) -> dict[int, object]:
     # Pillow decodes a value when it is asked for, and some are long
     return {tag: tags[tag] for tag in _WANTED if tag in tags}

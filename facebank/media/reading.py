@@ -17,7 +17,7 @@ from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, 
 from facebank.faces import Photo
 from facebank.media.formats import PhotoFormat, open_photo, recognise_format
 from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
-from facebank.media.metadata import PhotoMetadata, read_metadata
+from facebank.media.metadata import PhotoMetadata, read_metadata, stored_orientation
 from facebank.media.orientation import upright
 from facebank.media.pixels import to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
@@ -38,6 +38,8 @@ _FAULT_FINDERS = {
     "TIFF": tiff_fault,
     "PPM": ppm_fault,
 }
+# Pillow states a TIFF's and a HEIC's size upright before it has decoded them.
+_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
@@ -111,6 +113,51 @@ def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Decode what `read_photo_file` read; parameters and errors as of `read_photo`."""
     return _read(file.data, file.source, limits, file.modified_at)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoHeader:
+    """What a photo's file says before its pixels.
+
+    Attributes
+    ----------
+    kind
+        Name of the format.
+    width, height
+        In pixels, upright.
+    orientation
+        EXIF's, 1..8, of the pixels as stored.
+    xmp
+        The packet of XMP as the decoder found it; None where it found none.
+    """
+
+    kind: str
+    width: int
+    height: int
+    orientation: int
+    xmp: bytes | None
+
+
+def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
+    """Read what comes before a photo's pixels; parameters and errors as of `decode_photo`.
+
+    Of a JPEG, the bytes up to its picture are enough.
+    """
+    photo_format = recognise_format(file.data, file.source)
+    try:
+        limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
+        _check_structure(file.data, photo_format, file.source, limits)
+        with _without_decoders_warnings(), open_photo(file.data, photo_format, file.source) as image:
+            limits.check_pixels(image.width, image.height, file.source)
+            orientation, xmp = stored_orientation(image), image.info.get("xmp")
+            is_turned = photo_format.name in _TURNED_WHEN_OPENED
+            across, down = image.size if is_turned or orientation < 5 else image.size[::-1]
+    except PhotoError:
+        raise
+    except Exception as error:
+        # as in _read
+        raise _explained(error, photo_format, file.source) from error
+    return PhotoHeader(photo_format.name, across, down, orientation, xmp if isinstance(xmp, bytes) else None)
 
 
 def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:

@@ -13,7 +13,8 @@ from facebank import __version__, schemas
 from .conftest import Run
 
 PEOPLE = ("list", "name", "show", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
-GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget")}
+TAGS = ("show", "write", "import")
+GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget"), "tags": TAGS}
 COMMANDS = [
     *(
         "enroll",

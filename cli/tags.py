@@ -1,0 +1,282 @@
+"""``facebank tags``: the names that are in photos, for other photo programs and from them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from .failures import SOME_FAILED
+from .output import Advance, progress, say, write_json, write_line, write_table
+from .scan import ScanPath
+from .settings import settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.album.tag_import import ImportedTag
+    from facebank.album.tag_listing import ShownPhoto
+    from facebank.album.tagging import TaggedPhoto
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    tags = typer.Typer(
+        help="Show, write and import face regions and names in XMP, as digiKam, Lightroom and immich read them.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog="\b\nExample:\n  facebank tags show photos/",
+    )
+    commands = (
+        ("show", show, "show party.jpg", "0 read; 1 some could not be; 2 no photo there"),
+        ("write", write, "write photos/ --dry-run", "0 written; 1 some could not be; 2 wrong usage, or no scan"),
+        ("import", import_tags, "import photos/", "0 enrolled; 1 some faces or photos were refused; 2 wrong usage"),
+    )
+    for name, command, example, codes in commands:
+        epilog = f"\b\nExample:\n  facebank tags {example}\n\n\b\nExit codes: {codes}."
+        tags.command(name, epilog=epilog)(command)
+    app.add_typer(tags, name="tags")
+
+
+def show(
+    places: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """List the regions in photos and in their sidecars, photo.jpg.xmp and photo.xmp, whoever wrote them."""
+    from facebank.album.tag_listing import list_tags
+    from facebank.photos import gather_photos, nothing_there, require_places
+
+    require_places(places)
+    photos = gather_photos(places).photos
+    if not photos:
+        raise nothing_there(places)
+    failed, rows = 0, list[tuple[str, ...]]()
+    with progress("Reading", len(photos), writes_lines=as_json) as advance:
+        for shown in map(list_tags, photos):
+            failed += shown.error is not None
+            if as_json:
+                write_json(_shown_record(shown))
+            if shown.error is not None:
+                say(shown.error)
+            rows += _shown_rows(shown)
+            advance()
+    if not as_json:
+        write_table(("photo", "name", "kind", "box", "file"), rows)
+    return SOME_FAILED if failed else 0
+
+
+def write(
+    ctx: typer.Context,
+    places: Places,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Into the photos themselves: JPEG, PNG and WebP. Else into sidecars.")
+    ] = False,
+    unnamed: Annotated[bool, typer.Option("--unnamed", help="Frame faces that are not known too, nameless.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    scan_file: ScanPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write who is known in scanned photos as face regions.
+
+    Scan first, with 'facebank scan'. What other programs wrote stays, and so does a name that somebody gave: where
+    facebank knows another one it says so and changes nothing. The pictures are never encoded anew, and every file is
+    read back and compared before it takes the old one's place.
+    """
+    from facebank.album.album import Album
+    from facebank.album.tagging import TagOptions
+
+    options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
+    shown = _Written(as_json)
+    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+        total = album.count(places)
+        with progress("Writing", total, writes_lines=as_json) as advance:
+            for photo in album.write_tags(places, options):
+                shown.photo(photo)
+                advance()
+    if not as_json:
+        write_line(shown.summary("would be written" if dry_run else "written"))
+    return SOME_FAILED if shown.failed else 0
+
+
+def import_tags(
+    ctx: typer.Context,
+    places: Places,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Faces to enrol of each person.")] = 10,
+    own: Annotated[bool, typer.Option("--own", help="Take names too that facebank itself wrote.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take faces too that are unlike the person's others, or like another's.")
+    ] = False,
+    scan_file: ScanPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Enrol people from photos that another program tagged.
+
+    The folders are scanned first, if they have changed. A region names the face that is found there; of each person's
+    faces the most varied good ones are enrolled.
+    """
+    from facebank.album.album import Album
+
+    shown = _Imported(as_json)
+    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+        with ExitStack() as bar:
+            report = album.scan(
+                places,
+                on_plan=lambda plan: shown.begin(bar, "Scanning", len(plan.todo)),
+                on_file=lambda _: shown.advance(),
+            )
+        for why in report.unreadable.values():
+            say(why)
+        with ExitStack() as bar:
+            shown.begin(bar, "Reading tags", album.count(places))
+            tags = album.import_tags(
+                places, most=most, own=own, force=force, on_photo=shown.advance, on_offers=partial(shown.enrol, bar)
+            )
+            for tag in tags:
+                shown.tag(tag)
+    if not as_json:
+        write_line(shown.summary())
+    return SOME_FAILED if shown.refused or report.unreadable else 0
+
+
+class _Written:
+    """What is shown of what is written."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.failed = 0
+        self._as_json = as_json
+        self._files = self._regions = self._conflicts = 0
+
+    def photo(self, photo: TaggedPhoto) -> None:
+        """Show what became of a photo."""
+        changed = [face for face in photo.faces if face.action not in {"unchanged", "conflict"}]
+        conflicts = [face for face in photo.faces if face.action == "conflict"]
+        self._files += len(photo.files)
+        self._regions += len(changed)
+        self._conflicts += len(conflicts)
+        self.failed += photo.error is not None
+        if self._as_json:
+            write_json(_written_record(photo))
+        if photo.error is not None:
+            say(photo.error)
+        for face in conflicts:
+            say(f"{photo.image}: face {face.face + 1} is called {face.named_as} there and known as {face.person}: left")
+
+    def summary(self, what: str) -> str:
+        """Return how much there was."""
+        left = f", {self._conflicts:,} left that somebody named otherwise" if self._conflicts else ""
+        failed = f", {self.failed:,} photos failed" if self.failed else ""
+        return f"{_counted(self._regions, 'region')} {what} into {_counted(self._files, 'file')}{left}{failed}"
+
+
+class _Imported:
+    """What is shown of what is imported."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.refused = 0
+        self._as_json = as_json
+        self._counts = dict[str, int]()
+        self._people = set[str]()
+        self._advance: Advance | None = None
+        self._is_enrolling = False
+
+    def begin(self, bar: ExitStack, what: str, total: int) -> None:
+        """Begin a bar."""
+        self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
+
+    def enrol(self, bar: ExitStack, faces: int) -> None:
+        """Begin to enrol."""
+        bar.close()
+        self.begin(bar, "Enrolling", faces)
+        self._is_enrolling = True
+
+    def advance(self) -> None:
+        """Go on by one."""
+        if self._advance is not None:
+            self._advance()
+
+    def tag(self, tag: ImportedTag) -> None:
+        """Show what became of a region."""
+        if self._is_enrolling:
+            self.advance()
+        left_out = tag.reason in {"enough_others", "no_name", "no_face_there", "written_by_facebank"}
+        self._counts[tag.reason.value] = self._counts.get(tag.reason.value, 0) + 1
+        self.refused += not (tag.accepted or left_out)
+        if tag.accepted and tag.person is not None:
+            self._people.add(tag.person)
+        if self._as_json:
+            write_json(_imported_record(tag))
+        if not tag.accepted and tag.reason not in {"enough_others", "written_by_facebank"}:
+            about = tag.image if tag.person is None else f"{tag.image}: {tag.person}"
+            say(tag.detail if tag.reason == "unreadable" else f"{about}: {tag.detail}")
+
+    def summary(self) -> str:
+        """Return how much there was."""
+        enrolled, before = self._counts.pop("enrolled", 0), self._counts.pop("already_enrolled", 0)
+        people = _counted(len(self._people), "person", "people")
+        rest = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(self._counts.items())]
+        known = [f"{before:,} enrolled before"] if before else []
+        return ", ".join([f"{_counted(enrolled, 'face')} of {people} enrolled", *known, *rest])
+
+
+def _shown_record(shown: ShownPhoto) -> dict[str, object]:
+    regions = [
+        {
+            "name": region.name,
+            "kind": region.kind,
+            "box": None if region.box is None else [round(edge, 2) for edge in region.box],
+            "vocabulary": region.vocabulary.value,
+            "file": region.file,
+            "written_by_facebank": region.written_by_facebank,
+            "problem": region.problem,
+        }
+        for region in shown.regions
+    ]
+    record = {"image": shown.image, "width": shown.width, "height": shown.height, "error": shown.error}
+    return {**record, "regions": regions}
+
+
+def _shown_rows(shown: ShownPhoto) -> Sequence[tuple[str, ...]]:
+    return [
+        (
+            shown.image,
+            region.name,
+            region.kind,
+            region.problem or " ".join(f"{edge:.0f}" for edge in region.box or ()),
+            region.file,
+        )
+        for region in shown.regions
+    ]
+
+
+def _written_record(photo: TaggedPhoto) -> dict[str, object]:
+    faces = [
+        {
+            "face": face.face + 1,
+            "person": face.person or None,
+            "action": face.action.value,
+            "named_as": face.named_as,
+        }
+        for face in photo.faces
+    ]
+    return {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
+
+
+def _imported_record(tag: ImportedTag) -> dict[str, object]:
+    return {
+        "image": tag.image,
+        "person": tag.person,
+        "accepted": tag.accepted,
+        "reason": tag.reason.value,
+        "detail": tag.detail,
+        "sample_id": tag.sample_id,
+    }
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

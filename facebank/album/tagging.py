@@ -1,0 +1,360 @@
+"""Names of people who were found in photos, written as regions that photo programs read.
+
+What other programs wrote stays. A name that somebody gave counts for more than what was found: where the two differ,
+that is reported and the file left as it is. facebank notes in each region what it wrote, and changes a name later only
+where it is still that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.face_regions import Box, Frame, Region, Vocabulary, face_boxes, frame_of, match_boxes, turned
+from facebank.album.face_regions import turned_back as back_to_stored
+from facebank.album.lookout import state_of
+from facebank.album.scan_file import ScannedFile
+from facebank.album.xmp_document import XmpDocument
+from facebank.album.xmp_files import (
+    PhotoXmp,
+    XmpSource,
+    belongs_to_it_alone,
+    embed,
+    read_photo_xmp,
+    sidecar_of,
+    write_sidecar,
+)
+from facebank.errors import PhotoError, StorageError, XmpError
+from facebank.gallery import FaceKey, name_key
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.album.scan_file import ScanFile
+    from facebank.faces import IdentifiedPhoto, PhotoFaces
+    from facebank.gallery import Gallery
+
+
+class Action(StrEnum):
+    """What becomes of a face's region, from what changes least."""
+
+    UNCHANGED = "unchanged"
+    ADDED = "added"
+    NAMED = "named"
+    RENAMED = "renamed"
+    CONFLICT = "conflict"
+
+
+_ORDER = tuple(Action)
+
+
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """How names are written.
+
+    Attributes
+    ----------
+    into_photos
+        Whether into the photos themselves; else into sidecars.
+    unnamed
+        Whether faces that are not known are framed too, without a name.
+    dry_run
+        Whether nothing is written, and only said what would be.
+    """
+
+    into_photos: bool = False
+    unnamed: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFace:
+    """What became of a face.
+
+    Attributes
+    ----------
+    face
+        Its place in the photo, from 0, the largest.
+    person
+        The name that is known; empty for a face that is only framed.
+    action
+        What became of its region.
+    named_as
+        The name that it has or had in a file, where that is another; else None.
+    """
+
+    face: int
+    person: str
+    action: Action
+    named_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPhoto:
+    """What became of a photo.
+
+    Attributes
+    ----------
+    image
+        Its path.
+    files
+        What was written, or would be: the photo or a sidecar.
+    error
+        Why nothing could be written; None where it could, or nothing was to be.
+    faces
+        Those that were to be written.
+    content_hash
+        SHA-256 in hex of the photo's bytes where they are others now; else None.
+    """
+
+    image: str
+    files: tuple[str, ...]
+    error: str | None
+    faces: tuple[TaggedFace, ...]
+    content_hash: str | None = None
+
+
+def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOptions) -> TaggedPhoto:
+    """Write who is in a photo.
+
+    Parameters
+    ----------
+    photo
+        What was found in it.
+    identified
+        Who that is.
+    options
+        How names are written.
+
+    Raises
+    ------
+    MissingDependencyError
+        The extra that reads XMP is not installed.
+    """
+    people = {place: face.decision.person or "" for place, face in enumerate(identified.faces)}
+    wanted = {place: name for place, name in people.items() if name or options.unnamed}
+    if not wanted:
+        return TaggedPhoto(photo.source, (), None, ())
+    try:
+        xmp = read_photo_xmp(Path(photo.source))
+        if xmp.file.content_hash != photo.content_hash:
+            raise XmpError(f"{printable(photo.source)} has changed since it was scanned: scan again")
+        return _tag(photo, wanted, xmp, options)
+    except (PhotoError, StorageError) as error:
+        return TaggedPhoto(photo.source, (), str(error), ())
+
+
+def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagOptions) -> TaggedPhoto:
+    frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
+    views = [RegionView.of(source, frame, boxes) for source in xmp.sources]
+    had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
+    targets = _targets(xmp, [view.source for view in views if view.turn], into_photo=options.into_photos)
+    changed, faces = list[XmpSource](), dict[int, TaggedFace]()
+    for target in targets:
+        view = RegionView.of(target, frame, boxes)
+        plans = [_plan(place, name, view, views) for place, name in wanted.items()]
+        if _changes(plans):
+            _apply(plans, view, frame, boxes)
+        if target.path == xmp.path and not had_regions:
+            # what only a sidecar said goes into the photo too
+            copied = view.of_face[Vocabulary.MWG]
+            plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
+        if _changes(plans):
+            changed.append(target)
+        for plan in plans:
+            before = faces.get(plan.face, plan)
+            faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
+    content_hash = None if options.dry_run else _write(xmp, changed)
+    files = tuple(str(target.path) for target in changed)
+    return TaggedPhoto(photo.source, files, None, tuple(faces.values()), content_hash)
+
+
+def _at_least_added(plan: TaggedFace) -> TaggedFace:
+    return replace(plan, action=max(plan.action, Action.ADDED, key=_ORDER.index))
+
+
+def _changes(plans: Sequence[TaggedFace]) -> bool:
+    return any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionView:
+    """The regions of a document, seen in the upright picture.
+
+    Attributes
+    ----------
+    source
+        The document.
+    regions
+        What it says.
+    boxes
+        Where they are in the upright picture; None for one that is nowhere.
+    of_face
+        Places of regions by the face's: the Metadata Working Group's, and Microsoft's.
+    turn
+        What is done to the former to have them upright, an EXIF orientation; None where they are about another picture.
+    faces
+        Where the faces are in the upright picture.
+    """
+
+    source: XmpSource
+    regions: tuple[Region, ...]
+    boxes: tuple[Box | None, ...]
+    of_face: dict[Vocabulary, dict[int, int]]
+    turn: int | None
+    faces: tuple[Box, ...]
+
+    @classmethod
+    def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box]) -> RegionView:
+        """Look at a document.
+
+        Parameters
+        ----------
+        source
+            The document.
+        frame
+            The photo's.
+        faces
+            Where its faces are in the upright picture.
+        """
+        regions, turn = source.document.regions, frame.turn_of(source.document.dimensions)
+        turns = {Vocabulary.MWG: turn, Vocabulary.MICROSOFT: frame.orientation}
+        boxes = tuple(_seen(region, turns[region.vocabulary]) for region in regions)
+        of_face = {}
+        for vocabulary in Vocabulary:
+            usable = [
+                box if region.vocabulary is vocabulary and region.is_face else None
+                for region, box in zip(regions, boxes, strict=True)
+            ]
+            of_face[vocabulary] = {face: place for place, face in match_boxes(usable, faces).items()}
+        return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
+
+    def names_of(self, face: int) -> list[Region]:
+        """Return the regions of a face that have a name."""
+        places = [matched[face] for matched in self.of_face.values() if face in matched]
+        return [self.regions[place] for place in places if self.regions[place].name]
+
+    def frames(self, face: int, person: str) -> bool:
+        """Tell whether a region of another face's size, a whole body's, has the face in it and the person's name."""
+        x1, y1, x2, y2 = self.faces[face]
+        x, y = (x1 + x2) / 2, (y1 + y2) / 2
+        taken = set(self.of_face[Vocabulary.MWG].values())
+        return any(
+            place not in taken
+            and box is not None
+            and region.vocabulary is Vocabulary.MWG
+            and name_key(region.name) == name_key(person)
+            and box[0] <= x <= box[2]
+            and box[1] <= y <= box[3]
+            for place, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
+        )
+
+
+def _plan(face: int, person: str, target: RegionView, views: Sequence[RegionView]) -> TaggedFace:
+    """Say what becomes of a face in a document, in view of all that is said of it anywhere."""
+    place = target.of_face[Vocabulary.MWG].get(face)
+    named = [region for view in views for region in view.names_of(face)]
+    if not person:
+        return TaggedFace(face, person, Action.ADDED if place is None and not named else Action.UNCHANGED)
+    others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
+    other = next(others, None)
+    if other is not None:
+        return TaggedFace(face, person, Action.CONFLICT, other)
+    if place is None:
+        return TaggedFace(face, person, Action.UNCHANGED if target.frames(face, person) else Action.ADDED)
+    name = target.regions[place].name
+    if name_key(name) == name_key(person):
+        return TaggedFace(face, person, Action.UNCHANGED)
+    return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
+
+
+def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box]) -> None:
+    document = view.source.document
+    if view.turn is None:
+        across, down = document.dimensions or (0, 0)
+        raise XmpError(
+            f"{printable(str(view.source.path))} has regions of a picture of {across:g} x {down:g} pixels, which the "
+            "photo is not any more: have the program that wrote them write them anew"
+        )
+    for plan in plans:
+        if plan.action is Action.ADDED:
+            size = (frame.width, frame.height)
+            document.add_region(back_to_stored(boxes[plan.face], view.turn), plan.person, size)
+        elif plan.action in (Action.NAMED, Action.RENAMED):
+            document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person)
+
+
+def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
+    """Return the documents to write: the sidecar, or the photo's after the sidecar that programs would rather read.
+
+    One that has no regions yet gets those of the first usable one.
+    """
+    path = sidecar_of(xmp.path)
+    beside = next((source for source in xmp.sidecars if source.path == path), None)
+    if into_photo:
+        if xmp.extended is not None and xmp.extended.document.has_mwg_regions:
+            raise XmpError(
+                f"{printable(str(xmp.path))} has its regions in Extended XMP, which is not written: write a sidecar "
+                "instead, without --embed"
+            )
+        inside = xmp.embedded or XmpSource(xmp.path, XmpDocument.empty(str(xmp.path)))
+        preferred = [beside] if beside is not None and beside.document.has_mwg_regions else []
+        return [*preferred, _with_regions(inside, usable)]
+    if beside is None:
+        adobe = next(iter(xmp.sidecars), None)
+        if adobe is not None and belongs_to_it_alone(xmp.path):
+            beside = XmpSource(path, XmpDocument.parse(adobe.document.to_bytes(), str(path)))
+        else:
+            beside = XmpSource(path, XmpDocument.empty(str(path)))
+    return [_with_regions(beside, usable)]
+
+
+def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
+    """Give a document without regions those of another: programs that read it look no further."""
+    if not target.document.has_mwg_regions:
+        other = next((source for source in sources if source.document.has_mwg_regions), None)
+        if other is not None:
+            target.document.copy_regions(other.document)
+    return target
+
+
+def _write(xmp: PhotoXmp, changed: Sequence[XmpSource]) -> str | None:
+    """Write documents; return the SHA-256 of the photo if its bytes are others now."""
+    content_hash = None
+    for target in changed:
+        if target.path == xmp.path:
+            content_hash = sha256(embed(xmp, target.document)).hexdigest()
+        else:
+            write_sidecar(target.path, target.document)
+    return content_hash
+
+
+def keep_known(scan_file: ScanFile, gallery: Gallery, photo: PhotoFaces, content_hash: str) -> None:
+    """Let a photo be known that has other bytes and the same picture: to its scan, and to what was denied of its faces.
+
+    Parameters
+    ----------
+    scan_file
+        Where the photo was found.
+    gallery
+        Open for writing.
+    photo
+        What was found in it.
+    content_hash
+        SHA-256 of its bytes now, in hex.
+    """
+    written = replace(photo, content_hash=content_hash)
+    file = ScannedFile(photo.source, state_of(photo.source), content_hash, None, written)
+    scan_file.keep_written(photo.content_hash, file)
+    names = gallery.names()
+    for face in photo.faces:
+        before = FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box)
+        for person in gallery.denials_of(before):
+            gallery.deny(names[person], replace(before, content_hash=content_hash), face.embedding)
+
+
+def _seen(region: Region, turn: int | None) -> Box | None:
+    return None if region.box is None or turn is None else turned(region.box, turn)

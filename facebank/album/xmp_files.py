@@ -1,0 +1,297 @@
+"""The XMP of a photo, in it and beside it: found, and written so that nothing else can be lost.
+
+Sidecars have two names. ``photo.jpg.xmp`` is what digiKam, darktable and immich write, ``photo.xmp`` what Adobe's
+programs do; both are read, the first counts for more, as immich has it, and is the one that is written.
+
+Whatever is written goes into a new file beside the old one, is read back from there and compared, and only then takes
+the old one's place: a crash leaves one of the two, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
+from facebank.errors import PhotoError, StorageError, XmpError
+from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.media import PhotoLimits
+
+_HEAD_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class XmpSource:
+    """One document about a photo.
+
+    Attributes
+    ----------
+    path
+        Its file: the photo itself, or a sidecar.
+    document
+        What it says.
+    """
+
+    path: Path
+    document: XmpDocument
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoXmp:
+    """A photo with all XMP about it.
+
+    Attributes
+    ----------
+    path
+        The photo.
+    file, header
+        Its bytes, and what is known before its pixels.
+    packet
+        Where XMP is or would be in it; None for a format into which none is put.
+    embedded, extended
+        What is in the photo; None where there is none.
+    sidecars
+        What is beside it: the one that is written first, if it is there.
+    """
+
+    path: Path
+    file: PhotoFile
+    header: PhotoHeader
+    packet: Packet | None
+    embedded: XmpSource | None
+    extended: XmpSource | None
+    sidecars: tuple[XmpSource, ...]
+
+    @property
+    def sources(self) -> tuple[XmpSource, ...]:
+        """All documents, those that count for more first."""
+        inside = (source for source in (self.embedded, self.extended) if source is not None)
+        return (*self.sidecars, *inside)
+
+
+def sidecar_of(photo: Path) -> Path:
+    """Return the sidecar that is written for a photo: ``photo.jpg.xmp``."""
+    return photo.with_name(f"{photo.name}.xmp")
+
+
+def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
+    """Read all XMP about a photo.
+
+    Parameters
+    ----------
+    photo
+        The photo.
+    to_change
+        Whether all bytes of it are needed; else a JPEG is read up to its picture only.
+
+    Raises
+    ------
+    PhotoError
+        The photo cannot be read, or XMP in it or beside it is broken; the message names the file.
+    MissingDependencyError
+        The extra that reads XMP is not installed.
+    """
+    head = None if to_change else _jpeg_head(photo)
+    file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
+    header = read_header(file)
+    packet = find_packet(file.data, header.kind, str(photo))
+    data = header.xmp if packet is None else packet.data
+    extended = None if packet is None else packet.extended
+    found = (_read_sidecar(path) for path in dict.fromkeys((sidecar_of(photo), photo.with_suffix(".xmp"))))
+    return PhotoXmp(
+        path=photo,
+        file=file,
+        header=header,
+        packet=packet,
+        embedded=None if data is None else XmpSource(photo, XmpDocument.parse(data, str(photo))),
+        extended=None if extended is None else XmpSource(photo, XmpDocument.parse(extended, str(photo))),
+        sidecars=tuple(source for source in found if source is not None),
+    )
+
+
+def _jpeg_head(photo: Path) -> bytes | None:
+    """Return the beginning of a JPEG; None for other files, and where that is not enough."""
+    with suppress(OSError, ValueError):
+        if stat.S_ISREG(photo.stat().st_mode):
+            with photo.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            return head if is_jpeg_head(head) else None
+    return None
+
+
+def belongs_to_it_alone(photo: Path) -> bool:
+    """Tell whether ``photo.xmp`` can be no other photo's: a raw file of the same name may be what it is about."""
+    with suppress(OSError):
+        return not any(
+            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != ".xmp"
+            for other in photo.parent.iterdir()
+        )
+    return False
+
+
+def write_sidecar(path: Path, document: XmpDocument) -> None:
+    """Write a sidecar.
+
+    Parameters
+    ----------
+    path
+        The file; what was there is replaced.
+    document
+        What it says from now on: of what was there, whatever is to stay.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    data = document.to_bytes()
+
+    def check(written: bytes) -> bool:
+        return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
+
+    _replace(path, data, check)
+
+
+def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
+    """Put XMP into a photo; return the bytes that it has now.
+
+    The picture is not encoded anew: the packet is spliced in, and the file's other bytes, the decoded pixels and the
+    XMP are compared before the file takes the old one's place. Permissions and times stay: the time of the last change
+    is when a photo was taken, for one that says nothing itself.
+
+    Parameters
+    ----------
+    photo
+        As `read_photo_xmp` gives it.
+    document
+        What it says from now on.
+    limits
+        The largest photo to read; None for the usual.
+
+    Raises
+    ------
+    XmpError
+        Nothing can be put into it safely; the message says why, and the file is as it was.
+    StorageError
+        It cannot be written.
+    """
+    target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
+    kind = photo.header.kind
+    if photo.packet is None:
+        raise XmpError(f"{name} is a {kind}, into which nothing is put: write a sidecar instead, without --embed")
+    if _links(target) > 1:
+        raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
+    old, wanted = photo.file.data, document.to_packet()
+    data = with_packet(old, kind, photo.packet, wanted, str(photo.path))
+
+    def check(written: bytes) -> bool:
+        packet = find_packet(written, kind, str(photo.path))
+        return (
+            packet is not None
+            and packet.data == wanted
+            and _without(written, kind, packet) == _without(old, kind, photo.packet)
+            and XmpDocument.parse(packet.data, str(photo.path)).says_the_same(document)
+            and _same_picture(old, written, limits)
+        )
+
+    _replace(target, data, check, unchanged=lambda: target.read_bytes() == old, keep_times=True)
+    return data
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except OSError as error:
+        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror or error}") from error
+
+
+def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:
+    """Return what of a file is not to change."""
+    if packet is None:
+        return data
+    rest = data[: packet.start] + data[packet.end :]
+    if kind != "WebP":
+        return rest
+    # its own sizes, and the header that says that there is XMP
+    body = rest[12:]
+    return body[18:] if body.startswith(b"VP8X") else body
+
+
+def _same_picture(old: bytes, new: bytes, limits: PhotoLimits | None) -> bool:
+    import numpy as np
+
+    more = () if limits is None else (limits,)
+    one, other = (read_photo_bytes(data, "<photo>", *more) for data in (old, new))
+    return np.array_equal(one.pixels, other.pixels) and one.taken_at == other.taken_at
+
+
+def _read_sidecar(path: Path) -> XmpSource | None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise XmpError(f"{printable(str(path))} is no file: move it away, or no XMP can be beside the photo")
+        if status.st_size > MOST_BYTES:
+            raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise XmpError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
+    return XmpSource(path, XmpDocument.parse(data, str(path)))
+
+
+def _replace(
+    target: Path,
+    data: bytes,
+    check: Callable[[bytes], bool],
+    *,
+    unchanged: Callable[[], bool] = lambda: True,
+    keep_times: bool = False,
+) -> None:
+    """Write a file beside another, look whether it is what it should be, and let it take the other's place."""
+    name = printable(str(target))
+    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
+    try:
+        try:
+            with part.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                (shutil.copystat if keep_times else shutil.copymode)(target, part)
+            if not check(part.read_bytes()):
+                raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
+            if not unchanged():
+                raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
+            part.replace(target)
+            _settle(target.parent)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
+    except (XmpError, StorageError):
+        raise
+    except PhotoError as error:
+        raise StorageError(f"{name} was written wrongly and is as it was: {error}") from error
+
+
+def _settle(folder: Path) -> None:
+    """Have the new name on the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

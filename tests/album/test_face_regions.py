@@ -1,0 +1,111 @@
+"""Regions turn with the photo, in all eight EXIF orientations, and belong to the faces that they overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.album.face_regions import (
+    Box,
+    Frame,
+    clipped,
+    face_boxes,
+    frame_of,
+    match_boxes,
+    turned,
+    turned_back,
+)
+from facebank.faces import Detection, Face, Photo, PhotoFaces, Quality
+from facebank.media import turn_photo
+from facebank.media.orientation import upright
+
+ORIENTATIONS = st.integers(1, 8)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box:
+    x1, y1 = draw(st.floats(0, 0.9)), draw(st.floats(0, 0.9))
+    return x1, y1, draw(st.floats(x1 + 0.01, 1)), draw(st.floats(y1 + 0.01, 1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_turns_as_the_pixels_do(orientation: int) -> None:
+    stored = np.zeros((30, 40, 3), dtype=np.uint8)
+    stored[6:12, 4:20] = 255
+    seen = np.argwhere(upright(stored, orientation)[..., 0] == 255)
+    height, width = upright(stored, orientation).shape[:2]
+    x1, y1, x2, y2 = turned((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
+    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
+    assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((left, top, right, bottom))
+    assert Frame(40, 30, orientation).upright_size == (width, height)
+    assert Frame.of_upright(width, height, orientation) == Frame(40, 30, orientation)
+
+
+@given(boxes(), ORIENTATIONS)
+def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
+    assert turned_back(turned(box, orientation), orientation) == pytest.approx(box)
+    assert turned(turned_back(box, orientation), orientation) == pytest.approx(box)
+
+
+def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> PhotoFaces:
+    detection = Detection(np.array(box, dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
+    face = Face(detection, Quality(1.0, 10.0, 1.0, 1.0), np.full(4, 0.5, dtype=np.float32))
+    return PhotoFaces("a.jpg", "0" * 64, width, height, quarter_turns, None, (face,))
+
+
+@pytest.mark.parametrize("quarter_turns", range(4))
+def test_faces_of_a_photo_that_was_turned_lie_where_they_are_in_the_file(quarter_turns: int) -> None:
+    pixels = np.zeros((30, 40, 3), dtype=np.uint8)
+    pixels[6:12, 4:20] = 255
+    analysed = turn_photo(Photo("a", pixels, "", False, None), quarter_turns)
+    seen = np.argwhere(analysed.pixels[..., 0] == 255)
+    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
+    photo = found((left, top, right, bottom), analysed.width, analysed.height, quarter_turns)
+    (box,) = face_boxes(photo)
+    assert box == pytest.approx((4 / 40, 6 / 30, 20 / 40, 12 / 30))
+    assert frame_of(photo, 1) == Frame(40, 30, 1)
+    assert frame_of(photo, 6) == Frame(30, 40, 6)
+
+
+def test_a_face_that_reaches_over_the_edge_ends_there() -> None:
+    (box,) = face_boxes(found((-5, -5, 10, 35), 40, 30, 0))
+    assert box == pytest.approx((0, 0, 0.25, 1))
+    assert clipped((1.2, 0, 1.5, 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "turn"),
+    [
+        (None, 6),
+        ((4000, 3000), 6),
+        ((400, 301), 6),
+        ((3000, 4000), 1),
+        ((4000, 2000), None),
+    ],
+)
+def test_regions_are_about_the_stored_picture_unless_only_the_upright_one_fits(
+    dimensions: tuple[float, float] | None, turn: int | None
+) -> None:
+    assert Frame(4000, 3000, 6).turn_of(dimensions) == turn
+
+
+def test_a_square_picture_is_the_stored_one() -> None:
+    assert Frame(300, 300, 6).turn_of((512, 512)) == 6
+
+
+def test_each_face_has_one_region_at_most() -> None:
+    faces = [(0.1, 0.1, 0.3, 0.3), (0.5, 0.5, 0.7, 0.7)]
+    regions = [None, (0.5, 0.5, 0.72, 0.7), (0.05, 0.05, 0.35, 0.35), (0.11, 0.1, 0.31, 0.3), (0.0, 0.9, 0.1, 1.0)]
+    assert match_boxes(regions, faces) == {1: 1, 3: 0}
+    assert match_boxes([None], faces) == {}
+    assert match_boxes(regions, []) == {}
+
+
+@given(st.lists(boxes(), max_size=5), st.lists(boxes(), max_size=5))
+def test_no_face_and_no_region_is_matched_twice(regions: list[Box], faces: list[Box]) -> None:
+    matched = match_boxes(regions, faces)
+    assert len(set(matched.values())) == len(matched)
+    assert set(matched) <= set(range(len(regions)))
+    assert set(matched.values()) <= set(range(len(faces)))

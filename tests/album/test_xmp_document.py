@@ -1,0 +1,200 @@
+"""XMP documents: what other programs write is read and kept, regions come back as written, hostile XML is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from facebank.album import xmp_document
+from facebank.album.face_regions import Box, Frame, Vocabulary, turned, turned_back
+from facebank.album.xmp_document import XmpDocument
+from facebank.errors import XmpError
+from facebank.gallery import normalise_name
+
+from .test_face_regions import ORIENTATIONS, boxes
+from .xmp_samples import ALL, AREA, DIGIKAM, LIGHTROOM, region, with_regions
+
+ADA = "Ada & Söhne"
+
+
+def parsed(text: str | bytes) -> XmpDocument:
+    return XmpDocument.parse(text if isinstance(text, bytes) else text.encode(), "photo.xmp")
+
+
+def is_name(text: str) -> bool:
+    try:
+        return bool(normalise_name(text))
+    except Exception:  # noqa: BLE001 - whatever a gallery does not take
+        return False
+
+
+# All that a gallery takes but what XML has not: U+FFFE and U+FFFF.
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zl", "Zp"), exclude_characters="\ufffe\uffff/\\"))
+
+
+@pytest.mark.parametrize("program", ALL)
+def test_regions_of_other_programs_are_read(program: str) -> None:
+    faces = [region for region in parsed(ALL[program]).regions if region.is_face]
+    assert {face.name for face in faces} == {ADA}
+    assert all(face.box == pytest.approx((0.2, 0.4, 0.3, 0.6)) for face in faces)
+    assert all(face.written_name is None for face in faces)
+    wanted = {"digiKam": ["mwg-rs", "MP"], "Microsoft": ["MP"]}.get(program, ["mwg-rs"])
+    assert [face.vocabulary for face in faces] == wanted
+
+
+def test_a_point_of_focus_is_no_face_and_has_no_box() -> None:
+    *_, focus = parsed(LIGHTROOM).regions
+    assert (focus.kind, focus.box, focus.is_face) == ("Focus", None, False)
+    assert parsed(LIGHTROOM).dimensions == (4000, 3000)
+
+
+@pytest.mark.parametrize("program", ALL)
+def test_all_else_stays_when_a_region_is_added(program: str) -> None:
+    document = parsed(ALL[program])
+    before = document.regions
+    document.add_region((0.5, 0.5, 0.6, 0.7), "Grace", (400, 300))
+    written = parsed(document.to_bytes())
+    assert [region for region in written.regions if region.name != "Grace"] == before
+    (grace,) = (region for region in written.regions if region.name == "Grace")
+    assert grace.box == pytest.approx((0.5, 0.5, 0.6, 0.7))
+    assert grace.is_ours
+    after = iter(contents(document.to_bytes()))
+    assert all(entry in after for entry in contents(ALL[program].encode()))
+
+
+def contents(text: bytes) -> list[tuple[str, dict[str, str], str]]:
+    """All elements with attributes and texts, in their order."""
+    return [(node.tag, dict(node.attrib), (node.text or "").strip()) for node in etree.fromstring(text).iter("*")]
+
+
+@pytest.mark.parametrize("program", [name for name in ALL if name != "Microsoft"])
+def test_a_region_is_named_in_the_form_that_it_has(program: str) -> None:
+    document = parsed(ALL[program].replace("Ada &amp; Söhne", ""))
+    document.name_region(0, "Grace")
+    named = parsed(document.to_bytes()).regions[0]
+    assert (named.name, named.written_name, named.kind) == ("Grace", "Grace", "Face")
+    assert named.box == pytest.approx((0.2, 0.4, 0.3, 0.6))
+    document.name_region(0, "Ada")
+    assert [region.name for region in parsed(document.to_bytes()).regions].count("Ada") == 1
+
+
+@given(st.lists(st.tuples(boxes(), NAMES.filter(is_name)), max_size=4), ORIENTATIONS)
+def test_regions_come_back_as_they_were_written(faces: list[tuple[Box, str]], orientation: int) -> None:
+    frame = Frame(4000, 3000, orientation)
+    document = XmpDocument.empty("photo.xmp")
+    for box, name in faces:
+        document.add_region(turned_back(box, orientation), normalise_name(name), (frame.width, frame.height))
+    for data in (document.to_bytes(), document.to_packet()):
+        read = parsed(data)
+        assert [region.name for region in read.regions] == [normalise_name(name) for _, name in faces]
+        turn = frame.turn_of(read.dimensions)
+        for written, (box, _) in zip(read.regions, faces, strict=True):
+            assert turn == orientation
+            assert written.box is not None
+            assert written.is_ours
+            assert turned(written.box, turn) == pytest.approx(box, abs=2e-6)
+        assert read.to_bytes() == parsed(read.to_bytes()).to_bytes()
+
+
+def test_a_name_that_somebody_changed_is_not_ours() -> None:
+    document = XmpDocument.empty("photo.xmp")
+    document.add_region((0.1, 0.1, 0.2, 0.2), "Ada", (10, 10))
+    changed = document.to_bytes().replace(b"<mwg-rs:Name>Ada", b"<mwg-rs:Name>Grace")
+    (region,) = parsed(changed).regions
+    assert (region.name, region.written_name, region.is_ours) == ("Grace", "Ada", False)
+
+
+def test_a_packet_has_its_frame_once() -> None:
+    assert XmpDocument.empty("a").to_packet().startswith(b'<?xpacket begin="\xef\xbb\xbf"')
+    again = parsed(DIGIKAM).to_packet()
+    assert again.count(b"<?xpacket begin") == again.count(b"<?xpacket end") == 1
+
+
+def test_a_name_that_xml_cannot_hold_is_refused() -> None:
+    with pytest.raises(XmpError, match="cannot be in XML"):
+        XmpDocument.empty("a.xmp").add_region((0.1, 0.1, 0.2, 0.2), "Ada\ufffe", (10, 10))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_all_encodings_of_unicode_are_read(encoding: str) -> None:
+    assert parsed(LIGHTROOM.encode(encoding)).regions == parsed(LIGHTROOM).regions
+
+
+BOMB = """<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">
+<!ENTITY lol3 "&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;">]>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">&lol3;</x:xmpmeta>"""
+OUTSIDE = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">&file;</rdf:RDF>"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "document type"),
+        (BOMB.encode("utf-16"), "document type"),
+        (OUTSIDE, "document type"),
+        ("<a>" * 100_000, "broken XMP"),
+        (LIGHTROOM[:-30], "broken XMP"),
+        (LIGHTROOM.replace("&amp;", "&nothing;"), "broken XMP"),
+        ("", "broken XMP"),
+        ("<html/>", "no XMP"),
+        (LIGHTROOM.replace("22-rdf-syntax-ns", "22-other"), "no XMP"),
+        (LIGHTROOM.encode("latin-1"), "not in Unicode"),
+    ],
+    ids=lambda value: re.sub(r"\W+", " ", str(value))[:20],
+)
+def test_what_is_no_xmp_is_refused(text: str | bytes, said: str) -> None:
+    with pytest.raises(XmpError, match=said) as raised:
+        parsed(text)
+    assert "photo.xmp" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_too_much_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(XmpError, match="the limit is"):
+        parsed(b" " * (xmp_document.MOST_BYTES + 1))
+    with pytest.raises(XmpError, match="elements"):
+        parsed(with_regions("<rdf:li/>" * (xmp_document.MOST_ELEMENTS + 1)))
+    crowd = parsed(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MOST_REGIONS + 1)))
+    with pytest.raises(XmpError, match="regions"):
+        _ = crowd.regions
+
+
+@pytest.mark.parametrize(
+    "area",
+    [
+        {"x": "NaN", "y": "0.5", "w": "0.1", "h": "0.1"},
+        {"x": "inf", "y": "0.5", "w": "0.1", "h": "0.1"},
+        {"x": "0.5", "y": "0.5", "w": "-0.1", "h": "0.1"},
+        {"x": "0.5", "y": "0.5", "w": "0", "h": "0.1"},
+        {"x": "7", "y": "0.5", "w": "0.1", "h": "0.1"},
+        {"x": "1e308", "y": "0.5", "w": "1e308", "h": "1e308"},
+        {"x": "a half", "y": "0.5", "w": "0.1", "h": "0.1"},
+        {"x": "", "y": "0.5", "w": "0.1", "h": "0.1"},
+        {"x": "0." + "1" * 10_000, "y": "0.5", "w": "0.1", "h": "0.1"},
+    ],
+    ids=lambda area: f"{area['x'][:9]}, {area['w']}",
+)
+def test_an_area_that_cannot_be_is_none(area: dict[str, str]) -> None:
+    item = f'<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name>{AREA.format(**area)}</rdf:li>'
+    (read,) = parsed(with_regions(item)).regions
+    assert (read.name, read.box) == ("Ada", None)
+
+
+def test_an_area_in_pixels_needs_the_picture_s_size() -> None:
+    item = '<rdf:li><rdf:Description><mwg-rs:Area stArea:x="100" stArea:y="150" stArea:w="40" stArea:h="60" '
+    item += 'stArea:unit="pixel"/></rdf:Description></rdf:li>'
+    (read,) = parsed(with_regions(item, (400, 300))).regions
+    assert read.box == pytest.approx((0.2, 0.4, 0.3, 0.6))
+    assert parsed(with_regions(item)).regions[0].box is None
+
+
+@pytest.mark.parametrize("rectangle", ["", "0.1", "0.1,0.2,0.3", "0.1,0.2,0.3,0.4,0.5", "0.1,0.2,nan,0.3", "a,b,c,d"])
+def test_a_rectangle_of_microsoft_s_that_cannot_be_is_none(rectangle: str) -> None:
+    text = ALL["Microsoft"].replace("0.200000, 0.400000, 0.100000, 0.200000", rectangle)
+    (read,) = parsed(text).regions
+    assert (read.vocabulary, read.box) == (Vocabulary.MICROSOFT, None)

@@ -1,0 +1,202 @@
+"""XMP in and beside photos: both names of sidecars, and writing that loses nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank.album.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.xmp_files import belongs_to_it_alone, embed, read_photo_xmp, sidecar_of, write_sidecar
+from facebank.errors import PhotoNotFoundError, StorageError, XmpError
+from facebank.media import PhotoFile, read_header, read_photo, read_photo_bytes, read_photo_file
+
+from .conftest import DEMO_PHOTOS
+from .xmp_samples import DIGIKAM, LIGHTROOM, PICASA, region, with_regions
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "collins.jpg"
+    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", path)
+    return path
+
+
+def document(name: str = "Ada") -> XmpDocument:
+    made = XmpDocument.empty("made.xmp")
+    made.add_region((0.1, 0.1, 0.2, 0.3), name, (512, 512))
+    return made
+
+
+def names(path: Path) -> list[str]:
+    return [one.name for source in read_photo_xmp(path).sources for one in source.document.regions]
+
+
+def test_both_names_of_sidecars_are_read_and_the_longer_counts_for_more(photo: Path) -> None:
+    assert read_photo_xmp(photo).sources == ()
+    photo.with_suffix(".xmp").write_text(LIGHTROOM, encoding="utf-8")
+    assert [source.path.name for source in read_photo_xmp(photo).sources] == ["collins.xmp"]
+    sidecar_of(photo).write_text(DIGIKAM, encoding="utf-8")
+    assert [source.path.name for source in read_photo_xmp(photo).sources] == ["collins.jpg.xmp", "collins.xmp"]
+    assert belongs_to_it_alone(photo)
+    photo.with_suffix(".CR2").touch()
+    assert not belongs_to_it_alone(photo)
+
+
+def test_a_sidecar_is_written_whole_and_keeps_its_permissions(photo: Path) -> None:
+    path = sidecar_of(photo)
+    write_sidecar(path, document())
+    path.chmod(0o640)
+    write_sidecar(path, document("Grace"))
+    assert names(photo) == ["Grace"]
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(one.name for one in photo.parent.iterdir()) == ["collins.jpg", "collins.jpg.xmp"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_a_photo_keeps_picture_times_and_permissions(photo: Path, suffix: str) -> None:
+    target = photo.with_name(f"copy{suffix}")
+    with Image.open(photo) as image:
+        image.save(target)
+    target.chmod(0o640)
+    os.utime(target, ns=(10**18, 10**18 + 5))
+    before = read_photo(target)
+    data = embed(read_photo_xmp(target), document())
+    after = read_photo(target)
+    assert target.read_bytes() == data
+    assert names(target) == ["Ada"]
+    assert np.array_equal(before.pixels, after.pixels)
+    assert before.taken_at == after.taken_at
+    assert target.stat().st_mtime_ns == 10**18 + 5
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert len(list(photo.parent.iterdir())) == 2
+
+
+def test_orientation_that_only_xmp_states_stays(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "turned.png"
+    shutil.copy(shared / "data" / "odd" / "xmp_tags_orientation.png", path)
+    before, xmp = read_photo(path), read_photo_xmp(path)
+    assert xmp.embedded is not None
+    assert xmp.header.orientation != 1
+    xmp.embedded.document.add_region((0.1, 0.1, 0.2, 0.3), "Ada", (10, 10))
+    embed(xmp, xmp.embedded.document)
+    assert np.array_equal(read_photo(path).pixels, before.pixels)
+    assert names(path) == ["Ada"]
+
+
+def test_a_photo_is_left_alone_if_anything_is_in_the_way(photo: Path) -> None:
+    xmp, data = read_photo_xmp(photo), photo.read_bytes()
+    other = photo.with_name("other.jpg")
+    other.hardlink_to(photo)
+    with pytest.raises(XmpError, match="linked to other names"):
+        embed(xmp, document())
+    other.unlink()
+    photo.write_bytes(data + b"more")
+    with pytest.raises(StorageError, match="changed by another program"):
+        embed(xmp, document())
+    assert photo.read_bytes() == data + b"more"
+    assert [one.name for one in photo.parent.iterdir()] == ["collins.jpg"]
+
+
+def test_a_link_to_a_photo_stays_a_link(photo: Path) -> None:
+    link = photo.with_name("link.jpg")
+    link.symlink_to(photo)
+    embed(read_photo_xmp(link), document())
+    assert link.is_symlink()
+    assert names(photo) == ["Ada"]
+
+
+def test_of_a_jpeg_the_beginning_is_enough_to_read(photo: Path) -> None:
+    data = embed(read_photo_xmp(photo), document())
+    photo.write_bytes(data + b"\0" * 2_000_000)
+    read = read_photo_xmp(photo, to_change=False)
+    assert len(read.file.data) < 1_000_000
+    assert [one.name for source in read.sources for one in source.document.regions] == ["Ada"]
+    photo.write_bytes(data[:2] + b"".join(b"\xff\xec\xea\x60" + b"\0" * 59_998 for _ in range(9)) + data[2:])
+    assert len(read_photo_xmp(photo, to_change=False).file.data) == photo.stat().st_size
+    assert names(photo) == ["Ada"]
+
+
+def test_nothing_is_put_into_a_tiff(photo: Path) -> None:
+    path = photo.with_suffix(".tif")
+    with Image.open(photo) as image:
+        image.save(path)
+    with pytest.raises(XmpError, match=r"TIFF.*sidecar"):
+        embed(read_photo_xmp(path), document())
+
+
+def test_xmp_in_other_formats_is_read(photo: Path) -> None:
+    path = photo.with_suffix(".tif")
+    with Image.open(photo) as image:
+        image.save(path, tiffinfo={700: PICASA.encode()})
+    assert names(path) == ["Ada & Söhne"]
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "folder.jpg", "huge.jpg", "broken.jpg"])
+def test_what_is_wrong_beside_a_photo_is_said(photo: Path, name: str) -> None:
+    path = photo.with_name(name)
+    photo.rename(path)
+    if name == "folder.jpg":
+        sidecar_of(path).mkdir()
+    elif name == "huge.jpg":
+        sidecar_of(path).write_bytes(b" " * (MOST_BYTES + 1))
+    elif name == "broken.jpg":
+        sidecar_of(path).write_text("<x")
+    with pytest.raises(XmpError, match=r"\.jpg\.xmp") as raised:
+        read_photo_xmp(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may do everything")
+def test_a_folder_that_may_not_be_written_is_said(photo: Path) -> None:
+    xmp = read_photo_xmp(photo)
+    photo.parent.chmod(0o500)
+    try:
+        with pytest.raises(StorageError, match="Permission denied"):
+            write_sidecar(sidecar_of(photo), document())
+        with pytest.raises(StorageError, match="Permission denied"):
+            embed(xmp, document())
+    finally:
+        photo.parent.chmod(0o700)
+
+
+def test_a_folder_that_is_gone_is_said(photo: Path) -> None:
+    xmp = read_photo_xmp(photo)
+    shutil.rmtree(photo.parent)
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_sidecar(sidecar_of(photo), document())
+    with pytest.raises(StorageError, match="cannot be written"):
+        embed(xmp, document())
+    with pytest.raises(PhotoNotFoundError):
+        read_photo_xmp(photo)
+
+
+def test_regions_can_be_many(photo: Path) -> None:
+    faces = "".join(region(f"Person {number}", (0.1, 0.1, 0.2, 0.2)) for number in range(900))
+    sidecar_of(photo).write_bytes(with_regions(faces))
+    assert len(names(photo)) == 900
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF"])
+def test_a_header_tells_size_and_orientation_as_reading_does(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = BytesIO()
+    Image.new("RGB", (40, 30)).save(file, kind, exif=exif.tobytes())
+    header = read_header(PhotoFile("a", file.getvalue(), None))
+    upright = read_photo_bytes(file.getvalue())
+    assert (header.kind, header.width, header.height) == (kind, upright.width, upright.height)
+    assert header.orientation == orientation
+
+
+@pytest.mark.parametrize("name", ["phone.heic", "hopper.avif", "hopper_orientation_6.jpg", "hopper.gif"])
+def test_a_real_header_tells_the_size_that_the_photo_has(shared: Path, name: str) -> None:
+    path = shared / "data" / "odd" / name
+    header, whole = read_header(read_photo_file(path)), read_photo(path)
+    assert (header.width, header.height) == (whole.width, whole.height)

@@ -1,0 +1,381 @@
+"""``facebank tags``: names go into photos' XMP and come out of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank.album.xmp_document import XmpDocument
+from facebank.album.xmp_files import read_photo_xmp
+from facebank.media import read_photo
+from facebank.media.orientation import upright
+
+from ..album.test_xmp_packets import extended, put  # noqa: TID252
+from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+OBAMA, COLLINS = "barack_obama_speech.jpg", "eileen_collins.jpg"
+# The upright one of a photo that an EXIF orientation turns, turned by the orientation that undoes it.
+UNDOES = {6: 8, 8: 6}
+
+
+@pytest.fixture
+def album(run: Run, two_people: Path, tmp_path: Path) -> Path:
+    """A scanned folder: both enrolled people and a stranger."""
+    assert two_people.exists()
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for name in (OBAMA, COLLINS, "joe_biden_blue_room.jpg"):
+        shutil.copy(DEMO_PHOTOS / name, folder)
+    run("scan", folder)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def regions(path: Path) -> list[tuple[str, str]]:
+    return [(one.name, one.kind) for source in read_photo_xmp(path).sources for one in source.document.regions]
+
+
+def actions(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    return {Path(record["image"]).name: [face["action"] for face in record["faces"]] for record in records}
+
+
+def box_of(run: Run, photo: Path, gallery: Path | None = None) -> list[float]:
+    """Where the largest face is, in shares of the upright photo."""
+    other = () if gallery is None else ("--gallery", gallery)
+    (record,) = run(*other, "identify", photo, "--json").records
+    (x1, y1, x2, y2), width, height = record["faces"][0]["box"], record["width"], record["height"]
+    return [x1 / width, y1 / height, x2 / width, y2 / height]
+
+
+def sidecar(photo: Path) -> Path:
+    return photo.with_name(f"{photo.name}.xmp")
+
+
+def test_names_are_written_beside_photos_and_a_second_time_nothing(run: Run, album: Path, valid: Valid) -> None:
+    before = contents(album)
+    planned = run("tags", "write", album, "--dry-run", "--json").records
+    assert contents(album) == before
+    written = run("tags", "write", album, "--json").records
+    valid("tags-write", written)
+    assert written == planned
+    assert actions(written) == {OBAMA: ["added"], COLLINS: ["added"], "joe_biden_blue_room.jpg": []}
+    after = contents(album)
+    assert {name: data for name, data in after.items() if name in before} == before
+    assert set(after) - set(before) == {f"{OBAMA}.xmp", f"{COLLINS}.xmp"}
+    assert regions(album / OBAMA) == [("Barack Obama", "Face")]
+    assert run("tags", "write", album).out == "0 regions written into 0 files\n"
+    assert contents(album) == after
+
+
+def test_regions_are_shown_where_the_faces_are(run: Run, album: Path, valid: Valid) -> None:
+    run("tags", "write", album)
+    records = run("tags", "show", album, "--json").records
+    valid("tags-show", records)
+    assert [len(record["regions"]) for record in records] == [1, 1, 0]
+    shown = records[0]["regions"][0]
+    assert (shown["name"], shown["written_by_facebank"], shown["vocabulary"]) == ("Barack Obama", True, "mwg-rs")
+    (identified,) = run("identify", album / OBAMA, "--json").records
+    assert shown["box"] == pytest.approx(identified["faces"][0]["box"], abs=0.02)
+    lines = run("tags", "show", album / OBAMA).out.splitlines()
+    assert lines[0] == "photo\tname\tkind\tbox\tfile"
+    assert "\tBarack Obama\tFace\t" in lines[1]
+
+
+def test_faces_without_a_name_are_framed_on_request(run: Run, album: Path) -> None:
+    run("tags", "write", album, "--unnamed")
+    biden = album / "joe_biden_blue_room.jpg"
+    assert regions(biden) == [("", "Face")]
+    assert actions(run("tags", "write", album, "--unnamed", "--json").records)[biden.name] == ["unchanged"]
+    run("enroll", "Joe Biden", biden)
+    assert actions(run("tags", "write", album, "--json").records)[biden.name] == ["named"]
+    assert regions(biden) == [("Joe Biden", "Face")]
+
+
+def test_a_name_that_facebank_wrote_follows_the_person(run: Run, album: Path) -> None:
+    run("tags", "write", album)
+    run("people", "rename", "Eileen Collins", "Commander Collins")
+    (face,) = run("tags", "write", album / COLLINS, "--json").records[0]["faces"]
+    assert (face["action"], face["named_as"]) == ("renamed", "Eileen Collins")
+    assert regions(album / COLLINS) == [("Commander Collins", "Face")]
+
+
+@pytest.mark.parametrize("options", [(), ("--embed",)])
+def test_a_name_that_somebody_gave_is_never_contradicted(run: Run, album: Path, options: tuple[str, ...]) -> None:
+    photo = album / COLLINS
+    sidecar(photo).write_bytes(with_regions(region("Aunt Eileen", tuple(box_of(run, photo)))))  # type: ignore[arg-type]
+    before = contents(album)
+    told = run("tags", "write", photo, *options, "--json")
+    (face,) = told.records[0]["faces"]
+    assert (face["action"], face["named_as"]) == ("conflict", "Aunt Eileen")
+    assert "is called Aunt Eileen there and known as Eileen Collins" in told.err
+    assert contents(album) == before
+    assert "1 left that somebody named otherwise" in run("tags", "write", photo, *options).out
+
+
+def test_what_another_program_wrote_stays(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    others = region("Somebody Else", (0.0, 0.9, 0.05, 1.0)) + region("eileen collins", tuple(box_of(run, photo)))  # type: ignore[arg-type]
+    sidecar(photo).write_bytes(with_regions(others, (512, 512)))
+    before = contents(album)
+    assert actions(run("tags", "write", photo, "--json").records) == {COLLINS: ["unchanged"]}
+    assert contents(album) == before
+    sidecar(photo).write_bytes(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
+    assert actions(run("tags", "write", photo, "--json").records) == {COLLINS: ["added"]}
+    assert regions(photo) == [("Somebody Else", "Face"), ("Eileen Collins", "Face")]
+
+
+def test_a_region_round_the_whole_person_is_not_doubled(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    sidecar(photo).write_bytes(with_regions(region("Eileen Collins", (0.0, 0.0, 1.0, 1.0)), (512, 512)))
+    assert actions(run("tags", "write", photo, "--json").records) == {COLLINS: ["unchanged"]}
+
+
+def test_lightroom_s_sidecar_is_read_and_its_contents_go_into_the_new_one(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    other = region("Somebody Else", (0.0, 0.9, 0.05, 1.0))
+    photo.with_suffix(".xmp").write_bytes(with_regions(other, (512, 512)))
+    before = photo.with_suffix(".xmp").read_bytes()
+    run("tags", "write", photo)
+    assert photo.with_suffix(".xmp").read_bytes() == before
+    written = XmpDocument.parse(sidecar(photo).read_bytes(), "sidecar").regions
+    assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
+
+
+def test_regions_of_a_picture_of_another_shape_are_left_alone(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    sidecar(photo).write_bytes(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)), (400, 100)))
+    before = contents(album)
+    assert "400 x 100" in run("tags", "write", photo, code=1).err
+    assert contents(album) == before
+    (shown,) = run("tags", "show", photo, "--json").records[0]["regions"]
+    assert shown["box"] is None
+    assert "400 x 100" in shown["problem"]
+
+
+def test_embedded_names_leave_the_picture_and_the_scan_as_they_were(run: Run, album: Path, gallery: Path) -> None:
+    photo = album / COLLINS
+    shutil.copy(photo, album / "copy.jpg")
+    run("deny", photo, "Barack Obama")
+    run("scan", album)
+    run("cluster")
+    os.utime(photo, ns=(10**18, 10**18))
+    run("scan", album)
+    before = read_photo(photo)
+    assert run("tags", "write", album, "--embed").out == "3 regions written into 3 files\n"
+    after = read_photo(photo)
+    assert np.array_equal(before.pixels, after.pixels)
+    assert before.taken_at == after.taken_at
+    assert before.content_hash != after.content_hash
+    assert not list(album.glob("*.xmp"))
+    assert "unchanged" in run("scan", album).out
+    assert "looked at" not in run("scan", album).out
+    changed = contents(album)
+    assert run("tags", "write", album, "--embed").out == "0 regions written into 0 files\n"
+    assert contents(album) == changed
+    assert [face["decision"] for record in run("identify", "--scan", "--json").records for face in record["faces"]] == [
+        *("known", "known", "known", "unknown")
+    ]
+    from facebank import FaceBank
+    from facebank.gallery import FaceKey
+
+    (record,) = run("identify", photo, "--json").records
+    box = np.array(record["faces"][0]["box"], dtype=np.float32)
+    with FaceBank.open(gallery) as bank:
+        assert bank.gallery.denials_of(FaceKey(after.content_hash, 0, box))
+
+
+def test_what_is_beside_a_photo_goes_into_it_on_request(run: Run, album: Path) -> None:
+    run("tags", "write", album)
+    assert run("tags", "write", album, "--embed").out == "2 regions written into 2 files\n"
+    assert regions(album / COLLINS) == [("Eileen Collins", "Face")] * 2
+
+
+def test_regions_are_about_the_stored_picture(run: Run, two_people: Path, tmp_path: Path) -> None:
+    assert two_people.exists()
+    pixels = read_photo(DEMO_PHOTOS / OBAMA).pixels
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = Image.fromarray(upright(pixels, UNDOES.get(orientation, orientation)))
+        stored.save(folder / f"{orientation}.jpg", quality=95, exif=exif.tobytes())
+    run("scan", folder)
+    assert run("tags", "write", folder).out == "8 regions written into 8 files\n"
+    found = [record["faces"][0]["box"] for record in run("identify", "--scan", "--json").records]
+    shown = [record["regions"][0]["box"] for record in run("tags", "show", folder, "--json").records]
+    assert np.array(shown) == pytest.approx(np.array(found), abs=0.05)
+    for orientation, box in enumerate(found, 1):
+        assert seen_upright(folder / f"{orientation}.jpg", orientation) == pytest.approx(box, abs=1.5)
+
+
+def seen_upright(photo: Path, orientation: int) -> list[float]:
+    """Paint a photo's region into a picture as it is stored, turn the pixels, and see where it is."""
+    source = read_photo_xmp(photo).sources[0].document
+    with Image.open(photo) as stored:
+        assert source.dimensions == stored.size
+        (written,) = source.regions
+        assert written.box is not None
+        mask = Image.new("L", stored.size)
+        left, top, right, bottom = (round(edge * side) for edge, side in zip(written.box, stored.size * 2, strict=True))
+        mask.paste(255, (left, top, right, bottom))
+    seen = np.argwhere(upright(np.array(mask.convert("RGB")), orientation)[..., 0])
+    (y1, x1), (y2, x2) = seen.min(axis=0), seen.max(axis=0) + 1
+    return [x1, y1, x2, y2]
+
+
+def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    segments, packet = extended(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
+    data = put(photo.read_bytes(), "JPEG", packet)
+    photo.write_bytes(data[:2] + segments + data[2:])
+    run("scan", album)
+    before = contents(album)
+    assert "Extended XMP" in run("tags", "write", photo, "--embed", code=1).err
+    assert contents(album) == before
+    run("tags", "write", photo)
+    written = XmpDocument.parse(sidecar(photo).read_bytes(), "sidecar").regions
+    assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
+
+
+def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
+    """Tag the largest face of a photo, as another program would."""
+    with Image.open(photo) as image:
+        size = image.size
+    box = tuple(box_of(run, photo, gallery))
+    sidecar(photo).write_bytes(with_regions(region(name, box), size))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
+    """A folder of the same people that was tagged with another program, and nobody enrolled."""
+    assert two_people.exists()
+    folder = tmp_path / "tagged"
+    folder.mkdir()
+    for name in ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", COLLINS, "joe_biden_blue_room.jpg"):
+        shutil.copy(DEMO_PHOTOS / name, folder)
+        tag(run, folder / name, {"b": "Barack Obama", "e": "Eileen Collins", "j": ""}[name[0]])
+    for part in gallery.parent.glob("test.facebank*"):
+        part.unlink()
+    return folder
+
+
+def test_people_are_enrolled_from_an_album_that_was_tagged(run: Run, tagged: Path, valid: Valid) -> None:
+    records = run("tags", "import", tagged, "--json").records
+    valid("tags-import", records)
+    assert {(Path(one["image"]).name, one["person"], one["reason"]) for one in records} == {
+        ("barack_obama_speech.jpg", "Barack Obama", "enrolled"),
+        ("barack_obama_blue_room.jpg", "Barack Obama", "enrolled"),
+        (COLLINS, "Eileen Collins", "enrolled"),
+        ("joe_biden_blue_room.jpg", None, "no_name"),
+    }
+    people = {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+    assert people == {"Barack Obama": 2, "Eileen Collins": 1}
+    assert run("tags", "import", tagged).out == "0 faces of 2 people enrolled, 3 enrolled before, 1 no name\n"
+
+
+def test_only_so_many_faces_are_enrolled(run: Run, tagged: Path) -> None:
+    records = run("tags", "import", tagged, "--most", "1", "--json").records
+    assert sorted(record["reason"] for record in records) == ["enough_others", "enrolled", "enrolled", "no_name"]
+
+
+def test_a_face_that_is_clearly_another_s_is_not_enrolled(run: Run, tagged: Path) -> None:
+    run("tags", "import", tagged)
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
+    tag(run, tagged / "barack_obama_portrait_2012.jpg", "Eileen Collins")
+    told = run("tags", "import", tagged, "--json", code=1)
+    refused = [record for record in told.records if record["reason"] == "nearer_to_another"]
+    assert [Path(record["image"]).name for record in refused] == ["barack_obama_portrait_2012.jpg"]
+    assert "nearer to Barack Obama" in told.err
+
+
+def test_a_wrong_tag_among_many_is_found(run: Run, tagged: Path, enrolled_gallery: Path) -> None:
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
+    for name in ("barack_obama_portrait_2012.jpg", "joe_biden_blue_room.jpg"):
+        tag(run, tagged / name, "Barack Obama", enrolled_gallery)
+    told = run("tags", "import", tagged, "--json", code=1)
+    reasons = {Path(record["image"]).name: record["reason"] for record in told.records}
+    assert reasons["joe_biden_blue_room.jpg"] == "unlike_the_others"
+    assert [reason for name, reason in reasons.items() if name.startswith("barack")] == ["enrolled"] * 3
+
+
+@pytest.mark.parametrize(
+    ("regions_there", "reason"),
+    [
+        (region("Ada", (0.0, 0.9, 0.05, 1.0)), "no_face_there"),
+        (region("Ada/Eve", (0.35, 0.13, 0.53, 0.34)), "no_name_of_a_person"),
+        (region("Ada", (0.35, 0.13, 0.53, 0.34)), "several_names"),
+    ],
+)
+def test_regions_that_name_nobody_are_told(
+    run: Run, tmp_path: Path, regions_there: str, reason: str, valid: Valid
+) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    photo = folder / COLLINS
+    shutil.copy(DEMO_PHOTOS / COLLINS, photo)
+    sidecar(photo).write_bytes(with_regions(regions_there, (512, 512)))
+    if reason == "several_names":
+        photo.with_suffix(".xmp").write_bytes(with_regions(regions_there.replace("Ada", "Eve"), (512, 512)))
+    told = run("tags", "import", folder, "--json", code=None)
+    valid("tags-import", told.records)
+    assert [record["reason"] for record in told.records] == [reason]
+    assert told.code == (0 if reason == "no_face_there" else 1)
+    assert COLLINS in told.err
+
+
+def test_what_facebank_wrote_itself_proves_nothing(run: Run, album: Path) -> None:
+    run("tags", "write", album)
+    assert {one["reason"] for one in run("tags", "import", album, "--json").records} == {"written_by_facebank"}
+    reasons = [one["reason"] for one in run("tags", "import", album, "--own", "--json").records]
+    assert sorted(reasons) == ["already_enrolled", "enrolled"]
+
+
+BROKEN = ('<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "<x:xmpmeta", "<rdf:RDF/>", "\x00" * 100, "<a>" * 50_000)
+
+
+def test_broken_xmp_is_told_and_left_alone(run: Run, album: Path) -> None:
+    photos = [album / f"{number}.jpg" for number in range(len(BROKEN))]
+    for photo, text in zip(photos, BROKEN, strict=True):
+        shutil.copy(album / COLLINS, photo)
+        sidecar(photo).write_text(text)
+    run("scan", album)
+    before = contents(album)
+    for command in ("show", "write", "import"):
+        told = run("tags", command, album, code=1).err
+        assert all(str(sidecar(photo)) in told for photo in photos)
+        assert len(told.splitlines()) == len(photos)
+    assert regions(album / OBAMA) == [("Barack Obama", "Face")]
+    assert {name: data for name, data in contents(album).items() if name in before} == before
+
+
+def test_photos_that_changed_or_were_not_scanned_are_told(run: Run, album: Path, tmp_path: Path) -> None:
+    with (album / COLLINS).open("ab") as file:
+        file.write(b"more")
+    assert "has changed since it was scanned: scan again" in run("tags", "write", album, code=1).err
+    assert "scan it first" in run("tags", "write", tmp_path / "elsewhere", code=2).err
+    assert "no such file or folder" in run("tags", "show", tmp_path / "elsewhere", code=2).err
+    (tmp_path / "empty").mkdir()
+    assert "no photos there" in run("tags", "show", tmp_path / "empty", code=2).err
+    assert "--most" in run("tags", "import", album, "--most", "0", code=2).err
+
+
+def test_without_the_library_a_sentence_says_how_to_install_it(run: Run, album: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    (blocked / "lxml").mkdir(parents=True)
+    (blocked / "lxml" / "__init__.py").write_text("raise ImportError('blocked')")
+    told = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
+    assert "pip install 'facebank[xmp]'" in told.err
