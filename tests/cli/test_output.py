@@ -44,7 +44,7 @@ def test_a_table_never_cuts_what_it_holds(
     photo.write_bytes(speech.read_bytes())
     shown = on_a_terminal([*program, "identify", photo], tmp_path, settings)
     _, rows = shown.rsplit("─", 1)
-    assert "".join(line.split()[0] for line in rows.splitlines() if line.strip()) == str(photo)
+    assert "".join(line.split()[0] for line in rows.splitlines() if line.strip()) == photo.name
 
 
 def test_doctor_is_colourful_only_where_that_is_wanted(
