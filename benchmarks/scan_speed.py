@@ -1,13 +1,14 @@
 """How many photos a second are scanned, beside InsightFace's ``FaceAnalysis`` with the very same networks.
 
-    python -m benchmarks.scan_speed ../shared --peer PYTHON --out benchmarks/reports/scan_speed
+    python -m benchmarks.scan_speed ../shared --peer PYTHON --deepface PYTHON --out benchmarks/reports/scan_speed
 
-PYTHON is that of the peers' environment (``benchmarks/peers/README.md``). Both run MobileFaceNet-y1 with SCRFD-500M of
-``insightface-mbf``; the peer as its users call it, at a detector size of 640. Two sets of photos: LFW (250 x 250), and
-the photographs of ``data/photos``. First facebank looks at the very pictures that the peer looks at; then as it always
-does, at small photos enlarged no more than twice, at large ones twice, at 640 and at 1,920 pixels. Each is run several
-times, by turns; ratios are of medians. The floor is what decoding and the bare networks of the pack as published take
-on all cores, with inputs of the same sizes and nothing else.
+Each PYTHON is that of a peer's environment (``benchmarks/peers/README.md``). Both run MobileFaceNet-y1 with SCRFD-500M
+of ``insightface-mbf``; the peer as its users call it, at a detector size of 640. Two sets of photos: LFW (250 x 250),
+and the photographs of ``data/photos``. First facebank looks at the very pictures that the peer looks at; then as it
+always does, at small photos enlarged no more than twice, at large ones twice, at 640 and at 1,920 pixels. Each is run
+several times, by turns; ratios are of medians. The floor is what decoding and the bare networks of the pack as
+published take on all cores, with inputs of the same sizes and nothing else. Last come the embedded pack's networks,
+YuNet and SFace, beside deepface with the same two files, each as its users call it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from facebank.faces import PhotoFaces, RGBImage
     from facebank.vision import Detector
 
-PEER_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_scan.py"
+PEERS = Path(__file__).resolve().parent / "peers"
 LEAST_FACE = 30.0
 SIZES = (0, 20, 30, 50, 100, 10_000)
 PEER_SIZE = 640
@@ -77,9 +79,8 @@ def analyzer_of(pack: Pack, *, once: bool) -> FaceAnalyzer:
     return FaceAnalyzer(FaceFinder(detector, None, pack.manifest.detector.upright_score), embedder)
 
 
-def scan(pack: Pack, photos: Sequence[Path], *, once: bool) -> tuple[float, list[PhotoFaces]]:
+def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[PhotoFaces]]:
     """Scan photos; return seconds, without loading, and what was found."""
-    analyzer = analyzer_of(pack, once=once)
     tasks = [(str(photo), state_of(str(photo))) for photo in photos]
     list(Lookout(analyzer, set()).look(tasks[:1]))
     started = time.perf_counter()
@@ -127,12 +128,12 @@ def noise(height: int, width: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).uniform(0, 255, (1, 3, height, width)).astype(np.float32)
 
 
-def peer(python: Path, package: Path, photos: Sequence[Path]) -> dict[str, NDArray[np.float64]]:
-    """Run the peer; return what it wrote."""
+def peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> dict[str, NDArray[np.float64]]:
+    """Run a peer's script; return what it wrote."""
     with tempfile.TemporaryDirectory() as scratch:
         listing, out = Path(scratch) / "photos.txt", Path(scratch) / "out.npz"
         listing.write_text("\n".join(map(str, photos)), encoding="utf-8")
-        subprocess.run([python, PEER_SCRIPT, package, listing, out], check=True, capture_output=True)
+        subprocess.run([*command, listing, out], check=True, capture_output=True, env={**os.environ, **more})
         with np.load(out) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
@@ -169,13 +170,13 @@ def by_turns(runs: int, *measure: Callable[[], float]) -> list[list[float]]:
 
 def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
     """Compare on some photos."""
-    package = arguments.shared / "models" / "insightface-mbf"
-    theirs = peer(arguments.peer, package, photos)
-    ours = scan(pack, photos, once=once)[1]
+    command = [arguments.peer, PEERS / "insightface_scan.py", arguments.shared / "models" / "insightface-mbf"]
+    theirs = peer(command, photos)
+    ours = scan(photos, analyzer_of(pack, once=once))[1]
     mine, other, least = by_turns(
         arguments.runs,
-        lambda: scan(pack, photos, once=once)[0],
-        lambda: float(peer(arguments.peer, package, photos)["seconds"]),
+        lambda: scan(photos, analyzer_of(pack, once=once))[0],
+        lambda: float(peer(command, photos)["seconds"]),
         lambda: floor(pack, photos, ours, once=once),
     )
     return {
@@ -189,11 +190,38 @@ def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], 
     }
 
 
+def beside_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> dict[str, object]:
+    """Compare the embedded pack with deepface on the same networks."""
+    pack = load_pack()
+    with tempfile.TemporaryDirectory() as home:
+        weights = Path(home) / ".deepface" / "weights"
+        weights.mkdir(parents=True)
+        shutil.copy(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
+        shutil.copy(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
+        command = [arguments.deepface, PEERS / "deepface_scan.py"]
+        mine, other = by_turns(
+            arguments.runs,
+            lambda: scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[0],
+            lambda: float(peer(command, photos, DEEPFACE_HOME=home)["seconds"]),
+        )
+        theirs = len(peer(command, photos, DEEPFACE_HOME=home)["photos"])
+    ours = scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[1]
+    return {
+        "photos": len(photos),
+        "facebank_photos_a_second": len(photos) / median(mine),
+        "deepface_photos_a_second": len(photos) / median(other),
+        "ratio": median(other) / median(mine),
+        "our_faces": sum(len(photo.faces) for photo in ours),
+        "their_faces": theirs,
+    }
+
+
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with data/ and models/")
     parser.add_argument("--peer", type=Path, required=True, help="Python of the peers' environment")
+    parser.add_argument("--deepface", type=Path, default=None, help="Python with deepface; left out without it")
     parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
     parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
     parser.add_argument("--photos", type=int, default=300, help="how many photos of LFW (default 300)")
@@ -205,7 +233,7 @@ def main() -> None:
     album = sorted(
         path for path in (arguments.shared / "data" / "photos").rglob("*") if path.suffix in {".jpg", ".png"}
     )
-    report = {
+    report: dict[str, object] = {
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
         "lfw_same_looks": measured(pack, arguments, some, once=True),
@@ -213,6 +241,9 @@ def main() -> None:
         "lfw": measured(pack, arguments, some, once=False),
         "album": measured(pack, arguments, album, once=False),
     }
+    if arguments.deepface is not None:
+        report["lfw_beside_deepface"] = beside_deepface(arguments, some)
+        report["album_beside_deepface"] = beside_deepface(arguments, album)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 
