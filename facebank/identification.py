@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.errors import GalleryError
+from facebank.errors import GalleryError, StorageError
 from facebank.faces import IdentifiedFace, IdentifiedPhoto
 from facebank.gallery import FaceKey
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
@@ -235,6 +236,8 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
     from facebank.gallery.derived import wipe_derived
     from facebank.recognition.coefficient_cache import fit_cached
 
+    with suppress(GalleryError, StorageError):  # who may only read the gallery forgets nobody in it
+        gallery.note_place()
     fitted = fit_cached(
         classifier,
         enrolled,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -15,31 +16,59 @@ from facebank.packs.files import cache_folder, cannot_write
 if TYPE_CHECKING:
     from pathlib import Path
 
+DERIVED_PLACES_SETTING = "derived_places"
+
 _AT_ONCE = 16 << 20  # bytes
+_MOST_PLACES = 31
+_PLACE = re.compile(r"[0-9a-f]{32}")
 
 
 def derived_file(gallery: Path) -> Path:
     """Return where what was fitted to a gallery's people is kept."""
-    return cache_folder() / "classifiers" / f"{_place_of(gallery)}.npz"
+    return _derived_at(place_of(gallery))
 
 
 def index_file(gallery: Path) -> Path:
     """Return where a large gallery's vectors are kept for searching; while it is written, its name is longer."""
-    return cache_folder() / "indexes" / f"{_place_of(gallery)}.vectors"
+    return _index_at(place_of(gallery))
 
 
-def wipe_derived(gallery: Path) -> None:
+def place_of(gallery: Path) -> str:
+    """Return what a gallery's files are called in the cache, by where it is: 32 hex digits."""
+    return hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()[:32]
+
+
+def noted(places: object, gallery: Path) -> list[str]:
+    """Return the places under which files of a gallery were written, this one added; as settings keep them."""
+    known = [place for place in places if _is_place(place)] if isinstance(places, list) else []
+    here = place_of(gallery)
+    return [*[place for place in known if place != here][-_MOST_PLACES:], here]
+
+
+def wipe_derived(gallery: Path, places: object = None) -> None:
     """Overwrite and remove what was made from a gallery's people; nothing where there is nothing.
 
     Call it once the gallery no longer holds whoever is forgotten.
+
+    Parameters
+    ----------
+    gallery
+        The gallery.
+    places
+        What `noted` said when files were written: it may have had other names then.
 
     Raises
     ------
     StorageError
         If it cannot be removed.
     """
-    index = index_file(gallery)
-    for path in (derived_file(gallery), *sorted(index.parent.glob(f"{index.name}*"))):
+    for place in noted(places, gallery):
+        _wipe_at(place)
+
+
+def _wipe_at(place: str) -> None:
+    index = _index_at(place)
+    for path in (_derived_at(place), *sorted(index.parent.glob(f"{index.name}*"))):
         try:
             wipe_file(path)
         except OSError as error:
@@ -61,5 +90,13 @@ def wipe_file(path: Path) -> None:
         return
 
 
-def _place_of(gallery: Path) -> str:
-    return hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()[:32]
+def _derived_at(place: str) -> Path:
+    return cache_folder() / "classifiers" / f"{place}.npz"
+
+
+def _index_at(place: str) -> Path:
+    return cache_folder() / "indexes" / f"{place}.vectors"
+
+
+def _is_place(text: object) -> bool:
+    return isinstance(text, str) and _PLACE.fullmatch(text) is not None

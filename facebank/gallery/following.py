@@ -109,9 +109,12 @@ class IndexFollower:
         stored = read_index_file(path, bound.pack, settings.read(connection, INDEX_FILE_SETTING))
         if stored is not None and stored.key.revision <= revision:
             self._take(stored)
-            if stored.key.revision == revision or self._catch_up(connection, bound):
+            forgotten = not np.isin(self._held[:, 0], vector_tables.listing(connection, bound.pack_id)[:, 0]).all()
+            if not forgotten and (stored.key.revision == revision or self._catch_up(connection, bound)):
                 return True
             self.let_go()
+            if forgotten:  # by somebody with another cache, who could not remove this file
+                wipe_derived(self._gallery)
         if not may_write:
             return False
         key = IndexKey.draw(bound.pack, revision)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, people, settings, tables, vector_tables
 from facebank.gallery.codec import InvalidValueError
-from facebank.gallery.derived import wipe_derived
+from facebank.gallery.derived import DERIVED_PLACES_SETTING, noted, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
 from facebank.gallery.index import VectorIndex
@@ -239,6 +239,7 @@ class Gallery(TaughtGallery):
     def _keep_index_file(self, key: IndexKey) -> bool:
         """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
         try:
+            self.note_place()
             with self._changing() as connection:
                 kept = tables.revision(connection) == key.revision
                 if kept and self._follower.is_written(key):
@@ -307,8 +308,20 @@ class Gallery(TaughtGallery):
     def _wiped(self, samples: int) -> Forgotten:
         wiped = self._file.wipe()
         self._follower.let_go()  # where it is mapped, it cannot be removed on every system
-        wipe_derived(self.path)
+        wipe_derived(self.path, self.read_setting(DERIVED_PLACES_SETTING))
         return Forgotten(samples, busy_readers=not wiped)
+
+    def note_place(self) -> None:
+        """Remember that files are made from this gallery under its present name: `forget` wipes them by any name.
+
+        Raises
+        ------
+        GalleryError, StorageError
+            If the gallery cannot be written.
+        """
+        known = self.read_setting(DERIVED_PLACES_SETTING)
+        if known != noted(known, self.path):
+            self.write_setting(DERIVED_PLACES_SETTING, noted(known, self.path))
 
 
 def _check_new(what: str, vectors: Mapping[int, Mapping[str, FloatArray]], dimension: int) -> None:

@@ -186,7 +186,7 @@ def spell_out_prelu(graph: GraphProto) -> None:
 
     Notes
     -----
-    The numbers stay the same to the last bit: one of the two terms is always zero. ONNX Runtime's ``PRelu`` branches
+    Finite numbers stay the same to the last bit: one of the two terms is always zero. ONNX Runtime's ``PRelu`` branches
     at every value, and what a face makes of it cannot be predicted: SFace and MobileFaceNet took 1.7 times as long.
     """
     kept: list[NodeProto] = []

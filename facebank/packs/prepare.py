@@ -86,6 +86,10 @@ def _prepare(source: Path, sha256: str, free: FreeAxes, start: Path) -> Path:
     prepared = prepare_network(data, free, printable(str(source)))
     target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
     write_atomically(target, prepared, _ADVICE)
+    for former in start.parent.glob(f"{sha256[:32]}-{free}-v*.onnx"):
+        if not former.name.startswith(start.name):
+            with contextlib.suppress(OSError):
+                former.unlink()
     return target
 
 

@@ -321,3 +321,32 @@ def test_two_processes_at_once(large: Gallery) -> None:
         before = index_file(large.path).read_bytes()
         assert agrees(again)
     assert index_file(large.path).read_bytes() == before
+
+
+def test_a_gallery_that_was_renamed_forgets_under_its_former_name_too(large: Gallery, tmp_path: Path) -> None:
+    large.index()
+    former = index_file(large.path)
+    assert former.exists()
+    renamed = tmp_path / "renamed.facebank"
+    pack = large.pack
+    large.close()
+    large.path.rename(renamed)
+    with Gallery.open(renamed, pack) as gallery:
+        gallery.forget("Person 3")
+    assert not former.exists()
+
+
+def test_a_file_that_holds_somebody_forgotten_elsewhere_is_wiped(
+    large: Gallery, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large.index()
+    lost = np.float32(large.vectors().matrix[large.vectors().sample_ids == large.samples("Person 3")[0].id]).tobytes()
+    assert lost in index_file(large.path).read_bytes()
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "another"))
+    with Gallery.open(large.path, large.pack) as elsewhere:
+        elsewhere.forget("Person 3")
+    monkeypatch.setenv("FACEBANK_CACHE", str(cache))
+    with Gallery.open(large.path, large.pack) as gallery:
+        gallery.search_with(SMALL)
+        assert gallery.index().count == 38
+    assert not any(lost in path.read_bytes() for path in (cache / "indexes").iterdir())

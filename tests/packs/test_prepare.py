@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
 from facebank.packs import load_pack, open_session, prepared_model
 from facebank.packs.files import sha256_of
+from facebank.packs.prepare import PREPARATION
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Places
@@ -51,6 +52,14 @@ def test_a_partial_copy_is_made_again() -> None:
     path = load_pack().detector_path()
     os.truncate(path, 1000)
     open_session(load_pack().detector_path(), "cpu")
+
+
+def test_what_an_earlier_version_prepared_goes(places: Places) -> None:
+    path = load_pack().detector_path()
+    former = path.with_name(path.name.replace(f"-v{PREPARATION}-", "-v0-"))
+    path.rename(former)
+    assert load_pack().detector_path() == path
+    assert list((places.cache / "prepared").iterdir()) == [path]
 
 
 def test_two_processes_at_once(places: Places) -> None:
