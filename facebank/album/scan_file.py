@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 60.0
 _PAGE = 500
+_OLD_PHOTO_TAKES_THE_NEW_ONES_PLACE = (
+    "UPDATE files SET photo = (SELECT id FROM photos WHERE content_hash = :old) "
+    "WHERE photo = (SELECT id FROM photos WHERE content_hash = :new)",
+    "DELETE FROM photos WHERE content_hash = :new",
+    "UPDATE photos SET content_hash = :new WHERE content_hash = :old",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +232,15 @@ class ScanFile:
 
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
         """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
+        hashes = {"old": old_hash, "new": file.content_hash}
         with said_plainly(self.path), self._transaction():
-            self._connection.execute(
-                "UPDATE OR IGNORE photos SET content_hash = ? WHERE content_hash = ? "
-                "AND (SELECT count(*) FROM files WHERE photo = photos.id) = 1",
-                (file.content_hash, old_hash),
-            )
+            (alone,) = self._connection.execute(
+                "SELECT count(*) = 1 FROM files JOIN photos ON photos.id = files.photo WHERE content_hash = :old",
+                hashes,
+            ).fetchone()
+            if alone:  # copies that were written before have a photo of their own by now
+                for change in _OLD_PHOTO_TAKES_THE_NEW_ONES_PLACE:
+                    self._connection.execute(change, hashes)
         self.keep([file])  # copies that were not written keep the old photo
 
     def forget(self, paths: Iterable[str]) -> int:

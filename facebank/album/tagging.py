@@ -328,7 +328,7 @@ def _write(xmp: PhotoXmp, changed: Sequence[XmpSource]) -> str | None:
         if target.path == xmp.path:
             content_hash = sha256(embed(xmp, target.document)).hexdigest()
         else:
-            write_sidecar(target.path, target.document)
+            write_sidecar(target.path, target.document, target.data)
     return content_hash
 
 

@@ -41,10 +41,13 @@ class XmpSource:
         Its file: the photo itself, or a sidecar.
     document
         What it says.
+    data
+        The sidecar as it was read; None for what is no sidecar, or not there yet.
     """
 
     path: Path
     document: XmpDocument
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,27 +143,36 @@ def belongs_to_it_alone(photo: Path) -> bool:
     return False
 
 
-def write_sidecar(path: Path, document: XmpDocument) -> None:
+def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
     """Write a sidecar.
 
     Parameters
     ----------
     path
-        The file; what was there is replaced.
+        The file; what was there is replaced. A new one is for those who may read the photo.
     document
         What it says from now on: of what was there, whatever is to stay.
+    was
+        What was there when it was read; None for nothing.
 
     Raises
     ------
+    XmpError
+        It has other names (hard links), which would keep the old file.
     StorageError
-        It cannot be written.
+        It cannot be written, or was changed meanwhile.
     """
-    data = document.to_bytes()
+    data, target = document.to_bytes(), Path(os.path.realpath(path))
+    if target.exists() and _links(target) > 1:
+        raise XmpError(f"{printable(str(path))} is linked to other names, which would keep the old file: unlink it")
 
     def check(written: bytes) -> bool:
         return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
 
-    _replace(path, data, check)
+    def unchanged() -> bool:
+        return (target.read_bytes() if target.exists() else None) == was
+
+    _replace(target, data, check, unchanged, like=target if target.exists() else path.with_suffix(""))
 
 
 def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
@@ -192,6 +204,8 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
         raise XmpError(f"{name} is a {kind}, into which nothing is put: write a sidecar instead, without --embed")
     if _links(target) > 1:
         raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
+    if not target.stat().st_mode & stat.S_IWUSR:
+        raise XmpError(f"{name} may not be written: write a sidecar instead, or allow it")
     old, wanted = photo.file.data, document.to_packet()
     data = with_packet(old, kind, photo.packet, wanted, str(photo.path))
 
@@ -205,7 +219,7 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
             and _same_picture(old, written, limits)
         )
 
-    _replace(target, data, check, unchanged=lambda: target.read_bytes() == old, keep_times=True)
+    _replace(target, data, check, lambda: target.read_bytes() == old, like=target, keep_times=True)
     return data
 
 
@@ -249,28 +263,28 @@ def _read_sidecar(path: Path) -> XmpSource | None:
         return None
     except OSError as error:
         raise XmpError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
-    return XmpSource(path, XmpDocument.parse(data, str(path)))
+    return XmpSource(path, XmpDocument.parse(data, str(path)), data)
 
 
 def _replace(
     target: Path,
     data: bytes,
     check: Callable[[bytes], bool],
+    unchanged: Callable[[], bool],
     *,
-    unchanged: Callable[[], bool] = lambda: True,
+    like: Path,
     keep_times: bool = False,
 ) -> None:
-    """Write a file beside another, look whether it is what it should be, and let it take the other's place."""
+    """Write a file with another's permissions, look whether it is what it should be, and put it into its place."""
     name = printable(str(target))
     part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
     try:
         try:
-            with part.open("xb") as file:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            if target.exists():
-                (shutil.copystat if keep_times else shutil.copymode)(target, part)
+            _take_after(part, like, keep_times=keep_times)
             if not check(part.read_bytes()):
                 raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
             if not unchanged():
@@ -285,6 +299,17 @@ def _replace(
         raise
     except PhotoError as error:
         raise StorageError(f"{name} was written wrongly and is as it was: {error}") from error
+
+
+def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
+    """Give a file the owner and the permissions of another."""
+    status = like.stat()
+    with suppress(PermissionError):  # only the system's owner may give files away
+        os.chown(part, status.st_uid, status.st_gid)
+    if keep_times:
+        shutil.copystat(like, part)
+    else:
+        part.chmod(stat.S_IMODE(status.st_mode) & 0o666)
 
 
 def _settle(folder: Path) -> None:

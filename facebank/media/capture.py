@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facebank.errors import UsageError, VideoTooLargeError
+from facebank.errors import UnreadableVideoError, UsageError, VideoTooLargeError
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -78,8 +78,16 @@ def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCap
         An absolute path, an address, or the number of a camera.
     timeout
         How many seconds to wait for an address, and later for each of its frames.
+
+    Raises
+    ------
+    UnreadableVideoError
+        The path is no text: OpenCV crashes on it.
     """
     import cv2
+
+    if isinstance(source, str) and not is_text(source):
+        raise UnreadableVideoError(f"{printable(source)} has a name that is no text (UTF-8): rename it")
 
     options: list[int] = []
     if timeout is not None:
@@ -89,6 +97,15 @@ def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCap
         if isinstance(source, int):
             return cv2.VideoCapture(source)
         return cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
+
+
+def is_text(path: str) -> bool:
+    """Return whether a path can be given to OpenCV, which wants UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def time_of(capture: VideoCapture) -> float:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from facebank.errors import FacebankError, StreamError, UsageError
+from facebank.errors import StreamError, UsageError
 from facebank.media.capture import VideoLimits, open_capture, time_of
 from facebank.media.shots import CutDetector
 from facebank.media.video import Frame, Video
@@ -38,6 +38,7 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp
 
 _LIMITS = VideoLimits()
 _DEVICE = re.compile(r"/dev/video(\d+)")
+_LONGEST_STILL = 60.0  # seconds that a frame of a file is shown, whatever its time stamp says
 _JOINED_WITHIN = 1.0  # seconds; a reader that waits for a dead server ends with the process
 
 
@@ -106,6 +107,8 @@ def live_source(text: str) -> LiveSource:
         return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")
     if "://" in text:
         return _address(text)
+    if text.lower().startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
+        raise UsageError("an address begins with two slashes: write it as rtsp://HOST/PATH")
     device = _DEVICE.fullmatch(text)
     if device is not None:
         if not Path(text).exists():
@@ -147,7 +150,7 @@ class LiveVideo:
         self._newest: Frame | None = None
         self._opened = False
         self._ended = False
-        self._error: FacebankError | None = None
+        self._error: Exception | None = None
         self._began = 0.0
         self._cuts = CutDetector()
         self._shot = 0
@@ -199,8 +202,8 @@ class LiveVideo:
 
     @property
     def ended(self) -> bool:
-        """Whether no more frames will come: a file is at its end."""
-        return self._ended and self._newest is None
+        """Whether no more frames will come, and nothing is wrong: a file is at its end."""
+        return self._ended and self._newest is None and self._error is None
 
     def _read(self) -> None:
         try:
@@ -215,7 +218,7 @@ class LiveVideo:
                 self._drain(capture)
                 capture.release()
                 capture = None if self.source.kind is Kind.FILE else self._opened_again()
-        except FacebankError as error:
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that asks for frames
             self._error = error
         finally:
             with self._news:
@@ -231,7 +234,7 @@ class LiveVideo:
                 continue
             _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.shown)
             if is_file:
-                self._stop.wait(max(0.0, time_of(capture) - self.now))
+                self._stop.wait(min(max(0.0, time_of(capture) - self.now), _LONGEST_STILL))
             self._keep(pixels)  # type: ignore[arg-type]
 
     def _keep(self, pixels: RGBImage) -> None:
@@ -273,7 +276,9 @@ class LiveVideo:
 
 
 def _address(text: str) -> LiveSource:
+    """Read an address; it may hold a password anywhere, so that no more than its host is ever shown."""
     try:
+        text.encode()  # OpenCV crashes on text that is none
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
     except ValueError as error:
@@ -282,7 +287,9 @@ def _address(text: str) -> LiveSource:
         raise UsageError(
             f"addresses that begin with {printable(parts.scheme)}:// are not opened: use one of {', '.join(SCHEMES)}"
         )
-    return LiveSource(Kind.STREAM, text, printable(f"{parts.scheme}://{host}{parts.path}"))
+    if "@" in text.partition(parts.netloc)[2]:
+        raise UsageError("the address has an @ after its host: in a name or password write %40 for @ and %2F for /")
+    return LiveSource(Kind.STREAM, text, printable(f"{parts.scheme}://{host}"))
 
 
 def _cannot_open(source: LiveSource) -> str:

@@ -227,7 +227,7 @@ class Video:
         if start <= _SEEK_BEFORE:
             return
         self._capture.set(cv2.CAP_PROP_POS_MSEC, (start - _SEEK_BEFORE) * 1000)
-        if self._capture.grab() and 0 < time_of(self._capture) <= start:
+        if self._capture.grab() and 0 < time_of(self._capture) < start:
             self._last_time, self._sought = time_of(self._capture), True
             return
         self._capture.release()

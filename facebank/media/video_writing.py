@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError, UsageError, VideoError
-from facebank.media.capture import silent
+from facebank.media.capture import is_text, silent
 from facebank.media.video import Video
 from facebank.text import printable
 
@@ -46,6 +46,8 @@ def check_target(target: Path, source: Path) -> None:
         raise UsageError(f"{printable(str(target))}: annotated videos are written as .mp4 or .mkv")
     if not target.parent.is_dir():
         raise StorageError(f"{printable(str(target))} cannot be written: there is no folder {target.parent}")
+    if not is_text(str(target.absolute())):
+        raise StorageError(f"{printable(str(target))} cannot be written: its path is no text (UTF-8)")
     if target.is_dir():
         raise StorageError(f"{printable(str(target))} cannot be written: it is a folder")
     if target.exists() and source.exists() and target.samefile(source):

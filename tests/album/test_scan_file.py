@@ -166,3 +166,17 @@ def test_names_that_are_not_utf_8_come_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
     scan_file.keep([file(name, 1)])
     assert [found.source for found in scan_file.photos()] == [name]
+
+
+def test_copies_that_are_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:
+    paths = ["/a/1.jpg", "/b/1.jpg", "/c/1.jpg"]
+    scan_file.keep([file(paths[0], 1), *(file(path, 1, known=True) for path in paths[1:])])
+    scan_file.keep_groups({1: [1], 2: [2]})
+    scan_file.tell_apart(1, 2)
+    for path in paths:
+        scan_file.keep_written(f"{1:064x}", file(path, 7))
+    counts = scan_file.count()
+    assert (counts.files, counts.photos, counts.faces) == (3, 1, 2)
+    assert {found.content_hash for found in scan_file.photos()} == {f"{7:064x}"}
+    assert scan_file.groups() == {1: [1], 2: [2]}
+    assert scan_file.told_apart() == [(1, 2)]

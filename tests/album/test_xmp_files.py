@@ -52,7 +52,9 @@ def test_a_sidecar_is_written_whole_and_keeps_its_permissions(photo: Path) -> No
     path = sidecar_of(photo)
     write_sidecar(path, document())
     path.chmod(0o640)
-    write_sidecar(path, document("Grace"))
+    with pytest.raises(StorageError, match="changed by another program"):
+        write_sidecar(path, document("Grace"), b"something else")
+    write_sidecar(path, document("Grace"), path.read_bytes())
     assert names(photo) == ["Grace"]
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(one.name for one in photo.parent.iterdir()) == ["collins.jpg", "collins.jpg.xmp"]
@@ -80,6 +82,7 @@ def test_a_photo_keeps_picture_times_and_permissions(photo: Path, suffix: str) -
 def test_orientation_that_only_xmp_states_stays(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     shutil.copy(shared / "data" / "odd" / "xmp_tags_orientation.png", path)
+    path.chmod(0o644)
     before, xmp = read_photo(path), read_photo_xmp(path)
     assert xmp.embedded is not None
     assert xmp.header.orientation != 1
@@ -200,3 +203,28 @@ def test_a_real_header_tells_the_size_that_the_photo_has(shared: Path, name: str
     path = shared / "data" / "odd" / name
     header, whole = read_header(read_photo_file(path)), read_photo(path)
     assert (header.width, header.height) == (whole.width, whole.height)
+
+
+def test_a_new_sidecar_is_as_private_as_its_photo(photo: Path) -> None:
+    photo.chmod(0o600)
+    write_sidecar(sidecar_of(photo), document())
+    assert sidecar_of(photo).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_may_not_be_written_is_not(photo: Path) -> None:
+    photo.chmod(0o444)
+    with pytest.raises(XmpError, match="may not be written"):
+        embed(read_photo_xmp(photo), document())
+
+
+def test_a_linked_sidecar_is_followed_and_a_shared_one_refused(photo: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.xmp"
+    write_sidecar(sidecar_of(photo), document())
+    sidecar_of(photo).rename(elsewhere)
+    sidecar_of(photo).symlink_to(elsewhere)
+    write_sidecar(sidecar_of(photo), document("Grace"), elsewhere.read_bytes())
+    assert sidecar_of(photo).is_symlink()
+    assert names(photo) == ["Grace"]
+    (tmp_path / "other name.xmp").hardlink_to(elsewhere)
+    with pytest.raises(XmpError, match="linked to other names"):
+        write_sidecar(sidecar_of(photo), document(), elsewhere.read_bytes())

@@ -173,7 +173,7 @@ def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> N
         ("nothing", "is no camera, address or file"),
         ("file:///etc/passwd", "are not opened"),
         ("concat://a", "are not opened"),
-        ("http://mallory:hunter2@127.0.0.1:9/door?key=abc123", "http://127.0.0.1:9/door cannot be opened"),
+        ("http://mallory:hunter2@127.0.0.1:9/door?key=abc123", "http://127.0.0.1:9 cannot be opened"),
         ("text.mp4", "is no video"),
         (str(tmp_path), "is a folder"),
     ):
@@ -193,9 +193,14 @@ def test_sources_as_people_type_them(tmp_path: Path) -> None:
         assert source.kind is Kind.STREAM
         assert source.target == address
         assert not {"u:p", "?", "#", "@"} & set(source.shown)
-    assert live_source("rtsp://u:p@host:554/a?b=c").shown == "rtsp://host:554/a"
-    for wrong in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x"):
+    assert live_source("rtsp://u:p@host:554/a?b=c").shown == "rtsp://host:554"
+    assert live_source("rtsp://host/user=admin_password=secret_channel=1.sdp").shown == "rtsp://host"
+    for wrong in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x", "http://host/\udcff"):
         with pytest.raises(UsageError):
             live_source(wrong)
+    for leaking in ("rtsp://u:se/cret@host", "rtsp://u:se?cret@host/", "rtsp://u:se#cret@host", "rtsp:/u:secret@host"):
+        with pytest.raises(UsageError) as error:
+            live_source(leaking)
+        assert "cret" not in str(error.value)
     with pytest.raises(StreamError):
         live_source(str(tmp_path / "none.mp4"))

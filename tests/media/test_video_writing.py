@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facebank.errors import StorageError, UsageError
+from facebank.errors import StorageError, UsageError, VideoError
 from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile, check_target
 
@@ -54,3 +55,13 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_full_disk_is_told() -> None:
     with pytest.raises(StorageError), VideoFile(Path("/proc/out.mp4"), 64, 48, 10) as file:
         file.write(0.0, grey(20))
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    with pytest.raises(StorageError, match="UTF-8"):
+        check_target(folder / "out.mp4", tmp_path / "in.mp4")
+    (folder / "in.mp4").write_bytes(b"no video")
+    with pytest.raises(VideoError, match="UTF-8"):
+        Video(folder / "in.mp4").__enter__()
