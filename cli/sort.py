@@ -55,6 +55,8 @@ def sort(
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
+    if undo and (copy or link or move or dry_run):
+        raise UsageError("--undo stands alone: it undoes everything that was sorted into the folder")
     shown = _Shown(as_json)
     if undo:
         return _undo(out, shown)
@@ -125,7 +127,8 @@ class _Shown:
     def tell(self, what: str) -> None:
         """Say how many there were."""
         if not self._as_json:
-            write_line(f"{self._done:,} photos {what}" + (f", {self.failed:,} not" if self.failed else ""))
+            photos = "photo" if self._done == 1 else "photos"
+            write_line(f"{self._done:,} {photos} {what}" + (f", {self.failed:,} not" if self.failed else ""))
 
     def _show(self, source: str, target: str, person: str | None, why: str | None) -> None:
         self.failed += why is not None

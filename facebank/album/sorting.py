@@ -219,6 +219,8 @@ def _copy(source: Path, target: Path) -> None:
 def _undo(entry: Entry) -> str | None:
     source, target = Path(entry.source), Path(entry.target)
     if not os.path.lexists(target):
+        if entry.way == Way.MOVE.value and not os.path.lexists(source):
+            return f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone"
         return None  # it was never done, or somebody undid it
     if _digest(target) != entry.content_hash:
         return f"{printable(entry.target)} has changed since: it stays"

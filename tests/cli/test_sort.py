@@ -129,3 +129,21 @@ def test_mistakes_are_sentences(run: Run, album: Path, tmp_path: Path) -> None:
     out.mkdir()
     (out / JOURNAL).write_text("[1, 2]\n")
     assert "is damaged" in run("sort", album, out, "--undo", code=2).err
+
+
+def test_undo_stands_alone(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out)
+    there = sorted(out.rglob("*"))
+    assert "stands alone" in run("sort", album, out, "--undo", "--dry-run", code=2).err
+    assert sorted(out.rglob("*")) == there
+
+
+def test_a_moved_photo_that_is_gone_is_told(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    moved = run("sort", album, out, "--move", "--json").records
+    Path(str(moved[0]["target"])).unlink()
+    undone = run("sort", album, out, "--undo", code=1)
+    assert "cannot be moved back" in undone.err
+    assert not Path(str(moved[0]["image"])).exists()
+    assert all(Path(str(record["image"])).exists() for record in moved[1:])
