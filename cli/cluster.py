@@ -64,6 +64,8 @@ def cluster(
         _show(grouped, as_json=as_json)
         if out is not None:
             _write_page(album, grouped.groups, out)
+        elif grouped.groups:
+            say("groups are numbered anew each time: pages written before no longer count, --out writes another")
     return 0
 
 

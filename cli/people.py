@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import NOTHING_DONE, SOME_FAILED
-from .output import progress, say, write_json, write_line, write_table
+from .output import progress, say, short_path, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -81,6 +81,8 @@ def name_group(
         write_json({"person": named.person, "enrolled": list(named.enrolled), "refused": named.refused})
     else:
         write_line(f"group {group} is {named.person} now: {_counted(len(named.enrolled), 'sample')} enrolled")
+        for photo in named.enrolled:
+            write_line(f"  {short_path(photo)}")
     return 0 if named.enrolled else SOME_FAILED
 
 
