@@ -69,7 +69,7 @@ def options(
     """Recognise people from a handful of photographs each.
 
     Exit codes of every command: 0 done, 1 some input failed and the rest was done, 2 wrong usage or nothing could be
-    done.
+    done, 130 interrupted.
     """
     if version:
         typer.echo(f"facebank {__version__}")

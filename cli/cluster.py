@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import say, share_progress, write_json, write_line, write_table
+from .output import counted, say, share_progress, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -77,17 +77,21 @@ def _show(grouped: Grouped, *, as_json: bool) -> None:
     write_table(_COLUMNS, (_row(group) for group in grouped.groups))
     left = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
     left_out = ", ".join(f"{count:,} {why}" for count, why in left)
-    write_line(f"{len(grouped.groups):,} groups; faces left out: {left_out}")
+    write_line(f"{counted(len(grouped.groups), 'group')}; faces left out: {left_out}")
 
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
-    from facebank.album.contact_sheet import write_contact_sheet
+    from facebank.album.contact_sheet import MOST_GROUPS, write_contact_sheet
 
     from .output import progress
 
-    with progress("Drawing", len(groups)) as advance:
+    if not groups:
+        say(f"there is no group, so {out} is not written")
+        return
+    with progress("Drawing", min(len(groups), MOST_GROUPS)) as advance:
         write_contact_sheet(album.scan_file, groups, out, advance)
-    say(f"page: {out}")
+    shown = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
+    say(f"page{shown}: {out}")
 
 
 def _row(group: Group) -> tuple[str, ...]:

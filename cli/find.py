@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import short_path, write_json, write_line, write_table
+from .identify import never_certain
+from .output import counted, short_path, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.album.finding import FoundPhoto
+    from facebank.album.finding import FoundPhoto, KnownPerson
 
 EXAMPLES = """\b
 Examples:
@@ -41,8 +42,8 @@ def find(
 ) -> int:
     """List the scanned photos that a person is in, oldest first.
 
-    Scan first, with 'facebank scan'. Only faces that are known for sure count: see 'facebank identify --scan' for the
-    uncertain ones.
+    Scan first, with 'facebank scan'. Only faces that are known count, with the probability that it is that person: see
+    'facebank identify --scan' for the uncertain ones.
     """
     from facebank.album.album import Album
     from facebank.album.finding import Period
@@ -55,19 +56,22 @@ def find(
             write_json(_record(photo))
         return 0
     write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
-    write_line(f"{len(found):,} {'photo' if len(found) == 1 else 'photos'}")
+    write_line(counted(len(found), "photo"))
     return 0
 
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
     taken = "" if photo.taken_at is None else f"{photo.taken_at:%Y-%m-%d %H:%M}"
-    return short_path(photo.path), taken, ", ".join(photo.people)
+    return short_path(photo.path), taken, ", ".join(map(_named, photo.people))
+
+
+def _named(person: KnownPerson) -> str:
+    return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
 
 
 def _record(photo: FoundPhoto) -> dict[str, object]:
     return {
         "image": photo.path,
         "taken_at": None if photo.taken_at is None else photo.taken_at.isoformat(),
-        "people": list(photo.people),
-        "probability": photo.probability,
+        "people": [{"person": person.name, "probability": person.probability} for person in photo.people],
     }

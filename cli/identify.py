@@ -13,7 +13,7 @@ import typer
 from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
-from .output import progress, say, short_path, tell_videos, write_csv, write_json, write_table
+from .output import counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -186,7 +186,7 @@ class _Pictures:
 
     def tell_count(self) -> None:
         """Say how many were written, and where."""
-        say(f"{self._count} {'picture' if self._count == 1 else 'pictures'} written to {self._folder}")
+        say(f"{counted(self._count, 'picture')} written to {self._folder}")
 
 
 def _record(photo: IdentifiedPhoto) -> dict[str, object]:

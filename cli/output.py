@@ -52,6 +52,11 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write how many there are of something, ``1 photo`` or ``2,000 photos``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def short_path(path: str) -> str:
     """Write a path for people: from the current folder on, where it lies in it."""
     return path.removeprefix(f"{Path.cwd()}{os.sep}")
@@ -60,7 +65,7 @@ def short_path(path: str) -> str:
 def tell_videos(count: int) -> None:
     """Say on standard error how many videos were passed over, if there are any."""
     if count:
-        say(f"{count} {'video' if count == 1 else 'videos'} skipped")
+        say(f"{counted(count, 'video')} skipped")
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

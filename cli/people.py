@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import NOTHING_DONE, SOME_FAILED
-from .output import progress, say, short_path, write_json, write_line, write_table
+from .output import counted, progress, say, short_path, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -62,6 +62,9 @@ def name_group(
     ctx: typer.Context,
     group: Annotated[int, typer.Argument(metavar="GROUP", min=1, show_default=False)],
     name: Name,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if the faces are unlike the person's others, or like another's.")
+    ] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -74,13 +77,13 @@ def name_group(
         Album(bank, scan_file) as album,
         progress("Reading photos", MOST_SAMPLES, writes_lines=as_json) as advance,
     ):
-        named = album.name_group(group, name, advance)
+        named = album.name_group(group, name, force=force, on_photo=advance)
     for why in named.refused.values():
         say(why)
     if as_json:
         write_json({"person": named.person, "enrolled": list(named.enrolled), "refused": named.refused})
     else:
-        write_line(f"group {group} is {named.person} now: {_counted(len(named.enrolled), 'sample')} enrolled")
+        write_line(f"group {group} is {named.person} now: {counted(len(named.enrolled), 'sample')} enrolled")
         for photo in named.enrolled:
             write_line(f"  {short_path(photo)}")
     return 0 if named.enrolled else SOME_FAILED
@@ -137,7 +140,7 @@ def forget(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     if as_json:
         write_json(record)
     else:
-        write_line(f"{person.name} is forgotten, with {_counted(forgotten.samples, 'sample')}")
+        write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
     _tell_readers(forgotten)
     _tell_of_scan(gallery.path)
     return 0
@@ -174,7 +177,7 @@ def export(
     if as_json:
         write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
     else:
-        counts = f"{_counted(exported.people, 'person', 'people')} with {_counted(exported.samples, 'sample')}"
+        counts = f"{counted(exported.people, 'person', 'people')} with {counted(exported.samples, 'sample')}"
         write_line(f"{counts} written to {exported.folder}")
     return 0
 
@@ -198,7 +201,7 @@ def import_people(
         )
     else:
         write_line(
-            f"{_counted(imported.samples, 'sample')} and {_counted(imported.people, 'new person', 'new people')} "
+            f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
             f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
         )
     return 0
@@ -243,7 +246,7 @@ def re_embed(
             }
         )
     elif report.changed:
-        write_line(f"{_counted(report.embedded, 'sample')} embedded with {report.pack}")
+        write_line(f"{counted(report.embedded, 'sample')} embedded with {report.pack}")
     if not report.changed:
         say("nothing was changed: bring the photos back, or remove those samples with --drop-missing")
         return NOTHING_DONE
@@ -293,7 +296,3 @@ def _sample_record(sample: Sample) -> dict[str, object]:
 
 def _day(time: datetime | None) -> str:
     return "" if time is None else time.date().isoformat()
-
-
-def _counted(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import Advance, progress, say, tell_videos, write_json, write_line
+from .output import Advance, counted, progress, say, tell_videos, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -55,19 +55,19 @@ def scan(
     done = _Done(as_json)
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:
         if forget:
-            say(f"{album.forget(places):,} files are forgotten")
+            say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
-        tell_videos(sum(len(find_videos(place)) for place in places))
+        tell_videos(len({video.resolve() for place in places for video in find_videos(place)}))
         try:
             report = album.scan(places, on_plan=done.show_plan, on_file=done.show_file)
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(f"{done.files} files are scanned; the next scan goes on from here") from error
-        for why in report.unreadable.values():
-            say(why)
+            raise KeyboardInterrupt(f"{counted(done.files, 'file')} done this time; the next scan goes on") from error
+        done.show_unreadable(report)
         if not as_json:
             counts = album.scan_file.count()
             write_line(_summary(report))
-            write_line(f"{album.path}: {counts.faces:,} faces in {counts.photos:,} photos ({counts.files:,} files)")
+            faces, photos = counted(counts.faces, "face"), counted(counts.photos, "photo")
+            write_line(f"{album.path}: {faces} in {photos} ({counted(counts.files, 'file')})")
     return SOME_FAILED if report.unreadable else 0
 
 
@@ -77,6 +77,7 @@ class _Done:
     def __init__(self, as_json: bool) -> None:
         self.bar = ExitStack()
         self.files = 0
+        self._failed = set[str]()
         self._as_json = as_json
         self._advance: Advance | None = None
 
@@ -92,16 +93,32 @@ class _Done:
     def show_file(self, file: ScannedFile) -> None:
         """Go on by one file."""
         self.files += 1
+        if file.error is not None:
+            self._failed.add(file.path)
         if self._as_json:
             write_json(_record(file))
         if self._advance is not None:
             self._advance()
 
+    def show_unreadable(self, report: ScanReport) -> None:
+        """Say why files cannot be read, those too that could not be before and are as they were."""
+        self.bar.close()
+        for path, why in report.unreadable.items():
+            say(why)
+            if self._as_json and path not in self._failed:
+                write_json(_unreadable_record(path, why))
+
 
 def _record(file: ScannedFile) -> dict[str, object]:
-    status = "unreadable" if file.error is not None else "known" if file.found is None else "scanned"
+    if file.error is not None:
+        return _unreadable_record(file.path, file.error)
+    status = "known" if file.found is None else "scanned"
     faces = None if file.found is None else len(file.found.faces)
-    return {"image": file.path, "status": status, "faces": faces, "error": file.error}
+    return {"image": file.path, "status": status, "faces": faces, "error": None}
+
+
+def _unreadable_record(path: str, why: str) -> dict[str, object]:
+    return {"image": path, "status": "unreadable", "faces": None, "error": why}
 
 
 def _summary(report: ScanReport) -> str:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from facebank.album.certainty import LEAST_PROBABILITY
 from facebank.errors import UsageError
 
 from .failures import SOME_FAILED
-from .output import Advance, progress, say, write_json, write_line
+from .output import Advance, counted, progress, say, short_path, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank import FaceBank
+    from facebank.album.album import Album
     from facebank.album.sort_journal import Entry
-    from facebank.album.sorting import Step
+    from facebank.album.sorting import SortPlan, Step, Way
+
+LeastProbability: TypeAlias = Annotated[
+    float,
+    typer.Option("--least-probability", min=0.0, max=1.0, metavar="P", help="Of a name, to change files by it."),
+]
 
 EXAMPLES = """\b
 Examples:
@@ -45,13 +51,14 @@ def sort(
     move: Annotated[bool, typer.Option("--move", help="Move them, each to the person with the largest face.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo all that was sorted into OUT.")] = False,
+    least: LeastProbability = LEAST_PROBABILITY,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
     """Put the photos of known people into a folder for each person.
 
     The folder is scanned first, if it has changed. Nothing is overwritten: another photo of the same name gets a
-    number. A journal in OUT undoes everything.
+    number. XMP sidecars go with their photos. A journal in OUT undoes everything.
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
@@ -60,34 +67,40 @@ def sort(
     shown = _Shown(as_json)
     if undo:
         return _undo(out, shown)
-    way = "move" if move else "link" if link else "copy"
-    unreadable = _sort(settings_of(ctx).open_bank(threads=1), folder, out, way, scan_file, shown, dry_run=dry_run)
-    shown.tell("would be sorted" if dry_run else "sorted")
+    from facebank.album.album import Album
+    from facebank.album.sorting import Way
+
+    way = Way.MOVE if move else Way.LINK if link else Way.COPY
+    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+        if not bank.gallery.people():
+            raise UsageError("nobody is enrolled, so nothing can be sorted by person: begin with 'facebank enroll'")
+        unreadable = _scan(album, folder, shown)
+        plan = album.plan_sorting(folder, out, way, least)
+    _sort(plan, out, way, shown, dry_run=dry_run)
+    shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
     return SOME_FAILED if shown.failed or unreadable else 0
 
 
-def _sort(
-    bank: FaceBank, folder: Path, out: Path, way: str, scan_file: Path | None, shown: _Shown, *, dry_run: bool
-) -> int:
-    from facebank.album.album import Album
-    from facebank.album.sorting import Way, sort_photos
-
-    with bank, Album(bank, scan_file) as album:
-        with ExitStack() as bar:
-            report = album.scan(
-                [folder], on_plan=lambda plan: shown.begin(bar, "Scanning", len(plan.todo)), on_file=shown.advance
-            )
-        for why in report.unreadable.values():
-            say(why)
-        steps = list(album.plan_sorting(folder, out, Way(way)))
+def _scan(album: Album, folder: Path, shown: _Shown) -> int:
+    """Look at what is new in a folder; return how many photos cannot be read."""
     with ExitStack() as bar:
-        shown.begin(bar, "Sorting", len(steps))
-        if dry_run:
-            for step in steps:
-                shown.step(step, None)
-        else:
-            sort_photos(steps, out, Way(way), shown.step)
+        report = album.scan(
+            [folder], on_plan=lambda plan: shown.begin(bar, "Scanning", len(plan.todo)), on_file=shown.advance
+        )
+    for why in report.unreadable.values():
+        say(why)
     return len(report.unreadable)
+
+
+def _sort(plan: SortPlan, out: Path, way: Way, shown: _Shown, *, dry_run: bool) -> None:
+    from facebank.album.sorting import sort_photos
+
+    if dry_run:
+        shown.plan(plan)
+        return
+    with ExitStack() as bar:
+        shown.begin(bar, "Sorting", len(plan.steps))
+        sort_photos(plan.steps, out, way, shown.step)
 
 
 def _undo(out: Path, shown: _Shown) -> int:
@@ -116,19 +129,35 @@ class _Shown:
         if self._advance is not None:
             self._advance()
 
+    def plan(self, plan: SortPlan) -> None:
+        """Show which photos would be sorted to where."""
+        if self._as_json:
+            for step in plan.steps:
+                self.step(step, None)
+            return
+        self._done = len(plan.steps)
+        if plan.steps:
+            write_table(("photo", "to"), [(short_path(str(s.source)), short_path(str(s.target))) for s in plan.steps])
+
     def step(self, step: Step, why: str | None) -> None:
         """Show a photo that was sorted, or why it was not."""
         self._show(str(step.source), str(step.target), step.person, why)
 
     def entry(self, entry: Entry, why: str | None) -> None:
-        """Show a photo that was put back, or why it was not."""
-        self._show(entry.target, entry.source, None, why)
+        """Show a file that was put back, or why it was not."""
+        if why is not None or not entry.is_sidecar:
+            self._show(entry.target, entry.source, None, why)
 
-    def tell(self, what: str) -> None:
+    def tell(self, what: str, *, there: int = 0, unsure: int = 0) -> None:
         """Say how many there were."""
-        if not self._as_json:
-            photos = "photo" if self._done == 1 else "photos"
-            write_line(f"{self._done:,} {photos} {what}" + (f", {self.failed:,} not" if self.failed else ""))
+        if self._as_json:
+            return
+        parts = (
+            f", {self.failed:,} not" if self.failed else "",
+            f", {there:,} there already" if there else "",
+            f", {counted(unsure, 'name')} too unsure to sort by (see --least-probability)" if unsure else "",
+        )
+        write_line(f"{counted(self._done, 'photo')} {what}{''.join(parts)}")
 
     def _show(self, source: str, target: str, person: str | None, why: str | None) -> None:
         self.failed += why is not None

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from facebank.album.certainty import LEAST_PROBABILITY
+
 from .failures import SOME_FAILED
-from .output import Advance, progress, say, write_json, write_line, write_table
+from .output import Advance, counted, progress, say, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
+from .sort import LeastProbability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
+
+
+_LEFT_OUT = {"written_by_facebank": "left out that facebank itself wrote (see --own)"}
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +85,7 @@ def write(
     ] = False,
     unnamed: Annotated[bool, typer.Option("--unnamed", help="Frame faces that are not known too, nameless.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    least: LeastProbability = LEAST_PROBABILITY,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -91,7 +98,7 @@ def write(
     from facebank.album.album import Album
     from facebank.album.tagging import TagOptions
 
-    options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
+    options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run, least=least)
     shown = _Written(as_json)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         total = album.count(places)
@@ -150,12 +157,13 @@ class _Written:
     def __init__(self, as_json: bool) -> None:
         self.failed = 0
         self._as_json = as_json
-        self._files = self._regions = self._conflicts = 0
+        self._files = self._regions = self._conflicts = self._unsure = 0
 
     def photo(self, photo: TaggedPhoto) -> None:
         """Show what became of a photo."""
-        changed = [face for face in photo.faces if face.action not in {"unchanged", "conflict"}]
+        changed = [face for face in photo.faces if face.action in {"added", "named", "renamed"}]
         conflicts = [face for face in photo.faces if face.action == "conflict"]
+        self._unsure += sum(face.action == "unsure" for face in photo.faces)
         self._files += len(photo.files)
         self._regions += len(changed)
         self._conflicts += len(conflicts)
@@ -165,13 +173,15 @@ class _Written:
         if photo.error is not None:
             say(photo.error)
         for face in conflicts:
-            say(f"{photo.image}: face {face.face + 1} is called {face.named_as} there and known as {face.person}: left")
+            there = f"is called {face.named_as} there" if face.named_as else "had its name taken away there"
+            say(f"{photo.image}: face {face.face + 1} {there} and is known as {face.person}: left")
 
     def summary(self, what: str) -> str:
         """Return how much there was."""
         left = f", {self._conflicts:,} left that somebody named otherwise" if self._conflicts else ""
-        failed = f", {self.failed:,} photos failed" if self.failed else ""
-        return f"{_counted(self._regions, 'region')} {what} into {_counted(self._files, 'file')}{left}{failed}"
+        unsure = f", {counted(self._unsure, 'name')} too unsure (see --least-probability)" if self._unsure else ""
+        failed = f", {counted(self.failed, 'photo')} failed" if self.failed else ""
+        return f"{counted(self._regions, 'region')} {what} into {counted(self._files, 'file')}{left}{unsure}{failed}"
 
 
 class _Imported:
@@ -218,10 +228,13 @@ class _Imported:
     def summary(self) -> str:
         """Return how much there was."""
         enrolled, before = self._counts.pop("enrolled", 0), self._counts.pop("already_enrolled", 0)
-        people = _counted(len(self._people), "person", "people")
-        rest = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(self._counts.items())]
+        people = counted(len(self._people), "person", "people")
+        rest = [
+            f"{count:,} {_LEFT_OUT.get(reason, reason.replace('_', ' '))}"
+            for reason, count in sorted(self._counts.items())
+        ]
         known = [f"{before:,} enrolled before"] if before else []
-        return ", ".join([f"{_counted(enrolled, 'face')} of {people} enrolled", *known, *rest])
+        return ", ".join([f"{counted(enrolled, 'face')} of {people} enrolled", *known, *rest])
 
 
 def _shown_record(shown: ShownPhoto) -> dict[str, object]:
@@ -276,7 +289,3 @@ def _imported_record(tag: ImportedTag) -> dict[str, object]:
         "detail": tag.detail,
         "sample_id": tag.sample_id,
     }
-
-
-def _counted(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -36,7 +36,7 @@ class Annotator:
 
     def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
         self._folder = Path(folder)
-        self._places = [Path(place) for place in places]
+        self._places = [Path(os.path.abspath(place)) for place in places]  # noqa: PTH100 - resolve() follows links
         self._taken: set[Path] = set()
         make_folder(self._folder)
 
@@ -72,12 +72,9 @@ class Annotator:
         return target
 
     def _subfolder(self, source: Path) -> Path:
-        for place in self._places:
-            if place in source.parents:
-                inside = source.parent.relative_to(place)
-                if ".." not in inside.parts:
-                    return inside
-        return Path()
+        folder = Path(os.path.abspath(source.parent))  # noqa: PTH100 - as above
+        inside = (folder.relative_to(place) for place in self._places if folder.is_relative_to(place))
+        return next(inside, Path())
 
 
 def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:

@@ -148,7 +148,7 @@ class Enroller:
         return _Undecided(position, source, [self._offered(photo, face) for face in photo.faces])
 
     def _enrol_agreeing(self, person: str, waiting: _Undecided) -> EnrolledPhoto:
-        known = _Likeness(self._gallery, person).own
+        known = Likeness(self._gallery, person).own
         agreeing = [
             offered
             for offered in waiting.faces
@@ -189,7 +189,7 @@ class Enroller:
 
     def _nearer_to_another(self, person: str, face: Face) -> tuple[EnrolmentReason, str] | None:
         """Say whose face it is rather than the person's, if it is clear enough."""
-        likeness = _Likeness(self._gallery, person)
+        likeness = Likeness(self._gallery, person)
         other = likeness.nearest_other(face.embedding)
         if other is None:
             return None
@@ -212,8 +212,21 @@ class Enroller:
         return _Offered(face, self._engine.analyzer.crop(photo.photo, face.detection), sample)
 
 
-class _Likeness:
-    """How like a face is to a person's samples, and to everybody else's."""
+class Likeness:
+    """How like a face is to a person's samples, and to everybody else's.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    person
+        The name; nobody of that name need be enrolled.
+
+    Attributes
+    ----------
+    own
+        The person's embeddings, ``(N, D)``; N may be 0.
+    """
 
     def __init__(self, gallery: Gallery, person: str) -> None:
         table = gallery.vectors()

@@ -7,13 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.certainty import LEAST_PROBABILITY
 from facebank.album.finding import FoundPhoto, Period, with_everybody
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
+from facebank.album.interruption import uninterrupted
 from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.album.sorting import Step, Way, plan_sorting
+from facebank.album.sorting import SortPlan, Way, people_folders, plan_sorting
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
 from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UsageError
 from facebank.text import printable
@@ -100,11 +102,18 @@ class Album:
         """
         engine = self._bank.engine
         engine.preload()
-        with only_scan(self.path), ScanFile.open(self.path, engine.identity, create=True) as scan_file:
-            plan = plan_scan(scan_file, places)
-            if on_plan is not None:
-                on_plan(plan)
-            return scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+        with only_scan(self.path):
+            is_new = not self.path.exists()
+            try:
+                with ScanFile.open(self.path, engine.identity, create=True) as scan_file:
+                    plan = plan_scan(scan_file, places)
+                    if on_plan is not None:
+                        on_plan(plan)
+                    return scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+            except PhotoNotFoundError:
+                if is_new:
+                    self.path.unlink(missing_ok=True)  # it knows nothing
+                raise
 
     def forget(self, places: Sequence[Path]) -> int:
         """Forget the photos of some folders, whether they are still there or not; return how many files that were.
@@ -181,7 +190,7 @@ class Album:
         wanted = frozenset(self._bank.gallery.person(name).name for name in names)
         return with_everybody(self._identified(), wanted, Period() if period is None else period)
 
-    def plan_sorting(self, folder: Path, out: Path, way: Way) -> Iterator[Step]:
+    def plan_sorting(self, folder: Path, out: Path, way: Way, least: float = LEAST_PROBABILITY) -> SortPlan:
         """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sorting`.
 
         Raises
@@ -194,7 +203,8 @@ class Album:
                 f"{printable(str(out))} lies in {printable(str(folder))}, whose photos are sorted: name a folder "
                 "outside of it"
             )
-        return plan_sorting(self._identified([folder]), Path(absolute(out)), way)
+        folders = people_folders(name for _, name in sorted(self._bank.gallery.names().items()))
+        return plan_sorting(self._identified([folder]), Path(absolute(out)), way, folders, least)
 
     def cluster(self, *, least: int = 2, on_progress: Callable[[float], None] | None = None) -> Grouped:
         """Group the faces that the gallery does not know, a person each, and remember the groups.
@@ -233,11 +243,13 @@ class Album:
             raise UsageError(f"{printable(one)} and {printable(other)} are the same face")
         self.scan_file.tell_apart(first, second)
 
-    def name_group(self, number: int, person: str, on_photo: Callable[[], None] | None = None) -> NamedGroup:
+    def name_group(
+        self, number: int, person: str, *, force: bool = False, on_photo: Callable[[], None] | None = None
+    ) -> NamedGroup:
         """Enrol the best and most varied faces of a group: see `facebank.album.naming.name_group`."""
+        scan_file = self.scan_file
         self._bank.preload()
-        gallery = self._bank.open_gallery(create=True)
-        return name_group(self.scan_file, gallery, self._bank.engine, number, person, on_photo=on_photo)
+        return name_group(scan_file, self._bank, number, person, force=force, on_photo=on_photo)
 
     def write_tags(self, places: Sequence[Path], options: TagOptions) -> Iterator[TaggedPhoto]:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
@@ -257,9 +269,10 @@ class Album:
             What became of each photo, when it is done.
         """
         for photo, identified in self._identified(places):
-            tagged = tag_photo(photo, identified, options)
-            if tagged.content_hash is not None:
-                keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
+            with uninterrupted():  # or a photo that was written would be unknown
+                tagged = tag_photo(photo, identified, options)
+                if tagged.content_hash is not None:
+                    keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
             yield tagged
 
     def import_tags(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import PhotoError, StorageError
+from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail, read_photo, turn_photo
 from facebank.text import printable
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
 
 SHOWN_FACES = 12
+MOST_GROUPS = 500
+"""How many groups a page shows: some 30 MB, which browsers still show at once."""
+
+_GENERATOR = '<meta name="generator" content="facebank">'
+_HEAD_BYTES = 1000
 _SIDE = 112
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -29,10 +35,11 @@ figure { margin: 0; width: 7rem; font-size: .75rem; overflow-wrap: anywhere; }
 img { display: block; width: 7rem; height: 7rem; object-fit: contain; background: #8882; border-radius: .3rem; }
 code { background: #8882; padding: .1rem .3rem; border-radius: .2rem; }
 """
-_PAGE = """<!DOCTYPE html>
+_HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+{generator}
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>People without a name</title>
@@ -43,48 +50,63 @@ _PAGE = """<!DOCTYPE html>
 <p>Each group should be one person, the most typical faces first. Give a group a name with
 <code>facebank people name NUMBER NAME</code>. Where a group holds two people, or two groups must not become one, say so
 with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
-{groups}
-</body>
+"""
+_FOOT = """</body>
 </html>
+"""
+_MORE = """<p>{more} smaller groups are not shown.</p>
 """
 
 
 def write_contact_sheet(
     scan_file: ScanFile, groups: Sequence[Group], target: Path, on_group: Callable[[], None] | None = None
 ) -> None:
-    """Write a page with the faces of groups; photos are read again for it.
+    """Write a page with the faces of the `MOST_GROUPS` largest groups; photos are read again for it.
 
     Parameters
     ----------
     scan_file
         Holds the groups.
     groups
-        What to show, up to `SHOWN_FACES` faces of each.
+        What to show, largest first, up to `SHOWN_FACES` faces of each.
     target
-        The page; it appears complete or not at all.
+        The page; it appears complete or not at all. One that was written before is replaced, no other file is.
     on_group
         Called when a group is drawn.
 
     Raises
     ------
+    UsageError
+        Another file is there.
     StorageError
         It cannot be written.
     """
-    drawn = list[str]()
-    for group in groups:
-        drawn.append(_section(scan_file, group))
-        if on_group is not None:
-            on_group()
-    text = _PAGE.format(style=_STYLE, groups="\n".join(drawn))
     part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
     try:
+        if os.path.lexists(target) and not _is_ours(target):
+            raise UsageError(f"{printable(str(target))} is there already, and no page of groups: choose another name")
         try:
-            part.write_text(text, encoding="utf-8")
+            with part.open("x", encoding="utf-8") as page:
+                page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR))
+                for group in groups[:MOST_GROUPS]:
+                    page.write(_section(scan_file, group) + "\n")
+                    if on_group is not None:
+                        on_group()
+                if len(groups) > MOST_GROUPS:
+                    page.write(_MORE.format(more=f"{len(groups) - MOST_GROUPS:,}"))
+                page.write(_FOOT)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
+
+
+def _is_ours(page: Path) -> bool:
+    if not page.is_file() or page.is_symlink():
+        return False
+    with page.open("rb") as file:
+        return _GENERATOR.encode("ascii") in file.read(_HEAD_BYTES)
 
 
 def _section(scan_file: ScanFile, group: Group) -> str:

@@ -46,6 +46,14 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownPerson:
+    """Somebody who is known in a photo, and how probably, 0..1; None where nothing is calibrated."""
+
+    name: str
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPhoto:
     """A photo that somebody is in.
 
@@ -57,14 +65,11 @@ class FoundPhoto:
         When it was taken, if known.
     people
         Everybody who is known in it, by name.
-    probability
-        Of the least probable of those who were looked for, 0..1; None where nothing is calibrated.
     """
 
     path: str
     taken_at: datetime | None
-    people: tuple[str, ...]
-    probability: float | None
+    people: tuple[KnownPerson, ...]
 
 
 def with_everybody(
@@ -88,10 +93,13 @@ def _found(
     photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period
 ) -> Iterator[FoundPhoto]:
     for photo, identified in photos:
-        known = {face.decision.person: face.decision.probability for face in identified.faces if face.decision.person}
+        known: dict[str, float | None] = {}
+        for decision in (face.decision for face in identified.faces):
+            if decision.person is not None and (decision.probability or 0.0) >= (known.get(decision.person) or 0.0):
+                known[decision.person] = decision.probability
         if names <= known.keys() and period.holds(photo.taken_at):
-            said = [probability for name in names if (probability := known[name]) is not None]
-            yield FoundPhoto(photo.source, photo.taken_at, tuple(sorted(known)), min(said, default=None))
+            people = tuple(KnownPerson(*person) for person in sorted(known.items()))
+            yield FoundPhoto(photo.source, photo.taken_at, people)
 
 
 def _moment(taken_at: datetime | None) -> datetime:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.errors import PhotoError, UsageError
-from facebank.gallery import FaceKey
+from facebank.enrolment import Likeness, is_nearer_to_another
+from facebank.errors import GalleryNotFoundError, PhotoError, UsageError
+from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
 from facebank.samples import complete_sample, plain_sample
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
+    from facebank.bank import FaceBank
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto, Face, FloatArray, PhotoFaces
     from facebank.gallery import Gallery, NewSample
+    from facebank.packs import Thresholds
 
 MOST_SAMPLES = 10
 
@@ -73,11 +77,11 @@ def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> l
 
 def name_group(
     scan_file: ScanFile,
-    gallery: Gallery,
-    engine: Engine,
+    bank: FaceBank,
     group: int,
     person: str,
     *,
+    force: bool = False,
     on_photo: Callable[[], None] | None = None,
 ) -> NamedGroup:
     """Enrol the best and most varied faces of a group.
@@ -86,42 +90,72 @@ def name_group(
     ----------
     scan_file
         Holds the group.
-    gallery
-        Open for writing.
-    engine
-        The gallery's pack.
+    bank
+        Its gallery is made with the first face that is enrolled.
     group
         Its number.
     person
         The name; somebody of this name who is enrolled gets more samples.
+    force
+        Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
     on_photo
         Called when a photo was read.
 
     Raises
     ------
     UsageError
-        There is no such group.
+        There is no such group, or it is unlike the person.
     InvalidNameError
         Nobody can be called that.
     """
+    name = normalise_name(person)
     faces = scan_file.groups().get(group)
     if faces is None:
         raise UsageError(f"there is no group {group}: 'facebank cluster' lists the groups")
     stored = scan_file.face_table()
     places = np.searchsorted(stored.ids, faces)
-    chosen = choose_varied(stored.embeddings[places], stored.qualities[places], MOST_SAMPLES)
+    embeddings = stored.embeddings[places]
+    if not force:
+        _check_likeness(bank, group, name, embeddings)
+    chosen = choose_varied(embeddings, stored.qualities[places], MOST_SAMPLES)
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
     for face in [faces[place] for place in chosen]:
-        _take(scan_file, engine, face, samples, refused)
+        _take(scan_file, bank.engine, face, samples, refused)
         if on_photo is not None:
             on_photo()
-    outcomes = gallery.enrol(person, list(samples.values())) if samples else []
+    outcomes = bank.open_gallery(create=True).enrol(name, list(samples.values())) if samples else []
     for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
         if outcome.duplicate_of_person is not None:
             refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"
             del samples[path]
-    return NamedGroup(person, tuple(samples), refused)
+    return NamedGroup(name, tuple(samples), refused)
+
+
+def _check_likeness(bank: FaceBank, group: int, person: str, embeddings: FloatArray) -> None:
+    """Raise `UsageError` where a group is unlike the person's samples, or clearly somebody else."""
+    try:
+        gallery = bank.gallery
+    except GalleryNotFoundError:
+        return  # nobody is enrolled whom it could be unlike
+    why = _unlike(gallery, bank.engine.thresholds, person, embeddings)
+    if why is not None:
+        raise UsageError(
+            f"group {group} {why}: choose another name, or use --force if it is {printable(person)} all the same"
+        )
+
+
+def _unlike(gallery: Gallery, thresholds: Thresholds, person: str, embeddings: FloatArray) -> str | None:
+    likeness = Likeness(gallery, person)
+    mean = embeddings.sum(axis=0)
+    mean /= max(float(np.linalg.norm(mean)), 1e-12)
+    own = likeness.to_own(mean) if len(likeness.own) else None
+    if own is not None and own < thresholds.verify:
+        return f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {own:.2f})"
+    other = likeness.nearest_other(mean)
+    if other is not None and is_nearer_to_another(own, other[1], thresholds):
+        return f"is clearly {printable(gallery.names()[other[0]])} (similarity {other[1]:.2f})"
+    return None
 
 
 def _take(

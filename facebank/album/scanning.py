@@ -101,7 +101,8 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
         if known and not photos:
             emptied.append(root)
         else:
-            gone += [path for path in known if not _may_be_there(path)]
+            unreadable = scan_file.unreadable(root) if known else {}  # such as a text that was named once
+            gone += [path for path in known if path in unreadable or not _may_be_there(path)]
     if not (todo or unchanged or gone or emptied):
         raise nothing_there(places)
     return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied))

@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from facebank.album.sidecars import SUFFIX
 from facebank.errors import StorageError
 from facebank.text import printable
 
@@ -22,12 +23,17 @@ _KEYS = frozenset(("way", "source", "target", "content_hash"))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One photo that was put somewhere, or was about to be: how, from where, to where, and its SHA-256 in hex."""
+    """One file that was put somewhere, or was about to be: how, from where, to where, and its SHA-256 in hex."""
 
     way: str
     source: str
     target: str
     content_hash: str
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it is about a file that only goes with its photo."""
+        return self.target.endswith(SUFFIX)
 
 
 class SortJournal:

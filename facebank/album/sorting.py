@@ -6,13 +6,15 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.certainty import LEAST_PROBABILITY, is_sure
+from facebank.album.sidecars import SUFFIX, own_sidecars, sidecar_of
 from facebank.album.sort_journal import Entry, SortJournal
 from facebank.errors import StorageError, UsageError
 from facebank.text import printable
@@ -34,6 +36,14 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sidecar:
+    """An XMP file that goes where its photo goes: from where, to where."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One photo into one folder.
 
@@ -47,20 +57,47 @@ class Step:
         SHA-256 of the photo, in hex.
     person
         Whose folder it is.
+    sidecars
+        What goes with it.
     """
 
     source: Path
     target: Path
     content_hash: str
     person: str
+    sidecars: tuple[Sidecar, ...] = ()
 
 
-def plan_sorting(photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], out: Path, way: Way) -> Iterator[Step]:
+@dataclass(frozen=True, slots=True)
+class SortPlan:
+    """What there is to sort.
+
+    Attributes
+    ----------
+    steps
+        Which photo goes where.
+    there
+        How many photos are in a folder already in which they belong.
+    unsure
+        How many names are not sure enough to sort by.
+    """
+
+    steps: tuple[Step, ...]
+    there: int
+    unsure: int
+
+
+def plan_sorting(
+    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]],
+    out: Path,
+    way: Way,
+    folders: Mapping[str, str],
+    least: float = LEAST_PROBABILITY,
+) -> SortPlan:
     """Say which photo goes where: into the folder of each person who is known in it.
 
     A photo that is moved can be in one place only: in the folder of the known person with the largest face. What is
-    in a folder already, whatever it is called there, is not put there again; another photo of the same name gets a
-    number.
+    in a folder already is not put there again, whatever it is called; another photo of the same name gets a number.
 
     Parameters
     ----------
@@ -70,28 +107,40 @@ def plan_sorting(photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], out: Path
         The folder for the people's folders.
     way
         How they come there.
+    folders
+        The people's folders by their names, as `people_folders` gives them.
+    least
+        The probability that a name must have, 0..1.
+
+    Raises
+    ------
+    StorageError
+        The journal of what was sorted before is damaged.
     """
     taken: set[Path] = set()
-    there: dict[Path, set[str]] = {}
+    sorted_before = _sorted_before(out)
+    steps, there, unsure = list[Step](), 0, 0
     for photo, identified in photos:
-        people = dict.fromkeys(face.decision.person for face in identified.faces if face.decision.person)
+        known = [face.decision for face in identified.faces if face.decision.person is not None]
+        people = dict.fromkeys(decision.person or "" for decision in known if is_sure(decision, least))
+        unsure += len({decision.person for decision in known} - people.keys())
         for person in list(people)[: 1 if way is Way.MOVE else None]:
-            folder = out / folder_name(person)
-            known = there.setdefault(folder, set())
-            source = Path(photo.source)
-            if source.parent == folder or photo.content_hash in known:
-                continue
-            target = _free(folder, source.name, photo.content_hash, taken)
-            known.add(photo.content_hash)
-            if target is not None:
-                taken.add(target)
-                yield Step(source, target, photo.content_hash, person)
+            folder, source = out / folders[person], Path(photo.source)
+            step = None
+            if source.parent != folder and photo.content_hash not in sorted_before.setdefault(folder, set()):
+                step = _step(source, folder, photo.content_hash, person, taken)
+            sorted_before.setdefault(folder, set()).add(photo.content_hash)
+            if step is None:
+                there += 1
+            else:
+                steps.append(step)
+    return SortPlan(tuple(steps), there, unsure)
 
 
 def sort_photos(
     steps: Iterable[Step], out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
 ) -> None:
-    """Do what was planned; each step is written into the journal before it is done.
+    """Do what was planned; each file is written into the journal before it is put anywhere.
 
     Parameters
     ----------
@@ -100,7 +149,7 @@ def sort_photos(
     out
         The folder for the people's folders; made where missing.
     way
-        How they come there.
+        How they come there. A sidecar is copied where its photo is linked: programs write it anew.
     on_step
         Called after each step, with why it could not be done, or None.
 
@@ -109,13 +158,17 @@ def sort_photos(
     StorageError
         The journal cannot be written.
     """
+    beside = Way.COPY if way is Way.LINK else way
     with SortJournal.open(out) as journal:
         for step in steps:
-            journal.write(Entry(way.value, str(step.source), str(step.target), step.content_hash))
+            source = step.source
             try:
-                _do(step, way)
+                _do(journal, way, source, step.target, step.content_hash)
+                for sidecar in step.sidecars:
+                    source = sidecar.source
+                    _do(journal, beside, source, sidecar.target, _digest(source))
             except OSError as error:
-                why: str | None = f"{printable(str(step.source))} cannot be sorted: {error.strerror or error}"
+                why: str | None = f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
             else:
                 why = None
             if on_step is not None:
@@ -161,6 +214,27 @@ def undo_sorting(out: Path, on_entry: Callable[[Entry, str | None], None] | None
     _remove_if_empty(out)
 
 
+def people_folders(names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each person's folder; people whose names give the same one get a number, the first none.
+
+    Parameters
+    ----------
+    names
+        Of everybody, in an order that lasts.
+    """
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = folder = folder_name(name)
+        number = 1
+        while folder.casefold() in taken:
+            number += 1
+            folder = f"{plain} ({number})"
+        taken.add(folder.casefold())
+        folders[name] = folder
+    return folders
+
+
 def folder_name(person: str) -> str:
     """Return the name of a person's folder: the name, but never one that means something else to a file system."""
     name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
@@ -169,34 +243,49 @@ def folder_name(person: str) -> str:
     return name
 
 
-def _free(folder: Path, name: str, content_hash: str, taken: set[Path]) -> Path | None:
-    """Return a path where nothing is; None where the very photo is there under this name or a numbered one."""
-    stem, suffix = Path(name).stem, Path(name).suffix
+def _sorted_before(out: Path) -> dict[Path, set[str]]:
+    """Return the hashes of the photos that were sorted into each folder and are still there."""
+    there: dict[Path, set[str]] = {}
+    for entry in SortJournal.read(out):
+        target = Path(entry.target)
+        if not entry.is_sidecar and os.path.lexists(target):
+            there.setdefault(target.parent, set()).add(entry.content_hash)
+    return there
+
+
+def _step(source: Path, folder: Path, content_hash: str, person: str, taken: set[Path]) -> Step | None:
+    """Return a step to where nothing is; None where the very photo is there under its name or a numbered one."""
+    sidecars = own_sidecars(source)
     for number in range(1, _MOST_NAMES):
-        path = folder / (name if number == 1 else f"{stem} ({number}){suffix}")
-        if path in taken:
-            continue
-        if not os.path.lexists(path):
-            return path
-        if path.is_file() and _digest(path) == content_hash:
+        target = folder / (source.name if number == 1 else f"{source.stem} ({number}){source.suffix}")
+        beside = tuple(
+            Sidecar(path, sidecar_of(target) if path == sidecar_of(source) else target.with_suffix(SUFFIX))
+            for path in sidecars
+        )
+        places = {target, *(sidecar.target for sidecar in beside)}
+        if not (places & taken or any(map(os.path.lexists, places))):
+            taken |= places
+            return Step(source, target, content_hash, person, beside)
+        if target not in taken and target.is_file() and _digest(target) == content_hash:
             return None
-    raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(name)}")
+    raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(source.name)}")
 
 
-def _do(step: Step, way: Way) -> None:
-    step.target.parent.mkdir(parents=True, exist_ok=True)
+def _do(journal: SortJournal, way: Way, source: Path, target: Path, content_hash: str) -> None:
+    journal.write(Entry(way.value, str(source), str(target), content_hash))
+    target.parent.mkdir(parents=True, exist_ok=True)
     if way is Way.LINK:
-        step.target.hardlink_to(step.source)
+        target.hardlink_to(source)
     elif way is Way.COPY:
-        _copy(step.source, step.target)
+        _copy(source, target)
     else:
         try:
-            step.target.hardlink_to(step.source)  # fails where anything is there, as a rename would not
+            target.hardlink_to(source)  # fails where anything is there, as a rename would not
         except FileExistsError:
             raise
         except OSError:  # another disk, or one without links
-            _copy(step.source, step.target)
-        step.source.unlink()
+            _copy(source, target)
+        source.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -222,13 +311,15 @@ def _undo(entry: Entry) -> str | None:
         if entry.way == Way.MOVE.value and not os.path.lexists(source):
             return f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone"
         return None  # it was never done, or somebody undid it
-    if _digest(target) != entry.content_hash:
+    is_moved_sidecar = entry.is_sidecar and entry.way == Way.MOVE.value  # it says more now, and goes back
+    content_hash = _digest(target)
+    if content_hash != entry.content_hash and not is_moved_sidecar:
         return f"{printable(entry.target)} has changed since: it stays"
     if entry.way == Way.MOVE.value:
         if not os.path.lexists(source):
             source.parent.mkdir(parents=True, exist_ok=True)
             _copy(target, source)
-        elif _digest(source) != entry.content_hash:
+        elif _digest(source) != content_hash:
             return f"{printable(entry.source)} is another file now: {printable(entry.target)} stays"
     target.unlink()
     return None

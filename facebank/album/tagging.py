@@ -14,18 +14,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.certainty import LEAST_PROBABILITY, is_sure
 from facebank.album.face_regions import Box, Frame, Region, Vocabulary, face_boxes, frame_of, match_boxes, turned
 from facebank.album.face_regions import turned_back as back_to_stored
 from facebank.album.lookout import state_of
 from facebank.album.scan_file import ScannedFile
+from facebank.album.sidecars import belongs_to_it_alone, sidecar_of
 from facebank.album.xmp_document import XmpDocument
 from facebank.album.xmp_files import (
     PhotoXmp,
     XmpSource,
-    belongs_to_it_alone,
     embed,
     read_photo_xmp,
-    sidecar_of,
     write_sidecar,
 )
 from facebank.errors import PhotoError, StorageError, XmpError
@@ -46,6 +46,7 @@ class Action(StrEnum):
     NAMED = "named"
     RENAMED = "renamed"
     CONFLICT = "conflict"
+    UNSURE = "unsure"
 
 
 _ORDER = tuple(Action)
@@ -63,11 +64,14 @@ class TagOptions:
         Whether faces that are not known are framed too, without a name.
     dry_run
         Whether nothing is written, and only said what would be.
+    least
+        The probability that a name must have, 0..1.
     """
 
     into_photos: bool = False
     unnamed: bool = False
     dry_run: bool = False
+    least: float = LEAST_PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ class TaggedFace:
     action
         What became of its region.
     named_as
-        The name that it has or had in a file, where that is another; else None.
+        The name that it has or had in a file, where that is another; empty where somebody took the name away that
+        facebank wrote; else None.
     """
 
     face: int
@@ -103,9 +108,9 @@ class TaggedPhoto:
     files
         What was written, or would be: the photo or a sidecar.
     error
-        Why nothing could be written; None where it could, or nothing was to be.
+        Why something could not be written; None where everything could, or nothing was to be.
     faces
-        Those that were to be written.
+        Those that were to be written, and those whose name is not sure enough.
     content_hash
         SHA-256 in hex of the photo's bytes where they are others now; else None.
     """
@@ -134,15 +139,22 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
     MissingDependencyError
         The extra that reads XMP is not installed.
     """
-    people = {place: face.decision.person or "" for place, face in enumerate(identified.faces)}
-    wanted = {place: name for place, name in people.items() if name or options.unnamed}
+    decisions = {place: face.decision for place, face in enumerate(identified.faces)}
+    sure = {place: decision.person or "" for place, decision in decisions.items() if is_sure(decision, options.least)}
+    unsure = tuple(
+        TaggedFace(place, decision.person, Action.UNSURE)
+        for place, decision in decisions.items()
+        if decision.person and place not in sure and not options.unnamed
+    )
+    wanted = {place: sure.get(place, "") for place in decisions if place in sure or options.unnamed}
     if not wanted:
-        return TaggedPhoto(photo.source, (), None, ())
+        return TaggedPhoto(photo.source, (), None, unsure)
     try:
         xmp = read_photo_xmp(Path(photo.source))
         if xmp.file.content_hash != photo.content_hash:
             raise XmpError(f"{printable(photo.source)} has changed since it was scanned: scan again")
-        return _tag(photo, wanted, xmp, options)
+        tagged = _tag(photo, wanted, xmp, options)
+        return replace(tagged, faces=tagged.faces + unsure)
     except (PhotoError, StorageError) as error:
         return TaggedPhoto(photo.source, (), str(error), ())
 
@@ -167,9 +179,8 @@ def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagO
         for plan in plans:
             before = faces.get(plan.face, plan)
             faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
-    content_hash = None if options.dry_run else _write(xmp, changed)
-    files = tuple(str(target.path) for target in changed)
-    return TaggedPhoto(photo.source, files, None, tuple(faces.values()), content_hash)
+    planned = TaggedPhoto(photo.source, tuple(str(target.path) for target in changed), None, tuple(faces.values()))
+    return planned if options.dry_run else _write(planned, xmp, changed)
 
 
 def _at_least_added(plan: TaggedFace) -> TaggedFace:
@@ -268,6 +279,8 @@ def _plan(face: int, person: str, target: RegionView, views: Sequence[RegionView
     name = target.regions[place].name
     if name_key(name) == name_key(person):
         return TaggedFace(face, person, Action.UNCHANGED)
+    if not name and name_key(target.regions[place].written_name or "") == name_key(person):
+        return TaggedFace(face, person, Action.CONFLICT, "")
     return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
 
 
@@ -321,15 +334,21 @@ def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
     return target
 
 
-def _write(xmp: PhotoXmp, changed: Sequence[XmpSource]) -> str | None:
-    """Write documents; return the SHA-256 of the photo if its bytes are others now."""
-    content_hash = None
-    for target in changed:
-        if target.path == xmp.path:
-            content_hash = sha256(embed(xmp, target.document)).hexdigest()
-        else:
-            write_sidecar(target.path, target.document, target.data)
-    return content_hash
+def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
+    """Write documents, the photo first: where nothing can be put into it, nothing is written at all."""
+    files, content_hash, error = list[str](), None, None
+    for target in sorted(changed, key=lambda target: target.path != xmp.path):
+        try:
+            if target.path == xmp.path:
+                content_hash = sha256(embed(xmp, target.document)).hexdigest()
+            else:
+                write_sidecar(target.path, target.document, target.data)
+        except (PhotoError, StorageError) as failure:
+            error = str(failure)
+            break
+        files.append(str(target.path))
+    faces = planned.faces if error is None else ()
+    return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
 
 
 def keep_known(scan_file: ScanFile, gallery: Gallery, photo: PhotoFaces, content_hash: str) -> None:

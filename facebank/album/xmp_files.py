@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.sidecars import possible_sidecars
 from facebank.album.xmp_document import MOST_BYTES, XmpDocument
 from facebank.album.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
 from facebank.errors import PhotoError, StorageError, XmpError
@@ -83,11 +84,6 @@ class PhotoXmp:
         return (*self.sidecars, *inside)
 
 
-def sidecar_of(photo: Path) -> Path:
-    """Return the sidecar that is written for a photo: ``photo.jpg.xmp``."""
-    return photo.with_name(f"{photo.name}.xmp")
-
-
 def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
     """Read all XMP about a photo.
 
@@ -111,7 +107,7 @@ def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
     packet = find_packet(file.data, header.kind, str(photo))
     data = header.xmp if packet is None else packet.data
     extended = None if packet is None else packet.extended
-    found = (_read_sidecar(path) for path in dict.fromkeys((sidecar_of(photo), photo.with_suffix(".xmp"))))
+    found = (_read_sidecar(path) for path in possible_sidecars(photo))
     return PhotoXmp(
         path=photo,
         file=file,
@@ -131,16 +127,6 @@ def _jpeg_head(photo: Path) -> bytes | None:
                 head = file.read(_HEAD_BYTES)
             return head if is_jpeg_head(head) else None
     return None
-
-
-def belongs_to_it_alone(photo: Path) -> bool:
-    """Tell whether ``photo.xmp`` can be no other photo's: a raw file of the same name may be what it is about."""
-    with suppress(OSError):
-        return not any(
-            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != ".xmp"
-            for other in photo.parent.iterdir()
-        )
-    return False
 
 
 def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:

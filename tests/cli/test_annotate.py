@@ -30,6 +30,9 @@ def test_pictures_lie_as_their_photos_do(run: Run, two_people: Path, holiday: Pa
     ran = run("identify", "holiday", "--annotate", "named/pictures")
     assert ran.err == "facebank: 2 pictures written to named/pictures\n"
     assert files(tmp_path / "named" / "pictures").keys() == files(holiday).keys()
+    run("scan", "holiday")
+    run("identify", "--scan", "holiday", "--annotate", "scanned")
+    assert files(tmp_path / "scanned") == files(tmp_path / "named" / "pictures")
     for name in files(holiday):
         with Image.open(tmp_path / "named" / "pictures" / name) as drawn, Image.open(holiday / name) as plain:
             assert drawn.size == plain.size

@@ -38,6 +38,8 @@ def test_people_are_grouped_named_and_known_then(run: Run, scanned: Path, tmp_pa
     assert "groups; faces left out: 0 known already" in told.out
     text = page.read_text("utf-8")
     assert text.count("<section") == len(groups)
+    run("cluster", "--out", page)
+    assert page.read_text("utf-8") == text
     assert "Serena_Williams_0001.jpg" in text
     assert 'src="data:image/jpeg;base64,' in text
     (named,) = run("people", "name", "1", "Serena", "--json").records
@@ -67,6 +69,9 @@ def test_mistakes_are_sentences(run: Run, scanned: Path, tmp_path: Path) -> None
     assert "no face 'x.1'" in run("cluster", "--not-same", "x.1", "1", code=2).err
     assert "the same face" in run("cluster", "--not-same", "1", "1.1", code=2).err
     assert "cannot be written" in run("cluster", "--out", tmp_path / "none" / "page.html", code=2).err
+    (tmp_path / "diary.html").write_text("Dear diary")
+    assert "no page of groups" in run("cluster", "--out", tmp_path / "diary.html", code=2).err
+    assert (tmp_path / "diary.html").read_text() == "Dear diary"
     shutil.rmtree(scanned)
     gone = run("people", "name", "1", "Serena", code=1)
     assert "0 samples" in gone.out
@@ -81,3 +86,18 @@ def test_names_of_files_are_escaped_on_the_page(run: Run, scanned: Path, tmp_pat
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "<b onclick" not in text
     assert "&lt;b onclick=x&gt;" in text
+
+
+def test_a_group_is_not_added_to_somebody_whom_it_is_unlike(run: Run, scanned: Path, gallery: Path) -> None:
+    assert scanned.exists()
+    run("cluster")
+    assert "there is no group 99" in run("people", "name", "99", "Serena", code=2).err
+    assert not gallery.exists()
+    run("people", "name", "1", "Serena")
+    run("cluster")
+    refused = run("people", "name", "1", "serena", code=2)
+    assert "group 1 is unlike Serena, who is enrolled" in refused.err
+    assert "--force" in refused.err
+    assert len(run("people", "show", "Serena", "--json").records) == 10
+    run("people", "name", "1", "serena", "--force")
+    assert len(run("people", "show", "Serena", "--json").records) > 10

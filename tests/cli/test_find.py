@@ -49,7 +49,8 @@ def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid
     records = run("find", "barack obama", "--json").records
     valid("find", records)
     assert names(records) == ["together.png", "barack_obama_speech.jpg"]
-    assert records[0]["people"] == ["Barack Obama", "Eileen Collins"]
+    assert [person["person"] for person in records[0]["people"]] == ["Barack Obama", "Eileen Collins"]
+    assert all(0.5 < person["probability"] <= 1 for person in records[0]["people"])
     assert records[0]["taken_at"] == "2001-06-15T12:00:00+00:00"
     table = run("find", "Barack Obama").out.splitlines()
     assert table[0] == "photo\ttaken\tpeople"

@@ -77,7 +77,7 @@ def test_a_folder_that_is_gone_is_kept_until_it_is_forgotten(run: Run, two_peopl
     shutil.rmtree(album)
     assert "knows 5 photos of there" in run("scan", album, code=2).err
     assert len(run("identify", "--scan", "--json").records) == 5
-    assert "5 files are forgotten" in run("scan", album, "--forget").err
+    assert "5 files forgotten" in run("scan", album, "--forget").err
     assert run("identify", "--scan", "--json").records == []
 
 
@@ -166,3 +166,34 @@ def test_names_that_are_no_text_and_loops(run: Run, two_people: Path, tmp_path: 
     (photo,) = run("identify", "--scan", "--json").records
     assert os.fsencode(str(photo["image"])) == odd
     assert photo["faces"]
+
+
+def test_what_stays_unreadable_is_told_each_time(run: Run, album: Path, valid: Valid) -> None:
+    (album / "torn.jpg").write_bytes((album / "joe_biden_blue_room.jpg").read_bytes()[:3000])
+    first = run("scan", album, "--json", code=1)
+    second = run("scan", album, "--json", code=1)
+    valid("scan", second.records)
+    assert len(first.records) == 6
+    assert [(Path(str(record["image"])).name, record["status"]) for record in second.records] == [
+        ("torn.jpg", "unreadable")
+    ]
+
+
+def test_a_file_that_was_named_by_mistake_is_not_told_of_for_ever(run: Run, album: Path) -> None:
+    (album / "notes.txt").write_text("no photo")
+    assert "notes.txt" in run("scan", album / "notes.txt", code=1).err
+    assert run("scan", album).err == ""
+
+
+def test_where_there_are_no_photos_no_scan_is_made(run: Run, gallery: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no photos there" in run("scan", tmp_path / "empty", code=2).err
+    assert "no such file or folder" in run("scan", tmp_path / "nowhere", code=2).err
+    assert not list(tmp_path.glob("*.scan*"))
+    assert not gallery.exists()
+
+
+def test_a_video_in_two_of_the_folders_counts_once(run: Run, album: Path) -> None:
+    (album / "inner").mkdir()
+    (album / "inner" / "clip.mp4").write_bytes(b"a video")
+    assert "1 video skipped" in run("scan", album, album / "inner").err

@@ -51,7 +51,7 @@ def test_photos_are_copied_and_taken_back(run: Run, album: Path, tmp_path: Path,
     assert tree(out)[f"{OBAMA}/speech.jpg"] == before["speech.jpg"]
     assert (out / OBAMA / "speech.jpg").stat().st_mtime == (album / "speech.jpg").stat().st_mtime
     assert tree(album) == before
-    assert run("sort", album, out).out == "0 photos sorted\n"
+    assert run("sort", album, out).out == "0 photos sorted, 4 there already\n"
     valid("sort", run("sort", album, out, "--undo", "--json").records)
     assert not out.exists()
     assert tree(album) == before
@@ -60,6 +60,10 @@ def test_photos_are_copied_and_taken_back(run: Run, album: Path, tmp_path: Path,
 def test_a_dry_run_changes_nothing(run: Run, album: Path, tmp_path: Path) -> None:
     done = run("sort", album, tmp_path / "sorted", "--dry-run", "--json").records
     assert len(done) == 4
+    told = run("sort", album, tmp_path / "sorted", "--dry-run").out.splitlines()
+    assert told[0] == "photo\tto"
+    assert f"{Path('album', 'speech.jpg')}\t{Path('sorted', OBAMA, 'speech.jpg')}" in told
+    assert told[-1] == "4 photos would be sorted"
     assert not (tmp_path / "sorted").exists()
 
 
@@ -147,3 +151,73 @@ def test_a_moved_photo_that_is_gone_is_told(run: Run, album: Path, tmp_path: Pat
     assert "cannot be moved back" in undone.err
     assert not Path(str(moved[0]["image"])).exists()
     assert all(Path(str(record["image"])).exists() for record in moved[1:])
+
+
+@pytest.mark.parametrize(("way", "stay"), [("--copy", True), ("--link", True), ("--move", False)])
+def test_sidecars_go_with_their_photos(run: Run, album: Path, tmp_path: Path, way: str, stay: bool) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text("speech")
+    (album / "space" / "collins.xmp").write_text("collins")
+    shutil.copy(album / "biden.jpg", album / "together.jpg")  # so together.xmp may be about either
+    (album / "together.xmp").write_text("together")
+    before = tree(album)
+    assert run("sort", album, out, way).out == f"{4 if stay else 3} photos sorted\n"
+    sidecars = {name: data for name, data in tree(out).items() if name.endswith(".xmp")}
+    assert sidecars == {f"{OBAMA}/speech.jpg.xmp": b"speech", f"{COLLINS}/collins.xmp": b"collins"}
+    assert (out / OBAMA / "speech.jpg.xmp").stat().st_nlink == 1
+    assert (album / "speech.jpg.xmp").exists() == stay
+    assert (album / "together.xmp").exists()
+    assert run("sort", album, out, "--undo").out == f"{4 if stay else 3} photos undone\n"
+    assert tree(album) == before
+    assert not out.exists()
+
+
+def test_a_sidecar_that_says_more_now_goes_back_with_its_photo(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text("speech")
+    run("sort", album, out, "--move")
+    (out / OBAMA / "speech.jpg.xmp").write_text("speech, with a name")
+    run("sort", album, out, "--undo")
+    assert (album / "speech.jpg.xmp").read_text() == "speech, with a name"
+
+
+def test_a_sidecar_that_is_there_is_not_overwritten(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text("speech")
+    (out / OBAMA).mkdir(parents=True)
+    (out / OBAMA / "speech.jpg.xmp").write_text("of another photo")
+    run("sort", album, out)
+    assert (out / OBAMA / "speech.jpg.xmp").read_text() == "of another photo"
+    assert not (out / OBAMA / "speech.jpg").exists()
+    assert (out / OBAMA / "speech (2).jpg").exists()
+    assert (out / OBAMA / "speech (2).jpg.xmp").read_text() == "speech"
+
+
+def test_a_copy_of_a_moved_photo_stays(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    shutil.copy(album / "speech.jpg", album / "zz copy.jpg")
+    assert run("sort", album, out, "--move").out == "3 photos sorted, 1 there already\n"
+    assert run("sort", album, out, "--move").out == "0 photos sorted, 1 there already\n"
+    assert set(tree(album)) == {"biden.jpg", "zz copy.jpg"}
+
+
+def test_names_that_are_not_sure_enough_sort_nothing(run: Run, album: Path, tmp_path: Path) -> None:
+    done = run("sort", album, tmp_path / "sorted", "--least-probability", "1")
+    assert done.out == "0 photos sorted, 4 names too unsure to sort by (see --least-probability)\n"
+
+
+def test_people_whose_names_give_one_folder_have_two(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("people", "rename", OBAMA, "A?B")
+    run("people", "rename", COLLINS, "A:B")
+    people = {record["target"]: record["person"] for record in run("sort", album, out, "--json").records}
+    folders = {
+        person: {Path(str(at)).parent.name for at, who in people.items() if who == person} for person in ("A?B", "A:B")
+    }
+    assert sorted(map(sorted, folders.values())) == [["A_B"], ["A_B (2)"]]
+
+
+def test_who_has_enrolled_nobody_is_told(run: Run, album: Path, tmp_path: Path) -> None:
+    for person in (OBAMA, COLLINS):
+        run("people", "forget", person)
+    assert "nobody is enrolled" in run("sort", album, tmp_path / "sorted", code=2).err

@@ -120,7 +120,7 @@ def test_a_name_that_somebody_gave_is_never_contradicted(run: Run, album: Path, 
     told = run("tags", "write", photo, *options, "--json")
     (face,) = told.records[0]["faces"]
     assert (face["action"], face["named_as"]) == ("conflict", "Aunt Eileen")
-    assert "is called Aunt Eileen there and known as Eileen Collins" in told.err
+    assert "is called Aunt Eileen there and is known as Eileen Collins" in told.err
     assert contents(album) == before
     assert "1 left that somebody named otherwise" in run("tags", "write", photo, *options).out
 
@@ -379,3 +379,38 @@ def test_without_the_library_a_sentence_says_how_to_install_it(run: Run, album: 
     (blocked / "lxml" / "__init__.py").write_text("raise ImportError('blocked')")
     told = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
     assert "pip install 'facebank[xmp]'" in told.err
+
+
+def test_a_name_that_is_not_sure_enough_is_not_written(run: Run, album: Path, valid: Valid) -> None:
+    before = contents(album)
+    written = run("tags", "write", album, "--least-probability", "1", "--json").records
+    valid("tags-write", written)
+    assert actions(written) == {OBAMA: ["unsure"], COLLINS: ["unsure"], "joe_biden_blue_room.jpg": []}
+    assert "2 names too unsure" in run("tags", "write", album, "--least-probability", "1").out
+    assert contents(album) == before
+
+
+def test_a_name_that_somebody_took_away_stays_away(run: Run, album: Path, valid: Valid) -> None:
+    photo = album / COLLINS
+    run("tags", "write", photo)
+    text = sidecar(photo).read_text("utf-8")
+    assert text.count("Eileen Collins") == 2  # the name, and the note that it is facebank's
+    sidecar(photo).write_text(text.replace("<mwg-rs:Name>Eileen Collins<", "<mwg-rs:Name><"), encoding="utf-8")
+    assert regions(photo) == [("", "Face")]
+    before = contents(album)
+    told = run("tags", "write", photo, "--json")
+    valid("tags-write", told.records)
+    assert actions(told.records) == {COLLINS: ["conflict"]}
+    assert "had its name taken away there" in told.err
+    assert contents(album) == before
+
+
+def test_where_nothing_can_be_put_into_a_photo_its_sidecar_stays_too(run: Run, album: Path) -> None:
+    photo = album / COLLINS
+    sidecar(photo).write_bytes(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
+    photo.chmod(0o444)
+    before = contents(album)
+    (record,) = run("tags", "write", photo, "--embed", "--json", code=1).records
+    assert (record["files"], record["faces"]) == ([], [])
+    assert "may not be written" in record["error"]
+    assert contents(album) == before
