@@ -1,0 +1,43 @@
+"""``facebank watch`` before a camera that speaks RTSP, wants a password and drops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.rtsp_camera import RtspCamera
+from tests.video_files import CLIP_RATE, CUTS, clip_of
+
+from .conftest import Run
+
+
+@pytest.fixture
+def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
+    """The last shot of the clip, over and over."""
+    capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    served = RtspCamera(frames[CUTS[-1] :] * 2, CLIP_RATE, tmp_path)
+    yield served
+    served.close()
+
+
+def test_a_camera_that_drops_is_taken_up_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
+    assert two_people.exists()
+    ran = run("watch", camera.address, "--seconds", "9", "--json")
+    events = [record["event"] for record in ran.records]
+    assert {"came", "lost", "resumed"} < set(events)
+    assert camera.plays >= 2
+    assert [each["person"] for each in ran.records[-1]["people"]] == ["Barack Obama"]
+    for secret in ("mallory", "hunter2", "abc123"):
+        assert secret not in ran.out + ran.err
+
+
+def test_a_wrong_password_is_refused_without_being_shown(run: Run, two_people: Path, camera: RtspCamera) -> None:
+    assert two_people.exists()
+    refused = run("watch", camera.address.replace("hunter2", "hunter3"), code=2)
+    assert "cannot be opened" in refused.err
+    assert "hunter3" not in refused.out + refused.err
