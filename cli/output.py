@@ -18,10 +18,15 @@ from facebank.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
 
 Advance: TypeAlias = Callable[[], None]
 AdvanceTo: TypeAlias = Callable[[float], None]
 Styles: TypeAlias = Mapping[str, str]
+
+_BETWEEN = 3  # columns of a drawn table
+_FEWEST_UNDER_A_LINE = 4  # columns; tables of fewer are folded
 
 
 def is_interactive() -> bool:
@@ -122,15 +127,51 @@ def _write_cells(cells: Sequence[str]) -> None:
 
 
 def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> None:
-    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *shown, strict=True)]
+    if len(columns) < _FEWEST_UNDER_A_LINE or sum(widths) + _BETWEEN * len(widths) <= console.width:
+        console.print(_table(columns, shown, styles))
+    else:
+        for line in _under_lines(columns, shown, widths, styles):
+            console.print(line, soft_wrap=True)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
     from rich.text import Text
 
     table = Table(*(Column(title, overflow="fold") for title in columns), box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(printable(cell), styles.get(cell, "")) for cell in row))
-    Console(file=sys.stdout).print(table)
+        table.add_row(*(Text(cell, styles.get(cell, "")) for cell in row))
+    return table
+
+
+def _under_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], styles: Styles
+) -> Iterator[Text]:
+    """Yield a table that is too wide: what is in the first column has lines of its own, with the rest under them."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    def line(cells: Sequence[str], styled: Styles) -> Text:
+        parts = list[tuple[str, str]]()
+        for cell, width in zip(cells, widths[1:], strict=True):
+            parts += [(cell, styled.get(cell, "")), (" " * (width - cell_len(cell) + 2), "")]
+        return Text.assemble("  ", *parts)
+
+    yield Text(columns[0], "bold")
+    yield line(columns[1:], dict.fromkeys(columns, "bold"))
+    before = None
+    for first, *rest in rows:
+        if first != before:
+            yield Text(first)
+        yield line(rest, styles)
+        before = first
 
 
 @contextmanager
