@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
+from facebank.text import printable
 
 from .failures import SOME_FAILED
 from .identify import candidate_record, never_certain, rounded, tell_how
@@ -46,7 +47,8 @@ def video(
     start: Annotated[str | None, typer.Option(metavar="TIME", help="From when on, as 90, 1:30 or 1:02:03.5.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="OUT.mp4", help="Write the video there, with frames and names, no sound.")
+        Path | None,
+        typer.Option(metavar="OUT.mp4", help="Write the video there, framed and named, no sound; a new file."),
     ] = None,
     thumbnails: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
@@ -59,13 +61,17 @@ def video(
     single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
     """
     from facebank.album.video import VideoPlan, identify_video
-    from facebank.album.video_annotation import annotate_video, write_pictures
+    from facebank.album.video_annotation import annotate_video, check_folder, write_pictures
     from facebank.media.video_writing import check_target
 
     since, until = _seconds(start) or 0.0, _seconds(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
     if annotate is not None:
         check_target(annotate, file)
+    if thumbnails is not None:
+        check_folder(thumbnails)
+        if annotate is not None and thumbnails.absolute() == annotate.absolute():
+            raise UsageError(f"{printable(str(annotate))} cannot be the video and the folder: choose another name")
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
         tell_how(bank.identification())
