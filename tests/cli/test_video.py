@@ -68,7 +68,7 @@ def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
         (("empty.mp4",), "0 bytes"),
         (("text.mp4",), "is no video"),
         (("sound.mp4",), "has no pictures"),
-        (("headless.mp4",), "cut off before they begin"),
+        (("headless.mp4",), "headless.mp4 is cut off before the end of its index"),
         ((clip, "--start", "noon"), "is no time"),
         ((clip, "--start", "1:00"), "9.2 seconds long"),
         ((clip, "--start", "5", "--end", "4"), "the end after the start"),
