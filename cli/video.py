@@ -90,9 +90,14 @@ def video(
             annotate_video(file, report.appearances, annotate, plan, lambda time: told(time, report.info))
     if not report.ends_early:
         return 0
+    return tell_cut_off(str(file), report.position, report.info.seconds)
+
+
+def tell_cut_off(name: str, position: float, seconds: float) -> int:
+    """Say that a video ends before it says so, and return the exit code for that."""
     say(
-        f"{file} ends at {clock(report.position)} and says that it lasts {clock(report.info.seconds)}: it is cut off "
-        "or damaged there; what comes before it was read"
+        f"{name} ends at {clock(position)} and says that it lasts {clock(seconds)}: it is cut off or damaged there; "
+        "what comes before it was read"
     )
     return SOME_FAILED
 
