@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.capture import VideoLimits, open_capture
+from facebank.media.capture import VideoLimits, open_capture, silent
 from facebank.media.shots import CutDetector
 from facebank.media.video import Frame, Video
 from facebank.text import printable
@@ -160,6 +160,8 @@ class LiveVideo:
         self._reader = Thread(target=self._read, name="live", daemon=True)
 
     def __enter__(self) -> Self:
+        with silent():
+            pass  # here, not first in the reader's thread
         self._began = time.monotonic()
         self._reader.start()
         with self._news:
