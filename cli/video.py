@@ -61,17 +61,11 @@ def video(
     single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
     """
     from facebank.album.video import VideoPlan, identify_video
-    from facebank.album.video_annotation import annotate_video, check_folder, write_pictures
-    from facebank.media.video_writing import check_target
+    from facebank.album.video_annotation import annotate_video, write_pictures
 
     since, until = _seconds(start) or 0.0, _seconds(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
-    if annotate is not None:
-        check_target(annotate, file)
-    if thumbnails is not None:
-        check_folder(thumbnails)
-        if annotate is not None and thumbnails.absolute() == annotate.absolute():
-            raise UsageError(f"{printable(str(annotate))} cannot be the video and the folder: choose another name")
+    _check_outputs(file, annotate, thumbnails)
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
         tell_how(bank.identification())
@@ -107,6 +101,18 @@ def clock(seconds: float) -> str:
     tenths = round(seconds * 10)
     hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -> None:
+    from facebank.album.video_annotation import check_folder
+    from facebank.media.video_writing import check_target
+
+    if annotate is not None:
+        check_target(annotate, file)
+    if thumbnails is not None:
+        check_folder(thumbnails)
+        if annotate is not None and thumbnails.absolute() == annotate.absolute():
+            raise UsageError(f"{printable(str(annotate))} cannot be the video and the folder: choose another name")
 
 
 def _seconds(text: str | None) -> float | None:
