@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
+from facebank.text import printable
 
 from .failures import SOME_FAILED
 from .identify import candidate_record, never_certain, rounded, tell_how
@@ -46,7 +47,8 @@ def video(
     start: Annotated[str | None, typer.Option(metavar="TIME", help="From when on, as 90, 1:30 or 1:02:03.5.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="OUT.mp4", help="Write the video there, with frames and names, no sound.")
+        Path | None,
+        typer.Option(metavar="OUT.mp4", help="Write the video there, framed and named, no sound; a new file."),
     ] = None,
     thumbnails: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
@@ -60,12 +62,10 @@ def video(
     """
     from facebank.album.video import VideoPlan, identify_video
     from facebank.album.video_annotation import annotate_video, write_pictures
-    from facebank.media.video_writing import check_target
 
     since, until = _seconds(start) or 0.0, _seconds(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
-    if annotate is not None:
-        check_target(annotate, file)
+    _check_outputs(file, annotate, thumbnails)
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
         tell_how(bank.identification())
@@ -84,9 +84,14 @@ def video(
             annotate_video(file, report.appearances, annotate, plan, lambda time: told(time, report.info))
     if not report.ends_early:
         return 0
+    return tell_cut_off(str(file), report.position, report.info.seconds)
+
+
+def tell_cut_off(name: str, position: float, seconds: float) -> int:
+    """Say that a video ends before it says so, and return the exit code for that."""
     say(
-        f"{file} ends at {clock(report.position)} and says that it lasts {clock(report.info.seconds)}: it is cut off "
-        "or damaged there; what comes before it was read"
+        f"{name} ends at {clock(position)} and says that it lasts {clock(seconds)}: it is cut off or damaged there; "
+        "what comes before it was read"
     )
     return SOME_FAILED
 
@@ -96,6 +101,18 @@ def clock(seconds: float) -> str:
     tenths = round(seconds * 10)
     hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -> None:
+    from facebank.album.video_annotation import check_folder
+    from facebank.media.video_writing import check_target
+
+    if annotate is not None:
+        check_target(annotate, file)
+    if thumbnails is not None:
+        check_folder(thumbnails)
+        if annotate is not None and thumbnails.absolute() == annotate.absolute():
+            raise UsageError(f"{printable(str(annotate))} cannot be the video and the folder: choose another name")
 
 
 def _seconds(text: str | None) -> float | None:

@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from .identify import never_certain, tell_how
 from .output import say, write_json, write_line
 from .settings import settings_of
-from .video import clock
+from .video import clock, tell_cut_off
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,8 +32,8 @@ Examples:
   facebank watch 1 --json
 
 \b
-Exit codes: 0 watched until Ctrl-C, the end of a file or --seconds; 2 wrong usage, no gallery, or nothing that can be
-opened."""
+Exit codes: 0 watched until Ctrl-C, the end of a file or --seconds; 1 the file is cut off or damaged, and what comes
+before was watched; 2 wrong usage, no gallery, or nothing that can be opened."""
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +72,8 @@ def watch(
         write_json(_summary_record(where, attendance, lasted, live.passed_over))
     else:
         write_line(_summary(attendance, lasted, live.passed_over))
-    return 0
+    cut = live.cut_off
+    return 0 if cut is None else tell_cut_off(where.shown, cut.position, cut.info.seconds)
 
 
 def _tell_change(where: LiveSource, change: Change, wait: float, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def annotate_video(
 
     Raises
     ------
+    UsageError
+        Something is there already; it stays.
     VideoError
         The video can no longer be read.
     StorageError
@@ -89,6 +92,24 @@ def annotate_video(
                 file.write(frame.time - begun, draw_marks(photo, marks, painter))
                 if on_time is not None:
                     on_time(frame.time)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made, before there is any work in it.
+
+    Parameters
+    ----------
+    folder
+        As for `write_pictures`.
+
+    Raises
+    ------
+    StorageError
+        It, or what it would be in, is a file.
+    """
+    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        raise StorageError(f"{printable(str(there))} is a file, not a folder: choose another name")
 
 
 def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int, Path]:

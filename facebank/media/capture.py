@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from facebank.errors import UnreadableVideoError, UsageError, VideoTooLargeError
@@ -136,19 +137,66 @@ def _whole(number: float) -> int:
     return max(0, round(number)) if math.isfinite(number) else 0
 
 
+class _Quiet:
+    """What keeps FFmpeg and OpenCV quiet; it is the process's, so that all threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._level = _NEVER_LOG
+        self._told = False
+
+    def enter(self) -> None:
+        """Let OpenCV write nothing until everybody who enters has left."""
+        import cv2
+
+        with self._lock:
+            if not self._inside:
+                self._level = cv2.utils.logging.setLogLevel(_NEVER_LOG)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Let OpenCV write as before, if nobody else is inside."""
+        import cv2
+
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+
+    def tell_ffmpeg(self) -> None:
+        """Have FFmpeg ask the environment, which it does once, when it is first used."""
+        import cv2
+
+        with self._lock:
+            if self._told:
+                return
+            before = os.environ.get(_LOG_LEVEL)
+            os.environ[_LOG_LEVEL] = _SILENT
+            try:
+                cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG, []).release()
+            finally:
+                if before is None:
+                    del os.environ[_LOG_LEVEL]
+                else:
+                    os.environ[_LOG_LEVEL] = before
+            self._told = True
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def silent() -> Iterator[None]:
-    """Let neither FFmpeg, which asks the environment when it is first used, nor OpenCV write anything."""
-    import cv2
+    """Let neither FFmpeg nor OpenCV write anything; in any number of threads.
 
-    before, level = os.environ.get(_LOG_LEVEL), cv2.utils.logging.getLogLevel()
-    os.environ[_LOG_LEVEL] = _SILENT
-    cv2.utils.logging.setLogLevel(_NEVER_LOG)
+    The first time in a process the environment is changed for a moment, which other threads must not read meanwhile in
+    C: who will open videos in threads calls this once before they begin. Where FFmpeg was used before, not by facebank,
+    it goes on as it was told then.
+    """
+    _QUIET.enter()
     try:
+        _QUIET.tell_ffmpeg()
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
-        if before is None:
-            os.environ.pop(_LOG_LEVEL, None)
-        else:
-            os.environ[_LOG_LEVEL] = before
+        _QUIET.leave()

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.capture import VideoLimits, open_capture, time_of
+from facebank.media.capture import VideoLimits, open_capture, silent
 from facebank.media.shots import CutDetector
 from facebank.media.video import Frame, Video
 from facebank.text import printable
@@ -136,6 +136,8 @@ class LiveVideo:
     ----------
     passed_over
         How many frames were never asked for.
+    cut_off
+        The file, once its frames have come to an end before it says so: it is cut off or damaged there; else None.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class LiveVideo:
     ) -> None:
         self.source = source
         self.passed_over = 0
+        self.cut_off: Video | None = None
         self._on_change = on_change
         self._waits = Waits() if waits is None else waits
         self._news = Condition()
@@ -157,9 +160,8 @@ class LiveVideo:
         self._reader = Thread(target=self._read, name="live", daemon=True)
 
     def __enter__(self) -> Self:
-        if self.source.kind is Kind.FILE:
-            with Video(str(self.source.target)):
-                pass  # says what is wrong with it
+        with silent():
+            pass  # here, not first in the reader's thread
         self._began = time.monotonic()
         self._reader.start()
         with self._news:
@@ -207,17 +209,10 @@ class LiveVideo:
 
     def _read(self) -> None:
         try:
-            capture = self._open()
-            if capture is None:
-                self._error = StreamError(_cannot_open(self.source))
-                return
-            with self._news:
-                self._opened = True
-                self._news.notify_all()
-            while capture is not None:
-                self._drain(capture)
-                capture.release()
-                capture = None if self.source.kind is Kind.FILE else self._opened_again()
+            if self.source.kind is Kind.FILE:
+                self._play()
+            else:
+                self._receive()
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asks for frames
             self._error = error
         finally:
@@ -225,16 +220,40 @@ class LiveVideo:
                 self._ended = True
                 self._news.notify_all()
 
+    def _play(self) -> None:
+        """Read a file as fast as it plays."""
+        with Video(str(self.source.target)) as video:
+            self._tell_open()
+            for frame in video.frames():
+                if self._stop.wait(min(max(0.0, frame.time - self.now), _LONGEST_STILL)):
+                    return
+                self._keep(frame.pixels[..., ::-1])
+            if video.ends_early:
+                self.cut_off = video
+
+    def _receive(self) -> None:
+        """Read what comes, and open it again whenever it drops."""
+        capture = self._open()
+        if capture is None:
+            raise StreamError(_cannot_open(self.source))
+        self._tell_open()
+        while capture is not None:
+            self._drain(capture)
+            capture.release()
+            capture = self._opened_again()
+
+    def _tell_open(self) -> None:
+        with self._news:
+            self._opened = True
+            self._news.notify_all()
+
     def _drain(self, capture: VideoCapture) -> None:
         """Read until there is nothing more."""
-        is_file = self.source.kind is Kind.FILE
         while not self._stop.is_set() and capture.grab():
             intact, pixels = capture.retrieve()
             if not intact:
                 continue
             _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.shown)
-            if is_file:
-                self._stop.wait(min(max(0.0, time_of(capture) - self.now), _LONGEST_STILL))
             self._keep(pixels)  # type: ignore[arg-type]
 
     def _keep(self, pixels: RGBImage) -> None:

@@ -32,6 +32,8 @@ _SEEK_BEFORE = 2.0  # seconds: files that are not evenly spaced are sought by th
 _MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how early a whole video may end, by what it says
 _ALMOST = 1e-6
 _SOONEST = 1 / 1000
+_FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
+_MOST_BOXES = 1_000  # whole files have a handful; those in fragments begin with their index
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,11 @@ class Video:
         # absolute: FFmpeg would take what has a colon for an address
         capture = open_capture(os.path.abspath(self._path))  # noqa: PTH100 - resolve() follows links
         if not capture.isOpened():
+            if _lacks_index(self._path):
+                raise UnreadableVideoError(
+                    f"{self._name} is cut off before the end of its index, which an MP4 needs, so that nothing of it "
+                    "can be read: use another copy, or try a program that repairs MP4, such as untrunc"
+                )
             raise UnreadableVideoError(
                 f"{self._name} is no video that can be read: it has no pictures, is cut off before they begin, or is "
                 "of an unknown kind"
@@ -279,3 +286,29 @@ def _check_file(path: Path, name: str) -> None:
     photo = next((each.name for each in FORMATS if each.name != "GIF" and each.signature.match(head)), None)
     if photo is not None:
         raise UnreadableVideoError(f"{name} is a photo ({photo}): use 'facebank identify'")
+
+
+def _lacks_index(path: Path) -> bool:
+    """Tell whether an MP4 or QuickTime file has pictures and ends before its index does (ISO/IEC 14496-12, 4.2)."""
+    pictures, place = False, 0
+    try:
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            for _ in range(_MOST_BOXES):
+                if place >= length:
+                    return pictures
+                file.seek(place)
+                head = file.read(16)
+                size, kind = int.from_bytes(head[:4]), head[4:8]
+                if size == 1:
+                    size = int.from_bytes(head[8:]) if len(head) == 16 else length
+                elif size == 0:
+                    size = length - place
+                whole = size <= length - place
+                if (not place and kind not in _FIRST_BOXES) or size < 8 or (whole and kind == b"moov"):
+                    return False
+                pictures = pictures or kind == b"mdat"
+                place += size
+    except OSError:
+        return False  # it is told as what cannot be opened
+    return False

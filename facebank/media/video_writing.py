@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def check_target(target: Path, source: Path) -> None:
     Raises
     ------
     UsageError
-        The suffix is another than `SUFFIXES`, or both are one file.
+        The suffix is another than `SUFFIXES`, both are one file, or something is there already.
     StorageError
         There is no such folder.
     """
@@ -52,6 +53,7 @@ def check_target(target: Path, source: Path) -> None:
         raise StorageError(f"{printable(str(target))} cannot be written: it is a folder")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{printable(str(target))} is the video itself: name another file")
+    _check_absent(target)
 
 
 class VideoFile:
@@ -60,7 +62,7 @@ class VideoFile:
     Parameters
     ----------
     target
-        As `check_target` allows it; a file that was there is replaced.
+        As `check_target` allows it; what is there, or comes there meanwhile, is not replaced.
     width, height
         Of the frames in pixels.
     rate
@@ -68,6 +70,8 @@ class VideoFile:
 
     Raises
     ------
+    UsageError
+        Something is there already.
     StorageError
         It cannot be written.
     """
@@ -75,6 +79,7 @@ class VideoFile:
     def __init__(self, target: Path, width: int, height: int, rate: float) -> None:
         import cv2
 
+        _check_absent(target)
         self._target = target
         self._part = target.with_name(f".facebank-{secrets.token_hex(8)}{target.suffix.lower()}")
         self._size = (width, height)
@@ -100,7 +105,9 @@ class VideoFile:
             self._writer.release()
             if kind is None:
                 self._check()
-                self._part.replace(self._target)
+                _appear(self._part, self._target)
+        except FileExistsError as error:
+            raise _is_there(self._target) from error
         except OSError as error:
             raise StorageError(f"{printable(str(self._target))} cannot be written: {error.strerror}") from error
         finally:
@@ -141,3 +148,27 @@ class VideoFile:
                     raise StorageError(problem)
         except VideoError as error:
             raise StorageError(problem) from error
+
+
+def _check_absent(target: Path) -> None:
+    if os.path.lexists(target):
+        raise _is_there(target)
+
+
+def _is_there(target: Path) -> UsageError:
+    return UsageError(f"{printable(str(target))} is there already: choose another name, or remove it first")
+
+
+def _appear(part: Path, target: Path) -> None:
+    """Give a file its name, if nothing has it: FileExistsError."""
+    try:
+        target.hardlink_to(part)  # fails where anything is there, as a rename would not
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        target.touch(exist_ok=False)
+        try:
+            part.replace(target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise

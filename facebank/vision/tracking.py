@@ -67,15 +67,19 @@ class Track:
     sightings: list[Sighting]
     begun: float = field(init=False)
     _sum: FloatArray = field(init=False)
+    _best: Sighting = field(init=False)
 
     def __post_init__(self) -> None:
         self.begun = self.sightings[0].time
         self._sum = _weighted(self.sightings[0].face)
+        self._best = max(self.sightings, key=_goodness)
 
     def add(self, sighting: Sighting) -> None:
         """Go on with another sighting."""
         self.sightings.append(sighting)
         self._sum = self._sum + _weighted(sighting.face)
+        if _goodness(sighting) > _goodness(self._best):
+            self._best = sighting
 
     @property
     def mean(self) -> FloatArray:
@@ -95,8 +99,8 @@ class Track:
 
     @property
     def best(self) -> Sighting:
-        """The sighting of the best quality; of equal ones the largest face."""
-        return max(self.sightings, key=lambda each: (each.face.quality.score, each.face.detection.size))
+        """The sighting of the best quality; of equal ones the largest face, then the first."""
+        return self._best  # asked for in each frame: not looked for in all sightings
 
     def forget(self, kept: int) -> None:
         """Keep so many sightings: the later half of them the last ones, the others the best of the rest."""
@@ -106,6 +110,7 @@ class Track:
         rest = self.sightings[: -len(late)]
         good = sorted(rest, key=lambda each: -each.face.quality.score)[: kept // 2]
         self.sightings = sorted(good, key=lambda each: each.time) + late
+        self._best = max(self.sightings, key=_goodness)
 
 
 class Tracker:
@@ -218,6 +223,10 @@ def _within_reach(before: FloatArray, box: FloatArray, seconds: float) -> bool:
     way = float(np.hypot(*((before[:2] + before[2:]) / 2 - (box[:2] + box[2:]) / 2)))
     far = way > max(sizes) * (_REACH + _REACH_A_SECOND * seconds)
     return not far and max(sizes) / min(sizes) <= _LARGEST_CHANGE
+
+
+def _goodness(sighting: Sighting) -> tuple[float, float]:
+    return sighting.face.quality.score, sighting.face.detection.size
 
 
 def _weighted(face: Face) -> FloatArray:

@@ -68,7 +68,7 @@ def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
         (("empty.mp4",), "0 bytes"),
         (("text.mp4",), "is no video"),
         (("sound.mp4",), "has no pictures"),
-        (("headless.mp4",), "cut off before they begin"),
+        (("headless.mp4",), "headless.mp4 is cut off before the end of its index"),
         ((clip, "--start", "noon"), "is no time"),
         ((clip, "--start", "1:00"), "9.2 seconds long"),
         ((clip, "--start", "5", "--end", "4"), "the end after the start"),
@@ -86,3 +86,20 @@ def test_the_video_itself_is_never_written(run: Run, clip: Path, tmp_path: Path)
     own.write_bytes(clip.read_bytes())
     assert "is the video itself" in run("video", own, "--annotate", own, code=2).err
     assert own.read_bytes() == clip.read_bytes()
+
+
+def test_what_is_there_is_never_written_over(run: Run, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    (tmp_path / "file").write_bytes(b"mine")
+    for arguments, message in (
+        (("--annotate", "mine.mp4"), "mine.mp4 is there already: choose another name, or remove it first"),
+        (("--thumbnails", "mine.mp4"), "mine.mp4 is a file, not a folder"),
+        (("--thumbnails", Path("file", "faces")), "file is a file, not a folder"),
+        (("--annotate", "new.mp4", "--thumbnails", "new.mp4"), "choose another name"),
+    ):
+        ran = run("video", clip, *arguments, code=2)
+        assert message in ran.err
+        assert len(ran.err.splitlines()) == 1, ran.err
+        assert not ran.out  # before the work
+    assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
+    assert not (tmp_path / "new.mp4").exists()

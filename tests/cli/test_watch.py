@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -12,11 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from facebank.errors import StreamError, UsageError
 from facebank.media.live import Change, Kind, LiveVideo, Waits, live_source
-from tests.video_files import clip_of
+from facebank.media.video_writing import VideoFile
+from tests.video_files import clip_of, streamable
 
 from .conftest import Run
 
@@ -162,6 +165,45 @@ def test_a_file_is_watched_as_it_plays(run: Run, two_people: Path, shared: Path)
     assert any("came" in line and "Barack Obama  (known" in line for line in out)
     assert "Barack Obama" in out[-1]
     assert "watched" in out[-1]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> bytes:
+    """A Matroska file of two seconds."""
+    noise = np.random.default_rng(1)
+    with VideoFile(tmp_path / "whole.mkv", 320, 240, 10) as file:
+        for number in range(20):
+            file.write(number / 10, noise.integers(0, 255, (240, 320, 3), dtype=np.uint8))
+    return (tmp_path / "whole.mkv").read_bytes()
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_a_file_that_is_cut_off_is_told(
+    run: Run, two_people: Path, recorded: bytes, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    assert two_people.exists()
+    (tmp_path / "cut.mkv").write_bytes(recorded[: len(recorded) // 2])
+    ran = run("watch", "cut.mkv", *how, code=1)
+    (told,) = ran.err.splitlines()
+    assert re.search(r"cut\.mkv ends at 0:0[01]\.\d and says that it lasts 0:02\.\d: it is cut off or damaged", told)
+    assert ("watched" in ran.out) == (not how)
+
+
+def test_a_whole_file_and_the_beginning_of_one_that_is_cut_off_are_no_failure(
+    run: Run, two_people: Path, recorded: bytes, tmp_path: Path
+) -> None:
+    assert two_people.exists()
+    assert not run("watch", "whole.mkv").err
+    (tmp_path / "cut.mkv").write_bytes(recorded[: len(recorded) * 3 // 4])
+    assert not run("watch", "cut.mkv", "--seconds", "0.5").err
+
+
+def test_a_file_without_a_picture_that_can_be_read_is_refused(
+    run: Run, two_people: Path, shared: Path, tmp_path: Path
+) -> None:
+    assert two_people.exists()
+    (tmp_path / "cut.mp4").write_bytes(streamable(clip_of(shared).read_bytes())[:9_300])
+    assert "no frame that can be read" in run("watch", "cut.mp4", code=2).err
 
 
 def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> None:

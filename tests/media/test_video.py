@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from hypothesis import strategies as st
 from facebank.errors import UnreadableVideoError, UsageError, VideoError, VideoNotFoundError, VideoTooLargeError
 from facebank.media.capture import VideoLimits
 from facebank.media.video import Frame, Video
+from facebank.media.video_writing import VideoFile
 from tests.video_files import (
     CLIP_FRAMES,
     CLIP_RATE,
     CUTS,
+    box,
+    boxes,
     clip_of,
     streamable,
     turned,
@@ -156,7 +160,65 @@ def test_videos_without_pictures(made: Made) -> None:
     with pytest.raises(UnreadableVideoError, match="no frame that can be read"):
         sampled(made(lambda data: streamable(data)[:9_300]))
     with pytest.raises(UnreadableVideoError, match="cut off before they begin"):
-        sampled(made(lambda data: data[: len(data) // 2]))
+        sampled(made(lambda data: streamable(data)[:5_000]))
+
+
+def written(path: Path) -> bytes:
+    """Write a short video and return its bytes; an MP4 has its index at the end."""
+    noise = np.random.default_rng(1)
+    with VideoFile(path, 64, 48, 10) as file:
+        for number in range(20):
+            file.write(number / 10, noise.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("left", ["a little", "half", "all but the index", "half of the index"])
+def test_an_mp4_that_is_cut_off_before_its_index_says_so(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "holidays.mp4"
+    data = written(path)
+    kinds = [kind for kind, _ in boxes(data)]
+    assert kinds.index(b"mdat") < kinds.index(b"moov")
+    index_at = data.rindex(b"moov") - 4
+    ends = {"a little": 100, "half": len(data) // 2, "all but the index": index_at}
+    path.write_bytes(data[: ends.get(left, (index_at + len(data)) // 2)])
+    with pytest.raises(UnreadableVideoError, match=r"holidays\.mp4 is cut off before the end of its index.* untrunc"):
+        Video(path)
+
+
+def test_a_recording_that_was_never_finished_says_that_its_index_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "killed.mp4"
+    for size in (struct.pack(">I4s", 0, b"mdat"), struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)):
+        path.write_bytes(box(b"ftyp", b"isomiso2" * 2) + box(b"free", b"") + size + bytes(5_000))
+        with pytest.raises(UnreadableVideoError, match="before the end of its index"):
+            Video(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        box(b"ftyp", b"isom") * 5_000 + box(b"mdat", b""),  # a flood
+        box(b"ftyp", b"isom") + struct.pack(">I4s", 3, b"mdat") + bytes(100),
+        box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"mdat", 0) + bytes(100),
+        box(b"ftyp", b"isom") + box(b"mdat", bytes(100)) + box(b"moov", b""),
+        box(b"ftyp", b"isom") + struct.pack(">I4s", 500, b"free"),
+        b"RIFF" + box(b"mdat", bytes(100)),
+    ],
+)
+def test_boxes_that_make_no_sense_are_no_video(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "odd.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideoError, match="is no video that can be read"):
+        Video(path)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_matroska_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "cut.mkv"
+    data = written(path)
+    path.write_bytes(data[: round(len(data) * share)])
+    with Video(path) as video:
+        assert 0 < len(list(video.frames())) < 20
+        assert video.ends_early
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

@@ -31,11 +31,50 @@ def test_what_is_written_is_there_at_its_time(tmp_path: Path, suffix: str) -> No
 
 def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
-    path.write_bytes(b"before")
     with pytest.raises(TypeError), VideoFile(path, 64, 48, 10) as file:
         file.write(0.0, "no picture")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"before")
+    with pytest.raises(UsageError, match="is there already: choose another name, or remove it first"):
+        check_target(path, tmp_path / "in.mp4")
+    with pytest.raises(UsageError, match="is there already"):
+        VideoFile(path, 64, 48, 10)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="is there already"):
+        check_target(path, tmp_path / "in.mp4")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_comes_there_while_a_video_is_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:  # as on a memory stick
+
+        def refused(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+    path = tmp_path / "out.mp4"
+    file = VideoFile(path, 64, 48, 10)
+    file.write(0.0, grey(20))
+    path.write_bytes(b"meanwhile")
+    with pytest.raises(UsageError, match="is there already"):
+        file.__exit__(None)
+    assert path.read_bytes() == b"meanwhile"
+    assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    with VideoFile(path, 64, 48, 10) as file:
+        file.write(0.0, grey(20))
+    assert list(tmp_path.iterdir()) == [path]
+    with Video(path) as video:
+        assert len(list(video.frames())) == 1
 
 
 def test_targets_that_cannot_be_written(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.faces import Detection, Face, Quality
-from facebank.vision.tracking import Track, Tracker, overlap
+from facebank.vision.tracking import Sighting, Track, Tracker, overlap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facebank.faces import FloatArray
 
 VERIFY = 0.3
@@ -121,6 +123,42 @@ def test_a_track_that_forgets_keeps_its_last_sighting_its_best_and_its_mean(coun
     assert track.best is best
     assert track.begun == 0
     np.testing.assert_array_equal(track.mean, mean)
+
+
+class Counted(list[Sighting]):
+    """Sightings that count how many of them are looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[Sighting]:
+        for sighting in super().__iter__():
+            self.looked_at += 1
+            yield sighting
+
+
+def test_the_best_sighting_of_a_long_track_is_not_looked_for_in_all_of_it() -> None:
+    faces = [face_at(0, 0, looks(0), quality) for quality in np.random.default_rng(1).random(500)]
+    sightings = Counted([Sighting(0.0, faces[0])])
+    track = Track(1, 0, sightings)
+    for number, face in enumerate(faces[1:], 1):
+        track.add(Sighting(number * STEP, face))
+        assert track.best.face.quality.score == max(each.quality.score for each in faces[: number + 1])
+    assert len(sightings) == len(faces)
+    assert sightings.looked_at <= 2 * len(faces)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=30))
+def test_the_best_sighting_is_that_of_the_best_quality_then_of_the_largest_face_then_the_first(
+    drawn: list[tuple[int, int, int]],
+) -> None:
+    faces = [(face_at(0, 0, looks(0), quality / 4, 20.0 * side), kept) for quality, side, kept in drawn]
+    track = Track(1, 0, [Sighting(0.0, faces[0][0])])
+    for number, (face, kept) in enumerate(faces[1:], 1):
+        track.add(Sighting(number * STEP, face))
+        if kept > 5:
+            track.forget(kept)
+        key = [(each.face.quality.score, each.face.detection.size) for each in track.sightings]
+        assert track.best is track.sightings[key.index(max(key))]
 
 
 @given(st.lists(st.floats(-100, 100), min_size=8, max_size=8))
