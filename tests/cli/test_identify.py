@@ -146,15 +146,6 @@ def test_a_terminal_gets_a_table_with_colours_unless_they_are_unwanted(
     assert "\x1b[32m" not in plain
 
 
-def test_a_narrow_terminal_breaks_no_path_and_no_name(
-    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
-) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
-    lines = on_a_terminal([*program, "identify", speech], tmp_path, settings).splitlines()
-    assert lines[-2].endswith(str(speech))
-    assert lines[-1].split()[:4] == ["1", "Barack", "Obama", "known"]
-
-
 def test_a_reader_that_goes_away_is_no_reason_to_complain(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
 ) -> None:

@@ -37,14 +37,15 @@ def test_a_group_without_a_command_shows_its_help(run: Run, group: list[str]) ->
 
 
 def test_a_table_never_cuts_what_it_holds(
-    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
+    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
 ) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
     photo = tmp_path / ("party-" * 20 + ".jpg")
     photo.write_bytes(speech.read_bytes())
-    shown = on_a_terminal([*program, "identify", photo], tmp_path, settings)
-    _, rows = shown.rsplit("─", 1)
-    assert "".join(line.split()[0] for line in rows.splitlines() if line.strip()) == photo.name
+    lines = on_a_terminal([*program, "identify", photo], tmp_path, settings).splitlines()
+    assert lines[-2] == photo.name
+    assert "  Barack Obama  " in lines[-1]
+    assert "below_threshold" in on_a_terminal([*program, "identify", stranger], tmp_path, settings)
 
 
 def test_doctor_is_colourful_only_where_that_is_wanted(
