@@ -1,9 +1,10 @@
-"""A cold ``facebank identify`` with 1,000 people enrolled beside one with five, for every classifier.
+"""A cold ``facebank identify`` with 1,000 people enrolled beside one with five, and with very many.
 
     python -m benchmarks.large_gallery ../shared/data --out benchmarks/reports/large_gallery
 
 The galleries hold LFW's people with one photo each, as the pack embeds them. Each classifier is run once to fit it,
-then by turns with both galleries; compared are medians of one and the same run.
+then by turns with both galleries; compared are medians of one and the same run. Then the prototype classifier with
+100,000 and a million people, one random unit vector each, beside the five: seconds and the most memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,14 +27,19 @@ from facebank.faces import Detection
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
 
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
 SIZES = (5, 1000)
 CLASSIFIERS = ("prototype", "knn", "svm", "logistic")
 RUNS = 7
+VERY_MANY = (100_000, 1_000_000)
+RUNS_WITH_VERY_MANY = 3
+_ENROLLED_AT_ONCE = 10_000
 
 
 def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) -> None:
     """Enrol the first photo of so many people."""
-    nowhere = Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0)
     firsts = np.unique(faces.people, return_index=True)[1][:people]
     with Gallery.open(path, pack, create=True) as gallery:
         gallery.enrol_people(
@@ -40,15 +47,8 @@ def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) 
                 (
                     str(faces.names[place]),
                     [
-                        NewSample(
-                            detection=nowhere,
-                            quality=float(faces.qualities[place]),
-                            source=str(faces.photos[place]),
-                            content_hash=f"{place:064x}",
-                            quarter_turns=0,
-                            taken_at=None,
-                            thumbnail=None,
-                            vectors={"plain": faces.embeddings[place]},
+                        sample(
+                            int(place), faces.embeddings[place], float(faces.qualities[place]), str(faces.photos[place])
                         )
                     ],
                 )
@@ -57,16 +57,68 @@ def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) 
         )
 
 
-def seconds(command: list[str], gallery: Path, photo: Path, classifier: str, environment: dict[str, str]) -> float:
-    """Time one cold identification."""
-    start = time.perf_counter()
-    subprocess.run(
-        [*command, "--gallery", str(gallery), "identify", str(photo), "--classifier", classifier, "--json"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env=environment,
+def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
+    """Enrol so many people, one random unit vector each."""
+    random = np.random.default_rng(people)
+    with Gallery.open(path, pack, create=True) as gallery:
+        for start in range(0, people, _ENROLLED_AT_ONCE):
+            rows = random.standard_normal((_ENROLLED_AT_ONCE, pack.dimension)).astype(np.float32)
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            gallery.enrol_people(
+                [
+                    (f"Person {number}", [sample(number, row, 0.9, f"{number}.jpg")])
+                    for number, row in enumerate(rows, start)
+                ]
+            )
+
+
+def sample(number: int, embedding: FloatArray, quality: float, source: str) -> NewSample:
+    """Return a sample without a photo."""
+    return NewSample(
+        detection=Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0),
+        quality=quality,
+        source=source,
+        content_hash=f"{number:064x}",
+        quarter_turns=0,
+        taken_at=None,
+        thumbnail=None,
+        vectors={"plain": embedding},
     )
-    return time.perf_counter() - start
+
+
+def measured(
+    program: str, gallery: Path, photo: Path, classifier: str, environment: dict[str, str]
+) -> tuple[float, float]:
+    """Return the seconds of one cold identification, and the most memory that it had, in MB."""
+    start = time.perf_counter()
+    command = [program, "--gallery", str(gallery), "identify", str(photo), "--classifier", classifier, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as running:
+        _, status, usage = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def with_very_many(
+    program: str, few: Path, identity: PackIdentity, photo: Path, environment: dict[str, str]
+) -> dict[str, dict[str, float]]:
+    """Measure the prototype classifier with very many people beside few."""
+    galleries = {"5": few}
+    for people in VERY_MANY:
+        galleries[str(people)] = few.with_name(f"{people}.facebank")
+        write_made_up(galleries[str(people)], identity, people)
+    runs: dict[str, list[tuple[float, float]]] = {size: [] for size in galleries}
+    for _ in range(RUNS_WITH_VERY_MANY):
+        for size, path in galleries.items():
+            runs[size].append(measured(program, path, photo, "prototype", environment))
+    report = {
+        size: {"seconds": statistics.median(run[0] for run in done), "megabytes": max(run[1] for run in done)}
+        for size, done in runs.items()
+    }
+    for size, found in report.items():
+        print(f"{size} people: {found['seconds']:.2f} s, {found['megabytes']:.0f} MB", flush=True)
+    return report
 
 
 def main() -> None:
@@ -82,7 +134,7 @@ def main() -> None:
     faces = lfw_faces(arguments.data, pack)
     identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
     photo = arguments.data / "lfw" / str(faces.photos[-1])
-    report: dict[str, dict[str, float]] = {}
+    report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         galleries = {size: Path(folder) / f"{size}.facebank" for size in SIZES}
         for size, path in galleries.items():
@@ -91,10 +143,10 @@ def main() -> None:
         for classifier in CLASSIFIERS:
             first, times = {}, {size: [] for size in SIZES}  # type: dict[int, float], dict[int, list[float]]
             for size, path in galleries.items():
-                first[size] = seconds([arguments.facebank], path, photo, classifier, environment)
+                first[size], _ = measured(arguments.facebank, path, photo, classifier, environment)
             for _ in range(RUNS):
                 for size, path in galleries.items():
-                    times[size].append(seconds([arguments.facebank], path, photo, classifier, environment))
+                    times[size].append(measured(arguments.facebank, path, photo, classifier, environment)[0])
             few, many = (statistics.median(times[size]) for size in SIZES)
             report[classifier] = {
                 "first_with_1000": first[SIZES[1]],
@@ -104,6 +156,7 @@ def main() -> None:
             }
             print(f"{classifier}: {few:.2f} s with 5 people, {many:.2f} s with 1,000 ({many - few:+.2f} s); "
                   f"the first time, when it is fitted, {first[SIZES[1]]:.2f} s", flush=True)  # fmt: skip
+        report["very_many"] = with_very_many(arguments.facebank, galleries[SIZES[0]], identity, photo, environment)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from facebank.errors import InvalidNameError
@@ -10,6 +11,8 @@ from facebank.text import printable
 LONGEST_NAME = 200
 
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
+# What most names are, and is as it should be; large galleries read a million of them.
+_PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -37,6 +40,8 @@ def normalise_name(text: str) -> str:
     >>> normalise_name("  Ada   Lovelace ")
     'Ada Lovelace'
     """
+    if len(text) <= LONGEST_NAME and _PLAIN.fullmatch(text) and text not in {".", ".."}:
+        return text
     refused = next(filter(_is_refused, text), None) if not text.isprintable() or _holds_slash(text) else None
     if refused is not None:
         raise InvalidNameError(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from facebank.gallery.tables import Binding
 
 
+_ROWS_AT_ONCE = 10_000
+
+
 class Known(NamedTuple):
     """A sample that is already there, as far as recognising it again needs."""
 
@@ -52,22 +55,25 @@ def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
 
 def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
     """Return all embeddings of one variant, in the order of their samples."""
+    total, done = count(connection, bound.pack_id, variant), 0
+    numbers, matrix = np.empty((total, 2), np.int64), np.empty((total, bound.pack.dimension), np.float32)
     rows = connection.execute(
         "SELECT sample_id, person_id, vector FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id",
-        (bound.pack_id, variant),
-    ).fetchall()
-    return VectorTable(
-        sample_ids=wholes([row[0] for row in rows]),
-        person_ids=wholes([row[1] for row in rows]),
-        matrix=unit_rows([row[2] for row in rows], bound.pack.dimension),
+        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id LIMIT ?",
+        (bound.pack_id, variant, total),
     )
+    while block := rows.fetchmany(_ROWS_AT_ONCE):
+        filled = slice(done, done + len(block))
+        numbers[filled] = wholes([row[:2] for row in block])
+        matrix[filled] = unit_rows([row[2] for row in block], bound.pack.dimension)
+        done += len(block)
+    return VectorTable(numbers[:done, 0].copy(), numbers[:done, 1].copy(), matrix[:done])
 
 
-def count(connection: sqlite3.Connection, pack_id: int) -> int:
-    """Return how many samples have a plain embedding."""
+def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
+    """Return how many samples have an embedding of a variant."""
     return whole(
-        only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, PLAIN)))
+        only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, variant)))
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -124,11 +125,12 @@ class Confusables:
     def __init__(self, enrolled: Enrolled, background: Background | None = None) -> None:
         self._enrolled = enrolled
         self._background = background
-        self._places = {int(person): place for place, person in enumerate(enrolled.people)}
-        self._owners = enrolled.owners
-        self._similarities = _Similarities.of(enrolled, background)
         self._model: PhotoModel | None = None
         self._discriminators: dict[tuple[int, int], PairDiscriminator] = {}
+
+    @cached_property
+    def _similarities(self) -> _Similarities:
+        return _Similarities.of(self._enrolled, self._background)
 
     def expected_error(self, first: int, second: int) -> float:
         """Return how often a photo of one of two people, given by number, is nearer to the other; 0..0.5."""
@@ -168,13 +170,15 @@ class Confusables:
         return second if 1 - probability >= LEAST_PROBABILITY else None
 
     def _samples(self, person: int) -> FloatArray:
-        mine: FloatArray = self._enrolled.matrix[self._owners == self._place(person)]
+        mine: FloatArray = self._enrolled.matrix[self._enrolled.owners == self._place(person)]
         return mine
 
     def _place(self, person: int) -> int:
-        if person not in self._places:
+        people = self._enrolled.people
+        place = int(np.searchsorted(people, person))
+        if place == len(people) or people[place] != person:
             raise UsageError(f"There is no person {person} among those enrolled.")
-        return self._places[person]
+        return place
 
 
 def confusable_pairs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _LENGTH_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Enrolled:
     """The enrolled samples of a gallery, in any order.
 
@@ -54,7 +55,7 @@ class Enrolled:
             raise UsageError(f"Expected {count} qualities, one for each embedding.")
         if not ((qualities >= 0) & (qualities <= 1)).all():
             raise UsageError("A quality is not within 0..1.")
-        lengths = np.linalg.norm(self.matrix, axis=1)
+        lengths = np.sqrt(np.einsum("ij,ij->i", self.matrix, self.matrix))
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
             wrong = int(np.argmax(np.abs(lengths - 1)))
             raise UsageError(f"Embeddings must be of length 1; number {wrong} is of length {lengths[wrong]:.3g}.")
@@ -71,15 +72,15 @@ class Enrolled:
         """Length of an embedding."""
         return int(self.matrix.shape[1])
 
-    @property
+    @cached_property
     def people(self) -> NDArray[np.int64]:
         """The people's numbers, rising, each once: ``int64`` of shape ``(P,)``."""
         return np.unique(self.person_ids)
 
-    @property
+    @cached_property
     def owners(self) -> NDArray[np.int64]:
         """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
-        return np.unique(self.person_ids, return_inverse=True)[1].astype(np.int64, copy=False)
+        return np.searchsorted(self.people, self.person_ids).astype(np.int64, copy=False)
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of all samples in their order: equal samples teach a classifier the same."""

@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.faces import Candidate, Decision, Face, Outcome, Reason
 from facebank.recognition.enrolled import check_embeddings
-from facebank.recognition.scoring import PrototypeScorer, unit
+from facebank.recognition.scoring import PrototypeScorer, greatest, unit
 from facebank.recognition.simulation import KEPT
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Recognizer:
         if not all(np.array_equal(each.people, self._people) for each in fitted):
             raise UsageError("The classifier was fitted to other people than are enrolled.")
         self._samples = np.bincount(enrolled.owners).astype(np.int64)
-        self._names = [names[int(person)] for person in self._people]
+        self._names = names
         self._scorer = scorer
         self._prototypes = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
         self._rule = rule
@@ -228,7 +228,7 @@ class Recognizer:
         return scores, scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
 
     def _ranked(self, scores: FloatArray, similarities: FloatArray) -> _Ranking:
-        places = np.argsort(-scores, axis=1, kind="stable")[:, :KEPT].astype(np.int64)
+        places = greatest(scores, KEPT)
         best = np.take_along_axis(scores, places, axis=1)
         probabilities = None
         if self._rule.calibrator is not None:
@@ -263,7 +263,7 @@ class Recognizer:
     def _candidates(self, ranking: _Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
             Candidate(
-                person=self._names[place],
+                person=self._names[int(self._people[place])],
                 similarity=float(ranking.similarities[row, column]),
                 probability=None if ranking.probabilities is None else float(ranking.probabilities[row, column]),
             )

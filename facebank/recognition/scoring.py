@@ -15,6 +15,8 @@ from facebank.errors import UsageError
 from facebank.recognition.enrolled import check_embeddings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
@@ -34,6 +36,9 @@ TEMPERATURE = 0.2
 """How fast a vote in kNN loses weight: by a factor of e for each 0.2 that it is less similar than the best one."""
 
 _NUMBERS_AT_ONCE = 4_000_000
+_DOUBLES_KEPT = 16_000_000
+"""How many weights are kept in double precision; more are converted when they are needed, in blocks."""
+
 _NOTHING = 1e-6
 
 
@@ -83,14 +88,19 @@ class LinearScorer:
         if weights.ndim != 2 or weights.shape[0] != len(people) or biases.shape != (len(people),):
             raise UsageError(f"Weights of shape {weights.shape} do not fit {len(people)} people.")
         self.people = people
-        self._weights = weights.astype(np.float64)
+        self._weights = weights.astype(np.float64) if weights.size <= _DOUBLES_KEPT else weights
         self._biases = biases.astype(np.float64)
         self._centre = _checked_centre(centre, weights.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their distance from each person's hyperplane."""
         seen = seen_from(self._centre, check_embeddings(probes, "probes", self._weights.shape[1]))
-        return (seen @ self._weights.T + self._biases).astype(np.float32)
+        if self._weights.dtype == np.float64:
+            return (seen @ self._weights.T + self._biases).astype(np.float32)
+        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
+        for block in _blocks(len(self._weights), self._weights.shape[1]):
+            scores[:, block] = seen @ self._weights[block].astype(np.float64).T + self._biases[block]
+        return scores
 
 
 class PrototypeScorer(LinearScorer):
@@ -267,9 +277,41 @@ def prototypes(enrolled: Enrolled) -> FloatArray:
         ``float32`` of shape ``(P, D)``. Zeros for samples that cancel one another out, and so are like nobody.
     """
     weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
-    sums = np.zeros((len(enrolled.people), enrolled.dimension))
-    np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
-    return unit(sums).astype(np.float32)
+    together = np.argsort(enrolled.owners, kind="stable")
+    ends = np.cumsum(np.bincount(enrolled.owners))
+    starts = np.concatenate([[0], ends[:-1]])
+    found = np.empty((len(ends), enrolled.dimension), dtype=np.float32)
+    for block in _blocks(len(ends), enrolled.dimension):
+        samples = together[starts[block][0] : ends[block][-1]]
+        rows = enrolled.matrix[samples].astype(np.float64) * weights[samples, None]
+        if len(rows) > len(starts[block]):  # somebody has several
+            rows = np.add.reduceat(rows, starts[block] - starts[block][0], axis=0)
+        found[block] = unit(rows)
+    return found
+
+
+def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
+    """Return the places of each row's greatest scores, the greatest first, equal ones in their order.
+
+    Parameters
+    ----------
+    scores
+        ``float32`` of shape ``(M, P)``; may be infinite.
+    count
+        How many are wanted.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Of shape ``(M, count)``, or ``(M, P)`` where there are fewer.
+    """
+    count = min(count, scores.shape[1])
+    found = np.empty((len(scores), count), dtype=np.int64)
+    for row, theirs in enumerate(scores):
+        least = np.partition(theirs, len(theirs) - count)[len(theirs) - count]
+        candidates = np.flatnonzero(theirs >= least)
+        found[row] = candidates[np.argsort(-theirs[candidates], kind="stable")[:count]]
+    return found
 
 
 def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
@@ -307,10 +349,15 @@ def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[
 
 def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np.float64]:
     similarities = np.empty((len(probes), len(matrix)))
-    step = max(1, _NUMBERS_AT_ONCE // matrix.shape[1])
-    for start in range(0, len(matrix), step):
-        similarities[:, start : start + step] = probes @ matrix[start : start + step].astype(np.float64).T
+    for block in _blocks(len(matrix), matrix.shape[1]):
+        similarities[:, block] = probes @ matrix[block].astype(np.float64).T
     return similarities
+
+
+def _blocks(rows: int, dimension: int) -> Iterator[slice]:
+    """Cut a matrix into blocks that fit into memory twice."""
+    step = max(1, _NUMBERS_AT_ONCE // dimension)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def _checked_centre(centre: FloatArray | None, dimension: int) -> FloatArray | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, LEAST_ODDS, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer
-
-if TYPE_CHECKING:
-    pass
 
 from .made_up import (
     BACKGROUND,

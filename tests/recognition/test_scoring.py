@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
+from facebank.recognition import scoring
 from facebank.recognition.background import Background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import (
@@ -24,6 +25,8 @@ from facebank.recognition.scoring import (
     LinearScorer,
     PrototypeScorer,
     build_scorer,
+    greatest,
+    prototypes,
 )
 
 if TYPE_CHECKING:
@@ -206,6 +209,24 @@ def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int
         np.testing.assert_allclose(scores[:, place], probes @ mean / np.linalg.norm(mean), atol=1e-5)
 
 
+@given(seeds, sample_counts, st.integers(1, 40))
+def test_large_galleries_are_scored_in_blocks_and_as_small_ones_are(seed: int, counts: list[int], at_once: int) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    shuffled = generator.permutation(enrolled.count)
+    enrolled = Enrolled(enrolled.matrix[shuffled], enrolled.person_ids[shuffled], enrolled.qualities[shuffled])
+    probes = unit(generator.normal(size=(4, DIMENSION)))
+    sums = np.zeros((len(counts), DIMENSION))
+    weighted = enrolled.matrix.astype(np.float64) * enrolled.qualities.clip(QUALITY_FLOOR).astype(np.float64)[:, None]
+    np.add.at(sums, enrolled.owners, weighted)
+    whole = PrototypeScorer(enrolled).scores(probes)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scoring, "_DOUBLES_KEPT", 0)
+        patched.setattr(scoring, "_NUMBERS_AT_ONCE", at_once * DIMENSION)
+        assert np.array_equal(prototypes(enrolled), (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype("f4"))
+        np.testing.assert_allclose(PrototypeScorer(enrolled).scores(probes), whole, rtol=0, atol=6e-8)
+
+
 def test_a_prototype_of_samples_without_quality_is_their_mean() -> None:
     rows = np.eye(2, DIMENSION, dtype=np.float32)
     scores = PrototypeScorer(Enrolled(rows, np.array([1, 1]), np.zeros(2, np.float32))).scores(rows)
@@ -274,3 +295,11 @@ def test_a_kernel_machine_is_the_sum_over_its_support_vectors() -> None:
     distances = ((probes[:, None] - support[None]) ** 2).sum(axis=2)
     scores = KernelScorer(np.array([1, 2]), support, duals, biases, 0.7).scores(probes)
     np.testing.assert_allclose(scores, np.exp(-0.7 * distances) @ duals.T + biases, atol=1e-5)
+
+
+@given(seeds, st.integers(1, 40), st.integers(1, 12))
+def test_the_greatest_scores_come_in_order_and_equal_ones_in_theirs(seed: int, people: int, count: int) -> None:
+    scores = np.random.default_rng(seed).integers(-3, 4, (5, people)).astype(np.float32)
+    scores[scores == -3] = -np.inf
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    assert np.array_equal(greatest(scores, count), expected)
