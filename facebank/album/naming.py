@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.enrolment import Likeness, is_nearer_to_another
-from facebank.errors import GalleryNotFoundError, PhotoError, UsageError
+from facebank.errors import GalleryNotFoundError, PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.bank import FaceBank
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto, Face, FloatArray, PhotoFaces
-    from facebank.gallery import Gallery, NewSample
+    from facebank.gallery import EnrolledSample, Gallery, NewSample
     from facebank.packs import Thresholds
 
 MOST_SAMPLES = 10
@@ -124,7 +125,12 @@ def name_group(
         _take(scan_file, bank.engine, face, samples, refused)
         if on_photo is not None:
             on_photo()
-    outcomes = bank.open_gallery(create=True).enrol(name, list(samples.values())) if samples else []
+    outcomes: Sequence[EnrolledSample] = ()
+    if samples:
+        gallery = bank.open_gallery(create=True)
+        outcomes = gallery.enrol(name, list(samples.values()))
+        with suppress(PersonNotFoundError):  # nobody new where every face is somebody else's
+            name = gallery.person(name).name
     for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
         if outcome.duplicate_of_person is not None:
             refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"

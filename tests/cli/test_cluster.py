@@ -99,5 +99,5 @@ def test_a_group_is_not_added_to_somebody_whom_it_is_unlike(run: Run, scanned: P
     assert "group 1 is unlike Serena, who is enrolled" in refused.err
     assert "--force" in refused.err
     assert len(run("people", "show", "Serena", "--json").records) == 10
-    run("people", "name", "1", "serena", "--force")
+    assert "group 1 is Serena now" in run("people", "name", "1", "serena", "--force").out
     assert len(run("people", "show", "Serena", "--json").records) > 10
