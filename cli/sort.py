@@ -19,7 +19,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.album.sort_journal import Entry
-    from facebank.album.sorting import SortPlan, Step, Way
+    from facebank.album.sorting import SortPlan, Step
 
 LeastProbability: TypeAlias = Annotated[
     float,
@@ -64,19 +64,26 @@ def sort(
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
     if undo and (copy or link or move or dry_run):
         raise UsageError("--undo stands alone: it undoes everything that was sorted into the folder")
-    shown = _Shown(as_json)
-    if undo:
-        return _undo(out, shown)
     from facebank.album.album import Album
     from facebank.album.sorting import Way
 
+    shown = _Shown(as_json)
     way = Way.MOVE if move else Way.LINK if link else Way.COPY
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+        if undo:
+            album.undo_sorting(out, shown.entry)
+            shown.tell("undone")
+            return SOME_FAILED if shown.failed else 0
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: begin with 'facebank enroll'")
         unreadable = _scan(album, folder, shown)
         plan = album.plan_sorting(folder, out, way, least)
-    _sort(plan, out, way, shown, dry_run=dry_run)
+        if dry_run:
+            shown.plan(plan)
+        else:
+            with ExitStack() as bar:
+                shown.begin(bar, "Sorting", len(plan.steps))
+                album.sort(plan, out, way, shown.step)
     shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
     return SOME_FAILED if shown.failed or unreadable else 0
 
@@ -90,25 +97,6 @@ def _scan(album: Album, folder: Path, shown: _Shown) -> int:
     for why in report.unreadable.values():
         say(why)
     return len(report.unreadable)
-
-
-def _sort(plan: SortPlan, out: Path, way: Way, shown: _Shown, *, dry_run: bool) -> None:
-    from facebank.album.sorting import sort_photos
-
-    if dry_run:
-        shown.plan(plan)
-        return
-    with ExitStack() as bar:
-        shown.begin(bar, "Sorting", len(plan.steps))
-        sort_photos(plan.steps, out, way, shown.step)
-
-
-def _undo(out: Path, shown: _Shown) -> int:
-    from facebank.album.sorting import undo_sorting
-
-    undo_sorting(out, shown.entry)
-    shown.tell("undone")
-    return SOME_FAILED if shown.failed else 0
 
 
 class _Shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +16,17 @@ from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_fa
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.album.sorting import SortPlan, Way, people_folders, plan_sorting
+from facebank.album.sorting import SortPlan, Way, people_folders, plan_sorting, sort_photos, undo_sorting
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
-from facebank.errors import GalleryNotFoundError, PhotoNotFoundError, UsageError
+from facebank.errors import GalleryError, GalleryNotFoundError, PackError, PhotoNotFoundError, ScanError, UsageError
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
     from facebank.album.scan_file import ScannedFile
+    from facebank.album.sort_journal import Entry
+    from facebank.album.sorting import Step
     from facebank.album.tag_import import ImportedTag
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
@@ -205,6 +208,39 @@ class Album:
             )
         folders = people_folders(name for _, name in sorted(self._bank.gallery.names().items()))
         return plan_sorting(self._identified([folder]), Path(absolute(out)), way, folders, least)
+
+    def sort(
+        self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
+    ) -> None:
+        """Do what was planned: see `facebank.album.sorting.sort_photos`. The scan knows where moved photos are then."""
+        moved: list[tuple[str, str]] = []
+
+        def done(step: Step, why: str | None) -> None:
+            if way is Way.MOVE and not step.source.exists() and step.target.exists():
+                moved.append((str(step.source), str(step.target)))
+            if on_step is not None:
+                on_step(step, why)
+
+        try:
+            sort_photos(plan.steps, out, way, done)
+        finally:
+            self.scan_file.move(moved)
+
+    def undo_sorting(self, out: Path, on_entry: Callable[[Entry, str | None], None] | None = None) -> None:
+        """Undo what was sorted into a folder: see `facebank.album.sorting.undo_sorting`. A scan, if there is one, knows."""
+        moved: list[tuple[str, str]] = []
+
+        def done(entry: Entry, why: str | None) -> None:
+            if why is None and entry.way == Way.MOVE.value:
+                moved.append((entry.target, entry.source))
+            if on_entry is not None:
+                on_entry(entry, why)
+
+        try:
+            undo_sorting(out, done)
+        finally:
+            with suppress(ScanError, GalleryError, PackError):  # the next scan finds it out by itself
+                self.scan_file.move(moved)
 
     def cluster(self, *, least: int = 2, on_progress: Callable[[float], None] | None = None) -> Grouped:
         """Group the faces that the gallery does not know, a person each, and remember the groups.

@@ -252,6 +252,14 @@ class ScanFile:
             )
             return gone.rowcount
 
+    def move(self, paths: Iterable[tuple[str, str]]) -> None:
+        """Know files under other paths; a path that is not known is passed over."""
+        with said_plainly(self.path), self._transaction():
+            self._connection.executemany(
+                "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
+                [(os.fsencode(after), os.fsencode(before)) for before, after in paths],
+            )
+
     def photos(self, places: Sequence[str] = ()) -> Iterator[PhotoFaces]:
         """Return what was found in the photos of some folders, or in all; a photo in several files comes for each.
 

@@ -67,14 +67,27 @@ def test_a_dry_run_changes_nothing(run: Run, album: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "sorted").exists()
 
 
-def test_photos_are_moved_and_go_back(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+def test_photos_are_moved_and_go_back(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
+    before, out, scan = tree(album), tmp_path / "sorted", two_people.with_suffix(".scan")
     assert run("sort", album, out, "--move").out == "3 photos sorted\n"
     assert set(tree(album)) == {"biden.jpg"}
+    assert run("scan", album, out).out.startswith("4 unchanged\n")
     assert len([name for name in tree(out) if name.endswith("together.png")]) == 1
     assert run("sort", album, out, "--undo").out == "3 photos undone\n"
     assert tree(album) == before
     assert not out.exists()
+    assert run("scan", album).out.splitlines() == ["4 unchanged", f"{scan}: 5 faces in 4 photos (4 files)"]
+
+
+def test_undo_needs_no_gallery_and_no_scan(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    two_people.with_suffix(".scan").unlink()
+    two_people.unlink()
+    run("sort", album, out, "--undo")
+    assert tree(album) == before
+    assert not two_people.exists()
+    assert not two_people.with_suffix(".scan").exists()
 
 
 def test_links_are_the_same_file(run: Run, album: Path, tmp_path: Path) -> None:
