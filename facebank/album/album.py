@@ -227,7 +227,7 @@ class Album:
             self.scan_file.move(moved)
 
     def undo_sorting(self, out: Path, on_entry: Callable[[Entry, str | None], None] | None = None) -> None:
-        """Undo what was sorted into a folder: see `facebank.album.sorting.undo_sorting`. A scan, if there is one, knows."""
+        """Undo what was sorted into a folder: see `facebank.album.sorting.undo_sorting`. The scan, if any, knows it."""
         moved: list[tuple[str, str]] = []
 
         def done(entry: Entry, why: str | None) -> None:
