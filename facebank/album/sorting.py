@@ -199,7 +199,7 @@ def undo_sorting(out: Path, on_entry: Callable[[Entry, str | None], None] | None
     if not entries:
         raise UsageError(f"nothing was sorted into {printable(str(out))}: there is no journal of it")
     failed = False
-    for entry in reversed(entries):
+    for entry in dict.fromkeys(reversed(entries)):  # one that was interrupted may stand there twice
         try:
             why = _undo(entry)
         except OSError as error:
