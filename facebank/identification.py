@@ -86,7 +86,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     """
     with gallery.snapshot():
         revision = gallery.revision
-        table, qualities, names = gallery.vectors(), gallery.qualities(), gallery.names()
+        table, qualities, names = *gallery.rated_vectors(), gallery.name_table()
         strangers = gallery.strangers().matrix
         masks = gallery.vectors(MASK)
     if not len(table.sample_ids):
@@ -154,7 +154,7 @@ def build_recognizer(
         scorer,
         _rule(classifier, np.bincount(enrolled.owners), knowledge, thresholds, settings),
         strangers=strangers,
-        confusables=Confusables(enrolled, knowledge.background),
+        confusables=Confusables(enrolled, knowledge.background, scorer if type(scorer) is PrototypeScorer else None),
         for_hidden_mouths=masked,
     )
 

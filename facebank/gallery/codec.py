@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import InvalidNameError
-from facebank.gallery.names import normalise_name
+from facebank.gallery.names import are_plain, normalise_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -165,6 +165,11 @@ def person_name(value: object) -> str:
     except InvalidNameError as error:
         raise InvalidValueError("it holds a person's name that is none") from error
     raise InvalidValueError("it holds a person's name that is none")
+
+
+def person_names(values: Sequence[object]) -> list[str]:
+    """Return people's names; raises `InvalidValueError` where `person_name` does."""
+    return list(values) if are_plain(values) else [person_name(value) for value in values]
 
 
 def only(cursor: sqlite3.Cursor) -> Any:

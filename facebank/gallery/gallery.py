@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.file import GalleryFile
     from facebank.gallery.index_file import IndexKey
+    from facebank.gallery.names import NameTable
     from facebank.gallery.records import NewSample
 
 
@@ -55,6 +56,11 @@ class Gallery(TaughtGallery):
         """Return everybody's name by number."""
         with self._file.reading() as connection:
             return tables.names(connection)
+
+    def name_table(self) -> NameTable:
+        """Return what `names` does, in a tenth of the memory."""
+        with self._file.reading() as connection:
+            return tables.name_table(connection)
 
     def rename(self, old: str, new: str) -> Person:
         """Give a person another name; every sample is kept.
@@ -208,6 +214,11 @@ class Gallery(TaughtGallery):
         """Return all embeddings of one variant, in the order of their samples' numbers."""
         with self._reading() as connection:
             return vector_tables.vectors(connection, self._bound, variant)
+
+    def rated_vectors(self) -> tuple[VectorTable, FloatArray]:
+        """Return what `vectors` and `qualities` do, read at once: a large gallery is gone through only once."""
+        with self._reading() as connection:
+            return vector_tables.rated_vectors(connection, self._bound, PLAIN)
 
     def qualities(self) -> FloatArray:
         """Return the samples' qualities, 0..1, ``float32`` of shape ``(N,)``: in the order of `vectors`."""

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from facebank.errors import InvalidNameError
 from facebank.text import printable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
 LONGEST_NAME = 200
 
+NAMES_TOGETHER = 500
+"""How many names `NameTable` keeps in one text."""
+
+_FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
 # What most names are, and is as it should be; large galleries read a million of them.
 _PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
@@ -40,7 +52,7 @@ def normalise_name(text: str) -> str:
     >>> normalise_name("  Ada   Lovelace ")
     'Ada Lovelace'
     """
-    if len(text) <= LONGEST_NAME and _PLAIN.fullmatch(text) and text not in {".", ".."}:
+    if are_plain([text]):
         return text
     refused = next(filter(_is_refused, text), None) if not text.isprintable() or _holds_slash(text) else None
     if refused is not None:
@@ -51,11 +63,48 @@ def normalise_name(text: str) -> str:
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name.strip("\u200c\u200d"):
         raise InvalidNameError("A person's name cannot be empty.")
-    if name in {".", ".."}:
+    if name in _FOLDERS:
         raise InvalidNameError(f"A person cannot be called '{name}'.")
     if len(name) > LONGEST_NAME:
         raise InvalidNameError(f"The name '{name[:40]}...' is longer than {LONGEST_NAME} characters.")
     return name
+
+
+def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Tell whether all of some names are as they should be at first sight; if not, that has to be looked at."""
+    if not all(type(text) is str for text in texts):
+        return False
+    names = cast("Sequence[str]", texts)
+    short = max(map(len, names), default=0) <= LONGEST_NAME and not _FOLDERS.intersection(names)
+    return short and all(map(_PLAIN.fullmatch, names))
+
+
+class NameTable(Mapping[int, str]):
+    """The names of very many people by number, many of them together in one text.
+
+    Parameters
+    ----------
+    numbers
+        The people's, rising: ``int64`` of shape ``(P,)``.
+    names
+        Normalised, in that order, `NAMES_TOGETHER` in each block but the last.
+    """
+
+    def __init__(self, numbers: NDArray[np.int64], names: Iterable[Sequence[str]]) -> None:
+        self._numbers = numbers
+        self._blocks = ["\n".join(block) for block in names]  # no name holds a line's end
+
+    def __getitem__(self, number: int) -> str:
+        place = int(self._numbers.searchsorted(number))
+        if place == len(self._numbers) or self._numbers[place] != number:
+            raise KeyError(number)
+        return self._blocks[place // NAMES_TOGETHER].split("\n")[place % NAMES_TOGETHER]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers.tolist())
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def name_key(name: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from facebank.faces import Detection, Person, Sample
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
@@ -19,11 +21,14 @@ from facebank.gallery.codec import (
     only,
     path_to_bytes,
     person_name,
+    person_names,
     share,
     text_to_time,
     time_to_text,
     whole,
+    wholes,
 )
+from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
 
 if TYPE_CHECKING:
@@ -152,6 +157,17 @@ def names(connection: sqlite3.Connection) -> dict[int, str]:
         whole(number): person_name(name)
         for number, name in connection.execute("SELECT id, name FROM people ORDER BY id")
     }
+
+
+def name_table(connection: sqlite3.Connection) -> NameTable:
+    """Return every person's name by number, in little memory."""
+    rows = connection.execute("SELECT id, name FROM people ORDER BY id")
+    numbers, blocks = [np.empty(0, np.int64)], []
+    while block := rows.fetchmany(NAMES_TOGETHER):
+        some, texts = zip(*block, strict=True)
+        numbers.append(wholes(list(some)))
+        blocks.append(person_names(texts))
+    return NameTable(np.concatenate(numbers), blocks)
 
 
 def add_person(connection: sqlite3.Connection, name: str, key: str, now: datetime) -> int:

@@ -6,7 +6,7 @@ and has to sort afterwards, which takes five times as long.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.gallery.tables import Binding
 
 
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 2_000
 
 
 class Known(NamedTuple):
@@ -55,19 +55,27 @@ def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
 
 def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
     """Return all embeddings of one variant, in the order of their samples."""
+    return rated_vectors(connection, bound, variant)[0]
+
+
+def rated_vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> tuple[VectorTable, FloatArray]:
+    """Return what `vectors` does and the samples' qualities, of shape ``(N,)``; a damaged one counts as 0."""
     total, done = count(connection, bound.pack_id, variant), 0
-    numbers, matrix = np.empty((total, 2), np.int64), np.empty((total, bound.pack.dimension), np.float32)
+    numbers, matrix = np.empty((2, total), np.int64), np.empty((total, bound.pack.dimension), np.float32)
+    rated = np.empty(total, np.float32)
     rows = connection.execute(
-        "SELECT sample_id, person_id, vector FROM vectors JOIN samples ON samples.id = sample_id "
+        "SELECT sample_id, person_id, quality, vector FROM vectors JOIN samples ON samples.id = sample_id "
         "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id LIMIT ?",
         (bound.pack_id, variant, total),
     )
     while block := rows.fetchmany(_ROWS_AT_ONCE):
         filled = slice(done, done + len(block))
-        numbers[filled] = wholes([row[:2] for row in block])
-        matrix[filled] = unit_rows([row[2] for row in block], bound.pack.dimension)
+        sample_ids, person_ids, quality, embeddings = zip(*block, strict=True)
+        numbers[0, filled], numbers[1, filled] = wholes(list(sample_ids)), wholes(list(person_ids))
+        rated[filled] = _checked_qualities(quality)
+        matrix[filled] = unit_rows(embeddings, bound.pack.dimension)
         done += len(block)
-    return VectorTable(numbers[:done, 0].copy(), numbers[:done, 1].copy(), matrix[:done])
+    return VectorTable(numbers[0, :done], numbers[1, :done], matrix[:done]), rated[:done]
 
 
 def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
@@ -97,8 +105,7 @@ def qualities(connection: sqlite3.Connection, bound: Binding) -> FloatArray:
         "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id",
         (bound.pack_id, PLAIN),
     ).fetchall()
-    found = np.array([float(quality) for (quality,) in rows], dtype=np.float32)
-    return np.nan_to_num(found, nan=0.0).clip(0.0, 1.0)
+    return _checked_qualities(quality for (quality,) in rows)
 
 
 def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
@@ -147,6 +154,11 @@ def alike(
     )
     for sample_id, person, other in rows:
         yield Known(whole(sample_id), person_name(person)), floats_from_bytes(other, (bound.pack.dimension,))
+
+
+def _checked_qualities(values: Iterable[Any]) -> FloatArray:
+    numbers = [value if isinstance(value, (int, float)) else 0.0 for value in values]
+    return np.nan_to_num(np.array(numbers, dtype=np.float32), nan=0.0).clip(0.0, 1.0)
 
 
 def _first_two(vector: FloatArray) -> tuple[float, float]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray
     from facebank.recognition.background import Background
     from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.scoring import PrototypeScorer
 
 LEAST_EXPECTED_ERROR = 0.01
 """The expected error from which two people are confusable."""
@@ -120,17 +121,23 @@ class Confusables:
         The samples of everybody.
     background
         The pack's; None where it has none.
+    scorer
+        Has the people's prototypes, if they were made already: those of a large gallery are not made twice.
     """
 
-    def __init__(self, enrolled: Enrolled, background: Background | None = None) -> None:
+    def __init__(
+        self, enrolled: Enrolled, background: Background | None = None, scorer: PrototypeScorer | None = None
+    ) -> None:
         self._enrolled = enrolled
         self._background = background
+        self._scorer = scorer
         self._model: PhotoModel | None = None
         self._discriminators: dict[tuple[int, int], PairDiscriminator] = {}
 
     @cached_property
     def _similarities(self) -> _Similarities:
-        return _Similarities.of(self._enrolled, self._background)
+        made = None if self._scorer is None else self._scorer.prototypes
+        return _Similarities.of(self._enrolled, self._background, made)
 
     def expected_error(self, first: int, second: int) -> float:
         """Return how often a photo of one of two people, given by number, is nearer to the other; 0..0.5."""
@@ -239,12 +246,12 @@ class _Similarities:
     common: float
 
     @classmethod
-    def of(cls, enrolled: Enrolled, background: Background | None) -> _Similarities:
-        found = prototypes(enrolled)
+    def of(cls, enrolled: Enrolled, background: Background | None, made: FloatArray | None = None) -> _Similarities:
+        found = prototypes(enrolled) if made is None else made
         if background is not None:
             common = float((background.mean.astype(np.float64) ** 2).sum())
         elif len(found) >= _ENOUGH_PEOPLE:
-            lengths = float((found.astype(np.float64).sum(axis=0) ** 2).sum())
+            lengths = float((found.sum(axis=0, dtype=np.float64) ** 2).sum())
             common = (lengths - len(found)) / (len(found) * (len(found) - 1))
         else:
             common = 0.0

@@ -72,15 +72,24 @@ class Enrolled:
         """Length of an embedding."""
         return int(self.matrix.shape[1])
 
-    @cached_property
+    @property
     def people(self) -> NDArray[np.int64]:
         """The people's numbers, rising, each once: ``int64`` of shape ``(P,)``."""
-        return np.unique(self.person_ids)
+        return self._groups[0]
 
-    @cached_property
+    @property
     def owners(self) -> NDArray[np.int64]:
         """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
-        return np.searchsorted(self.people, self.person_ids).astype(np.int64, copy=False)
+        return self._groups[1]
+
+    @cached_property
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        ids = self.person_ids
+        if (ids[1:] >= ids[:-1]).all():  # as a gallery holds them whose people were enrolled one after the other
+            first = np.concatenate([[True], ids[1:] != ids[:-1]])
+            return ids[first], np.cumsum(first, dtype=np.int64) - 1
+        people, owners = np.unique(ids, return_inverse=True)
+        return people, owners.astype(np.int64, copy=False)
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of all samples in their order: equal samples teach a classifier the same."""

@@ -36,6 +36,7 @@ TEMPERATURE = 0.2
 """How fast a vote in kNN loses weight: by a factor of e for each 0.2 that it is less similar than the best one."""
 
 _NUMBERS_AT_ONCE = 4_000_000
+_AVERAGED_AT_ONCE = 500_000
 _DOUBLES_KEPT = 16_000_000
 """How many weights are kept in double precision; more are converted when they are needed, in blocks."""
 
@@ -115,6 +116,11 @@ class PrototypeScorer(LinearScorer):
     def __init__(self, enrolled: Enrolled) -> None:
         none = np.zeros(len(enrolled.people), dtype=np.float32)
         super().__init__(enrolled.people, prototypes(enrolled), none)
+
+    @property
+    def prototypes(self) -> FloatArray:
+        """The people's prototypes, as `prototypes` makes them: ``float32`` of shape ``(P, D)``."""
+        return self._weights.astype(np.float32, copy=False)
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their cosine with each person's prototype."""
@@ -281,7 +287,7 @@ def prototypes(enrolled: Enrolled) -> FloatArray:
     ends = np.cumsum(np.bincount(enrolled.owners))
     starts = np.concatenate([[0], ends[:-1]])
     found = np.empty((len(ends), enrolled.dimension), dtype=np.float32)
-    for block in _blocks(len(ends), enrolled.dimension):
+    for block in _blocks(len(ends), enrolled.dimension, _AVERAGED_AT_ONCE):
         samples = together[starts[block][0] : ends[block][-1]]
         rows = enrolled.matrix[samples].astype(np.float64) * weights[samples, None]
         if len(rows) > len(starts[block]):  # somebody has several
@@ -354,9 +360,9 @@ def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np
     return similarities
 
 
-def _blocks(rows: int, dimension: int) -> Iterator[slice]:
-    """Cut a matrix into blocks that fit into memory twice."""
-    step = max(1, _NUMBERS_AT_ONCE // dimension)
+def _blocks(rows: int, dimension: int, numbers: int | None = None) -> Iterator[slice]:
+    """Cut a matrix into blocks that fit into memory twice, or of so many numbers."""
+    step = max(1, (numbers or _NUMBERS_AT_ONCE) // dimension)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 

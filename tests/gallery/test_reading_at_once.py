@@ -1,0 +1,93 @@
+"""What identifying reads of a large gallery is what its parts say."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.errors import GalleryFormatError
+from facebank.gallery import vector_tables
+from facebank.gallery.names import NAMES_TOGETHER, NameTable, are_plain, normalise_name
+
+if TYPE_CHECKING:
+    from facebank.gallery import Gallery
+    from tests.gallery.conftest import Faces
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_vectors_and_qualities_are_read_at_once(
+    gallery: Gallery, faces: Faces, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, count in (("Ada", 2), ("Bob", 3), ("Ada", 1)):
+        gallery.enrol(name, faces.samples(count))
+    expected, qualities = gallery.vectors(), gallery.qualities()
+    monkeypatch.setattr(vector_tables, "_ROWS_AT_ONCE", at_once)
+    table, rated = gallery.rated_vectors()
+    assert table.sample_ids.tolist() == [1, 2, 3, 4, 5, 6]
+    assert table.person_ids.tolist() == expected.person_ids.tolist() == [1, 1, 2, 2, 2, 1]
+    assert np.array_equal(table.matrix, expected.matrix)
+    assert np.array_equal(rated, qualities)
+    assert rated.dtype == table.matrix.dtype == np.float32
+
+
+def test_nobody_is_read_at_once_too(gallery: Gallery) -> None:
+    table, rated = gallery.rated_vectors()
+    assert table.matrix.shape == (0, gallery.pack.dimension)
+    assert len(rated) == len(table.sample_ids) == len(table.person_ids) == len(gallery.name_table()) == 0
+
+
+@pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
+def test_a_damaged_quality_counts_as_none(gallery: Gallery, faces: Faces, damaged: str) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
+    assert gallery.rated_vectors()[1][0] == gallery.qualities()[0] == 0
+    assert gallery.rated_vectors()[1][1] > 0
+    assert len(gallery.vectors().matrix) == 2
+
+
+def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> None:
+    called = [f"person {number}" for number in range(2 * NAMES_TOGETHER)]
+    called[3], called[NAMES_TOGETHER + 1] = "Zoë Straße", "علی\u200cرضا"
+    gallery.enrol_people([(name, []) for name in called])
+    gallery.enrol("Last", faces.samples(1))
+    gallery.forget("person 7")
+    table = gallery.name_table()
+    assert dict(table) == gallery.names()
+    assert len(table) == 2 * NAMES_TOGETHER
+    for number in (0, -1, 8, 2 * NAMES_TOGETHER + 2):
+        assert number not in table
+
+
+@pytest.mark.parametrize("name", ["a/b", "", ".", "..", " a", "a\nb", "x" * 201])
+def test_a_damaged_name_is_told(gallery: Gallery, faces: Faces, name: str) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("UPDATE people SET name = ?", (name,))
+    with pytest.raises(GalleryFormatError, match="person's name"):
+        gallery.name_table()
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), max_size=3 * NAMES_TOGETHER))
+def test_a_table_gives_every_name_back(names: list[str]) -> None:
+    numbers = 3 * np.arange(len(names), dtype=np.int64)
+    blocks = [names[start : start + NAMES_TOGETHER] for start in range(0, len(names), NAMES_TOGETHER)]
+    assert dict(NameTable(numbers, blocks)) == dict(zip(numbers.tolist(), names, strict=True))
+
+
+@given(st.text(max_size=250))
+def test_a_plain_name_is_kept_as_it_is(text: str) -> None:
+    if are_plain([text]):
+        assert normalise_name(text) == text == " ".join(text.split())
+        assert text.isascii()
+
+
+def test_one_name_that_is_not_plain_is_noticed_among_others() -> None:
+    assert are_plain(["Ada", "O'Neil, J. (jr.)"])
+    assert not any(are_plain(["Ada", other]) for other in ("", " a", "a  b", "a/b", "..", "é", "x" * 201, 7, None))
