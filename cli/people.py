@@ -83,7 +83,8 @@ def name_group(
     if as_json:
         write_json({"person": named.person, "enrolled": list(named.enrolled), "refused": named.refused})
     else:
-        write_line(f"group {group} is {named.person} now: {counted(len(named.enrolled), 'sample')} enrolled")
+        what = f"is {named.person} now" if named.enrolled else f"is not enrolled as {named.person}"
+        write_line(f"group {group} {what}: {counted(len(named.enrolled), 'sample')} enrolled")
         for photo in named.enrolled:
             write_line(f"  {short_path(photo)}")
     return 0 if named.enrolled else SOME_FAILED

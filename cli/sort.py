@@ -19,7 +19,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.album.sort_journal import Entry
-    from facebank.album.sorting import SortPlan, Step
+    from facebank.album.sort_plan import SortPlan, Step
 
 LeastProbability: TypeAlias = Annotated[
     float,
@@ -65,7 +65,7 @@ def sort(
     if undo and (copy or link or move or dry_run):
         raise UsageError("--undo stands alone: it undoes everything that was sorted into the folder")
     from facebank.album.album import Album
-    from facebank.album.sorting import Way
+    from facebank.album.sort_plan import Way
 
     shown = _Shown(as_json)
     way = Way.MOVE if move else Way.LINK if link else Way.COPY
@@ -132,9 +132,8 @@ class _Shown:
         self._show(str(step.source), str(step.target), step.person, why)
 
     def entry(self, entry: Entry, why: str | None) -> None:
-        """Show a file that was put back, or why it was not."""
-        if why is not None or not entry.is_sidecar:
-            self._show(entry.target, entry.source, None, why)
+        """Show a photo that was put back, or why it was not."""
+        self._show(entry.target, entry.source, None, why)
 
     def tell(self, what: str, *, there: int = 0, unsure: int = 0) -> None:
         """Say how many there were."""

@@ -16,8 +16,11 @@ from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_fa
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.album.sorting import SortPlan, Way, people_folders, plan_sorting, sort_photos, undo_sorting
+from facebank.album.sort_journal import SortJournal
+from facebank.album.sort_plan import SortPlan, Way, plan_sorting
+from facebank.album.sorting import sort_photos
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
+from facebank.album.unsorting import undo_sorting
 from facebank.errors import GalleryError, GalleryNotFoundError, PackError, PhotoNotFoundError, ScanError, UsageError
 from facebank.text import printable
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from facebank.album.scan_file import ScannedFile
     from facebank.album.sort_journal import Entry
-    from facebank.album.sorting import Step
+    from facebank.album.sort_plan import Step
     from facebank.album.tag_import import ImportedTag
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
@@ -126,8 +129,12 @@ class Album:
         PhotoNotFoundError
             One of the places was not scanned.
         """
-        self.count(places)
-        paths = [path for place in places for path in self.scan_file.files(absolute(place))]
+        paths = set[str]()
+        for place in places:
+            found = self.scan_file.files(absolute(place))
+            if not found:
+                self.count([place])  # says that it was not scanned
+            paths.update(found)
         self.scan_file.forget(paths)
         return len(paths)
 
@@ -194,7 +201,7 @@ class Album:
         return with_everybody(self._identified(), wanted, Period() if period is None else period)
 
     def plan_sorting(self, folder: Path, out: Path, way: Way, least: float = LEAST_PROBABILITY) -> SortPlan:
-        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sorting`.
+        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort_plan`.
 
         Raises
         ------
@@ -206,8 +213,9 @@ class Album:
                 f"{printable(str(out))} lies in {printable(str(folder))}, whose photos are sorted: name a folder "
                 "outside of it"
             )
-        folders = people_folders(name for _, name in sorted(self._bank.gallery.names().items()))
-        return plan_sorting(self._identified([folder]), Path(absolute(out)), way, folders, least)
+        people = [name for _, name in sorted(self._bank.gallery.names().items())]
+        target = Path(absolute(out))
+        return plan_sorting(self._identified([folder]), people, target, way, SortJournal.read(target), least=least)
 
     def sort(
         self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
@@ -227,7 +235,7 @@ class Album:
             self.scan_file.move(moved)
 
     def undo_sorting(self, out: Path, on_entry: Callable[[Entry, str | None], None] | None = None) -> None:
-        """Undo what was sorted into a folder: see `facebank.album.sorting.undo_sorting`. The scan, if any, knows it."""
+        """Undo what was sorted into a folder: see `facebank.album.unsorting`. The scan, if any, knows it."""
         moved: list[tuple[str, str]] = []
 
         def done(entry: Entry, why: str | None) -> None:

@@ -54,7 +54,7 @@ with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
 _FOOT = """</body>
 </html>
 """
-_MORE = """<p>{more} smaller groups are not shown.</p>
+_MORE = """<p>Smaller groups that are not shown: {more}.</p>
 """
 
 
@@ -81,10 +81,10 @@ def write_contact_sheet(
     StorageError
         It cannot be written.
     """
-    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
     try:
         if os.path.lexists(target) and not _is_ours(target):
             raise UsageError(f"{printable(str(target))} is there already, and no page of groups: choose another name")
+        part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
         try:
             with part.open("x", encoding="utf-8") as page:
                 page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR))

@@ -25,5 +25,5 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if held:
-        before(*held[0])
+        if held:
+            before(*held[0])

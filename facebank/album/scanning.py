@@ -57,7 +57,7 @@ class ScanPlan:
     todo
         New and changed files, absolute, with their states; of a file that cannot be looked at the state is empty.
     unchanged
-        How many files are known and as they were.
+        How many files can be read, are known and as they were.
     gone
         Files that are known and no more, absolute.
     emptied
@@ -89,21 +89,22 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     roots = _roots(places)
     _require_some(scan_file, places, roots)
     todo: list[tuple[str, FileState]] = []
-    unchanged, gone, emptied = 0, list[str](), list[str]()
+    unchanged, still_unreadable, gone, emptied = 0, 0, list[str](), list[str]()
     for root in roots:
-        known, photos = scan_file.files(root), _photos_in(root)
+        known, unreadable, photos = scan_file.files(root), scan_file.unreadable(root), _photos_in(root)
         for path in photos:
             state = state_of(path)
-            if known.pop(path, None) == state:
-                unchanged += 1
-            else:
+            if known.pop(path, None) != state:
                 todo.append((path, state))
+            else:
+                unchanged += path not in unreadable
+                still_unreadable += path in unreadable
         if known and not photos:
             emptied.append(root)
         else:
-            unreadable = scan_file.unreadable(root) if known else {}  # such as a text that was named once
+            # what is unreadable and no photo by its name was named once, such as a text
             gone += [path for path in known if path in unreadable or not _may_be_there(path)]
-    if not (todo or unchanged or gone or emptied):
+    if not (todo or unchanged or still_unreadable or gone or emptied):
         raise nothing_there(places)
     return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied))
 
@@ -138,20 +139,19 @@ def scan(
     StorageError
         The scan file cannot be written.
     """
-    looked_at = known = failed = 0
+    looked_at = known = 0
     lookout = Lookout(engine.analyzer, scan_file.known_photos(), workers)
     for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:
             looked_at += file.found is not None
             known += file.found is None and file.error is None
-            failed += file.error is not None
             if on_file is not None:
                 on_file(file)
     gone = scan_file.forget(plan.gone)
-    unreadable = {path: why for place in plan.places for path, why in scan_file.unreadable(place).items()}
-    still_unreadable = len(unreadable) - failed
-    return ScanReport(plan.unchanged - still_unreadable, looked_at, known, gone, unreadable)
+    there = [place for place in plan.places if place not in plan.emptied]
+    unreadable = {path: why for place in there for path, why in scan_file.unreadable(place).items()}
+    return ScanReport(plan.unchanged, looked_at, known, gone, unreadable)
 
 
 def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[str]) -> None:

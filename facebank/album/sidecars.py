@@ -35,7 +35,7 @@ def belongs_to_it_alone(photo: Path) -> bool:
     """Tell whether ``photo.xmp`` can be no other photo's: a raw file of the same name may be what it is about."""
     with suppress(OSError):
         return not any(
-            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != SUFFIX
+            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != SUFFIX and other.is_file()
             for other in photo.parent.iterdir()
         )
     return False

@@ -12,23 +12,27 @@ from facebank.errors import StorageError
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from io import TextIOWrapper
+    from io import BufferedRandom, TextIOWrapper
     from pathlib import Path
     from typing import Self
 
 JOURNAL = ".facebank-sort.jsonl"
 _LARGEST = 1 << 30
-_KEYS = frozenset(("way", "source", "target", "content_hash"))
+_KEYS = frozenset(("way", "source", "target", "content_hash", "person"))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file that was put somewhere, or was about to be: how, from where, to where, and its SHA-256 in hex."""
+    """One file that was put somewhere, or was about to be: how, from where, to where, its SHA-256 in hex, and for whom.
+
+    The entries of a photo's sidecars follow its own.
+    """
 
     way: str
     source: str
     target: str
     content_hash: str
+    person: str
 
     @property
     def is_sidecar(self) -> bool:
@@ -61,6 +65,7 @@ class SortJournal:
         path = folder / JOURNAL
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _cut_torn_line(path)
             return cls(path, path.open("a", encoding="ascii"))
         except OSError as error:
             raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror}") from error
@@ -122,6 +127,22 @@ class SortJournal:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove a last line without an end: the program was killed while it wrote it, and before it did anything."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end and not _ends_a_line(file, end):
+            end -= 1
+        file.truncate(end)
+
+
+def _ends_a_line(file: BufferedRandom, end: int) -> bool:
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
 
 
 def _all_text(content: dict[str, object]) -> bool:

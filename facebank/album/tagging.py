@@ -144,7 +144,7 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
     unsure = tuple(
         TaggedFace(place, decision.person, Action.UNSURE)
         for place, decision in decisions.items()
-        if decision.person and place not in sure and not options.unnamed
+        if decision.person and place not in sure
     )
     wanted = {place: sure.get(place, "") for place in decisions if place in sure or options.unnamed}
     if not wanted:
@@ -279,7 +279,7 @@ def _plan(face: int, person: str, target: RegionView, views: Sequence[RegionView
     name = target.regions[place].name
     if name_key(name) == name_key(person):
         return TaggedFace(face, person, Action.UNCHANGED)
-    if not name and name_key(target.regions[place].written_name or "") == name_key(person):
+    if not name and target.regions[place].written_name:
         return TaggedFace(face, person, Action.CONFLICT, "")
     return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
 
@@ -347,7 +347,7 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
             error = str(failure)
             break
         files.append(str(target.path))
-    faces = planned.faces if error is None else ()
+    faces = planned.faces if error is None or files else ()
     return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.sorting import folder_name
+from facebank.album.sort_plan import folder_name
 from facebank.annotating import make_folder
 from facebank.errors import StorageError
 from facebank.faces import Photo

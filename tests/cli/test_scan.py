@@ -197,3 +197,16 @@ def test_a_video_in_two_of_the_folders_counts_once(run: Run, album: Path) -> Non
     (album / "inner").mkdir()
     (album / "inner" / "clip.mp4").write_bytes(b"a video")
     assert "1 video skipped" in run("scan", album, album / "inner").err
+
+
+def test_a_folder_that_was_emptied_of_what_was_unreadable(run: Run, album: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "torn.jpg").write_bytes(b"torn")
+    run("scan", album, tmp_path / "other", code=1)
+    (tmp_path / "other" / "torn.jpg").unlink()
+    assert run("scan", album, tmp_path / "other").out.startswith("5 unchanged\n")
+    run("scan", album)
+    (album / "inner").mkdir()
+    shutil.move(album / "eileen_collins.jpg", album / "inner")
+    run("scan", album)
+    assert "6 files forgotten" in run("scan", "--forget", album, album / "inner", tmp_path / "other", code=None).err

@@ -234,3 +234,107 @@ def test_who_has_enrolled_nobody_is_told(run: Run, album: Path, tmp_path: Path) 
     for person in (OBAMA, COLLINS):
         run("people", "forget", person)
     assert "nobody is enrolled" in run("sort", album, tmp_path / "sorted", code=2).err
+
+
+def test_what_is_written_after_a_torn_line_is_undone_too(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    collins = (album / "space" / "collins.jpg").read_bytes()
+    (album / "space" / "collins.jpg").unlink()
+    run("sort", album, out, "--move")
+    with (out / JOURNAL).open("a", encoding="ascii") as journal:
+        journal.write('{"way": "move", "sour')
+    (album / "space" / "collins.jpg").write_bytes(collins)
+    assert run("sort", album, out, "--move").out.startswith("1 photo sorted")
+    assert run("sort", album, out, "--undo").out == "3 photos undone\n"
+    assert tree(album) == before
+
+
+@pytest.mark.parametrize("way", ["--copy", "--link"])
+def test_the_last_copy_is_not_undone(run: Run, album: Path, tmp_path: Path, way: str) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out, way)
+    (album / "speech.jpg").unlink()
+    undone = run("sort", album, out, "--undo", code=1)
+    assert "its original has changed or is gone" in undone.err
+    assert (out / OBAMA / "speech.jpg").exists()
+
+
+def test_a_sidecar_stays_with_its_photo_when_that_cannot_go_back(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text("speech")
+    run("sort", album, out, "--move")
+    shutil.copy(out / COLLINS / "collins.jpg", album / "speech.jpg")  # a camera counted from 1 again
+    undone = run("sort", album, out, "--undo", code=1)
+    assert "is another file now" in undone.err
+    assert not (album / "speech.jpg.xmp").exists()
+    assert (out / OBAMA / "speech.jpg.xmp").read_text() == "speech"
+
+
+def test_a_sidecar_that_was_written_since_goes_back_too(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    run("tags", "write", out)
+    assert (out / OBAMA / "speech.jpg.xmp").exists()
+    run("sort", album, out, "--undo")
+    assert (album / "speech.jpg.xmp").exists()
+    assert not out.exists()
+
+
+def test_a_photo_takes_no_other_photo_s_sidecar(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (album / "more").mkdir()
+    shutil.copy(DEMO_PHOTOS / "barack_obama_blue_room.jpg", album / "more" / "speech.jpeg")
+    (album / "speech.xmp").write_text("speech.jpg")
+    run("sort", album, out)
+    assert sorted(path.name for path in (out / OBAMA).iterdir() if path.stem.startswith("speech")) in (
+        ["speech (2).jpeg", "speech.jpg", "speech.xmp"],
+        ["speech (2).jpg", "speech (2).xmp", "speech.jpeg"],
+    )
+
+
+def test_a_move_that_was_interrupted_is_finished(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    (album / "speech.jpg").hardlink_to(out / OBAMA / "speech.jpg")  # as if it was killed before the last step
+    assert run("sort", album, out, "--move").out == "1 photo sorted\n"
+    assert not (album / "speech.jpg").exists()
+    run("sort", album, out, "--undo")
+    assert tree(album) == before
+
+
+def test_a_place_that_another_photo_took_is_no_place(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("sort", album, out)
+    (out / OBAMA / "speech.jpg").write_bytes((album / "biden.jpg").read_bytes())
+    assert run("sort", album, out).out.startswith("1 photo sorted")
+    assert (out / OBAMA / "speech (2).jpg").read_bytes() == (album / "speech.jpg").read_bytes()
+
+
+def test_links_lead_to_the_photo_and_are_not_moved(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    (tmp_path / "store").mkdir()
+    shutil.move(album / "speech.jpg", tmp_path / "store" / "speech.jpg")
+    (album / "speech.jpg").symlink_to(Path("..", "store", "speech.jpg"))
+    run("sort", album, out, "--link")
+    assert (out / OBAMA / "speech.jpg").samefile(tmp_path / "store" / "speech.jpg")
+    run("sort", album, out, "--undo")
+    assert "is not moved" in run("sort", album, out, "--move", code=1).err
+    assert (album / "speech.jpg").is_symlink()
+    run("sort", album, out, "--undo")
+    assert tree(album) == before
+
+
+def test_a_folder_stays_its_person_s(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    run("people", "rename", OBAMA, "A?B")
+    run("people", "rename", COLLINS, "A:B")
+    run("sort", album, out)
+    before = tree(out)
+    run("people", "forget", "A?B")
+    assert run("sort", album, out).out == "0 photos sorted, 2 there already\n"
+    assert tree(out) == before
+
+
+def test_nothing_to_sort_leaves_nothing(run: Run, album: Path, tmp_path: Path) -> None:
+    run("sort", album, tmp_path / "sorted", "--least-probability", "1")
+    assert not (tmp_path / "sorted").exists()

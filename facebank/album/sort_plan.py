@@ -1,0 +1,235 @@
+"""Which photo goes into which person's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.certainty import LEAST_PROBABILITY, is_sure
+from facebank.album.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
+from facebank.album.sort_files import digest_of
+from facebank.errors import StorageError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.album.sort_journal import Entry
+    from facebank.faces import IdentifiedPhoto, PhotoFaces
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows'
+_UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
+_MOST_NAMES = 10_000
+
+
+class Way(StrEnum):
+    """How a photo comes into a person's folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """An XMP file that goes where its photo goes: from where, to where."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One photo into one folder.
+
+    Attributes
+    ----------
+    source
+        The photo, absolute.
+    target
+        Where it goes; nothing is there, unless it is begun.
+    content_hash
+        SHA-256 of the photo, in hex.
+    person
+        Whose folder it is.
+    sidecars
+        What goes with it.
+    is_begun
+        Whether a move was interrupted before it was done: the photo is in both places.
+    """
+
+    source: Path
+    target: Path
+    content_hash: str
+    person: str
+    sidecars: tuple[Sidecar, ...] = ()
+    is_begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SortPlan:
+    """What there is to sort.
+
+    Attributes
+    ----------
+    steps
+        Which photo goes where.
+    there
+        How many photos are in a folder already in which they belong.
+    unsure
+        How many names are not sure enough to sort by.
+    """
+
+    steps: tuple[Step, ...]
+    there: int
+    unsure: int
+
+
+def plan_sorting(
+    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]],
+    people: Iterable[str],
+    out: Path,
+    way: Way,
+    before: Sequence[Entry] = (),
+    *,
+    least: float = LEAST_PROBABILITY,
+) -> SortPlan:
+    """Say which photo goes where: into the folder of each person who is known in it.
+
+    A photo that is moved can be in one place only: in the folder of the known person with the largest face. What is
+    in a folder already is not put there again, whatever it is called; another photo of the same name gets a number.
+
+    Parameters
+    ----------
+    photos
+        What was found in each and who it is.
+    people
+        Everybody's names, in an order that lasts.
+    out
+        The folder for the people's folders.
+    way
+        How they come there.
+    before
+        What was sorted there before, from the journal.
+    least
+        The probability that a name must have, 0..1.
+
+    Raises
+    ------
+    StorageError
+        A folder holds too many photos of one name.
+    """
+    folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in before})
+    planner = _Planner(way, before)
+    steps, there, unsure = list[Step](), 0, 0
+    for photo, identified in photos:
+        known = [face.decision for face in identified.faces if face.decision.person is not None]
+        sure = dict.fromkeys(decision.person or "" for decision in known if is_sure(decision, least))
+        unsure += len({decision.person for decision in known} - sure.keys())
+        for person in list(sure)[: 1 if way is Way.MOVE else None]:
+            step = planner.step(Path(photo.source), out / folders[person], photo.content_hash, person)
+            if step is None:
+                there += 1
+            else:
+                steps.append(step)
+    return SortPlan(tuple(steps), there, unsure)
+
+
+def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the name of each person's folder; people whose names give the same one get a number, the first none.
+
+    Parameters
+    ----------
+    names
+        Of everybody, in an order that lasts.
+    had
+        The folders that people had before, by their names: they keep them, and nobody else gets one of them.
+    """
+    had = {} if had is None else had
+    owners = {folder.casefold(): person for person, folder in had.items()}
+    folders: dict[str, str] = {}
+    for name in names:
+        plain = folder_name(name)
+        folder, number = had.get(name, plain), 1
+        while owners.get(folder.casefold(), name) != name:
+            number += 1
+            folder = f"{plain} ({number})"
+        owners[folder.casefold()] = name
+        folders[name] = folder
+    return folders
+
+
+def folder_name(person: str) -> str:
+    """Return the name of a person's folder: the name, but never one that means something else to a file system."""
+    name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
+    if name.startswith(".") or _RESERVED.fullmatch(name):
+        name = f"_{name}"
+    return name
+
+
+class _Planner:
+    """Finds free places, knowing what was planned and what was sorted before."""
+
+    def __init__(self, way: Way, before: Sequence[Entry]) -> None:
+        self._way = way
+        self._planned: set[tuple[Path, str]] = set()
+        self._taken: set[Path] = set()
+        self._taken_stems: set[Path] = set()
+        self._sorted: dict[tuple[Path, str], Entry] = {
+            (Path(entry.target).parent, entry.content_hash): entry for entry in before if not entry.is_sidecar
+        }
+
+    def step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
+        """Return how a photo comes into a folder; None where it is there, under whatever name."""
+        place = folder, content_hash
+        if source.parent == folder or place in self._planned:
+            return None
+        self._planned.add(place)
+        entry = self._sorted.get(place)
+        if entry is not None and _is(Path(entry.target), content_hash):
+            begun = self._way is Way.MOVE and entry.way == Way.MOVE.value and entry.source == str(source)
+            if not begun:
+                return None
+            target = Path(entry.target)
+            beside = _beside(source, target)
+            free = not any(os.path.lexists(sidecar.target) for sidecar in beside)
+            return Step(source, target, content_hash, person, beside if free else (), is_begun=True)
+        return self._free(source, folder, content_hash, person)
+
+    def _free(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
+        for number in range(1, _MOST_NAMES):
+            target = folder / (source.name if number == 1 else f"{source.stem} ({number}){source.suffix}")
+            beside = _beside(source, target)
+            if self._is_free(target, beside):
+                self._taken |= {target, *(sidecar.target for sidecar in beside)}
+                self._taken_stems.add(target.with_suffix(""))
+                return Step(source, target, content_hash, person, beside)
+            if target not in self._taken and _is(target, content_hash):
+                return None
+        raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(source.name)}")
+
+    def _is_free(self, target: Path, beside: Sequence[Sidecar]) -> bool:
+        """Tell whether a photo can lie there, and will have its own sidecars and no other photo's."""
+        places = {target, *possible_sidecars(target)}
+        if places & self._taken or any(map(os.path.lexists, places)):
+            return False
+        shares = any(sidecar.target == target.with_suffix(SUFFIX) for sidecar in beside)
+        return not shares or (target.with_suffix("") not in self._taken_stems and _stands_alone(target))
+
+
+def _beside(source: Path, target: Path) -> tuple[Sidecar, ...]:
+    return tuple(
+        Sidecar(path, sidecar_of(target) if path == sidecar_of(source) else target.with_suffix(SUFFIX))
+        for path in own_sidecars(source)
+    )
+
+
+def _stands_alone(target: Path) -> bool:
+    return not target.parent.exists() or belongs_to_it_alone(target)
+
+
+def _is(path: Path, content_hash: str) -> bool:
+    return path.is_file() and digest_of(path) == content_hash
