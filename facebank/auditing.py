@@ -54,7 +54,7 @@ def audit_gallery(
         The number of pairs is negative.
     """
     with gallery.snapshot():
-        table, qualities, names = gallery.vectors(), gallery.qualities(), gallery.names()
+        table, qualities, names = *gallery.rated_vectors(), gallery.names()
         faces = {
             sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
             for name in names.values()

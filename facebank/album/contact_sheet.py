@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_FACES = 12
 MOST_GROUPS = 500
-"""How many groups a page shows: some 30 MB, which browsers still show at once."""
+"""How many groups a page shows, so that it stays one that a browser can hold."""
 
 _GENERATOR = '<meta name="generator" content="facebank">'
 _HEAD_BYTES = 1000

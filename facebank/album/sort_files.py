@@ -49,6 +49,7 @@ def move_file(source: Path, target: Path) -> None:
     try:
         source.unlink()
     except OSError:
-        with suppress(OSError):
-            target.unlink()
+        if os.path.lexists(source):  # else the target is all that is left of it
+            with suppress(OSError):
+                target.unlink()
         raise

@@ -39,10 +39,10 @@ def sort_photos(
         return
     with SortJournal.open(out) as journal:
         for step in steps:
-            with uninterrupted():  # a photo and its sidecars stay together
+            with uninterrupted():  # a photo, its sidecars and what is told of them stay together
                 why = _take(journal, step, way)
-            if on_step is not None:
-                on_step(step, why)
+                if on_step is not None:
+                    on_step(step, why)
 
 
 def _take(journal: SortJournal, step: Step, way: Way) -> str | None:
@@ -55,7 +55,7 @@ def _take(journal: SortJournal, step: Step, way: Way) -> str | None:
         noted = Entry(way.value, str(source), str(step.target), step.content_hash, step.person)
         if step.is_begun:
             journal.write(noted)  # what follows belongs to it
-            source.unlink()  # the very photo is at its target
+            _finish(noted)
         else:
             _put(journal, noted)
         for sidecar in step.sidecars:
@@ -64,6 +64,13 @@ def _take(journal: SortJournal, step: Step, way: Way) -> str | None:
     except OSError as error:
         return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
     return None
+
+
+def _finish(begun: Entry) -> None:
+    """Remove what a move that was interrupted left behind, if the very photo is at its target."""
+    if not digest_of(Path(begun.source)) == begun.content_hash == digest_of(Path(begun.target)):
+        raise OSError("it has changed meanwhile: scan again")
+    Path(begun.source).unlink()
 
 
 def _put(journal: SortJournal, entry: Entry) -> None:

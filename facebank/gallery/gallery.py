@@ -216,14 +216,9 @@ class Gallery(TaughtGallery):
             return vector_tables.vectors(connection, self._bound, variant)
 
     def rated_vectors(self) -> tuple[VectorTable, FloatArray]:
-        """Return what `vectors` and `qualities` do, read at once: a large gallery is gone through only once."""
+        """Return what `vectors` does, and the samples' qualities in its order, 0..1: ``float32`` of shape ``(N,)``."""
         with self._reading() as connection:
             return vector_tables.rated_vectors(connection, self._bound, PLAIN)
-
-    def qualities(self) -> FloatArray:
-        """Return the samples' qualities, 0..1, ``float32`` of shape ``(N,)``: in the order of `vectors`."""
-        with self._reading() as connection:
-            return vector_tables.qualities(connection, self._bound)
 
     def index(self) -> VectorIndex:
         """Return the index over all plain embeddings, in step with the gallery as it is now.

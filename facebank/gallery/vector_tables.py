@@ -98,16 +98,6 @@ def blocks(
         yield wholes([row[:3] for row in block]), unit_rows([row[3] for row in block], bound.pack.dimension)
 
 
-def qualities(connection: sqlite3.Connection, bound: Binding) -> FloatArray:
-    """Return the qualities of the samples that have a plain embedding, in their order; a damaged one counts as 0."""
-    rows = connection.execute(
-        "SELECT quality FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id",
-        (bound.pack_id, PLAIN),
-    ).fetchall()
-    return _checked_qualities(quality for (quality,) in rows)
-
-
 def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
     """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
     rows = [

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.recognition import scoring
 from facebank.recognition.background import Background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import (
@@ -26,7 +25,6 @@ from facebank.recognition.scoring import (
     PrototypeScorer,
     build_scorer,
     greatest,
-    prototypes,
 )
 
 if TYPE_CHECKING:
@@ -207,24 +205,6 @@ def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int
         theirs = enrolled.person_ids == person
         mean = np.average(enrolled.matrix[theirs], axis=0, weights=enrolled.qualities[theirs].clip(QUALITY_FLOOR))
         np.testing.assert_allclose(scores[:, place], probes @ mean / np.linalg.norm(mean), atol=1e-5)
-
-
-@given(seeds, sample_counts, st.integers(1, 40))
-def test_large_galleries_are_scored_in_blocks_and_as_small_ones_are(seed: int, counts: list[int], at_once: int) -> None:
-    generator = np.random.default_rng(seed)
-    enrolled = people(generator, counts)
-    shuffled = generator.permutation(enrolled.count)
-    enrolled = Enrolled(enrolled.matrix[shuffled], enrolled.person_ids[shuffled], enrolled.qualities[shuffled])
-    probes = unit(generator.normal(size=(4, DIMENSION)))
-    sums = np.zeros((len(counts), DIMENSION))
-    weighted = enrolled.matrix.astype(np.float64) * enrolled.qualities.clip(QUALITY_FLOOR).astype(np.float64)[:, None]
-    np.add.at(sums, enrolled.owners, weighted)
-    whole = PrototypeScorer(enrolled).scores(probes)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scoring, "_DOUBLES_KEPT", 0)
-        patched.setattr(scoring, "_NUMBERS_AT_ONCE", at_once * DIMENSION)
-        assert np.array_equal(prototypes(enrolled), (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype("f4"))
-        np.testing.assert_allclose(PrototypeScorer(enrolled).scores(probes), whole, rtol=0, atol=6e-8)
 
 
 def test_a_prototype_of_samples_without_quality_is_their_mean() -> None:
