@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .output import say
+
 if TYPE_CHECKING:
     import typer
 
@@ -37,13 +39,22 @@ class Settings:
         """Return the bank that the options ask for, with so many threads a network; nothing is opened or loaded yet."""
         from facebank.bank import FaceBank
 
-        return FaceBank.open(self.gallery, pack=self.pack, device=self.device, threads=threads)
+        return FaceBank.open(
+            self.gallery, pack=self.pack, device=self.device, threads=threads, on_upgrade=_tell_upgraded
+        )
 
     def open_gallery(self, *, read_only: bool = False) -> Gallery:
         """Open the gallery for what needs no embeddings, such as listing people."""
         from facebank.gallery import Gallery, default_gallery_path
 
-        return Gallery.open(self.gallery or default_gallery_path(), read_only=read_only)
+        path = self.gallery or default_gallery_path()
+        return Gallery.open(path, read_only=read_only, on_upgrade=_tell_upgraded)
+
+
+def _tell_upgraded(path: Path) -> None:
+    say(
+        f"the gallery {path} was brought up to date; decisions may differ from before, because their rules have changed"
+    )
 
 
 def settings_of(ctx: typer.Context) -> Settings:

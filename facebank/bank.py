@@ -45,10 +45,20 @@ class FaceBank:
         ``auto``, ``cpu`` or ``cuda``.
     threads
         Threads for one network on the CPU; None for as many as this process may use.
+    on_upgrade
+        Called with the gallery's file once it was brought up to date from an older version.
     """
 
-    def __init__(self, path: Path, pack: str | None = None, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pack: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        on_upgrade: Callable[[Path], None] | None = None,
+    ) -> None:
         self.path = path
+        self._on_upgrade = on_upgrade
         self._threads = threads
         self._pack_name = pack
         self._device = device
@@ -57,7 +67,13 @@ class FaceBank:
 
     @classmethod
     def open(
-        cls, path: Place | None = None, *, pack: str | None = None, device: str = "auto", threads: int | None = None
+        cls,
+        path: Place | None = None,
+        *,
+        pack: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        on_upgrade: Callable[[Path], None] | None = None,
     ) -> Self:
         """Open a gallery, which need not exist yet.
 
@@ -72,8 +88,10 @@ class FaceBank:
         threads
             Threads for one network on the CPU; None for as many as this process may use. For who runs several photos
             side by side, one.
+        on_upgrade
+            Called with the gallery's file once it was brought up to date from an older version.
         """
-        return cls(default_gallery_path() if path is None else Path(path), pack, device, threads)
+        return cls(default_gallery_path() if path is None else Path(path), pack, device, threads, on_upgrade)
 
     def close(self) -> None:
         """Close the gallery; a second time does nothing."""
@@ -350,7 +368,7 @@ class FaceBank:
 
         self.close()
         engine = self.engine
-        with Gallery.open(self.path) as gallery:
+        with Gallery.open(self.path, on_upgrade=self._on_upgrade) as gallery:
             return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
 
     def import_people(self, folder: Place) -> Imported:
@@ -385,7 +403,7 @@ class FaceBank:
             There is none, or it cannot be used with the pack.
         """
         if self._gallery is None:
-            self._gallery = Gallery.open(self.path, self.engine.identity, create=create)
+            self._gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
         return self._gallery
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:

@@ -96,7 +96,7 @@ def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = No
     """
     if not gallery.exists() or not gallery.stat().st_size:
         return load_engine(None, device, threads)
-    with Gallery.open(gallery) as opened:
+    with Gallery.open(gallery, read_only=True) as opened:
         bound = opened.pack.name
     try:
         return load_engine(bound, device, threads)

@@ -199,12 +199,30 @@ class AnalyzedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A named person of a gallery."""
+    """A named person of a gallery.
+
+    Attributes
+    ----------
+    id
+        Number of the person in the gallery.
+    name
+        The name.
+    sample_count
+        How many samples the person has.
+    created_at
+        When the person was first enrolled.
+    born
+        Birth date as far as it is known: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not.
+    note
+        Free text about the person, or None.
+    """
 
     id: int
     name: str
     sample_count: int
     created_at: datetime
+    born: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,6 +249,10 @@ class Sample:
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
         Whether the gallery keeps a small picture of the face.
+    masked
+        Whether the face was enrolled in a mask.
+    camera_dated
+        Whether `taken_at` is the camera's date; a file's modification time is not.
     """
 
     id: int
@@ -243,6 +265,8 @@ class Sample:
     taken_at: datetime | None
     enrolled_at: datetime
     has_thumbnail: bool
+    masked: bool = False
+    camera_dated: bool = False
 
 
 class Outcome(StrEnum):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facebank.dates import earliest_day
 from facebank.errors import InvalidNameError
 from facebank.gallery.names import are_plain, normalise_name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray
 
 LARGEST_DIMENSION = 16_384
+LONGEST_NOTE = 2000
 _NORM_TOLERANCE = 1e-3
 _HASH = re.compile(r"[0-9a-f]{64}")
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
@@ -155,6 +157,31 @@ def share(value: object) -> float:
     if not 0 <= number <= 1:
         raise InvalidValueError("it holds a number that is not between 0 and 1")
     return number
+
+
+def flag(value: object) -> bool:
+    """Return a truth value that SQLite keeps as 0 or 1; raises `InvalidValueError` for anything else."""
+    if value not in (0, 1):
+        raise InvalidValueError("it holds something else than yes or no")
+    return bool(value)
+
+
+def birth_date(value: object) -> str:
+    """Return a birth date; raises `InvalidValueError` unless it is ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    try:
+        if isinstance(value, str):
+            earliest_day(value)
+            return value
+    except ValueError as error:
+        raise InvalidValueError("it holds a birth date that is none") from error
+    raise InvalidValueError("it holds a birth date that is none")
+
+
+def note(value: object) -> str:
+    """Return a note; raises `InvalidValueError` unless it is a text of 1 to 2,000 characters."""
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NOTE:
+        raise InvalidValueError(f"it holds a note that is no text of 1 to {LONGEST_NOTE:,} characters")
+    return value
 
 
 def person_name(value: object) -> str:

@@ -17,10 +17,19 @@ import numpy as np
 from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, StorageError
 from facebank.faces import Detection
 from facebank.gallery import exchange_files as files
-from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, text_to_time, time_to_text, unit_length
+from facebank.gallery.codec import (
+    InvalidValueError,
+    birth_date,
+    float_array,
+    hex_digest,
+    note,
+    text_to_time,
+    time_to_text,
+    unit_length,
+)
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.records import NewSample, PackIdentity
+from facebank.gallery.records import NewSample, PackIdentity, PersonFacts
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -152,7 +161,8 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
 def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
-    Somebody of the same name gets the samples; faces that anybody has already are skipped.
+    Somebody of the same name gets the samples; faces that anybody has already are skipped. A birth date is taken over
+    where the gallery has none, and notes are joined.
 
     Parameters
     ----------
@@ -175,9 +185,9 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
     place = Path(folder)
     check_export(place, gallery.pack)
     manifest = files.read_manifest(place)
-    groups = _read(place, manifest)
+    groups, facts = _read(place, manifest)
     before = {name_key(name) for name in gallery.names().values()}
-    outcomes = gallery.enrol_people(list(groups.items()))
+    outcomes = gallery.enrol_people(list(groups.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
     duplicates = [
         (name, outcome.duplicate_of_person)
@@ -246,7 +256,13 @@ def _rows(chosen: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
 
 
 def _person_record(person: Person) -> dict[str, object]:
-    return {"name": person.name, "created_at": time_to_text(person.created_at), "samples": person.sample_count}
+    return {
+        "name": person.name,
+        "created_at": time_to_text(person.created_at),
+        "samples": person.sample_count,
+        "born": person.born,
+        "note": person.note,
+    }
 
 
 def _sample_record(sample: Sample) -> dict[str, object]:
@@ -262,19 +278,25 @@ def _sample_record(sample: Sample) -> dict[str, object]:
         "quarter_turns": sample.quarter_turns,
         "taken_at": None if sample.taken_at is None else time_to_text(sample.taken_at),
         "enrolled_at": time_to_text(sample.enrolled_at),
+        "masked": sample.masked,
+        "camera_dated": sample.camera_dated,
     }
 
 
 # Reading --------------------------------------------------------------------------------------------------------
 
 
-def _read(folder: Path, manifest: files.Manifest) -> dict[str, list[NewSample]]:
+def _read(folder: Path, manifest: files.Manifest) -> tuple[dict[str, list[NewSample]], dict[str, PersonFacts]]:
     vectors = _read_vectors(folder, manifest)
     thumbnails = _read_thumbnails(folder, manifest) if manifest.thumbnails else {}
     groups: dict[str, list[NewSample]] = {}
+    facts: dict[str, PersonFacts] = {}
     with files.checked(folder, files.PEOPLE, manifest) as stream:
         for record in files.read_lines(stream, manifest.people):
             groups[_name(record["name"])] = []
+            known = _facts(record)
+            if known != PersonFacts():
+                facts[_name(record["name"])] = known
         if len({name_key(name) for name in groups}) != manifest.people:
             raise InvalidValueError("it holds a person twice")
     with files.checked(folder, files.SAMPLES, manifest) as stream:
@@ -285,7 +307,7 @@ def _read(folder: Path, manifest: files.Manifest) -> dict[str, list[NewSample]]:
             groups[files.text(record["person"])].append(sample)
     if vectors or thumbnails:
         raise ExchangeError(f"{printable(str(folder))} cannot be imported: it holds embeddings of unknown samples.")
-    return groups
+    return groups, facts
 
 
 def _read_vectors(folder: Path, manifest: files.Manifest) -> dict[int, dict[str, FloatArray]]:
@@ -346,7 +368,15 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         thumbnail=thumbnail,
         vectors=vectors,
         enrolled_at=text_to_time(record["enrolled_at"]),
+        masked=files.yes_or_no(record.get("masked", False)),
+        camera_dated=files.yes_or_no(record.get("camera_dated", False)),
     )
+
+
+def _facts(record: dict[str, Any]) -> PersonFacts:
+    """Return what an export says about a person; exports of before version 3 of a gallery say nothing."""
+    born, text = record.get("born"), record.get("note")
+    return PersonFacts(None if born is None else birth_date(born), None if text is None else note(text))
 
 
 def _name(value: object) -> str:

@@ -3,7 +3,7 @@
 An export is a folder::
 
     manifest.json    format, pack, counts, variants; size and SHA-256 of every other file
-    people.jsonl     {"name", "created_at", "samples"}, a line a person
+    people.jsonl     {"name", "created_at", "samples", "born", "note"}, a line a person
     samples.jsonl    {"sample", "person", "box", "landmarks", ...}, a line a sample
     vectors.npz      sample_ids (K,) int64, variants (K,) int16, matrix (K, dimension) float32
     thumbnails.npz   sample_ids (T,) int64, ends (T,) int64, data (B,) uint8; only where there are thumbnails
@@ -217,6 +217,13 @@ def real(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise InvalidValueError(f"it holds {str(value)[:40]!r} where a number belongs")
     return float(value)
+
+
+def yes_or_no(value: object) -> bool:
+    """Return a truth value; raises `InvalidValueError` for anything else."""
+    if not isinstance(value, bool):
+        raise InvalidValueError(f"it holds {str(value)[:40]!r} where true or false belongs")
+    return value
 
 
 def text(value: object) -> str:

@@ -42,6 +42,7 @@ class GalleryFile:
     def __init__(self, connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
+        self.upgraded = False
         self._connection = connection
 
     @classmethod
@@ -171,7 +172,7 @@ class GalleryFile:
                 "open it once where it can be written."
             )
         with self.changing() as connection:
-            check_schema(connection, self.path)
+            self.upgraded = check_schema(connection, self.path) < SCHEMA_VERSION
             migrate(connection)
 
     def _finish_wiping(self) -> None:

@@ -12,19 +12,20 @@ from facebank.gallery.derived import DERIVED_PLACES_SETTING, noted, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
 from facebank.gallery.index import VectorIndex
-from facebank.gallery.names import normalise_name
+from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import EllipsisType
 
     from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.file import GalleryFile
     from facebank.gallery.index_file import IndexKey
     from facebank.gallery.names import NameTable
-    from facebank.gallery.records import NewSample
+    from facebank.gallery.records import NewSample, PersonFacts
 
 
 class Gallery(TaughtGallery):
@@ -77,8 +78,45 @@ class Gallery(TaughtGallery):
         with self._changing() as connection:
             return people.rename(connection, old, new)
 
+    def describe(
+        self, name: str, *, born: str | EllipsisType | None = ..., note: str | EllipsisType | None = ...
+    ) -> Person:
+        """Set what is known about a person, or clear it.
+
+        Parameters
+        ----------
+        name
+            The person's.
+        born
+            Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` leaves it.
+        note
+            Free text of at most 2,000 characters; None or an empty text clears it, ``...`` leaves it.
+
+        Returns
+        -------
+        Person
+            As the person is now.
+
+        Raises
+        ------
+        PersonNotFoundError
+            If nobody is called so.
+        UsageError
+            If the birth date is no date, before 1850 or in the future, or the note is too long.
+        """
+        with self._changing() as connection:
+            return people.describe(connection, name, born=born, note=note)
+
+    def birth_dates(self) -> dict[int, str]:
+        """Return the birth dates that are known, by the people's numbers: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+        with self._file.reading() as connection:
+            return tables.birth_dates(connection)
+
     def merge(self, sources: Sequence[str], into: str) -> Person:
         """Join people who are one person; every sample is kept, and every denial but those that it contradicts.
+
+        The birth date is that of the one who stays, else of the first who has one; notes are joined where they are
+        not too long together.
 
         Parameters
         ----------
@@ -156,13 +194,17 @@ class Gallery(TaughtGallery):
         (outcomes,) = self.enrol_people([(person, samples)])
         return outcomes
 
-    def enrol_people(self, groups: Sequence[tuple[str, Sequence[NewSample]]]) -> list[list[EnrolledSample]]:
+    def enrol_people(
+        self, groups: Sequence[tuple[str, Sequence[NewSample]]], facts: Mapping[str, PersonFacts] | None = None
+    ) -> list[list[EnrolledSample]]:
         """Give several people samples, as `enrol` does, in one transaction.
 
         Parameters
         ----------
         groups
             Names with their faces.
+        facts
+            What is known about some of them, by name: it fills in what the gallery does not know yet.
 
         Returns
         -------
@@ -175,7 +217,11 @@ class Gallery(TaughtGallery):
             for sample in samples:
                 check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
-            return [enrol_samples(connection, self._bound, name, samples, now) for name, samples in spelled]
+            outcomes = [enrol_samples(connection, self._bound, name, samples, now) for name, samples in spelled]
+            for name, known in (facts or {}).items():
+                if tables.find_person(connection, name_key(normalise_name(name))) is not None:
+                    people.complete(connection, name, known)
+            return outcomes
 
     def samples(self, name: str) -> list[Sample]:
         """Return a person's samples, in the order of their numbers."""

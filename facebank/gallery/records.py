@@ -63,6 +63,10 @@ class NewSample:
         ``"flip"`` or ``"augmented:shift"`` as the pack has them.
     enrolled_at
         When the face was first enrolled; None for now.
+    masked
+        Whether the face wears a mask.
+    camera_dated
+        Whether `taken_at` is the camera's date; a file's modification time is not.
     """
 
     detection: Detection
@@ -74,6 +78,24 @@ class NewSample:
     thumbnail: bytes | None
     vectors: Mapping[str, FloatArray] = field(repr=False)
     enrolled_at: datetime | None = None
+    masked: bool = False
+    camera_dated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """What is known about a person besides the name.
+
+    Attributes
+    ----------
+    born
+        Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not known.
+    note
+        Free text of at most 2,000 characters, or None.
+    """
+
+    born: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,8 @@ change a migration that has been released: add the next.
     settings    small JSON values by key
     denials     a face that is not a person's, as somebody said (since 2)
     strangers   a face of "nobody I know", with its embedding (since 2)
+
+Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera.
 """
 
 from __future__ import annotations
@@ -41,7 +43,12 @@ def _feedback(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback)
+def _facts(connection: sqlite3.Connection) -> None:
+    for statement in _FACT_COLUMNS:
+        connection.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 OLDEST_READABLE = 1
@@ -49,6 +56,9 @@ OLDEST_READABLE = 1
 
 FEEDBACK_SINCE = 2
 """The first version with the tables ``denials`` and ``strangers``."""
+
+FACTS_SINCE = 3
+"""The first version whose people have ``born`` and ``note``, and whose samples ``masked`` and ``camera_dated``."""
 
 
 def migrate(
@@ -197,4 +207,11 @@ _FEEDBACK_TABLES = (
         remembered_at TEXT NOT NULL
     )""",
     "CREATE INDEX strangers_by_content ON strangers (content_hash)",
+)
+
+_FACT_COLUMNS = (
+    "ALTER TABLE people ADD COLUMN born TEXT",
+    "ALTER TABLE people ADD COLUMN note TEXT CHECK (length(note) <= 2000)",
+    "ALTER TABLE samples ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1))",
+    "ALTER TABLE samples ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0 CHECK (camera_dated IN (0, 1))",
 )

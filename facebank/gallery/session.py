@@ -15,7 +15,7 @@ from facebank.text import printable
 if TYPE_CHECKING:
     import os
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -41,6 +41,7 @@ class GallerySession:
         create: bool = False,
         read_only: bool = False,
         busy_timeout: float = BUSY_TIMEOUT,
+        on_upgrade: Callable[[Path], None] | None = None,
     ) -> Self:
         """Open a gallery.
 
@@ -57,6 +58,8 @@ class GallerySession:
             Whether to refuse every change. A file on a read-only medium refuses them in any case.
         busy_timeout
             How long another process is waited for, in seconds.
+        on_upgrade
+            Called with the file once it was brought up to date from an older version, which happens once to a file.
 
         Raises
         ------
@@ -81,6 +84,8 @@ class GallerySession:
         except BaseException:
             file.close()
             raise
+        if file.upgraded and on_upgrade is not None:
+            on_upgrade(place)
         return cls(file, bound)
 
     def close(self) -> None:

@@ -14,10 +14,13 @@ from facebank.faces import Detection, Person, Sample
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
     InvalidValueError,
+    birth_date,
     bytes_to_path,
+    flag,
     floats_from_bytes,
     floats_to_bytes,
     hex_digest,
+    note,
     only,
     path_to_bytes,
     person_name,
@@ -30,21 +33,22 @@ from facebank.gallery.codec import (
 )
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
+from facebank.gallery.schema import FACTS_SINCE, schema_version
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from datetime import datetime
 
-    from facebank.gallery.records import NewSample
+    from facebank.gallery.records import NewSample, PersonFacts
 
 _SAMPLES = """
     SELECT samples.id, people.name, box, landmarks, detection_score, quality, source, content_hash, quarter_turns,
-        taken_at, enrolled_at, EXISTS (SELECT 1 FROM thumbnails WHERE sample_id = samples.id)
+        taken_at, enrolled_at, EXISTS (SELECT 1 FROM thumbnails WHERE sample_id = samples.id), {facts}
     FROM samples JOIN people ON people.id = person_id
     """
 _PEOPLE = """
-    SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id) FROM people
+    SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id), {facts} FROM people
     """
 
 
@@ -142,12 +146,12 @@ def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -
 
 def people(connection: sqlite3.Connection) -> list[Person]:
     """Return everybody, in the order of their names."""
-    return [_person(row) for row in connection.execute(_PEOPLE + "ORDER BY key")]
+    return [_person(row) for row in connection.execute(_people_rows(connection) + "ORDER BY key")]
 
 
 def find_person(connection: sqlite3.Connection, key: str) -> Person | None:
     """Return the person of a name's key."""
-    row = connection.execute(_PEOPLE + "WHERE key = ?", (key,)).fetchone()
+    row = connection.execute(_people_rows(connection) + "WHERE key = ?", (key,)).fetchone()
     return None if row is None else _person(row)
 
 
@@ -181,6 +185,19 @@ def rename_person(connection: sqlite3.Connection, person_id: int, name: str, key
     connection.execute("UPDATE people SET name = ?, key = ? WHERE id = ?", (name, key, person_id))
 
 
+def set_facts(connection: sqlite3.Connection, person_id: int, facts: PersonFacts) -> None:
+    """Write down what is known about a person, in the place of what was."""
+    connection.execute("UPDATE people SET born = ?, note = ? WHERE id = ?", (facts.born, facts.note, person_id))
+
+
+def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
+    """Return the birth dates that are known, by person."""
+    if not _has_facts(connection):
+        return {}
+    rows = connection.execute("SELECT id, born FROM people WHERE born IS NOT NULL ORDER BY id")
+    return {whole(number): birth_date(born) for number, born in rows}
+
+
 def move_samples(connection: sqlite3.Connection, source: int, target: int) -> None:
     """Give all samples of one person to another."""
     connection.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (target, source))
@@ -199,7 +216,8 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
     sample_id = _new_id(
         connection.execute(
             "INSERT INTO samples (person_id, box, landmarks, detection_score, quality, source, content_hash, "
-            "quarter_turns, taken_at, enrolled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "quarter_turns, taken_at, enrolled_at, masked, camera_dated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 person_id,
                 floats_to_bytes(sample.detection.box),
@@ -211,6 +229,8 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
                 sample.quarter_turns,
                 None if sample.taken_at is None else time_to_text(sample.taken_at),
                 time_to_text(sample.enrolled_at or now),
+                int(sample.masked),
+                int(sample.camera_dated),
             ),
         )
     )
@@ -221,13 +241,13 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
 
 def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
     """Return a person's samples, in the order of their numbers."""
-    rows = connection.execute(_SAMPLES + "WHERE person_id = ? ORDER BY samples.id", (person_id,))
+    rows = connection.execute(_sample_rows(connection) + "WHERE person_id = ? ORDER BY samples.id", (person_id,))
     return [_sample(row) for row in rows]
 
 
 def samples_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Sample]:
     """Return the samples that come from one photo, in the order of their numbers."""
-    rows = connection.execute(_SAMPLES + "WHERE content_hash = ? ORDER BY samples.id", (content_hash,))
+    rows = connection.execute(_sample_rows(connection) + "WHERE content_hash = ? ORDER BY samples.id", (content_hash,))
     return [_sample(row) for row in rows]
 
 
@@ -259,13 +279,33 @@ def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
 # Rows -----------------------------------------------------------------------------------------------------------
 
 
+def _has_facts(connection: sqlite3.Connection) -> bool:
+    return schema_version(connection) >= FACTS_SINCE
+
+
+def _people_rows(connection: sqlite3.Connection) -> str:
+    return _PEOPLE.format(facts="born, note" if _has_facts(connection) else "NULL, NULL")
+
+
+def _sample_rows(connection: sqlite3.Connection) -> str:
+    return _SAMPLES.format(facts="masked, camera_dated" if _has_facts(connection) else "0, 0")
+
+
 def _person(row: tuple[object, ...]) -> Person:
-    number, name, created_at, sample_count = row
-    return Person(whole(number), person_name(name), whole(sample_count), text_to_time(created_at))
+    number, name, created_at, sample_count, born, text = row
+    return Person(
+        id=whole(number),
+        name=person_name(name),
+        sample_count=whole(sample_count),
+        created_at=text_to_time(created_at),
+        born=None if born is None else birth_date(born),
+        note=None if text is None else note(text),
+    )
 
 
 def _sample(row: tuple[object, ...]) -> Sample:
-    number, person, box, landmarks, score, quality, source, content_hash, turns, taken_at, enrolled_at, pictured = row
+    number, person, box, landmarks, score, quality, source, content_hash, turns, *others = row
+    taken_at, enrolled_at, pictured, masked, camera_dated = others
     return Sample(
         id=whole(number),
         person=person_name(person),
@@ -277,6 +317,8 @@ def _sample(row: tuple[object, ...]) -> Sample:
         taken_at=None if taken_at is None else text_to_time(taken_at),
         enrolled_at=text_to_time(enrolled_at),
         has_thumbnail=bool(pictured),
+        masked=flag(masked),
+        camera_dated=flag(camera_dated),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -27,21 +28,24 @@ def told(gallery: Gallery) -> dict[str, list[Any]]:
     everything: dict[str, list[Any]] = {}
     for person in gallery.people():
         everything[person.name] = [
-            (
-                sample.source,
-                sample.content_hash,
-                sample.detection.box.tolist(),
-                sample.detection.landmarks.tolist(),
-                (sample.detection.score, sample.quality, sample.quarter_turns),
-                (sample.taken_at, sample.enrolled_at),
-                gallery.thumbnail(sample.id),
-                {
-                    name: table.matrix[table.sample_ids == sample.id].tolist()
-                    for name, table in vectors.items()
-                    if sample.id in table.sample_ids
-                },
-            )
-            for sample in gallery.samples(person.name)
+            (person.born, person.note),
+            *[
+                (
+                    sample.source,
+                    sample.content_hash,
+                    sample.detection.box.tolist(),
+                    sample.detection.landmarks.tolist(),
+                    (sample.detection.score, sample.quality, sample.quarter_turns),
+                    (sample.taken_at, sample.enrolled_at, sample.masked, sample.camera_dated),
+                    gallery.thumbnail(sample.id),
+                    {
+                        name: table.matrix[table.sample_ids == sample.id].tolist()
+                        for name, table in vectors.items()
+                        if sample.id in table.sample_ids
+                    },
+                )
+                for sample in gallery.samples(person.name)
+            ],
         ]
     return everything
 
@@ -53,6 +57,50 @@ def test_an_export_comes_back_as_it_was(gallery: Gallery, other: Gallery, export
     assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
     assert told(other) == told(gallery)
     assert other.index().count == 5
+
+
+def test_birth_dates_notes_masks_and_camera_dates_come_back(
+    gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path
+) -> None:
+    gallery.enrol("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
+    gallery.describe("Ada", born="1985-06", note="\U0001f600" * 2000)
+    gallery.enrol("Bob", faces.samples(1))
+    import_gallery(other, export_gallery(gallery, tmp_path / "export").folder)
+    assert told(other) == told(gallery)
+    assert [sample.masked for sample in other.samples("Ada")] == [True, False, False]
+    assert [sample.camera_dated for sample in other.samples("Ada")] == [False, True, False]
+    assert other.birth_dates() == {other.person("Ada").id: "1985-06"}
+
+
+def test_an_import_fills_in_what_is_not_known(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    gallery.enrol("Bob", [])
+    gallery.describe("Ada", born="1985-06", note="from the sea")
+    gallery.describe("Bob", born="1990")
+    other.enrol("ada", [])
+    other.enrol("BOB", [])
+    other.describe("ada", note="tall")
+    other.describe("Bob", born="1991")
+    folder = export_gallery(gallery, tmp_path / "export").folder
+    for _ in range(2):
+        import_gallery(other, folder)
+        ada = other.person("Ada")
+        assert (ada.born, ada.note, other.person("Bob").born) == ("1985-06", "tall\nfrom the sea", "1991")
+
+
+def test_an_export_from_before_birth_dates_is_read(other: Gallery, exported: Path) -> None:
+    new = {"people.jsonl": {"born", "note"}, "samples.jsonl": {"masked", "camera_dated"}}
+    manifest = json.loads((exported / "manifest.json").read_text())
+    for file, keys in new.items():
+        records = [json.loads(line) for line in (exported / file).read_text().splitlines()]
+        assert all(keys <= record.keys() for record in records)
+        kept = [{key: record[key] for key in record if key not in keys} for record in records]
+        content = "".join(json.dumps(record) + "\n" for record in kept).encode()
+        (exported / file).write_bytes(content)
+        manifest["files"][file] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (exported / "manifest.json").write_text(json.dumps(manifest))
+    assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
+    assert {(person.born, person.note) for person in other.people()} == {(None, None)}
 
 
 def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:

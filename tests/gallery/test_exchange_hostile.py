@@ -160,6 +160,8 @@ def test_a_manifest_that_is_none_is_refused(other: Gallery, exported: Path, cont
         set_in("quarter_turns", to=1.0),
         set_in("taken_at", to="yesterday"),
         set_in("enrolled_at", to=None),
+        set_in("masked", to=1),
+        set_in("camera_dated", to="yes"),
         lambda record: record.pop("quality"),
     ],
 )
@@ -178,6 +180,27 @@ def test_a_sample_that_cannot_be_is_refused(other: Gallery, exported: Path, chan
 def test_a_person_that_cannot_be_is_refused(other: Gallery, exported: Path, name: object) -> None:
     lines = (exported / "people.jsonl").read_text().splitlines()
     lines[1] = json.dumps({"name": name})
+    (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
+    reseal(exported)
+    with pytest.raises(ExchangeError):
+        import_gallery(other, exported)
+    assert other.people() == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"born": "yesterday"},
+        {"born": "1985-13"},
+        {"born": 1985},
+        {"note": ""},
+        {"note": "x" * 2001},
+        {"note": ["x"]},
+    ],
+)
+def test_facts_that_cannot_be_are_refused(other: Gallery, exported: Path, facts: dict[str, object]) -> None:
+    lines = (exported / "people.jsonl").read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), **facts})
     (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
     reseal(exported)
     with pytest.raises(ExchangeError):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import GalleryVersionError
-from facebank.gallery import FaceKey, Gallery, inspect_gallery, schema
+from facebank.gallery import FaceKey, Gallery, export_gallery, inspect_gallery, schema
 from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, has_expected_schema, migrate, schema_version
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def next_migration(connection: sqlite3.Connection) -> None:
-    connection.execute("ALTER TABLE people ADD COLUMN note TEXT")
+    connection.execute("ALTER TABLE people ADD COLUMN title TEXT")
 
 
 def test_migrations_are_applied_once_and_recorded(connection: sqlite3.Connection) -> None:
@@ -46,7 +46,7 @@ def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Conn
     migrate(connection, (*MIGRATIONS, next_migration))
     assert schema_version(connection) == SCHEMA_VERSION + 1
     assert not has_expected_schema(connection, SCHEMA_VERSION)
-    assert connection.execute("SELECT name, note FROM people").fetchall() == [("Ada", None)]
+    assert connection.execute("SELECT name, title FROM people").fetchall() == [("Ada", None)]
 
 
 def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
@@ -72,8 +72,18 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
 @pytest.fixture
 def first_gallery(path: Path) -> Path:
     """A gallery as the first version left it: two samples of Ada, one of Bob, a setting."""
+    return restored("schema_1.sql", path)
+
+
+@pytest.fixture
+def second_gallery(path: Path) -> Path:
+    """A gallery as the second version left it: as the first, and Bob is not in one photo."""
+    return restored("schema_2.sql", path)
+
+
+def restored(dump: str, path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(Path(__file__).with_name("schema_1.sql").read_text(encoding="utf-8"))
+        connection.executescript(Path(__file__).with_name(dump).read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
     path.chmod(0o600)
     return path
@@ -104,6 +114,49 @@ def test_a_gallery_of_the_first_version_learns_what_is_new(first_gallery: Path) 
     with Gallery.open(first_gallery) as gallery:
         np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
         assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
+
+
+def test_a_gallery_of_the_second_version_is_read_as_it_is(second_gallery: Path) -> None:
+    before = second_gallery.read_bytes()
+    with Gallery.open(second_gallery, read_only=True) as gallery:
+        assert {(person.name, person.sample_count) for person in gallery.people()} == {("Ada", 2), ("Bob", 1)}
+        assert {(person.born, person.note) for person in gallery.people()} == {(None, None)}
+        assert not any(sample.masked or sample.camera_dated for sample in gallery.samples("Ada"))
+        assert gallery.birth_dates() == {}
+        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].detection.box)
+        assert gallery.denials_of(face) == {gallery.person("Bob").id}
+    health = inspect_gallery(second_gallery)
+    assert (health.schema_version, health.people, health.problems) == (2, 2, ())
+    assert second_gallery.read_bytes() == before
+
+
+def test_a_gallery_of_the_second_version_takes_birth_dates(second_gallery: Path, tmp_path: Path) -> None:
+    with Gallery.open(second_gallery) as gallery:
+        vectors = gallery.vectors().matrix
+        assert gallery.describe("Ada", born="1985-06").born == "1985-06"
+    health = inspect_gallery(second_gallery)
+    assert (health.schema_version, health.samples, health.problems) == (SCHEMA_VERSION, 3, ())
+    with Gallery.open(second_gallery) as gallery:
+        np.testing.assert_array_equal(gallery.vectors().matrix, vectors)
+        assert export_gallery(gallery, tmp_path / "export").people == 2
+
+
+@pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
+def test_that_a_gallery_was_brought_up_to_date_is_told_once(dump: str, path: Path) -> None:
+    restored(dump, path)
+    told: list[Path] = []
+    Gallery.open(path, read_only=True, on_upgrade=told.append).close()
+    assert told == []
+    for _ in range(2):
+        Gallery.open(path, on_upgrade=told.append).close()
+    assert told == [path]
+
+
+def test_a_new_gallery_is_not_told_of(path: Path, faces: Faces) -> None:
+    told: list[Path] = []
+    for _ in range(2):
+        Gallery.open(path, faces.pack, create=True, on_upgrade=told.append).close()
+    assert told == []
 
 
 def test_the_guards_are_set_on_every_connection(gallery: Gallery) -> None:

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.dates import EARLIEST_BIRTH, checked_birth_date, earliest_day
+from facebank.errors import UsageError
+
+TODAY = date(2026, 11, 28)
+BIRTHS = st.dates(EARLIEST_BIRTH, TODAY)
+
+
+@given(born=BIRTHS)
+def test_a_partial_date_means_its_first_day(born: date) -> None:
+    text = born.isoformat()
+    assert earliest_day(checked_birth_date(text, TODAY)) == born
+    assert earliest_day(checked_birth_date(text[:7], TODAY)) == born.replace(day=1)
+    assert earliest_day(checked_birth_date(f" {text[:4]} ", TODAY)) == born.replace(month=1, day=1)
+
+
+@given(days=st.integers(1, 5000))
+def test_dates_out_of_range_are_refused(days: int) -> None:
+    with pytest.raises(UsageError, match="future"):
+        checked_birth_date((TODAY + timedelta(days)).isoformat(), TODAY)
+    with pytest.raises(UsageError, match="before 1850"):
+        checked_birth_date((EARLIEST_BIRTH - timedelta(days)).isoformat(), TODAY)
+
+
+@given(text=st.text())
+def test_any_text_is_a_date_or_refused(text: str) -> None:
+    refusal = ""
+    try:
+        born = checked_birth_date(text, TODAY)
+    except UsageError as error:
+        refusal = str(error)
+    else:
+        assert EARLIEST_BIRTH <= earliest_day(born) <= TODAY
+    assert not refusal or refusal.isprintable()
+    assert len(refusal) < 600
+
+
+@pytest.mark.parametrize(
+    "text", ["", "85", "1985-6", "1985-06-1", "1985-13", "1985-02-29", "1985/06/01", "19850601", "１９８５", "1985-00"]
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="YYYY"):
+        checked_birth_date(text, TODAY)
