@@ -13,7 +13,7 @@ import typer
 from facebank.errors import PhotoError, UsageError
 
 from .failures import SOME_FAILED
-from .output import counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
+from .output import DEGREES, counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -194,6 +194,7 @@ def _record(photo: IdentifiedPhoto) -> dict[str, object]:
         "image": photo.image,
         "width": photo.width,
         "height": photo.height,
+        "turned": None if photo.error is not None else DEGREES * photo.quarter_turns,
         "error": photo.error,
         "faces": [_face_record(face) for face in photo.faces],
     }

@@ -25,6 +25,9 @@ Advance: TypeAlias = Callable[[], None]
 AdvanceTo: TypeAlias = Callable[[float], None]
 Styles: TypeAlias = Mapping[str, str]
 
+DEGREES = 90
+"""Of a quarter turn: JSON gives how far a photo was turned in degrees."""
+
 _BETWEEN = 3  # columns of a drawn table
 _FEWEST_UNDER_A_LINE = 4  # columns; tables of fewer are folded
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import Advance, counted, progress, say, tell_videos, write_json, write_line
+from .output import DEGREES, Advance, counted, progress, say, tell_videos, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -114,11 +114,12 @@ def _record(file: ScannedFile) -> dict[str, object]:
         return _unreadable_record(file.path, file.error)
     status = "known" if file.found is None else "scanned"
     faces = None if file.found is None else len(file.found.faces)
-    return {"image": file.path, "status": status, "faces": faces, "error": None}
+    turned = None if file.found is None else DEGREES * file.found.quarter_turns
+    return {"image": file.path, "status": status, "faces": faces, "turned": turned, "error": None}
 
 
 def _unreadable_record(path: str, why: str) -> dict[str, object]:
-    return {"image": path, "status": "unreadable", "faces": None, "error": why}
+    return {"image": path, "status": "unreadable", "faces": None, "turned": None, "error": why}
 
 
 def _summary(report: ScanReport) -> str:

@@ -74,7 +74,8 @@ class FaceAnalyzer:
         detector = build_detector(pack, device, threads)
         spec = pack.manifest.detector
         refiner = LandmarkRefiner(detector) if spec.refine else None
-        return cls(FaceFinder(detector, refiner, spec.upright_score), build_embedder(pack, device, threads))
+        finder = FaceFinder(detector, refiner, spec.upright_score, least_score=spec.score_threshold)
+        return cls(finder, build_embedder(pack, device, threads))
 
     @property
     def dimension(self) -> int:

@@ -28,7 +28,7 @@ def test_json_holds_exactly_what_was_promised(
     valid("identify", ran.records)
     known, unknown, unreadable = ran.records
     for record in ran.records:
-        assert set(record) == {"image", "width", "height", "error", "faces"}
+        assert set(record) == {"image", "width", "height", "turned", "error", "faces"}
     (face,) = known["faces"]
     assert set(face) == {
         *("box", "landmarks", "detection_score", "quality", "decision", "reason"),
@@ -47,8 +47,25 @@ def test_json_holds_exactly_what_was_promised(
     assert other["probability"] < 0.1
     assert other["stranger_probability"] > 0.9
     assert unreadable["faces"] == []
-    assert (unreadable["width"], unreadable["height"]) == (None, None)
+    assert (unreadable["width"], unreadable["height"], unreadable["turned"]) == (None, None, None)
+    assert (known["turned"], unknown["turned"]) == (0, 0)
     assert "text.jpg" in unreadable["error"]
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+def test_how_far_a_photo_was_turned_is_said(
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, clockwise: int
+) -> None:
+    Image.open(speech).convert("RGB").rotate(-clockwise, expand=True).save(tmp_path / "lying.png")
+    identified = run("identify", "lying.png", "--json").records
+    valid("identify", identified)
+    assert identified[0]["turned"] == clockwise
+    assert identified[0]["faces"][0]["person"] == "Barack Obama"
+    (scanned,) = run("scan", "lying.png", "--json").records
+    valid("scan", [scanned])
+    assert scanned["turned"] == clockwise
+    (asked,) = run("identify", "--scan", "--json").records
+    assert asked["turned"] == clockwise
 
 
 def test_one_person_twice_in_a_photo_is_as_promised_too(

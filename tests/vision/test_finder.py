@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.faces import Photo
-from facebank.media import turn_photo
+from facebank.faces import Detection, Photo
+from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
 from facebank.vision import FaceFinder, build_detector
 from facebank.vision.finder import scales
 from facebank.vision.geometry import letterbox, resize
 from facebank.vision.refinement import LandmarkRefiner
+
+if TYPE_CHECKING:
+    from facebank.faces import RGBImage
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,93 @@ def test_a_large_photo_with_a_small_face_is_turned_too(
     _, turned, detections = finder.find_upright(undirected(large, quarter_turns))
     assert (quarter_turns + turned) % 4 == 0
     assert len(detections) == 1
+
+
+class SidedDetector:
+    """Finds faces of scores that depend on which side is up, and on the picture's size where two are told apart."""
+
+    def __init__(self, whole: dict[int, list[float]], half: dict[int, list[float]]) -> None:
+        self._scores = {640: whole, 320: half}
+        self.looks: list[tuple[int, int]] = []
+
+    def detect(self, pixels: RGBImage) -> list[Detection]:
+        corner = int(pixels[5, 5, 0]) // 50
+        size = max(pixels.shape[:2])
+        self.looks.append((size, corner))
+        return [
+            Detection(
+                np.array([40 * i, 0, 40 * i + 30, 30], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), score
+            )
+            for i, score in enumerate(self._scores[size].get(corner, []))
+        ]
+
+
+def sided_photo() -> Photo:
+    """A photo whose top left corner is of brightness 50 times the quarter turns that were made."""
+    pixels = np.zeros((640, 640, 3), dtype=np.uint8)
+    pixels[:320, 320:], pixels[320:, 320:], pixels[320:, :320] = 50, 100, 150
+    return Photo("sided.png", pixels, "0" * 64, False, None)
+
+
+def turns_made(detector: SidedDetector) -> int:
+    return FaceFinder(detector, None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
+
+
+def test_many_upright_faces_outweigh_a_better_one_that_stands_on_its_head() -> None:
+    found = {0: [0.9] * 12, 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
+    assert turns_made(SidedDetector(found, found)) == 0
+    alone = {0: [0.8], 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
+    assert turns_made(SidedDetector(alone, alone)) == 2
+
+
+def test_a_photo_is_not_turned_for_a_small_gain_nor_for_what_only_half_the_size_shows() -> None:
+    nearly = {0: [0.860], 1: [0.865]}
+    assert turns_made(SidedDetector(nearly, nearly)) == 0
+    assert turns_made(SidedDetector({0: [0.8], 1: [0.7]}, {0: [0.7], 1: [0.8]})) == 0
+
+
+def test_faces_that_half_the_size_does_not_show_are_looked_at_whole() -> None:
+    detector = SidedDetector({0: [0.7, 0.65], 3: [0.88, 0.8]}, {})
+    assert turns_made(detector) == 3
+    empty = SidedDetector({}, {})
+    assert turns_made(empty) == 0
+    assert [size for size, _ in empty.looks] == [640, 320, 320, 320, 320]
+
+
+def group_photo(shared: Path) -> Photo:
+    """Twelve upright people out of focus, in three rows: every face is found, none scores as only upright ones do."""
+    people = sorted((shared / "data" / "lfw").iterdir())[100:124:2]
+    side = 37
+    sheet = np.full((3 * side + 60, 4 * side + 60, 3), 120, dtype=np.uint8)
+    for place, person in enumerate(people):
+        head = read_photo(min(person.glob("*.jpg"))).pixels[40:210, 40:210]
+        y, x = 30 + place // 4 * side, 30 + place % 4 * side
+        sheet[y : y + side, x : x + side] = resize(head, side, side)
+    blurred = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2.4), dtype=np.uint8)
+    return Photo("group.png", blurred, "0" * 64, False, None)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Path, quarter_turns: int) -> None:
+    photo = group_photo(shared)
+    assert 0.85 < max(detection.score for detection in finder.find(photo.pixels)) < 0.91
+    _, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
+    assert (quarter_turns + turned) % 4 == 0
+    assert len(detections) == 12
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_group_stays_upright_though_one_sharper_face_is_turned(
+    finder: FaceFinder, demo_photos: list[Photo], shared: Path, turn: int
+) -> None:
+    sheet, portrait = group_photo(shared).pixels, demo_photos[0].pixels
+    left, top, right, bottom = (int(edge) for edge in finder.find(portrait)[0].box)
+    other = np.rot90(resize(portrait[top - 40 : bottom + 40, left - 40 : right + 40], 60, 68), turn)
+    whole = np.pad(sheet, ((0, 0), (0, 100), (0, 0)), constant_values=120)
+    whole[10 : 10 + other.shape[0], sheet.shape[1] + 10 : sheet.shape[1] + 10 + other.shape[1]] = other
+    _, turned, detections = finder.find_upright(Photo("group.png", whole, "0" * 64, False, None))
+    assert turned == 0
+    assert len(detections) >= 12
 
 
 def test_a_stated_orientation_is_believed(finder: FaceFinder, demo_photos: list[Photo]) -> None:

@@ -1,0 +1,172 @@
+"""How often a photo that does not say which side is up is taken the wrong way: faces and groups, turned four ways.
+
+    python -m benchmarks.orientation ../shared/data --out benchmarks/reports/orientation
+
+Photos as they are, photos made worse (blurred, dark, small in a large picture), contact sheets of 2 to 20 faces of
+several sizes (plain, blurred, dark, noisy), such sheets in a large picture, and sheets with one larger face that lies
+on its side or stands on its head. Counted are the upright pictures that are turned and the turned ones that are not
+turned back. Settings were chosen on development people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks.lfw import DEVELOPMENT, REPORTING, people_listed
+from facebank import read_photo
+from facebank.faces import Photo
+from facebank.media import turn_photo
+from facebank.packs import load_pack
+from facebank.vision import FaceFinder, build_detector
+
+if TYPE_CHECKING:
+    from facebank.faces import RGBImage
+
+SINGLES, WORSE, HEADS = 150, 60, 900
+FOLDERS = ("demo", "photos/enrol", "photos/probe")
+LIGHTS = ("plain", "blurred", "more blurred", "dark", "noisy")
+# A face of LFW is about this wide, in the part of the photo that is cut out as a head.
+_FACE, _HEAD = 92, (slice(45, 225), slice(40, 210))
+
+
+def photos_of(data: Path, listing: str, count: int, seed: int) -> list[Path]:
+    """Return the first photos of some people."""
+    first = [next(iter(sorted((data / "lfw" / name).glob("*.jpg"))), None) for name in people_listed(data, listing)]
+    present = sorted(path for path in first if path is not None)
+    return [present[place] for place in np.random.default_rng(seed).permutation(len(present))[:count]]
+
+
+def head(path: Path, face: int) -> RGBImage:
+    """Cut a head out of one of LFW's photos, its face that many pixels wide."""
+    pixels = read_photo(path).pixels[_HEAD]
+    height, width = (round(side * face / _FACE) for side in pixels.shape[:2])
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def background(path: Path, height: int, width: int) -> RGBImage:
+    """Stretch the top of a photo, where no face is, to a whole picture."""
+    strip = read_photo(path).pixels[5:60, 5:245]
+    return np.asarray(cv2.resize(strip, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def contact_sheet(paths: list[Path], face: int, random: np.random.Generator) -> RGBImage:
+    """Put heads beside and below each other, each a little off its place."""
+    columns, cell = int(np.ceil(np.sqrt(1.4 * len(paths)))), round(2.1 * face)
+    rows = -(-len(paths) // columns)
+    sheet = background(paths[0], rows * cell + 2 * face, columns * cell + 2 * face)
+    for place, path in enumerate(paths):
+        tile = head(path, face)
+        row, column = divmod(place, columns)
+        y, x = (
+            face + at * cell + int(random.integers(0, max(1, cell - side)))
+            for at, side in zip((row, column), tile.shape[:2], strict=True)
+        )
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+    return sheet
+
+
+def worsened(pixels: RGBImage, light: str, face: float, random: np.random.Generator) -> RGBImage:
+    """Blur, darken or add noise to a picture whose faces are that many pixels wide."""
+    blur = {"blurred": 0.045, "more blurred": 0.07, "noisy": 0.02}.get(light)
+    values = pixels if blur is None else cv2.GaussianBlur(pixels, (0, 0), blur * face)
+    dark = {"dark": 0.18, "noisy": 0.5}.get(light, 1.0)
+    noise = random.normal(0, 18, pixels.shape) if light == "noisy" else 0.0
+    return np.asarray(np.clip(values * np.float32(dark) + noise, 0, 255), dtype=np.uint8)
+
+
+def with_another(sheet: RGBImage, tile: RGBImage) -> RGBImage:
+    """Put one more head on the right of a contact sheet."""
+    height = max(sheet.shape[0], tile.shape[0])
+    whole = np.full((height, sheet.shape[1] + tile.shape[1] + 20, 3), sheet.mean(axis=(0, 1)), dtype=np.uint8)
+    whole[: sheet.shape[0], : sheet.shape[1]] = sheet
+    whole[-tile.shape[0] :, -tile.shape[1] :] = tile
+    return whole
+
+
+def inside(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage:
+    """Put a contact sheet somewhere into a large picture."""
+    large = background(path, max(1900, sheet.shape[0]), max(2600, sheet.shape[1]))
+    y, x = (int(random.integers(0, large.shape[axis] - sheet.shape[axis] + 1)) for axis in (0, 1))
+    large[y : y + sheet.shape[0], x : x + sheet.shape[1]] = sheet
+    return large
+
+
+def pictures(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
+    """Yield upright pictures with what they are."""
+    random = np.random.default_rng(3)
+    if listing == REPORTING:
+        files = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
+        for path in files:
+            if path.suffix in {".jpg", ".jpeg", ".png"} and path.name != "32bit.png":
+                yield "album", read_photo(path).pixels
+    for path in photos_of(data, listing, SINGLES, 5):
+        yield "one face", read_photo(path).pixels
+    for place, path in enumerate(photos_of(data, listing, WORSE, 6)):
+        pixels = read_photo(path).pixels
+        yield "one face, made worse", worsened(pixels, ("blurred", "dark", "noisy")[place % 3], _FACE, random)
+        small = background(path, 480, 640)
+        small[200:290, 300:390] = cv2.resize(pixels, (90, 90), interpolation=cv2.INTER_AREA)
+        yield "one face, small", small
+    heads = photos_of(data, listing, HEADS, 8)
+
+    def some(count: int) -> list[Path]:
+        return [heads[place] for place in random.permutation(len(heads))[:count]]
+
+    for count, face, light in product((2, 4, 8, 12, 20), (14, 20, 28, 40, 70), LIGHTS):
+        yield "group", worsened(contact_sheet(some(count), face, random), light, face, random)
+    for count, face, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
+        sheet = worsened(contact_sheet(some(count), face, random), light, face, random)
+        other = head(some(1)[0], int(face * random.uniform(1, 2.5)))
+        yield "group, one face turned", with_another(sheet, np.asarray(np.rot90(other, turn)))
+    for count, face, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
+        sheet = worsened(contact_sheet(some(count), face, random), light, face, random)
+        yield "group, small in a large picture", inside(sheet, some(1)[0], random)
+
+
+def sides_mistaken(finder: FaceFinder, found: Iterator[tuple[str, RGBImage]]) -> dict[str, dict[str, int]]:
+    """Count, by what pictures are, those upright that are turned and those turned that are not put right."""
+    counts: dict[str, Counter[str]] = {}
+    for what, pixels in found:
+        upright = Photo(what, pixels, "0" * 64, False, None)
+        of_these = counts.setdefault(
+            what, Counter({"upright": 0, "upright turned": 0, "turned": 0, "not put right": 0})
+        )
+        for turned in range(4):
+            photo = replace(turn_photo(upright, turned), has_orientation=False)
+            turns, detections = finder.find_upright(photo)[1:]
+            of_these["turned" if turned else "upright"] += 1
+            of_these["not put right" if turned else "upright turned"] += (turns + turned) % 4 != 0
+            of_these["faces found"] += len(detections)
+    return {what: dict(of_these) for what, of_these in counts.items()}
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/, demo/ and photos/")
+    parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(arguments.pack)
+    spec = pack.manifest.detector
+    finder = FaceFinder(build_detector(pack), None, spec.upright_score, least_score=spec.score_threshold)
+    report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
+    for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
+        report[label] = sides_mistaken(finder, pictures(arguments.data, listing))
+        print(f"{label}: {json.dumps(report[label])}", flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
