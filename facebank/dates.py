@@ -1,17 +1,24 @@
-"""Birth dates as far as they are known: a year, a month or a day, in ISO 8601."""
+"""Birth dates as far as they are known (a year, a month or a day, in ISO 8601), and whether to believe a camera's."""
 
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 from facebank.errors import UsageError
 from facebank.text import printable
 
 EARLIEST_BIRTH = date(1850, 1, 1)
 
+CLOCK_RESETS = ("1899-12-30", "1900-01-01", "1904-01-01", "1969-12-31", "1970-01-01", "1980-01-01", "2000-01-01")
+"""The days from which cameras' and programs' clocks count, in ISO 8601: a photo of one has no date."""
+
+FIRST_PHOTOS = date(1840, 1, 1)
+"""Earlier dates are mistakes, such as the year 1 of a program that knew none."""
+
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 _LONGEST_SHOWN = 40
+_A_DAY = timedelta(days=1)  # what time zones can amount to
 
 
 def earliest_day(born: str) -> date:
@@ -65,3 +72,17 @@ def checked_birth_date(text: str, today: date | None = None) -> str:
     if first > (today or date.today()):
         raise UsageError(f"The birth date {shown} is in the future.")
     return born
+
+
+def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
+    """Return whether a camera's date can be true: not that of a clock that was reset, too early or in the future.
+
+    Parameters
+    ----------
+    taken_at
+        What the camera noted, aware or naive.
+    now
+        The current time, aware; None for that of the system's clock.
+    """
+    day = taken_at.date()
+    return day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + _A_DAY).date()

@@ -37,6 +37,8 @@ class Photo:
         Whether the file states its orientation. If not, a photo without upright faces may be lying on its side.
     taken_at
         When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
+    camera_dated
+        Whether `taken_at` is from EXIF, and no clock was reset that day, nor is it in the future.
     """
 
     source: str
@@ -44,6 +46,7 @@ class Photo:
     content_hash: str
     has_orientation: bool
     taken_at: datetime | None
+    camera_dated: bool = False
 
     @property
     def height(self) -> int:
@@ -153,6 +156,8 @@ class PhotoFaces:
         When the photo was taken, if known.
     faces
         Largest first.
+    camera_dated
+        Whether `taken_at` is the camera's date, as of `Photo`.
     """
 
     source: str
@@ -162,6 +167,7 @@ class PhotoFaces:
     quarter_turns: int
     taken_at: datetime | None
     faces: tuple[Face, ...]
+    camera_dated: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +200,7 @@ class AnalyzedPhoto:
             self.quarter_turns,
             photo.taken_at,
             self.faces,
+            photo.camera_dated,
         )
 
 

@@ -35,6 +35,7 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
         taken_at=photo.photo.taken_at,
         thumbnail=encode_thumbnail(photo.photo, face.detection.box) if thumbnail else None,
         vectors={"plain": face.embedding},
+        camera_dated=photo.photo.camera_dated,
     )
 
 

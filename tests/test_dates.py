@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.dates import EARLIEST_BIRTH, checked_birth_date, earliest_day
+from facebank.dates import CLOCK_RESETS, EARLIEST_BIRTH, checked_birth_date, earliest_day, is_believable
 from facebank.errors import UsageError
 
 TODAY = date(2026, 11, 28)
@@ -48,3 +48,17 @@ def test_any_text_is_a_date_or_refused(text: str) -> None:
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="YYYY"):
         checked_birth_date(text, TODAY)
+
+
+@given(taken_at=st.datetimes() | st.datetimes(timezones=st.timezones()))
+def test_only_possible_dates_are_believed(taken_at: datetime) -> None:
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    day = taken_at.date()
+    possible = date(1840, 1, 1) <= day <= date(2026, 11, 29) and day.isoformat() not in CLOCK_RESETS
+    assert is_believable(taken_at, now) == possible
+
+
+@pytest.mark.parametrize("day", CLOCK_RESETS)
+def test_a_clock_that_was_reset_is_not_believed(day: str) -> None:
+    assert not is_believable(datetime.fromisoformat(day))
+    assert is_believable(datetime.fromisoformat(day) + timedelta(days=7))

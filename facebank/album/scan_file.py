@@ -353,9 +353,10 @@ class ScanFile:
         return [number for (number,) in self._rows("SELECT id FROM faces WHERE photo = ? ORDER BY id", (photo,))]
 
     def _photo_of(self, row: Any) -> PhotoFaces:
-        path, number, content_hash, width, height, turns, taken_at = row
+        path, number, content_hash, width, height, turns, taken_at, *dated = row  # an old scan does not say by whom
         when = None if taken_at is None else datetime.fromisoformat(taken_at)
-        return PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, tuple(self._faces(number)))
+        faces = tuple(self._faces(number))
+        return PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, faces, camera_dated=any(dated))
 
     def _damaged(self) -> ScanFormatError:
         return ScanFormatError(f"the scan {printable(str(self.path))} is damaged: remove it and scan again")
@@ -370,9 +371,9 @@ class ScanFile:
     def _keep_faces(self, photo: PhotoFaces) -> None:
         when = None if photo.taken_at is None else photo.taken_at.isoformat()
         kept = self._connection.execute(
-            "INSERT OR IGNORE INTO photos (content_hash, width, height, quarter_turns, taken_at) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (photo.content_hash, photo.width, photo.height, photo.quarter_turns, when),
+            "INSERT OR IGNORE INTO photos (content_hash, width, height, quarter_turns, taken_at, camera_dated) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (photo.content_hash, photo.width, photo.height, photo.quarter_turns, when, int(photo.camera_dated)),
         )
         if kept.rowcount:
             self._connection.executemany(

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from facebank.dates import CLOCK_RESETS
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, StorageError
-from facebank.gallery.connection import choose_journal
+from facebank.gallery.connection import choose_journal, is_writable
 from facebank.gallery.places import is_on_network
 from facebank.text import printable
 
@@ -28,14 +29,15 @@ if TYPE_CHECKING:
 
     from facebank.gallery import PackIdentity
 
-_VERSION = 1
+_VERSION = 2
 _APPLICATION_ID = 0x46424E53  # FBNS
 _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     "CREATE TABLE scan (version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
     "dimension INTEGER NOT NULL)",
     "CREATE TABLE photos (id INTEGER PRIMARY KEY, content_hash TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, "
-    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT)",
+    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT, "
+    "camera_dated INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE faces (id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE, "
     "numbers BLOB NOT NULL, weaknesses TEXT NOT NULL)",
     "CREATE INDEX faces_of_photo ON faces (photo)",
@@ -47,6 +49,11 @@ _SCHEMA = (
     "CREATE TABLE apart (first INTEGER NOT NULL REFERENCES faces ON DELETE CASCADE, "
     "second INTEGER NOT NULL REFERENCES faces ON DELETE CASCADE, PRIMARY KEY (first, second)) WITHOUT ROWID",
 )
+# A file's modification time was kept in UTC; a date without an offset, or with another one, is a camera's.
+_DATED_BY_A_CAMERA = """
+    UPDATE photos SET camera_dated = 1
+    WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
+        AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
 _SAID = {
     sqlite3.SQLITE_FULL: (StorageError, "cannot be written, the disk is full: make room and scan again"),
     sqlite3.SQLITE_IOERR: (StorageError, "cannot be read or written: the disk is full or damaged"),
@@ -75,7 +82,7 @@ def make_empty(path: Path) -> None:
 
 
 def prepare(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
-    """Make the tables of an empty file; else make sure that it is a scan of the pack."""
+    """Make the tables of an empty file; else make sure that it is a scan of the pack, and bring it up to date."""
     name = printable(str(path))
     if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
         choose_journal(connection, log=not is_on_network(path))
@@ -96,6 +103,21 @@ def prepare(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> N
             f"the scan {name} was made with the pack {printable(made_by)!r}, not {printable(pack.name)!r}: use that "
             "pack, or remove the file and scan again"
         )
+    if version < _VERSION and is_writable(path):
+        _bring_up_to_date(connection)
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("SELECT version FROM scan").fetchone()[0] < _VERSION:  # nobody else was faster
+            connection.execute("ALTER TABLE photos ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0")
+            connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
+            connection.execute("UPDATE scan SET version = ?", (_VERSION,))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 @contextmanager

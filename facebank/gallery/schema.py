@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from facebank.dates import CLOCK_RESETS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,6 +48,7 @@ def _feedback(connection: sqlite3.Connection) -> None:
 def _facts(connection: sqlite3.Connection) -> None:
     for statement in _FACT_COLUMNS:
         connection.execute(statement)
+    connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts)
@@ -215,3 +218,9 @@ _FACT_COLUMNS = (
     "ALTER TABLE samples ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1))",
     "ALTER TABLE samples ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0 CHECK (camera_dated IN (0, 1))",
 )
+
+# A file's modification time was kept in UTC; a date without an offset, or with another one, is a camera's.
+_DATED_BY_A_CAMERA = """
+    UPDATE samples SET camera_dated = 1
+    WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
+        AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""

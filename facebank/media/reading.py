@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from facebank.dates import is_believable
 from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
 from facebank.faces import Photo
 from facebank.media.formats import PhotoFormat, open_photo, recognise_format
@@ -64,6 +65,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
     Photo
         Upright. `taken_at` is EXIF's date of the original, else of digitising, else of the last change, else the
         file's modification time in UTC. An EXIF date without an offset stays naive: nobody knows its time zone.
+        `camera_dated` is true where the date is EXIF's, not that of a clock that was reset, and not in the future.
 
     Raises
     ------
@@ -232,6 +234,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
         content_hash=hashlib.sha256(data).hexdigest(),
         has_orientation=metadata.has_orientation,
         taken_at=metadata.taken_at or modified_at,
+        camera_dated=metadata.taken_at is not None and is_believable(metadata.taken_at),
     )
 
 

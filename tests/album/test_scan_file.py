@@ -35,7 +35,8 @@ def face(seed: int) -> Face:
 
 def photo(number: int, faces: int = 2, source: str = "x.jpg") -> PhotoFaces:
     found = tuple(face(100 * number + place) for place in range(faces))
-    return PhotoFaces(source, f"{number:064x}", 640, 480, number % 4, WHEN if number % 2 else None, found)
+    when = WHEN if number % 2 else None
+    return PhotoFaces(source, f"{number:064x}", 640, 480, number % 4, when, found, camera_dated=bool(number % 2))
 
 
 def file(path: str, number: int, *, known: bool = False) -> ScannedFile:
@@ -61,12 +62,58 @@ def test_what_is_kept_comes_back(scan_file: ScanFile, path: Path) -> None:
     expected = photo(1)
     assert (first.width, first.height, first.quarter_turns, first.taken_at) == (640, 480, 1, WHEN)
     assert second.taken_at is None
+    assert (first.camera_dated, second.camera_dated) == (True, False)
     for kept, made in zip(first.faces, expected.faces, strict=True):
         assert kept.quality == made.quality
         assert kept.detection.score == made.detection.score
         np.testing.assert_array_equal(kept.embedding, made.embedding)
         np.testing.assert_array_equal(kept.detection.landmarks, made.detection.landmarks)
         np.testing.assert_array_equal(kept.detection.box, made.detection.box)
+
+
+OLD_DATES = {
+    1: ("2020-05-17T12:30:00", True),  # a camera without a time zone
+    2: ("2020-05-17T12:30:00.250000+02:00", True),
+    3: ("2020-05-17T12:30:00+00:00", False),  # as a file's modification time
+    4: ("2000-01-01T00:00:07", False),
+    5: ("0001-01-01T00:00:00", False),
+    6: ("2999-01-01T00:00:00", False),
+    7: (None, False),
+}
+
+
+def as_the_first_version_left_it(path: Path) -> None:
+    with ScanFile.open(path, PACK, create=True) as scan_file:
+        scan_file.keep([file(f"/a/{number}.jpg", number) for number in OLD_DATES])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE photos DROP COLUMN camera_dated")
+        connection.execute("UPDATE scan SET version = 1")
+        for number, (taken_at, _) in OLD_DATES.items():
+            change = "UPDATE photos SET taken_at = ? WHERE content_hash = ?"
+            connection.execute(change, (taken_at, f"{number:064x}"))
+        connection.commit()
+
+
+def test_a_scan_of_the_first_version_learns_which_dates_are_cameras(path: Path) -> None:
+    as_the_first_version_left_it(path)
+    with ScanFile.open(path, PACK) as scan_file:
+        known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
+        assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        scan_file.keep([file("/a/9.jpg", 9)])
+    with ScanFile.open(path, PACK) as scan_file:
+        assert sum(photo.camera_dated for photo in scan_file.photos()) == 3
+
+
+def test_a_scan_of_the_first_version_that_cannot_be_written_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_the_first_version_left_it(path)
+    monkeypatch.setattr("facebank.album.scan_schema.is_writable", lambda _: False)
+    with ScanFile.open(path, PACK) as scan_file:
+        photos = list(scan_file.photos())
+        assert len(photos) == len(OLD_DATES)
+        assert not any(photo.camera_dated for photo in photos)
+        assert len(list(scan_file.each_photo())) == len(OLD_DATES)
 
 
 def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:

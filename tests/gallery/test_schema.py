@@ -134,6 +134,7 @@ def test_a_gallery_of_the_second_version_takes_birth_dates(second_gallery: Path,
     with Gallery.open(second_gallery) as gallery:
         vectors = gallery.vectors().matrix
         assert gallery.describe("Ada", born="1985-06").born == "1985-06"
+        assert all(sample.camera_dated and not sample.masked for sample in gallery.samples("Ada"))
     health = inspect_gallery(second_gallery)
     assert (health.schema_version, health.samples, health.problems) == (SCHEMA_VERSION, 3, ())
     with Gallery.open(second_gallery) as gallery:
@@ -150,6 +151,33 @@ def test_that_a_gallery_was_brought_up_to_date_is_told_once(dump: str, path: Pat
     for _ in range(2):
         Gallery.open(path, on_upgrade=told.append).close()
     assert told == [path]
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "dated"),
+    [
+        ("2021-05-06T07:08:09", 1),
+        ("2021-05-06T07:08:09.125000-05:00", 1),
+        ("2021-05-06T07:08:09+00:00", 0),
+        ("1970-01-01T00:00:00", 0),
+        ("2999-01-01T00:00:00", 0),
+        ("0001-01-01T00:00:00", 0),
+        ("yesterday", 0),
+        (None, 0),
+    ],
+)
+def test_older_samples_are_dated_by_a_camera_where_only_one_can_have(
+    connection: sqlite3.Connection, taken_at: str | None, dated: int
+) -> None:
+    migrate(connection, MIGRATIONS[:2])
+    connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
+    connection.execute(
+        "INSERT INTO samples (person_id, box, landmarks, detection_score, quality, source, content_hash, "
+        "quarter_turns, taken_at, enrolled_at) VALUES (1, zeroblob(16), zeroblob(40), 1, 1, x'00', ?, 0, ?, 'then')",
+        ("ab" * 32, taken_at),
+    )
+    migrate(connection)
+    assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(dated, 0)]
 
 
 def test_a_new_gallery_is_not_told_of(path: Path, faces: Faces) -> None:

@@ -167,6 +167,7 @@ def test_photo_without_date_takes_the_files(tmp_path: Path) -> None:
     path.write_bytes(encoded(SCENE, "PNG"))
     os.utime(path, (0, 1_000_000_000))
     assert read_photo(path).taken_at == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+    assert not read_photo(path).camera_dated
     assert read_photo_bytes(path.read_bytes()).taken_at is None
 
 
@@ -174,6 +175,17 @@ def test_exif_date_is_better_than_the_files(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     path.write_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: "2014:05:06 07:08:09"})))
     assert read_photo(path).taken_at == datetime(2014, 5, 6, 7, 8, 9)
+    assert read_photo(path).camera_dated
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["1970:01:01 00:00:00", "1980:01:01 12:00:00", "2000:01:01 23:59:59", "0001:01:01 00:00:00", "2999:01:01 00:00:00"],
+)
+def test_the_date_of_a_clock_that_was_not_set_is_no_cameras(date: str) -> None:
+    photo = read_photo_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: date})))
+    assert photo.taken_at is not None
+    assert not photo.camera_dated
 
 
 WHOLE_EXIF = exif_with(
