@@ -26,6 +26,8 @@ What it finds, worst first:
   disagreeing   a sample is unlike the person's others
   repeated      a sample repeats another one of the person
   too_similar   all samples of a person are of one moment
+  dated_before_birth, outdated_samples
+                samples are dated before the birth, or too old for a child
   no_samples, few_samples
                 a person has none, or only one
 

@@ -24,7 +24,7 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     people = typer.Typer(
-        help="List the enrolled people, and rename, merge, forget, export, import or re-embed them.",
+        help="List the enrolled people, set birth dates, and rename, merge, forget, export, import or re-embed them.",
         no_args_is_help=True,
         rich_markup_mode=None,
         epilog="\b\nExample:\n  facebank people list",
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         ("list", list_people, "list"),
         ("name", name_group, "name 3 Ada"),
         ("show", show, "show Ada"),
+        ("set", set_facts, "set Ada --born 2015-06 --note 'Grace's daughter'"),
         ("rename", rename, "rename Ada 'Ada Lovelace'"),
         ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
         ("forget", forget, "forget Ada"),
@@ -91,18 +92,78 @@ def name_group(
 
 
 def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
-    """Show a person's samples: their numbers, photos and quality."""
-    with settings_of(ctx).open_gallery() as gallery:
-        samples = gallery.samples(name)
+    """Show a person's samples: their numbers, photos and quality; and the birth date and note.
+
+    Standard error has a warning where a child's newest sample is more than two years old, or a sample is dated before
+    the birth.
+    """
+    from facebank.facts import fact_warnings
+
+    with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
+        person, samples = gallery.person(name), gallery.samples(name)
+    warnings = fact_warnings(person, samples)
     if as_json:
+        about = {
+            "born": person.born,
+            "note": person.note,
+            "warnings": [{"code": each.code.value, "message": each.message} for each in warnings],
+        }
         for sample in samples:
-            write_json(_sample_record(sample))
+            write_json({**_sample_record(sample), **about})
     else:
         rows = [
             (str(sample.id), sample.source, f"{sample.quality:.2f}", _day(sample.taken_at), _day(sample.enrolled_at))
             for sample in samples
         ]
         write_table(("sample", "photo", "quality", "taken", "enrolled"), rows)
+        _write_facts(person)
+    for each in warnings:
+        say(each.message)
+    return 0
+
+
+def set_facts(
+    ctx: typer.Context,
+    name: Name,
+    born: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Birth date, as far as it is known: YYYY, YYYY-MM or YYYY-MM-DD."),
+    ] = None,
+    no_born: Annotated[bool, typer.Option("--no-born", help="Remove the birth date.")] = False,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A note about the person, of at most 2,000 characters.")
+    ] = None,
+    no_note: Annotated[bool, typer.Option("--no-note", help="Remove the note.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Set or remove a person's birth date and note; an empty value removes too.
+
+    Nobody is named in a photo that a camera dated before their birth. Of a birth date that is not known to the day the
+    earliest possible day counts.
+    """
+    from facebank.errors import UsageError
+    from facebank.facts import fact_warnings
+
+    if (no_born and born is not None) or (no_note and note is not None):
+        raise UsageError("--born and --no-born, or --note and --no-note, exclude each other")
+    if born is None and note is None and not no_born and not no_note:
+        raise UsageError("nothing to set: name --born or --note, or --no-born or --no-note")
+    with settings_of(ctx).open_gallery() as gallery:
+        person = gallery.describe(
+            name,
+            born=None if no_born else ... if born is None else born,
+            note=None if no_note else ... if note is None else note,
+        )
+        warnings = fact_warnings(person, gallery.samples(name))
+    if as_json:
+        write_json(_person_record(person))
+    elif person.born is None and person.note is None:
+        write_line(f"{person.name} has neither a birth date nor a note now")
+    else:
+        write_line(person.name)
+        _write_facts(person)
+    for each in warnings:
+        say(each.message)
     return 0
 
 
@@ -279,7 +340,13 @@ def _say_readers_are_busy() -> None:
 
 
 def _person_record(person: Person) -> dict[str, object]:
-    return {"person": person.name, "samples": person.sample_count, "created_at": person.created_at.isoformat()}
+    return {
+        "person": person.name,
+        "samples": person.sample_count,
+        "created_at": person.created_at.isoformat(),
+        "born": person.born,
+        "note": person.note,
+    }
 
 
 def _sample_record(sample: Sample) -> dict[str, object]:
@@ -292,7 +359,16 @@ def _sample_record(sample: Sample) -> dict[str, object]:
         "taken_at": None if sample.taken_at is None else sample.taken_at.isoformat(),
         "enrolled_at": sample.enrolled_at.isoformat(),
         "has_thumbnail": sample.has_thumbnail,
+        "camera_dated": sample.camera_dated,
+        "masked": sample.masked,
     }
+
+
+def _write_facts(person: Person) -> None:
+    if person.born is not None:
+        write_line(f"born {person.born}")
+    if person.note is not None:
+        write_line(f"note: {person.note}")
 
 
 def _day(time: datetime | None) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from facebank.facts import FactWarningCode, fact_warnings
 from facebank.gallery import FaceKey
-from facebank.recognition.audit import AuditedSamples, Finding, audit_nobody, audit_samples
+from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
 from facebank.recognition.enrolled import Enrolled
 
 if TYPE_CHECKING:
+    from facebank.faces import Person
+    from facebank.facts import FactWarning
     from facebank.gallery import Gallery
     from facebank.recognition.background import Background
 
@@ -55,14 +59,30 @@ def audit_gallery(
     """
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
-        faces = {
-            sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
-            for name in names.values()
-            for sample in gallery.samples(name)
-        }
+        owned = [(person, gallery.samples(person.name)) for person in gallery.people()]
+    faces = {
+        sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
+        for _, samples_of_one in owned
+        for sample in samples_of_one
+    }
     numbers = table.sample_ids
     if not len(numbers):
         return GalleryAudit(len(names), 0, tuple(audit_nobody(names)))
     enrolled = Enrolled(table.matrix, table.person_ids, qualities)
     samples = AuditedSamples(enrolled, numbers, [faces[number] for number in numbers.tolist()], names)
-    return GalleryAudit(len(names), len(numbers), tuple(audit_samples(samples, background, most_pairs=most_pairs)))
+    findings = [
+        *audit_samples(samples, background, most_pairs=most_pairs),
+        *(_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)),
+    ]
+    order = list(FindingKind)
+    findings.sort(key=lambda finding: order.index(finding.kind))
+    return GalleryAudit(len(names), len(numbers), tuple(findings))
+
+
+def _dated(person: Person, warning: FactWarning) -> Finding:
+    if warning.code is FactWarningCode.OUTDATED_SAMPLES:
+        commands = [shlex.join(["facebank", "enroll", "--name", person.name]) + " PHOTO..."]
+    else:
+        commands = [f"facebank people remove-sample {number}" for number in warning.samples]
+    kind = FindingKind(warning.code.value)
+    return Finding(kind, (person.name,), warning.samples, None, warning.message, tuple(commands))

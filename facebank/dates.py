@@ -16,9 +16,11 @@ CLOCK_RESETS = ("1899-12-30", "1900-01-01", "1904-01-01", "1969-12-31", "1970-01
 FIRST_PHOTOS = date(1840, 1, 1)
 """Earlier dates are mistakes, such as the year 1 of a program that knew none."""
 
+TOLERANCE = timedelta(days=1)
+"""How much earlier than the first possible day of birth a photo must be dated: what time zones can amount to."""
+
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 _LONGEST_SHOWN = 40
-_A_DAY = timedelta(days=1)  # what time zones can amount to
 
 
 def earliest_day(born: str) -> date:
@@ -85,4 +87,6 @@ def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
         The current time, aware; None for that of the system's clock.
     """
     day = taken_at.date()
-    return day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + _A_DAY).date()
+    return (
+        day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + TOLERANCE).date()
+    )

@@ -294,6 +294,7 @@ class Reason(StrEnum):
     CONFUSABLE = "confusable"
     SAME_PERSON_TWICE = "same_person_twice"
     REMEMBERED_STRANGER = "remembered_stranger"
+    BEFORE_BIRTH = "before_birth"
     GALLERY_EMPTY = "gallery_empty"
 
 

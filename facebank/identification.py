@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from facebank.errors import GalleryError, StorageError
 from facebank.faces import IdentifiedFace, IdentifiedPhoto
 from facebank.gallery import FaceKey
+from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
@@ -56,6 +57,8 @@ class Identification:
     calibrated
         Whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the
         pack's own and there are no probabilities.
+    births
+        When people were born, as far as it is known.
     """
 
     revision: int
@@ -63,6 +66,7 @@ class Identification:
     recognizer: Recognizer | None
     choice: Choice
     calibrated: bool
+    births: BirthDates = field(default_factory=BirthDates)
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
@@ -89,6 +93,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         table, qualities, names = *gallery.rated_vectors(), gallery.name_table()
         strangers = gallery.strangers().matrix
         masks = gallery.vectors(MASK)
+        births = BirthDates.of(gallery.birth_dates(), names)
     if not len(table.sample_ids):
         nobody = Choice(settings.classifier, "nobody is enrolled")
         return Identification(revision, settings, None, nobody, calibrated=False)
@@ -109,7 +114,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         mixed_with_masks=mixed,
     )
     calibrated = recognizer.rule.calibrator is not None
-    return Identification(revision, settings, recognizer, choice, calibrated)
+    return Identification(revision, settings, recognizer, choice, calibrated, births)
 
 
 def build_recognizer(
@@ -181,7 +186,12 @@ def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identi
         decisions = nobody_enrolled(faces)
     else:
         keys = (FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box) for face in faces)
-        decisions = recognizer.identify(faces, [gallery.denials_of(key) for key in keys])
+        denied = [gallery.denials_of(key) for key in keys]
+        dated = photo.taken_at if photo.camera_dated else None
+        unborn = {} if dated is None else identification.births.unborn(dated)
+        decisions = (
+            identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
+        )
     identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
     return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
 

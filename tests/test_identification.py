@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from facebank import FaceBank
 from facebank.calibrations import CALIBRATION_NAME, user_folder
 from facebank.engine import Engine, load_engine
 from facebank.errors import UsageError
-from facebank.faces import AnalyzedPhoto, Decision, Detection, Face, Outcome, Photo, Quality, Reason
+from facebank.faces import AnalyzedPhoto, Decision, Detection, Face, Outcome, Photo, PhotoFaces, Quality, Reason
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
 from facebank.identification import MASK, identified_photo, prepare_identification
@@ -257,6 +258,69 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
     assert (found.image, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
+
+
+def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> PhotoFaces:
+    """Return what was found in a photo, as taken on a day."""
+    return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
+
+
+def said(photo: PhotoFaces, gallery: Gallery, engine: Engine) -> list[tuple[Outcome, Reason, str | None]]:
+    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    return [(face.decision.outcome, face.decision.reason, face.decision.person) for face in found.faces]
+
+
+KNOWN_ADA, KNOWN_BEN = ((Outcome.KNOWN, Reason.MATCH, name) for name in ("Ada", "Ben"))
+UNBORN = (Outcome.UNCERTAIN, Reason.BEFORE_BIRTH, None)
+
+
+def test_nobody_is_named_in_a_photo_of_before_their_birth(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    gallery.describe("Ada", born="2015-06")
+    photo = analyzed(look(0, 50), look(1, 50))
+    assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN, KNOWN_BEN]
+    assert said(dated(photo, "2015-05-30"), gallery, engine) == [UNBORN, KNOWN_BEN]
+    assert said(dated(photo, "2015-05-31"), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    assert said(dated(photo, "2010-01-01", by_camera=False), gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+    assert said(photo.found, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
+
+
+def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2, 2)
+    gallery.describe("Ada", born="2015")
+    photo = dated(analyzed(look(0, 50), look(99)), "2010-01-01")
+    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    for face in found.faces:
+        assert "Ada" not in {candidate.person for candidate in face.decision.candidates}
+    assert found.faces[1].decision.reason is Reason.BELOW_THRESHOLD
+
+
+def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: Engine) -> None:
+    gallery = make(2)
+    mother = 0.55 * look(0, 0, 1.0) + 0.8 * look(20, 0, 1.0)
+    gallery.enrol("Eve", [sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
+    photo = analyzed(look(0, 50))
+    assert said(photo.found, gallery, engine) == [KNOWN_ADA]
+    gallery.describe("Ada", born="2015")
+    assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN]
+    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Outcome.KNOWN, Reason.MATCH, "Eve")]
+
+
+def test_where_everybody_is_born_later_nobody_is_named(make: Made, engine: Engine) -> None:
+    gallery = make(2)
+    gallery.describe("Ada", born="2015")
+    photo = dated(analyzed(look(0, 50), look(0, 51), look(99)), "2010-01-01")
+    assert said(photo, gallery, engine) == [UNBORN, UNBORN, (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
+
+
+def test_a_denial_comes_before_a_birth_date(make: Made, engine: Engine) -> None:
+    gallery = make(2, 2)
+    gallery.describe("Ada", born="2015")
+    photo = analyzed(look(0, 50))
+    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    ((outcome, reason, _),) = said(dated(photo, "2010-01-01"), gallery, engine)
+    assert (outcome, reason) == (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD)
 
 
 def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:

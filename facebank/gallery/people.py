@@ -106,6 +106,6 @@ def _checked_note(text: str) -> str:
 def _joined(own: PersonFacts, others: PersonFacts) -> PersonFacts:
     note = own.note or others.note
     if own.note and others.note and others.note not in own.note:
-        both = f"{own.note}\n{others.note}"
+        both = f"{own.note}; {others.note}"
         note = both if len(both) <= LONGEST_NOTE else own.note
     return PersonFacts(own.born or others.born, note)

@@ -38,6 +38,8 @@ class FindingKind(StrEnum):
     DISAGREEING = "disagreeing"
     REPEATED = "repeated"
     TOO_SIMILAR = "too_similar"
+    DATED_BEFORE_BIRTH = "dated_before_birth"
+    OUTDATED_SAMPLES = "outdated_samples"
     NO_SAMPLES = "no_samples"
     FEW_SAMPLES = "few_samples"
 

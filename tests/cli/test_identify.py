@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -200,3 +201,51 @@ def test_a_name_that_is_no_text_is_told_all_the_same(run: Run, two_people: Path,
     (tmp_path / "folder" / os.fsdecode(b"\xff.jpg")).write_text("no photo")
     (record,) = run("identify", "folder", "--json", code=1).records
     assert os.fsencode(record["image"]) == b"folder/\xff.jpg"
+
+
+def with_date(photo: Path, copy: Path, moment: str) -> Path:
+    """Copy a photo, with the date that a camera would have noted."""
+    with Image.open(photo) as image:
+        exif = image.getexif()
+        exif.get_ifd(0x8769)[0x9003] = moment
+        image.save(copy, exif=exif, quality=95)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("2001:05:06 07:08:09", ("uncertain", "before_birth", None)),
+        ("2014:12:31 23:59:59", ("known", "match", "Barack Obama")),  # a day is left for time zones
+        ("2016:05:06 07:08:09", ("known", "match", "Barack Obama")),
+        ("2000:01:01 00:00:10", ("known", "match", "Barack Obama")),  # the camera's clock was reset
+    ],
+)
+def test_nobody_is_named_in_a_photo_of_before_their_birth(
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, moment: str, expected: tuple[str, ...]
+) -> None:
+    assert two_people.exists()
+    (tmp_path / "album").mkdir()
+    with_date(speech, tmp_path / "album" / "dated.jpg", moment)
+    run("people", "set", "Barack Obama", "--born", "2015")
+    run("scan", "album")
+    for arguments in (("identify", "album"), ("identify", "--scan")):
+        ran = run(*arguments, "--json")
+        valid("identify", ran.records)
+        (face,) = ran.records[0]["faces"]
+        assert (face["decision"], face["reason"], face["person"]) == expected
+    named = expected[2] is not None
+    assert len(run("find", "Barack Obama", "--json").records) == named
+    sorted_photos = run("sort", "album", "sorted", "--json").records
+    assert any("Barack Obama" in str(record) for record in sorted_photos) == named
+
+
+def test_a_files_time_is_no_cameras_date(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+    assert two_people.exists()
+    copy = tmp_path / "undated.png"
+    with Image.open(speech) as image:
+        Image.fromarray(np.asarray(image.convert("RGB"))).save(copy)
+    os.utime(copy, (978_307_200, 978_307_200))
+    run("people", "set", "Barack Obama", "--born", "2015")
+    (record,) = run("identify", copy, "--json").records
+    assert record["faces"][0]["person"] == "Barack Obama"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from .conftest import DEMO_PHOTOS, PROJECT, Run
 
@@ -34,6 +36,68 @@ def test_show_knows_a_person_whatever_the_case(run: Run, portrait: Path, valid: 
     valid("people-show", records)
     assert [(record["person"], record["image"]) for record in records] == [("Barack Obama", str(portrait))]
     assert str(portrait) in run("people", "show", "Barack Obama").out
+
+
+def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:
+    ran = run("people", "set", "barack obama", "--born", "1961-08", "--note", "44th \x1b[31mpresident", "--json")
+    valid("people-set", ran.records)
+    (record,) = ran.records
+    assert (record["person"], record["born"], record["note"]) == ("Barack Obama", "1961-08", "44th \x1b[31mpresident")
+    listed = run("people", "list", "--json").records
+    valid("people-list", listed)
+    assert [(each["born"], each["note"]) for each in listed] == [(record["born"], record["note"]), (None, None)]
+    shown = run("people", "show", "Barack Obama", "--json").records
+    valid("people-show", shown)
+    assert {(each["born"], each["note"]) for each in shown} == {(record["born"], record["note"])}
+    text = run("people", "show", "Barack Obama").out.splitlines()
+    assert text[-2:] == ["born 1961-08", r"note: 44th \x1b[31mpresident"]
+    assert run("people", "set", "Barack Obama", "--no-note").out == "Barack Obama\nborn 1961-08\n"
+    assert "neither" in run("people", "set", "Barack Obama", "--born", "").out
+    run("people", "rename", "Barack Obama", "Barack")
+    assert run("people", "list", "--json").records[0]["born"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--born", "1961-13"), "YYYY-MM-DD"),
+        (("--born", "61"), "YYYY-MM-DD"),
+        (("--born", "1849"), "before 1850"),
+        (("--born", "2999"), "in the future"),
+        (("--note", "x" * 2001), "2,000 characters"),
+        (("--born", "1961", "--no-born"), "exclude each other"),
+        ((), "nothing to set"),
+    ],
+)
+def test_set_refuses_what_cannot_be(run: Run, options: Sequence[str], why: str) -> None:
+    ran = run("people", "set", "Barack Obama", *options, code=2)
+    assert why in ran.err
+    assert len(ran.err.splitlines()) == 1
+    assert run("people", "list", "--json").records[0]["born"] is None
+
+
+def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Path, valid: Valid) -> None:
+    old = (datetime.now(UTC) - timedelta(days=1000)).strftime("%Y:%m:%d %H:%M:%S")
+    with Image.open(speech) as photo:
+        exif = photo.getexif()
+        exif.get_ifd(0x8769)[0x9003] = old
+        photo.save(tmp_path / "old.jpg", exif=exif)
+    run("enroll", "--name", "Child", "old.jpg", "--force")
+    assert run("people", "show", "Child", "--json").records[0]["camera_dated"] is True
+    born = (datetime.now(UTC) - timedelta(days=3650)).strftime("%Y-%m")
+    assert "enroll a newer photo" in run("people", "set", "Child", "--born", born).err
+    ran = run("people", "show", "Child", "--json")
+    valid("people-show", ran.records)
+    assert [warning["code"] for warning in ran.records[0]["warnings"]] == ["outdated_samples"]
+    assert "enroll a newer photo" in run("people", "show", "Child").err
+    (finding,) = (each for each in run("audit", "--json").records if each["finding"] == "outdated_samples")
+    assert finding["people"] == ["Child"]
+    run("people", "set", "Child", "--born", f"{datetime.now(UTC).year}")
+    codes = [warning["code"] for warning in run("people", "show", "Child", "--json").records[0]["warnings"]]
+    assert codes == ["outdated_samples", "dated_before_birth"]
+    valid("audit", run("audit", "--json").records)
+    run("people", "set", "Child", "--no-born")
+    assert run("people", "show", "Child").err == ""
 
 
 def test_rename(run: Run, valid: Valid) -> None:

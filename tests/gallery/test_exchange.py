@@ -85,7 +85,7 @@ def test_an_import_fills_in_what_is_not_known(gallery: Gallery, other: Gallery, 
     for _ in range(2):
         import_gallery(other, folder)
         ada = other.person("Ada")
-        assert (ada.born, ada.note, other.person("Bob").born) == ("1985-06", "tall\nfrom the sea", "1991")
+        assert (ada.born, ada.note, other.person("Bob").born) == ("1985-06", "tall; from the sea", "1991")
 
 
 def test_an_export_from_before_birth_dates_is_read(other: Gallery, exported: Path) -> None:

@@ -95,11 +95,11 @@ def test_merging_keeps_the_facts_of_who_stays_and_fills_in_the_others(ada: Galle
         ada.enrol(name, [])
         ada.describe(name, born=born, note=note)
     ada.merge(["Bob"], into="Ada")
-    assert facts(ada, "Ada") == ("1985-06", "from the sea\ntall")
+    assert facts(ada, "Ada") == ("1985-06", "from the sea; tall")
     ada.merge(["Carl"], into="Dora")
     assert facts(ada, "Dora") == ("1991", "tall")
     ada.merge(["Dora"], into="Ada")
-    assert facts(ada, "Ada") == ("1985-06", "from the sea\ntall")
+    assert facts(ada, "Ada") == ("1985-06", "from the sea; tall")
 
 
 def test_notes_that_are_too_long_together_are_not_joined(ada: Gallery) -> None:

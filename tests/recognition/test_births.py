@@ -1,0 +1,52 @@
+"""Nobody is named in a photo that was taken before their birth."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.recognition.births import BirthDates
+
+NAMES = {1: "Ada", 2: "Ben", 3: "Cleo"}
+BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("day", "unborn"),
+    [
+        ("2020-01-01", []),
+        ("2009-12-31", []),  # a day is left for time zones
+        ("2009-12-30", ["Ben"]),
+        ("1985-06-14", ["Ben"]),
+        ("1985-06-13", ["Ada", "Ben"]),
+        ("1959-12-31", ["Ada", "Ben"]),
+        ("1900-01-01", ["Ada", "Ben", "Cleo"]),
+    ],
+)
+def test_who_was_born_later(day: str, unborn: list[str]) -> None:
+    assert sorted(BIRTHS.unborn(datetime.fromisoformat(day)).values()) == unborn
+    ahead = datetime.fromisoformat(f"{day}T23:00:00").replace(tzinfo=timezone(timedelta(hours=14)))
+    assert sorted(BIRTHS.unborn(ahead).values()) == unborn
+
+
+def test_where_no_birth_date_is_known_nobody_was_born_later() -> None:
+    assert BirthDates().unborn(datetime(1900, 1, 1, tzinfo=UTC)) == {}
+    assert BirthDates.of({}, NAMES).unborn(datetime(1900, 1, 1)) == {}
+
+
+@given(
+    born=st.dictionaries(st.integers(1, 50), st.dates(date(1850, 1, 1), date(2026, 1, 1))),
+    taken_at=st.datetimes(datetime(1840, 1, 1), datetime(2026, 1, 1)),
+    length=st.sampled_from([4, 7, 10]),
+)
+def test_partial_dates_never_exclude_anybody_who_was_alive(
+    born: dict[int, date], taken_at: datetime, length: int
+) -> None:
+    names = {number: str(number) for number in born}
+    unborn = BirthDates.of({number: day.isoformat()[:length] for number, day in born.items()}, names).unborn(taken_at)
+    assert all(born[number] > taken_at.date() + timedelta(days=1) for number in unborn)
+    if length == 10:
+        assert len(unborn) == sum(day > taken_at.date() + timedelta(days=1) for day in born.values())

@@ -1,0 +1,74 @@
+"""What a birth date says about samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.faces import Detection, Person, Sample
+from facebank.facts import FactWarningCode, fact_warnings
+
+TODAY = date(2026, 11, 28)
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+WHERE = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
+ENROLLED_NOW = Sample(1, "Ada", WHERE, 0.9, "a.jpg", "ab" * 32, 0, None, NOW, has_thumbnail=False)
+
+
+def ada(born: str | None) -> Person:
+    return Person(1, "Ada", 1, NOW, born)
+
+
+def taken(day: str, *, number: int = 1, by_camera: bool = True) -> Sample:
+    return replace(ENROLLED_NOW, id=number, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
+
+
+def codes(born: str | None, *samples: Sample) -> list[str]:
+    return [warning.code.value for warning in fact_warnings(ada(born), samples, TODAY)]
+
+
+@pytest.mark.parametrize(
+    ("born", "samples", "expected"),
+    [
+        ("2016", [taken("2024-11-27")], ["outdated_samples"]),
+        ("2016", [taken("2024-11-28")], []),
+        ("2016", [taken("2020-01-01"), taken("2025-01-01", number=2)], []),
+        ("2016", [taken("2020-01-01"), ENROLLED_NOW], []),
+        ("2016", [taken("2020-01-01", by_camera=False)], []),  # a file's time is the copy's
+        ("2016", [replace(ENROLLED_NOW, enrolled_at=datetime(2024, 1, 1, tzinfo=UTC))], ["outdated_samples"]),
+        ("2010-11-28", [taken("2020-01-01")], []),  # sixteen today
+        ("2010-11-29", [taken("2020-01-01")], ["outdated_samples"]),
+        ("1985", [taken("1995-01-01")], []),
+        (None, [taken("1995-01-01")], []),
+        ("2016", [], []),
+        ("1985-06-15", [taken("1985-06-14")], []),  # a day is left for time zones
+        ("1985-06-15", [taken("1985-06-13")], ["dated_before_birth"]),
+        ("1985-06", [taken("1985-05-31")], []),
+        ("1985", [taken("1984-01-01", by_camera=False)], []),
+        ("2020", [taken("2019-06-01")], ["outdated_samples", "dated_before_birth"]),
+    ],
+)
+def test_what_is_warned_of(born: str | None, samples: list[Sample], expected: list[str]) -> None:
+    assert codes(born, *samples) == expected
+
+
+def test_a_warning_names_the_samples() -> None:
+    early = [taken("1980-05-01", number=3), taken("1990-05-01", number=4), taken("1981-05-01", number=7)]
+    (warning,) = fact_warnings(ada("1985"), early, TODAY)
+    assert (warning.code, warning.samples) == (FactWarningCode.DATED_BEFORE_BIRTH, (3, 7))
+    assert "3, 7" in warning.message
+
+
+@given(
+    born=st.dates(date(1850, 1, 1), TODAY), days=st.lists(st.datetimes(datetime(1840, 1, 1), datetime(2026, 11, 28)))
+)
+def test_any_dates_can_be_judged(born: date, days: list[datetime]) -> None:
+    samples = [taken(day.isoformat(), number=number) for number, day in enumerate(days, start=1)]
+    for today in (TODAY, date(2028, 2, 29)):
+        for warning in fact_warnings(ada(born.isoformat()), samples, today):
+            assert warning.message.isprintable()
+            assert warning.samples
