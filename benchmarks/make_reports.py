@@ -4,8 +4,9 @@
 
 The embedded pack runs every protocol; MobileFaceNet-y1 and EdgeFace-XS, whose weights may not be given away, are put
 together from ``models/manifests`` and the weights in ``../shared/models``, and run those protocols that compare packs.
-Of each report ``report.json`` and ``report.md`` are kept; ``report.html`` shows faces of LFW, which may not be given
-away, and goes to ``--pages``.
+Families and ages are embeddings of the embedded pack, in ``data/hard``; their reports use the half of the families and
+people whose number is odd, on which nothing was chosen. Of each report ``report.json`` and ``report.md`` are kept;
+``report.html`` shows faces of LFW, which may not be given away, and goes to ``--pages``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def wanted(shared: Path) -> Iterator[Wanted]:
     yield Wanted("twins", ("twins", lfw, "--relatives", relatives))
     for name in ("masks", "sizes", "blur", "pose", "exposure"):
         yield Wanted(name, (name, lfw, "--people", reporting))
+    yield from hard_cases(shared)
     for name in ("sanity", "twins-2020", "athletes-2019", "lfw5-2021", "sisters-2021"):
         yield Wanted(name, (name, lfw))
     yield Wanted("celebrities-2018", ("celebrities-2018", lfw, *film(shared)))
@@ -52,6 +54,23 @@ def wanted(shared: Path) -> Iterator[Wanted]:
         yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
         yield Wanted(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
         yield Wanted(f"compare-{pack}", ("compare", lfw, "--with", PACK_FOLDER.format(pack)))
+
+
+def hard_cases(shared: Path) -> Iterator[Wanted]:
+    """List the reports on embeddings of families and ages, where they are there: those with odd numbers."""
+    import numpy as np
+
+    for file, column, arguments in (
+        ("siblings", "family", ("siblings",)),
+        ("ages", "person", ("groups", "--column", "young")),
+    ):
+        data = shared / "data/hard" / f"{file}.npz"
+        if data.is_file():
+            with np.load(data, allow_pickle=False) as arrays:
+                people = sorted({int(person) for person in arrays["person"][arrays[column] % 2 == 1]})
+            listed = BUILT / f"{file}.txt"
+            (PROJECT / listed).write_text("".join(f"{person}\n" for person in people), encoding="utf-8")
+            yield Wanted(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(listed)))
 
 
 def film(shared: Path) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ Exit codes: 0 measured; 1 measured, with something left out; 2 wrong usage, or n
 
 DATA = """\b
 DATA is a folder with one folder of photos for each person (with train, validation and test folders above them or
-not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures."""
+not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures or embeddings."""
 
 Pairs: TypeAlias = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A list of pairs; else pairs.txt in or beside the folder.")
@@ -39,6 +39,18 @@ Person: TypeAlias = Annotated[
 People: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A list of the people to run on: LFW's, or a name a line; else everybody."),
+]
+RelativesFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--relatives",
+        metavar="FILE",
+        help="A list of pairs of people, tab- or comma-separated: name, name and, if wished, how they are related.",
+    ),
+]
+Fpir: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="RATE", help="Share of strangers that may be named, such as 0.01.", show_default="0.01"),
 ]
 Command: TypeAlias = Callable[..., int]
 
@@ -72,6 +84,8 @@ def register(app: typer.Typer) -> None:
         ("fewshot", fewshot, ("fewshot people/", "fewshot people/ --enrolled 1 --enrolled 5 --classifier svm")),
         ("openset", openset, ("openset people/", "openset people/ --enrolled 3")),
         ("twins", twins, ("twins people/ --person Ada --person Byron", "twins lfw/ --relatives relatives.tsv")),
+        ("siblings", siblings, ("siblings people/ --relatives siblings.csv", "siblings siblings.npz --others 50")),
+        ("groups", groups, ("groups people/ --by ages.csv --column age", "groups ages.npz --column young")),
         ("sanity", sanity, ("sanity people/",)),
         ("compare", compare, ("compare people/ --with buffalo_l", "compare people/ --searches --with-classifier svm")),
     ):
@@ -178,9 +192,7 @@ def twins(
     ctx: typer.Context,
     data: Data,
     person: Person = None,
-    relatives: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A list of pairs of people, tab-separated: all of them are run.")
-    ] = None,
+    relatives: RelativesFile = None,
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
@@ -194,6 +206,65 @@ def twins(
 
     job = jobs.twins(data, person or (), relatives)
     return run_job(ctx, "twins", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def siblings(
+    ctx: typer.Context,
+    data: Data,
+    relatives: RelativesFile = None,
+    people: People = None,
+    enrolled: EnrolledOnce = None,
+    others: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Other people enrolled in a second gallery.", show_default="20"),
+    ] = None,
+    fpir: Fpir = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Tell brothers and sisters apart.
+
+    Which of the two it is, and how sure; how often the one is named as the other where both are enrolled (4 photos of
+    each) or only one is; and whether strangers are named more often than was asked for. An npz of embeddings, made
+    by the very pack, may have an array 'family' instead of a list.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.siblings(data, relatives, people, photos=enrolled, others=others, fpir=fpir)
+    return run_job(ctx, "siblings", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+
+
+def groups(
+    ctx: typer.Context,
+    data: Data,
+    column: Annotated[str, typer.Option(metavar="NAME", help="The column that says the group.", show_default=False)],
+    by: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A CSV with a column 'person' or 'photo', and that one; else the npz's own."),
+    ] = None,
+    people: People = None,
+    enrolled: EnrolledOnce = None,
+    gallery_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="People enrolled at a time, if there are enough.", show_default="20"),
+    ] = None,
+    fpir: Fpir = None,
+    out: Out = None,
+    seed: Seed = 0,
+    cache: Keeps = True,
+    as_json: AsJson = False,
+) -> int:
+    """Compare groups of people, such as ages or countries.
+
+    How many strangers are named and people missed, group by group (2 photos of each enrolled), by how much the groups
+    differ, and how alike people of a group are.
+    """
+    from facebank.evaluation import jobs
+
+    job = jobs.groups(data, column, by, people, photos=enrolled, enrolled=gallery_size, fpir=fpir)
+    return run_job(ctx, "groups", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
 
 
 def sanity(

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facebank.errors import DatasetError
-from facebank.faces import Photo
+from facebank.errors import DatasetError, PhotoError
+from facebank.faces import Face, Photo
 from facebank.media import read_photo, read_photo_bytes
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import RGBImage
 
-PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8]"
+PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8] | Face"
 
 
 class Pick(StrEnum):
@@ -32,6 +33,8 @@ class Pick(StrEnum):
     """The one with the largest box."""
     ALIGNED = "aligned"
     """The whole picture is an aligned face: nothing is searched."""
+    EMBEDDED = "embedded"
+    """There is no picture: every photo is a face with its embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,15 @@ class DatasetPhoto:
     person
         Whom it shows; None for somebody nobody named.
     content
-        Where it is, the bytes of its file, or its pixels: RGB ``uint8`` of shape ``(H, W, 3)``.
+        Where it is, the bytes of its file, its pixels (RGB ``uint8`` of shape ``(H, W, 3)``), or its embedded face.
     region
         The part that is meant; None for the whole photo.
     split
         ``train``, ``validation`` or ``test`` where the dataset has parts.
     group
         Photos of one group come from one source, such as a film or a photograph with several tags; "" for none.
+    traits
+        What else the data say of it, by column, such as the family; "" for nothing.
     """
 
     name: str
@@ -76,6 +81,7 @@ class DatasetPhoto:
     region: Region | None = None
     split: str | None = None
     group: str = ""
+    traits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,8 @@ class Dataset:
         Which face of a photo is meant.
     left_out
         What was named and could not be used.
+    pack
+        The digest of the pack that made the embeddings; "" for pictures, and where it is not said.
     """
 
     title: str
@@ -129,6 +137,7 @@ class Dataset:
     pairs: tuple[Pair, ...] = ()
     pick: Pick = Pick.LARGEST
     left_out: tuple[LeftOut, ...] = ()
+    pack: str = ""
 
     def __post_init__(self) -> None:
         if not self.photos:
@@ -172,9 +181,11 @@ def read_pixels(photo: DatasetPhoto) -> Photo:
     Raises
     ------
     PhotoError
-        It is missing or cannot be read.
+        It is missing or cannot be read, or there is an embedding only.
     """
     content = photo.content
+    if isinstance(content, Face):
+        raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")
     if isinstance(content, Path):
         whole = read_photo(content)
     elif isinstance(content, bytes):

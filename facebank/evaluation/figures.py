@@ -48,7 +48,8 @@ class Figure:
         of 3,000 comparisons; None where the threshold was not set for a rate.
     distinct
         Of things that were counted several times, such as photos searched for in several draws: how many different ones
-        were events, or were not, whichever is less. None where each was counted once.
+        were events, or were not, whichever is less. None where each was counted once. Of a number that is made of
+        rates, the fewest of any of them.
     """
 
     value: float
@@ -69,14 +70,15 @@ class Figure:
         if self.expected is not None and self.expected < LEAST_EVENTS:
             return True
         if self.kind is not Kind.RATE or self.events is None:
-            return False
+            return self.distinct is not None and self.distinct < LEAST_EVENTS
         fewest = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
         return fewest < LEAST_EVENTS
 
     def __str__(self) -> str:
         """Write it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
         if self.kind is Kind.NUMBER:
-            return _number(self.value) + _interval(self.interval, 1, "")
+            few = " (insufficient)" if self.insufficient else ""
+            return _number(self.value) + _interval(self.interval, 1, "") + few
         text = f"{self.value:.2%}".replace("%", " %") + _interval(self.interval, 100, "")
         if self.standard_error is not None:
             text = f"{self.value:.2%} ± {self.standard_error:.2%}".replace("%", " %")

@@ -131,6 +131,45 @@ def twins(data: Path, people: Sequence[str] = (), relatives: Path | None = None)
     return partial(protocol, dataset=open_dataset(data), **_given(people=tuple(people) or None, relatives=listed))
 
 
+def siblings(
+    data: Path,
+    relatives: Path | None = None,
+    people: Path | None = None,
+    *,
+    photos: int | None = None,
+    others: int | None = None,
+    fpir: float | None = None,
+) -> Job:
+    """Brothers and sisters: pairs of a list, or of the families that the data name; raises `DatasetError`."""
+    from facebank.evaluation.protocols.siblings import siblings as protocol
+    from facebank.evaluation.relatives import read_relatives
+
+    listed = None if relatives is None else read_relatives(relatives)
+    dataset = _opened(data, people)
+    if listed is not None and people is not None:
+        listed = tuple(pair for pair in listed if {pair.first, pair.second} <= set(dataset.people))
+    return partial(protocol, dataset=dataset, **_given(relatives=listed, photos=photos, others=others, fpir=fpir))
+
+
+def groups(
+    data: Path,
+    column: str,
+    by: Path | None = None,
+    people: Path | None = None,
+    *,
+    photos: int | None = None,
+    enrolled: int | None = None,
+    fpir: float | None = None,
+) -> Job:
+    """People of several groups, as a column of a table or of the data says; raises `DatasetError`."""
+    from facebank.evaluation.grouping import grouped_by
+    from facebank.evaluation.protocols.groups import groups as protocol
+
+    dataset = _opened(data, people)
+    grouping = grouped_by(dataset, column, by)
+    return partial(protocol, dataset=dataset, grouping=grouping, **_given(photos=photos, people=enrolled, fpir=fpir))
+
+
 def degraded(name: str, data: Path, photos: int | None = None, people: Path | None = None) -> Job:
     """One of `DEGRADED`: probes made worse step by step, or sorted by pose.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, read_pixels
+from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.face_cache import as_kept
 from facebank.faces import AnalyzedPhoto, Detection, Face
 from facebank.media import turn_photo
@@ -149,8 +150,13 @@ class Laboratory:
         Raises
         ------
         DatasetError
-            In no photo a face was found, before any change.
+            In no photo a face was found, before any change; or there are embeddings that do not fit the pack, or
+            pictures would be needed instead.
         """
+        if dataset.pick is Pick.EMBEDDED:
+            kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
+            hashes = tuple(hashlib.sha256(face.embedding.tobytes()).hexdigest() for face in kept)
+            return FaceSet(dataset, kept, (0,) * len(kept), hashes, self.engine.identity.dimension, ())
         read = self._originals(dataset, None if change is not None else on_photo)
         if change is not None:
             read = self._changed(dataset, read, change, on_photo)
@@ -372,6 +378,8 @@ def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = ""
 
 def _content_hash(photo: DatasetPhoto) -> str:
     content = photo.content
+    if isinstance(content, Face):
+        raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")
     if isinstance(content, Path):
         try:
             with content.open("rb") as file:

@@ -54,18 +54,24 @@ class Condition:
         The probes', as they were found under the condition.
     searches
         Of these.
+    draws_people
+        Whether the bootstrap draws people even where they are few.
     """
 
     name: str
     label: str
     faces: FaceSet
     searches: Searches
+    draws_people: bool = False
 
     @property
     def units(self) -> NDArray[np.int64]:
         """What the bootstrap draws, for each search: people, or sources of photos where the people are few."""
         searches = self.searches
         people, groups = self.faces.dataset.owners[searches.places], self.faces.groups[searches.places]
+        if self.draws_people:
+            # Nobody named is everybody's own person.
+            return np.where(people >= 0, people, len(self.faces.dataset.people) + searches.places).astype(np.int64)
         units = np.zeros(len(searches.places), dtype=np.int64)
         for number, part in enumerate((searches.mated, ~searches.mated)):
             # Enrolled people may be few and strangers many; units of the two are told apart by being even and odd.

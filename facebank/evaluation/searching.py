@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Pick
 from facebank.faces import Outcome
 from facebank.identification import build_recognizer, mix_masks
 from facebank.recognition.enrolled import Enrolled
@@ -67,12 +68,13 @@ class TrialGallery:
         """
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
-        decisions = [self._decide(probes, int(place)) for place in places]
-        return Searches.of(places, owners[places], decisions, self._numbers)
+        return Searches.of(places, owners[places], self.decide(places, probes), self._numbers)
 
-    def _decide(self, probes: FaceSet, place: int) -> Decision | None:
-        face = probes.faces[place]
-        return None if face is None else self.recognizer.identify([face])[0]
+    def decide(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> list[Decision | None]:
+        """Decide whose the faces of photos are, each alone; None where no face was found. Parameters as in `search`."""
+        faces = (self.faces if probes is None else probes).faces
+        shown = (faces[int(place)] for place in places)
+        return [None if face is None else self.recognizer.identify([face])[0] for face in shown]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,10 +209,12 @@ def enrol(
         raise DatasetError("none of the photos to enrol shows a face of somebody named")
     matrix = np.stack([face.embedding for place in used if (face := faces.faces[place]) is not None])
     names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
-    variants = {
-        name: laboratory.embed_variant(faces, [int(place) for place in used], name) for name in (*STEADYING, "mask")
-    }
-    enrolled = Enrolled(matrix, people[used], _qualities(faces, used, [variants[name] for name in STEADYING]))
+    masked, moved = None, list["FloatArray"]()
+    if faces.dataset.pick is not Pick.EMBEDDED:  # without pictures there are no variants
+        chosen = [int(place) for place in used]
+        moved = [laboratory.embed_variant(faces, chosen, name) for name in STEADYING]
+        masked = mix_masks(matrix, laboratory.embed_variant(faces, chosen, "mask"))
+    enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
     engine, classifier = laboratory.engine, settings.classifier
     recognizer = build_recognizer(
         enrolled,
@@ -220,17 +224,20 @@ def enrol(
         knowledge=engine.knowledge,
         thresholds=engine.thresholds,
         settings=settings,
-        mixed_with_masks=mix_masks(matrix, variants["mask"]),
+        mixed_with_masks=masked,
     )
     order = {name: number for number, name in enumerate(sorted(names.values()))}
     return TrialGallery(faces, used, recognizer, classifier, order)
 
 
 def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
-    """Return the qualities that samples get at enrolment, where it counts too how steady the embedding is."""
+    """Return the qualities that samples get at enrolment, where it counts too how steady the embedding is.
+
+    Without other embeddings of the same faces, they are the faces' own.
+    """
     found = zip(places, *others, strict=True)
     qualities = [
-        with_stability(face.quality, face.embedding, np.stack(moved)).score
+        (with_stability(face.quality, face.embedding, np.stack(moved)) if moved else face.quality).score
         for place, *moved in found
         if (face := faces.faces[place]) is not None
     ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from .conftest import Run
@@ -83,6 +84,35 @@ def test_a_protocol_runs_on_a_small_album(
     figures = report_of(tmp_path / "report")["figures"]
     assert figures
     assert figure is None or figure in figures
+
+
+def test_siblings_of_a_list_are_told_apart(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+    (tmp_path / "pairs.csv").write_text(f"# remarks\nperson_a,person_b,relation\n{PEOPLE[2]},{PEOPLE[3]},siblings\n")
+    ran = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--others", "0", "--out", "report", "--json")
+    valid("bench-report", ran.records)
+    figures = report_of(tmp_path / "report")["figures"]
+    assert figures["two_class_accuracy_4"]["value"] == 1
+    assert figures["absent_sibling_named_3"]["count"] > 0
+    assert "say who is related" in run("bench", "siblings", lfw, code=2).err
+    assert "fpir is a share" in run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--fpir", "2", code=2).err
+
+
+def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, valid: Valid) -> None:
+    random = np.random.default_rng(0)
+    people, person = random.normal(size=(24, 128)), np.repeat(np.arange(24), 4)
+    vectors = people[person] + 0.5 * random.normal(size=(96, 128))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    np.savez(tmp_path / "made.npz", embedding=vectors, person=person, young=person < 12)
+    ran = run("bench", "groups", "made.npz", "--column", "young", "--out", "report", "--json")
+    valid("bench-report", ran.records)
+    assert report_of(tmp_path / "report")["figures"]["fnir_young_yes"]["count"] == 20 * 6 * 2
+    lines = ["person,side", *(f"{number},{'left' if number % 2 else 'right'}" for number in range(24))]
+    (tmp_path / "sides.csv").write_text("\n".join(lines), encoding="utf-8")
+    run("bench", "groups", "made.npz", "--by", "sides.csv", "--column", "side", "--gallery-size", "3", "--out", "sides")
+    assert report_of(tmp_path / "sides")["figures"]["fnir_side_left"]["count"] == 20 * 3 * 2
+    assert "no column age" in run("bench", "groups", "made.npz", "--column", "age", code=2).err
+    assert "photos are needed" in run("bench", "blur", "made.npz", code=2).err
+    assert "No such file" in run("bench", "groups", "made.npz", "--by", "no.csv", "--column", "x", code=2).err
 
 
 def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from facebank.evaluation.datasets.arrays import read_arrays
 from facebank.evaluation.datasets.bin_file import read_bin
 from facebank.evaluation.datasets.coco import read_coco
+from facebank.evaluation.datasets.embedding_arrays import read_embeddings
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import (
     Errata,
@@ -40,6 +41,7 @@ __all__ = [
     "read_arrays",
     "read_bin",
     "read_coco",
+    "read_embeddings",
     "read_errata",
     "read_folders",
     "read_lfw",

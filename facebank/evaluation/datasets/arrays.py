@@ -1,7 +1,8 @@
 """Pictures and labels in an npz file, read without unpickling and without believing what its headers claim.
 
 Two forms are read: ``images`` and ``labels`` (with ``splits``, ``groups`` and ``aligned`` if wished), and the one of
-many tutorials, ``arr_0`` to ``arr_3``: training pictures and labels, test pictures and labels.
+many tutorials, ``arr_0`` to ``arr_3``: training pictures and labels, test pictures and labels. Embeddings are read by
+`facebank.evaluation.datasets.embedding_arrays`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -52,13 +54,20 @@ def read_arrays(path: Path) -> Dataset:
     DatasetError
         It is no such file, it is damaged, or the arrays are too large or do not fit together.
     """
+    with told(path):
+        with zipfile.ZipFile(path) as archive:
+            arrays = read_members(archive, (*_FORM, *_TUTORIAL))
+        parts = list(_parts(arrays))
+        return _dataset(path, parts, _aligned(arrays))
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Raise `DatasetError` for whatever is wrong with an npz."""
     if not path.is_file():
         raise broken(path, "there is no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = _read_members(archive)
-        parts = list(_parts(arrays))
-        return _dataset(path, parts, _aligned(arrays))
+        yield
     except UnusableError as error:
         raise broken(path, str(error)) from error
     except OSError as error:
@@ -101,13 +110,13 @@ def _parts(arrays: Mapping[str, NDArray[Any]]) -> Iterator[_Part]:
     if "images" in arrays and "labels" in arrays:
         images = _images(arrays["images"], "images")
         count = len(images)
-        texts = [_texts(arrays[name], name, count) if name in arrays else [""] * count for name in _FORM[1:4]]
+        texts = [texts_of(arrays[name], name, count) if name in arrays else [""] * count for name in _FORM[1:4]]
         yield _Part(images, *texts)
     elif all(name in arrays for name in _TUTORIAL):
         for pictures, labels, split in (("arr_0", "arr_1", "train"), ("arr_2", "arr_3", "test")):
             images = _images(arrays[pictures], pictures)
             count = len(images)
-            yield _Part(images, _texts(arrays[labels], labels, count), [split] * count, [""] * count)
+            yield _Part(images, texts_of(arrays[labels], labels, count), [split] * count, [""] * count)
     else:
         raise UnusableError("it holds neither the arrays images and labels nor arr_0 to arr_3")
 
@@ -118,7 +127,8 @@ def _images(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     return array
 
 
-def _texts(array: NDArray[Any], name: str, count: int) -> list[str]:
+def texts_of(array: NDArray[Any], name: str, count: int) -> list[str]:
+    """Return an array of texts or whole numbers as texts; raises `UnusableError` for any other."""
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise UnusableError(f"the array {name} is {array.dtype} of shape {array.shape}; texts or numbers are needed")
     if len(array) != count:
@@ -137,12 +147,20 @@ def _aligned(arrays: Mapping[str, NDArray[Any]]) -> Pick:
     return Pick.ALIGNED if bool(value.reshape(-1)[0]) else Pick.LARGEST
 
 
-def _read_members(archive: zipfile.ZipFile) -> dict[str, NDArray[Any]]:
-    """Read the arrays that are known by name; their sizes are checked together before any is unpacked."""
+def member_names(archive: zipfile.ZipFile) -> list[str]:
+    """List the arrays of an npz by name."""
+    return [member.filename.removesuffix(".npy") for member in archive.infolist()]
+
+
+def read_members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Read the arrays that have one of some names.
+
+    Their sizes are checked together before any is unpacked; raises `UnusableError`.
+    """
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS:
         raise UnusableError(f"it holds {len(members):,} files, and {_MOST_MEMBERS} are enough")
-    known = [member for member in members if member.filename.removesuffix(".npy") in (*_FORM, *_TUTORIAL)]
+    known = [member for member in members if member.filename.removesuffix(".npy") in names]
     if len({member.filename for member in known}) != len(known):
         raise UnusableError("it holds an array twice")
     total = sum(member.file_size for member in known)

@@ -20,7 +20,8 @@ def read_names(path: Path) -> frozenset[str]:
         It cannot be read, is broken, or names nobody.
     """
     lines = [line.strip() for line in read_text(path).splitlines()]
-    if lines and lines[0].isdecimal():
+    # People may have numbers for names: LFW's lists have a count behind each name.
+    if lines and lines[0].isdecimal() and any("\t" in line for line in lines):
         return frozenset(person.name for person in read_people(path))
     names = frozenset(line.split("\t")[0].strip() for line in lines if line)
     if not names:

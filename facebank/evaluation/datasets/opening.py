@@ -11,6 +11,7 @@ from facebank.evaluation.datasets import coco, pairs_csv, vott
 from facebank.evaluation.datasets.arrays import read_arrays
 from facebank.evaluation.datasets.bin_file import read_bin
 from facebank.evaluation.datasets.checking import LARGEST_TEXT, broken, read_json
+from facebank.evaluation.datasets.embedding_arrays import holds_embeddings, read_embeddings
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import add_pairs, is_lfw
 from facebank.evaluation.datasets.tables import read_columns
@@ -18,7 +19,7 @@ from facebank.text import printable
 
 KINDS = (
     "a folder for each person, LFW with its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
-    "a VoTT export (JSON or CSV), a COCO export, or an npz"
+    "a VoTT export (JSON or CSV), a COCO export, or an npz of pictures or embeddings"
 )
 """What is read, for people."""
 
@@ -107,7 +108,7 @@ def _open_file(path: Path, photos: Path | None) -> Dataset:
     if not start:
         raise broken(path, "it is empty")
     if start.startswith(b"PK\x03\x04"):
-        return read_arrays(path)
+        return read_embeddings(path) if holds_embeddings(path) else read_arrays(path)
     if start.startswith(b"\x80") or path.suffix.lower() == ".bin":
         return read_bin(path)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):

@@ -93,6 +93,17 @@ _TERMS = (
         "What is wrong among the answers given, when only the surest share of all questions is answered.",
     ),
     (
+        r"[Tt]wo-class accuracy",
+        "Two-class accuracy",
+        "Of two people who are both enrolled, how often the one shown has the larger probability, whatever was "
+        "decided.",
+    ),
+    (
+        r"[Ff]alse (?:positive|negative) differentials?",
+        "False positive and false negative differential",
+        "By how much groups of people differ in FPIR, and in FNIR (ISO/IEC 19795-10); here as ratios, 1 being none.",
+    ),
+    (
         r"[Pp]recision|F1",
         "Precision, recall, F1",
         "Of what was given this name, the share that is this person; of this person's photos, the share that was given "

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _ABBREVIATIONS = re.compile(r"\b(auc|aurc|det|ece|eer|far|fmr|fnir|fnmr|fpir|fta|lfw|roc|svm|tar)\b")
 _PHOTOS_ENROLLED = re.compile(
     r"(?P<measure>rank_1|fnir|fpir|accuracy|wrongly_named|uncertain|failure_to_acquire|brier|log_loss"
-    r"|expected_calibration_error|open_set_classification_rate|area_under_risk_coverage)"
-    r"_(?P<photos>\d+)(?P<more>_at_fpir_[0-9e-]+|_knn|_svm|_svm_rbf|_logistic)?"
+    r"|expected_calibration_error|open_set_classification_rate|area_under_risk_coverage"
+    r"|two_class_accuracy(?:_at_coverage_\d+)?|named_(?:rightly|as_sibling)|wrong_among_names|calibration_error_between"
+    r"|enrolled_sibling_named|absent_sibling_named|absent_sibling_(?:named_and_)?probable)"
+    r"_(?P<photos>\d+)(?P<more>_at_fpir_[0-9e-]+|_knn|_svm|_svm_rbf|_logistic|_among_\d+)?"
 )
 _MOST_POINTS = 9
 _WHOLE_TABLE = 24
@@ -39,6 +41,7 @@ def figure_title(name: str) -> str:
     if counted is not None:
         name = f"{counted['measure']}{counted['more'] or ''}, {counted['photos']} enrolled"
     name = re.sub(r"^rank_1(?![0-9])", "rank-1", name)
+    name = re.sub(r"^two_class", "two-class", re.sub(r"among_([0-9]+)(?=,)", r"among_\1_others", name))
     words = _ABBREVIATIONS.sub(lambda found: found.group().upper(), name.replace("_", " "))
     return words[:1].upper() + words[1:]
 

@@ -30,6 +30,9 @@ from facebank.evaluation.writing.wording import (
         ("fnir_5_at_fpir_1e-2", "FNIR at FPIR 1e-2, 5 enrolled"),
         ("fnir_among_100", "FNIR among 100"),
         ("twin_fmr", "Twin FMR"),
+        ("two_class_accuracy_at_coverage_70_4", "Two-class accuracy at coverage 70, 4 enrolled"),
+        ("fpir_4_among_20", "FPIR among 20 others, 4 enrolled"),
+        ("absent_sibling_named_and_probable_3", "Absent sibling named and probable, 3 enrolled"),
         ("chartered", "Chartered"),
     ],
 )

@@ -1,0 +1,140 @@
+"""Embeddings in an npz file: people without their photos, for the protocols that need no pictures.
+
+``embedding`` is ``float32`` of shape ``(N, D)``, each row of length 1, made by the very pack that the protocol runs
+with; ``person`` says whose each is. Where there are ``quality``, ``detection_score``, ``size`` (pixels), ``photo``
+(names) and ``group`` (photos from one source), they are used, and ``pack`` (one text, the pack's digest) is checked.
+Every other array of N texts, whole numbers or truth values is a trait, such as ``family`` or ``young``.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.datasets.arrays import member_names, read_members, texts_of, told
+from facebank.evaluation.datasets.checking import People, UnusableError
+from facebank.evaluation.datasets.folders import title_of
+from facebank.faces import Detection, Face, Quality
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+MOST_EMBEDDINGS = 1_000_000
+LONGEST_EMBEDDING = 4096
+
+_NEEDED = ("embedding", "person")
+_NUMBERS = {"quality": 1.0, "detection_score": 1.0, "size": 112.0}
+_USED = (*_NEEDED, *_NUMBERS, "photo", "group", "pack")
+_TRAIT = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}")
+_LENGTH_TOLERANCE = 0.01
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Tell whether a file is an npz of embeddings."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "embedding" in member_names(archive)
+    except (zipfile.BadZipFile, OSError, NotImplementedError):
+        return False
+
+
+def read_embeddings(path: Path) -> Dataset:
+    """Read embeddings and whose they are from an npz, as the module says.
+
+    Raises
+    ------
+    DatasetError
+        It is no such file, it is damaged, or the arrays are too large, hold Python objects, or do not fit together.
+    """
+    with told(path):
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
+            arrays = read_members(archive, names)
+        return _dataset(path, arrays)
+
+
+def _dataset(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
+    missing = next((name for name in _NEEDED if name not in arrays), None)
+    if missing is not None:
+        raise UnusableError(f"the array {missing} is missing")
+    vectors = _vectors(arrays["embedding"])
+    count = len(vectors)
+    numbers = {name: _numbers(arrays.get(name), name, count, usual) for name, usual in _NUMBERS.items()}
+    persons = texts_of(arrays["person"], "person", count)
+    photos = texts_of(arrays["photo"], "photo", count) if "photo" in arrays else [""] * count
+    groups = texts_of(arrays["group"], "group", count) if "group" in arrays else [""] * count
+    traits = {
+        name: texts
+        for name, array in arrays.items()
+        if name not in _USED and (texts := _trait(array, name, count)) is not None
+    }
+    people, found = People(), list[DatasetPhoto]()
+    for row in range(count):
+        person = people.named(persons[row]) if persons[row].strip() else None
+        face = _face(vectors[row], *(float(numbers[name][row]) for name in _NUMBERS))
+        said = {name: printable(texts[row].strip()) for name, texts in traits.items()}
+        name = printable(photos[row]) or f"embedding {row + 1}"
+        found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=said))
+    return Dataset(
+        title_of(path), tuple(found), pick=Pick.EMBEDDED, left_out=tuple(people.joined), pack=_pack(arrays.get("pack"))
+    )
+
+
+def _vectors(array: NDArray[Any]) -> FloatArray:
+    if array.dtype.kind != "f" or array.ndim != 2 or not 0 < array.shape[1] <= LONGEST_EMBEDDING:
+        raise UnusableError(f"the array embedding is {array.dtype} of shape {array.shape}; float32 (N, D) is needed")
+    if not 0 < len(array) <= MOST_EMBEDDINGS:
+        raise UnusableError(f"it holds {len(array):,} embeddings; 1 to {MOST_EMBEDDINGS:,} are read")
+    lengths = np.linalg.norm(array.astype(np.float64), axis=1)
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
+    if len(wrong):
+        row = int(wrong[0])
+        raise UnusableError(
+            f"embedding {row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are L2-normalized, as "
+            f"the pack makes them"
+        )
+    return np.asarray(array / lengths[:, None], dtype=np.float32)
+
+
+def _numbers(array: NDArray[Any] | None, name: str, count: int, usual: float) -> NDArray[np.float64]:
+    if array is None:
+        return np.full(count, usual)
+    if array.dtype.kind not in "fiu" or array.shape != (count,):
+        raise UnusableError(f"the array {name} is {array.dtype} of shape {array.shape}; {count:,} numbers are needed")
+    numbers = array.astype(np.float64)
+    highest = np.inf if name == "size" else 1.0
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > highest + 1e-6:
+        raise UnusableError(f"the array {name} holds numbers that cannot be: 0 to {highest:g} are possible")
+    return np.minimum(numbers, highest)
+
+
+def _trait(array: NDArray[Any], name: str, count: int) -> list[str] | None:
+    """Return an array as texts; None where it is no trait."""
+    if array.shape != (count,) or array.dtype.kind not in "USiub":
+        return None
+    if array.dtype.kind == "b":
+        return ["yes" if value else "no" for value in array.tolist()]
+    return texts_of(array, name, count)
+
+
+def _pack(array: NDArray[Any] | None) -> str:
+    if array is None:
+        return ""
+    if array.size != 1 or array.dtype.kind not in "US":
+        raise UnusableError("the array pack is not one text: the digest of the pack that made the embeddings")
+    return texts_of(array.reshape(-1), "pack", 1)[0].strip().lower()
+
+
+def _face(embedding: FloatArray, quality: float, detection_score: float, size: float) -> Face:
+    box = np.array([0, 0, size, size], dtype=np.float32)
+    detection = Detection(box, np.zeros((5, 2), dtype=np.float32), detection_score)
+    return Face(detection, Quality(quality, size, 1.0, 1.0), embedding)

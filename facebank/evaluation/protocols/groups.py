@@ -1,0 +1,259 @@
+"""Groups of people: are strangers named, and people missed, more often in one group than in another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import LeftOut, Pick
+from facebank.evaluation.measuring import (
+    how_decided,
+    reliability,
+    reliability_counts,
+    searches_table,
+    strangers_table,
+    trust_table,
+)
+from facebank.evaluation.protocols.groups_differentials import differentials
+from facebank.evaluation.protocols.groups_trials import (
+    Cohort,
+    Density,
+    GroupTrial,
+    across_figure,
+    density,
+    try_group,
+)
+from facebank.evaluation.protocols.siblings import EMBEDDED
+from facebank.evaluation.report import Histogram, Report, Section, Table
+from facebank.settings import DecisionSettings
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.figures import Figure
+    from facebank.evaluation.grouping import Grouping
+    from facebank.evaluation.laboratory import FaceSet
+
+LEAST_PEOPLE = 6
+"""A group in which fewer people can be enrolled is not compared."""
+
+_OF_PHOTOS = ("failure_to_acquire", "rank_1")
+_TRUST = ("brier", "log_loss", "expected_calibration_error")
+
+
+def groups(
+    bench: Bench,
+    dataset: Dataset,
+    grouping: Grouping,
+    *,
+    photos: int = 2,
+    people: int = 20,
+    draws: int = 20,
+    fpir: float = DecisionSettings().fpir,
+) -> Report:
+    """Compare error rates of groups of people.
+
+    Parameters
+    ----------
+    bench, dataset
+        Where it runs, and on which photos, or embeddings.
+    grouping
+        Which group each photo belongs to.
+    photos
+        How many of each person are enrolled.
+    people
+        At most so many are enrolled in a gallery: the same number in all groups, half of those of the smallest.
+    draws
+        Galleries of each group.
+    fpir
+        The share of strangers that may be named.
+
+    Raises
+    ------
+    DatasetError
+        Fewer than two groups have enough people.
+    UsageError
+        The share of strangers is none that a calibration is measured for.
+    """
+    if min(photos, people, draws) < 1:
+        raise DatasetError("at least one photo of at least one person must be enrolled, and drawn at least once")
+    settings = DecisionSettings(fpir=fpir)
+    faces = bench.read(replace(dataset, pairs=()))
+    cohorts, left_out = _cohorts(faces, grouping, photos)
+    size = (min(people, min(len(cohort.able) for cohort in cohorts) // 2), photos, draws)
+    bench.progress.begin(f"groups by {grouping.column}", draws * len(cohorts))
+    trials = [try_group(bench, faces, cohorts, number, size=size, settings=settings) for number in range(len(cohorts))]
+    alike = [density(bench, faces, cohort, number) for number, cohort in enumerate(cohorts)]
+    every = (*grouping.left_out, *left_out)
+    return _report(bench, faces, grouping, trials, alike=alike, how=(size, fpir), left_out=every)
+
+
+def _cohorts(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[Cohort], list[LeftOut]]:
+    owners, cohorts, left_out = faces.dataset.owners, list[Cohort](), list[LeftOut]()
+    names = set[str]()
+    for place, group in enumerate(grouping.names):
+        mine = np.flatnonzero((grouping.of_photo == place) & faces.found & (owners >= 0)).astype(np.int64)
+        counts = np.bincount(owners[mine], minlength=len(faces.dataset.people))
+        able = np.flatnonzero(counts > photos).astype(np.int64)
+        label = f"{grouping.column}: {group}"
+        if len(able) < LEAST_PEOPLE:
+            why = f"untested: {len(able)} people with more than {photos} photos with a face; {LEAST_PEOPLE} are needed"
+            left_out.append(LeftOut(label, why))
+            continue
+        cohorts.append(Cohort(_unlike(_figure_name(label, place), names), label, mine, able))
+    if len(cohorts) < 2:
+        raise DatasetError(
+            f"{printable(faces.dataset.title)}: fewer than two groups have {LEAST_PEOPLE} people with more than "
+            f"{photos} "
+            f"photos with a face ({'; '.join(f'{one.what}: {one.why}' for one in left_out[:2])})"
+        )
+    return cohorts, left_out
+
+
+def _figure_name(label: str, place: int) -> str:
+    """Return a group's label as names of figures have it."""
+    words = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+    return words or f"group_{place + 1}"
+
+
+def _unlike(name: str, names: set[str]) -> str:
+    """Return a name that no other group has."""
+    free, number = name, 2
+    while free in names:
+        free, number = f"{name}_{number}", number + 1
+    names.add(free)
+    return free
+
+
+def _report(
+    bench: Bench,
+    faces: FaceSet,
+    grouping: Grouping,
+    trials: Sequence[GroupTrial],
+    *,
+    alike: Sequence[Density | None],
+    how: tuple[tuple[int, int, int], float],
+    left_out: Sequence[LeftOut],
+) -> Report:
+    (people, photos, draws), fpir = how
+    conditions = [trial.within for trial in trials]
+    within = {name: figure for one in conditions for name, figure in one.figures().items()}
+    within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
+    trusted = {name: figure for name, figure in within.items() if name.startswith(_TRUST)}
+    rates = {name: figure for name, figure in within.items() if name not in trusted}
+    differ = differentials(trials, rates)
+    across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
+    dense = {
+        f"mean_similarity_{trial.cohort.name}": one.mean
+        for trial, one in zip(trials, alike, strict=True)
+        if one is not None
+    }
+    galleries = (
+        f"Each gallery holds {people} people of one group with {photos} photos each: as many in every group, {draws} "
+        "galleries of each, drawn anew. Their other photos of the group are searched for, and one photo each of "
+        "people "
+        f"of the same group who are not enrolled: strangers who are most like them. {100 * fpir:g} % of strangers "
+        "may be "
+        f"named, as a calibration on other people expects."
+    )
+    trust = (searches_table(conditions), strangers_table(conditions))
+    sections = (
+        Section("Within groups", (galleries, _PEOPLE), tuple(rates), trust),
+        Section("Differentials", _DIFFERENTIALS if differ else _NONE, tuple(differ)),
+        Section("Strangers of other groups", (_ACROSS,), tuple(across)),
+        Section("Why: how alike people of a group are", (_DENSE,), tuple(dense), _alike(trials, alike)),
+        Section(
+            "Are the probabilities right",
+            (_TRUSTED,),
+            tuple(trusted),
+            (trust_table(conditions), reliability(conditions), reliability_counts(conditions)),
+        ),
+        Section("What the decisions rest on", (how_decided(bench), *(_EMBEDDED if _is_embedded(faces) else ()))),
+    )
+    figures = rates | differ | across | dense | trusted
+    return bench.report(
+        "groups",
+        f"Groups of people, by {grouping.column}",
+        faces,
+        summary=_summary(trials, figures, how, len(left_out)),
+        figures=figures,
+        sections=sections,
+        failures=left_out,
+    )
+
+
+def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tuple[Table, Histogram]:
+    measured = [(trial.cohort, one) for trial, one in zip(trials, alike, strict=True) if one is not None]
+    rows = tuple(
+        (
+            cohort.label,
+            f"{len(cohort.able):,}",
+            f"{len(one.similarities):,}",
+            f"{one.mean.value:.3f}",
+            f"{one.upper:.3f}",
+        )
+        for cohort, one in measured
+    )
+    headings = ("group", "people who can be enrolled", "pairs of photos", "mean similarity", "one in a hundred reaches")
+    histogram = Histogram(
+        "Similarity of photos of different people of a group",
+        "similarity",
+        tuple((cohort.label, one.similarities) for cohort, one in measured),
+    )
+    return Table("Different people of a group", headings, rows), histogram
+
+
+def _summary(
+    trials: Sequence[GroupTrial],
+    figures: dict[str, Figure],
+    how: tuple[tuple[int, int, int], float],
+    left_out: int,
+) -> tuple[str, ...]:
+    (people, photos, _), fpir = how
+    sentences = [f"{people} people with {photos} photos each in a gallery; {100 * fpir:g} % of strangers may be named."]
+    for trial in trials:
+        name = trial.cohort.name
+        parts = [
+            f"{words} {figures[f'{key}_{name}']}"
+            for key, words in (("fpir", "strangers of the group given a name"), ("fnir", "missed or wrongly named"))
+            if f"{key}_{name}" in figures
+        ]
+        sentences.append(f"{trial.cohort.label[:1].upper()}{trial.cohort.label[1:]}: {'; '.join(parts)}.")
+    for kind, words in (("positive", "strangers named"), ("negative", "people missed")):
+        if f"false_{kind}_differential" in figures:
+            ratio = figures[f"false_{kind}_differential"]
+            sentences.append(f"False {kind} differential ({words}, highest group to lowest): {ratio}.")
+    if left_out:
+        sentences.append(f"Left out: {left_out:,}; the report lists them.")
+    return tuple(sentences)
+
+
+def _is_embedded(faces: FaceSet) -> bool:
+    return faces.dataset.pick is Pick.EMBEDDED
+
+
+_EMBEDDED = (EMBEDDED,)
+_PEOPLE = "Intervals draw people, also where they are few; a photo that is searched for in several draws counts as one."
+_DIFFERENTIALS = (
+    "Terms of ISO/IEC 19795-10: a false positive differential compares the groups' FPIR, a false negative "
+    "differential their "
+    "FNIR. Each is given as the ratio of the highest rate to the lowest, and of the highest to the geometric mean of "
+    "all "
+    "groups. Rates of groups that do not differ give ratios above 1 by chance, more so with few people and many "
+    "groups: "
+    "a difference is shown where the whole interval is clearly above 1.",
+)
+_NONE = ("In some group nobody was named wrongly, or missed: a ratio to a rate of 0 is no number.",)
+_ACROSS = "The same galleries, and strangers of all other groups, one photo of each person."
+_DENSE = (
+    "Strangers are named where people of a group are more alike to the network than the people whom it was "
+    "calibrated on: "
+    "the threshold is the same for all."
+)
+_TRUSTED = "The best candidate's probability, half of the searches weighing as strangers', group by group."

@@ -1,0 +1,112 @@
+"""Embeddings in an npz: checked, never unpickled, and bound to a pack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facebank.engine import load_engine
+from facebank.errors import DatasetError, PhotoError
+from facebank.evaluation.dataset import Pick, read_pixels
+from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
+from facebank.evaluation.embedded import embedded_faces
+from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.searching import enrol
+from facebank.faces import Face
+
+VECTORS = np.eye(4, 128, dtype=np.float32)
+PEOPLE = np.array(["Ada", "Bea", "", "ada"])
+
+
+def write(folder: Path, **content: Any) -> Path:
+    path = folder / "faces.npz"
+    np.savez(path, **({"embedding": VECTORS, "person": PEOPLE} | content))
+    return path
+
+
+def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        quality=np.array([1, 0.5, 0.2, 0], dtype=np.float32),
+        size=np.array([80, 90, 100, 300]),
+        group=np.array([1, 1, 2, 3]),
+        young=np.array([True, False, True, True]),
+        family=np.array([1, 2, 3, 1], dtype=np.int16),
+        weights=np.zeros((4, 3)),
+    )
+    data = open_dataset(path)
+    assert data.pick is Pick.EMBEDDED
+    assert [photo.person for photo in data.photos] == ["Ada", "Bea", None, "Ada"]
+    assert [photo.group for photo in data.photos] == ["1", "1", "2", "3"]
+    assert data.photos[0].name == "embedding 1"
+    assert data.photos[1].traits == {"young": "no", "family": "2"}
+    face = data.photos[1].content
+    assert isinstance(face, Face)
+    assert np.array_equal(face.embedding, VECTORS[1])
+    assert (face.quality.score, face.quality.size) == (0.5, 90)
+    with pytest.raises(PhotoError, match="there is no picture"):
+        read_pixels(data.photos[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"embedding": VECTORS * 3}, "embedding 1 has length 3, and should have 1"),
+        ({"embedding": np.full((4, 128), np.nan, dtype=np.float32)}, "embedding 1 has length nan"),
+        ({"embedding": VECTORS[0]}, r"float32 of shape \(128,\)"),
+        ({"embedding": np.zeros((4, 128), dtype=np.int64)}, "is int64 of shape"),
+        ({"embedding": VECTORS[:0], "person": PEOPLE[:0]}, "it holds 0 embeddings"),
+        ({"embedding": np.eye(4, 5000, dtype=np.float32)}, r"of shape \(4, 5000\)"),
+        ({"person": PEOPLE[:3]}, "the array person has 3 values"),
+        ({"person": np.array(["Ada", 1, None, 2], dtype=object)}, "holds Python objects"),
+        ({"family": np.array([{}, 1, 2, 3], dtype=object)}, "holds Python objects"),
+        ({"quality": np.array([0.1, 0.2, 0.3, 1.2])}, "the array quality holds numbers that cannot be"),
+        ({"quality": np.array(["a"] * 4)}, "the array quality is <U1"),
+        ({"size": np.array([1.0, np.inf, 2, 3])}, "the array size holds numbers that cannot be"),
+        ({"pack": np.array(["a", "b"])}, "the array pack is not one text"),
+        ({"photo": np.array(["a", "a", "b", "c"])}, "two photos have the same name"),
+    ],
+)
+def test_what_cannot_be_used_is_told(tmp_path: Path, content: dict[str, Any], why: str) -> None:
+    with pytest.raises(DatasetError, match=why):
+        read_embeddings(write(tmp_path, **content))
+
+
+def test_a_missing_array_and_a_partial_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "faces.npz", embedding=VECTORS)
+    with pytest.raises(DatasetError, match="the array person is missing"):
+        read_embeddings(tmp_path / "faces.npz")
+    path = write(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DatasetError):
+        open_dataset(path)
+    monkeypatch.setattr(embedding_arrays, "MOST_EMBEDDINGS", 3)
+    with pytest.raises(DatasetError, match="it holds 4 embeddings"):
+        read_embeddings(write(tmp_path))
+
+
+def test_embeddings_must_be_of_the_very_pack(tmp_path: Path) -> None:
+    identity = load_engine().identity
+    fits = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
+    assert len(embedded_faces(fits, identity)) == 4
+    with pytest.raises(DatasetError, match="another pack made its embeddings"):
+        embedded_faces(replace(fits, pack="0" * 64), identity)
+    short = read_embeddings(write(tmp_path, embedding=np.eye(4, 64, dtype=np.float32)))
+    with pytest.raises(DatasetError, match="its embeddings have 64 numbers, and the pack opencv makes 128"):
+        embedded_faces(short, identity)
+    with pytest.raises(DatasetError, match="photos are needed"):
+        embedded_faces(fits, identity, changed=True)
+
+
+def test_a_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
+    laboratory = Laboratory(load_engine())
+    faces = laboratory.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
+    assert faces.failures == ()
+    trial = enrol(laboratory, faces, np.array([0, 1]))
+    searches = trial.search(np.array([0, 1, 2]))
+    assert [trial.names[number] for number in searches.named[:2]] == ["Ada", "Bea"]
+    assert searches.named[2] == -1

@@ -1,0 +1,126 @@
+"""Groups of people: laws on made embeddings, and a look at real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.datasets import read_embeddings
+from facebank.evaluation.grouping import grouped_by
+from facebank.evaluation.measuring import Condition
+from facebank.evaluation.protocols.groups import groups
+from facebank.evaluation.protocols.groups_differentials import differentials
+from facebank.evaluation.protocols.groups_trials import Cohort, GroupTrial
+from facebank.evaluation.report import Histogram, Report, Table
+from facebank.evaluation.searching import NOBODY, Searches
+
+from .made import two_groups
+
+
+def run(bench: Bench, data: Dataset, column: str = "group_of", **options: int) -> Report:
+    return groups(bench, data, grouped_by(data, column), **options)
+
+
+def test_people_who_are_more_alike_are_nearer_to_each_other(bench: Bench, tmp_path: Path) -> None:
+    report = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
+    figures = report.figures
+    assert figures["fpir_group_of_near"].value >= figures["fpir_group_of_far"].value
+    assert figures["mean_similarity_group_of_near"].value > figures["mean_similarity_group_of_far"].value + 0.2
+    assert figures["mean_similarity_group_of_far"].value == pytest.approx(0, abs=0.02)
+    assert figures["fpir_across_group_of_near"].value < 0.1
+    assert "expected_calibration_error_group_of_near" in figures
+    # half of the 24 who can be enrolled are, with two photos: two others of each are searched for, and 12 strangers
+    assert figures["fnir_group_of_near"].count == 8 * 12 * 2
+    assert figures["fpir_group_of_near"].count == 8 * 12
+    assert any(isinstance(item, Histogram) for section in report.sections for item in section.items)
+    again = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
+    assert figures == again.figures
+
+
+def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[GroupTrial]:
+    """Trials of groups of 24 strangers each, four photos of whom are searched for; so many people are given a name."""
+    faces, trials = bench.read(data), []
+    for number, (name, wrong) in enumerate(named.items()):
+        places = np.arange(number * 96, (number + 1) * 96)
+        given = np.where(np.arange(96) < 4 * wrong, 0, NOBODY)
+        nothing, yes = np.full(96, np.nan), np.ones(96, dtype=bool)
+        searches = Searches(places, np.full(96, NOBODY), given, given, ~yes, yes, nothing, nothing)
+        cohort = Cohort(name, name, places, np.arange(24))
+        trials.append(GroupTrial(cohort, Condition(name, name, faces, searches, draws_people=True), searches))
+    return trials
+
+
+def test_differentials_are_ratios_of_the_rates(bench: Bench, tmp_path: Path) -> None:
+    named = {"one": 12, "two": 6, "three": 3}
+    trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
+    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
+    assert figures["fpir_two"].value == 0.25
+    found = differentials(trials, figures)
+    assert sorted(found) == ["false_positive_differential", "false_positive_differential_to_geometric_mean"]
+    ratio, mean = found["false_positive_differential"], found["false_positive_differential_to_geometric_mean"]
+    assert ratio.value == pytest.approx(4)
+    assert mean.value == pytest.approx(2)
+    assert ratio.interval is not None
+    assert 1 < ratio.interval[0] < 4 < ratio.interval[1]
+    assert not ratio.insufficient  # 12 photos of the group with fewest
+    few = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named | {"three": 2})
+    figures = {name: figure for trial in few for name, figure in trial.within.figures().items()}
+    assert differentials(few, figures)["false_positive_differential"].insufficient
+    assert "(insufficient)" in str(differentials(few, figures)["false_positive_differential"])
+
+
+def test_the_same_people_in_two_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
+    """Rates of the very same people are drawn together, so that their ratio has no spread at all."""
+    (trial,) = decided(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
+    figures = trial.within.figures()
+    other = replace(trial, cohort=replace(trial.cohort, name="other"))
+    ratio = differentials([trial, other], figures | {"fpir_other": figures["fpir_one"]})["false_positive_differential"]
+    assert (ratio.value, ratio.interval) == (1, (1, 1))
+
+
+def test_a_ratio_to_nothing_is_no_figure(bench: Bench, tmp_path: Path) -> None:
+    report = run(bench, two_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
+    assert report.figures["fnir_group_of_one"].events == 0
+    assert "false_negative_differential" not in report.figures
+    assert any("a ratio to a rate of 0 is no number" in text for one in report.sections for text in one.text)
+
+
+def test_a_group_of_a_few_people_is_left_out(bench: Bench, tmp_path: Path) -> None:
+    data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
+    fewer = data.where(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
+    report = run(bench, fewer, draws=1)
+    assert [(one.what, one.why) for one in report.failures] == [
+        ("group_of: few", "untested: 3 people with more than 2 photos with a face; 6 are needed")
+    ]
+    with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
+        run(bench, fewer.where(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
+    with pytest.raises(DatasetError, match="at least one photo"):
+        run(bench, data, photos=0)
+
+
+def test_galleries_are_as_large_as_asked(bench: Bench, tmp_path: Path) -> None:
+    data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
+    report = run(bench, data, draws=1, people=5, photos=3)
+    assert report.figures["fnir_group_of_one"].count == 5
+    assert report.summary[0] == "5 people with 3 photos each in a gallery; 1 % of strangers may be named."
+
+
+def test_real_ages(bench: Bench, shared: Path) -> None:
+    path = shared / "data/hard/ages.npz"
+    if not path.is_file():
+        pytest.skip("there are no embeddings of people as adults and young")
+    data = read_embeddings(path)
+    some = data.where(int(photo.person or 0) % 2 == 0 for photo in data.photos)
+    report = run(bench, some, "young", draws=5)
+    figures = report.figures
+    assert figures["mean_similarity_young_yes"].value > figures["mean_similarity_young_no"].value
+    assert figures["fpir_young_yes"].count > 20
+    rows = next(i for s in report.sections for i in s.items if isinstance(i, Table)).rows
+    assert [row[0] for row in rows] == ["young: no", "young: yes"]

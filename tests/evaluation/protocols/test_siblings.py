@@ -1,0 +1,179 @@
+"""Brothers and sisters: laws on made embeddings, and a look at real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facebank.errors import DatasetError, UsageError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.datasets import read_embeddings
+from facebank.evaluation.protocols.siblings import siblings
+from facebank.evaluation.protocols.siblings_figures import Choice, Question, at_coverage, calibration_error
+from facebank.evaluation.protocols.siblings_trials import Answers
+from facebank.evaluation.relatives import Relatives
+from facebank.evaluation.report import Report, Table
+
+from .made import families
+
+
+def table(report: Report, start: str) -> Table:
+    return next(i for s in report.sections for i in s.items if isinstance(i, Table) and i.title.startswith(start))
+
+
+def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
+    """Answers about the photos of a dataset, each searched for once."""
+    count = len(own)
+    numbers = np.arange(count)
+    return Answers(
+        numbers % 30, numbers % 30, numbers, own, other, own, other, np.zeros(count, dtype=np.int64),
+        np.zeros(count, dtype=bool), np.ones(count, dtype=bool), np.full(count, ""),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def made(bench: Bench, tmp_path: Path) -> Question:
+    """A question about 336 photos, whose answers are replaced."""
+    faces = bench.read(families(tmp_path / "made.npz", 0))
+    return Question("4", "made", answers(np.ones(336), np.zeros(336)), faces)
+
+
+def test_unrelated_people_are_told_apart(bench: Bench, tmp_path: Path) -> None:
+    report = siblings(bench, families(tmp_path / "a.npz", 0), draws=1)
+    figures = report.figures
+    assert figures["two_class_accuracy_4"].value == 1
+    assert figures["two_class_accuracy_4"].count == 24 * 2 * 3
+    assert figures["named_as_sibling_4"].value < 0.05
+    assert figures["absent_sibling_named_3"].value < 0.05
+    assert figures["enrolled_sibling_named_3"].value > 0.9
+    assert figures["fpir_4"].count == 24 * 20
+    assert figures["fpir_4"].value < 0.05
+    # of 24 families ten stay strangers, so that one person each of 13 is enrolled beside the two
+    assert figures["two_class_accuracy_4_among_13"].value == 1
+    assert figures["calibration_error_between_4"].value < 0.01
+
+
+def test_people_who_are_the_same_are_told_apart_by_chance(bench: Bench, tmp_path: Path) -> None:
+    report = siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0)
+    figures = report.figures
+    assert 0.3 < figures["two_class_accuracy_4"].value < 0.7
+    assert figures["absent_sibling_named_3"].value == pytest.approx(figures["enrolled_sibling_named_3"].value, abs=0.1)
+    assert not any("among" in name for name in figures if name != "wrong_among_names_4")
+    rows = table(report, "What was answered").rows
+    assert sum(int(value) for value in rows[0][2:]) == int(rows[0][1])
+    uncertain = figures["uncertain_4"].events or 0
+    assert sum(int(row[1]) for row in table(report, "Why answers are uncertain").rows) == uncertain
+    assert report.figures == siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0).figures
+
+
+def test_siblings_are_named_as_each_other_more_often_the_more_alike_they_are(bench: Bench, tmp_path: Path) -> None:
+    absent = [
+        siblings(bench, families(tmp_path / "a.npz", share), draws=1, others=0).figures["absent_sibling_named_3"].value
+        for share in (0.0, 0.4, 0.8)
+    ]
+    assert absent == sorted(absent)
+    assert absent[0] < absent[-1]
+
+
+def test_fewer_photos_are_enrolled_where_there_are_not_enough(bench: Bench, tmp_path: Path) -> None:
+    data = families(tmp_path / "a.npz", 0.2, count=4)
+    kept = {"0": 2, "2": 1}
+    keep = []
+    for photo in data.photos:
+        kept[photo.person or ""] = kept.get(photo.person or "", 9) - 1
+        keep.append(kept[photo.person or ""] >= 0)
+    report = siblings(bench, data.where(keep), draws=2)
+    rows = table(report, "By photos enrolled").rows
+    assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
+    assert report.figures["two_class_accuracy_4"].count == 24
+    assert [(one.what, one.why) for one in report.failures] == [
+        ("2 and 3", "untested: 1 and 7 photos with a face; two of each are needed")
+    ]
+
+
+def test_pairs_of_a_list_are_tried(bench: Bench, tmp_path: Path) -> None:
+    data = families(tmp_path / "a.npz", 0, count=6)
+    pairs = [Relatives("0", "2", "cousins"), Relatives("4", "Nobody")]
+    report = siblings(bench, data, relatives=pairs, draws=1)
+    assert report.figures["two_class_accuracy_4"].count == 2 * 3
+    assert table(report, "The 1 hardest").rows[0][0] == "0 and 2 (cousins)"
+    assert report.failures[0].what == "4 and Nobody"
+    # 0 and 2 are of one family now, with 1 and 3: five families are left, all of them strangers
+    assert report.figures["fpir_4"].count == 8
+
+
+def test_photos_are_siblings_too(bench: Bench, album: Dataset) -> None:
+    report = siblings(bench, album, relatives=[Relatives("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
+    assert report.figures["two_class_accuracy_2"].value == 1
+    assert report.figures["fpir_2"].count == 1
+
+
+def test_what_cannot_be_is_told(bench: Bench, album: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="say who is related"):
+        siblings(bench, album)
+    with pytest.raises(DatasetError, match="of no pair have both two photos"):
+        siblings(bench, album, relatives=[Relatives("Ada", "Byron")])
+    with pytest.raises(DatasetError, match="at least one photo"):
+        siblings(bench, album, photos=0)
+    with pytest.raises(UsageError, match="fpir"):
+        siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
+
+
+def test_accuracy_at_full_coverage_is_the_accuracy(made: Question) -> None:
+    random = np.random.default_rng(0)
+    own = random.uniform(size=336)
+    question = replace(made, answers=answers(own, 1 - own))
+    choice = Choice.of(question.answers)
+    assert at_coverage(question, choice, 1.0).value == pytest.approx(choice.right.mean())
+    likelier = at_coverage(question, choice, 0.5)
+    surest = np.argsort(-choice.sureness, kind="stable")[:168]
+    assert likelier.value == pytest.approx(choice.right[surest].mean())
+    assert likelier.count == 168
+    assert likelier.interval is not None
+    assert likelier.interval[0] <= likelier.value <= likelier.interval[1]
+
+
+def test_probabilities_that_are_right_have_no_calibration_error(made: Question) -> None:
+    """Of each ten answers called .7, seven are right; then all are called .9."""
+    right = np.arange(340) % 10 < 7
+    for said, error in ((0.7, 0.0), (0.9, 0.2)):
+        own = np.where(right, said, 1 - said)[:330]
+        question = replace(made, answers=answers(own, 1 - own))
+        found = calibration_error(question, Choice.of(question.answers))
+        assert found is not None
+        assert found.value == pytest.approx(error, abs=0.05)
+
+
+def test_without_a_calibration_the_more_similar_one_is_chosen(made: Question) -> None:
+    nothing = np.full(4, np.nan)
+    told = replace(
+        answers(nothing, nothing), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
+    )
+    choice = Choice.of(told)
+    assert choice.right.tolist() == [True, False, True, False]
+    assert choice.sureness == pytest.approx([0.15, 0.25, 0.05, 0.05])
+    assert calibration_error(replace(made, answers=told), choice) is None
+
+
+def test_an_answer_for_neither_is_wrong_and_least_sure() -> None:
+    choice = Choice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
+    assert choice.right.tolist() == [False, True, False]
+    assert np.isnan(choice.sureness[0])
+    assert choice.sureness[1:].tolist() == pytest.approx([0.75, 0.5])
+
+
+def test_real_families(bench: Bench, shared: Path) -> None:
+    path = shared / "data/hard/siblings.npz"
+    if not path.is_file():
+        pytest.skip("there are no embeddings of families")
+    data = read_embeddings(path)
+    some = data.where(int(photo.traits["family"]) in range(0, 24, 2) for photo in data.photos)
+    figures = siblings(bench, some, draws=1, others=2).figures
+    assert 0.8 < figures["two_class_accuracy_4"].value < 1
+    assert figures["two_class_accuracy_at_coverage_50_4"].value >= figures["two_class_accuracy_4"].value
+    assert figures["absent_sibling_named_3"].count > 0

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.dataset import Dataset, DatasetPhoto
+from facebank.evaluation.grouping import grouped_by
+
+PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
+DATA = Dataset(
+    "album",
+    tuple(
+        DatasetPhoto(f"{person}/{number}.jpg", person, PIXELS, traits={"side": side})
+        for number, (person, side) in enumerate(
+            [("Ada", "left"), ("Ada", "right"), ("Bea", "left"), ("Cyd", ""), ("Cyd", "left")]
+        )
+    ),
+)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "groups.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_traits_are_groups() -> None:
+    found = grouped_by(DATA, "side")
+    assert (found.column, found.names) == ("side", ("left", "right"))
+    assert found.of_photo.tolist() == [0, 1, 0, -1, 0]
+
+
+def test_a_table_of_people(tmp_path: Path) -> None:
+    path = written(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
+    found = grouped_by(DATA, "country", path)
+    assert found.names == ("Greece", "Peru")
+    assert found.of_photo.tolist() == [0, 0, 1, -1, -1]
+    assert [one.what for one in found.left_out] == ["groups.csv"]
+
+
+def test_a_table_of_photos_goes_before_one_of_people(tmp_path: Path) -> None:
+    path = written(tmp_path, "photo,person,age\nAda/0.jpg,Ada,child\nAda/1.jpg,Ada,adult\nCyd/4.jpg,Cyd,adult\n")
+    assert grouped_by(DATA, "age", path).of_photo.tolist() == [1, 0, -1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("person,country\nAda,Peru\nBea,Peru\n", "one group"),
+        ("person,country\nDan,Peru\nEve,Chile\n", "0 groups"),
+        ("person,age\nAda,Peru\n", "the column 'country' is missing"),
+        ("name,country\nAda,Peru\n", "a column 'person' or 'photo' is needed"),
+        ("person,country\nAda,Peru\nADA,Chile\n", "line 3: ADA is in two groups"),
+        ("", "country"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(DatasetError, match=why):
+        grouped_by(DATA, "country", written(tmp_path, text))
+
+
+def test_what_the_data_do_not_say_is_told() -> None:
+    with pytest.raises(DatasetError, match="no column age; they have side: name a table with --by"):
+        grouped_by(DATA, "age")
+
+
+def test_numbers_are_to_be_put_into_ranges() -> None:
+    photos = tuple(DatasetPhoto(f"{age}", f"{age}", PIXELS, traits={"age": str(age)}) for age in range(30))
+    with pytest.raises(DatasetError, match="put numbers into ranges"):
+        grouped_by(Dataset("ages", photos), "age")
