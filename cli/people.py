@@ -188,7 +188,11 @@ def merge(
 ) -> int:
     """Join people who are one person; every sample is kept."""
     with settings_of(ctx).open_gallery() as gallery:
+        born = {person.name: person.born for person in map(gallery.person, names)}
         person = gallery.merge(names, into)
+    for name, other in born.items():
+        if other not in (None, person.born):
+            say(f"{name} was born {other} and {person.name} {person.born}: the date of {person.name} is kept")
     _tell(person, f"{person.name} has {person.sample_count} samples now", as_json=as_json)
     return 0
 

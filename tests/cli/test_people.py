@@ -110,8 +110,12 @@ def test_rename(run: Run, valid: Valid) -> None:
 
 def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
     run("enroll", "President", speech, "--force")
-    records = run("people", "merge", "President", "--into", "Barack Obama", "--json").records
-    valid("people-merge", records)
+    run("people", "set", "President", "--born", "1961")
+    run("people", "set", "Barack Obama", "--born", "1961-08-04")
+    ran = run("people", "merge", "President", "--into", "Barack Obama", "--json")
+    valid("people-merge", ran.records)
+    assert ran.records[0]["born"] == "1961-08-04"
+    assert "the date of Barack Obama is kept" in ran.err
     assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}
 
 

@@ -1,0 +1,129 @@
+"""Whether photos of about the same age should weigh more when a person is enrolled with photos of different ages.
+
+    python -m benchmarks.ages ../shared/data/hard/ages.npz
+
+People with faces as children or young people and as adults: each young face is searched among all people of its half,
+each enrolled with all other faces, the young ones weighing once, twice, four times as much, or alone. A weight would be
+chosen on people of even numbers and reported on the others. Printed is the share of probes whose own person is most
+similar, and the share lost (FNMR) where 1 % of the comparisons with other people's prototypes match; differences from
+equal weights have 95 % intervals over people.
+
+The faces have no dates, only two ages: what is good for them would still have to be shown for a child of 3 and of 8.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+WEIGHTS = (1.0, 2.0, 4.0, np.inf)
+FMR = 0.01
+RESAMPLED = 2000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AgedFaces:
+    """Faces of people at two ages, by row."""
+
+    embeddings: FloatArray
+    people: NDArray[np.int64]
+    young: NDArray[np.bool_]
+    qualities: FloatArray
+
+    def where(self, chosen: NDArray[np.bool_]) -> AgedFaces:
+        """Return some of them."""
+        return AgedFaces(self.embeddings[chosen], self.people[chosen], self.young[chosen], self.qualities[chosen])
+
+
+def read_faces(path: Path) -> AgedFaces:
+    """Read the set, without people who have no young and adult faces to enroll besides a young one to search with."""
+    with np.load(path, allow_pickle=False) as data:
+        faces = AgedFaces(
+            data["embedding"], data["person"].astype(np.int64), data["young"], data["quality"].astype(np.float32)
+        )
+    enough = [
+        person
+        for person in np.unique(faces.people)
+        if faces.young[faces.people == person].sum() >= 2 and not faces.young[faces.people == person].all()
+    ]
+    return faces.where(np.isin(faces.people, enough))
+
+
+def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> FloatArray:
+    """Return the mean of some faces by quality, young ones weighing so much more; infinite leaves adults out."""
+    counted = rows & faces.young if np.isinf(weight) else rows
+    ages = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
+    mean = (faces.qualities * ages * counted) @ faces.embeddings
+    return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+
+
+def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return each young face's person, as a place, and its similarities with everybody's prototype, ``(N, people)``."""
+    people = np.unique(faces.people)
+    whole = np.stack([prototype(faces, faces.people == person, weight) for person in people])
+    owners, rows = [], []
+    for row in np.flatnonzero(faces.young):
+        own = int(np.searchsorted(people, faces.people[row]))
+        enrolled = faces.people == faces.people[row]
+        enrolled[row] = False
+        similarities = whole @ faces.embeddings[row]
+        similarities[own] = prototype(faces, enrolled, weight) @ faces.embeddings[row]
+        owners.append(own)
+        rows.append(similarities)
+    return np.array(owners), np.stack(rows).astype(np.float32)
+
+
+def measured(owners: NDArray[np.int64], similarities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return by probe whether its person is the most similar, and whether it is lost at the rate of false matches."""
+    own = similarities[np.arange(len(owners)), owners]
+    others = np.ones(similarities.shape, dtype=bool)
+    others[np.arange(len(owners)), owners] = False
+    threshold = np.quantile(similarities[others], 1 - FMR)
+    return (similarities.argmax(axis=1) == owners).astype(float), (own < threshold).astype(float)
+
+
+def interval(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over probes, people drawn again."""
+    random = np.random.default_rng(0)
+    sums, counts = np.bincount(owners, differences), np.bincount(owners)
+    kept = np.flatnonzero(counts)
+    drawn = random.choice(kept, (RESAMPLED, len(kept)))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def report(label: str, faces: AgedFaces) -> None:
+    """Print what each weight gives."""
+    print(f"{label}: {len(np.unique(faces.people))} people, {int(faces.young.sum())} young faces searched")
+    equal = measured(*search(faces, WEIGHTS[0]))
+    for weight in WEIGHTS:
+        owners, similarities = search(faces, weight)
+        cells = []
+        for name, values, before in zip(("first", "FNMR"), measured(owners, similarities), equal, strict=True):
+            low, high = interval(values - before, owners)
+            cells.append(f"{name} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
+        genuine = similarities[np.arange(len(owners)), owners].mean()
+        called = "young only" if np.isinf(weight) else f"young x {weight:g}"
+        print(f"  {called:<11}{'  '.join(cells)}  own similarity {genuine:.3f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faces", type=Path, help="ages.npz")
+    faces = read_faces(parser.parse_args().faces)
+    report("development", faces.where(faces.people % 2 == 0))
+    report("reporting", faces.where(faces.people % 2 == 1))
+
+
+if __name__ == "__main__":
+    main()
