@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         ("list", list_people, "list"),
         ("name", name_group, "name 3 Ada"),
         ("show", show, "show Ada"),
-        ("set", set_facts, "set Ada --born 2015-06 --note 'Grace's daughter'"),
+        ("set", set_facts, "set Ada --born 2015-06 --note 'daughter of Grace'"),
         ("rename", rename, "rename Ada 'Ada Lovelace'"),
         ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
         ("forget", forget, "forget Ada"),
