@@ -15,20 +15,19 @@ from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
 from facebank.evaluation.protocols.twins_groups import (
-    NOBODY_TESTABLE,
     Group,
     groups_of,
     photos_found,
     testable,
     why_untested,
+    with_photos,
 )
-from facebank.evaluation.rates import Resamples, pair_rate, sampling_units
-from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
+from facebank.evaluation.protocols.twins_pairs import shown_and_missing
+from facebank.evaluation.rates import Resamples
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.risk_coverage import risk_coverage
 from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import Searches, TrialGallery, enrol
-from facebank.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,14 +38,10 @@ if TYPE_CHECKING:
     from facebank.evaluation.relatives import Relatives
 
 SHOTS = (1, 2, 3, 5)
-UNRELATED_FMR = 1e-4
-LEAST_UNRELATED = 10_000
-"""With fewer pairs of unrelated people no threshold of FMR 1e-4 can be found."""
-
 _COVERAGE = 0.7
 _RESAMPLES = 200
 _MATRICES = 3
-_DRAW, _UNRELATED, _ALIKE, _STRANGERS = 1, 2, 3, 4
+_DRAW, _STRANGERS = 1, 4
 _STRANGERS_OF_A_DRAW = 20
 
 
@@ -85,34 +80,36 @@ def twins(
     relatives
         Pairs, each a gallery of its own; with neither, all people of a dataset of at most twelve are one gallery.
     shots
-        How many photos of each person are enrolled; a group in which somebody has no more than that is untested.
+        How many photos of each person are enrolled; a group in which somebody has no more than that is untested, and
+        only compared as pairs of photos.
     draws
         How often the enrolled photos are drawn.
 
     Raises
     ------
     DatasetError
-        Somebody named is not in the dataset, nobody is named, or no group has two photos of each person.
+        Somebody named is not in the dataset, nobody is named, or of no group two people have a photo with a face.
     """
     if not shots or min(shots) < 1 or draws < 1:
         raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
-    groups = groups_of(dataset, people, relatives)
-    able, untested = testable(dataset, groups, photos_of(dataset), "photos")
+    groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
+    present, absent = with_photos(dataset, groups, photos_of(dataset), "photos")
     faces = bench.read(replace(dataset, pairs=()))
-    able, faceless = testable(dataset, able, photos_found(faces), "photos with a face")
+    present, faceless = with_photos(dataset, present, photos_found(faces), "photos with a face")
     alike = {person for group in groups for person in group.people}
     strangers = _strangers(bench, faces, alike)
-    tried, rows = _tried(bench, faces, able, sorted(set(shots)), draws=draws, strangers=strangers)
-    left_out = (*untested, *faceless, *_never_tried(able, tried))
-    as_pairs, compared = _as_pairs(bench, faces, able, alike)
-    figures, parts = _told_apart(faces, tried, rows)
+    able, few = testable(present, photos_found(faces), "photos with a face")
+    tried, rows = _tried(bench, faces, able, used, draws=draws, strangers=strangers)
+    left_out = (*absent, *faceless, *few, *_never_tried(able, tried))
+    as_pairs, shown, sentences = shown_and_missing(bench, faces, present, alike, used)
+    figures, parts = _told_apart(faces, tried, rows) if tried else ({}, ())
     return bench.report(
         "twins",
         "People who look alike",
         faces,
-        summary=_summary(figures | as_pairs, tried, len(left_out)),
+        summary=(*_summary(figures | as_pairs, tried, len(left_out)), *sentences),
         figures=figures | as_pairs,
-        sections=(*parts, compared, Section("What the decisions rest on", (how_decided(bench),))),
+        sections=(*parts, *shown, Section("What the decisions rest on", (how_decided(bench),))),
         failures=left_out,
     )
 
@@ -157,8 +154,6 @@ def _tried(
             found = trial.searches
             events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
             rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
-    if not tried:
-        raise DatasetError(f"{printable(faces.dataset.title)}: {NOBODY_TESTABLE}")
     return tried, tuple(rows)
 
 
@@ -312,45 +307,6 @@ def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
     )
 
 
-def _as_pairs(
-    bench: Bench, faces: FaceSet, groups: Sequence[Group], named: set[str]
-) -> tuple[dict[str, Figure], Section]:
-    """Compare photos of people who look alike, at a threshold that unrelated people chose and at the shipped one."""
-    random, embeddings = bench.random(_ALIKE), faces.embeddings
-    pairs = [pairs_between(faces, group.people, random) for group in groups]
-    values = [np.einsum("nd,nd->n", embeddings[a], embeddings[b], dtype=np.float64) for a, b in pairs]
-    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    if not len(first):
-        return {}, Section(_AS_PAIRS, ("Untested: no two photos of people who look alike can be compared.",))
-    both = np.concatenate([first, second])
-    units = sampling_units(faces.dataset.owners[both], faces.groups[both])
-    figures, joined, shipped = dict[str, Figure](), np.concatenate(values), bench.laboratory.engine.thresholds.verify
-
-    def measure(threshold: float, where: str) -> Figure:
-        meaning = f"Pairs of photos of two people who look alike that match at {where}, {threshold:.3f}."
-        return pair_rate(joined >= threshold, units[: len(first)], units[len(first) :], meaning)
-
-    unrelated = unrelated_similarities(faces, named, bench.random(_UNRELATED))
-    columns = [("at the shipped threshold", shipped)]
-    sentence = f"There are {len(unrelated):,} pairs of unrelated people: too few to find a threshold."
-    if len(unrelated) >= LEAST_UNRELATED:
-        threshold, expected = threshold_of_strangers(unrelated, UNRELATED_FMR), UNRELATED_FMR * len(unrelated)
-        columns.insert(0, ("at FMR 0.01 % of unrelated people", threshold))
-        figure = measure(threshold, "the threshold of FMR 0.01 % of unrelated people")
-        figures["twin_fmr_at_unrelated_fmr_1e-4"] = replace(figure, descriptive=True, expected=expected)
-        sentence = (
-            f"Similarity {threshold:.3f} is the threshold that {expected:.0f} of {len(unrelated):,} pairs of photos "
-        )
-        sentence += "of unrelated people reach: everybody of the dataset but those who look alike."
-    figures["twin_fmr_at_shipped_threshold"] = measure(shipped, "the shipped threshold")
-    rows = tuple(
-        (group.label, f"{len(some):,}", *(f"{int((some >= threshold).sum()):,}" for _, threshold in columns))
-        for group, some in zip(groups, values, strict=True)
-    )
-    table = Table("Pairs that match", ("who", "pairs of photos", *(heading for heading, _ in columns)), rows)
-    return figures, Section(_AS_PAIRS, (sentence, _POOLED), tuple(figures), (table,))
-
-
 def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:
     sentences = [
         f"{photos} enrolled of each, {len(trials)} {'group' if len(trials) == 1 else 'groups'}: the best candidate is "
@@ -361,10 +317,9 @@ def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested
     ]
     alike = next((name for name in figures if name.startswith("twin_fmr")), None)
     if alike is not None:
-        where = "0.01 % of pairs of unrelated people" if "unrelated" in alike else "the shipped one"
-        sentences.append(
-            f"As pairs of photos, people who look alike match for {figures[alike]}, at a threshold of {where}."
-        )
+        unrelated = "a threshold that 0.01 % of pairs of unrelated people reach"
+        where = unrelated if "unrelated" in alike else "the shipped threshold"
+        sentences.append(f"As pairs of photos, people who look alike match for {figures[alike]}, at {where}.")
     if untested:
         verb = "group is" if untested == 1 else "groups are"
         sentences.append(f"{untested} {verb} untested, because somebody has too few photos.")
@@ -372,8 +327,6 @@ def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested
 
 
 _HEADINGS = ("who", "enrolled of each", "searches", "best right", "not named rightly", "another's name", "uncertain")
-_AS_PAIRS = "As pairs, at a threshold of unrelated people"
-_POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
 _HOW = (
     "A gallery holds just the people who look alike; some photos of each are enrolled and all others searched for, "
     "drawn several times. Photos that share a source with an enrolled one are not searched for."

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MOST_PEOPLE = 12
 """As many as are taken for people who look alike where nobody is named."""
-NOBODY_TESTABLE = (
-    "untested: of no group of people who look alike has everybody two photos with a face, so that one could be "
-    "enrolled and another searched for"
+NOTHING_COMPARABLE = (
+    "untested: of no group of people who look alike two people have a photo with a face, so that these could be "
+    "compared"
 )
 """Why nothing can be measured."""
 
@@ -72,10 +72,10 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
     return [Group(chosen)]
 
 
-def testable(
+def with_photos(
     dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
 ) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups with two photos of each person; the others are untested, and say why.
+    """Return the groups of whom two people have a photo; the others are untested, and say why.
 
     Parameters
     ----------
@@ -95,13 +95,30 @@ def testable(
     """
     able, untested = list[Group](), list[LeftOut]()
     for group in groups:
-        if min(counts.get(person, 0) for person in group.people) >= 2:
+        if sum(counts.get(person, 0) > 0 for person in group.people) >= 2:
             able.append(group)
         else:
             untested.append(LeftOut(group.label, why_untested(group, counts, what)))
     if not able:
-        raise DatasetError(f"{printable(dataset.title)}: {NOBODY_TESTABLE}")
+        raise DatasetError(f"{printable(dataset.title)}: {NOTHING_COMPARABLE}")
     return able, untested
+
+
+def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tuple[list[Group], list[LeftOut]]:
+    """Return the groups with two photos of each person; the others are compared as pairs of photos only.
+
+    Parameters
+    ----------
+    groups, counts, what
+        As in `with_photos`.
+    """
+    able, few = list[Group](), list[LeftOut]()
+    for group in groups:
+        if min(counts.get(person, 0) for person in group.people) >= 2:
+            able.append(group)
+        else:
+            few.append(LeftOut(group.label, f"{why_untested(group, counts, what)}; only compared as pairs of photos"))
+    return able, few
 
 
 def why_untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:

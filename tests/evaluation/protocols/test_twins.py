@@ -13,6 +13,7 @@ from facebank.evaluation import relatives
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.protocols import twins as module
+from facebank.evaluation.protocols import twins_pairs
 from facebank.evaluation.protocols.twins import twins
 from facebank.evaluation.relatives import Relatives
 from facebank.evaluation.report import Histogram, Matrix, Report, Table
@@ -157,12 +158,50 @@ def test_photos_of_one_source_are_not_searched_for(bench: Bench, album: Dataset)
     assert report.figures["accuracy_1"].count == 2 * 2 * 3
     assert table(report, "Group by group").rows[0][2] == "untested: all other photos share a source"
     assert len(report.failures) == 1
-    with pytest.raises(DatasetError, match="untested"):
-        twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
+    alone = twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
+    assert list(alone.figures) == ["twin_fmr_at_shipped_threshold"]
+    assert alone.failures[0].why == "untested with any of these numbers of photos"
+
+
+def test_one_photo_each_says_how_similar_they_are(bench: Bench, album: Dataset) -> None:
+    few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 2})
+    report = twins(bench, few, people=PEOPLE[:2], shots=(1, 3), draws=1)
+    assert list(report.figures) == ["twin_fmr_at_shipped_threshold"]
+    assert report.figures["twin_fmr_at_shipped_threshold"].count == 2
+    pair, own, usual = table(report, "Similarity").rows
+    assert pair[:2] == (f"{PEOPLE[0]} and {PEOPLE[1]}", "2")
+    assert -0.3 < float(pair[2]) <= float(pair[3]) < 0.3
+    assert own[:2] == ("each of them with themselves", "1")
+    assert float(own[2]) > 0.4
+    assert usual[0] == "unrelated people of the pack's background"
+    assert table(report, "Photos still missing").rows == (
+        (f"{PEOPLE[0]} and {PEOPLE[1]}", "1, 2", f"1 of {PEOPLE[0]}", f"3 of {PEOPLE[0]}, 2 of {PEOPLE[1]}"),
+    )
+    assert f"photos are missing: 1 of {PEOPLE[0]}." in report.summary[-1]
+    why = "untested: 1 and 2 photos with a face; only compared as pairs of photos"
+    assert [one.why for one in report.failures] == [why]
+
+
+def test_two_of_three_are_compared(bench: Bench, album: Dataset) -> None:
+    """Of one who has no photo nothing is said; the two others are compared."""
+    few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
+    report = twins(bench, few, relatives=[Relatives(*PEOPLE[:2]), Relatives(PEOPLE[0], PEOPLE[2])], shots=(1,), draws=1)
+    assert table(report, "Similarity").rows[0][0] == f"{PEOPLE[0]} and {PEOPLE[1]}"
+    assert [one.why for one in report.failures] == [
+        "untested: 1 and 0 photos",
+        "untested: 1 and 1 photos with a face; only compared as pairs of photos",
+    ]
+
+
+def test_what_is_typical_comes_from_the_data_where_there_are_enough(bench: Bench, album: Dataset) -> None:
+    usual = twins_pairs.typical(bench, np.linspace(-0.2, 0.2, 101))
+    assert usual.of == "unrelated people of the data"
+    assert usual.upper == pytest.approx(0.196)
+    assert 0.15 < twins_pairs.typical(bench, np.zeros(3)).upper < 0.4
 
 
 def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LEAST_UNRELATED", 10)
+    monkeypatch.setattr(twins_pairs, "LEAST_UNRELATED", 10)
     few = only(album, {PEOPLE[0]: 2})
     report = twins(bench, few, people=PEOPLE[:2], shots=(1,), draws=1)
     assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures  # one unrelated person has no pairs
@@ -173,7 +212,7 @@ def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, mon
         ),
         pairs=(),
     )
-    monkeypatch.setattr(module, "LEAST_UNRELATED", 6)
+    monkeypatch.setattr(twins_pairs, "LEAST_UNRELATED", 6)
     made = twins(bench, spread, people=PEOPLE[:2], shots=(1,), draws=1).figures["twin_fmr_at_unrelated_fmr_1e-4"]
     assert made.value == 0  # four photos of one man stand in for unrelated people: a threshold nobody else reaches
     assert made.descriptive
