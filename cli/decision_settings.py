@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .output import write_json, write_table
+from .output import say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from facebank.recognition.named_strangers import StrangersNamed
     from facebank.settings import Setting
 
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a setting.")]
 
 EXPLAINED = """\b
-fpir            share of strangers that may be given a name, 0.001 to 0.2
-classifier      auto, or one kind: prototype, knn, svm, svm-rbf, logistic
-stranger_share  share of faces expected to be strangers', above 0 and below 1; probabilities depend on it"""
+fpir               share of strangers given a name at most, 0.001 to 0.2
+classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
+stranger_share     share of faces expected to be strangers', above 0 and below 1; probabilities depend on it
+least_probability  probability that a name must have besides, from 0 and below 1"""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,12 +48,39 @@ def settings_or_show(ctx: typer.Context) -> int:
 
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """Show all settings and their defaults."""
+    """Show all settings and their defaults, and the share of strangers named at most by all of them together."""
     from facebank.settings import list_settings
 
     with settings_of(ctx).open_gallery() as gallery:
         settings = list_settings(gallery)
-    return _tell(settings, as_json=as_json)
+    named = _strangers_named(ctx)
+    if as_json:
+        for one in settings:
+            record = _record(one)
+            if one.key == "fpir":
+                record["strangers_named"] = None if named is None else named.share
+                record["strangers_named_is_below"] = named is not None and named.is_below
+            write_json(record)
+        return 0
+    _tell(settings, as_json=False)
+    if named is not None:
+        share = f"{100 * named.share:.2g} %"
+        told = f"below {share}" if named.is_below else f"{share} at most"
+        write_line(f"strangers given a name in this gallery, by fpir and least_probability together: {told}")
+    return 0
+
+
+def _strangers_named(ctx: typer.Context) -> StrangersNamed | None:
+    """Return the share of strangers given a name; None where the pack that says so is not there."""
+    from facebank.errors import FacebankError
+    from facebank.identification import strangers_named_at_most
+
+    with settings_of(ctx).open_bank() as bank:
+        try:
+            return strangers_named_at_most(bank.gallery, bank.engine, bank.settings)
+        except FacebankError as error:
+            say(f"the share of strangers given a name is not known: {error}")
+            return None
 
 
 def change(
@@ -80,8 +109,12 @@ def unset(ctx: typer.Context, key: Key, as_json: AsJson = False) -> int:
 def _tell(settings: Sequence[Setting], *, as_json: bool) -> int:
     if as_json:
         for one in settings:
-            write_json({"key": one.key, "value": one.value, "default": one.default, "is_set": one.is_set})
+            write_json(_record(one))
     else:
         rows = [(one.key, str(one.value), str(one.default), "yes" if one.is_set else "no") for one in settings]
         write_table(("setting", "value", "default", "set"), rows)
     return 0
+
+
+def _record(one: Setting) -> dict[str, object]:
+    return {"key": one.key, "value": one.value, "default": one.default, "is_set": one.is_set}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .decision_options import LeastProbability, settings_for_once
 from .identify import never_certain
 from .output import counted, short_path, write_json, write_line, write_table
 from .scan import ScanPath
@@ -37,6 +38,7 @@ def find(
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or later, as 2019-06-01.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or before.")] = None,
+    least_probability: LeastProbability = None,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
@@ -50,7 +52,8 @@ def find(
 
     period = Period.of(since, until)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        found = album.find([name, *(others or [])], period)
+        settings = settings_for_once(bank, least_probability=least_probability)
+        found = album.find([name, *(others or [])], period, settings)
     if as_json:
         for photo in found:
             write_json(_record(photo))

@@ -12,6 +12,7 @@ import typer
 
 from facebank.errors import PhotoError, UsageError
 
+from .decision_options import LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .output import DEGREES, counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
 from .scan import ScanPath
@@ -60,12 +61,13 @@ def identify(
     ] = None,
     fpir: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of strangers that may be given a name, 0.001 to 0.2, for this once."),
+        typer.Option(metavar="SHARE", help="Share of strangers given a name at most, 0.001 to 0.2, for this once."),
     ] = None,
     stranger_share: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of faces that are expected to be strangers', for this once."),
     ] = None,
+    least_probability: LeastProbability = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write one line of CSV a face.")] = False,
 ) -> int:
@@ -83,8 +85,13 @@ def identify(
         bank = opened.enter_context(settings_of(ctx).open_bank())
         if not scan:
             bank.preload()
-        chosen = {"classifier": classifier, "fpir": fpir, "stranger_share": stranger_share}
-        settings = bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
+        settings = settings_for_once(
+            bank,
+            classifier=classifier,
+            fpir=fpir,
+            stranger_share=stranger_share,
+            least_probability=least_probability,
+        )
         if scan:
             album = opened.enter_context(_album(bank, scan_file))
             found, total = album.identify(places or [], settings), album.count(places or [])

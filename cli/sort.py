@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from facebank.album.certainty import LEAST_PROBABILITY
 from facebank.errors import UsageError
 
+from .decision_options import HigherProbability
 from .failures import SOME_FAILED
 from .output import Advance, counted, progress, say, short_path, write_json, write_line, write_table
 from .scan import ScanPath
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from facebank.album.album import Album
     from facebank.album.sort_journal import Entry
     from facebank.album.sort_plan import SortPlan, Step
-
-LeastProbability: TypeAlias = Annotated[
-    float,
-    typer.Option("--least-probability", min=0.0, max=1.0, metavar="P", help="Of a name, to change files by it."),
-]
 
 EXAMPLES = """\b
 Examples:
@@ -51,7 +46,7 @@ def sort(
     move: Annotated[bool, typer.Option("--move", help="Move them, each to the person with the largest face.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo all that was sorted into OUT.")] = False,
-    least: LeastProbability = LEAST_PROBABILITY,
+    least: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
@@ -76,8 +71,9 @@ def sort(
             return SOME_FAILED if shown.failed else 0
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: begin with 'facebank enroll'")
+        settings = bank.settings.demanding(least)
         unreadable = _scan(album, folder, shown)
-        plan = album.plan_sorting(folder, out, way, least)
+        plan = album.plan_sorting(folder, out, way, settings)
         if dry_run:
             shown.plan(plan)
         else:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from facebank.album.certainty import LEAST_PROBABILITY
-
+from .decision_options import HigherProbability
 from .failures import SOME_FAILED
 from .output import Advance, counted, progress, say, write_json, write_line, write_table
 from .scan import ScanPath
 from .settings import settings_of
-from .sort import LeastProbability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +83,7 @@ def write(
     ] = False,
     unnamed: Annotated[bool, typer.Option("--unnamed", help="Frame faces that are not known too, nameless.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    least: LeastProbability = LEAST_PROBABILITY,
+    least: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -98,12 +96,13 @@ def write(
     from facebank.album.album import Album
     from facebank.album.tagging import TagOptions
 
-    options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run, least=least)
+    options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
     shown = _Written(as_json)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+        settings = bank.settings.demanding(least)
         total = album.count(places)
         with progress("Writing", total, writes_lines=as_json) as advance:
-            for photo in album.write_tags(places, options):
+            for photo in album.write_tags(places, options, settings):
                 shown.photo(photo)
                 advance()
     if not as_json:

@@ -11,6 +11,7 @@ import typer
 from facebank.errors import UsageError
 from facebank.text import printable
 
+from .decision_options import LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .identify import candidate_record, never_certain, rounded, tell_how
 from .output import say, share_progress, write_json, write_line, write_table
@@ -53,6 +54,7 @@ def video(
     thumbnails: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
     ] = None,
+    least_probability: LeastProbability = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a track.")] = False,
 ) -> int:
     """Say who is in a video, and when.
@@ -68,9 +70,10 @@ def video(
     _check_outputs(file, annotate, thumbnails)
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
-        tell_how(bank.identification())
+        settings = settings_for_once(bank, least_probability=least_probability)
+        tell_how(bank.identification(settings))
         with share_progress("Looking for faces", writes_lines=as_json) as advance:
-            report = identify_video(bank, file, plan, on_time=_share(plan, advance))
+            report = identify_video(bank, file, plan, settings, on_time=_share(plan, advance))
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:
         for each in report.appearances:

@@ -12,6 +12,7 @@ import typer
 
 from facebank.errors import UsageError
 
+from .decision_options import LeastProbability, settings_for_once
 from .identify import never_certain, tell_how
 from .output import say, write_json, write_line
 from .settings import settings_of
@@ -46,6 +47,7 @@ def watch(
     source: Annotated[str, typer.Argument(metavar="[CAMERA|URL]", show_default=False)] = "0",
     fps: Annotated[float, typer.Option(metavar="RATE", help="How many frames a second are looked at, at most.")] = 5.0,
     seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
+    least_probability: LeastProbability = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object whenever something happens.")] = False,
 ) -> int:
     """Say who comes and goes before a camera, until Ctrl-C.
@@ -62,11 +64,12 @@ def watch(
     where = live_source(source)
     with settings_of(ctx).open_bank() as bank:
         bank.preload()
-        tell_how(bank.identification())
+        settings = settings_for_once(bank, least_probability=least_probability)
+        tell_how(bank.identification(settings))
         live = LiveVideo(where, lambda change, wait: _tell_change(where, change, wait, as_json=as_json))
         with live, _shown(live, as_json=as_json) as show:
             told = _json_news(where) if as_json else _line_news
-            attendance = watch_live(bank, live, told, show, rate=fps, seconds=seconds)
+            attendance = watch_live(bank, live, told, show, rate=fps, seconds=seconds, settings=settings)
             lasted = live.now
     if as_json:
         write_json(_summary_record(where, attendance, lasted, live.passed_over))

@@ -292,6 +292,7 @@ class Reason(StrEnum):
     RUNNER_UP_TOO_NEAR = "runner_up_too_near"
     FACE_TOO_POOR = "face_too_poor"
     CONFUSABLE = "confusable"
+    IMPROBABLE = "improbable"
     SAME_PERSON_TWICE = "same_person_twice"
     REMEMBERED_STRANGER = "remembered_stranger"
     BEFORE_BIRTH = "before_birth"

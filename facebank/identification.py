@@ -15,6 +15,7 @@ from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.named_strangers import StrangersNamed, named_strangers
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer
 from facebank.settings import AUTOMATIC, DecisionSettings
@@ -115,6 +116,37 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     )
     calibrated = recognizer.rule.calibrator is not None
     return Identification(revision, settings, recognizer, choice, calibrated, births)
+
+
+def strangers_named_at_most(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> StrangersNamed | None:
+    """Return the share of strangers given a name at most, by threshold and probability, in a gallery.
+
+    Parameters
+    ----------
+    gallery, engine, settings
+        As for `prepare_identification`.
+
+    Returns
+    -------
+    StrangersNamed | None
+        None where nobody is enrolled or nothing is calibrated.
+    """
+    samples = np.array([person.sample_count for person in gallery.people() if person.sample_count], dtype=np.int64)
+    classifier, calibration = settings.classifier, engine.knowledge.calibration
+    if calibration is None or not len(samples):
+        return None
+    if classifier == AUTOMATIC:
+        classifier = prepare_identification(gallery, engine, settings).choice.classifier
+    calibrator = calibration.of(classifier)
+    if calibrator is None:
+        return None
+    return named_strangers(
+        calibrator,
+        samples,
+        fpir=settings.fpir,
+        stranger_share=settings.stranger_share,
+        least_probability=settings.least_probability,
+    )
 
 
 def build_recognizer(
@@ -286,4 +318,5 @@ def _rule(
         stranger_likeness=thresholds.verify,
         calibrator=calibrator,
         stranger_share=settings.stranger_share,
+        least_probability=settings.least_probability,
     )

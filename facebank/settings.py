@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration import RATES
 from facebank.recognition.choosing import DEFAULT
+from facebank.recognition.recognizer import LEAST_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.text import printable
 
@@ -33,11 +34,13 @@ class DecisionSettings:
     Attributes
     ----------
     fpir
-        The share of strangers that may be given a name, 0.001 to 0.2: what calibrations are measured for.
+        The share of strangers that may be given a name at most, 0.001 to 0.2: what calibrations are measured for.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
         The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
+    least_probability
+        The probability that a name must have besides, from 0 and below 1; counts only where the pack is calibrated.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class DecisionSettings:
     fpir: float = 0.01
     classifier: str = DEFAULT
     stranger_share: float = 0.5
+    least_probability: float = LEAST_PROBABILITY
 
     def __post_init__(self) -> None:
         for key, check in _CHECKS.items():
@@ -76,6 +80,25 @@ class DecisionSettings:
     def changed(self, values: Mapping[str, Value]) -> Self:
         """Return settings with some other values; `UsageError` if one cannot be."""
         return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
+
+    def demanding(self, least_probability: float | None) -> Self:
+        """Return settings that ask for a higher probability of names, for what changes files; None for the same.
+
+        Raises
+        ------
+        UsageError
+            It is lower than the one that is asked for already.
+        """
+        if least_probability is None:
+            return self
+        if least_probability < self.least_probability:
+            raise UsageError(
+                f"names in this gallery need a probability of {self.least_probability:g} at least, and this can only "
+                f"ask for more than {least_probability:g}: lower it with "
+                f"'facebank settings set least_probability {least_probability:g}'"
+            )
+        # at 1 nobody is named: no probability is so high
+        return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
 
     def write(self, gallery: Gallery) -> None:
         """Keep all settings in a gallery; those that are the defaults are kept by not being there."""
@@ -181,6 +204,13 @@ def _stranger_share(value: object) -> float:
     return number
 
 
+def _least_probability(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 <= number < 1:
+        raise UsageError(f"least_probability is a probability from 0 and below 1, such as 0.5, not {_shown(value)}")
+    return number
+
+
 def _classifier(value: object) -> str:
     kinds = (AUTOMATIC, *CLASSIFIERS)
     if not isinstance(value, str) or value not in kinds:
@@ -206,4 +236,5 @@ _CHECKS: dict[str, Callable[[object], Value]] = {
     "fpir": _fpir,
     "classifier": _classifier,
     "stranger_share": _stranger_share,
+    "least_probability": _least_probability,
 }

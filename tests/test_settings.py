@@ -32,16 +32,16 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 
 
 def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
-    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5)
-    assert KEYS == ("fpir", "classifier", "stranger_share")
+    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5, 0.5)
+    assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability")
 
 
 def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Gallery) -> None:
-    settings = DecisionSettings(fpir=0.001, classifier="svm", stranger_share=0.9)
+    settings = DecisionSettings(fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0)
     settings.write(gallery)
     assert DecisionSettings.from_gallery(gallery) == settings
     DecisionSettings(fpir=0.01, classifier="knn").write(gallery)
-    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None]
+    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None, None]
     assert DecisionSettings.from_gallery(gallery) == DecisionSettings(classifier="knn")
 
 
@@ -52,14 +52,19 @@ def test_every_classifier_can_be_chosen(gallery: Gallery, kind: str) -> None:
 
 @given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
 def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str | bool | None) -> None:
-    for key, smallest, largest in (("fpir", SMALLEST_FPIR, LARGEST_FPIR), ("stranger_share", 0.0, 1.0)):
+    for key, smallest, largest in (
+        ("fpir", SMALLEST_FPIR, LARGEST_FPIR),
+        ("stranger_share", 0.0, 1.0),
+        ("least_probability", 0.0, 1.0),
+    ):
         try:
             kept = getattr(DecisionSettings(**{key: value}), key)  # type: ignore[arg-type]
         except UsageError:
             continue
         assert isinstance(kept, float)
         assert smallest <= kept <= largest
-        assert 0 < kept < 1
+        assert kept < 1
+        assert kept > 0 or key == "least_probability"
         assert not isinstance(value, bool)
 
 
@@ -71,6 +76,8 @@ def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str
         {"fpir": 0.21},
         {"stranger_share": 0.0},
         {"stranger_share": 1.0},
+        {"least_probability": -0.1},
+        {"least_probability": 1.0},
         {"classifier": "forest"},
     ],
 )
@@ -90,18 +97,27 @@ def test_settings_for_once_are_checked_like_others() -> None:
     settings = DecisionSettings(classifier="knn")
     assert settings.changed({}) == settings
     assert settings.changed({"fpir": 0.1}) == DecisionSettings(fpir=0.1, classifier="knn")
-    for key, value in (("fpir", 0.5), ("classifier", "forest"), ("stranger_share", 1.0)):
+    for key, value in (("fpir", 0.5), ("classifier", "forest"), ("stranger_share", 1.0), ("least_probability", 1)):
         with pytest.raises(UsageError, match=key):
             settings.changed({key: value})
 
 
+def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() -> None:
+    settings = DecisionSettings(least_probability=0.6)
+    assert settings.demanding(None) == settings.demanding(0.6) == settings
+    assert settings.demanding(0.9).least_probability == 0.9
+    assert 0.999999 < settings.demanding(1.0).least_probability < 1
+    with pytest.raises(UsageError, match=r"settings set least_probability 0\.3"):
+        settings.demanding(0.3)
+
+
 def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
     assert change_setting(gallery, "fpir", "0.02") == Setting("fpir", 0.02, 0.01, is_set=True)
-    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False]
+    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False]
     assert unset_setting(gallery, "fpir") == Setting("fpir", 0.01, 0.01, is_set=False)
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share"):
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability"):
         change_setting(gallery, "color", "red")
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share"):
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability"):
         unset_setting(gallery, "color")
 
 
@@ -115,4 +131,4 @@ def test_a_kept_value_that_cannot_be_names_the_command_that_mends_it(gallery: Ga
             read(gallery)
     change_setting(gallery, "fpir", "0.05")
     unset_setting(gallery, key)
-    assert len(list_settings(gallery)) == 3
+    assert len(list_settings(gallery)) == len(KEYS)

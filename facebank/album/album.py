@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.certainty import LEAST_PROBABILITY
 from facebank.album.finding import FoundPhoto, Period, with_everybody
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
 from facebank.album.interruption import uninterrupted
@@ -182,7 +181,9 @@ class Album:
         for _, identified in self._identified(places, settings):
             yield identified
 
-    def find(self, names: Sequence[str], period: Period | None = None) -> list[FoundPhoto]:
+    def find(
+        self, names: Sequence[str], period: Period | None = None, settings: DecisionSettings | None = None
+    ) -> list[FoundPhoto]:
         """Find the photos that show all of some people, oldest first.
 
         Parameters
@@ -191,6 +192,8 @@ class Album:
             Of people who are enrolled.
         period
             When the photos were taken; None for any time.
+        settings
+            How decisions are made; None for the gallery's own settings.
 
         Raises
         ------
@@ -198,10 +201,17 @@ class Album:
             Nobody of one of the names is enrolled.
         """
         wanted = frozenset(self._bank.gallery.person(name).name for name in names)
-        return with_everybody(self._identified(), wanted, Period() if period is None else period)
+        return with_everybody(self._identified(settings=settings), wanted, Period() if period is None else period)
 
-    def plan_sorting(self, folder: Path, out: Path, way: Way, least: float = LEAST_PROBABILITY) -> SortPlan:
+    def plan_sorting(self, folder: Path, out: Path, way: Way, settings: DecisionSettings | None = None) -> SortPlan:
         """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort_plan`.
+
+        Parameters
+        ----------
+        folder, out, way
+            Whose photos are sorted, where the people's folders are, and how photos come there.
+        settings
+            How decisions are made; None for the gallery's own settings.
 
         Raises
         ------
@@ -215,7 +225,7 @@ class Album:
             )
         people = [name for _, name in sorted(self._bank.gallery.names().items())]
         target = Path(absolute(out))
-        return plan_sorting(self._identified([folder]), people, target, way, SortJournal.read(target), least=least)
+        return plan_sorting(self._identified([folder], settings), people, target, way, SortJournal.read(target))
 
     def sort(
         self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
@@ -295,7 +305,9 @@ class Album:
         self._bank.preload()
         return name_group(scan_file, self._bank, number, person, force=force, on_photo=on_photo)
 
-    def write_tags(self, places: Sequence[Path], options: TagOptions) -> Iterator[TaggedPhoto]:
+    def write_tags(
+        self, places: Sequence[Path], options: TagOptions, settings: DecisionSettings | None = None
+    ) -> Iterator[TaggedPhoto]:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
 
         A photo that is written itself stays known to the scan and to what was denied of its faces.
@@ -306,13 +318,15 @@ class Album:
             Files and folders; none for all that was scanned.
         options
             How names are written.
+        settings
+            How decisions are made; None for the gallery's own settings.
 
         Yields
         ------
         TaggedPhoto
             What became of each photo, when it is done.
         """
-        for photo, identified in self._identified(places):
+        for photo, identified in self._identified(places, settings):
             with uninterrupted():  # or a photo that was written would be unknown
                 tagged = tag_photo(photo, identified, options)
                 if tagged.content_hash is not None:

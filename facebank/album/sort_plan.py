@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.certainty import LEAST_PROBABILITY, is_sure
 from facebank.album.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.album.sort_files import digest_of
 from facebank.errors import StorageError
+from facebank.faces import Reason
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class SortPlan:
     there
         How many photos are in a folder already in which they belong.
     unsure
-        How many names are not sure enough to sort by.
+        How many people are only too improbable to be sorted by, each once a photo.
     """
 
     steps: tuple[Step, ...]
@@ -94,8 +94,6 @@ def plan_sorting(
     out: Path,
     way: Way,
     before: Sequence[Entry] = (),
-    *,
-    least: float = LEAST_PROBABILITY,
 ) -> SortPlan:
     """Say which photo goes where: into the folder of each person who is known in it.
 
@@ -114,8 +112,6 @@ def plan_sorting(
         How they come there.
     before
         What was sorted there before, from the journal.
-    least
-        The probability that a name must have, 0..1.
 
     Raises
     ------
@@ -126,10 +122,11 @@ def plan_sorting(
     planner = _Planner(way, before)
     steps, there, unsure = list[Step](), 0, 0
     for photo, identified in photos:
-        known = [face.decision for face in identified.faces if face.decision.person is not None]
-        sure = dict.fromkeys(decision.person or "" for decision in known if is_sure(decision, least))
-        unsure += len({decision.person for decision in known} - sure.keys())
-        for person in list(sure)[: 1 if way is Way.MOVE else None]:
+        decisions = [face.decision for face in identified.faces]
+        known = dict.fromkeys(decision.person for decision in decisions if decision.person is not None)
+        improbable = {each.candidates[0].person for each in decisions if each.reason is Reason.IMPROBABLE}
+        unsure += len(improbable - known.keys())
+        for person in list(known)[: 1 if way is Way.MOVE else None]:
             step = planner.step(Path(photo.source), out / folders[person], photo.content_hash, person)
             if step is None:
                 there += 1

@@ -14,7 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.certainty import LEAST_PROBABILITY, is_sure
 from facebank.album.face_regions import Box, Frame, Region, Vocabulary, face_boxes, frame_of, match_boxes, turned
 from facebank.album.face_regions import turned_back as back_to_stored
 from facebank.album.lookout import state_of
@@ -29,6 +28,7 @@ from facebank.album.xmp_files import (
     write_sidecar,
 )
 from facebank.errors import PhotoError, StorageError, XmpError
+from facebank.faces import Reason
 from facebank.gallery import FaceKey, name_key
 from facebank.text import printable
 
@@ -64,14 +64,11 @@ class TagOptions:
         Whether faces that are not known are framed too, without a name.
     dry_run
         Whether nothing is written, and only said what would be.
-    least
-        The probability that a name must have, 0..1.
     """
 
     into_photos: bool = False
     unnamed: bool = False
     dry_run: bool = False
-    least: float = LEAST_PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class TaggedFace:
     face
         Its place in the photo, from 0, the largest.
     person
-        The name that is known; empty for a face that is only framed.
+        The name that is known, or too improbable to be; empty for a face that is only framed.
     action
         What became of its region.
     named_as
@@ -110,7 +107,7 @@ class TaggedPhoto:
     error
         Why something could not be written; None where everything could, or nothing was to be.
     faces
-        Those that were to be written, and those whose name is not sure enough.
+        Those that were to be written, and those whose name is too improbable.
     content_hash
         SHA-256 in hex of the photo's bytes where they are others now; else None.
     """
@@ -140,13 +137,16 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
         The extra that reads XMP is not installed.
     """
     decisions = {place: face.decision for place, face in enumerate(identified.faces)}
-    sure = {place: decision.person or "" for place, decision in decisions.items() if is_sure(decision, options.least)}
     unsure = tuple(
-        TaggedFace(place, decision.person, Action.UNSURE)
+        TaggedFace(place, decision.candidates[0].person, Action.UNSURE)
         for place, decision in decisions.items()
-        if decision.person and place not in sure
+        if decision.reason is Reason.IMPROBABLE
     )
-    wanted = {place: sure.get(place, "") for place in decisions if place in sure or options.unnamed}
+    wanted = {
+        place: decision.person or ""
+        for place, decision in decisions.items()
+        if decision.person is not None or options.unnamed
+    }
     if not wanted:
         return TaggedPhoto(photo.source, (), None, unsure)
     try:

@@ -35,6 +35,9 @@ MOUTH_HIDDEN = "mouth hidden"
 BEYOND_DOUBT = 0.95
 """The probability from which a person is named even where the face is poor."""
 
+LEAST_PROBABILITY = 0.5
+"""The probability that a name must have by default: rather right than wrong."""
+
 
 _LEAST_QUALITY = 1e-3
 
@@ -57,6 +60,8 @@ class Rule:
         What the scores are worth; None where the pack is not calibrated.
     stranger_share
         The share of faces that are taken to be strangers', above 0 and below 1.
+    least_probability
+        The probability that a name must have besides the score; counts only where there is a calibrator.
     """
 
     threshold: float
@@ -65,6 +70,7 @@ class Rule:
     stranger_likeness: float
     calibrator: Calibrator | None = None
     stranger_share: float = 0.5
+    least_probability: float = LEAST_PROBABILITY
 
 
 class Confusables(Protocol):
@@ -280,6 +286,13 @@ class Recognizer:
             return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
+        doubt = self._doubt_between(face, ranking, row)
+        if doubt is None and ranking.probabilities is not None:
+            doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
+        return (Outcome.KNOWN, Reason.MATCH) if doubt is None else (Outcome.UNCERTAIN, doubt)
+
+    def _doubt_between(self, face: Face, ranking: _Ranking, row: int) -> Reason | None:
+        """Return why the best person cannot be told from another one; None where that can be told."""
         first, *others = (int(person) for person in self._people[ranking.places[row]])
         near = self._too_near(ranking, row)
         for column, other in enumerate(others):
@@ -289,10 +302,10 @@ class Recognizer:
                 continue
             if self._confusables is not None and self._confusables.are_confusable(first, other):
                 if not self._confusables.told_apart(first, other, face.embedding):
-                    return Outcome.UNCERTAIN, Reason.CONFUSABLE
+                    return Reason.CONFUSABLE
             elif near[column]:
-                return Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR
-        return Outcome.KNOWN, Reason.MATCH
+                return Reason.RUNNER_UP_TOO_NEAR
+        return None
 
     def _beyond_doubt(self, ranking: _Ranking, row: int) -> bool:
         """Tell whether what speaks for the best person is enough even where the face is poor."""

@@ -12,7 +12,7 @@ from .conftest import Run
 
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
-DEFAULTS = {"fpir": 0.01, "classifier": "prototype", "stranger_share": 0.5}
+DEFAULTS = {"fpir": 0.01, "classifier": "prototype", "stranger_share": 0.5, "least_probability": 0.5}
 
 
 @pytest.mark.usefixtures("two_people")
@@ -25,7 +25,8 @@ def test_settings_are_shown_set_and_unset(run: Run, valid: Valid) -> None:
     changed = run("settings", "set", "fpir", "0.001", "--json").records
     valid("settings-set", changed)
     assert changed == [record]
-    assert run("settings", "show", "--json").records[0] == record
+    shown = run("settings", "show", "--json").records[0]
+    assert {key: shown[key] for key in record} == record
     assert "classifier\tknn\tprototype\tyes" in run("settings", "set", "classifier", "knn").out
     unset = run("settings", "unset", "fpir", "--json").records
     valid("settings-unset", unset)
@@ -44,6 +45,7 @@ def test_settings_alone_shows_them(run: Run) -> None:
     [
         *(("fpir", value) for value in ("0", "0.0009", "0.21", "nan", "1%", "", "x" * 10_000, "\x1b[31m")),
         *(("stranger_share", value) for value in ("0", "1", "inf")),
+        *(("least_probability", value) for value in ("-0.1", "1", "nan")),
         *(("classifier", value) for value in ("", "AUTO", "forest")),
         ("threshold", "0.5"),
     ],
@@ -54,6 +56,32 @@ def test_what_cannot_be_is_one_sentence(run: Run, key: str, value: str) -> None:
     assert len(ran.err) < 300
     assert "\x1b" not in ran.err
     assert not any(record["is_set"] for record in run("settings", "show", "--json").records)
+
+
+@pytest.mark.usefixtures("two_people")
+def test_the_share_of_strangers_named_by_both_rules_is_shown(run: Run, valid: Valid) -> None:
+    """The probability bounds it where it is the harder rule, and the threshold elsewhere."""
+
+    def shown() -> tuple[float, bool, str]:
+        records = run("settings", "show", "--json").records
+        valid("settings-show", records)
+        line = run("settings", "show").out.splitlines()[-1]
+        return records[0]["strangers_named"], records[0]["strangers_named_is_below"], line
+
+    share, is_below, line = shown()
+    assert 0.001 < share < 0.01
+    assert not is_below
+    assert line.endswith(f"{100 * share:.2g} % at most")
+    run("settings", "set", "least_probability", "0")
+    share, is_below, _ = shown()
+    assert share == pytest.approx(0.01)
+    assert not is_below
+    run("settings", "set", "stranger_share", "0.99")
+    run("settings", "set", "least_probability", "0.9")
+    share, is_below, line = shown()
+    assert share == pytest.approx(0.001)
+    assert is_below
+    assert line.endswith("below 0.1 %")
 
 
 def test_settings_need_a_gallery(run: Run, gallery: Path) -> None:

@@ -22,6 +22,7 @@ from .made_up import (
     BELOW,
     CALIBRATED,
     DIMENSION,
+    IMPROBABLE,
     MATCH,
     PLAIN,
     POOR,
@@ -84,8 +85,36 @@ def test_with_a_calibration_the_odds_over_the_runner_up_take_the_margins_place(
             assert said(decision) == BELOW
         elif any((probabilities[0] or 0) < LEAST_ODDS * (other or 0) for other in probabilities[1:]):
             assert said(decision) == TOO_NEAR
+        elif (probabilities[0] or 0) < rule.least_probability:
+            assert len(counts) > CANDIDATES or said(decision) == IMPROBABLE
         elif len(counts) <= CANDIDATES:
             assert said(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+
+
+@kinds
+@settings(max_examples=20)
+@given(seeds, sample_counts, st.floats(0.01, 0.999999), st.floats(-1, 0.6), st.floats(0, 0.99))
+def test_nobody_is_named_against_the_probability(
+    kind: str, seed: int, counts: list[int], stranger_share: float, threshold: float, least: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    enrolled = people(generator, counts)
+    rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least)
+    judge = recognizer(enrolled, rule, kind)
+    asked = probes(generator, enrolled)
+    for decision in (*judge.identify(asked), *one_by_one(judge, asked), judge.identify_track(asked)):
+        if decision.person is not None:
+            assert (decision.probability or 0) >= least
+        if decision.reason is Reason.IMPROBABLE:
+            assert decision.outcome is Outcome.UNCERTAIN
+            assert (decision.probability or 0) < least
+
+
+def test_only_where_it_is_calibrated_a_probability_is_asked_for() -> None:
+    demanding = replace(CALIBRATED, threshold=0.2, least_probability=0.999)
+    assert said(decide(recognizer(TWO, demanding), 0.5)) == IMPROBABLE
+    assert said(decide(recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
+    assert said(decide(recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
 
 
 @kinds
@@ -225,7 +254,7 @@ def test_a_poor_face_is_named_only_beyond_doubt(rule: Rule, quality: float) -> N
     judge = recognizer(TWO, rule)
     poor = quality < rule.minimum_quality
     assert said(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
-    judge = recognizer(TWO, replace(rule, threshold=0.2))
+    judge = recognizer(TWO, replace(rule, threshold=0.2, least_probability=0.0))
     doubtful = decide(judge, 0.28, quality=quality)
     assert said(doubtful) == (POOR if poor else (*MATCH, "person 1"))
     assert doubtful.candidates[0].person == "person 1"

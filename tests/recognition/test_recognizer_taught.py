@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 from .made_up import (
     BELOW,
+    CALIBRATED,
     DIMENSION,
+    IMPROBABLE,
     MATCH,
     POOR,
     THREE,
@@ -210,5 +212,11 @@ def test_told_from_one_a_person_may_still_be_too_near_to_a_third(rule: Rule) -> 
     pairs = Pairs(ONE_AND_TWO, lambda _: True)
     assert said(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
     siblings = Pairs({frozenset({1, 2}), frozenset({1, 3})}, lambda _: True)
-    assert decide(recognizer(THREE, rule, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
+    lenient = replace(rule, least_probability=0.0)
+    assert decide(recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
     assert siblings.asked == [(1, 2), (1, 3)]
+
+
+def test_told_from_another_a_person_is_still_not_named_against_the_probability() -> None:
+    pairs = Pairs({frozenset({1, 2}), frozenset({1, 3})}, lambda _: True)
+    assert said(decide(recognizer(THREE, CALIBRATED, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE

@@ -1,0 +1,34 @@
+"""Options that change for once how decisions are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from facebank import FaceBank
+    from facebank.settings import DecisionSettings, Value
+
+LeastProbability: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--least-probability", metavar="P", help="Probability that a name must have, 0.5, say, for this once."
+    ),
+]
+
+HigherProbability: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--least-probability",
+        min=0.0,
+        max=1.0,
+        metavar="P",
+        help="Probability that a name must have to change files by it; not below the gallery's.",
+    ),
+]
+
+
+def settings_for_once(bank: FaceBank, **chosen: Value | None) -> DecisionSettings:
+    """Return the gallery's settings with those that were given on the command line; None for those that were not."""
+    return bank.settings.changed({key: value for key, value in chosen.items() if value is not None})

@@ -1,0 +1,93 @@
+"""No name against its own probability, in any command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facebank import FaceBank
+from facebank.album.album import Album
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+
+OBAMA = "Barack Obama"
+SPEECH = "barack_obama_speech.jpg"
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder with a photograph of somebody who is enrolled."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    shutil.copy(DEMO_PHOTOS / SPEECH, folder)
+    return folder
+
+
+@pytest.fixture
+def skeptical(run: Run, two_people: Path) -> Path:
+    """A gallery where every face is most probably a stranger's, however similar."""
+    run("settings", "set", "stranger_share", "0.9999999999")
+    run("settings", "set", "fpir", "0.2")
+    return two_people
+
+
+def test_nobody_is_known_whose_probability_is_too_low(
+    run: Run, skeptical: Path, album: Path, valid: Valid, tmp_path: Path
+) -> None:
+    photo = album / SPEECH
+    run("scan", album)
+    for arguments in ([photo], ["--scan"]):
+        records = run("identify", *arguments, "--json").records
+        valid("identify", records)
+        (face,) = records[0]["faces"]
+        assert (face["decision"], face["reason"], face["person"]) == ("uncertain", "improbable", None)
+        assert face["candidates"][0]["person"] == OBAMA
+        assert face["probability"] < 0.5
+    assert run("find", OBAMA).out.endswith("0 photos\n")
+    assert run("sort", album, tmp_path / "sorted").out.startswith("0 photos sorted, 1 name too unsure")
+    assert not (tmp_path / "sorted").exists()
+    with FaceBank.open(skeptical) as bank, Album(bank) as scanned:
+        assert not scanned._known_faces()  # of faces that nobody knows 'facebank cluster' makes groups
+    run("deny", photo, "Eileen Collins")
+    assert not any(face["person"] for face in run("identify", photo, "--json").records[0]["faces"])
+
+
+@pytest.mark.usefixtures("skeptical")
+def test_the_least_probability_can_be_given_for_once(run: Run, album: Path) -> None:
+    photo = album / SPEECH
+    run("scan", album)
+    for arguments in ([photo], ["--scan"]):
+        (face,) = run("identify", *arguments, "--least-probability", "0", "--json").records[0]["faces"]
+        assert (face["decision"], face["person"]) == ("known", OBAMA)
+    assert run("find", OBAMA, "--least-probability", "0").out.endswith("1 photo\n")
+    assert "least_probability" in run("identify", photo, "--least-probability", "1", code=2).err
+    run("settings", "set", "least_probability", "0")
+    assert run("find", OBAMA).out.endswith("1 photo\n")
+
+
+@pytest.mark.usefixtures("skeptical")
+@pytest.mark.skipif(find_spec("lxml") is None, reason="needs the extra xmp")
+def test_no_improbable_name_is_written(run: Run, album: Path, valid: Valid) -> None:
+    run("scan", album)
+    written = run("tags", "write", album, "--json").records
+    valid("tags-write", written)
+    assert written[0]["faces"] == [{"face": 1, "person": OBAMA, "action": "unsure", "named_as": None}]
+    assert [path.name for path in album.iterdir()] == [SPEECH]
+
+
+@pytest.mark.usefixtures("two_people")
+def test_what_changes_files_never_asks_for_less_than_the_gallery(run: Run, album: Path, tmp_path: Path) -> None:
+    run("scan", album)
+    commands: list[list[str | Path]] = [["sort", album, tmp_path / "sorted"], ["tags", "write", album]]
+    for command in commands:
+        told = run(*command, "--least-probability", "0.3", code=2).err
+        assert "facebank settings set least_probability 0.3" in told
+        assert len(told.splitlines()) == 1
+    assert not (tmp_path / "sorted").exists()

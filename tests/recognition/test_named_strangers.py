@@ -1,0 +1,57 @@
+"""The share of strangers who get a name by the threshold and by the least probability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.recognition.calibration import RATES, Calibrator
+from facebank.recognition.named_strangers import StrangersNamed, named_strangers
+
+from .made_up import CALIBRATOR
+from .made_up_calibrators import alike, calibrators, counts, embedded, shares
+
+rates = st.floats(RATES[0], RATES[-1])
+
+
+def named(calibrator: Calibrator, samples: list[int], fpir: float, share: float, least: float) -> StrangersNamed:
+    return named_strangers(calibrator, np.array(samples), fpir=fpir, stranger_share=share, least_probability=least)
+
+
+def probability_at(calibrator: Calibrator, people: int, fpir: float, share: float) -> float:
+    """The probability of a sole candidate whose score is the threshold of a rate."""
+    scores = np.full((1, 1), calibrator.threshold(alike(people), fpir), dtype=np.float32)
+    return float(calibrator.probabilities(scores, np.ones((1, 1), np.int64), people, share)[0, 0])
+
+
+@given(calibrators(), st.lists(counts, min_size=1, max_size=20), rates, shares, st.floats(0, 0.99))
+def test_it_is_between_the_lowest_rate_and_the_one_asked_for(
+    calibrator: Calibrator, samples: list[int], fpir: float, share: float, least: float
+) -> None:
+    both = named(calibrator, samples, fpir, share, least)
+    assert RATES[0] * (1 - 1e-9) <= both.share <= fpir * (1 + 1e-9)
+    assert not both.is_below or both.share == pytest.approx(RATES[0])
+    assert named(calibrator, samples, fpir, share, 0.0).share == pytest.approx(fpir)
+    harder = named(calibrator, samples, fpir, share, (1 + least) / 2)
+    assert harder.share <= both.share * (1 + 1e-9)
+
+
+@given(st.integers(2, 300), st.floats(0.05, 0.95))
+def test_at_the_rate_that_is_told_a_sole_candidate_has_the_least_probability(people: int, share: float) -> None:
+    calibrator = embedded().of("prototype")
+    assert calibrator is not None
+    both = named(calibrator, [1] * people, 0.2, share, 0.5)
+    if both.is_below:
+        assert probability_at(calibrator, people, RATES[0], share) < 0.5
+    elif both.share < 0.2 * (1 - 1e-9):
+        assert probability_at(calibrator, people, both.share, share) == pytest.approx(0.5, abs=0.01)
+    else:
+        assert probability_at(calibrator, people, 0.2, share) >= 0.5
+
+
+def test_people_with_other_numbers_of_samples_count_by_how_many_they_are() -> None:
+    few, many = (named(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).share for count in (1, 5))
+    mixed = named(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).share
+    assert min(few, many) * 0.5 < mixed < max(few, many) * 1.5
