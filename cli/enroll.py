@@ -52,18 +52,22 @@ def enroll(
     """
     from facebank.photos import gather_photos
     from facebank.planning import plan_enrolment
+    from facebank.poor_samples import advice_about
 
     people = plan_enrolment(arguments, name=name, tree=tree)
     gathered = gather_photos([place for person in people for place in person.places])
-    total, enrolled = len(gathered.photos), 0
+    total, enrolled, advices = len(gathered.photos), 0, dict[str, str | None]()
     tell_videos(gathered.videos)
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
         def show(photo: EnrolledPhoto) -> None:
             nonlocal enrolled
             enrolled += photo.accepted
+            advice = advice_about(bank.gallery, photo.person) if photo.accepted else None
+            if photo.accepted:
+                advices[photo.person] = advice
             if as_json:
-                write_json(_record(photo))
+                write_json({**_record(photo), "advice": advice})
             elif not photo.accepted:
                 say(_complaint(photo))
             advance()
@@ -74,6 +78,8 @@ def enroll(
         except KeyboardInterrupt as error:
             kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
             raise KeyboardInterrupt(kept) from error
+    for advice in filter(None, advices.values()):
+        say(advice)
     if not as_json:
         _summarise(reports)
     return SOME_FAILED if any(report.refused for report in reports) else 0

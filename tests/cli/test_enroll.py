@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -42,11 +42,31 @@ def people(run: Run) -> dict[str, int]:
 def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Valid) -> None:
     records = run("enroll", f"{ada}/", "--json").records
     valid("enroll", records)
-    assert [set(record) for record in records] == [{"image", "person", "accepted", "reason", "sample_id"}] * 2
+    assert [set(record) for record in records] == [{"image", "person", "accepted", "reason", "sample_id", "advice"}] * 2
     assert [(record["person"], record["accepted"], record["reason"]) for record in records] == [
         ("Ada", True, "enrolled")
     ] * 2
     assert people(run) == {"Ada": 2}
+
+
+def test_a_person_with_a_single_poor_photo_is_told_of(
+    run: Run, portrait: Path, speech: Path, tmp_path: Path, valid: Valid
+) -> None:
+    Image.open(speech).convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "poor.png")
+    said = run("enroll", "Ada", "poor.png")
+    assert "Ada has a single poor photo (quality 0." in said.err
+    assert "is named with care: add a good one" in said.err
+    assert said.err.count("poor photo") == 1
+    (record,) = run("enroll", "Ada", "poor.png", "--json").records
+    assert record["reason"] == "already_enrolled"
+    assert "Ada has a single poor photo" in record["advice"]
+    (record,) = run("enroll", "Ada", portrait, "--json").records
+    valid("enroll", [record])
+    assert record["advice"] is None
+
+
+def test_a_person_with_a_good_photo_is_not_told_of(run: Run, grace: Path) -> None:
+    assert "poor" not in run("enroll", grace).err
 
 
 def test_several_folders_are_several_people(run: Run, ada: Path, grace: Path) -> None:
@@ -106,7 +126,7 @@ def test_a_photo_enrolled_twice_is_recognised(run: Run, two_people: Path, portra
 def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on(
     run: Run, ada: Path, tmp_path: Path, valid: Valid
 ) -> None:
-    from PIL import Image
+    from PIL import Image, ImageFilter
 
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "nobody.png")
     with Image.open(ada / "barack_obama_speech.jpg") as photo:
@@ -127,7 +147,7 @@ def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A photo of two people: Barack Obama on the left, larger, and Eileen Collins."""
-    from PIL import Image
+    from PIL import Image, ImageFilter
 
     with (
         Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as left,
