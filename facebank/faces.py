@@ -72,11 +72,15 @@ class Detection:
         left in the picture first.
     score
         The detector's score, 0..1.
+    second_score
+        The score that the detector gives the face, upright and enlarged, at a second look, 0..1: the mean of the face
+        and its mirror image. None where there was no second look.
     """
 
     box: FloatArray
     landmarks: FloatArray
     score: float
+    second_score: float | None = None
 
     @property
     def size(self) -> float:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 POOR = 0.5
 """The quality of a sample below which its person's other faces keep two thirds of their likeness and less.
 
-Of LFW's development people (29, worsened in eight ways) with one photo of quality .7 and more another photo has a
-similarity of .57 to .62 on average, below .5 of .44 and less; and there the highest 1 % of poor faces of strangers reach
-.28 to .46 instead of .22.
+Measured on 29 of LFW's development people, worsened in eight ways: another photo of the person has a similarity of
+.57 to .62 on average where the single sample's quality is .7 and more, of .44 and less below .5; and there the highest
+1 % of strangers' poor faces reach .28 to .46 instead of .22.
 """
 
 

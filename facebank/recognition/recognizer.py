@@ -32,8 +32,11 @@ LEAST_ODDS = 10.0
 MOUTH_HIDDEN = "mouth hidden"
 """The weakness of a face's quality that a mask or a scarf gives it."""
 
+HARDLY_A_FACE = "hardly a face"
+"""The weakness of what the detector takes for a face at first sight only: a hand, an ear, a pattern."""
+
 BEYOND_DOUBT = 0.95
-"""The probability from which a person is named even where the face is poor."""
+"""The probability from which a person is named even where the face is poor; what is hardly a face never is."""
 
 LEAST_PROBABILITY = 0.5
 """The probability that a name must have by default: rather right than wrong."""
@@ -282,7 +285,7 @@ class Recognizer:
         too_poor = face.quality.score < rule.minimum_quality
         if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
             return Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER
-        if too_poor and not self._beyond_doubt(ranking, row):
+        if too_poor and (HARDLY_A_FACE in face.quality.weaknesses or not self._beyond_doubt(ranking, row)):
             return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD

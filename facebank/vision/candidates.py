@@ -95,6 +95,24 @@ def suppress(candidates: Candidates, threshold: float) -> list[Detection]:
     return kept
 
 
+_ON_FACE = 0.4
+
+
+def best_score(candidates: Candidates, box: FloatArray) -> float:
+    """Return the best score of the candidates that lie on one face; 0 without any.
+
+    Parameters
+    ----------
+    candidates
+        In any order.
+    box
+        ``(4,)``: where the face is.
+    """
+    if not len(candidates):
+        return 0.0
+    return float(candidates.scores[overlaps(box, candidates.boxes) > _ON_FACE].max(initial=0.0))
+
+
 def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 0.5) -> FloatArray | None:
     """Average the landmarks of the candidates that lie on one face, weighted by their scores.
 
@@ -117,7 +135,7 @@ def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 
     """
     if not len(candidates):
         return None
-    on_face = np.flatnonzero(overlaps(box, candidates.boxes) > 0.4)
+    on_face = np.flatnonzero(overlaps(box, candidates.boxes) > _ON_FACE)
     if not len(on_face):
         return None
     best = on_face[np.argmax(candidates.scores[on_face])]

@@ -178,6 +178,7 @@ def _unscaled(detection: Detection, scale: float) -> Detection:
         ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
         ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
         detection.score,
+        detection.second_score,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 
 from facebank.faces import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
-from facebank.vision.candidates import Candidates, voted_landmarks
+from facebank.vision.candidates import Candidates, best_score, voted_landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _FACE = 256
 _WINDOW = 384
 _VOTER_SCORE = 0.2
+# Faces at a twelfth of the light: scored .5 to .9 at the second look as they are, .88 to .93 lightened.
+_BRIGHTEST, _DARK, _LIGHT = 98, 48, 160
 _BATCH = 8
 
 
@@ -29,7 +32,8 @@ class LandmarkRefiner:
     """Finds the landmarks of detected faces again, with less noise.
 
     Each face is cut out upright and enlarged; the detector looks at the cut-out and at its mirror image; all its
-    candidates on the face vote, in both. The mean of the two cancels the detector's left-right bias.
+    candidates on the face vote, in both. The mean of the two cancels the detector's left-right bias. What is no face is
+    scored much lower at this second look, faces are not.
 
     Parameters
     ----------
@@ -53,7 +57,8 @@ class LandmarkRefiner:
         Returns
         -------
         list[Detection]
-            The same boxes and scores with better landmarks; a face that is not found again keeps its own.
+            The same boxes and scores with better landmarks and a second score; a face that is not found again keeps
+            its own landmarks.
         """
         refined: list[Detection] = []
         for start in range(0, len(detections), _BATCH):
@@ -62,7 +67,7 @@ class LandmarkRefiner:
 
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
         matrices = [_window_transform(detection.landmarks) for detection in detections]
-        windows = np.stack([cv2.warpAffine(pixels, matrix, (_WINDOW, _WINDOW)) for matrix in matrices])
+        windows = np.stack([_lightened(_cut_out(pixels, matrix)) for matrix in matrices])
         proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _VOTER_SCORE)
         return [
             _with_landmarks(detection, matrix, plain, mirrored.mirrored(_WINDOW))
@@ -70,6 +75,18 @@ class LandmarkRefiner:
                 detections, matrices, proposals[: len(windows)], proposals[len(windows) :], strict=True
             )
         ]
+
+
+def _cut_out(pixels: RGBImage, matrix: NDArray[np.float64]) -> RGBImage:
+    return np.asarray(cv2.warpAffine(pixels, matrix, (_WINDOW, _WINDOW)), dtype=np.uint8)
+
+
+def _lightened(window: RGBImage) -> RGBImage:
+    """Lighten what is so dark that the detector, which sees the face in it, would hardly see it again."""
+    brightest = float(np.percentile(window[:: _WINDOW // 48, :: _WINDOW // 48], _BRIGHTEST))
+    if brightest >= _DARK:
+        return window
+    return np.asarray(cv2.convertScaleAbs(window, alpha=_LIGHT / max(brightest, 1.0)), dtype=np.uint8)
 
 
 def _window_transform(landmarks: FloatArray) -> NDArray[np.float64]:
@@ -80,12 +97,13 @@ def _with_landmarks(
     detection: Detection, matrix: NDArray[np.float64], plain: Candidates, mirrored: Candidates
 ) -> Detection:
     box = _box_in_window(detection.box, matrix)
+    second_score = float(np.mean([best_score(look, box) for look in (plain, mirrored)]))
     votes = [vote for look in (plain, mirrored) if (vote := voted_landmarks(look, box)) is not None]
     if not votes:
-        return detection
+        return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
     landmarks = np.mean(votes, axis=0) @ back[:, :2].T + back[:, 2]
-    return Detection(detection.box, landmarks.astype(np.float32), detection.score)
+    return Detection(detection.box, landmarks.astype(np.float32), detection.score, second_score)
 
 
 def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:

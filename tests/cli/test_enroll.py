@@ -126,7 +126,7 @@ def test_a_photo_enrolled_twice_is_recognised(run: Run, two_people: Path, portra
 def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on(
     run: Run, ada: Path, tmp_path: Path, valid: Valid
 ) -> None:
-    from PIL import Image, ImageFilter
+    from PIL import Image
 
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "nobody.png")
     with Image.open(ada / "barack_obama_speech.jpg") as photo:
@@ -147,7 +147,7 @@ def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A photo of two people: Barack Obama on the left, larger, and Eileen Collins."""
-    from PIL import Image, ImageFilter
+    from PIL import Image
 
     with (
         Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as left,

@@ -14,7 +14,7 @@ from facebank.errors import UsageError
 from facebank.faces import Decision, Outcome, Reason
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, LEAST_ODDS, nobody_enrolled
+from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, LEAST_ODDS, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer
 
 from .made_up import (
@@ -259,6 +259,16 @@ def test_a_poor_face_is_named_only_beyond_doubt(rule: Rule, quality: float) -> N
     assert said(doubtful) == (POOR if poor else (*MATCH, "person 1"))
     assert doubtful.candidates[0].person == "person 1"
     assert said(decide(judge, 0.1, quality=quality)) == (POOR if poor else BELOW)
+
+
+@rules
+def test_what_is_hardly_a_face_is_never_named_where_it_is_poor(rule: Rule) -> None:
+    judge = recognizer(TWO, rule)
+    for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
+        plain = face(axis(0), quality)
+        hardly = replace(plain, quality=replace(plain.quality, weaknesses=(HARDLY_A_FACE,)))
+        assert [said(decision) for decision in judge.identify([hardly])] == [expected]
+        assert [said(decision) for decision in judge.identify([plain])] == [(*MATCH, "person 1")]
 
 
 @rules

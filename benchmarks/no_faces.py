@@ -1,0 +1,122 @@
+"""Whether what is no face is told from a face, and what that costs faces.
+
+    python -m benchmarks.no_faces ../shared/data --out benchmarks/reports/no_faces
+
+No faces: detections on the edges of LFW's photos, cut out away from the person, turned and enlarged; each was looked
+at, and those that show an ear, a hand, fabric, a pattern and the like are listed in ``no_faces.tsv``. Faces: LFW's as
+they are, and made worse as in ``benchmarks.quality`` but detected anew. Given is the share below the pack's minimum of
+quality, without and with the weakness "hardly a face".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, people_listed
+from benchmarks.quality import worsened
+from facebank import FaceAnalyzer, read_photo
+from facebank.faces import Photo
+from facebank.packs import load_pack
+from facebank.vision.geometry import overlaps
+from facebank.vision.quality import likeness_left, score_of
+
+if TYPE_CHECKING:
+    from facebank.faces import AnalyzedPhoto, Face, RGBImage
+
+LISTED = Path(__file__).with_name("no_faces.tsv")
+HARDLY = "hardly a face"
+STRIPS = {
+    "left": (slice(0, 250), slice(0, 72)),
+    "right": (slice(0, 250), slice(178, 250)),
+    "below": (slice(185, 250), slice(0, 250)),
+    "above": (slice(0, 52), slice(0, 250)),
+}
+PLAIN, WORSE = {DEVELOPMENT: 300, REPORTING: 1500}, 40
+
+
+def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> Photo:
+    """Return pixels as a photo."""
+    return Photo("made", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
+
+
+def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
+    """Return a face's quality without and with the weakness "hardly a face"."""
+    left = likeness_left(face.detection, analyzer.crop(analyzed.photo, face.detection))
+    return score_of({word: value for word, value in left.items() if word != HARDLY}), score_of(left)
+
+
+def no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
+    """Yield the qualities of the listed detections in photos of some people."""
+    for line in LISTED.read_text(encoding="utf-8").splitlines()[1:]:
+        photo, strip, turns, *edges = line.split("\t")
+        person = photo.rsplit("_", 1)[0]
+        if person not in names:
+            continue
+        pixels = read_photo(data / "lfw" / person / photo).pixels[STRIPS[strip]]
+        enlarged = cv2.resize(np.ascontiguousarray(np.rot90(pixels, int(turns))), None, fx=2, fy=2)
+        analyzed = next(analyzer.analyze([photo_of(np.asarray(enlarged, dtype=np.uint8))]))
+        box = np.array([float(edge) for edge in edges], dtype=np.float32)
+        for face in analyzed.faces:
+            if overlaps(box, face.detection.box[None])[0] > 0.5:
+                yield qualities(analyzer, analyzed, face)
+
+
+def faces(
+    data: Path, analyzer: FaceAnalyzer, names: frozenset[str], plain: int
+) -> Iterator[tuple[str, int, float, float]]:
+    """Yield what was done to a photo, its quarter turns and the qualities of its central face."""
+    paths = sorted(path for name in names for path in (data / "lfw" / name).glob("*.jpg"))
+    chosen = np.random.default_rng(17).permutation(len(paths))[:plain]
+    for place, path in enumerate(paths[number] for number in chosen):
+        analyzed = next(analyzer.analyze([photo_of(read_photo(path).pixels, has_orientation=False)]))
+        face = central_face(analyzed)
+        if face is None:
+            continue
+        yield "as photographed", analyzed.quarter_turns, *qualities(analyzer, analyzed, face)
+        if place >= WORSE:
+            continue
+        for what, pixels, _ in worsened(analyzed.photo.pixels, face.detection, place):
+            worse = next(analyzer.analyze([photo_of(pixels)]))
+            seen = central_face(worse)
+            if seen is not None and what != "plain":
+                yield what, worse.quarter_turns, *qualities(analyzer, worse, seen)
+
+
+def shares(found: list[tuple[float, float]], minimum: float) -> dict[str, float]:
+    """Return how many there are, and the share below the minimum of quality without and with the weakness."""
+    scores = np.array(found).reshape(-1, 2)
+    without, with_it = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
+    return {"count": len(scores), "too poor without": round(float(without), 4), "too poor": round(float(with_it), 4)}
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack()
+    analyzer, minimum = FaceAnalyzer.from_pack(pack), pack.manifest.thresholds.minimum_quality
+    report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest, "minimum": minimum}
+    for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
+        names = people_listed(arguments.data, listing)
+        table = {"no faces": shares(list(no_faces(arguments.data, analyzer, names)), minimum)}
+        found = list(faces(arguments.data, analyzer, names, PLAIN[listing]))
+        for condition in dict.fromkeys(what for what, *_ in found):
+            table[condition] = shares([(a, b) for what, _, a, b in found if what == condition], minimum)
+        report[label] = {**table, "turned": sum(turns > 0 for what, turns, *_ in found if what == "as photographed")}
+        print(f"{label}: {json.dumps(report[label])}", flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What the detector takes for a face at first sight and is none: hands, fabric, print, a painted wall."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.faces import Detection, Face, Photo
+from facebank.media import read_photo
+from facebank.packs import Pack
+from facebank.vision import FaceAnalyzer, FaceFinder, build_detector
+from facebank.vision.alignment import template_landmarks
+from facebank.vision.candidates import Candidates, best_score
+from facebank.vision.quality import assess, plausibility
+
+if TYPE_CHECKING:
+    from facebank.faces import RGBImage
+
+HARDLY = "hardly a face"
+DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), template_landmarks("arcface", 112), 0.7)
+LEFT, RIGHT, BELOW = (
+    (slice(0, 250), slice(0, 72)),
+    (slice(0, 250), slice(178, 250)),
+    (slice(185, 250), slice(0, 250)),
+)
+
+
+def analyzed(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
+    photo = Photo("made.png", np.ascontiguousarray(pixels), "0" * 64, True, None)
+    return next(analyzer.analyze([photo])).faces
+
+
+@pytest.mark.parametrize(
+    ("photo", "strip", "turns"),
+    [
+        pytest.param("Jose_Woldenberg_0001.jpg", RIGHT, 2, id="fist"),
+        pytest.param("Andres_DAlessandro_0001.jpg", LEFT, 2, id="fingers"),
+        pytest.param("Mary_Lou_Retton_0001.jpg", BELOW, 1, id="print"),
+        pytest.param("Pier_Ferdinando_Casini_0001.jpg", RIGHT, 0, id="chair"),
+        pytest.param("Troy_Hudson_0001.jpg", BELOW, 3, id="necklace"),
+    ],
+)
+def test_what_is_no_face_is_too_poor_to_be_named(
+    analyzer: FaceAnalyzer,
+    opencv_pack: Pack,
+    shared: Path,
+    photo: str,
+    strip: tuple[slice, slice],
+    turns: int,
+) -> None:
+    path = shared / "data" / "lfw" / photo.rsplit("_", 1)[0] / photo
+    edge = np.ascontiguousarray(np.rot90(read_photo(path).pixels[strip], turns))
+    enlarged = np.asarray(cv2.resize(edge, None, fx=2, fy=2), dtype=np.uint8)
+    found = analyzed(analyzer, enlarged)
+    assert found
+    for face in found:
+        assert face.quality.weaknesses[0] == HARDLY
+        assert face.quality.score < opencv_pack.manifest.thresholds.minimum_quality
+
+
+def test_a_painted_wall_beside_a_face_is_too_poor_to_be_named(
+    analyzer: FaceAnalyzer, opencv_pack: Pack, shared: Path
+) -> None:
+    photo = read_photo(shared / "data" / "photos" / "enrol" / "biden" / "biden2.jpg")
+    real, *others = sorted(next(analyzer.analyze([photo])).faces, key=lambda face: -face.detection.score)
+    assert real.quality.weaknesses == ()
+    assert len(others) == 2
+    for other in others:
+        assert HARDLY in other.quality.weaknesses
+        assert other.quality.score < opencv_pack.manifest.thresholds.minimum_quality
+
+
+def test_masked_faces_are_faces(analyzer: FaceAnalyzer, shared: Path) -> None:
+    for path in sorted((shared / "data" / "hard" / "masks").glob("*.png")):
+        canvas = np.full((240, 240, 3), 110, dtype=np.uint8)
+        canvas[64:176, 64:176] = read_photo(path).pixels
+        for face in analyzed(analyzer, canvas)[:1]:
+            assert HARDLY not in face.quality.weaknesses, path.name
+
+
+def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+    for photo in demo_photos:
+        (face,) = next(analyzer.analyze([photo])).faces
+        size = face.detection.size
+        small = cv2.resize(photo.pixels, None, fx=20 / size, fy=20 / size, interpolation=cv2.INTER_AREA)
+        blurred = cv2.GaussianBlur(photo.pixels, (0, 0), 0.03 * size)
+        noise = np.random.default_rng(3).normal(0, 2, photo.pixels.shape)
+        dark = np.clip(photo.pixels * 0.08 + noise, 0, 255)
+        for made in (small, blurred, dark):
+            worse = max(analyzed(analyzer, np.asarray(made, dtype=np.uint8)), key=lambda face: face.detection.score)
+            assert HARDLY not in worse.quality.weaknesses
+
+
+def test_without_a_second_look_every_detection_is_taken_for_a_face(opencv_pack: Pack, demo_photos: list[Photo]) -> None:
+    (detection,) = FaceFinder(build_detector(opencv_pack, "cpu")).find(demo_photos[0].pixels)
+    assert detection.second_score is None
+    assert plausibility(detection) == 1.0
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_higher_second_score_is_never_less_of_a_face(one: float, other: float) -> None:
+    low, high = (plausibility(replace(DETECTION, second_score=score)) for score in sorted((one, other)))
+    assert 0.3 <= low <= high <= 1
+
+
+@pytest.mark.parametrize(("second_score", "hardly"), [(0.0, True), (0.7, True), (0.85, False), (None, False)])
+def test_the_weakness_is_told(analyzer: FaceAnalyzer, second_score: float | None, hardly: bool) -> None:
+    crop = np.random.default_rng(1).integers(0, 255, (112, 112, 3), dtype=np.uint8)
+    quality = assess(replace(DETECTION, second_score=second_score), crop)
+    assert (HARDLY in quality.weaknesses) is hardly
+
+
+def test_the_best_score_is_that_of_candidates_on_the_face() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60]], dtype=np.float32)
+    candidates = Candidates(boxes, np.zeros((3, 5, 2), dtype=np.float32), np.array([0.3, 0.6, 0.9], dtype=np.float32))
+    assert best_score(candidates, boxes[0]) == pytest.approx(0.6)
+    assert best_score(candidates, boxes[2] + 100) == 0
+    assert best_score(candidates.chosen(np.zeros(3, dtype=bool)), boxes[0]) == 0
