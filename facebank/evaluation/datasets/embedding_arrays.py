@@ -43,7 +43,7 @@ def holds_embeddings(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "embedding" in member_names(archive)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError):  # the reader tells of it
         return False
 
 

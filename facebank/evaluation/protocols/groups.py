@@ -221,10 +221,13 @@ def _summary(
         name = trial.cohort.name
         parts = [
             f"{words} {figures[f'{key}_{name}']}"
-            for key, words in (("fpir", "strangers of the group given a name"), ("fnir", "missed or wrongly named"))
+            for key, words in (
+                ("fpir", "strangers of the group are given a name for"),
+                ("fnir", "people are missed or wrongly named for"),
+            )
             if f"{key}_{name}" in figures
         ]
-        sentences.append(f"{trial.cohort.label[:1].upper()}{trial.cohort.label[1:]}: {'; '.join(parts)}.")
+        sentences.append(f"In the group {trial.cohort.label}, {'; '.join(parts)}.")
     for kind, words in (("positive", "strangers named"), ("negative", "people missed")):
         if f"false_{kind}_differential" in figures:
             ratio = figures[f"false_{kind}_differential"]

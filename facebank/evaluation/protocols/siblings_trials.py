@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -102,11 +102,11 @@ class Answers:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Put several together, one after another."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     def where(self, chosen: NDArray[np.bool_]) -> Answers:
         """Return some of the answers."""
-        return Answers(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Answers(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def __len__(self) -> int:
         """How many there are."""
@@ -127,19 +127,20 @@ class Circumstances:
         How many other people are enrolled beside the two, where others are.
     settings
         How searches are decided.
+    counts
+        Photos with a face of each person.
     """
 
     faces: FaceSet
     families: NDArray[np.int64]
     others: int
     settings: DecisionSettings
+    counts: NDArray[np.int64] = field(init=False)
 
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """Photos with a face of each person."""
+    def __post_init__(self) -> None:
         owners = self.faces.dataset.owners
         known = owners[self.faces.found & (owners >= 0)]
-        return np.bincount(known, minlength=len(self.families)).astype(np.int64)
+        object.__setattr__(self, "counts", np.bincount(known, minlength=len(self.families)).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
