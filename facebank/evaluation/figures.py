@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,7 +28,7 @@ class Figure:
     value
         A rate as a share, 0..1.
     interval
-        Of 95 %; None where it has none.
+        Of 95 %; None where it has none. A ratio's may have no upper end: infinity.
     count
         How many comparisons, searches or photos it rests on.
     events
@@ -94,5 +95,7 @@ def _number(value: float) -> str:
 def _interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
     if interval is None:
         return ""
+    if math.isinf(interval[1]):
+        return f" [{factor * interval[0]:.4g} or more]{unit}"
     low, high = (f"{factor * bound:.2f}" if factor > 1 else f"{bound:.4g}" for bound in interval)
     return f" [{low}, {high}]{unit}"

@@ -165,7 +165,7 @@ def _report(
     trust = (searches_table(conditions), strangers_table(conditions))
     sections = (
         Section("Within groups", (galleries, _PEOPLE), tuple(rates), trust),
-        Section("Differentials", _DIFFERENTIALS if differ else _NONE, tuple(differ)),
+        Section("Differentials", (*_DIFFERENTIALS, *_without(differ)), tuple(differ)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section("Why: how alike people of a group are", (_DENSE,), tuple(dense), _alike(trials, alike)),
         Section(
@@ -237,6 +237,16 @@ def _summary(
     return tuple(sentences)
 
 
+def _without(differ: dict[str, Figure]) -> tuple[str, ...]:
+    """Say which differentials cannot be given."""
+    kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
+    return tuple(
+        f"There is no false {kind} differential: in some group {what}, and a ratio to a rate of 0 is no number."
+        for kind, what in kinds
+        if f"false_{kind}_differential" not in differ
+    )
+
+
 def _is_embedded(faces: FaceSet) -> bool:
     return faces.dataset.pick is Pick.EMBEDDED
 
@@ -250,9 +260,10 @@ _DIFFERENTIALS = (
     "all "
     "groups. Rates of groups that do not differ give ratios above 1 by chance, more so with few people and many "
     "groups: "
-    "a difference is shown where the whole interval is clearly above 1.",
+    "a difference is shown where the whole interval is clearly above 1. Where people drawn anew leave a group "
+    "without an "
+    "error, the interval has no upper end.",
 )
-_NONE = ("In some group nobody was named wrongly, or missed: a ratio to a rate of 0 is no number.",)
 _ACROSS = "The same galleries, and strangers of all other groups, one photo of each person."
 _DENSE = (
     "Strangers are named where people of a group are more alike to the network than the people whom it was "

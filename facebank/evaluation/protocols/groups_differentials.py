@@ -39,7 +39,7 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
             ("", "lowest", _to_lowest),
             ("_to_geometric_mean", "geometric mean", _to_geometric_mean),
         ):
-            low, high = np.quantile(ratio(drawn), (0.025, 0.975))
+            low, high = np.quantile(ratio(drawn), (0.025, 0.975), method="inverted_cdf")  # some may be infinite
             found[f"{kind}_differential{name}"] = Figure(
                 float(ratio(values)[0]),
                 (float(low), float(high)),
@@ -52,14 +52,17 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
 
 
 def _to_lowest(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratios: NDArray[np.float64] = rates.max(axis=0) / np.maximum(rates.min(axis=0), _NOTHING)
-    return ratios
+    return _ratios(rates.max(axis=0), rates.min(axis=0))
 
 
 def _to_geometric_mean(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    mean = np.exp(np.log(np.maximum(rates, _NOTHING)).mean(axis=0))
-    ratios: NDArray[np.float64] = rates.max(axis=0) / mean
-    return ratios
+    return _ratios(rates.max(axis=0), rates.prod(axis=0) ** (1 / len(rates)))
+
+
+def _ratios(highest: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide; a ratio to 0 is infinite, and 1 where both are 0."""
+    ratios = np.where(highest > 0, np.inf, 1.0)
+    return np.divide(highest, others, out=ratios, where=others > 0)
 
 
 def _drawn_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray[np.float64]:

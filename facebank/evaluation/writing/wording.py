@@ -83,6 +83,8 @@ def interval_of(figure: Figure) -> str:
     if figure.interval is None:
         return "none"
     low, high = figure.interval
+    if math.isinf(high):
+        return f"{_written(low, figure.kind)} or more"
     return f"{_written(low, figure.kind)} to {_written(high, figure.kind)}"
 
 

@@ -20,6 +20,7 @@ from facebank.evaluation.protocols.groups_differentials import differentials
 from facebank.evaluation.protocols.groups_trials import Cohort, GroupTrial
 from facebank.evaluation.report import Histogram, Report, Table
 from facebank.evaluation.searching import NOBODY, Searches
+from facebank.evaluation.writing.wording import interval_of
 
 from .made import two_groups
 
@@ -74,6 +75,19 @@ def test_differentials_are_ratios_of_the_rates(bench: Bench, tmp_path: Path) -> 
     figures = {name: figure for trial in few for name, figure in trial.within.figures().items()}
     assert differentials(few, figures)["false_positive_differential"].insufficient
     assert "(insufficient)" in str(differentials(few, figures)["false_positive_differential"])
+
+
+def test_a_ratio_may_have_no_upper_end(bench: Bench, tmp_path: Path) -> None:
+    """One person of 24 is not drawn in every third resample: the rate of the group is 0 then."""
+    named = {"one": 12, "two": 1}
+    trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
+    figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
+    for figure in differentials(trials, figures).values():
+        assert figure.interval is not None
+        assert np.isfinite(figure.interval[0])
+        assert figure.interval[1] == np.inf
+        assert "or more]" in str(figure)
+        assert interval_of(figure).endswith(" or more")
 
 
 def test_the_same_people_in_two_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
