@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .failures import SOME_FAILED
-from .output import progress, say, tell_videos, write_json, write_line
+from .output import DEGREES, progress, say, tell_videos, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
         "accepted": photo.accepted,
         "reason": photo.reason.value,
         "sample_id": photo.sample_id,
+        "turned": None if photo.quarter_turns is None else DEGREES * photo.quarter_turns,
     }
 
 

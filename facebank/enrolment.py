@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -120,12 +120,16 @@ class Enroller:
         report: dict[int, EnrolledPhoto] = {}
         undecided: list[_Undecided] = []
 
+        turns: dict[int, int] = {}
+
         def settle(position: int, fate: EnrolledPhoto) -> None:
-            report[position] = fate
+            report[position] = fate = replace(fate, quarter_turns=turns.get(position))
             if on_photo is not None:
                 on_photo(fate)
 
         for position, photo in enumerate(photos):
+            if isinstance(photo, AnalyzedPhoto):
+                turns[position] = photo.quarter_turns
             fate = self._enrol_photo(person, photo, position)
             if isinstance(fate, _Undecided):
                 undecided.append(fate)

@@ -6,7 +6,7 @@ Nothing here computes. Arrays are NumPy arrays; NumPy itself is imported for typ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -414,6 +414,9 @@ class EnrolledPhoto:
         A code, and a sentence for people.
     sample_id
         The sample's number; None where refused.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
+        read.
     """
 
     image: str
@@ -422,6 +425,7 @@ class EnrolledPhoto:
     reason: EnrolmentReason
     detail: str
     sample_id: int | None
+    quarter_turns: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ def people(run: Run) -> dict[str, int]:
 def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Valid) -> None:
     records = run("enroll", f"{ada}/", "--json").records
     valid("enroll", records)
-    assert [set(record) for record in records] == [{"image", "person", "accepted", "reason", "sample_id", "advice"}] * 2
+    keys = {"image", "person", "accepted", "reason", "sample_id", "turned", "advice"}
+    assert [set(record) for record in records] == [keys] * 2
     assert [(record["person"], record["accepted"], record["reason"]) for record in records] == [
         ("Ada", True, "enrolled")
     ] * 2
@@ -63,6 +64,14 @@ def test_a_person_with_a_single_poor_photo_is_told_of(
     (record,) = run("enroll", "Ada", portrait, "--json").records
     valid("enroll", [record])
     assert record["advice"] is None
+
+
+def test_how_far_a_photo_was_turned_is_told(run: Run, portrait: Path, tmp_path: Path, valid: Valid) -> None:
+    Image.open(portrait).convert("RGB").rotate(-90, expand=True).save(tmp_path / "lying.png")
+    (tmp_path / "text.jpg").write_text("no photo")
+    records = run("enroll", "Ada", "lying.png", "text.jpg", "--json", code=1).records
+    valid("enroll", records)
+    assert [record["turned"] for record in records] == [90, None]
 
 
 def test_a_person_with_a_good_photo_is_not_told_of(run: Run, grace: Path) -> None:
