@@ -145,6 +145,17 @@ def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Pa
     assert len(detections) == 12
 
 
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_every_packs_detector_puts_portraits_and_a_group_upright(
+    pack: Pack, demo_photos: list[Photo], shared: Path, quarter_turns: int
+) -> None:
+    spec = pack.manifest.detector
+    any_finder = FaceFinder(build_detector(pack, "cpu"), None, spec.upright_score, least_score=spec.score_threshold)
+    for photo in (*demo_photos, group_photo(shared)):
+        _, turned, _ = any_finder.find_upright(undirected(photo, quarter_turns))
+        assert (quarter_turns + turned) % 4 == 0
+
+
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_a_group_stays_upright_though_one_sharper_face_is_turned(
     finder: FaceFinder, demo_photos: list[Photo], shared: Path, turn: int
