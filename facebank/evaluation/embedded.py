@@ -38,13 +38,12 @@ def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = Fals
         found = " or ".join(str(length) for length in sorted(lengths))
         raise DatasetError(
             f"{printable(dataset.title)}: its embeddings have {found} numbers, and the pack {printable(pack.name)} "
-            "makes "
-            f"{pack.dimension}: name the pack that made them with --pack"
+            f"makes {pack.dimension}: name the pack that made them with --pack"
         )
     if dataset.pack and dataset.pack != pack.digest:
         raise DatasetError(
             f"{printable(dataset.title)}: another pack made its embeddings (digest "
-            f"{printable(dataset.pack[:12])}..., and "
-            f"{printable(pack.name)} has {pack.digest[:12]}...): name that pack with --pack, or embed the photos again"
+            f"{printable(dataset.pack[:12])}..., and {printable(pack.name)} has {pack.digest[:12]}...): name that "
+            "pack with --pack, or embed the photos again"
         )
     return faces

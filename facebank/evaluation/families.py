@@ -52,8 +52,7 @@ def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Relativ
     if not found:
         raise DatasetError(
             f"{printable(dataset.title)}: say who is related: with --relatives and a list of pairs of people (an npz "
-            "of "
-            f"embeddings may have an array '{FAMILY}')"
+            f"of embeddings may have an array '{FAMILY}')"
         )
     if len(found) > MOST_PAIRS:
         raise DatasetError(f"{printable(dataset.title)}: its families have more than {MOST_PAIRS:,} pairs of people")

@@ -76,8 +76,7 @@ def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Groupin
         why = " (put numbers into ranges)" if len(names) > MOST_GROUPS else ""
         raise DatasetError(
             f"{where}: the column {shown(column)} has {found} of people who are in the data, and 2 to {MOST_GROUPS} "
-            "can "
-            f"be compared{why}"
+            f"can be compared{why}"
         )
     places = {name: place for place, name in enumerate(names)}
     of_photo = np.array([places.get(value, -1) for value in values], dtype=np.int64)

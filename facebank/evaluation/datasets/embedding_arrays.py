@@ -100,7 +100,7 @@ def _vectors(array: NDArray[Any]) -> FloatArray:
         row = int(wrong[0])
         raise UnusableError(
             f"embedding {row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are L2-normalized, as "
-            f"the pack makes them"
+            "the pack makes them"
         )
     return np.asarray(array / lengths[:, None], dtype=np.float32)
 

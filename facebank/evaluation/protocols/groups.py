@@ -110,8 +110,7 @@ def _cohorts(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[Coho
     if len(cohorts) < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {LEAST_PEOPLE} people with more than "
-            f"{photos} "
-            f"photos with a face ({'; '.join(f'{one.what}: {one.why}' for one in left_out[:2])})"
+            f"{photos} photos with a face ({'; '.join(f'{one.what}: {one.why}' for one in left_out[:2])})"
         )
     return cohorts, left_out
 
@@ -157,10 +156,8 @@ def _report(
     galleries = (
         f"Each gallery holds {people} people of one group with {photos} photos each: as many in every group, {draws} "
         "galleries of each, drawn anew. Their other photos of the group are searched for, and one photo each of "
-        "people "
-        f"of the same group who are not enrolled: strangers who are most like them. {100 * fpir:g} % of strangers "
-        "may be "
-        f"named, as a calibration on other people expects."
+        f"people of the same group who are not enrolled: strangers who are most like them. {100 * fpir:g} % of "
+        "strangers may be named, as a calibration on other people expects."
     )
     trust = (searches_table(conditions), strangers_table(conditions))
     sections = (
@@ -255,19 +252,14 @@ _EMBEDDED = (EMBEDDED,)
 _PEOPLE = "Intervals draw people, also where they are few; a photo that is searched for in several draws counts as one."
 _DIFFERENTIALS = (
     "Terms of ISO/IEC 19795-10: a false positive differential compares the groups' FPIR, a false negative "
-    "differential their "
-    "FNIR. Each is given as the ratio of the highest rate to the lowest, and of the highest to the geometric mean of "
-    "all "
-    "groups. Rates of groups that do not differ give ratios above 1 by chance, more so with few people and many "
-    "groups: "
-    "a difference is shown where the whole interval is clearly above 1. Where people drawn anew leave a group "
-    "without an "
-    "error, the interval has no upper end.",
+    "differential their FNIR. Each is given as the ratio of the highest rate to the lowest, and of the highest to "
+    "the geometric mean of all groups. Rates of groups that do not differ give ratios above 1 by chance, more so "
+    "with few people and many groups: a difference is shown where the whole interval is clearly above 1. Where "
+    "people drawn anew leave a group without an error, the interval has no upper end.",
 )
 _ACROSS = "The same galleries, and strangers of all other groups, one photo of each person."
 _DENSE = (
     "Strangers are named where people of a group are more alike to the network than the people whom it was "
-    "calibrated on: "
-    "the threshold is the same for all."
+    "calibrated on: the threshold is the same for all."
 )
 _TRUSTED = "The best candidate's probability, half of the searches weighing as strangers', group by group."

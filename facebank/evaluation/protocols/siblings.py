@@ -121,8 +121,7 @@ def _pairs(
     if not pairs:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: untested: of no pair have both two photos with a face, so that one "
-            "could "
-            "be enrolled and another searched for ('facebank bench twins' says what fewer photos show)"
+            "could be enrolled and another searched for ('facebank bench twins' says what fewer photos show)"
         )
     return pairs, left_out
 
@@ -231,8 +230,8 @@ def _summary(
     families = "1 family" if count == 1 else f"{count:,} families"
     pairs = "1 pair" if len(full) == 1 else f"{len(full):,} pairs"
     sentences = [
-        f"{pairs} of {families}, {used} photos enrolled of each and nobody else: the likelier of the two is right for "
-        f"{figures[f'two_class_accuracy_{end}']}."
+        f"{pairs} of {families}, {used} photos enrolled of each and nobody else: the likelier of the two is right "
+        f"for {figures[f'two_class_accuracy_{end}']}."
     ]
     if f"wrong_among_names_{end}" in figures:
         sentences.append(f"Of the names given, {figures[f'wrong_among_names_{end}']} are wrong.")
@@ -243,7 +242,7 @@ def _summary(
         )
     if f"absent_sibling_named_{ONE_ENROLLED}" in figures:
         sentences.append(
-            f"With one of them enrolled, the other is named as that one for "
+            "With one of them enrolled, the other is named as that one for "
             f"{figures[f'absent_sibling_named_{ONE_ENROLLED}']}."
         )
     if len(trials) > len(full):
@@ -270,14 +269,11 @@ EMBEDDED = (
 _NAMED = ("named rightly", "named as the other", "uncertain")
 _BOTH = (
     "Each gallery holds two siblings and nobody else; in a second one, others of other families are enrolled too, as "
-    "many "
-    "photos of each. All their other photos are searched for, one at a time, and decided exactly as 'facebank "
-    "identify' "
-    "decides. Photos, others and strangers are drawn several times.",
+    "many photos of each. All their other photos are searched for, one at a time, and decided exactly as 'facebank "
+    "identify' decides. Photos, others and strangers are drawn several times.",
     "The two-class accuracy asks only which of the two has the larger probability among the candidates. Risk and "
-    "coverage "
-    "rank these answers by that probability's share of the sum of both: coverage .7 leaves the least sure 30 % "
-    "unanswered.",
+    "coverage rank these answers by that probability's share of the sum of both: coverage .7 leaves the least sure "
+    "30 % unanswered.",
 )
 _BETWEEN = (
     "The larger probability of the two as a share of their sum, against how often it is right: ten bins of equal "
@@ -285,14 +281,12 @@ _BETWEEN = (
 )
 _STRANGERS = (
     "One photo each of people of families that are not in the gallery, up to 20 a gallery: given any name, they are "
-    "named "
-    "wrongly."
+    "named wrongly."
 )
 _NO_STRANGERS = "The data hold nobody of another family: FPIR is untested."
 _ONE = (
     "One of the two is enrolled with 3 photos, the other is not: by turns. How often the one who is not enrolled "
-    "gets the "
-    "other's name, beside how often the one who is enrolled does.",
+    "gets the other's name, beside how often the one who is enrolled does.",
 )
 _NO_ONE = ("Untested: nobody has more than 3 photos with a face.",)
 _PAIRS = "Counts with nobody else enrolled, all draws together."

@@ -61,7 +61,7 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
     if people is None and len(dataset.people) > MOST_PEOPLE:
         raise DatasetError(
             f"{printable(dataset.title)}: of {len(dataset.people)} people, say who look alike: name them with "
-            f"--person, or a list of pairs with --relatives"
+            "--person, or a list of pairs with --relatives"
         )
     chosen = tuple(dict.fromkeys(dataset.people if people is None else people))
     missing = [name for name in chosen if name not in dataset.people]

@@ -35,8 +35,8 @@ WHAT_PHOTOS_SHOW = "What the photos show, and how many are missing"
 _POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
 _TOO_FEW = (
     "One photo of each is enough to say how similar two people are to the network, beside what is typical of people "
-    "who "
-    "are not related. How often they are taken for each other can only be counted with more photos than are enrolled."
+    "who are not related. How often they are taken for each other can only be counted with more photos than are "
+    "enrolled."
 )
 
 
@@ -204,8 +204,7 @@ def _sentences(faces: FaceSet, groups: Sequence[Group], compared: Compared, usua
             )
             sentences.append(
                 f"{group.label}: {pairs}, similarity {few.mean():.3f} on average{against}. To see whether they are "
-                "told "
-                f"apart, photos are missing: {missing}."
+                f"told apart, photos are missing: {missing}."
             )
     return tuple(sentences[:_MOST_NAMED])
 
