@@ -17,6 +17,11 @@ LeastProbability: TypeAlias = Annotated[
     ),
 ]
 
+AllowTwice: TypeAlias = Annotated[
+    bool,
+    typer.Option("--allow-twice", help="Let several faces of a photo have one name, as in a collage, for this once."),
+]
+
 HigherProbability: TypeAlias = Annotated[
     float | None,
     typer.Option(

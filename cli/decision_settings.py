@@ -12,7 +12,7 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.recognition.named_strangers import StrangersNamed
-    from facebank.settings import Setting
+    from facebank.settings import Setting, Value
 
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a setting.")]
@@ -21,7 +21,8 @@ EXPLAINED = """\b
 fpir               share of strangers given a name at most, 0.001 to 0.2
 classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
 stranger_share     share of faces expected to be strangers', above 0 and below 1; probabilities depend on it
-least_probability  probability that a name must have besides, from 0 and below 1"""
+least_probability  probability that a name must have besides, from 0 and below 1
+allow_twice        true or false: whether several faces of one photo may have one name, as in a collage"""
 
 
 def register(app: typer.Typer) -> None:
@@ -111,10 +112,14 @@ def _tell(settings: Sequence[Setting], *, as_json: bool) -> int:
         for one in settings:
             write_json(_record(one))
     else:
-        rows = [(one.key, str(one.value), str(one.default), "yes" if one.is_set else "no") for one in settings]
+        rows = [(one.key, _shown(one.value), _shown(one.default), "yes" if one.is_set else "no") for one in settings]
         write_table(("setting", "value", "default", "set"), rows)
     return 0
 
 
 def _record(one: Setting) -> dict[str, object]:
     return {"key": one.key, "value": one.value, "default": one.default, "is_set": one.is_set}
+
+
+def _shown(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

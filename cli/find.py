@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .decision_options import LeastProbability, settings_for_once
+from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .identify import never_certain
 from .output import counted, short_path, write_json, write_line, write_table
 from .scan import ScanPath
@@ -39,6 +39,7 @@ def find(
     since: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or later, as 2019-06-01.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or before.")] = None,
     least_probability: LeastProbability = None,
+    allow_twice: AllowTwice = False,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
@@ -52,7 +53,7 @@ def find(
 
     period = Period.of(since, until)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        settings = settings_for_once(bank, least_probability=least_probability)
+        settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         found = album.find([name, *(others or [])], period, settings)
     if as_json:
         for photo in found:

@@ -12,7 +12,7 @@ import typer
 
 from facebank.errors import PhotoError, UsageError
 
-from .decision_options import LeastProbability, settings_for_once
+from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .output import DEGREES, counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
 from .scan import ScanPath
@@ -68,6 +68,7 @@ def identify(
         typer.Option(metavar="SHARE", help="Share of faces that are expected to be strangers', for this once."),
     ] = None,
     least_probability: LeastProbability = None,
+    allow_twice: AllowTwice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write one line of CSV a face.")] = False,
 ) -> int:
@@ -91,6 +92,7 @@ def identify(
             fpir=fpir,
             stranger_share=stranger_share,
             least_probability=least_probability,
+            allow_twice=allow_twice or None,
         )
         if scan:
             album = opened.enter_context(_album(bank, scan_file))

@@ -11,7 +11,7 @@ import typer
 from facebank.errors import UsageError
 from facebank.text import printable
 
-from .decision_options import LeastProbability, settings_for_once
+from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .identify import candidate_record, never_certain, rounded, tell_how
 from .output import say, share_progress, write_json, write_line, write_table
@@ -55,6 +55,7 @@ def video(
         Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
     ] = None,
     least_probability: LeastProbability = None,
+    allow_twice: AllowTwice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a track.")] = False,
 ) -> int:
     """Say who is in a video, and when.
@@ -70,7 +71,7 @@ def video(
     _check_outputs(file, annotate, thumbnails)
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
-        settings = settings_for_once(bank, least_probability=least_probability)
+        settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         tell_how(bank.identification(settings))
         with share_progress("Looking for faces", writes_lines=as_json) as advance:
             report = identify_video(bank, file, plan, settings, on_time=_share(plan, advance))

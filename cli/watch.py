@@ -12,7 +12,7 @@ import typer
 
 from facebank.errors import UsageError
 
-from .decision_options import LeastProbability, settings_for_once
+from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .identify import never_certain, tell_how
 from .output import say, write_json, write_line
 from .settings import settings_of
@@ -48,6 +48,7 @@ def watch(
     fps: Annotated[float, typer.Option(metavar="RATE", help="How many frames a second are looked at, at most.")] = 5.0,
     seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
     least_probability: LeastProbability = None,
+    allow_twice: AllowTwice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object whenever something happens.")] = False,
 ) -> int:
     """Say who comes and goes before a camera, until Ctrl-C.
@@ -64,7 +65,7 @@ def watch(
     where = live_source(source)
     with settings_of(ctx).open_bank() as bank:
         bank.preload()
-        settings = settings_for_once(bank, least_probability=least_probability)
+        settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         tell_how(bank.identification(settings))
         live = LiveVideo(where, lambda change, wait: _tell_change(where, change, wait, as_json=as_json))
         with live, _shown(live, as_json=as_json) as show:

@@ -228,18 +228,24 @@ def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identi
     return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
 
 
-def identified_track(faces: Sequence[Face], identification: Identification) -> Decision:
-    """Decide who a person is that is seen several times, such as on a track in a video.
+def identified_tracks(
+    tracks: Sequence[Sequence[Face]], identification: Identification, together: Sequence[Sequence[int]]
+) -> list[Decision]:
+    """Decide who people are that are seen several times each, such as on the tracks of a video.
 
     Parameters
     ----------
-    faces
-        The person's faces, at least one.
+    tracks
+        Each person's faces, at least one.
     identification
         As `prepare_identification` makes it.
+    together
+        The places of tracks that are seen at the same time: no two of them get one name.
     """
     recognizer = identification.recognizer
-    return nobody_enrolled(faces[:1])[0] if recognizer is None else recognizer.identify_track(faces)
+    if recognizer is None:
+        return nobody_enrolled([faces[0] for faces in tracks])
+    return recognizer.identify_tracks(tracks, together)
 
 
 def _choice(
@@ -319,4 +325,5 @@ def _rule(
         calibrator=calibrator,
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,
+        allow_twice=settings.allow_twice,
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery import Gallery
 
-Value: TypeAlias = float | str
+Value: TypeAlias = float | str | bool
 
 AUTOMATIC = "auto"
 """The classifier that is chosen by what the enrolled samples show."""
@@ -41,6 +41,8 @@ class DecisionSettings:
         The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
     least_probability
         The probability that a name must have besides, from 0 and below 1; counts only where the pack is calibrated.
+    allow_twice
+        Whether several faces of one photo may be given one name, as in a collage.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class DecisionSettings:
     classifier: str = DEFAULT
     stranger_share: float = 0.5
     least_probability: float = LEAST_PROBABILITY
+    allow_twice: bool = False
 
     def __post_init__(self) -> None:
         for key, check in _CHECKS.items():
@@ -211,6 +214,15 @@ def _least_probability(value: object) -> float:
     return number
 
 
+def _allow_twice(value: object) -> bool:
+    said = value.strip().casefold() if isinstance(value, str) else value
+    if said is True or said in ("true", "yes", "on"):
+        return True
+    if said is False or said in ("false", "no", "off"):
+        return False
+    raise UsageError(f"allow_twice is true or false, not {_shown(value)}")
+
+
 def _classifier(value: object) -> str:
     kinds = (AUTOMATIC, *CLASSIFIERS)
     if not isinstance(value, str) or value not in kinds:
@@ -237,4 +249,5 @@ _CHECKS: dict[str, Callable[[object], Value]] = {
     "classifier": _classifier,
     "stranger_share": _stranger_share,
     "least_probability": _least_probability,
+    "allow_twice": _allow_twice,
 }

@@ -32,16 +32,18 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 
 
 def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
-    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5, 0.5)
-    assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability")
+    assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5, 0.5, False)
+    assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability", "allow_twice")
 
 
 def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Gallery) -> None:
-    settings = DecisionSettings(fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0)
+    settings = DecisionSettings(
+        fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0, allow_twice=True
+    )
     settings.write(gallery)
     assert DecisionSettings.from_gallery(gallery) == settings
     DecisionSettings(fpir=0.01, classifier="knn").write(gallery)
-    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None, None]
+    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None, None, None]
     assert DecisionSettings.from_gallery(gallery) == DecisionSettings(classifier="knn")
 
 
@@ -78,6 +80,8 @@ def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str
         {"stranger_share": 1.0},
         {"least_probability": -0.1},
         {"least_probability": 1.0},
+        {"allow_twice": "perhaps"},
+        {"allow_twice": 1},
         {"classifier": "forest"},
     ],
 )
@@ -102,6 +106,12 @@ def test_settings_for_once_are_checked_like_others() -> None:
             settings.changed({key: value})
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("off", False), ("false", False)])
+def test_yes_and_no_are_read_as_people_write_them(gallery: Gallery, text: str, value: bool) -> None:
+    assert change_setting(gallery, "allow_twice", text).value is value
+    assert DecisionSettings.from_gallery(gallery).allow_twice is value
+
+
 def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() -> None:
     settings = DecisionSettings(least_probability=0.6)
     assert settings.demanding(None) == settings.demanding(0.6) == settings
@@ -113,11 +123,11 @@ def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() ->
 
 def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
     assert change_setting(gallery, "fpir", "0.02") == Setting("fpir", 0.02, 0.01, is_set=True)
-    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False]
+    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False, False]
     assert unset_setting(gallery, "fpir") == Setting("fpir", 0.01, 0.01, is_set=False)
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability"):
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability, allow_twice"):
         change_setting(gallery, "color", "red")
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability"):
+    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability, allow_twice"):
         unset_setting(gallery, "color")
 
 

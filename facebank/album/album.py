@@ -310,6 +310,7 @@ class Album:
     ) -> Iterator[TaggedPhoto]:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
 
+        A name is written for one face of a photo only, whatever the settings allow.
         A photo that is written itself stays known to the scan and to what was denied of its faces.
 
         Parameters
@@ -326,7 +327,9 @@ class Album:
         TaggedPhoto
             What became of each photo, when it is done.
         """
-        for photo, identified in self._identified(places, settings):
+        chosen = self._bank.settings if settings is None else settings
+        one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
+        for photo, identified in self._identified(places, one_face_each):
             with uninterrupted():  # or a photo that was written would be unknown
                 tagged = tag_photo(photo, identified, options)
                 if tagged.content_hash is not None:

@@ -13,12 +13,12 @@ from facebank.album.side_by_side import side_by_side
 from facebank.album.video_people import Appearance, labelled
 from facebank.errors import UnreadableVideoError
 from facebank.faces import Photo
-from facebank.identification import identified_track
+from facebank.identification import identified_tracks
 from facebank.media import encode_thumbnail
 from facebank.media.video import Frame, Video
 from facebank.packs.runtime import usable_cores
 from facebank.text import printable
-from facebank.vision.tracking import Track, Tracker
+from facebank.vision.tracking import Track, Tracker, seen_together
 
 if TYPE_CHECKING:
     from facebank.bank import FaceBank
@@ -141,9 +141,8 @@ def identify_video(
             raise UnreadableVideoError(f"{printable(str(path))} has no frame that can be read: use another copy")
         position = video.position if plan.end is None else min(plan.end, video.position)
         walk.close(position)
-        told = [
-            (track, identified_track([seen.face for seen in track.sightings], identification)) for track in walk.kept
-        ]
+        decisions = identified_tracks([track.faces for track in walk.kept], identification, seen_together(walk.kept))
+        told = list(zip(walk.kept, decisions, strict=True))
         return VideoReport(
             video.info,
             labelled(told, walk.until, bank.engine.thresholds, walk.pictures),

@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.album.clustering import ClusteringThresholds, FaceTable, cluster
 from facebank.album.grouping import clustering_thresholds
-from facebank.faces import Outcome, Reason
+from facebank.faces import Outcome
 
 if TYPE_CHECKING:
     from facebank.faces import Decision
@@ -76,20 +76,19 @@ def labelled(
         Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
         for track, decision in told
     ]
-    named = _flag_people_seen_twice(found)
-    others = [place for place, each in enumerate(named) if each.decision.person is None]
-    groups = _groups([named[place] for place in others], thresholds)
+    others = [place for place, each in enumerate(found) if each.decision.person is None]
+    groups = _groups([found[place] for place in others], thresholds)
     words = dict[int, str]()
     counts = dict.fromkeys(Outcome, 0)
     for group in dict.fromkeys(groups):
-        outcomes = {named[place].decision.outcome for place, each in zip(others, groups, strict=True) if each == group}
+        outcomes = {found[place].decision.outcome for place, each in zip(others, groups, strict=True) if each == group}
         outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.UNCERTAIN
         counts[outcome] += 1
         words[group] = f"{'stranger' if outcome is Outcome.UNKNOWN else 'uncertain'} {counts[outcome]}"
     labels = {place: words[group] for place, group in zip(others, groups, strict=True)}
     return tuple(
         replace(each, label=labels[place] if each.decision.person is None else each.decision.person)
-        for place, each in enumerate(named)
+        for place, each in enumerate(found)
     )
 
 
@@ -122,21 +121,3 @@ def _together(one: Appearance, other: Appearance) -> bool:
     if one.track.shot != other.track.shot:
         return False
     return one.start <= other.track.last.time and other.start <= one.track.last.time
-
-
-def _flag_people_seen_twice(found: Sequence[Appearance]) -> list[Appearance]:
-    """Give the less similar of two faces of one person that are there at the same time its own reason."""
-    flagged = list[Appearance]()
-    for each in found:
-        rivals = [
-            other
-            for other in found
-            if other is not each
-            and each.decision.person is not None
-            and other.decision.person == each.decision.person
-            and _together(each, other)
-        ]
-        if any((other.decision.similarity or 0) > (each.decision.similarity or 0) for other in rivals):
-            each = replace(each, decision=replace(each.decision, reason=Reason.SAME_PERSON_TWICE))  # noqa: PLW2901
-        flagged.append(each)
-    return flagged

@@ -11,8 +11,8 @@ import numpy as np
 
 from facebank.album.grouping import clustering_thresholds
 from facebank.faces import Outcome, Photo
-from facebank.identification import identified_track
-from facebank.vision.tracking import Tracker
+from facebank.identification import identified_tracks
+from facebank.vision.tracking import Tracker, seen_together
 
 if TYPE_CHECKING:
     from facebank.bank import FaceBank
@@ -123,11 +123,14 @@ class Watch:
         (analyzed,) = self._bank.engine.analyzer.analyze([Photo("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
         yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
-        for track in self._tracker.live:
-            if track.last.time == frame.time:
-                self._counts[track.number] = self._counts.get(track.number, 0) + 1
-                yield from self._seen(track)
-                track.forget(_REMEMBERED_SIGHTINGS)
+        seen = [track for track in self._tracker.live if track.last.time == frame.time]
+        for track in seen:
+            self._counts[track.number] = self._counts.get(track.number, 0) + 1
+        decisions = self._decisions() if any(map(self._is_settled, seen)) else {}
+        for track in seen:
+            if track.number in decisions:
+                yield from self._seen(track, decisions[track.number])
+            track.forget(_REMEMBERED_SIGHTINGS)
 
     def rest(self, now: float) -> Iterator[tuple[News, Visitor]]:
         """Let time go by without a frame, as while a stream is away: who is not seen for long has left."""
@@ -138,11 +141,19 @@ class Watch:
         """Let everybody leave."""
         yield from self._gone(self._tracker.finish())
 
-    def _seen(self, track: Track) -> Iterator[tuple[News, Visitor]]:
+    def _is_settled(self, track: Track) -> bool:
+        enough = self._counts[track.number] >= _SETTLED_SIGHTINGS
+        return enough and track.last.time - track.begun >= _SETTLED_SECONDS
+
+    def _decisions(self) -> dict[int, Decision]:
+        """Decide about all who are there, or were a moment ago, by the number of the track."""
+        settled = [track for track in self._tracker.live if self._is_settled(track)]
+        identification = self._bank.identification(self._settings)
+        decided = identified_tracks([track.faces for track in settled], identification, seen_together(settled))
+        return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
+
+    def _seen(self, track: Track, decision: Decision) -> Iterator[tuple[News, Visitor]]:
         count = self._counts[track.number]
-        if count < _SETTLED_SIGHTINGS or track.last.time - track.begun < _SETTLED_SECONDS:
-            return
-        decision = identified_track(track.faces, self._bank.identification(self._settings))
         visitor = self._visitors.get(track.number)
         if visitor is None:
             visitor = Visitor(track, self._label(track, decision), decision, count)

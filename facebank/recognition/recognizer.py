@@ -15,6 +15,7 @@ from facebank.faces import Candidate, Decision, Face, Outcome, Reason
 from facebank.recognition.enrolled import check_embeddings
 from facebank.recognition.scoring import PrototypeScorer, greatest, unit
 from facebank.recognition.simulation import KEPT
+from facebank.recognition.together import COMPETING, competing, share_probabilities, share_similarities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,8 @@ class Rule:
         The share of faces that are taken to be strangers', above 0 and below 1.
     least_probability
         The probability that a name must have besides the score; counts only where there is a calibrator.
+    allow_twice
+        Whether several faces of one photo may be given one name.
     """
 
     threshold: float
@@ -74,6 +77,7 @@ class Rule:
     calibrator: Calibrator | None = None
     stranger_share: float = 0.5
     least_probability: float = LEAST_PROBABILITY
+    allow_twice: bool = False
 
 
 class Confusables(Protocol):
@@ -94,6 +98,25 @@ class _Ranking:
     scores: FloatArray
     similarities: FloatArray
     probabilities: NDArray[np.float64] | None
+
+    def of(self, rows: Sequence[int]) -> _Ranking:
+        """Return the ranking of some probes."""
+        chosen = list(rows)
+        probabilities = None if self.probabilities is None else self.probabilities[chosen]
+        return _Ranking(self.places[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
+
+    def ordered(self, columns: NDArray[np.int64]) -> _Ranking:
+        """Return it with the people of each probe in another order."""
+        probabilities = self.probabilities
+        if probabilities is not None:
+            told = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
+            probabilities = np.concatenate([told, probabilities[:, -1:]], axis=1)
+        return _Ranking(
+            np.take_along_axis(self.places, columns, axis=1),
+            np.take_along_axis(self.scores, columns, axis=1),
+            np.take_along_axis(self.similarities, columns, axis=1),
+            probabilities,
+        )
 
 
 class Recognizer:
@@ -155,7 +178,7 @@ class Recognizer:
         return self._rule
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Decision]:
-        """Identify the faces of one photo.
+        """Identify the faces of one photo, no two of which get one name.
 
         Parameters
         ----------
@@ -180,8 +203,7 @@ class Recognizer:
         embeddings = np.concatenate(rows)
         ranking = self._rank(embeddings, _hidden_mouths(faces), denied)
         likeness = self._likeness_of_strangers(embeddings)
-        decisions = [self._decide(face, ranking, row, likeness[row]) for row, face in enumerate(faces)]
-        return _flag_people_seen_twice(decisions)
+        return self._decide_together(faces, ranking, likeness, [range(len(faces))])
 
     def identify_track(self, faces: Sequence[Face]) -> Decision:
         """Identify one person from several faces, such as those of a track in a video.
@@ -205,6 +227,37 @@ class Recognizer:
         UsageError
             There is no face, or embeddings are of another length than the enrolled ones, or not finite.
         """
+        return self.identify_tracks([faces])[0]
+
+    def identify_tracks(
+        self, tracks: Sequence[Sequence[Face]], together: Sequence[Sequence[int]] = ()
+    ) -> list[Decision]:
+        """Identify people from several faces each, those seen together under no name twice.
+
+        Parameters
+        ----------
+        tracks
+            Of one person each, as for `identify_track`.
+        together
+            The places of tracks that are seen at the same time.
+
+        Returns
+        -------
+        list[Decision]
+            One for each track, in order.
+
+        Raises
+        ------
+        UsageError
+            As for `identify_track`.
+        """
+        if not tracks:
+            return []
+        faces, rankings, likeness = zip(*map(self._ranked_track, tracks), strict=True)
+        return self._decide_together(faces, _stacked(rankings), np.array(likeness), together)
+
+    def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, _Ranking, float]:
+        """Return a typical face of a track, how its people rank, and how much it is like a remembered stranger."""
         if not faces:
             raise UsageError("A track has at least one face.")
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
@@ -217,7 +270,7 @@ class Recognizer:
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
         typical = replace(faces[0].quality, score=float(qualities @ weights))
         mean = unit(_averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
-        return self._decide(Face(faces[0].detection, typical, mean[0]), ranking, 0, likeness)
+        return Face(faces[0].detection, typical, mean[0]), ranking, likeness
 
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> _Ranking:
         scores, similarities = self._scored(embeddings, hidden)
@@ -251,23 +304,77 @@ class Recognizer:
             return np.full(len(embeddings), -1.0, dtype=np.float32)
         return np.asarray((embeddings @ self._strangers.T).max(axis=1), dtype=np.float32)
 
+    def _decide_together(
+        self,
+        faces: Sequence[Face],
+        ranking: _Ranking,
+        likeness: NDArray[np.floating],
+        together: Sequence[Sequence[int]],
+    ) -> list[Decision]:
+        """Decide about faces, of which some are seen at the same time."""
+        alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
+        if self._rule.allow_twice:
+            return _flag_people_seen_twice(alone, together)
+        near = ranking.scores >= self._rule.threshold
+        plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
+        plausible &= np.isfinite(ranking.scores)
+        plausible[[each.reason is Reason.REMEMBERED_STRANGER for each in alone]] = False
+        found: dict[int, list[Decision]] = {}
+        for rows in together:
+            for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
+                # in an order of their own, so that the photo's order does not matter to the last digit
+                group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
+                for row, decision in self._shared_out(group, faces, ranking, likeness, alone).items():
+                    found.setdefault(row, []).append(decision)
+        return [_least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
+
+    def _shared_out(
+        self,
+        group: Sequence[int],
+        faces: Sequence[Face],
+        ranking: _Ranking,
+        likeness: NDArray[np.floating],
+        alone: Sequence[Decision],
+    ) -> dict[int, Decision]:
+        """Decide about faces that compete for people; a face that loses may keep its next candidate."""
+        rule, part = self._rule, ranking.of(group)
+        if part.probabilities is None:
+            near = part.scores >= rule.threshold
+            shares = share_similarities(part.places, part.similarities, near, rule.threshold, rule.margin)
+        else:
+            shares = share_probabilities(part.places, part.probabilities, LEAST_ODDS)
+        shared = replace(part, probabilities=shares.probabilities)
+        ordered = shared.ordered(shares.columns)
+        standing = {place for place, person in enumerate(shares.clear) if person >= 0}
+        while True:  # who is named because somebody else is taken falls with that one
+            taken = {place: {int(shares.clear[other]) for other in standing - {place}} for place in standing}
+            still = {
+                place
+                for place in standing
+                if self._outcome(faces[group[place]], ordered, place, float(likeness[group[place]]), taken[place])[0]
+                is Outcome.KNOWN
+            }
+            if still == standing:
+                break
+            standing = still
+        names = {self._names[int(self._people[shares.clear[place]])] for place in standing}
+        decisions = {}
+        for place, row in enumerate(group):
+            if place in standing:
+                candidates, outcome, reason = self._candidates(ordered, place), Outcome.KNOWN, Reason.MATCH
+            else:
+                candidates = self._candidates(shared, place)
+                outcome, reason = _left(alone[row], names)
+            decisions[row] = _decision(outcome, reason, candidates)
+        return decisions
+
     def _decide(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> Decision:
         candidates = self._candidates(ranking, row)
         if not candidates:
             remembered = stranger_likeness >= self._rule.stranger_likeness
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Decision(Outcome.UNKNOWN, reason, None, None, None, ())
-        outcome, reason = self._outcome(face, ranking, row, stranger_likeness)
-        best = candidates[0]
-        return Decision(
-            outcome=outcome,
-            reason=reason,
-            person=best.person if outcome is Outcome.KNOWN else None,
-            similarity=best.similarity,
-            probability=best.probability,
-            candidates=candidates,
-            stranger_probability=_remaining(candidates),
-        )
+        return _decision(*self._outcome(face, ranking, row, stranger_likeness), candidates)
 
     def _candidates(self, ranking: _Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
@@ -280,7 +387,14 @@ class Recognizer:
             if np.isfinite(ranking.scores[row, column])
         )
 
-    def _outcome(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> tuple[Outcome, Reason]:
+    def _outcome(
+        self,
+        face: Face,
+        ranking: _Ranking,
+        row: int,
+        stranger_likeness: float,
+        taken: AbstractSet[int] = frozenset(),
+    ) -> tuple[Outcome, Reason]:
         rule = self._rule
         too_poor = face.quality.score < rule.minimum_quality
         if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
@@ -289,21 +403,25 @@ class Recognizer:
             return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
-        doubt = self._doubt_between(face, ranking, row)
+        doubt = self._doubt_between(face, ranking, row, taken)
         if doubt is None and ranking.probabilities is not None:
             doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
         return (Outcome.KNOWN, Reason.MATCH) if doubt is None else (Outcome.UNCERTAIN, doubt)
 
-    def _doubt_between(self, face: Face, ranking: _Ranking, row: int) -> Reason | None:
-        """Return why the best person cannot be told from another one; None where that can be told."""
+    def _doubt_between(self, face: Face, ranking: _Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
+        """Return why the best person cannot be told from another one, who is not another face; None where it can."""
         first, *others = (int(person) for person in self._people[ranking.places[row]])
         near = self._too_near(ranking, row)
         for column, other in enumerate(others):
             if not np.isfinite(ranking.scores[row, column + 1]):
                 break
-            if column and not near[column]:
+            is_taken = int(ranking.places[row, column + 1]) in taken
+            if not near[column] and (column or is_taken):
                 continue
-            if self._confusables is not None and self._confusables.are_confusable(first, other):
+            if is_taken:  # a probability already says so
+                if ranking.probabilities is not None:
+                    return Reason.RUNNER_UP_TOO_NEAR
+            elif self._confusables is not None and self._confusables.are_confusable(first, other):
                 if not self._confusables.told_apart(first, other, face.embedding):
                     return Reason.CONFUSABLE
             elif near[column]:
@@ -347,18 +465,61 @@ def _remaining(candidates: Sequence[Candidate]) -> float | None:
     return max(0.0, 1.0 - math.fsum(told)) if told else None
 
 
-def _flag_people_seen_twice(decisions: list[Decision]) -> list[Decision]:
-    """Give the less similar of two faces that one photo shows of one person its own reason."""
-    best: dict[str, float] = {}
-    for decision in decisions:
-        if decision.person is not None and decision.similarity is not None:
-            best[decision.person] = max(decision.similarity, best.get(decision.person, -1.0))
-    flagged, first = [], set[str]()
-    for decision in decisions:
-        person = decision.person
-        if person is not None and (decision.similarity != best[person] or person in first):
-            flagged.append(replace(decision, reason=Reason.SAME_PERSON_TWICE))
-        else:
-            flagged.append(decision)
-            first.update([person] if person is not None else [])
+def _decision(outcome: Outcome, reason: Reason, candidates: tuple[Candidate, ...]) -> Decision:
+    best = candidates[0]
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        person=best.person if outcome is Outcome.KNOWN else None,
+        similarity=best.similarity,
+        probability=best.probability,
+        candidates=candidates,
+        stranger_probability=_remaining(candidates),
+    )
+
+
+def _stacked(rankings: Sequence[_Ranking]) -> _Ranking:
+    """Return the rankings of several probes as one."""
+    told = [each.probabilities for each in rankings if each.probabilities is not None]
+    return _Ranking(
+        np.concatenate([each.places for each in rankings]),
+        np.concatenate([each.scores for each in rankings]),
+        np.concatenate([each.similarities for each in rankings]),
+        np.concatenate(told) if told else None,
+    )
+
+
+_TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
+
+
+def _left(alone: Decision, names: AbstractSet[str]) -> tuple[Outcome, Reason]:
+    """Return what is said of a face that gets no name beside others, some of which do."""
+    lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
+    if alone.outcome is Outcome.KNOWN or lost:
+        return Outcome.UNCERTAIN, Reason.SAME_PERSON_TWICE
+    return alone.outcome, alone.reason
+
+
+def _least_sure(decisions: Sequence[Decision]) -> Decision:
+    """Return the most careful of the decisions about one face, each beside other faces."""
+    unnamed = [decision for decision in decisions if decision.person is None]
+    if unnamed:
+        return unnamed[0]
+    least = min(decisions, key=lambda decision: decision.probability or 0.0)
+    if all(decision.person == least.person for decision in decisions):
+        return least
+    return replace(least, outcome=Outcome.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
+
+
+def _flag_people_seen_twice(decisions: Sequence[Decision], together: Sequence[Sequence[int]]) -> list[Decision]:
+    """Give the less similar of two faces of one person that are seen at the same time its own reason."""
+    flagged = list(decisions)
+    for rows in together:
+        first = set[str]()
+        for row in sorted(rows, key=lambda row: -(decisions[row].similarity or 0.0)):
+            person = decisions[row].person
+            if person is not None and person in first:
+                flagged[row] = replace(decisions[row], reason=Reason.SAME_PERSON_TWICE)
+            elif person is not None:
+                first.add(person)
     return flagged

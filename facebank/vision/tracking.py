@@ -201,6 +201,23 @@ class Tracker:
         return overlap(before, box) + trust * float(np.clip(likeness, -1.0, 1.0))
 
 
+def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
+    """Return the places of tracks that are all there at one time, for each time at which there are several.
+
+    Two tracks are there together when one begins before the other's last sighting, and in no other shot.
+    """
+    groups = []
+    for track in tracks:
+        there = [
+            place
+            for place, other in enumerate(tracks)
+            if other.shot == track.shot and other.begun <= track.begun <= other.last.time
+        ]
+        if len(there) > 1 and there not in groups:
+            groups.append(there)
+    return groups
+
+
 def overlap(one: FloatArray, other: FloatArray) -> float:
     """Return the area that two boxes share, as a part of what they cover together, 0..1.
 

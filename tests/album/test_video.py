@@ -134,23 +134,6 @@ def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Pat
     assert 4 < report.position < 8
 
 
-def test_somebody_who_is_there_twice_is_told(shared: Path, report: VideoReport) -> None:
-    from facebank.album.video_people import labelled
-    from facebank.packs import load_pack
-
-    (obama,) = (each for each in report.appearances if each.label == OBAMA)
-    (other, *_) = (each for each in report.appearances if each.track.shot == 3 and each.label != OBAMA)
-    told = [(obama.track, obama.decision), (other.track, obama.decision)]
-    until = {obama.track.number: obama.end, other.track.number: other.end}
-    flagged = labelled(told, until, load_pack(None).manifest.thresholds, {})
-    assert [each.decision.reason for each in flagged] == [Reason.MATCH, Reason.MATCH]  # as alike as each other
-    from dataclasses import replace
-
-    less = replace(obama.decision, similarity=0.4)
-    flagged = labelled([told[0], (other.track, less)], until, load_pack(None).manifest.thresholds, {})
-    assert [each.decision.reason for each in flagged] == [Reason.MATCH, Reason.SAME_PERSON_TWICE]
-
-
 def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "none.facebank", threads=1) as bank:
         with pytest.raises(GalleryNotFoundError):

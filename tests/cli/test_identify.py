@@ -80,6 +80,10 @@ def test_one_person_twice_in_a_photo_is_as_promised_too(
     records = run("identify", "twice.jpg", "--json").records
     valid("identify", records)
     said = sorted((face["decision"], face["reason"]) for face in records[0]["faces"])
+    assert said == [("uncertain", "same_person_twice")] * 2
+    allowed = run("identify", "twice.jpg", "--allow-twice", "--json").records
+    valid("identify", allowed)
+    said = sorted((face["decision"], face["reason"]) for face in allowed[0]["faces"])
     assert said == [("known", "match"), ("known", "same_person_twice")]
 
 

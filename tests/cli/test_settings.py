@@ -12,7 +12,13 @@ from .conftest import Run
 
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
-DEFAULTS = {"fpir": 0.01, "classifier": "prototype", "stranger_share": 0.5, "least_probability": 0.5}
+DEFAULTS = {
+    "fpir": 0.01,
+    "classifier": "prototype",
+    "stranger_share": 0.5,
+    "least_probability": 0.5,
+    "allow_twice": False,
+}
 
 
 @pytest.mark.usefixtures("two_people")
@@ -28,6 +34,7 @@ def test_settings_are_shown_set_and_unset(run: Run, valid: Valid) -> None:
     shown = run("settings", "show", "--json").records[0]
     assert {key: shown[key] for key in record} == record
     assert "classifier\tknn\tprototype\tyes" in run("settings", "set", "classifier", "knn").out
+    assert "allow_twice\ttrue\tfalse\tyes" in run("settings", "set", "allow_twice", "true").out
     unset = run("settings", "unset", "fpir", "--json").records
     valid("settings-unset", unset)
     assert unset == [{**record, "value": 0.01, "is_set": False}]

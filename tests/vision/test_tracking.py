@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.faces import Detection, Face, Quality
-from facebank.vision.tracking import Sighting, Track, Tracker, overlap
+from facebank.vision.tracking import Sighting, Track, Tracker, overlap, seen_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,3 +178,13 @@ def test_overlap_by_hand() -> None:
 def test_a_tracker_without_sense() -> None:
     with pytest.raises(UsageError):
         Tracker(0)
+
+
+def test_tracks_are_together_where_they_overlap_in_one_shot() -> None:
+    def track(number: int, shot: int, *times: float) -> Track:
+        return Track(number, shot, [Sighting(time, face_at(0, 0, looks(0))) for time in times])
+
+    tracks = [track(1, 0, 0.0, 2.0), track(2, 0, 1.0, 4.0), track(3, 0, 3.0, 5.0), track(4, 1, 3.5, 4.5)]
+    assert seen_together(tracks) == [[0, 1], [1, 2]]
+    assert seen_together([track(1, 0, 0.0, 9.0), track(2, 0, 1.0, 8.0), track(3, 0, 2.0, 3.0)]) == [[0, 1], [0, 1, 2]]
+    assert seen_together(tracks[:1]) == seen_together([]) == []

@@ -1,0 +1,217 @@
+"""One person once: how faces that are seen at the same time share out the people.
+
+Each face by itself has a probability for each of its candidates, and one for nobody of them. Given that no two faces
+are one person, an assignment of people to faces is as probable as the product of its faces' probabilities, among those
+that give nobody twice. A face's share of a person is the sum over all assignments that give it this person, computed
+exactly for up to `MOST_EXACT` faces that compete. For more, only the best assignment that gives a face a person counts
+(`scipy.optimize.linear_sum_assignment` on the log odds against nobody), which is the same for two faces and one person.
+Where nothing is calibrated, similarities above the threshold take the place of log odds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+COMPETING = 0.05
+"""The probability from which a face competes for a person."""
+
+MOST_EXACT = 8
+"""Up to so many competing faces, the probabilities of all assignments are summed."""
+
+_IMPOSSIBLE = -1e9
+_LEAST = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shares:
+    """How some faces share out the people.
+
+    Attributes
+    ----------
+    columns
+        For each face its candidates' columns, the likeliest first and the others as they were.
+    probabilities
+        In the order of the given columns, nobody's last, ``(M, K + 1)``; None where nothing is calibrated.
+    clear
+        The place of the person who is clearly rather this face's than any other's, for each face; -1 for none.
+    """
+
+    columns: NDArray[np.int64]
+    probabilities: NDArray[np.float64] | None
+    clear: NDArray[np.int64]
+
+
+def competing(
+    places: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
+) -> list[list[int]]:
+    """Return the groups of faces that compete for people, directly or through others.
+
+    Parameters
+    ----------
+    places
+        Who the candidates of each face are, ``(N, K)``.
+    plausible
+        Which of them the face may be, ``(N, K)``.
+    near
+        Which of them are similar enough for a name, ``(N, K)``; where no face is, there is nothing to compete for.
+    rows
+        The faces that are seen at the same time.
+    """
+    of_person: dict[int, list[int]] = {}
+    wanted = set[int]()
+    for row in rows:
+        for column in np.flatnonzero(plausible[row]):
+            person = int(places[row, column])
+            of_person.setdefault(person, []).append(row)
+            if near[row, column]:
+                wanted.add(person)
+    group = {row: row for row in rows}
+    for person in wanted:
+        first, *others = (group[row] for row in of_person[person])
+        if others:
+            merged = {first, *others}
+            group = {row: min(merged) if root in merged else root for row, root in group.items()}
+    groups: dict[int, list[int]] = {}
+    for row, root in group.items():
+        groups.setdefault(root, []).append(row)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.float64], least_odds: float) -> Shares:
+    """Share out people by probabilities.
+
+    Parameters
+    ----------
+    places
+        Who the candidates of each competing face are, ``(M, K)``.
+    probabilities
+        Of the candidates and, last, of nobody of them, each face taken by itself, ``(M, K + 1)``.
+    least_odds
+        How many times as probable it must be that a person is this face rather than another one.
+    """
+    people, columns = np.unique(places, return_inverse=True)
+    columns = columns.reshape(places.shape)
+    owned = np.zeros((len(places), len(people)))
+    np.put_along_axis(owned, columns, probabilities[:, :-1], axis=1)
+    nobody = np.maximum(probabilities[:, -1], _LEAST)
+    if len(places) <= MOST_EXACT:
+        shared, alone = _marginals(owned, nobody)
+    else:
+        totals = _best_totals(np.log(np.maximum(owned, _LEAST**2)) - np.log(nobody)[:, None])
+        raised = np.exp(totals - totals.max(axis=1, keepdims=True))
+        raised /= raised.sum(axis=1, keepdims=True)
+        shared, alone = np.where(owned > 0, raised[:, :-1], 0.0), raised[:, -1]
+    told = np.concatenate([np.take_along_axis(shared, columns, axis=1), alone[:, None]], axis=1)
+    first = told[:, :-1].argmax(axis=1)
+    best = columns[np.arange(len(places)), first]
+    clear = np.full(len(places), -1, dtype=np.int64)
+    for row, person in enumerate(best):
+        own, others = shared[row, person], np.delete(shared[:, person], row)
+        if own > 0 and own >= least_odds * others.max():
+            clear[row] = people[person]
+    return Shares(_with_first(first, places.shape[1]), told, clear)
+
+
+def share_similarities(
+    places: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], least: float, margin: float
+) -> Shares:
+    """Share out people by similarities, where nothing is calibrated.
+
+    Parameters
+    ----------
+    places, similarities
+        The candidates of each competing face, ``(M, K)``.
+    near
+        Which of them are similar enough for a name, ``(M, K)``.
+    least
+        The similarity at which nobody is as good an answer.
+    margin
+        By how much the similarities must be better together with this face than with another one as the person.
+    """
+    people, columns = np.unique(places, return_inverse=True)
+    columns = columns.reshape(places.shape)
+    values = np.full((len(places), len(people)), _IMPOSSIBLE)
+    np.put_along_axis(values, columns, np.where(near, np.maximum(similarities - least, 0.0), _IMPOSSIBLE), axis=1)
+    totals, assigned = _best_totals(values), _assigned(values)
+    first = np.zeros(len(places), dtype=np.int64)
+    clear = np.full(len(places), -1, dtype=np.int64)
+    for row, person in assigned.items():
+        other_face = np.delete(totals[:, person], row).max()
+        other_person = np.delete(totals[row, :-1], person).max(initial=_IMPOSSIBLE)
+        gap = totals[row, person] - max(other_face, other_person)
+        first[row] = np.flatnonzero(columns[row] == person)[0]
+        if gap > 0 and gap >= margin:
+            clear[row] = people[person]
+    return Shares(_with_first(first, places.shape[1]), None, clear)
+
+
+def _with_first(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
+    """Return the order of candidates in which one comes first and the others as they were."""
+    order: NDArray[np.int64] = np.argsort(np.arange(candidates) != first[:, None], axis=1, kind="stable")
+    return order
+
+
+def _marginals(
+    owned: NDArray[np.float64], nobody: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each face's share of each person, and of nobody, over all assignments that give nobody twice.
+
+    Goes through the people one by one, forwards and backwards; a state is the set of faces that have a person.
+    """
+    faces, people = owned.shape
+    states = np.arange(1 << faces)
+    free = [states[(states >> face) & 1 == 0] for face in range(faces)]
+    forward = np.zeros((people + 1, len(states)))
+    backward = np.zeros((people + 1, len(states)))
+    forward[0, 0] = 1.0
+    backward[people] = [np.prod(nobody[(state >> np.arange(faces)) & 1 == 0]) for state in states]
+    for person in range(people):
+        forward[person + 1] = forward[person]
+        for face in np.flatnonzero(owned[:, person]):
+            forward[person + 1, free[face] | 1 << face] += forward[person, free[face]] * owned[face, person]
+    for person in reversed(range(people)):
+        backward[person] = backward[person + 1]
+        for face in np.flatnonzero(owned[:, person]):
+            backward[person, free[face]] += backward[person + 1, free[face] | 1 << face] * owned[face, person]
+    shared = np.zeros_like(owned)
+    for face, person in zip(*np.nonzero(owned), strict=True):
+        ways = forward[person, free[face]] @ backward[person + 1, free[face] | 1 << face]
+        shared[face, person] = owned[face, person] * ways
+    alone = np.array([forward[people, free[face]] @ backward[people, free[face]] for face in range(faces)])
+    whole = alone + shared.sum(axis=1)
+    return shared / whole[:, None], alone / whole
+
+
+def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest sum of values with each face fixed to each person, and to nobody, ``(M, P + 1)``."""
+    faces, people = values.shape
+    totals = np.full((faces, people + 1), _IMPOSSIBLE)
+    for face in range(faces):
+        rest = np.delete(values, face, axis=0)
+        totals[face, -1] = _total(rest)
+        for person in np.flatnonzero(values[face] > _IMPOSSIBLE):
+            totals[face, person] = values[face, person] + _total(np.delete(rest, person, axis=1))
+    return totals
+
+
+def _total(values: NDArray[np.float64]) -> float:
+    return float(sum(values[face, person] for face, person in _assigned(values).items()))
+
+
+def _assigned(values: NDArray[np.float64]) -> dict[int, int]:
+    """Return which face gets which person so that the sum is the largest; nobody counts 0."""
+    from scipy.optimize import linear_sum_assignment
+
+    faces, people = values.shape
+    rows, columns = linear_sum_assignment(np.hstack([values, np.zeros((faces, faces))]), maximize=True)
+    return {int(face): int(person) for face, person in zip(rows, columns, strict=True) if person < people}
