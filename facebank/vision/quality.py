@@ -15,6 +15,7 @@ import numpy as np
 
 from facebank.faces import Detection, Quality
 from facebank.vision.colour import lab_of
+from facebank.vision.hidden_mouth import NOTICED, hidden_mouth
 
 if TYPE_CHECKING:
     from facebank.faces import FloatArray, RGBImage
@@ -30,10 +31,11 @@ _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
 _NOSE_LOW, _NOD_LOSS = 0.52, 2.5
 _WHITE, _WHITE_LOSS = 250, 0.75
 _CONTRAST = 7.5
-_MOUTH_LIKENESS, _EYES_LIKENESS = 0.15, 0.35
+_EYES_LIKENESS = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
 _HOPELESS = 0.3
 _WEAK = 0.9
+_MOUTH_LIKENESS = (1 - _WEAK) / NOTICED  # 0.15: weak from where a hidden mouth is noticed
 # Small faces have lost more than is seen of them once they are enlarged.
 _ENOUGH = 30.0
 
@@ -46,8 +48,6 @@ _FACE = (0.18, 0.89, 0.18, 0.82)
 _CHEEKS = ((0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75))
 _FOREHEAD = (0.215, 0.34, 0.36, 0.64)
 _EYES = ((0.41, 0.51, 0.25, 0.43), (0.41, 0.51, 0.57, 0.75))
-_MOUTH = (0.70, 0.93, 0.34, 0.66)
-_LIPS = (0.75, 0.89, 0.39, 0.61)
 
 
 def assess(detection: Detection, crop: RGBImage) -> Quality:
@@ -224,7 +224,7 @@ def exposure(crop: RGBImage) -> float:
 
 
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
-    """Say whether something covers the mouth (a mask, a scarf) or the eyes (dark glasses).
+    """Say whether something covers the mouth (a mask, a scarf, a hand) or the eyes (dark glasses).
 
     Parameters
     ----------
@@ -238,17 +238,12 @@ def hidden_parts(crop: RGBImage) -> tuple[float, float]:
 
     Notes
     -----
-    A covered mouth has another hue than cheeks and forehead, and no lips: its brightness hardly changes from row to
-    row. Dark glasses are dark and even.
+    `facebank.vision.hidden_mouth` judges the mouth. Dark glasses are dark and even.
     """
-    skin = np.median(_colours(crop, *_CHEEKS, _FOREHEAD), axis=0)
-    light = max(float(skin[0]), 5.0)
-    hue = float(np.hypot(*(np.median(_colours(crop, _MOUTH), axis=0) - skin)[1:]))
-    lips = float(np.ptp(lab_of(_part(crop, _LIPS))[..., 0].mean(axis=1))) / light
+    light = max(float(np.median(_colours(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
     eyes = _colours(crop, *_EYES)[:, 0] / light
-    mouth_hidden = _between(hue, 8.0, 16.0) * _between(-lips, -0.3, -0.2)
     eyes_hidden = _between(-float(np.median(eyes)), -0.35, -0.25) * _between(-float(eyes.std()), -0.09, -0.04)
-    return mouth_hidden, eyes_hidden
+    return hidden_mouth(crop), eyes_hidden
 
 
 def _colours(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:

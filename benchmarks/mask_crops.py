@@ -1,0 +1,206 @@
+"""Aligned faces to teach and test the judge of hidden mouths: bare, with drawn masks, with real ones, and changed."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from benchmarks.lfw import central_face, people_listed
+from facebank import FaceAnalyzer, read_photo
+from facebank.faces import Photo
+from facebank.packs.files import cache_folder
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray, RGBImage
+    from facebank.packs import Pack
+
+SIDE = 112
+DRAWN = 1600
+_SHAPES = {MaskShape.SURGICAL: 0.45, MaskShape.CLOTH: 0.25, MaskShape.RESPIRATOR: 0.2, MaskShape.SCARF: 0.1}
+_PLAIN_COLOURS, _WHITES, _PATTERNED = 0.45, 0.2, 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """Aligned faces.
+
+    Attributes
+    ----------
+    photos
+        Names of the photos in LFW's folder, ``NAME/NAME_0001.jpg``; N of them.
+    crops
+        RGB ``uint8`` of shape ``(N, 112, 112, 3)``.
+    landmarks
+        In the photo, ``float32`` of shape ``(N, 5, 2)``.
+    """
+
+    photos: NDArray[np.str_]
+    crops: NDArray[np.uint8]
+    landmarks: FloatArray
+
+    @property
+    def people(self) -> NDArray[np.str_]:
+        """Whom each photo shows."""
+        return np.array([photo.split("/")[0] for photo in self.photos])
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Crops:
+        """Return some of them."""
+        return Crops(self.photos[chosen], self.crops[chosen], self.landmarks[chosen])
+
+
+def bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
+    """Return the central faces of all photos of an LFW list of people; kept in the cache folder."""
+    people = sorted(people_listed(data, listing))
+    photos = [f"{name}/{path.name}" for name in people for path in sorted((data / "lfw" / name).glob("*.jpg"))]
+    return _kept(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _found(data, pack, photos, {}))
+
+
+def drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
+    """Return faces found anew in photos on which masks were drawn, of many shapes, colours and patterns."""
+    random = np.random.default_rng(5)
+    chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN]))
+    landmarks = dict(zip(chosen.photos.tolist(), chosen.landmarks, strict=True))
+    return _kept(
+        f"crops-drawn-{DRAWN}-{Path(listing).stem}-{pack.digest[:16]}.npz",
+        _found(data, pack, chosen.photos.tolist(), landmarks),
+    )
+
+
+def real_masks(data: Path) -> tuple[list[str], list[RGBImage]]:
+    """Return the names and the crops of the faces in real masks."""
+    paths = sorted((data / "hard" / "masks").glob("*.png"))
+    return [path.stem for path in paths], [read_photo(path).pixels for path in paths]
+
+
+def varied(crop: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return a crop as it might have been: a little off, in other light, coarser, sometimes mirrored or grey."""
+    face = crop[:, ::-1] if random.random() < 0.5 else crop
+    matrix = cv2.getRotationMatrix2D((55.5, 60.0), random.normal(0, 4), 1 + random.normal(0, 0.05))
+    matrix[:, 2] = matrix[:, 2] + random.normal(0, 2.5, 2)
+    moved = cv2.warpAffine(np.ascontiguousarray(face), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
+    lit = (moved / 255.0) ** np.exp(random.normal(0, 0.25)) * np.exp(random.normal(0, 0.06, 3))
+    if random.random() < 0.12:
+        lit = np.repeat(lit.mean(axis=2, keepdims=True), 3, axis=2)
+    changed = _pixels(lit * 255)
+    if random.random() < 0.3:
+        side = int(random.integers(32, 80))
+        coarse = cv2.resize(changed, (side, side), interpolation=cv2.INTER_AREA)
+        changed = np.asarray(cv2.resize(coarse, (SIDE, SIDE)), np.uint8)
+    return changed
+
+
+def moved_mask(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return the lower half of a masked face, sometimes in another hue, under the upper half of a bare one."""
+    lower = varied(masked, random)
+    if random.random() < 0.5:
+        hsv = cv2.cvtColor(lower, cv2.COLOR_RGB2HSV).astype(np.int64)
+        hsv[..., 0] = (hsv[..., 0] + random.integers(180)) % 180
+        hsv[..., 1] = np.clip(hsv[..., 1] * random.uniform(0.5, 2), 0, 255)
+        lower = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
+    edge = random.uniform(58, 66)
+    share = np.clip((np.arange(SIDE) - edge + 3) / 6, 0, 1)[:, None, None]
+    return _pixels(lower * random.uniform(0.6, 1.2) * share + bare * (1 - share))
+
+
+def uncovered(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return a masked face with the mouth and cheeks of a bare one over its mask: all but the mask stays as it was."""
+    around = masked[:, ::-1] if random.random() < 0.5 else masked
+    toned = bare * (_skin(around) / np.maximum(_skin(bare), 20))
+    share = _ellipse((56, 80), (int(random.integers(34, 42)), int(random.integers(29, 31))), 2.0)
+    return _pixels(np.clip(toned, 0, 255) * share + around * (1 - share))
+
+
+def evenly_backed(bare: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return a bare face before a background of one color, mostly white."""
+    share = _ellipse((56, 62), (int(random.integers(34, 42)), int(random.integers(48, 56))), 1.5)
+    color = np.full(3, 255.0) if random.random() < 0.6 else random.uniform(0, 255, 3)
+    return _pixels(bare * share + (color - random.uniform(0, 12, 3)) * (1 - share))
+
+
+def _kept(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
+    kept = cache_folder() / "benchmarks" / name
+    if not kept.is_file():
+        photos, crops, landmarks = zip(*faces, strict=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, photos=np.array(photos), crops=np.stack(crops), landmarks=np.stack(landmarks))
+    with np.load(kept, allow_pickle=False) as arrays:
+        return Crops(arrays["photos"], arrays["crops"], arrays["landmarks"])
+
+
+def _found(
+    data: Path, pack: Pack, photos: Sequence[str], masked: dict[str, FloatArray]
+) -> Iterator[tuple[str, RGBImage, FloatArray]]:
+    """Yield the central face of each photo that has one, a mask drawn over those whose landmarks are given."""
+    analyzer, random = FaceAnalyzer.from_pack(pack), np.random.default_rng(5)
+
+    def read() -> Iterator[Photo]:
+        for i, name in enumerate(photos):
+            if i % 500 == 0:
+                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
+            photo = read_photo(data / "lfw" / name)
+            pixels = _drawn(photo.pixels, masked[name], random) if name in masked else photo.pixels
+            yield Photo(name, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+
+    for analyzed in analyzer.analyze(read()):
+        face = central_face(analyzed)
+        if face is not None:
+            yield analyzed.photo.source, analyzer.crop(analyzed.photo, face.detection), face.detection.landmarks
+
+
+def _drawn(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
+    kind = random.random()
+    if kind < _PLAIN_COLOURS:
+        color = np.array(list(MASK_COLOURS.values())[random.integers(len(MASK_COLOURS))])
+    else:
+        color = (
+            np.full(3, random.integers(200, 256)) if kind < _PLAIN_COLOURS + _WHITES else random.integers(10, 256, 3)
+        )
+    shape = list(_SHAPES)[random.choice(len(_SHAPES), p=list(_SHAPES.values()))]
+    red, green, blue = (int(value) for value in np.clip(color + random.normal(0, 8, 3), 0, 255))
+    worn = draw_mask(pixels, landmarks, shape, (red, green, blue), int(random.integers(2**31)))
+    if random.random() >= _PATTERNED:
+        return worn
+    over = np.abs(pixels.astype(np.int64) - worn).sum(axis=2, keepdims=True) > 12
+    return _pixels(worn + _pattern(worn.shape[:2], random)[..., None] * random.uniform(-40, 40, 3) * over)
+
+
+def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
+    """Return checks, stripes, blots or tiles, about -1..1."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    width = random.uniform(2, 8)
+    tiles = np.sin(columns / width * np.pi) * np.sin(rows / width * np.pi)
+    kind = random.integers(4)
+    if kind == 0:
+        return np.asarray(tiles, np.float32)
+    if kind == 1:
+        return np.asarray(np.sin((columns * 0.54 + rows * 0.84) / width * np.pi), np.float32)
+    if kind == 2:
+        blots = cv2.GaussianBlur(random.normal(size=shape).astype(np.float32), (0, 0), width)
+        return np.asarray(blots / blots.std(), np.float32)
+    return np.asarray(np.sign(tiles), np.float32)
+
+
+def _skin(face: RGBImage) -> NDArray[np.float64]:
+    """Return the color of forehead and upper cheeks."""
+    parts = (face[24:40, 40:72], face[56:62, 30:84])
+    return np.asarray(np.median(np.concatenate([part.reshape(-1, 3) for part in parts]), axis=0), np.float64)
+
+
+def _ellipse(middle: tuple[int, int], radii: tuple[int, int], softness: float) -> FloatArray:
+    share = np.zeros((SIDE, SIDE), np.float32)
+    cv2.ellipse(share, middle, radii, 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(share, (0, 0), softness)[..., None], np.float32)
+
+
+def _pixels(values: NDArray[np.floating]) -> RGBImage:
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
