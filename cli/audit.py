@@ -28,6 +28,7 @@ What it finds, worst first:
   too_similar   all samples of a person are of one moment
   dated_before_birth, outdated_samples
                 samples are dated before the birth, or too old for a child
+  only_masked   a person wears a mask in every sample
   no_samples, few_samples
                 a person has none, or only one
 

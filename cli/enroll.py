@@ -50,6 +50,7 @@ def enroll(
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
     person, and the rest are photos or folders of them.
     """
+    from facebank.facts import only_masked_message
     from facebank.photos import gather_photos
     from facebank.planning import plan_enrolment
     from facebank.poor_samples import advice_about
@@ -82,6 +83,9 @@ def enroll(
         say(advice)
     if not as_json:
         _summarise(reports)
+    for report in reports:
+        if report.only_masked:
+            say(only_masked_message(report.person))
     return SOME_FAILED if any(report.refused for report in reports) else 0
 
 
@@ -98,10 +102,13 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
         "reason": photo.reason.value,
         "sample_id": photo.sample_id,
         "turned": None if photo.quarter_turns is None else DEGREES * photo.quarter_turns,
+        "masked": photo.masked,
     }
 
 
 def _summarise(reports: Sequence[EnrolmentReport]) -> None:
     for report in reports:
         refused = f", {report.refused} refused" if report.refused else ""
-        write_line(f"{report.person}: {report.accepted} of {len(report.photos)} photos enrolled{refused}")
+        masked = sum(photo.masked for photo in report.photos)
+        worn = f", {masked} in a mask" if masked else ""
+        write_line(f"{report.person}: {report.accepted} of {len(report.photos)} photos enrolled{worn}{refused}")

@@ -94,8 +94,8 @@ def name_group(
 def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     """Show a person's samples: their numbers, photos and quality; and the birth date and note.
 
-    Standard error has a warning where a child's newest sample is more than two years old, or a sample is dated before
-    the birth.
+    Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
+    birth, or every sample wears a mask.
     """
     from facebank.facts import fact_warnings
 
@@ -112,10 +112,17 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
             write_json({**_sample_record(sample), **about})
     else:
         rows = [
-            (str(sample.id), sample.source, f"{sample.quality:.2f}", _day(sample.taken_at), _day(sample.enrolled_at))
+            (
+                str(sample.id),
+                sample.source,
+                f"{sample.quality:.2f}",
+                "yes" if sample.masked else "",
+                _day(sample.taken_at),
+                _day(sample.enrolled_at),
+            )
             for sample in samples
         ]
-        write_table(("sample", "photo", "quality", "taken", "enrolled"), rows)
+        write_table(("sample", "photo", "quality", "mask", "taken", "enrolled"), rows)
         _write_facts(person)
     for each in warnings:
         say(each.message)

@@ -43,6 +43,8 @@ def audit_gallery(
 ) -> GalleryAudit:
     """Look for what will make recognition in a gallery go wrong; changes nothing.
 
+    Samples that wear a mask are not compared with others.
+
     Parameters
     ----------
     gallery
@@ -65,22 +67,23 @@ def audit_gallery(
         for _, samples_of_one in owned
         for sample in samples_of_one
     }
-    numbers = table.sample_ids
-    if not len(numbers):
-        return GalleryAudit(len(names), 0, tuple(audit_nobody(names)))
-    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
-    samples = AuditedSamples(enrolled, numbers, [faces[number] for number in numbers.tolist()], names)
-    findings = [
-        *audit_samples(samples, background, most_pairs=most_pairs),
-        *(_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)),
-    ]
+    only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
+    compared = {number: name for number, name in names.items() if number not in only_masked}
+    findings = [_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
+    if len(table.sample_ids):
+        enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+        places = [faces[number] for number in table.sample_ids.tolist()]
+        samples = AuditedSamples(enrolled, table.sample_ids, places, compared)
+        findings = [*audit_samples(samples, background, most_pairs=most_pairs), *findings]
+    else:
+        findings = [*audit_nobody(compared), *findings]
     order = list(FindingKind)
     findings.sort(key=lambda finding: order.index(finding.kind))
-    return GalleryAudit(len(names), len(numbers), tuple(findings))
+    return GalleryAudit(len(names), len(faces), tuple(findings))
 
 
 def _dated(person: Person, warning: FactWarning) -> Finding:
-    if warning.code is FactWarningCode.OUTDATED_SAMPLES:
+    if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
         commands = [shlex.join(["facebank", "enroll", "--name", person.name]) + " PHOTO..."]
     else:
         commands = [f"facebank people remove-sample {number}" for number in warning.samples]

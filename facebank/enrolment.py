@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from facebank.errors import UsageError
+from facebank.errors import PersonNotFoundError, UsageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
 from facebank.gallery import name_key, normalise_name
 from facebank.gallery.same_face import SAME_VECTOR
@@ -137,7 +137,8 @@ class Enroller:
                 settle(position, fate)
         for waiting in undecided:
             settle(waiting.position, self._enrol_agreeing(person, waiting))
-        return EnrolmentReport(person, tuple(report[position] for position in sorted(report)))
+        photos_in_order = tuple(report[position] for position in sorted(report))
+        return EnrolmentReport(person, photos_in_order, only_masked=has_only_masked_samples(self._gallery, person))
 
     def _enrol_photo(
         self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int
@@ -189,7 +190,7 @@ class Enroller:
                 EnrolmentReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: remove it there first, or merge the two people",
             )
-        return EnrolledPhoto(source, person, True, reason, detail, outcome.sample_id)
+        return EnrolledPhoto(source, person, True, reason, detail, outcome.sample_id, masked=sample.masked)
 
     def _nearer_to_another(self, person: str, face: Face) -> tuple[EnrolmentReason, str] | None:
         """Say whose face it is rather than the person's, if it is clear enough."""
@@ -214,6 +215,15 @@ class Enroller:
     def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         return _Offered(face, self._engine.analyzer.crop(photo.photo, face.detection), sample)
+
+
+def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
+    """Return whether a person has samples and each of them wears a mask; False for nobody of that name."""
+    try:
+        person = gallery.person(name)
+    except PersonNotFoundError:
+        return False
+    return 0 < person.sample_count == person.masked_count
 
 
 class Likeness:

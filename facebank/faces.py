@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     RGBImage: TypeAlias = NDArray[np.uint8]
 
 
+MOUTH_HIDDEN = "mouth hidden"
+"""The weakness of a face's quality that a mask or a scarf gives it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
     """A decoded photo.
@@ -121,6 +125,11 @@ class Quality:
     occlusion: float | None = None
     stability: float | None = None
     weaknesses: tuple[str, ...] = ()
+
+    @property
+    def mouth_hidden(self) -> bool:
+        """Whether something covers the mouth, such as a mask."""
+        return MOUTH_HIDDEN in self.weaknesses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,6 +235,8 @@ class Person:
         Birth date as far as it is known: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not.
     note
         Free text about the person, or None.
+    masked_count
+        How many of the samples wear a mask; they count for faces in masks only, beside bare ones.
     """
 
     id: int
@@ -234,6 +245,7 @@ class Person:
     created_at: datetime
     born: str | None = None
     note: str | None = None
+    masked_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -417,6 +429,8 @@ class EnrolledPhoto:
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
         read.
+    masked
+        Whether the face wears a mask: such a sample counts for masked faces only.
     """
 
     image: str
@@ -426,14 +440,26 @@ class EnrolledPhoto:
     detail: str
     sample_id: int | None
     quarter_turns: int | None = field(default=None, kw_only=True)
+    masked: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentReport:
-    """What became of all photos of one person, in the order given."""
+    """What became of all photos of one person.
+
+    Attributes
+    ----------
+    person
+        The name.
+    photos
+        In the order given.
+    only_masked
+        Whether all samples that the person has now wear a mask.
+    """
 
     person: str
     photos: tuple[EnrolledPhoto, ...]
+    only_masked: bool = False
 
     @property
     def accepted(self) -> int:

@@ -1,4 +1,4 @@
-"""What a person's birth date says about the samples: too old for a child, or taken before the birth."""
+"""What is wrong with a person's samples: too old for a child, taken before the birth, or all of them in a mask."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ OUTDATED_AFTER = 2
 
 
 class FactWarningCode(StrEnum):
-    """What a birth date shows to be wrong: a closed list."""
+    """What is wrong with a person's samples: a closed list."""
 
     OUTDATED_SAMPLES = "outdated_samples"
     DATED_BEFORE_BIRTH = "dated_before_birth"
+    ONLY_MASKED = "only_masked"
 
 
 @dataclass(frozen=True, slots=True)
 class FactWarning:
-    """Something that a person's birth date shows to be wrong.
+    """Something that is wrong with a person's samples.
 
     Attributes
     ----------
@@ -49,7 +50,7 @@ class FactWarning:
 
 
 def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None = None) -> list[FactWarning]:
-    """Return what a person's birth date shows to be wrong with the samples.
+    """Return what is wrong with a person's samples, as far as the birth date and masks show it.
 
     Parameters
     ----------
@@ -63,12 +64,12 @@ def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None 
     Returns
     -------
     list[FactWarning]
-        Empty where nothing is wrong, or no birth date is known.
+        Empty where nothing is wrong.
     """
+    warnings = _mask_warnings(person, samples)
     if person.born is None or not samples:
-        return []
+        return warnings
     name, first_day, now = printable(person.name), earliest_day(person.born), today or datetime.now(UTC).date()
-    warnings = []
     newest = max(samples, key=_known_date)
     if first_day > _years_before(now, CHILD_UNTIL) and _known_date(newest) < _years_before(now, OUTDATED_AFTER):
         message = (
@@ -86,6 +87,18 @@ def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None 
         )
         warnings.append(FactWarning(FactWarningCode.DATED_BEFORE_BIRTH, message, tuple(early)))
     return warnings
+
+
+def _mask_warnings(person: Person, samples: Sequence[Sample]) -> list[FactWarning]:
+    if not samples or not all(sample.masked for sample in samples):
+        return []
+    message = only_masked_message(person.name)
+    return [FactWarning(FactWarningCode.ONLY_MASKED, message, tuple(sample.id for sample in samples))]
+
+
+def only_masked_message(name: str) -> str:
+    """Return the sentence about a person who wears a mask in every sample."""
+    return f"{printable(name)} wears a mask in every sample and is not recognized by these alone: enroll a bare face"
 
 
 def _known_date(sample: Sample) -> date:

@@ -15,6 +15,7 @@ from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.masked import masked_scorer
 from facebank.recognition.named_strangers import StrangersNamed, named_strangers
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer
@@ -94,6 +95,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         table, qualities, names = *gallery.rated_vectors(), gallery.name_table()
         strangers = gallery.strangers().matrix
         masks = gallery.vectors(MASK)
+        worn, worn_qualities = gallery.rated_vectors(masked=True)
         births = BirthDates.of(gallery.birth_dates(), names)
     if not len(table.sample_ids):
         nobody = Choice(settings.classifier, "nobody is enrolled")
@@ -113,6 +115,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         settings=settings,
         strangers=strangers,
         mixed_with_masks=mixed,
+        worn=Enrolled(worn.matrix, worn.person_ids, worn_qualities) if len(worn.matrix) else None,
     )
     calibrated = recognizer.rule.calibrator is not None
     return Identification(revision, settings, recognizer, choice, calibrated, births)
@@ -131,7 +134,8 @@ def strangers_named_at_most(gallery: Gallery, engine: Engine, settings: Decision
     StrangersNamed | None
         None where nobody is enrolled or nothing is calibrated.
     """
-    samples = np.array([person.sample_count for person in gallery.people() if person.sample_count], dtype=np.int64)
+    counts = [person.sample_count - person.masked_count for person in gallery.people()]
+    samples = np.array([count for count in counts if count], dtype=np.int64)
     classifier, calibration = settings.classifier, engine.knowledge.calibration
     if calibration is None or not len(samples):
         return None
@@ -160,6 +164,7 @@ def build_recognizer(
     settings: DecisionSettings,
     strangers: FloatArray | None = None,
     mixed_with_masks: FloatArray | None = None,
+    worn: Enrolled | None = None,
 ) -> Recognizer:
     """Put together what decides whose faces they are.
 
@@ -181,10 +186,10 @@ def build_recognizer(
         Embeddings of faces remembered as nobody's, of shape ``(S, D)``; None for none.
     mixed_with_masks
         As `mix_masks` gives it, for the faces whose mouth is hidden; None to make no difference.
+    worn
+        The samples that wear a mask, for the same faces; None for none.
     """
-    masked = None
-    if mixed_with_masks is not None and classifier == "prototype":
-        masked = PrototypeScorer(Enrolled(mixed_with_masks, enrolled.person_ids, enrolled.qualities))
+    masked = masked_scorer(enrolled, mixed_with_masks, worn) if classifier == "prototype" else None
     return Recognizer(
         enrolled,
         names,

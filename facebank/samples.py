@@ -36,6 +36,7 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
         thumbnail=encode_thumbnail(photo.photo, face.detection.box) if thumbnail else None,
         vectors={"plain": face.embedding},
         camera_dated=photo.photo.camera_dated,
+        masked=face.quality.mouth_hidden,
     )
 
 

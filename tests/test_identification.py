@@ -19,13 +19,23 @@ from facebank import FaceBank
 from facebank.calibrations import CALIBRATION_NAME, user_folder
 from facebank.engine import Engine, load_engine
 from facebank.errors import UsageError
-from facebank.faces import AnalyzedPhoto, Decision, Detection, Face, Outcome, Photo, PhotoFaces, Quality, Reason
+from facebank.faces import (
+    MOUTH_HIDDEN,
+    AnalyzedPhoto,
+    Decision,
+    Detection,
+    Face,
+    Outcome,
+    Photo,
+    PhotoFaces,
+    Quality,
+    Reason,
+)
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
 from facebank.identification import MASK, identified_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
-from facebank.recognition.recognizer import MOUTH_HIDDEN
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import Coefficients, fit
 from facebank.settings import DecisionSettings

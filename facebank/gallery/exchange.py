@@ -238,7 +238,7 @@ def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnai
 
 
 def _write_vectors(gallery: Gallery, path: Path, variants: Sequence[str], sample_ids: Sequence[int]) -> int:
-    tables = [gallery.vectors(variant) for variant in variants]
+    tables = [gallery.vectors(variant, masked=None) for variant in variants]
     chosen = [np.isin(table.sample_ids, sample_ids) for table in tables]
     numbers = [np.full(int(rows.sum()), number, dtype="<i2") for number, rows in enumerate(chosen)]
     empty = np.empty((0, gallery.pack.dimension), dtype="<f4")

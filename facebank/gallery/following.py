@@ -117,8 +117,10 @@ class IndexFollower:
                 wipe_derived(self._gallery)
         if not may_write:
             return False
+        count = vector_tables.count(connection, bound.pack_id) - vector_tables.count_masked(connection)
+        if count < self._index.coded_from:
+            return False
         key = IndexKey.draw(bound.pack, revision)
-        count = vector_tables.count(connection, bound.pack_id)
         stored = write_index_file(path, key, count, vector_tables.blocks(connection, bound, PART_SIZE))
         if stored is not None:
             self._take(stored)

@@ -256,18 +256,26 @@ class Gallery(TaughtGallery):
         with self._reading() as connection:
             return vector_tables.variants(connection, self._bound.pack_id)
 
-    def vectors(self, variant: str = PLAIN) -> VectorTable:
-        """Return all embeddings of one variant, in the order of their samples' numbers."""
-        with self._reading() as connection:
-            return vector_tables.vectors(connection, self._bound, variant)
+    def vectors(self, variant: str = PLAIN, *, masked: bool | None = False) -> VectorTable:
+        """Return embeddings of one variant, in the order of their samples' numbers.
 
-    def rated_vectors(self) -> tuple[VectorTable, FloatArray]:
+        Parameters
+        ----------
+        variant
+            Which embeddings.
+        masked
+            False for the samples that show a bare face, True for those that wear a mask, None for all.
+        """
+        with self._reading() as connection:
+            return vector_tables.vectors(connection, self._bound, variant, masked=masked)
+
+    def rated_vectors(self, *, masked: bool | None = False) -> tuple[VectorTable, FloatArray]:
         """Return what `vectors` does, and the samples' qualities in its order, 0..1: ``float32`` of shape ``(N,)``."""
         with self._reading() as connection:
-            return vector_tables.rated_vectors(connection, self._bound, PLAIN)
+            return vector_tables.rated_vectors(connection, self._bound, PLAIN, masked=masked)
 
     def index(self) -> VectorIndex:
-        """Return the index over all plain embeddings, in step with the gallery as it is now.
+        """Return the index over the plain embeddings of all bare faces, in step with the gallery as it is now.
 
         The index is the gallery's own and is brought up to date by the next call: ask for it anew before every
         search. That of a very large gallery reads vectors from a file in the cache, which is written when there is

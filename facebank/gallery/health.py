@@ -103,7 +103,7 @@ def _damage(connection: sqlite3.Connection, bound: tables.Binding) -> list[str]:
     feedback_tables.strangers(connection)
     feedback_tables.stranger_vectors(connection, bound)
     for variant in vector_tables.variants(connection, bound.pack_id):
-        vector_tables.vectors(connection, bound, variant)
+        vector_tables.vectors(connection, bound, variant, masked=None)
     return problems
 
 

@@ -50,6 +50,7 @@ _SAMPLES = """
 _PEOPLE = """
     SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id), {facts} FROM people
     """
+_FACTS_OF_PERSON = "born, note, (SELECT count(*) FROM samples WHERE person_id = people.id AND masked = 1)"
 
 
 class Binding(NamedTuple):
@@ -284,7 +285,7 @@ def _has_facts(connection: sqlite3.Connection) -> bool:
 
 
 def _people_rows(connection: sqlite3.Connection) -> str:
-    return _PEOPLE.format(facts="born, note" if _has_facts(connection) else "NULL, NULL")
+    return _PEOPLE.format(facts=_FACTS_OF_PERSON if _has_facts(connection) else "NULL, NULL, 0")
 
 
 def _sample_rows(connection: sqlite3.Connection) -> str:
@@ -292,7 +293,7 @@ def _sample_rows(connection: sqlite3.Connection) -> str:
 
 
 def _person(row: tuple[object, ...]) -> Person:
-    number, name, created_at, sample_count, born, text = row
+    number, name, created_at, sample_count, born, text, masked_count = row
     return Person(
         id=whole(number),
         name=person_name(name),
@@ -300,6 +301,7 @@ def _person(row: tuple[object, ...]) -> Person:
         created_at=text_to_time(created_at),
         born=None if born is None else birth_date(born),
         note=None if text is None else note(text),
+        masked_count=whole(masked_count),
     )
 
 

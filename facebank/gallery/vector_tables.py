@@ -12,6 +12,7 @@ import numpy as np
 
 from facebank.gallery.codec import floats_from_bytes, floats_to_bytes, only, person_name, unit_rows, whole, wholes
 from facebank.gallery.records import PLAIN, VectorTable
+from facebank.gallery.schema import FACTS_SINCE, schema_version
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 
 _ROWS_AT_ONCE = 2_000
+_OF_VARIANT = """
+    SELECT {columns} FROM vectors JOIN samples ON samples.id = sample_id
+    WHERE +pack_id = ? AND +variant = ?{who} ORDER BY sample_id
+    """
 
 
 class Known(NamedTuple):
@@ -53,19 +58,33 @@ def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
     return [str(variant) for (variant,) in rows]
 
 
-def vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> VectorTable:
-    """Return all embeddings of one variant, in the order of their samples."""
-    return rated_vectors(connection, bound, variant)[0]
+def vectors(
+    connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
+) -> VectorTable:
+    """Return the embeddings of one variant, in the order of their samples; `masked` as for `rated_vectors`."""
+    return rated_vectors(connection, bound, variant, masked=masked)[0]
 
 
-def rated_vectors(connection: sqlite3.Connection, bound: Binding, variant: str) -> tuple[VectorTable, FloatArray]:
-    """Return what `vectors` does and the samples' qualities, of shape ``(N,)``; a damaged one counts as 0."""
+def rated_vectors(
+    connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
+) -> tuple[VectorTable, FloatArray]:
+    """Return embeddings of one variant and the samples' qualities, of shape ``(N,)``; a damaged one counts as 0.
+
+    Parameters
+    ----------
+    connection, bound
+        Inside a transaction; the gallery's pack.
+    variant
+        Which embeddings.
+    masked
+        True for the samples that wear a mask, False for the others, None for all.
+    """
     total, done = count(connection, bound.pack_id, variant), 0
     numbers, matrix = np.empty((2, total), np.int64), np.empty((total, bound.pack.dimension), np.float32)
     rated = np.empty(total, np.float32)
     rows = connection.execute(
-        "SELECT sample_id, person_id, quality, vector FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id LIMIT ?",
+        _OF_VARIANT.format(columns="sample_id, person_id, quality, vector", who=_who(connection, masked=masked))
+        + "LIMIT ?",
         (bound.pack_id, variant, total),
     )
     while block := rows.fetchmany(_ROWS_AT_ONCE):
@@ -79,19 +98,25 @@ def rated_vectors(connection: sqlite3.Connection, bound: Binding, variant: str) 
 
 
 def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
-    """Return how many samples have an embedding of a variant."""
+    """Return how many samples, masked ones among them, have an embedding of a variant."""
     return whole(
         only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, variant)))
     )
 
 
+def count_masked(connection: sqlite3.Connection) -> int:
+    """Return how many samples wear a mask."""
+    if schema_version(connection) < FACTS_SINCE:
+        return 0
+    return whole(only(connection.execute("SELECT count(*) FROM samples WHERE masked = 1")))
+
+
 def blocks(
     connection: sqlite3.Connection, bound: Binding, rows_at_once: int
 ) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
-    """Yield the listing and the plain embeddings, in the order of their samples: so many at a time."""
+    """Yield the listing and the plain embeddings it names, in the order of their samples: so many at a time."""
     rows = connection.execute(
-        "SELECT sample_id, person_id, revision, vector FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id",
+        _OF_VARIANT.format(columns="sample_id, person_id, revision, vector", who=_who(connection, masked=False)),
         (bound.pack_id, PLAIN),
     )
     while block := rows.fetchmany(rows_at_once):
@@ -113,7 +138,7 @@ def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: It
 
 
 def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
-    """Return what the index should hold.
+    """Return what the index should hold: every sample without a mask.
 
     Returns
     -------
@@ -121,8 +146,7 @@ def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
         Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
     """
     rows = connection.execute(
-        "SELECT sample_id, person_id, revision FROM vectors JOIN samples ON samples.id = sample_id "
-        "WHERE +pack_id = ? AND +variant = ? ORDER BY sample_id",
+        _OF_VARIANT.format(columns="sample_id, person_id, revision", who=_who(connection, masked=False)),
         (pack_id, PLAIN),
     ).fetchall()
     return wholes(rows).reshape(len(rows), 3)
@@ -144,6 +168,15 @@ def alike(
     )
     for sample_id, person, other in rows:
         yield Known(whole(sample_id), person_name(person)), floats_from_bytes(other, (bound.pack.dimension,))
+
+
+def _who(connection: sqlite3.Connection, *, masked: bool | None) -> str:
+    """Return the condition on samples; galleries of an older version have no masked ones."""
+    if masked is None:
+        return ""
+    if schema_version(connection) < FACTS_SINCE:
+        return " AND 0" if masked else ""
+    return f" AND masked = {int(masked)}"
 
 
 def _checked_qualities(values: Iterable[Any]) -> FloatArray:

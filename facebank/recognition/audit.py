@@ -40,6 +40,7 @@ class FindingKind(StrEnum):
     TOO_SIMILAR = "too_similar"
     DATED_BEFORE_BIRTH = "dated_before_birth"
     OUTDATED_SAMPLES = "outdated_samples"
+    ONLY_MASKED = "only_masked"
     NO_SAMPLES = "no_samples"
     FEW_SAMPLES = "few_samples"
 

@@ -30,9 +30,6 @@ CANDIDATES = 5
 LEAST_ODDS = 10.0
 """How many times as probable as the runner-up a person must be to be named."""
 
-MOUTH_HIDDEN = "mouth hidden"
-"""The weakness of a face's quality that a mask or a scarf gives it."""
-
 HARDLY_A_FACE = "hardly a face"
 """The weakness of what the detector takes for a face at first sight only: a hand, an ear, a pattern."""
 
@@ -446,7 +443,7 @@ class Recognizer:
 
 
 def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
-    return np.array([MOUTH_HIDDEN in face.quality.weaknesses for face in faces])
+    return np.array([face.quality.mouth_hidden for face in faces])
 
 
 def _averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:

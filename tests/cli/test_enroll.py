@@ -42,7 +42,7 @@ def people(run: Run) -> dict[str, int]:
 def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Valid) -> None:
     records = run("enroll", f"{ada}/", "--json").records
     valid("enroll", records)
-    keys = {"image", "person", "accepted", "reason", "sample_id", "turned", "advice"}
+    keys = {"image", "person", "accepted", "reason", "sample_id", "turned", "advice", "masked"}
     assert [set(record) for record in records] == [keys] * 2
     assert [(record["person"], record["accepted"], record["reason"]) for record in records] == [
         ("Ada", True, "enrolled")

@@ -1,0 +1,137 @@
+"""What photos of people in masks bring when they are enrolled: for faces in masks, and for strangers in masks.
+
+    python -m benchmarks.masked_samples ../shared/data --out benchmarks/reports/masked_samples
+
+Masks of many kinds are drawn on LFW's photos, in which the faces are found anew. Of each person who has two such
+photos one is enrolled and the others are searched for, beside one or three bare photos. Given are people missed and
+strangers in masks who reach the score that 1 % of bare strangers reach: enrolled bare with a drawn mask mixed in, with
+the photo in a mask besides, with and without `facebank.recognition.masked.WORN_PENALTY`, and with the photo in a mask
+alone. The penalty was chosen on the development people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.lfw import DEVELOPMENT, REPORTING
+from benchmarks.mask_crops import bare_faces, drawn_masks
+from facebank.identification import mix_masks
+from facebank.packs import load_pack
+from facebank.recognition.masked import WORN_PENALTY
+from facebank.vision.augmentation import augment
+from facebank.vision.building import build_embedder
+from facebank.vision.embedding import normalised
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.packs import Pack
+    from facebank.vision.embedding import Embedder
+
+WORN_QUALITY = 0.85
+"""What a photo in a mask weighs beside a bare one: about the quality that it has."""
+PROBES, BARE = 5, 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """Embeddings of bare faces, of these with a drawn mask (zeros for most), and of photos in masks; whose they are."""
+
+    bare: FloatArray
+    behind: FloatArray
+    people: NDArray[np.str_]
+    photos: NDArray[np.str_]
+    masked: FloatArray
+    masked_people: NDArray[np.str_]
+    masked_photos: NDArray[np.str_]
+
+
+def load(data: Path, pack: Pack, listing: str) -> Faces:
+    """Embed everything."""
+    embedder = build_embedder(pack, "auto")
+    bare = bare_faces(data, pack, listing)
+    drawn = drawn_masks(data, pack, bare, listing)
+    several, counts = np.unique(drawn.people, return_counts=True)
+    behind = np.zeros((len(bare.photos), embedder.dimension), np.float32)
+    rows = [np.flatnonzero(bare.people == name)[:BARE] for name in several[counts > 1]]
+    for row in np.concatenate(rows):
+        behind[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
+    plain, masked = _embedded(embedder, bare.crops), _embedded(embedder, drawn.crops)
+    return Faces(plain, behind, bare.people, bare.photos, masked, drawn.people, drawn.photos)
+
+
+def measure(faces: Faces, photos: int) -> dict[str, object]:
+    """Enroll people with so many bare photos, and search for their masked ones and for strangers in masks."""
+    random = np.random.default_rng(0)
+    ways: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
+    probes, own, enrolled = list[FloatArray](), list[int](), list[str]()
+    for name in np.unique(faces.masked_people):
+        worn = random.permutation(np.flatnonzero(faces.masked_people == name))[: PROBES + 1]
+        usable = (faces.people == name) & np.any(faces.behind != 0, axis=1)
+        usable &= ~np.isin(faces.photos, faces.masked_photos[worn])
+        if len(worn) < 2 or int(usable.sum()) < photos:
+            continue
+        rows = random.permutation(np.flatnonzero(usable))[:photos]
+        mixed = mix_masks(faces.bare[rows], faces.behind[rows]).sum(axis=0)
+        ways["bare"].append(faces.bare[rows].sum(axis=0))
+        ways["drawn mask"].append(mixed)
+        ways["and worn mask"].append(mixed + WORN_QUALITY * faces.masked[worn[0]])
+        ways["worn mask alone"].append(faces.masked[worn[0]])
+        probes.append(faces.masked[worn[1:]])
+        own += [len(enrolled)] * (len(worn) - 1)
+        enrolled.append(str(name))
+    people = {way: normalised(np.stack(rows)) for way, rows in ways.items()}
+    strangers = faces.masked[~np.isin(faces.masked_people, enrolled)]
+    unmasked = faces.bare[~np.isin(faces.people, enrolled)]
+    threshold = float(np.quantile((unmasked @ people["bare"].T).max(axis=1), 0.99))
+    share = WORN_QUALITY / (WORN_QUALITY + photos)
+    probe, place = np.concatenate(probes), np.array(own)
+
+    def rates(way: str, penalty: float = 0.0) -> dict[str, float]:
+        scores = probe @ people[way].T - penalty
+        right = (scores.argmax(axis=1) == place) & (scores[np.arange(len(own)), place] > threshold)
+        named = (strangers @ people[way].T - penalty).max(axis=1) > threshold
+        return {"missed": round(100 * float(1 - right.mean()), 1), "strangers": round(100 * float(named.mean()), 1)}
+
+    return {
+        "people": len(enrolled),
+        "probes": len(own),
+        "strangers": len(strangers),
+        "bare": rates("bare"),
+        "with a drawn mask": rates("drawn mask"),
+        "and a worn one": rates("and worn mask"),
+        "and a worn one, with the penalty (as decided)": rates("and worn mask", WORN_PENALTY * share),
+        "a worn one alone": rates("worn mask alone"),
+        "a worn one alone, with the penalty": rates("worn mask alone", WORN_PENALTY),
+    }
+
+
+def _embedded(embedder: Embedder, crops: NDArray[np.uint8]) -> FloatArray:
+    return np.concatenate([embedder.embed(crops[start : start + 64]) for start in range(0, len(crops), 64)])
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(None)
+    report: dict[str, object] = {"pack_digest": pack.digest, "penalty": WORN_PENALTY}
+    for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
+        faces = load(arguments.data, pack, listing)
+        report[label] = {f"{photos} bare": measure(faces, photos) for photos in (1, 3)}
+        print(label, json.dumps(report[label], indent=2), flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

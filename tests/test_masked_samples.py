@@ -1,0 +1,126 @@
+"""Photos of people in masks at enrollment: accepted, and used for faces in masks only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank import FaceBank, read_photo
+from facebank.auditing import audit_gallery
+from facebank.faces import EnrolmentReason, Outcome
+from facebank.gallery import Gallery, export_gallery, import_gallery
+from facebank.identification import prepare_identification
+from facebank.recognition.audit import FindingKind
+from facebank.settings import DecisionSettings
+from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+OBAMA, SPEECH, BLUE_ROOM = (
+    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
+)
+BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank of Joe Biden."""
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as opened:
+        opened.enroll("Joe", BIDEN)
+        yield opened
+
+
+def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colour: str) -> Path:
+    """Write a copy of a photo in which its person wears a mask."""
+    (photo,) = bank.engine.analyzer.analyze([read_photo(source)])
+    pixels = draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks, shape, MASK_COLOURS[colour], seed=3)
+    Image.fromarray(pixels).save(target)
+    return target
+
+
+def test_a_masked_sample_counts_for_masked_faces_only(bank: FaceBank, tmp_path: Path) -> None:
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+    probe = masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, colour="black")
+    bank.enroll("Barack", SPEECH)
+    before_bare, before_worn = (next(bank.identify(photo)).faces[0].decision for photo in (OBAMA, probe))
+    matrix = bank.gallery.vectors().matrix
+    report = bank.enroll("Barack", worn)
+    assert [(photo.accepted, photo.masked) for photo in report.photos] == [(True, True)]
+    assert not report.only_masked
+    assert [sample.masked for sample in bank.gallery.samples("Barack")] == [False, True]
+    np.testing.assert_array_equal(bank.gallery.vectors().matrix, matrix)
+    assert len(bank.gallery.vectors(masked=True).matrix) == 1
+    assert len(bank.gallery.vectors(masked=None).matrix) == len(matrix) + 1
+    assert bank.gallery.index().count == len(matrix)
+    after_bare, after_worn = (next(bank.identify(photo)).faces[0].decision for photo in (OBAMA, probe))
+    assert after_bare == before_bare
+    assert after_worn.candidates[0].person == "Barack"
+    assert after_worn.candidates[0].similarity > before_worn.candidates[0].similarity + 0.02
+
+
+@pytest.mark.parametrize("kind", ["knn", "svm"])
+def test_other_classifiers_do_not_learn_from_masked_samples(bank: FaceBank, tmp_path: Path, kind: str) -> None:
+    bank.enroll("Eileen", COLLINS)
+    settings = DecisionSettings(classifier=kind)
+
+    def scores() -> list[float]:
+        recognizer = prepare_identification(bank.gallery, bank.engine, settings).recognizer
+        assert recognizer is not None
+        (photo,) = bank.identify(OBAMA)
+        return [candidate.similarity for candidate in recognizer.identify([photo.faces[0].face])[0].candidates]
+
+    before = scores()
+    bank.enroll("Eileen", masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="white"))
+    assert scores() == before
+
+
+def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_bare_faces(
+    bank: FaceBank, tmp_path: Path
+) -> None:
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+    report = bank.enroll("Barack", worn)
+    assert report.only_masked
+    assert report.photos[0].reason is EnrolmentReason.ENROLLED
+    (person,) = (one for one in bank.gallery.people() if one.name == "Barack")
+    assert (person.sample_count, person.masked_count) == (1, 1)
+    audit = audit_gallery(bank.gallery, bank.engine.knowledge.background)
+    assert audit.samples == 2
+    assert [found.people for found in audit.findings if found.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
+    assert not any("Barack" in found.people for found in audit.findings if found.kind is not FindingKind.ONLY_MASKED)
+    (photo,) = bank.identify(OBAMA)
+    assert photo.faces[0].decision.outcome is not Outcome.KNOWN
+    assert "Barack" not in [candidate.person for candidate in photo.faces[0].decision.candidates]
+    assert not bank.enroll("Barack", SPEECH).only_masked
+
+
+def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
+        worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+        bank.enroll("Barack", worn)
+        (photo,) = bank.identify(OBAMA)
+        assert photo.faces[0].decision.outcome is Outcome.UNKNOWN
+        assert photo.faces[0].decision.candidates == ()
+        audit = audit_gallery(bank.gallery)
+        assert [found.kind for found in audit.findings] == [FindingKind.ONLY_MASKED]
+
+
+def test_an_export_keeps_who_wears_a_mask(bank: FaceBank, tmp_path: Path) -> None:
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+    bank.enroll("Joe", worn, force=True)
+    export_gallery(bank.gallery, tmp_path / "export")
+    with Gallery.open(tmp_path / "other.facebank", bank.engine.identity, create=True) as other:
+        import_gallery(other, tmp_path / "export")
+        assert [sample.masked for sample in other.samples("Joe")] == [False, True]
+
+
+def test_hidden_mouths_of_real_masks_are_noticed(shared: Path) -> None:
+    from facebank.vision.hidden_mouth import NOTICED, hidden_mouth, provenance
+
+    crops = [read_photo(path).pixels for path in sorted((shared / "data" / "hard" / "masks").glob("*.png"))]
+    noticed = [hidden_mouth(np.ascontiguousarray(crop)) > NOTICED for crop in crops]
+    assert len(noticed) >= 50
+    assert np.mean(noticed) >= 0.85
+    assert "Real-World Masked Face Dataset" in provenance()
