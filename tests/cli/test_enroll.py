@@ -218,3 +218,23 @@ def test_a_face_nearer_to_another_is_refused_unless_forced(
     (forced,) = run("enroll", "Joe Biden", speech, "--force", "--json").records
     valid("enroll", [forced])
     assert forced["accepted"]
+
+
+def test_photos_in_masks_are_told_and_warned_about(run: Run, tmp_path: Path, portrait: Path, valid: Valid) -> None:
+    from facebank import read_photo
+    from facebank.engine import load_engine
+    from facebank.vision.masking import draw_mask
+
+    (photo,) = load_engine(None, "cpu").analyzer.analyze([read_photo(portrait)])
+    worn = tmp_path / "worn.png"
+    Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks)).save(worn)
+    ran = run("enroll", "--name", "Ada", worn, "--json")
+    valid("enroll", ran.records)
+    assert [record["masked"] for record in ran.records] == [True]
+    assert "Ada wears a mask in every sample" in ran.err
+    shown = run("people", "show", "Ada", "--json")
+    valid("people-show", shown.records)
+    assert [(record["masked"], record["warnings"][0]["code"]) for record in shown.records] == [(True, "only_masked")]
+    found = run("audit", "--json")
+    valid("audit", found.records)
+    assert [record["finding"] for record in found.records] == ["only_masked"]
