@@ -19,12 +19,14 @@ from facebank.bank import FaceBank
 from facebank.errors import FacebankError, StorageError
 from facebank.faces import IdentifiedFace, Outcome, Photo
 from facebank.media import Mark, annotate_photo, read_photo
+from facebank.settings import DecisionSettings
 from facebank.text import printable
 
 if TYPE_CHECKING:
     import os
 
 PICTURE_NAME = ("demo", ".jpg")
+_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture is put together from several photos
 _PHOTOS = Path(__file__).with_name("demo_photos")
 _HEIGHT = 512
 
@@ -158,7 +160,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     ):
         _enrol(bank, PEOPLE)
         picture = put_together(PANELS)
-        faces = next(bank.identify(picture)).faces
+        faces = next(bank.identify(picture, _SEVERAL_PHOTOS)).faces
     annotate_photo(picture, [_mark(face) for face in faces], target)
     return DemoReport(target, PEOPLE, _results(PANELS, faces))
 
