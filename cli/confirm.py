@@ -15,7 +15,8 @@ Examples:
   facebank confirm party.jpg Ada --face 2
 
 \b
-Exit codes: 0 the face is a sample now; 1 it is too poor for one; 2 wrong usage, no such person, or nothing done."""
+Exit codes: 0 the face is a sample now; 1 it is refused, being too poor or somebody else's; 2 wrong usage, no such
+person, or nothing done."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,12 +29,16 @@ def confirm(
     photo: PhotoFile,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
     face: FaceNumber = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if the face is unlike the person's samples, or like another's.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Say that a face is this enrolled person's: it becomes a sample if it is good enough.
 
-    That the person was denied for this face is taken back in any case.
+    A face that is unlike the person's samples, or nearer to somebody else, is refused unless --force is given. The
+    newest word counts: that the person was denied for this face is taken back.
     """
     with settings_of(ctx).open_bank() as bank:
-        feedback = bank.confirm(photo, name, face)
+        feedback = bank.confirm(photo, name, face, force=force)
     return tell(feedback, {"sample_id": feedback.sample_id}, as_json=as_json)

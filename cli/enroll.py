@@ -37,18 +37,24 @@ def enroll(
     tree: Annotated[bool, typer.Option("--tree", help="Arguments are folders of people's folders.")] = False,
     pick: Annotated[
         Literal["largest", "central"] | None,
-        typer.Option(help="Which face of a photo with several; else the one that agrees with the other photos."),
+        typer.Option(
+            help="Which face of a photo with several; else what agrees with the others, or is clearly largest."
+        ),
     ] = None,
     thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face.")] = True,
     force: Annotated[
-        bool, typer.Option("--force", help="Enrol a face even if it is more like somebody else who is enrolled.")
+        bool,
+        typer.Option(
+            "--force", help="Enroll a face even if it is unlike the person's others, or like somebody else's."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
     """Enrol people from photos of them.
 
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
-    person, and the rest are photos or folders of them.
+    person, and the rest are photos or folders of them. A person's photos are looked at together before the first is
+    enrolled: one that shows somebody else is refused.
     """
     from facebank.facts import only_masked_message
     from facebank.photos import gather_photos
@@ -69,13 +75,14 @@ def enroll(
                 advices[photo.person] = advice
             if as_json:
                 write_json({**_record(photo), "advice": advice})
-            elif not photo.accepted:
-                say(_complaint(photo))
-            advance()
+            else:
+                _tell(photo)
 
         try:
             bank.preload()
-            reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, on_photo=show)
+            reports = bank.enroll_people(
+                people, pick=pick, thumbnails=thumbnails, force=force, on_photo=show, on_read=advance
+            )
         except KeyboardInterrupt as error:
             kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
             raise KeyboardInterrupt(kept) from error
@@ -89,9 +96,14 @@ def enroll(
     return SOME_FAILED if any(report.refused for report in reports) else 0
 
 
-def _complaint(photo: EnrolledPhoto) -> str:
-    """Return the sentence about a refused photo; why one cannot be read names it already."""
-    return photo.detail if photo.reason.value == "unreadable" else f"{photo.image}: {photo.detail}"
+def _tell(photo: EnrolledPhoto) -> None:
+    """Say what is wrong or odd about a photo; why one cannot be read names it already."""
+    if photo.reason.value == "unreadable":
+        say(photo.detail)
+    elif not photo.accepted:
+        say(f"{photo.image}: {photo.detail}")
+    elif photo.warning is not None:
+        say(f"{photo.image}: {photo.warning}")
 
 
 def _record(photo: EnrolledPhoto) -> dict[str, object]:
@@ -103,6 +115,8 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
         "sample_id": photo.sample_id,
         "turned": None if photo.quarter_turns is None else DEGREES * photo.quarter_turns,
         "masked": photo.masked,
+        "detail": photo.detail,
+        "warning": photo.warning,
     }
 
 

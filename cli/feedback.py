@@ -33,6 +33,7 @@ def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool
                 "person": feedback.person,
                 "accepted": feedback.accepted,
                 "reason": feedback.reason.value,
+                "detail": feedback.detail,
                 **numbers,
             }
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from facebank.planning import PersonPhotos
     from facebank.reembedding import ReEmbeddingReport
     from facebank.settings import DecisionSettings
-
-_ENROLLED_AT_ONCE = 8  # what an interruption can lose
 
 
 class FaceBank:
@@ -163,8 +160,9 @@ class FaceBank:
         thumbnails: bool = True,
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> EnrolmentReport:
-        """Enrol photos of one person.
+        """Enroll photos of one person; they are looked at together: their order does not matter.
 
         Parameters
         ----------
@@ -174,13 +172,15 @@ class FaceBank:
             Photos, files or folders of them.
         pick
             ``largest`` or ``central``: which face of a photo with several; None to take the one that agrees with the
-            person's other samples, if exactly one does.
+            person's other photos, if exactly one does, or is clearly the largest.
         thumbnails
             Whether the gallery keeps a small picture of each face.
         force
-            Whether a face that is more like somebody else enrolled is taken all the same.
+            Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
         on_photo
             Called with each photo's fate as soon as it is known.
+        on_read
+            Called with each photo that was looked at.
 
         Returns
         -------
@@ -201,8 +201,7 @@ class FaceBank:
         person = normalise_name(name)
         found = require_photos(photos)
         enroller = Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
-        batches = (found[start : start + _ENROLLED_AT_ONCE] for start in range(0, len(found), _ENROLLED_AT_ONCE))
-        return enroller.enrol(person, chain.from_iterable(map(self._analyzed, batches)), on_photo)
+        return enroller.enrol(person, self._analyzed(found), on_photo, on_read)
 
     def enroll_people(
         self,
@@ -212,6 +211,7 @@ class FaceBank:
         thumbnails: bool = True,
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> list[EnrolmentReport]:
         """Enrol photos of several people, one after the other.
 
@@ -219,7 +219,7 @@ class FaceBank:
         ----------
         people
             Names with files and folders, as `facebank.planning.plan_enrolment` gives them.
-        pick, thumbnails, force, on_photo
+        pick, thumbnails, force, on_photo, on_read
             As for `enroll`.
 
         Returns
@@ -244,7 +244,7 @@ class FaceBank:
         if not any(photos):
             raise nothing_there(places)
         return [
-            self.enroll(name, found, pick=pick, thumbnails=thumbnails, force=force, on_photo=on_photo)
+            self.enroll(name, found, pick=pick, thumbnails=thumbnails, force=force, on_photo=on_photo, on_read=on_read)
             if found
             else _nothing_to_enrol(name, person.places, on_photo)
             for name, person, found in zip(names, people, photos, strict=True)
@@ -323,11 +323,11 @@ class FaceBank:
 
         return compare_photos(self.comparing_engine, a, b)
 
-    def confirm(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
+    def confirm(self, photo: Place | Photo, name: str, face: int | None = None, *, force: bool = False) -> Feedback:
         """Say that a face is this person's: see `facebank.feedback.confirm`."""
         from facebank import feedback
 
-        return feedback.confirm(self.gallery, self.engine, photo, name, face)
+        return feedback.confirm(self.gallery, self.engine, photo, name, face, force=force)
 
     def deny(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
         """Say that a face is not this person's: see `facebank.feedback.deny`."""

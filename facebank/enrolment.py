@@ -9,30 +9,26 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facebank.errors import PersonNotFoundError, UsageError
+from facebank.face_choice import SeveralFaces, choose_faces
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
-from facebank.gallery import name_key, normalise_name
-from facebank.gallery.same_face import SAME_VECTOR
+from facebank.gallery import FaceKey, name_key, normalise_name
+from facebank.guard import TAKEN, GuardedFace, Judgment, PersonGuard
 from facebank.photos import UnreadPhoto
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import TypeAlias
 
-    from numpy.typing import NDArray
-
     from facebank.engine import Engine
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.faces import Photo, PhotoFaces, RGBImage
     from facebank.gallery import Gallery, NewSample
-    from facebank.packs import Thresholds
 
     Pick: TypeAlias = Literal["largest", "central"]
 
 _SMALLEST_FACE = 32
 _LEAST_SHARPNESS = 0.5
-# A first sample has nothing else of its person to be held against: it must be much more like another than is enough to
-# be known as that person. On LFW the siblings stay below (see ``benchmarks/protection.py``).
-_MARGINS_TO_BE_CLEARLY_ANOTHER = 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,19 +38,29 @@ class _Offered:
     face: Face
     crop: RGBImage
     sample: NewSample
+    guarded: GuardedFace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Undecided:
-    """A photo of several faces, kept until the person's other samples are known."""
+class _Waiting:
+    """A photo that is looked at together with the person's others.
+
+    Attributes
+    ----------
+    faces
+        Those that may be the person's.
+    reason
+        Why a photo's only remaining face was chosen of several; empty for one that is alone.
+    """
 
     position: int
     source: str
     faces: Sequence[_Offered]
+    reason: str = ""
 
 
 class Enroller:
-    """Enrols photos of one person after another into a gallery.
+    """Enrolls photos of one person after another into a gallery.
 
     Parameters
     ----------
@@ -64,11 +70,11 @@ class Enroller:
         The gallery's pack: what it takes for the same person, and what embeds variants of a face.
     pick
         Which face of a photo with several is the person's; None to take the one that agrees with the person's other
-        samples, and refuse the photo where that is not exactly one.
+        photos or is clearly the largest, and refuse the photo where that is not exactly one.
     thumbnails
         Whether samples keep a small picture of the face.
     force
-        Whether a face that is more like somebody else enrolled is taken all the same.
+        Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
     """
 
     def __init__(
@@ -92,19 +98,23 @@ class Enroller:
         name: str,
         photos: Iterable[AnalyzedPhoto | UnreadPhoto],
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> EnrolmentReport:
-        """Enrol photos of one person.
+        """Enroll photos of one person.
 
-        Each accepted photo is kept at once, so that an interruption loses nothing that was reported.
+        All photos are looked at before the first is enrolled, so that their order does not matter. From then on each
+        accepted photo is kept at once: an interruption loses nothing that was reported.
 
         Parameters
         ----------
         name
             The person; made known with the first accepted photo.
         photos
-            Read and analysed lazily.
+            Read and analyzed lazily.
         on_photo
-            Called with each photo's fate as soon as it is known: photos with several faces come last.
+            Called with each photo's fate, in their order, once all were looked at.
+        on_read
+            Called with each photo that was looked at.
 
         Returns
         -------
@@ -117,66 +127,95 @@ class Enroller:
             Nobody can be called that.
         """
         person = normalise_name(name)
-        report: dict[int, EnrolledPhoto] = {}
-        undecided: list[_Undecided] = []
-
-        turns: dict[int, int] = {}
-
-        def settle(position: int, fate: EnrolledPhoto) -> None:
-            report[position] = fate = replace(fate, quarter_turns=turns.get(position))
+        fates: list[EnrolledPhoto | _Waiting] = []
+        turns: list[int | None] = []
+        for photo in photos:
+            turns.append(photo.quarter_turns if isinstance(photo, AnalyzedPhoto) else None)
+            fates.append(self._look_at(person, photo, len(fates)))
+            if on_read is not None:
+                on_read()
+        waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
+        judged = self._judged_together(person, waiting) if waiting else {}
+        report: list[EnrolledPhoto] = []
+        for position, fate in enumerate(fates):
+            told = judged[position] if isinstance(fate, _Waiting) else fate
+            photo_fate = told if isinstance(told, EnrolledPhoto) else self._enrol_face(person, *told)
+            report.append(replace(photo_fate, quarter_turns=turns[position]))
             if on_photo is not None:
-                on_photo(fate)
+                on_photo(report[-1])
+        only_masked = has_only_masked_samples(self._gallery, person)
+        return EnrolmentReport(person, tuple(report), only_masked=only_masked)
 
-        for position, photo in enumerate(photos):
-            if isinstance(photo, AnalyzedPhoto):
-                turns[position] = photo.quarter_turns
-            fate = self._enrol_photo(person, photo, position)
-            if isinstance(fate, _Undecided):
-                undecided.append(fate)
-            else:
-                settle(position, fate)
-        for waiting in undecided:
-            settle(waiting.position, self._enrol_agreeing(person, waiting))
-        photos_in_order = tuple(report[position] for position in sorted(report))
-        return EnrolmentReport(person, photos_in_order, only_masked=has_only_masked_samples(self._gallery, person))
-
-    def _enrol_photo(
-        self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int
-    ) -> EnrolledPhoto | _Undecided:
+    def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
         if isinstance(photo, UnreadPhoto):
             return _refused(photo.source, person, EnrolmentReason.UNREADABLE, photo.error)
         source = photo.photo.source
         if not photo.faces:
             return _refused(source, person, EnrolmentReason.NO_FACE, "no face was found")
-        if len(photo.faces) == 1 or self._pick is not None:
-            return self._enrol_face(person, source, self._offered(photo, _picked(photo, self._pick)))
-        return _Undecided(position, source, [self._offered(photo, face) for face in photo.faces])
+        faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
+        if len(faces) == 1:
+            refusal = _too_poor(faces[0])
+            if refusal is not None:
+                return _refused(source, person, *refusal)
+        return _Waiting(position, source, [self._offered(photo, face) for face in faces])
 
-    def _enrol_agreeing(self, person: str, waiting: _Undecided) -> EnrolledPhoto:
-        known = Likeness(self._gallery, person).own
-        agreeing = [
-            offered
-            for offered in waiting.faces
-            if len(known) and float((known @ offered.face.embedding).max()) >= self._engine.thresholds.verify
+    def _judged_together(
+        self, person: str, waiting: Sequence[_Waiting]
+    ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
+        """Return by position which face of each photo is offered and what is said about it, or why none is."""
+        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify)
+        chosen = [photo for photo in waiting if len(photo.faces) == 1]
+        several = [photo for photo in waiting if len(photo.faces) > 1]
+        told: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
+        for photo, fate in self._choose(person, guard, chosen, several) if several else []:
+            if isinstance(fate, EnrolledPhoto):
+                told[photo.position] = fate
+            else:
+                chosen.append(fate)
+        for photo, judgment in zip(chosen, self._judged(guard, chosen), strict=True):
+            told[photo.position] = photo, judgment
+        return told
+
+    def _judged(self, guard: PersonGuard, photos: Sequence[_Waiting]) -> list[Judgment]:
+        if self._force:
+            return [TAKEN] * len(photos)
+        return guard.judge([photo.faces[0].guarded for photo in photos])
+
+    def _choose(
+        self, person: str, guard: PersonGuard, alone: Sequence[_Waiting], several: Sequence[_Waiting]
+    ) -> list[tuple[_Waiting, EnrolledPhoto | _Waiting]]:
+        """Choose the person's face in photos of several, by the samples and the faces that are alone in their photo."""
+        judgments = self._judged(guard, alone)
+        known = [
+            photo.faces[0].face.embedding
+            for photo, judgment in zip(alone, judgments, strict=True)
+            if judgment.refusal is None and photo.faces[0].guarded.is_comparable
         ]
-        if len(agreeing) == 1:
-            return self._enrol_face(person, waiting.source, agreeing[0])
-        if not len(known):
-            why = "there is no other sample to compare them with"
-        else:
-            why = f"{len(agreeing) or 'none'} of them agree with the other samples"
-        return _refused(
-            waiting.source,
-            person,
-            EnrolmentReason.SEVERAL_FACES,
-            f"{len(waiting.faces)} faces were found and {why}: choose with --pick largest or --pick central",
+        choices = choose_faces(
+            [_several_faces(photo.faces) for photo in several],
+            np.concatenate([guard.own, np.reshape(known, (-1, guard.own.shape[1]))], dtype=np.float32),
+            self._engine.thresholds.verify,
         )
+        fates: list[tuple[_Waiting, EnrolledPhoto | _Waiting]] = []
+        for photo, (place, reason) in zip(several, choices, strict=True):
+            if place is None:
+                found = f"{len(photo.faces)} faces were found and {reason}"
+                detail = f"{found}: choose with --pick largest or --pick central"
+                fates.append((photo, _refused(photo.source, person, EnrolmentReason.SEVERAL_FACES, detail)))
+                continue
+            refusal = _too_poor(photo.faces[place].face)
+            if refusal is not None:
+                fates.append((photo, _refused(photo.source, person, *refusal)))
+            else:
+                fates.append((photo, _Waiting(photo.position, photo.source, [photo.faces[place]], reason)))
+        return fates
 
-    def _enrol_face(self, person: str, source: str, offered: _Offered) -> EnrolledPhoto:
-        refusal = _too_poor(offered.face) or (None if self._force else self._nearer_to_another(person, offered.face))
-        if refusal is not None:
-            return _refused(source, person, *refusal)
+    def _enrol_face(self, person: str, photo: _Waiting, judgment: Judgment) -> EnrolledPhoto:
+        (offered,) = photo.faces
+        if judgment.refusal is not None:
+            return _refused(photo.source, person, judgment.refusal, judgment.detail)
         sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
+        denied = self._is_denied(person, sample)
         (outcome,) = self._gallery.enrol(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
@@ -185,36 +224,29 @@ class Enroller:
             reason, detail = EnrolmentReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
             return _refused(
-                source,
+                photo.source,
                 person,
                 EnrolmentReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: remove it there first, or merge the two people",
             )
-        return EnrolledPhoto(source, person, True, reason, detail, outcome.sample_id, masked=sample.masked)
-
-    def _nearer_to_another(self, person: str, face: Face) -> tuple[EnrolmentReason, str] | None:
-        """Say whose face it is rather than the person's, if it is clear enough."""
-        likeness = Likeness(self._gallery, person)
-        other = likeness.nearest_other(face.embedding)
-        if other is None:
-            return None
-        number, theirs = other
-        own = likeness.to_own(face.embedding) if len(likeness.own) else None
-        if not is_nearer_to_another(own, theirs, self._engine.thresholds):
-            return None
-        name = printable(self._gallery.names()[number])
-        if own is None:
-            why = f"the face is clearly {name}'s (similarity {theirs:.2f}), and {printable(person)} has no other sample"
-        else:
-            why = f"the face is nearer to {name} (similarity {theirs:.2f}) than to {printable(person)} ({own:.2f})"
-        return (
-            EnrolmentReason.NEARER_TO_ANOTHER,
-            f"{why}: enrol it with --force if it is {printable(person)} all the same",
+        warning = judgment.warning
+        if denied:
+            taken_back = f"the face was denied to be {printable(person)}, which is taken back"
+            warning = taken_back if warning is None else f"{warning}; {taken_back}"
+        detail = f"{detail}: {photo.reason}" if photo.reason else detail
+        return EnrolledPhoto(
+            photo.source, person, True, reason, detail, outcome.sample_id, warning, masked=sample.masked
         )
+
+    def _is_denied(self, person: str, sample: NewSample) -> bool:
+        denied = self._gallery.denials_of(FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box))
+        names = self._gallery.names() if denied else {}
+        return any(name_key(names[number]) == name_key(person) for number in denied)
 
     def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
-        return _Offered(face, self._engine.analyzer.crop(photo.photo, face.detection), sample)
+        crop = self._engine.analyzer.crop(photo.photo, face.detection)
+        return _Offered(face, crop, sample, guarded_face(face, camera_date(photo.photo)))
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
@@ -226,75 +258,19 @@ def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
     return 0 < person.sample_count == person.masked_count
 
 
-class Likeness:
-    """How like a face is to a person's samples, and to everybody else's.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
-    person
-        The name; nobody of that name need be enrolled.
-
-    Attributes
-    ----------
-    own
-        The person's embeddings, ``(N, D)``; N may be 0.
-    """
-
-    def __init__(self, gallery: Gallery, person: str) -> None:
-        table = gallery.vectors()
-        numbers = {name_key(name): number for number, name in gallery.names().items()}
-        mine = table.person_ids == numbers.get(name_key(person), -1)
-        self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
-        self._others: FloatArray = np.compress(~mine, table.matrix, axis=0)
-        self._owners = table.person_ids[~mine]
-
-    def to_own(self, embedding: FloatArray) -> float:
-        """Return the cosine with the mean of the person's samples."""
-        return float(_prototypes(self.own, np.zeros(len(self.own), dtype=np.int64))[0] @ embedding)
-
-    def nearest_other(self, embedding: FloatArray) -> tuple[int, float] | None:
-        """Return whose samples' mean is nearest and its cosine; None where that is this very face, or nobody."""
-        if not len(self._others):
-            return None
-        if float(np.linalg.norm(self._others - embedding, axis=1).min()) <= SAME_VECTOR:
-            return None  # the gallery finds out itself, and says it more clearly
-        people, owners = np.unique(self._owners, return_inverse=True)
-        similarities = _prototypes(self._others, owners) @ embedding
-        best = int(np.argmax(similarities))
-        return int(people[best]), float(similarities[best])
+def guarded_face(face: Face, photographed_at: datetime | None) -> GuardedFace:
+    """Return what the guard looks at of a face and its photo's date; in a mask it cannot be compared."""
+    return GuardedFace(face.embedding, photographed_at, is_comparable=not face.quality.mouth_hidden)
 
 
-def is_nearer_to_another(own: float | None, other: float, thresholds: Thresholds) -> bool:
-    """Say whether a face offered for enrolment is rather somebody else's.
-
-    Parameters
-    ----------
-    own
-        Its similarity with the mean of the person's samples; None where there are none yet.
-    other
-        Its similarity with the mean of the nearest other person's samples.
-    thresholds
-        Of the pack.
-
-    Returns
-    -------
-    bool
-        Whether it is enough like the other to be known as that person and nearer by the pack's margin; a first sample
-        has to be above that by three margins, so that siblings can be enrolled.
-    """
-    if own is None:
-        return other >= thresholds.known + _MARGINS_TO_BE_CLEARLY_ANOTHER * thresholds.margin
-    return other >= thresholds.known and other - own >= thresholds.margin
+def camera_date(photo: Photo | PhotoFaces) -> datetime | None:
+    """Return when the camera took a photo; None where only the file's time is known."""
+    return photo.taken_at if photo.camera_dated else None
 
 
-def _prototypes(matrix: FloatArray, owners: NDArray[np.int64]) -> FloatArray:
-    """Return the L2-normalised mean of each owner's rows."""
-    order = np.argsort(owners, kind="stable")
-    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
-    sums = np.add.reduceat(matrix[order], starts, axis=0)
-    return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+def _several_faces(faces: Sequence[_Offered]) -> SeveralFaces:
+    embeddings = np.stack([offered.face.embedding for offered in faces])
+    return SeveralFaces(embeddings, tuple(offered.face.detection.size for offered in faces))
 
 
 def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:

@@ -404,6 +404,7 @@ class EnrolmentReason(StrEnum):
     ALREADY_ENROLLED = "already_enrolled"
     ENROLLED_AS_ANOTHER = "enrolled_as_another"
     NEARER_TO_ANOTHER = "nearer_to_another"
+    UNLIKE_THE_PERSON = "unlike_the_person"
     NO_PHOTOS = "no_photos"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
@@ -429,6 +430,8 @@ class EnrolledPhoto:
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
         read.
+    warning
+        A sentence about what is odd about a photo that was accepted, or None.
     masked
         Whether the face wears a mask: such a sample counts for masked faces only.
     """
@@ -440,6 +443,7 @@ class EnrolledPhoto:
     detail: str
     sample_id: int | None
     quarter_turns: int | None = field(default=None, kw_only=True)
+    warning: str | None = None
     masked: bool = field(default=False, kw_only=True)
 
 

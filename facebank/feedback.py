@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from facebank.enrolment import camera_date, guarded_face
 from facebank.errors import UsageError
 from facebank.gallery import name_key
+from facebank.guard import TAKEN, PersonGuard
 from facebank.pointing import point_at
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from facebank.engine import Engine
     from facebank.faces import FloatArray, Photo
     from facebank.gallery import Gallery, NewSample
+    from facebank.guard import Judgment
     from facebank.photos import Place
     from facebank.pointing import PointedFace
 
@@ -30,6 +35,8 @@ class FeedbackReason(StrEnum):
     REMEMBERED = "remembered"
     ALREADY_REMEMBERED = "already_remembered"
     FACE_TOO_POOR = "face_too_poor"
+    UNLIKE_THE_PERSON = "unlike_the_person"
+    NEARER_TO_ANOTHER = "nearer_to_another"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +70,14 @@ class Feedback:
     stranger_id: int | None = None
 
 
-def confirm(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None) -> Feedback:
-    """Say that a face is a person's: it becomes a sample, if it is good enough to recognise others by.
+def confirm(
+    gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None, *, force: bool = False
+) -> Feedback:
+    """Say that a face is a person's: it becomes a sample, if it is good enough to recognize others by.
 
-    An earlier denial of this person for this face is withdrawn in any case, and a stranger that the face was
-    remembered as is one no longer once it is a sample. The word of whoever confirms is taken, however unlike the face
-    is to the person's other samples.
+    The newest word counts: an earlier denial of this person for this face is withdrawn, and a stranger that the face
+    was remembered as is one no longer once it is a sample; the answer says so. A face that is unlike the person's
+    samples, or nearer to somebody else, is refused as at enrollment; then nothing is changed.
 
     Parameters
     ----------
@@ -82,6 +91,8 @@ def confirm(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, n
         Of somebody who is enrolled.
     number
         Of the face, 1 is the largest; None for the only one.
+    force
+        Whether a face is taken that is unlike the person's samples, or nearer to somebody else.
 
     Raises
     ------
@@ -94,12 +105,17 @@ def confirm(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, n
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, number)
+    is_denied = gallery.person(person).id in gallery.denials_of(pointed.key)
+    also = "; it is no longer denied" if is_denied else ""
     quality, needed = pointed.face.quality.score, engine.thresholds.minimum_quality
     if quality < needed:
-        withdrawn = gallery.withdraw_denial(person, pointed.key)
-        also = "; it is no longer denied" if withdrawn else ""
+        gallery.withdraw_denial(person, pointed.key)
         detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
         return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
+    judgment = TAKEN if force else _judged(gallery, engine, pointed, person)
+    if judgment.refusal is not None:
+        return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
+    strangers = len(gallery.stranger_faces())
     (outcome,) = gallery.enrol(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
     owner = outcome.duplicate_of_person
     if owner is None:
@@ -111,7 +127,26 @@ def confirm(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, n
             f"this very face is enrolled as {printable(owner)}: if that is wrong, remove it first with "
             f"`facebank people remove-sample {outcome.sample_id}`"
         )
-    return _feedback(pointed, person, reason, detail, sample_id=outcome.sample_id)
+    if len(gallery.stranger_faces()) < strangers:
+        also += "; it is remembered as a stranger no longer"
+    if judgment.warning is not None:
+        also += f"; {judgment.warning}"
+    return _feedback(pointed, person, reason, f"{detail}{also}", sample_id=outcome.sample_id)
+
+
+def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
+    """Judge a face as at enrollment; where it is refused, say which other face of the photo looks like the person."""
+    guard = PersonGuard(gallery, person, engine.thresholds.verify)
+    faces = pointed.photo.faces
+    (judgment,) = guard.judge([guarded_face(pointed.face, camera_date(pointed.photo.photo))])
+    if judgment.refusal is None or len(faces) == 1 or not len(guard.own):
+        return judgment
+    similarities = guard.resemblance_of(np.stack([face.embedding for face in faces]))
+    best = int(np.argmax(similarities))
+    if best + 1 == pointed.number or similarities[best] < engine.thresholds.verify:
+        return judgment
+    looks = f"face {best + 1} looks like {printable(person)} (similarity {similarities[best]:.2f}), not this one"
+    return replace(judgment, detail=f"{looks}; {judgment.detail}")
 
 
 def deny(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None) -> Feedback:
@@ -181,7 +216,7 @@ def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
 
 
 def _too_poor(quality: float, needed: float) -> str:
-    return f"it is too poor to recognise others by (quality {quality:.2f}, at least {needed:.2f} is needed)"
+    return f"it is too poor to recognize others by (quality {quality:.2f}, at least {needed:.2f} is needed)"
 
 
 def _feedback(

@@ -87,6 +87,44 @@ def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
     refused(photo)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_majority_of_a_call_decides_whatever_the_order(tmp_path: Path, order: int) -> None:
+    with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
+        photos = opened.enroll("Mia", [COLLINS, OBAMA, SPEECH, BLUE_ROOM][::order]).photos
+        odd = {Path(photo.image): photo for photo in photos if not photo.accepted}
+        assert set(odd) == {COLLINS}
+        assert odd[COLLINS].reason is EnrolmentReason.UNLIKE_THE_PERSON
+        assert all(word in odd[COLLINS].detail for word in ("Mia", "--force"))
+        assert [person.sample_count for person in opened.gallery.people()] == [3]
+
+
+def test_of_two_photos_that_disagree_neither_is_enrolled(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
+        photos = opened.enroll("Mia", [COLLINS, OBAMA]).photos
+        assert [photo.reason for photo in photos] == [EnrolmentReason.UNLIKE_THE_PERSON] * 2
+        assert opened.gallery.people() == []
+        assert opened.enroll("Mia", [COLLINS, OBAMA], force=True).accepted == 2
+
+
+def test_of_two_photos_that_disagree_the_one_of_somebody_enrolled_is_refused(bank: FaceBank) -> None:
+    photos = bank.enroll("Eileen", [BLUE_ROOM, COLLINS]).photos
+    assert [photo.reason for photo in photos] == [EnrolmentReason.NEARER_TO_ANOTHER, EnrolmentReason.ENROLLED]
+
+
+def test_a_face_unlike_the_samples_is_refused_though_nobody_is_enrolled_who_has_it(bank: FaceBank) -> None:
+    (photo,) = bank.enroll("Barack", COLLINS).photos
+    assert (photo.accepted, photo.reason) == (False, EnrolmentReason.UNLIKE_THE_PERSON)
+    assert bank.enroll("Barack", COLLINS, force=True).accepted == 1
+
+
+def test_samples_that_most_photos_are_unlike_are_named(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
+        opened.enroll("Mia", COLLINS)
+        photos = opened.enroll("Mia", [OBAMA, SPEECH, BLUE_ROOM]).photos
+        assert not any(photo.accepted for photo in photos)
+        assert all("remove-sample" in photo.detail and "sample 1" in photo.detail for photo in photos)
+
+
 def test_samples_keep_the_variants_that_help_and_a_quality_that_knows_stability(bank: FaceBank) -> None:
     expected = {"plain", *(name if name == "flip" else f"augmented:{name}" for name in ENROLLED_VARIANTS)}
     assert set(bank.gallery.variants()) == expected

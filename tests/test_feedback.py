@@ -48,7 +48,12 @@ def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
     assert bank.gallery.denials_of(key) == {1}
     bank.close()
     assert bank.gallery.denials_of(key) == {1}
-    assert bank.confirm(BIDEN, "Barack Obama").accepted
+    refused = bank.confirm(BIDEN, "Barack Obama")
+    assert (refused.accepted, refused.reason) == (False, FeedbackReason.UNLIKE_THE_PERSON)
+    assert bank.gallery.denials_of(key) == {1}
+    confirmed = bank.confirm(BIDEN, "Barack Obama", force=True)
+    assert confirmed.accepted
+    assert "no longer denied" in confirmed.detail
     assert bank.gallery.denials_of(key) == set()
     assert health(bank).problems == ()
 
@@ -100,7 +105,7 @@ def test_where_people_stay_strangers_stay_too(bank: FaceBank, tmp_path: Path) ->
 def test_pictures_are_kept_where_the_person_has_some(bank: FaceBank) -> None:
     bank.enroll("Joe", BIDEN, thumbnails=False)
     bank.confirm(SPEECH, "Barack Obama")
-    bank.confirm(BLUE_ROOM, "Joe")
+    bank.confirm(BLUE_ROOM, "Joe", force=True)
     assert [sample.has_thumbnail for sample in bank.gallery.samples("Barack Obama")] == [True, True]
     assert [sample.has_thumbnail for sample in bank.gallery.samples("Joe")] == [False, False]
 
@@ -123,6 +128,30 @@ def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
         bank.deny_everybody(BIDEN, 2)
     assert bank.gallery.revision == revision
     assert health(bank).problems == ()
+
+
+def test_a_face_of_somebody_else_is_refused_and_the_right_one_is_named(bank: FaceBank) -> None:
+    photo = DEMO_PHOTOS.parent.parent.parent / "shared" / "data" / "cases" / "confirm" / "two_people.jpg"
+    if not photo.exists():
+        pytest.skip(f"needs {photo}")
+    bank.enroll("Joe Biden", BIDEN)
+    refused = bank.confirm(photo, "Barack Obama", 1)
+    assert (refused.accepted, refused.sample_id) == (False, None)
+    assert refused.reason in (FeedbackReason.NEARER_TO_ANOTHER, FeedbackReason.UNLIKE_THE_PERSON)
+    assert "face 2 looks like Barack Obama" in refused.detail
+    assert "--force" in refused.detail
+    assert bank.confirm(photo, "Barack Obama", 2).accepted
+    assert bank.confirm(photo, "Barack Obama", 1, force=True).accepted
+
+
+def test_the_newest_word_counts_and_that_is_said(bank: FaceBank) -> None:
+    bank.deny(SPEECH, "Barack Obama")
+    (photo,) = bank.enroll("Barack Obama", SPEECH).photos
+    assert photo.accepted
+    assert photo.warning is not None
+    assert "denied" in photo.warning
+    bank.deny_everybody(BIDEN)
+    assert "stranger no longer" in bank.confirm(BIDEN, "Eileen Collins", force=True).detail
 
 
 def test_lookalikes_are_everybody(bank: FaceBank) -> None:

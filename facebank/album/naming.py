@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.enrolment import Likeness, is_nearer_to_another
+from facebank.enrolment import camera_date, guarded_face
 from facebank.errors import GalleryNotFoundError, PersonNotFoundError, PhotoError, UsageError
+from facebank.faces import EnrolmentReason
 from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
+from facebank.guard import PersonGuard
 from facebank.media import read_photo
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
     from facebank.bank import FaceBank
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto, Face, FloatArray, PhotoFaces
-    from facebank.gallery import EnrolledSample, Gallery, NewSample
-    from facebank.packs import Thresholds
+    from facebank.gallery import EnrolledSample, NewSample
+    from facebank.guard import GuardedFace
 
 MOST_SAMPLES = 10
+_MOST_JUDGED = 200  # faces of a group that are compared with the person's
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +119,16 @@ def name_group(
         raise UsageError(f"there is no group {group}: 'facebank cluster' lists the groups")
     stored = scan_file.face_table()
     places = np.searchsorted(stored.ids, faces)
-    embeddings = stored.embeddings[places]
+    embeddings, qualities = stored.embeddings[places], stored.qualities[places]
+    likely = np.arange(len(faces))
     if not force:
-        _check_likeness(bank, group, name, embeddings)
-    chosen = choose_varied(embeddings, stored.qualities[places], MOST_SAMPLES)
+        judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
+        guarded = [_guarded(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
+        likely = np.delete(likely, judged[_refused(bank, group, name, guarded)])
+    chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
-    for face in [faces[place] for place in chosen]:
+    for face in [faces[place] for place in chosen.tolist()]:
         _take(scan_file, bank.engine, face, samples, refused)
         if on_photo is not None:
             on_photo()
@@ -138,30 +145,30 @@ def name_group(
     return NamedGroup(name, tuple(samples), refused)
 
 
-def _check_likeness(bank: FaceBank, group: int, person: str, embeddings: FloatArray) -> None:
-    """Raise `UsageError` where a group is unlike the person's samples, or clearly somebody else."""
+def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
+    photo, place = scan_file.place_of(face)
+    return guarded_face(replace(photo.faces[place], embedding=embedding), camera_date(photo))
+
+
+def _refused(bank: FaceBank, group: int, person: str, faces: Sequence[GuardedFace]) -> list[int]:
+    """Return the places of a group's faces that enrollment would refuse; raises `UsageError` where that is most."""
     try:
         gallery = bank.gallery
     except GalleryNotFoundError:
-        return  # nobody is enrolled whom it could be unlike
-    why = _unlike(gallery, bank.engine.thresholds, person, embeddings)
-    if why is not None:
-        raise UsageError(
-            f"group {group} {why}: choose another name, or use --force if it is {printable(person)} all the same"
-        )
-
-
-def _unlike(gallery: Gallery, thresholds: Thresholds, person: str, embeddings: FloatArray) -> str | None:
-    likeness = Likeness(gallery, person)
-    mean = embeddings.sum(axis=0)
-    mean /= max(float(np.linalg.norm(mean)), 1e-12)
-    own = likeness.to_own(mean) if len(likeness.own) else None
-    if own is not None and own < thresholds.verify:
-        return f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {own:.2f})"
-    other = likeness.nearest_other(mean)
-    if other is not None and is_nearer_to_another(own, other[1], thresholds):
-        return f"is clearly {printable(gallery.names()[other[0]])} (similarity {other[1]:.2f})"
-    return None
+        return []  # nobody is enrolled whom they could be unlike
+    guard = PersonGuard(gallery, person, bank.engine.thresholds.verify)
+    judgments = guard.judge(faces)
+    refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
+    if 2 * len(refused) < len(faces):
+        return refused
+    if judgments[refused[0]].refusal is EnrolmentReason.UNLIKE_THE_PERSON and len(guard.own):
+        similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
+        why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
+    else:
+        why = f"is not {printable(person)}: {judgments[refused[0]].detail}"
+    raise UsageError(
+        f"group {group} {why}: choose another name, or use --force if it is {printable(person)} all the same"
+    )
 
 
 def _take(

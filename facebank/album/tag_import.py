@@ -6,6 +6,7 @@ through the same enrolment as always: it refuses what cannot be recognised or is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,19 +19,19 @@ from facebank.album.face_regions import face_boxes, frame_of
 from facebank.album.naming import MOST_SAMPLES, choose_varied, same_face
 from facebank.album.tagging import RegionView
 from facebank.album.xmp_files import read_photo_xmp
-from facebank.enrolment import Enroller
+from facebank.enrolment import Enroller, camera_date, guarded_face
 from facebank.errors import InvalidNameError, PhotoError
 from facebank.faces import EnrolmentReason
 from facebank.gallery import name_key, normalise_name
+from facebank.guard import PersonGuard
 from facebank.media import read_photo
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.engine import Engine
-    from facebank.faces import Face, FloatArray, PhotoFaces
+    from facebank.faces import Face, PhotoFaces
     from facebank.gallery import Gallery
-
-_FEWEST_TO_COMPARE = 3
+    from facebank.guard import Judgment
 
 
 class TagFate(StrEnum):
@@ -41,6 +42,7 @@ class TagFate(StrEnum):
     NO_FACE_THERE = "no_face_there"
     SEVERAL_NAMES = "several_names"
     UNLIKE_THE_OTHERS = "unlike_the_others"
+    NAMED_TWICE = "named_twice"
     ENOUGH_OTHERS = "enough_others"
     WRITTEN_BY_FACEBANK = "written_by_facebank"
 
@@ -192,7 +194,8 @@ def enrol_tags(
     most
         How many faces of a person are enrolled.
     force
-        Whether a face is taken that is unlike the person's others, or nearer to somebody else.
+        Whether a face is taken that is unlike the person's others, nearer to somebody else, or one of two faces of a
+        photo that have one name.
 
     Yields
     ------
@@ -202,36 +205,49 @@ def enrol_tags(
     people: dict[str, list[TagOffer]] = {}
     for offer in offers:
         people.setdefault(name_key(offer.person), []).append(offer)
-    enroller = Enroller(gallery, engine, force=force)
+    enroller = Enroller(gallery, engine, force=True)
     for offered in people.values():
-        embeddings = np.stack([offer.face.embedding for offer in offered])
-        qualities = np.array([offer.face.quality.score for offer in offered], dtype=np.float32)
-        alike = list(range(len(offered))) if force else _alike(embeddings, engine.thresholds.verify)
-        chosen = [alike[place] for place in choose_varied(embeddings[alike], qualities[alike], most)] if alike else []
+        taken = list[TagOffer]()
+        for offer, refusal in zip(offered, _refusals(gallery, engine, offered, force=force), strict=True):
+            if refusal is None:
+                taken.append(offer)
+            else:
+                yield refusal
+        embeddings = np.array([offer.face.embedding for offer in taken], dtype=np.float32)
+        qualities = np.array([offer.face.quality.score for offer in taken], dtype=np.float32)
+        chosen = choose_varied(embeddings, qualities, most) if taken else []
         for place in chosen:
-            yield _enrol(enroller, engine, offered[place])
-        for place in sorted(set(range(len(offered))) - set(chosen)):
-            yield _left_out(offered[place], is_alike=place in alike, most=most)
+            yield _enrol(enroller, engine, taken[place])
+        for place in sorted(set(range(len(taken))) - set(chosen)):
+            detail = f"{most} faces that show more are enrolled"
+            offer = taken[place]
+            yield ImportedTag(offer.photo.source, offer.person, False, TagFate.ENOUGH_OTHERS, detail)
 
 
-def _alike(embeddings: FloatArray, threshold: float) -> list[int]:
-    """Return the places of faces that are like the mean of the person's others; of few, all."""
-    count = len(embeddings)
-    if count < _FEWEST_TO_COMPARE:
-        return list(range(count))
-    others = embeddings.sum(axis=0) - embeddings
-    others /= np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-12)
-    return np.flatnonzero((embeddings * others).sum(axis=1) >= threshold).tolist()
+def _refusals(
+    gallery: Gallery, engine: Engine, offers: Sequence[TagOffer], *, force: bool
+) -> Sequence[ImportedTag | None]:
+    """Judge the faces of one person together, as enrollment does; a name that two faces of a photo have is no help."""
+    if force:
+        return [None] * len(offers)
+    counts = Counter(offer.photo.source for offer in offers)
+    places = [place for place, offer in enumerate(offers) if counts[offer.photo.source] == 1]
+    guard = PersonGuard(gallery, offers[0].person, engine.thresholds.verify)
+    judgments = guard.judge([guarded_face(offers[place].face, camera_date(offers[place].photo)) for place in places])
+    judged = dict(zip(places, judgments, strict=True))
+    return [_refusal(offer, judged.get(place)) for place, offer in enumerate(offers)]
 
 
-def _left_out(offer: TagOffer, *, is_alike: bool, most: int) -> ImportedTag:
-    if is_alike:
-        fate, detail = TagFate.ENOUGH_OTHERS, f"{most} faces that show more are enrolled"
-    else:
-        name = printable(offer.person)
-        fate = TagFate.UNLIKE_THE_OTHERS
-        detail = f"the face is unlike {name}'s others: if it is {name} all the same, enrol it with --force"
-    return ImportedTag(offer.photo.source, offer.person, False, fate, detail)
+def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
+    if judgment is None:
+        person = printable(offer.person)
+        detail = f"two faces of the photo are called {person}: rename one region, or use --force if both are {person}"
+        return ImportedTag(offer.photo.source, offer.person, False, TagFate.NAMED_TWICE, detail)
+    if judgment.refusal is None:
+        return None
+    unlike = judgment.refusal is EnrolmentReason.UNLIKE_THE_PERSON
+    reason = TagFate.UNLIKE_THE_OTHERS if unlike else judgment.refusal
+    return ImportedTag(offer.photo.source, offer.person, False, reason, judgment.detail)
 
 
 def _enrol(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:

@@ -60,6 +60,7 @@ def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, valid: Valid) -> N
             "person": "Barack Obama",
             "accepted": True,
             "reason": "enrolled",
+            "detail": "the face is a sample of Barack Obama now",
             "sample_id": sample["sample_id"],
         }
     ]
@@ -111,6 +112,7 @@ def test_a_denial_is_kept_once(run: Run, stranger: Path, valid: Valid) -> None:
             "person": "Eileen Collins",
             "accepted": True,
             "reason": "denied",
+            "detail": "Eileen Collins is not offered for this face any more",
             "stranger_id": None,
         }
     ]
@@ -150,7 +152,8 @@ def test_nobody_is_remembered_listed_and_forgotten(run: Run, stranger: Path, val
 
 def test_a_stranger_who_is_confirmed_is_none_any_more(run: Run, stranger: Path, portrait: Path) -> None:
     run("deny", stranger, "--nobody")
-    run("confirm", stranger, "Eileen Collins")
+    assert "--force" in run("confirm", stranger, "Eileen Collins", code=1).out
+    run("confirm", stranger, "Eileen Collins", "--force")
     assert run("strangers", "list", "--json").records == []
     assert "remove-sample" in run("deny", portrait, "--nobody", code=2).err
 

@@ -312,6 +312,17 @@ def test_a_wrong_tag_among_many_is_found(run: Run, tagged: Path, enrolled_galler
     assert [reason for name, reason in reasons.items() if name.startswith("barack")] == ["enrolled"] * 3
 
 
+def test_two_faces_of_a_photo_with_one_name_are_refused(run: Run, gallery: Path, tmp_path: Path) -> None:
+    case = Path(__file__).resolve().parents[3] / "shared" / "data" / "cases" / "orientation" / "same_name"
+    if not case.is_dir():
+        pytest.skip(f"needs {case}")
+    shutil.copytree(case, tmp_path / "same_name")
+    records = run("tags", "import", tmp_path / "same_name", "--json", code=1).records
+    assert [record["reason"] for record in records] == ["named_twice"] * 2
+    forced = run("tags", "import", tmp_path / "same_name", "--force", "--json").records
+    assert all(record["accepted"] for record in forced)
+
+
 @pytest.mark.parametrize(
     ("regions_there", "reason"),
     [

@@ -1,0 +1,222 @@
+"""Whether faces are the person's as whom they are offered: one rule for whatever gives a person samples.
+
+`facebank.resemblance` compares; here is what is said about it, and where years explain that a face is unlike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.dates import earliest_day
+from facebank.faces import EnrolmentReason
+from facebank.gallery import name_key
+from facebank.gallery.same_face import SAME_VECTOR
+from facebank.resemblance import LIKE_NOBODY, Doubt, Kind, OtherPeople, Resemblance, compare
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from facebank.faces import FloatArray, Sample
+    from facebank.gallery import Gallery
+
+CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
+"""A face changes within so many years before that age."""
+
+YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
+"""Years from which on photos may be unlike: where no birth date is known, and after the age of `CHILD_UNTIL`."""
+
+_DAYS_OF_A_YEAR = 365.25
+_NAMED_SAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuardedFace:
+    """A face that is offered as a person's.
+
+    Attributes
+    ----------
+    embedding
+        Its plain embedding.
+    photographed_at
+        When the camera took the photo; None where that is not known.
+    is_comparable
+        Whether the embedding can be held against those of bare faces; that of a masked face cannot.
+    """
+
+    embedding: FloatArray
+    photographed_at: datetime | None = None
+    is_comparable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What is said about a face that is offered.
+
+    Attributes
+    ----------
+    refusal
+        Why it is refused; None if it is taken.
+    detail
+        A sentence about the refusal; empty if the face is taken.
+    warning
+        A sentence about what is odd about a face that is taken, or None.
+    """
+
+    refusal: EnrolmentReason | None = None
+    detail: str = ""
+    warning: str | None = None
+
+
+TAKEN = Judgment()
+
+
+class PersonGuard:
+    """Judges faces that are offered as one person's. The gallery is read once.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    name
+        The person's; nobody of that name need be enrolled.
+    verify
+        The pack's threshold of verification.
+
+    Attributes
+    ----------
+    own
+        The embeddings of the person's samples that show a bare face, ``(M, D)``; M may be 0.
+    """
+
+    def __init__(self, gallery: Gallery, name: str, verify: float) -> None:
+        table = gallery.vectors()
+        self._names = gallery.names()
+        number = next((number for number, known in self._names.items() if name_key(known) == name_key(name)), -1)
+        mine = table.person_ids == number
+        self._name = self._names.get(number, name)
+        self._verify = verify
+        self._matrix = table.matrix
+        self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
+        self._own_ids: list[int] = table.sample_ids[mine].tolist()
+        self._others = OtherPeople.of(table.person_ids[~mine], np.compress(~mine, table.matrix, axis=0))
+        enrolled = number in self._names
+        samples = {sample.id: sample for sample in gallery.samples(self._name)} if enrolled else {}
+        self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
+        self._born = gallery.person(self._name).born if enrolled else None
+
+    def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
+        """Judge faces that are offered together; their order does not matter.
+
+        Faces that are somebody's samples already are taken: the gallery says that more clearly.
+        """
+        judgments = [TAKEN] * len(faces)
+        places: dict[bytes, list[int]] = {}
+        for place, face in enumerate(faces):
+            if face.is_comparable and not self._is_enrolled(face.embedding):
+                places.setdefault(face.embedding.tobytes(), []).append(place)
+        if not places:
+            return judgments
+        once = [faces[alike[0]] for alike in places.values()]
+        found = compare(np.stack([face.embedding for face in once]), self.own, self._others, self._verify)
+        dates = [face.photographed_at for face in once] + self._own_dates
+        similar = self._similar(found)
+        for number, (doubt, alike) in enumerate(zip(found.doubts, places.values(), strict=True)):
+            judgment = Judgment(warning=similar) if doubt is None else self._judgment(doubt, found, number, dates)
+            for place in alike:
+                judgments[place] = judgment
+        return judgments
+
+    def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
+        """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
+        return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
+
+    def _is_enrolled(self, embedding: FloatArray) -> bool:
+        near = np.flatnonzero(self._matrix @ embedding > 1 - 1e-3)
+        return bool((np.linalg.norm(self._matrix[near] - embedding, axis=1) <= SAME_VECTOR).any())
+
+    def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
+        person = printable(self._name)
+        if doubt.kind is Kind.ANOTHER:
+            return Judgment(EnrolmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
+        similarity = doubt.own or 0.0
+        if similarity >= LIKE_NOBODY * self._verify and self._is_explained(found, face, dates):
+            return Judgment(
+                warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
+                f"the photos may explain: if it is not {person}, remove the sample"
+            )
+        why = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
+        advice = f"enroll it with --force if it is {person} all the same"
+        if doubt.kind is Kind.UNDECIDED:
+            why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none says who {person} is"
+            advice = f"add a photo that does, or use --force if it is {person}"
+        elif doubt.kind is Kind.OUTVOTED:
+            is_main = found.is_main[-len(self._own_ids) :].tolist()
+            odd = [sample for sample, is_kept in zip(self._own_ids, is_main, strict=True) if is_kept]
+            listed = ", ".join(map(str, odd[:_NAMED_SAMPLES]))
+            more = " and others" if len(odd) > _NAMED_SAMPLES else ""
+            why = f"{why}, but like most photos given with it"
+            advice = (
+                f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
+                f"use --force if all are {person}"
+            )
+        return Judgment(EnrolmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
+
+    def _nearer(self, doubt: Doubt) -> str:
+        person, other = printable(self._name), printable(self._names.get(doubt.person or -1, ""))
+        similarity = f"similarity {doubt.other or 0:.2f}"
+        if doubt.own is None:
+            why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
+        else:
+            why = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
+        return f"{why}: enroll it with --force if it is {person} all the same"
+
+    def _similar(self, found: Resemblance) -> str | None:
+        person = printable(self._name)
+        if found.is_split:
+            return f"{person}'s photos are in halves that are little alike: if these are two people, remove the other's"
+        if found.similar_other is None:
+            return None
+        number, similarity = found.similar_other
+        other = printable(self._names[number])
+        return (
+            f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
+            "if that is one person, join them with `facebank people merge`"
+        )
+
+    def _is_explained(self, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> bool:
+        """Return whether a face and the person's others were photographed in different years of a life."""
+        others = found.is_main & (found.sets != found.sets[face])
+        if not others.any():
+            others = found.is_main.copy()
+            others[face] = False
+        known = [date for date, is_other in zip(dates, others.tolist(), strict=True) if is_other and date is not None]
+        date = dates[face]
+        if date is None or not known:
+            return False
+        return all(may_look_different(date, other, self._born) for other in known)
+
+
+def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
+    """Say whether a person may look different on photos of two dates.
+
+    Parameters
+    ----------
+    first, second
+        When the photos were taken.
+    born
+        The birth date as far as it is known, as `facebank.faces.Person` has it.
+    """
+    years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
+    if born is None:
+        return years > YEARS_OF_ANYBODY
+    age = (min(first, second).date() - earliest_day(born)).days / _DAYS_OF_A_YEAR
+    return years > (YEARS_OF_A_CHILD if age < CHILD_UNTIL else YEARS_OF_AN_ADULT)
+
+
+def _camera_date(sample: Sample | None) -> datetime | None:
+    return sample.taken_at if sample is not None and sample.camera_dated else None

@@ -1,0 +1,117 @@
+"""The rule about faces that are unlike their person, with made-up embeddings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from facebank.face_choice import SeveralFaces, choose_faces
+from facebank.guard import may_look_different
+from facebank.resemblance import Kind, OtherPeople, compare, linked_sets
+
+if TYPE_CHECKING:
+    from facebank.faces import FloatArray
+
+VERIFY = 0.29
+NOBODY = OtherPeople.of(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))
+NONE = np.zeros((0, 64), dtype=np.float32)
+
+
+def photos_of(person: int, count: int, alike: float = 0.6) -> FloatArray:
+    """Return embeddings of a person whose photos have that similarity; those of different people have none."""
+    random = np.random.default_rng(person)
+    basis = np.linalg.qr(np.random.default_rng(99).normal(size=(64, 64)))[0]
+    noise = random.normal(size=(count, 64)) / 8
+    rows = np.sqrt(alike) * basis[person] + np.sqrt(1 - alike) * noise
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def kinds(offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY) -> list[Kind | None]:
+    """Return what is odd about each face."""
+    return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
+
+
+def enrolled(*people: FloatArray) -> OtherPeople:
+    """Return other people, numbered from 0."""
+    owners = np.repeat(np.arange(len(people)), [len(one) for one in people])
+    return OtherPeople.of(owners, np.concatenate(people))
+
+
+def test_two_of_five_are_odd_in_any_order() -> None:
+    offered = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(5)
+        expected = [Kind.UNLIKE if place >= 3 else None for place in order.tolist()]
+        assert kinds(offered[order]) == expected
+
+
+def test_as_many_of_either_are_undecided_unless_one_is_enrolled() -> None:
+    offered = np.concatenate([photos_of(0, 2), photos_of(1, 2)])
+    assert kinds(offered) == [Kind.UNDECIDED] * 4
+    others = enrolled(photos_of(1, 5)[2:])
+    assert kinds(offered, others=others) == [None, None, Kind.ANOTHER, Kind.ANOTHER]
+
+
+def test_samples_count_more_than_what_is_offered() -> None:
+    assert kinds(photos_of(1, 4), photos_of(0, 2)) == [Kind.OUTVOTED] * 4
+    assert kinds(photos_of(0, 3)[2:], photos_of(0, 2)) == [None]
+
+
+def test_a_face_nearer_to_another_is_told_as_that() -> None:
+    others = enrolled(photos_of(1, 5)[1:], photos_of(2, 3))
+    (doubt,) = compare(photos_of(1, 1), photos_of(0, 3), others, VERIFY).doubts
+    assert doubt is not None
+    assert (doubt.kind, doubt.person) == (Kind.ANOTHER, 0)
+    assert kinds(photos_of(1, 5, 0.8)[:1], others=enrolled(photos_of(1, 5, 0.8)[1:])) == [Kind.ANOTHER]
+
+
+def test_sets_are_those_of_average_linkage() -> None:
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    faces = np.concatenate([photos_of(person, 6, 0.5) for person in range(6)])
+    similarities = faces @ faces.T
+    tree = linkage(1 - similarities[np.triu_indices(len(faces), 1)].astype(float), "average")
+    for threshold in (0.1, 0.3, 0.5, 0.6):
+        mine, theirs = linked_sets(similarities, threshold), fcluster(tree, 1 - threshold, "distance")
+        np.testing.assert_array_equal(mine[:, None] == mine, theirs[:, None] == theirs)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "born", "differs"),
+    [
+        (2001, 2004, None, False),
+        (2001, 2006, None, True),
+        (2001, 2003, "1999", True),
+        (2001, 2008, "1970-05", False),
+        (2001, 2013, "1970-05-03", True),
+    ],
+)
+def test_years_explain_what_they_can(first: int, second: int, born: str | None, differs: bool) -> None:
+    dates = [datetime(year, 1, 1) for year in (first, second)]
+    assert may_look_different(dates[0], dates[1], born) is differs
+    assert may_look_different(dates[1], dates[0], born) is differs
+
+
+def several(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> SeveralFaces:
+    """Return a photo of several faces."""
+    return SeveralFaces(np.stack(faces), sizes)
+
+
+def test_the_face_that_photos_have_in_common_is_chosen() -> None:
+    mine = photos_of(0, 3)
+    photos = [several(mine[0], photos_of(1, 1)[0]), several(photos_of(2, 1)[0], mine[1])]
+    assert [choice.place for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
+    couple = [several(one, other) for one, other in zip(mine, photos_of(1, 3), strict=True)]
+    assert [choice.place for choice in choose_faces(couple, NONE, VERIFY)] == [None] * 3
+    assert [choice.place for choice in choose_faces(couple, photos_of(0, 4)[3:], VERIFY)] == [0] * 3
+
+
+def test_a_face_that_is_clearly_the_largest_is_chosen() -> None:
+    faces = photos_of(0, 1)[0], photos_of(1, 1)[0]
+    (choice,) = choose_faces([several(*faces, sizes=(100, 40))], NONE, VERIFY)
+    assert (choice.place, "2.5 times" in choice.reason) == (0, True)
+    (choice,) = choose_faces([several(*faces, sizes=(100, 41))], NONE, VERIFY)
+    assert choice.place is None
