@@ -71,7 +71,7 @@ def measure(faces: Faces, photos: int) -> dict[str, object]:
     """Enroll people with so many bare photos, and search for their masked ones and for strangers in masks."""
     random = np.random.default_rng(0)
     ways: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
-    probes, own, enrolled = list[FloatArray](), list[int](), list[str]()
+    probes, own, enrolled = list["FloatArray"](), list[int](), list[str]()
     for name in np.unique(faces.masked_people):
         worn = random.permutation(np.flatnonzero(faces.masked_people == name))[: PROBES + 1]
         usable = (faces.people == name) & np.any(faces.behind != 0, axis=1)
