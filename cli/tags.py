@@ -173,6 +173,8 @@ class _Written:
             say(photo.error)
         for face in conflicts:
             there = f"is called {face.named_as} there" if face.named_as else "had its name taken away there"
+            if face.named_as == face.person:
+                there = "has no name there, another face is called so,"
             say(f"{photo.image}: face {face.face + 1} {there} and is known as {face.person}: left")
 
     def summary(self, what: str) -> str:

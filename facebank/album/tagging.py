@@ -8,6 +8,7 @@ where it is still that.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -85,7 +86,7 @@ class TaggedFace:
         What became of its region.
     named_as
         The name that it has or had in a file, where that is another; empty where somebody took the name away that
-        facebank wrote; else None.
+        facebank wrote; the person's own where another face has it there; else None.
     """
 
     face: int
@@ -167,7 +168,8 @@ def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagO
     changed, faces = list[XmpSource](), dict[int, TaggedFace]()
     for target in targets:
         view = RegionView.of(target, frame, boxes)
-        plans = [_plan(place, name, view, views) for place, name in wanted.items()]
+        named = {place for place, name in wanted.items() if name}
+        plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
         if _changes(plans):
             _apply(plans, view, frame, boxes)
         if target.path == xmp.path and not had_regions:
@@ -248,6 +250,15 @@ class RegionView:
         places = [matched[face] for matched in self.of_face.values() if face in matched]
         return [self.regions[place] for place in places if self.regions[place].name]
 
+    def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
+        """Tell whether another face has the person's name, unless facebank wrote it and knows better by now."""
+        others = {other for matched in self.of_face.values() for other in matched} - {face}
+        return any(
+            name_key(region.name) == name_key(person) and not (region.is_ours and other in known)
+            for other in others
+            for region in self.names_of(other)
+        )
+
     def frames(self, face: int, person: str) -> bool:
         """Tell whether a region of another face's size, a whole body's, has the face in it and the person's name."""
         x1, y1, x2, y2 = self.faces[face]
@@ -264,7 +275,9 @@ class RegionView:
         )
 
 
-def _plan(face: int, person: str, target: RegionView, views: Sequence[RegionView]) -> TaggedFace:
+def _plan(
+    face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
+) -> TaggedFace:
     """Say what becomes of a face in a document, in view of all that is said of it anywhere."""
     place = target.of_face[Vocabulary.MWG].get(face)
     named = [region for view in views for region in view.names_of(face)]
@@ -272,6 +285,8 @@ def _plan(face: int, person: str, target: RegionView, views: Sequence[RegionView
         return TaggedFace(face, person, Action.ADDED if place is None and not named else Action.UNCHANGED)
     others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
     other = next(others, None)
+    if other is None and any(view.names_another(face, person, known) for view in views):
+        other = person
     if other is not None:
         return TaggedFace(face, person, Action.CONFLICT, other)
     if place is None:

@@ -67,6 +67,10 @@ def competing(
     rows
         The faces that are seen at the same time.
     """
+    chosen = list(rows)
+    claimed = places[chosen][plausible[chosen]].tolist()
+    if len(set(claimed)) == len(claimed):
+        return []  # as in most photos
     of_person: dict[int, list[int]] = {}
     wanted = set[int]()
     for row in rows:

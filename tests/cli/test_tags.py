@@ -401,6 +401,28 @@ def test_a_name_that_is_not_sure_enough_is_not_written(run: Run, album: Path, va
     assert contents(album) == before
 
 
+def test_a_name_that_another_face_has_is_not_written_again(run: Run, album: Path, valid: Valid) -> None:
+    """And neither does a setting that allows names twice."""
+    parts = [Image.open(album / name).convert("RGB").resize((600, 800)) for name in (OBAMA, "joe_biden_blue_room.jpg")]
+    together, photo = Image.new("RGB", (1200, 800)), album / "two.jpg"
+    for number, part in enumerate(parts):
+        together.paste(part, (600 * number, 0))
+    together.save(photo)
+    run("settings", "set", "allow_twice", "true")
+    (record,) = run("identify", photo, "--json").records
+    (other,) = (face["box"] for face in record["faces"] if face["person"] is None)
+    x1, y1, x2, y2 = (edge / side for edge, side in zip(other, (1200, 800) * 2, strict=True))
+    sidecar(photo).write_bytes(with_regions(region("Barack Obama", (x1, y1, x2, y2))))
+    before = contents(album)
+    run("scan", album)
+    told = run("tags", "write", photo, "--json")
+    valid("tags-write", told.records)
+    (face,) = told.records[0]["faces"]
+    assert (face["action"], face["named_as"]) == ("conflict", "Barack Obama")
+    assert "another face is called so" in told.err
+    assert contents(album) == before
+
+
 def test_a_name_that_somebody_took_away_stays_away(run: Run, album: Path, valid: Valid) -> None:
     photo = album / COLLINS
     run("tags", "write", photo)
