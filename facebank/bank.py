@@ -178,7 +178,7 @@ class FaceBank:
         force
             Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
         on_photo
-            Called with each photo's fate as soon as it is known.
+            Called with each photo's fate, in their order, once all were looked at.
         on_read
             Called with each photo that was looked at.
 

@@ -191,6 +191,8 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
         if kept.any() and (kept != main).any():
             main = kept
             own, odd = _measured(faces, main, count, verify)
+    if not len(samples) and count > 1 and odd.all():
+        tied = set(sets.tolist())  # unlike each other, and nobody else says whose they are
     is_bigger = np.bincount(sets)[sets] > main.sum()
     nearest = others.nearest(offered) if len(others.ids) else None
     own_alike = _alike(faces, main, verify)
