@@ -1,28 +1,49 @@
-"""The calibration that comes with the embedded pack, made from LFW's development people.
+"""The calibration that comes with the embedded pack, made from development people of several kinds.
 
     python -m benchmarks.calibrate ../shared/data --out facebank/packs/embedded
 
-It is what ``facebank packs calibrate`` makes, for all classifiers, of the people of ``peopleDevTrain.txt``; but that a
-photo's face is the central one, for there LFW's person is. How far it can be trusted is counted on each half of these
-people with a calibration of the other half, and printed; on the reporting people by ``python -m benchmarks.decisions``.
+It is what ``facebank packs calibrate`` makes, for all classifiers, of three kinds of people instead of one:
+
+- adults: LFW's ``peopleDevTrain.txt``; a photo's face is the central one, for there LFW's person is;
+- families: half of ``hard/siblings.npz`` (families with an even number): one or two brothers or sisters among LFW's
+  adults, strangers from other families; adults who may be in both sets are left out;
+- the young: half of ``hard/ages.npz`` (people with an even number), as children and young people.
+
+Only curves, thresholds and LFW's mean and covariances are kept, nobody's embedding. How far it can be trusted is
+counted on other people by ``python -m benchmarks.decisions`` and ``python -m benchmarks.hard_cases``.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.hard_cases import without_people_of
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
-from facebank.calibrating import Calibrated, calibrate, plan_calibration
 from facebank.calibrations import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
-from facebank.gallery import PackIdentity
 from facebank.packs import Pack, load_pack
+from facebank.recognition.background import Background
+from facebank.recognition.calibration import Calibration
+from facebank.recognition.fitting import Effort, Population, fit_calibrator
+from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.simulation import Identities
+from facebank.recognition.training import FITTED
 
 READABLE_BY_EVERYBODY = 0o644
+MADE_FROM = (
+    "LFW peopleDevTrain; half of a set of brothers and sisters (Families In the Wild); half of a set of people as "
+    "adults and young (Large Age Gap)"
+)
+
+FAMILIES, YOUNG = (0.25, 0.03), (0.05, 0.05)
+"""How much each kind counts beside adults: its strangers for thresholds, and its searches for probabilities."""
+
+EFFORT = Effort(enrolled=1200, strangers=12_000, galleries=(16, 50))
+EFFORT_OF_FITTED = Effort(enrolled=400, strangers=6_000, galleries=(6, 24))
 
 
 def development_faces(data: Path, pack: Pack) -> LfwFaces:
@@ -31,42 +52,69 @@ def development_faces(data: Path, pack: Pack) -> LfwFaces:
     return faces.where(faces.found & (faces.qualities >= pack.manifest.thresholds.minimum_quality))
 
 
-def make(faces: LfwFaces, pack: Pack, classifiers: list[str]) -> Calibrated:
-    """Calibrate a pack, telling how far it is."""
-    identities = Identities(faces.embeddings, faces.people, faces.qualities)
-    identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
-    job = plan_calibration(identities, classifiers)
-    done: Counter[str] = Counter()
+def populations(data: Path, pack: Pack) -> list[Population]:
+    """Return the three kinds of development people."""
+    faces = development_faces(data, pack)
+    families = _hard(data / "hard" / "siblings.npz", "family", pack)
+    young = _hard(data / "hard" / "ages.npz", "person", pack)
+    return [
+        Population(Identities(faces.embeddings, faces.people, faces.qualities)),
+        Population(families, _identities(without_people_of(faces, [families])), *FAMILIES),
+        Population(young, None, *YOUNG),
+    ]
 
-    def tell(classifier: str) -> None:
-        done[classifier] += 1
-        if done[classifier] % 100 == 0:
-            print(f"{classifier}: {done[classifier]} of {job.galleries[classifier]} galleries", file=sys.stderr)
 
-    return calibrate(identities, identity, job.classifiers, "LFW peopleDevTrain", on_gallery=tell)
+def _identities(faces: LfwFaces) -> Identities:
+    return Identities(faces.embeddings, faces.people, faces.qualities)
+
+
+def _hard(path: Path, key: str, pack: Pack) -> Identities:
+    """Read the development half of a set: even families, or the young faces of even people."""
+    with np.load(path, allow_pickle=False) as arrays:
+        chosen = (arrays[key] % 2 == 0) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
+        if "young" in arrays.files:
+            chosen &= arrays["young"]
+        people, first, owners = np.unique(arrays["person"][chosen], return_index=True, return_inverse=True)
+        families = np.unique(arrays[key][chosen][first], return_inverse=True)[1] if key == "family" else None
+        del people
+        return Identities(
+            arrays["embedding"][chosen].astype(np.float32),
+            owners.astype(np.int64),
+            arrays["quality"][chosen].astype(np.float32),
+            families,
+        )
 
 
 def main() -> None:
     """Make the calibration and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--classifier", action="append", choices=CLASSIFIERS, help="default: all")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into, such as the pack's")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     require_folder(arguments.out)
-    found = make(development_faces(arguments.data, pack), pack, arguments.classifier or list(CLASSIFIERS))
-    save_knowledge(found.calibration, found.background, arguments.out)
+    known = populations(arguments.data, pack)
+    adults = known[0].identities
+    background = Background.measure(adults.embeddings, adults.people)
+    calibrators = []
+    for classifier in arguments.classifier or CLASSIFIERS:
+        effort = EFFORT_OF_FITTED if classifier in FITTED else EFFORT
+        calibrators.append(fit_calibrator(known, classifier, background, effort=effort))
+        print(f"{classifier}: done", file=sys.stderr, flush=True)
+    calibration = Calibration(
+        pack_digest=pack.digest,
+        made_from=MADE_FROM,
+        people=sum(len(one.identities.photos) for one in known),
+        photos=sum(len(one.identities.people) for one in known),
+        calibrators=tuple(calibrators),
+        pairs=USUAL_PAIRS,
+    )
+    save_knowledge(calibration, background, arguments.out)
     for name in (CALIBRATION_NAME, BACKGROUND_NAME):
         (arguments.out / name).chmod(READABLE_BY_EVERYBODY)
-    print(f"{found.calibration.people} people, {found.calibration.photos} photos")
-    for classifier, several in found.reliability.items():
-        for one in several:
-            print(
-                f"{classifier}, {one.size} people: FPIR {one.fpir:.2%} where 1 % was asked for, Brier {one.brier:.4f}, "
-                f"log loss {one.log_loss:.4f}, ECE {one.ece:.4f}"
-            )
+    print(f"{calibration.people} people, {calibration.photos} photos")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def audit(
     from facebank.auditing import audit_gallery
 
     with settings_of(ctx).open_bank() as bank:
-        found = audit_gallery(bank.gallery, bank.engine.knowledge.background, most_pairs=pairs)
+        found = audit_gallery(bank.gallery, bank.engine.knowledge, most_pairs=pairs)
     if as_json:
         for finding in found.findings:
             write_json(_record(finding))

@@ -149,12 +149,12 @@ def _by_size(
     """Yield each size of gallery with the threshold for one sample each and what was counted, where there are any."""
     import numpy as np
 
-    from facebank.recognition.fitting import SIZES
+    from facebank.recognition.fitting import SIZES_OF_FITTED
     from facebank.recognition.reliability import FPIR
 
     simulated = {table.size for table in calibrator.tables}
     counted = {one.size: one for one in reliability[calibrator.classifier]}
-    for size in SIZES:
+    for size in SIZES_OF_FITTED:  # of the others there are more, but four say enough
         threshold = calibrator.threshold(np.ones(size, np.int64), FPIR) if size in simulated else None
         yield size, threshold, counted.get(size)
 

@@ -11,7 +11,7 @@ from .output import say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.recognition.named_strangers import StrangersNamed
+    from facebank.identification import AlbumFacts
     from facebank.settings import Setting, Value
 
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
@@ -22,7 +22,8 @@ fpir               share of strangers given a name at most, 0.001 to 0.2
 classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
 stranger_share     share of faces expected to be strangers', above 0 and below 1; probabilities depend on it
 least_probability  probability that a name must have besides, from 0 and below 1
-allow_twice        true or false: whether several faces of one photo may have one name, as in a collage"""
+allow_twice        true or false: whether several faces of one photo may have one name, as in a collage
+confusable_error   share of names given between people who look alike that may be wrong, above 0 to 0.5"""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,31 +55,35 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
 
     with settings_of(ctx).open_gallery() as gallery:
         settings = list_settings(gallery)
-    named = _strangers_named(ctx)
+    facts = _facts(ctx)
     if as_json:
         for one in settings:
             record = _record(one)
             if one.key == "fpir":
+                named = None if facts is None else facts.named
                 record["strangers_named"] = None if named is None else named.share
                 record["strangers_named_is_below"] = named is not None and named.is_below
+                record["other_people"] = None if facts is None else facts.others
             write_json(record)
         return 0
     _tell(settings, as_json=False)
-    if named is not None:
-        share = f"{100 * named.share:.2g} %"
-        told = f"below {share}" if named.is_below else f"{share} at most"
+    if facts is not None and facts.named is not None:
+        share = f"{100 * facts.named.share:.2g} %"
+        told = f"below {share}" if facts.named.is_below else f"{share} at most"
         write_line(f"strangers given a name in this gallery, by fpir and least_probability together: {told}")
+        scanned = f", {facts.in_scan} of them only in the scan" if facts.in_scan else ""
+        write_line(f"your album: {facts.others} other people{scanned}; scores are corrected by what they look like")
     return 0
 
 
-def _strangers_named(ctx: typer.Context) -> StrangersNamed | None:
-    """Return the share of strangers given a name; None where the pack that says so is not there."""
+def _facts(ctx: typer.Context) -> AlbumFacts | None:
+    """Return what decisions rest on; None where the pack that says so is not there."""
     from facebank.errors import FacebankError
-    from facebank.identification import strangers_named_at_most
+    from facebank.identification import album_facts
 
     with settings_of(ctx).open_bank() as bank:
         try:
-            return strangers_named_at_most(bank.gallery, bank.engine, bank.settings)
+            return album_facts(bank.gallery, bank.engine, bank.settings)
         except FacebankError as error:
             say(f"the share of strangers given a name is not known: {error}")
             return None

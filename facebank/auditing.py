@@ -12,10 +12,10 @@ from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, aud
 from facebank.recognition.enrolled import Enrolled
 
 if TYPE_CHECKING:
+    from facebank.calibrations import Knowledge
     from facebank.faces import Person
     from facebank.facts import FactWarning
     from facebank.gallery import Gallery
-    from facebank.recognition.background import Background
 
 MOST_PAIRS = 20
 """How many pairs of confusable people are told of, unless somebody asks for more."""
@@ -39,7 +39,7 @@ class GalleryAudit:
 
 
 def audit_gallery(
-    gallery: Gallery, background: Background | None = None, *, most_pairs: int = MOST_PAIRS
+    gallery: Gallery, knowledge: Knowledge | None = None, *, most_pairs: int = MOST_PAIRS
 ) -> GalleryAudit:
     """Look for what will make recognition in a gallery go wrong; changes nothing.
 
@@ -49,7 +49,7 @@ def audit_gallery(
     ----------
     gallery
         The enrolled people.
-    background
+    knowledge
         What is known of the gallery's pack; None where nothing is.
     most_pairs
         How many pairs of confusable people are told of at most, at least 0.
@@ -59,6 +59,8 @@ def audit_gallery(
     UsageError
         The number of pairs is negative.
     """
+    background = None if knowledge is None else knowledge.background
+    calibration = None if knowledge is None else knowledge.calibration
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
         owned = [(person, gallery.samples(person.name)) for person in gallery.people()]
@@ -74,7 +76,9 @@ def audit_gallery(
         enrolled = Enrolled(table.matrix, table.person_ids, qualities)
         places = [faces[number] for number in table.sample_ids.tolist()]
         samples = AuditedSamples(enrolled, table.sample_ids, places, compared)
-        findings = [*audit_samples(samples, background, most_pairs=most_pairs), *findings]
+        pair_model = None if calibration is None else calibration.pairs
+        found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
+        findings = [*found, *findings]
     else:
         findings = [*audit_nobody(compared), *findings]
     order = list(FindingKind)

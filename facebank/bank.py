@@ -290,7 +290,7 @@ class FaceBank:
         return DecisionSettings.from_gallery(self.gallery)
 
     def identification(self, settings: DecisionSettings | None = None) -> Identification:
-        """Return how faces are identified now: kept until the gallery or the settings change.
+        """Return how faces are identified now: kept until the gallery, its scan or the settings change.
 
         Parameters
         ----------
@@ -298,11 +298,13 @@ class FaceBank:
             How decisions are made; None for the gallery's own settings.
         """
         from facebank.identification import prepare_identification
+        from facebank.recognition.cohort_file import album_version
 
         gallery = self.gallery
         wanted = self.settings if settings is None else settings
         kept = self._identification
-        if kept is None or (kept.revision, kept.settings) != (gallery.revision, wanted):
+        now = gallery.revision, wanted, album_version(gallery.path)
+        if kept is None or (kept.revision, kept.settings, kept.album_version) != now:
             kept = self._identification = prepare_identification(gallery, self.engine, wanted)
         return kept
 

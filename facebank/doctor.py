@@ -192,8 +192,22 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
         said = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
         findings.append(Finding("Gallery", said))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
+        findings += _album_findings(path)
         findings += _calibration_problems(pack)
     return tuple(findings)
+
+
+def _album_findings(path: Path) -> list[Finding]:
+    """Tell by how many other people scores are corrected; nothing where that cannot be read."""
+    from facebank.gallery import Gallery
+    from facebank.identification import other_people
+
+    try:
+        with Gallery.open(path, read_only=True) as gallery:
+            others = other_people(gallery)
+    except FacebankError:  # told of already
+        return []
+    return [Finding("Album", f"your album: {others} other people, by whom scores are corrected")]
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:

@@ -13,12 +13,15 @@ from facebank.faces import IdentifiedFace, IdentifiedPhoto
 from facebank.gallery import FaceKey
 from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
-from facebank.recognition.confusable import Confusables
+from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
+from facebank.recognition.cohort_file import album_version, read_album_people
+from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.masked import masked_scorer
 from facebank.recognition.named_strangers import StrangersNamed, named_strangers
+from facebank.recognition.pairs import least_before
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import PrototypeScorer, build_scorer
+from facebank.recognition.scoring import PrototypeScorer, build_scorer, prototypes
 from facebank.settings import AUTOMATIC, DecisionSettings
 from facebank.vision.augmentation import MASK_WEIGHT
 from facebank.vision.embedding import normalised
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from facebank.faces import Decision, Face, FloatArray, PhotoFaces
     from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
+    from facebank.recognition.calibration import Calibrator
     from facebank.recognition.scoring import PersonScorer
 
 MASK = "augmented:mask"
@@ -40,6 +44,8 @@ MASK = "augmented:mask"
 
 _CHOICE_SETTING = "chosen_classifier"
 _COSINE_CLASSIFIERS = ("prototype", "knn")
+_ENOUGH_PEOPLE = 5000
+"""From how many enrolled samples on the album's other people are not looked for: the enrolled are cohort enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +67,10 @@ class Identification:
         pack's own and there are no probabilities.
     births
         When people were born, as far as it is known.
+    others
+        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+    album_version
+        `facebank.recognition.cohort_file.album_version`, as it was read.
     """
 
     revision: int
@@ -69,6 +79,8 @@ class Identification:
     choice: Choice
     calibrated: bool
     births: BirthDates = field(default_factory=BirthDates)
+    others: int = 0
+    album_version: int = 0
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
@@ -105,6 +117,8 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     choice = _choice(gallery, enrolled, knowledge, settings, revision)
     scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
     mixed = _with_masks(enrolled, table, masks)
+    version = album_version(gallery.path)
+    further = _album_people(gallery, enrolled)
     recognizer = build_recognizer(
         enrolled,
         names,
@@ -116,41 +130,67 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
         strangers=strangers,
         mixed_with_masks=mixed,
         worn=Enrolled(worn.matrix, worn.person_ids, worn_qualities) if len(worn.matrix) else None,
+        further=further,
     )
     calibrated = recognizer.rule.calibrator is not None
-    return Identification(revision, settings, recognizer, choice, calibrated, births)
+    return Identification(
+        revision, settings, recognizer, choice, calibrated, births, others=recognizer.others, album_version=version
+    )
 
 
-def strangers_named_at_most(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> StrangersNamed | None:
-    """Return the share of strangers given a name at most, by threshold and probability, in a gallery.
+@dataclass(frozen=True, slots=True)
+class AlbumFacts:
+    """What decisions in a gallery rest on.
 
-    Parameters
+    Attributes
     ----------
-    gallery, engine, settings
-        As for `prepare_identification`.
-
-    Returns
-    -------
-    StrangersNamed | None
-        None where nobody is enrolled or nothing is calibrated.
+    others
+        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+    in_scan
+        How many of them are people of the scan who are not enrolled.
+    named
+        The share of strangers given a name at most, by threshold and probability; None where nobody is enrolled or
+        nothing is calibrated.
     """
-    counts = [person.sample_count - person.masked_count for person in gallery.people()]
-    samples = np.array([count for count in counts if count], dtype=np.int64)
-    classifier, calibration = settings.classifier, engine.knowledge.calibration
-    if calibration is None or not len(samples):
-        return None
-    if classifier == AUTOMATIC:
-        classifier = prepare_identification(gallery, engine, settings).choice.classifier
-    calibrator = calibration.of(classifier)
-    if calibrator is None:
-        return None
-    return named_strangers(
-        calibrator,
-        samples,
+
+    others: int
+    in_scan: int
+    named: StrangersNamed | None
+
+
+def other_people(gallery: Gallery) -> int:
+    """Return how many other people a gallery's album has, seen from one of those enrolled; 0 where nobody is."""
+    with gallery.snapshot():
+        table, qualities = gallery.rated_vectors()
+    if not len(table.sample_ids):
+        return 0
+    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+    further = _album_people(gallery, enrolled)
+    return len(enrolled.people) - 1 + (0 if further is None else len(further))
+
+
+def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
+    """Return what decisions in a gallery rest on; parameters as for `prepare_identification`."""
+    recognizer = prepare_identification(gallery, engine, settings).recognizer
+    if recognizer is None or recognizer.rule.calibrator is None:
+        return AlbumFacts(0, 0, None)
+    named = named_strangers(
+        recognizer.rule.calibrator,
+        recognizer.samples,
         fpir=settings.fpir,
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,
+        further=recognizer.further,
     )
+    return AlbumFacts(recognizer.others, recognizer.further, named)
+
+
+def _album_people(gallery: Gallery, enrolled: Enrolled) -> FloatArray | None:
+    """Return the people of the gallery's own scan who are not enrolled, one mean each; None for nobody."""
+    if enrolled.count > _ENOUGH_PEOPLE:
+        return None
+    people = read_album_people(gallery.path, gallery.pack.digest, enrolled.dimension)
+    return None if people is None else not_enrolled(people, prototypes(enrolled))
 
 
 def build_recognizer(
@@ -165,6 +205,7 @@ def build_recognizer(
     strangers: FloatArray | None = None,
     mixed_with_masks: FloatArray | None = None,
     worn: Enrolled | None = None,
+    further: FloatArray | None = None,
 ) -> Recognizer:
     """Put together what decides whose faces they are.
 
@@ -188,16 +229,29 @@ def build_recognizer(
         As `mix_masks` gives it, for the faces whose mouth is hidden; None to make no difference.
     worn
         The samples that wear a mask, for the same faces; None for none.
+    further
+        One mean embedding of each of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
+    made = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
+    calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
+    correction = NO_CORRECTION if calibrator is None else calibrator.correction
+    cohort = Cohort(made.prototypes, further, correction)
+    common = max(cohort.common, common_background(knowledge.background))
     masked = masked_scorer(enrolled, mixed_with_masks, worn) if classifier == "prototype" else None
     return Recognizer(
         enrolled,
         names,
         scorer,
-        _rule(classifier, np.bincount(enrolled.owners), knowledge, thresholds, settings),
+        _rule(calibrator, np.bincount(enrolled.owners), thresholds, settings, 0 if further is None else len(further)),
         strangers=strangers,
-        confusables=Confusables(enrolled, knowledge.background, scorer if type(scorer) is PrototypeScorer else None),
+        confusables=Confusables(
+            enrolled,
+            None if knowledge.calibration is None else knowledge.calibration.pairs,
+            made,
+            common,
+        ),
         for_hidden_mouths=masked,
+        cohort=cohort if correction.share else None,
     )
 
 
@@ -315,15 +369,14 @@ def _with_masks(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> F
 
 
 def _rule(
-    classifier: str,
+    calibrator: Calibrator | None,
     samples: NDArray[np.int64],
-    knowledge: Knowledge,
     thresholds: Thresholds,
     settings: DecisionSettings,
+    further: int,
 ) -> Rule:
-    calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
     return Rule(
-        threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir),
+        threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir, further),
         margin=thresholds.margin,
         minimum_quality=thresholds.minimum_quality,
         stranger_likeness=thresholds.verify,
@@ -331,4 +384,5 @@ def _rule(
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,
         allow_twice=settings.allow_twice,
+        least_before_alike=least_before(settings.confusable_error),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration import RATES
 from facebank.recognition.choosing import DEFAULT
+from facebank.recognition.pairs import USUAL_ERROR
 from facebank.recognition.recognizer import LEAST_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.text import printable
@@ -43,6 +44,8 @@ class DecisionSettings:
         The probability that a name must have besides, from 0 and below 1; counts only where the pack is calibrated.
     allow_twice
         Whether several faces of one photo may be given one name, as in a collage.
+    confusable_error
+        The share of names given between people who look alike that may be wrong, above 0 to 0.5.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class DecisionSettings:
     stranger_share: float = 0.5
     least_probability: float = LEAST_PROBABILITY
     allow_twice: bool = False
+    confusable_error: float = USUAL_ERROR
 
     def __post_init__(self) -> None:
         for key, check in _CHECKS.items():
@@ -223,6 +227,13 @@ def _allow_twice(value: object) -> bool:
     raise UsageError(f"allow_twice is true or false, not {_shown(value)}")
 
 
+def _confusable_error(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= 0.5:
+        raise UsageError(f"confusable_error is a share above 0 to 0.5, such as 0.04, not {_shown(value)}")
+    return number
+
+
 def _classifier(value: object) -> str:
     kinds = (AUTOMATIC, *CLASSIFIERS)
     if not isinstance(value, str) or value not in kinds:
@@ -245,6 +256,7 @@ def _shown(value: object) -> str:
 
 
 _CHECKS: dict[str, Callable[[object], Value]] = {
+    "confusable_error": _confusable_error,
     "fpir": _fpir,
     "classifier": _classifier,
     "stranger_share": _stranger_share,

@@ -33,17 +33,17 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 
 def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
     assert DecisionSettings.from_gallery(gallery) == DecisionSettings(0.01, "prototype", 0.5, 0.5, False)
-    assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability", "allow_twice")
+    assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability", "allow_twice", "confusable_error")
 
 
 def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Gallery) -> None:
     settings = DecisionSettings(
-        fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0, allow_twice=True
+        fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0, allow_twice=True, confusable_error=0.1
     )
     settings.write(gallery)
     assert DecisionSettings.from_gallery(gallery) == settings
     DecisionSettings(fpir=0.01, classifier="knn").write(gallery)
-    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None, None, None]
+    assert [gallery.read_setting(key) for key in KEYS] == [None, "knn", None, None, None, None]
     assert DecisionSettings.from_gallery(gallery) == DecisionSettings(classifier="knn")
 
 
@@ -82,6 +82,9 @@ def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str
         {"least_probability": 1.0},
         {"allow_twice": "perhaps"},
         {"allow_twice": 1},
+        {"confusable_error": 0.0},
+        {"confusable_error": 0.6},
+        {"confusable_error": "few"},
         {"classifier": "forest"},
     ],
 )
@@ -123,11 +126,11 @@ def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() ->
 
 def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
     assert change_setting(gallery, "fpir", "0.02") == Setting("fpir", 0.02, 0.01, is_set=True)
-    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False, False]
+    assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False, False, False]
     assert unset_setting(gallery, "fpir") == Setting("fpir", 0.01, 0.01, is_set=False)
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability, allow_twice"):
+    with pytest.raises(UsageError, match=", ".join(KEYS)):
         change_setting(gallery, "color", "red")
-    with pytest.raises(UsageError, match="fpir, classifier, stranger_share, least_probability, allow_twice"):
+    with pytest.raises(UsageError, match=", ".join(KEYS)):
         unset_setting(gallery, "color")
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.album_people import album_people
 from facebank.album.finding import FoundPhoto, Period, with_everybody
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
 from facebank.album.interruption import uninterrupted
@@ -20,7 +21,17 @@ from facebank.album.sort_plan import SortPlan, Way, plan_sorting
 from facebank.album.sorting import sort_photos
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
 from facebank.album.unsorting import undo_sorting
-from facebank.errors import GalleryError, GalleryNotFoundError, PackError, PhotoNotFoundError, ScanError, UsageError
+from facebank.errors import (
+    GalleryError,
+    GalleryNotFoundError,
+    PackError,
+    PhotoNotFoundError,
+    ScanError,
+    StorageError,
+    UsageError,
+)
+from facebank.gallery.derived import cohort_file
+from facebank.recognition.cohort_file import write_album_people
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -114,11 +125,25 @@ class Album:
                     plan = plan_scan(scan_file, places)
                     if on_plan is not None:
                         on_plan(plan)
-                    return scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+                    report = scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+                    if report.looked_at or report.gone or not cohort_file(self._bank.path).exists():
+                        self._keep_people(scan_file)
+                    return report
             except PhotoNotFoundError:
                 if is_new:
                     self.path.unlink(missing_ok=True)  # it knows nothing
                 raise
+
+    def _keep_people(self, scan_file: ScanFile) -> None:
+        """Keep what the people of the gallery's own scan look like, for the decisions in this album."""
+        if self.path != default_scan_path(self._bank.path):
+            return
+        with suppress(GalleryError):  # one who may only read the gallery forgets nobody in it
+            self._bank.gallery.note_place()
+        engine = self._bank.engine
+        with suppress(StorageError):  # a cache that cannot be written costs accuracy and nothing else
+            people = album_people(scan_file.face_table(), engine.thresholds)
+            write_album_people(self._bank.path, engine.identity.digest, people)
 
     def forget(self, places: Sequence[Path]) -> int:
         """Forget the photos of some folders, whether they are still there or not; return how many files that were.
@@ -135,6 +160,7 @@ class Album:
                 self.count([place])  # says that it was not scanned
             paths.update(found)
         self.scan_file.forget(paths)
+        self._keep_people(self.scan_file)
         return len(paths)
 
     def count(self, places: Sequence[Path] = ()) -> int:

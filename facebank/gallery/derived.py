@@ -28,6 +28,11 @@ def derived_file(gallery: Path) -> Path:
     return _derived_at(place_of(gallery))
 
 
+def cohort_file(gallery: Path) -> Path:
+    """Return where the mean embeddings of the people in a gallery's scan are kept."""
+    return _cohort_at(place_of(gallery))
+
+
 def index_file(gallery: Path) -> Path:
     """Return where a large gallery's vectors are kept for searching; while it is written, its name is longer."""
     return _index_at(place_of(gallery))
@@ -68,7 +73,7 @@ def wipe_derived(gallery: Path, places: object = None) -> None:
 
 def _wipe_at(place: str) -> None:
     index = _index_at(place)
-    for path in (_derived_at(place), *sorted(index.parent.glob(f"{index.name}*"))):
+    for path in (_derived_at(place), _cohort_at(place), *sorted(index.parent.glob(f"{index.name}*"))):
         try:
             wipe_file(path)
         except OSError as error:
@@ -92,6 +97,10 @@ def wipe_file(path: Path) -> None:
 
 def _derived_at(place: str) -> Path:
     return cache_folder() / "classifiers" / f"{place}.npz"
+
+
+def _cohort_at(place: str) -> Path:
+    return cache_folder() / "cohorts" / f"{place}.npz"
 
 
 def _index_at(place: str) -> Path:

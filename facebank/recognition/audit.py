@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from facebank.gallery import FaceKey
     from facebank.recognition.background import Background
     from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.pairs import PairModel
 
 SAME_PERSON_ERROR = 0.3
 """The expected error from which two people may be one."""
@@ -111,7 +112,11 @@ class AuditedSamples:
 
 
 def audit_samples(
-    samples: AuditedSamples, background: Background | None = None, *, most_pairs: int = 20
+    samples: AuditedSamples,
+    background: Background | None = None,
+    *,
+    pair_model: PairModel | None = None,
+    most_pairs: int = 20,
 ) -> list[Finding]:
     """Look for what will make recognition go wrong.
 
@@ -121,6 +126,8 @@ def audit_samples(
         All samples of a gallery.
     background
         The pack's; None where it has none.
+    pair_model
+        How far people who look alike are told apart, as the pack's calibration says; None for what is usual.
     most_pairs
         How many pairs of confusable people are told of at most.
 
@@ -138,7 +145,7 @@ def audit_samples(
         raise UsageError(f"The number of pairs must not be negative, as {most_pairs} is.")
     around = survey(samples.enrolled, background)
     one, other, similarities = alike_samples(samples.enrolled)
-    pairs = confusable_pairs(samples.enrolled, background)[:most_pairs]
+    pairs = confusable_pairs(samples.enrolled, pair_model, background)[:most_pairs]
     findings = [
         *_shared_photos(samples, one, other, similarities, around),
         *_mislabelled(samples, around),
@@ -220,19 +227,42 @@ def _mislabelled(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Fin
 
 def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
     first, second = samples.names[pair.first], samples.names[pair.second]
-    advice = [_enroll(first), _enroll(second)]
+    numbers = tuple(samples.number(row) for row in pair.doubtful)
+    advice = [*_more_photos(samples, pair), *map(_remove, numbers)]
+    doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
+        doubt = ", or are one person"
         advice.insert(0, _command("people", "merge", second, "--into", first))
-    doubt = ", or are one person" if pair.expected_error >= SAME_PERSON_ERROR else ""
+    nearer = ""
+    if numbers:
+        listed = ", ".join(map(str, numbers))
+        nearer = f"; samples that look like the other one: {listed} (see `facebank people show`)"
     return Finding(
         FindingKind.CONFUSABLE,
         (first, second),
-        (),
+        numbers,
         pair.expected_error,
         f"{first} and {second} will be confused{doubt}: about {pair.expected_error:.1%} of the photos of one are "
-        "nearer to the other",
+        f"nearer to the other{nearer}. Other photos of {_who_needs_more(samples, pair)} help: "
+        "another day, light and pose",
         tuple(advice),
     )
+
+
+def _who_needs_more(samples: AuditedSamples, pair: ConfusablePair) -> str:
+    return " and ".join(samples.names[person] for person in _fewest(samples, pair))
+
+
+def _more_photos(samples: AuditedSamples, pair: ConfusablePair) -> list[str]:
+    return [_enroll(samples.names[person]) for person in _fewest(samples, pair)]
+
+
+def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
+    """Return whose photos help most: those of the one who has fewer, of both where neither has half of the other's."""
+    people = samples.enrolled.person_ids
+    counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
+    least = min(counts.values())
+    return [person for person, count in counts.items() if count < 2 * least or count == least]
 
 
 def _disagreeing(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Finding]:

@@ -1,22 +1,28 @@
-"""People who are easily taken for one another: who they are, and how to tell two of them apart.
+"""The people of a gallery who are easily taken for one another.
 
-How often a photo of one is nearer to the other follows from how similar their prototypes are and how many samples each
-has. The relation was fitted to Labeled Faces in the Wild, to pairs of people as they are and, as one in a hundred, to
-pairs that were made similar by turning one person's embeddings towards the other's: LFW itself knows hardly anybody
-who is as similar as siblings are (``benchmarks/confusable.py``).
+Who they are, and how far a face tells two of them apart, is read off their enrolled photos
+(`facebank.recognition.pairs`).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.recognition.photo_model import PhotoModel, agreement
+from facebank.recognition.cohort import NO_CORRECTION, Cohort
+from facebank.recognition.pairs import (
+    ALIKE,
+    USUAL_PAIRS,
+    VERY_ALIKE,
+    PairCurve,
+    PairMargins,
+    PairModel,
+    left_out_margins,
+)
 from facebank.recognition.scoring import prototypes
 
 if TYPE_CHECKING:
@@ -27,43 +33,15 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PrototypeScorer
 
-LEAST_EXPECTED_ERROR = 0.01
-"""The expected error from which two people are confusable."""
-
-LEAST_PROBABILITY = 0.95
-"""How probable one of two confusable people must be to be told from the other."""
+LEAST_EXPECTED_ERROR = 0.03
+"""The expected error from which people who look very much alike are told of as confusable."""
 
 MOST_PAIRS = 1000
 """How many pairs are looked for at most."""
 
-
-class Relation(NamedTuple):
-    """From how much more similar photos are to the own prototype to how often they are not.
-
-    Attributes
-    ----------
-    spread
-        How much photos scatter around that lead.
-    curvature
-        How the lead counts the more, the larger it is.
-    wrong_sample
-        The share of samples that show somebody else.
-    """
-
-    spread: float
-    curvature: float
-    wrong_sample: float
-
-
-# Fitted to LFW's development people: python -m benchmarks.confusable_fitting
-FITTED = Relation(spread=0.0622, curvature=1.096, wrong_sample=3.4e-4)
-_TEMPERATURE = 3.0
-_TEMPERATURE_OF_ONE_SAMPLE = 2.0
-_LAPSE = 1e-3
-
-_ENOUGH_PEOPLE = 20
+_MOST_MEASURED = 5000
+_MOST_COMMON = 0.9
 _PEOPLE_AT_ONCE = 500
-_MANY_SAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,118 +56,164 @@ class ConfusablePair:
         Cosine of their prototypes, -1..1.
     expected_error
         How often a photo of one of them is nearer to the other, 0..0.5, both alike often photographed.
+    doubtful
+        Rows of the samples that are nearer to the other person when they are left out of their own.
     """
 
     first: int
     second: int
     similarity: float
     expected_error: float
-
-
-class PairDiscriminator:
-    """Tells two people apart, and is of no use for anybody else.
-
-    Parameters
-    ----------
-    model
-        Of the pack that made the embeddings.
-    first, second
-        The samples of each, L2-normalised, ``float32`` of shapes ``(N, D)`` and ``(M, D)``; at least one each.
-    """
-
-    def __init__(self, model: PhotoModel, first: FloatArray, second: FloatArray) -> None:
-        self._model = model
-        self._first, self._second = model.believe(first), model.believe(second)
-        # The model takes the D directions for independent and is too sure of itself, the more so of few samples.
-        self._temperature = _TEMPERATURE + _TEMPERATURE_OF_ONE_SAMPLE * (1 / len(first) + 1 / len(second))
-
-    def probabilities(self, probes: FloatArray) -> NDArray[np.float64]:
-        """Return how probable it is that probes ``(M, D)`` show the first person, given that they show one of both."""
-        seen = self._model.seen(probes)
-        evidence = self._model.log_likelihoods(seen, self._first) - self._model.log_likelihoods(seen, self._second)
-        told = 0.5 * (1.0 + np.tanh(0.5 * evidence / self._temperature))
-        mixed: NDArray[np.float64] = _LAPSE + (1 - 2 * _LAPSE) * told
-        return mixed
+    doubtful: tuple[int, ...] = ()
 
 
 class Confusables:
-    """The confusable people of a gallery; pairs are looked at when they are asked for.
+    """Pairs of people who look alike; a pair's photos are looked at when it is first asked for.
 
     Parameters
     ----------
     enrolled
         The samples of everybody.
-    background
-        The pack's; None where it has none.
+    model
+        How much a margin says; None for what is usual.
     scorer
         Has the people's prototypes, if they were made already: those of a large gallery are not made twice.
+    common
+        The similarity that any two people of the album have, which is no resemblance; None for what the enrolled show.
     """
 
     def __init__(
-        self, enrolled: Enrolled, background: Background | None = None, scorer: PrototypeScorer | None = None
+        self,
+        enrolled: Enrolled,
+        model: PairModel | None = None,
+        scorer: PrototypeScorer | None = None,
+        common: float | None = None,
     ) -> None:
         self._enrolled = enrolled
-        self._background = background
+        self._model = USUAL_PAIRS if model is None else model
         self._scorer = scorer
-        self._model: PhotoModel | None = None
-        self._discriminators: dict[tuple[int, int], PairDiscriminator] = {}
+        self._told_common = common
+        self._curves: dict[tuple[int, int], PairCurve] = {}
 
     @cached_property
-    def _similarities(self) -> _Similarities:
-        made = None if self._scorer is None else self._scorer.prototypes
-        return _Similarities.of(self._enrolled, self._background, made)
+    def _prototypes(self) -> FloatArray:
+        return prototypes(self._enrolled) if self._scorer is None else self._scorer.prototypes
+
+    @cached_property
+    def _common(self) -> float:
+        told = self._told_common
+        return common_similarity(self._prototypes) if told is None else min(told, _MOST_COMMON)
+
+    def likeness(self, first: int, second: int) -> float:
+        """Return how far two people, given by place, are told apart by margins and not by scores; 0..1."""
+        similarity = float(self._prototypes[first] @ self._prototypes[second])
+        beyond = (similarity - self._common) / (1.0 - self._common)
+        return float(np.clip((beyond - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
     def expected_error(self, first: int, second: int) -> float:
-        """Return how often a photo of one of two people, given by number, is nearer to the other; 0..0.5."""
-        one, other = np.array([self._place(first)]), np.array([self._place(second)])
-        return float(self._similarities.errors(self._similarities.similarities(one, other), one, other)[0])
+        """Return how often a photo of one of two people, given by place, is nearer to the other; 0..0.5."""
+        return self._curve(first, second).expected_error
 
-    def are_confusable(self, first: int, second: int) -> bool:
-        """Return whether two people, given by number, are known to be easily confused."""
-        return self.expected_error(first, second) >= LEAST_EXPECTED_ERROR
-
-    def probability(self, first: int, second: int, embedding: FloatArray) -> float:
+    def probability(self, first: int, second: int, margin: float) -> float:
         """Return how probable it is that a face shows the first of two people, given that it shows one of them.
 
         Parameters
         ----------
         first, second
-            Their numbers.
-        embedding
-            The face's, L2-normalised, ``float32`` of shape ``(D,)``.
+            Their places among the enrolled people.
+        margin
+            How much more similar the face is to the first person's prototype than to the second's.
         """
+        low, high = sorted((first, second))
+        told = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
+        return told if first == low else 1.0 - told
+
+    def _curve(self, first: int, second: int) -> PairCurve:
         pair = first, second
-        if pair not in self._discriminators:
-            if self._model is None:
-                self._model = PhotoModel(self._enrolled.dimension, self._background)
-            self._discriminators[pair] = PairDiscriminator(self._model, self._samples(first), self._samples(second))
-        return float(self._discriminators[pair].probabilities(embedding[np.newaxis])[0])
+        if pair not in self._curves:
+            self._curves[pair] = PairCurve(self._model, _margins(self._enrolled, first, second), self._common)
+        return self._curves[pair]
 
-    def told_apart(self, first: int, second: int, embedding: FloatArray) -> bool:
-        """Return whether a face shows the first of two people rather than the second, with `LEAST_PROBABILITY`."""
-        return self.probability(first, second, embedding) >= LEAST_PROBABILITY
 
-    def which(self, first: int, second: int, embedding: FloatArray) -> int | None:
-        """Return which of two people a face shows; None if that cannot be told with `LEAST_PROBABILITY`."""
-        probability = self.probability(first, second, embedding)
-        if probability >= LEAST_PROBABILITY:
-            return first
-        return second if 1 - probability >= LEAST_PROBABILITY else None
+def share_among_alike(
+    confusables: Confusables,
+    places: NDArray[np.int64],
+    similarities: FloatArray,
+    probabilities: NDArray[np.float64],
+) -> None:
+    """Share what is probable for a probe's candidates together among those who look like the best one.
 
-    def _samples(self, person: int) -> FloatArray:
-        mine: FloatArray = self._enrolled.matrix[self._enrolled.owners == self._place(person)]
-        return mine
+    For people who look alike the shares follow from their margins, for others from their scores, in between from both.
 
-    def _place(self, person: int) -> int:
-        people = self._enrolled.people
-        place = int(np.searchsorted(people, person))
-        if place == len(people) or people[place] != person:
-            raise UsageError(f"There is no person {person} among those enrolled.")
-        return place
+    Parameters
+    ----------
+    confusables
+        Tells people apart.
+    places
+        The candidates of each probe, best first, ``(M, K)``.
+    similarities
+        Cosines with their prototypes, ``(M, K)``.
+    probabilities
+        As `Calibrator.probabilities` returns them, ``(M, K + 1)``; changed in place.
+    """
+    for row, (first, *others) in enumerate(places.tolist()):
+        theirs = probabilities[row, :-1]
+        if theirs[0] <= 0:
+            continue
+        parts, together, alike = theirs / theirs[0], theirs.sum(), False
+        for column, other in enumerate(others, 1):
+            likeness = confusables.likeness(first, other) if parts[column] > 0 else 0.0
+            if likeness:
+                margin = float(similarities[row, 0]) - float(similarities[row, column])
+                told = confusables.probability(first, other, margin)
+                parts[column] = parts[column] ** (1 - likeness) * ((1 - told) / told) ** likeness
+                alike = True
+        if alike:
+            probabilities[row, :-1] = together * parts / parts.sum()
+
+
+def _margins(enrolled: Enrolled, first: int, second: int) -> PairMargins:
+    one, other = _rows(enrolled, first, second)
+    matrix, qualities = enrolled.matrix, enrolled.qualities
+    return PairMargins.measure(matrix[one], matrix[other], qualities[one], qualities[other])
+
+
+def _doubtful(enrolled: Enrolled, first: int, second: int) -> tuple[int, ...]:
+    matrix, qualities = enrolled.matrix, enrolled.qualities
+    one, other = _rows(enrolled, first, second)
+    _, margins = left_out_margins(matrix[one], matrix[other], qualities[one], qualities[other])
+    measured = [(rows, found) for rows, found in zip((one, other), margins, strict=True) if len(found)]
+    return tuple(int(row) for rows, found in measured for row in rows[found < 0])
+
+
+def _rows(enrolled: Enrolled, first: int, second: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the samples of two people, given by place."""
+    one, other = (np.flatnonzero(enrolled.owners == place) for place in (first, second))
+    if not len(one) or not len(other):
+        raise UsageError(f"There are no people {first} and {second} among {len(enrolled.people)}.")
+    return one, other
+
+
+def common_similarity(made: FloatArray, background: Background | None = None) -> float:
+    """Return the mean cosine of two people: the background's or that of the enrolled, whichever is greater; 0..0.9.
+
+    The enrolled ones' counts the more, the more they are, as in `facebank.recognition.cohort`.
+    """
+    found = max(Cohort(made, None, NO_CORRECTION).common, common_background(background))
+    return float(min(found, _MOST_COMMON))
+
+
+def common_background(background: Background | None) -> float:
+    """Return the mean cosine of two people of a pack's background, 0 without one."""
+    return 0.0 if background is None else float((background.mean.astype(np.float64) ** 2).sum())
 
 
 def confusable_pairs(
-    enrolled: Enrolled, background: Background | None = None, *, least_error: float = LEAST_EXPECTED_ERROR
+    enrolled: Enrolled,
+    model: PairModel | None = None,
+    background: Background | None = None,
+    *,
+    least_error: float = LEAST_EXPECTED_ERROR,
 ) -> list[ConfusablePair]:
     """Find the people who will be confused.
 
@@ -197,130 +221,39 @@ def confusable_pairs(
     ----------
     enrolled
         The samples of everybody.
+    model
+        How much a margin says; None for what is usual.
     background
-        The pack's; None where it has none.
+        The pack's: what all faces have in common is no resemblance. None where it has none.
     least_error
         The expected error from which a pair is told of, above 0.
 
     Returns
     -------
     list[ConfusablePair]
-        At most `MOST_PAIRS`, those with the highest expected error first.
+        At most `MOST_PAIRS`, those with the highest expected error first; looked for among the most similar pairs that
+        are `VERY_ALIKE`.
     """
-    around = _Similarities.of(enrolled, background)
-    least = around.least_similarity(least_error)
-    numbers, count = enrolled.people, len(enrolled.people)
-    found = np.empty((0, 4))
+    made, numbers = prototypes(enrolled), enrolled.people
+    common = common_similarity(made, background)
+    known = Confusables(enrolled, model, common=common)
+    found = []
+    for one, other, similarity in _most_similar(made, common + VERY_ALIKE * (1 - common)):
+        error = known.expected_error(one, other)
+        if error >= least_error:
+            rows = _doubtful(enrolled, one, other)
+            found.append(ConfusablePair(int(numbers[one]), int(numbers[other]), similarity, error, rows))
+    return sorted(found, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MOST_PAIRS]
+
+
+def _most_similar(made: FloatArray, least: float) -> list[tuple[int, int, float]]:
+    """Return the places of the most similar people, and their similarities, from a similarity on."""
+    count, kept = len(made), np.empty((0, 3))
     for start in range(0, count, _PEOPLE_AT_ONCE):
-        similarities = around.block(start, min(start + _PEOPLE_AT_ONCE, count))
-        one, other = np.nonzero(similarities >= least)
+        block = np.asarray(made[start : start + _PEOPLE_AT_ONCE] @ made[start:].T)
+        one, other = np.nonzero(block >= least)
         beyond = other > one
-        one, other = one[beyond] + start, other[beyond] + start
-        exact = around.similarities(one, other)
-        errors = around.errors(exact, one, other)
-        new = np.stack([numbers[one], numbers[other], exact, errors], axis=1)[errors >= least_error]
-        found = np.concatenate([found, new])
-        found = found[np.lexsort((found[:, 1], found[:, 0], -found[:, 3]))[:MOST_PAIRS]]
-    return [ConfusablePair(int(a), int(b), float(s), float(error)) for a, b, s, error in found]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Similarities:
-    """From the similarity of two people's prototypes to how often they are confused.
-
-    Attributes
-    ----------
-    prototypes
-        ``float32`` of shape ``(P, D)``.
-    counts
-        How many samples each person has, of shape ``(P,)``; many count alike.
-    agreement
-        The mean cosine of two photos of one person.
-    common
-        The mean cosine of two people.
-    """
-
-    prototypes: FloatArray
-    counts: NDArray[np.int64]
-    agreement: float
-    common: float
-
-    @classmethod
-    def of(cls, enrolled: Enrolled, background: Background | None, made: FloatArray | None = None) -> _Similarities:
-        found = prototypes(enrolled) if made is None else made
-        if background is not None:
-            common = float((background.mean.astype(np.float64) ** 2).sum())
-        elif len(found) >= _ENOUGH_PEOPLE:
-            lengths = float((found.sum(axis=0, dtype=np.float64) ** 2).sum())
-            common = (lengths - len(found)) / (len(found) * (len(found) - 1))
-        else:
-            common = 0.0
-        counts = np.minimum(np.bincount(enrolled.owners), _MANY_SAMPLES).astype(np.int64)
-        return cls(found, counts, agreement(background), min(max(common, 0.0), 0.9))
-
-    def block(self, start: int, stop: int) -> FloatArray:
-        """Return the similarities of some people to themselves and all behind them."""
-        return np.asarray(self.prototypes[start:stop] @ self.prototypes[start:].T, dtype=np.float32)
-
-    def similarities(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
-        products = self.prototypes[one].astype(np.float64) * self.prototypes[other]
-        return np.asarray(products.sum(axis=1).clip(-1.0, 1.0))
-
-    def errors(
-        self, similarities: NDArray[np.float64], one: NDArray[np.int64], other: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        return self._errors(similarities, self.counts[one], self.counts[other])
-
-    def least_similarity(self, least_error: float) -> float:
-        """Return a similarity below which no two people reach an expected error."""
-        steps = np.linspace(-1.0, 1.0, 401)
-        counts = np.unique(self.counts)
-        highest = np.max([self._errors(steps, a, b) for a in counts for b in counts if b >= a], axis=0)
-        reached = np.flatnonzero(highest >= least_error)
-        return float(steps[max(reached[0] - 1, 0)]) - 1e-3 if len(reached) else math.inf
-
-    def _errors(
-        self, similarities: NDArray[np.float64], ones: NDArray[np.int64], others: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        seen = (similarities - self.common) / (1 - self.common)
-        errors = [
-            error_of_lead(lead_of_own(seen, own, other, self.agreement), own)
-            for own, other in ((ones, others), (others, ones))
-        ]
-        return np.asarray(np.clip(np.mean(errors, axis=0), 0.0, 0.5))
-
-
-def lead_of_own(
-    similarities: NDArray[np.float64], own: NDArray[np.int64], other: NDArray[np.int64], typical: float
-) -> NDArray[np.float64]:
-    """Return how much more similar a person's photo is to the own prototype than to another person's, on average.
-
-    Parameters
-    ----------
-    similarities
-        Cosines of the two prototypes as seen from the average face, above -1 and below 1.
-    own, other
-        How many samples the person and the other one have.
-    typical
-        The mean cosine of two photos of one person.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        The difference of the two cosines in units of the distance at which the prototypes are. Below 0 where the
-        other has so many more samples that a photo is mostly nearer to the other.
-    """
-    sureness, other_sureness = (count * typical / (1 + (count - 1) * typical) for count in (own, other))
-    seen = np.clip(similarities, -0.999, 0.999)
-    alike = np.clip(seen / np.sqrt(sureness * other_sureness), -0.999, 0.999)
-    lead = np.sqrt(typical * sureness) * (1 - alike * np.sqrt(other_sureness / sureness))
-    return np.asarray(lead / np.sqrt(1 - seen**2))
-
-
-def error_of_lead(
-    lead: NDArray[np.float64], own: NDArray[np.int64], relation: Relation = FITTED
-) -> NDArray[np.float64]:
-    """Return how often a person's photo is nearer to the other, of a lead as `lead_of_own` gives it."""
-    bent = np.sign(lead) * np.abs(lead) ** relation.curvature
-    lapse = relation.wrong_sample / own
-    return np.asarray(lapse + (1 - 2 * lapse) / (1 + np.exp(np.minimum(bent / relation.spread, 700.0))))
+        one, other = one[beyond], other[beyond]
+        kept = np.concatenate([kept, np.stack([one + start, other + start, block[one, other]], axis=1)])
+        kept = kept[np.argsort(-kept[:, 2], kind="stable")[:_MOST_MEASURED]]
+    return [(int(one), int(other), float(min(similarity, 1.0))) for one, other, similarity in kept]

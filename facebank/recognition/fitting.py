@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from facebank.recognition.calibration import (
     sample_spread,
     softmax,
 )
+from facebank.recognition.cohort import Correction
 from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
-from facebank.recognition.training import MOST_FOR_KERNEL
+from facebank.recognition.training import FITTED, MOST_FOR_KERNEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,17 +30,32 @@ if TYPE_CHECKING:
 
     from facebank.recognition.background import Background
 
-SIZES = (1, 10, 100, 1000)
+SIZES = (1, 3, 10, 30, 100, 300, 1000)
 """How many people the simulated galleries have, where there are people enough."""
+
+SIZES_OF_FITTED = (1, 10, 100, 1000)
+"""The same for classifiers that have something to fit, which takes its time."""
+
+CORRECTION = Correction(share=0.75, level=1.0)
+"""How scores are corrected by the album's other people, unless somebody says otherwise."""
+
+FURTHER = 100
+"""How many further people the simulated albums have that have any."""
+
+RELATIVES_SHARE = 0.03
+"""Which share of strangers is taken to be brothers and sisters of those enrolled, where families are known."""
 
 LEAST_PEOPLE = 20
 """How many people with two photos or more a calibration needs, and how many people in all besides those enrolled."""
 
 _KNOTS = 16
+_WIDEST_GAP = 0.05
 _SMOOTHNESS = 1e-4
 _LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples: less of it teaches chance
 _LEAST_LAPSE = 5e-4
 _STRANGER_SHARE = 0.5
+_SPARE = 50
+_LEAST_DIFFERENCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +76,46 @@ class Effort:
     strangers: int = 40_000
     galleries: tuple[int, int] = (12, 200)
 
-    def plan(self, size: int, samples_each: int) -> tuple[int, GalleryPlan]:
+    def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
         """Return how many galleries to make, and of what kind."""
         count = int(np.clip(self.enrolled // size, *self.galleries))
-        return count, GalleryPlan(size, samples_each, strangers=int(np.clip(self.strangers // count, 200, 2000)))
+        return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), further)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """People of one kind, of whom a calibration learns.
+
+    Attributes
+    ----------
+    identities
+        Those who are searched for and the strangers.
+    others
+        Given, galleries are one family of the identities among these people; otherwise they are of the identities.
+    weight
+        How much the kind's strangers count for thresholds, above 0: the share of strangers named holds for all kinds
+        together, each weighing so much.
+    prior
+        How much the kind counts for probabilities, above 0: how often a search is of this kind.
+    """
+
+    identities: Identities
+    others: Identities | None = None
+    weight: float = 1.0
+    prior: float = 1.0
+
+    def sizes(self, wanted: Sequence[int]) -> list[int]:
+        """Return the sizes of galleries that can be simulated: about half of the people may be enrolled."""
+        people = len((self.identities if self.others is None else self.others).photos)
+        return [size for size in wanted if 2 * size <= people + 1]
 
 
 def fit_calibrator(
-    identities: Identities,
+    known: Identities | Sequence[Population],
     classifier: str,
     background: Background | None,
     *,
+    correction: Correction = CORRECTION,
     seed: int = 0,
     effort: Effort = Effort(),
     on_gallery: Callable[[], None] | None = None,
@@ -78,12 +124,15 @@ def fit_calibrator(
 
     Parameters
     ----------
-    identities
-        Known people; at least `LEAST_PEOPLE` of them with two photos.
+    known
+        Known people; at least `LEAST_PEOPLE` of them with two photos. Several populations each have their weight at
+        every size of gallery that they allow; the first decides which sizes there are.
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
     background
         The pack's, for classifiers that need one.
+    correction
+        How scores are corrected by the album's other people.
     seed
         The same seed gives the same calibrator.
     effort
@@ -96,18 +145,35 @@ def fit_calibrator(
     UsageError
         There are too few people, or the embeddings tell nobody apart.
     """
+    populations = [Population(known)] if isinstance(known, Identities) else list(known)
 
-    def search(plan: GalleryPlan, number: int) -> Searches:
-        random = np.random.default_rng([seed, plan.size, plan.samples_each, number])
-        found = simulate(identities, plan, classifier, background, random)
+    def search(number: int, plan: GalleryPlan, gallery: int) -> Searches:
+        random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
+        population = populations[number]
+        found = simulate(
+            population.identities, plan, classifier, background, random, correction=correction, others=population.others
+        )
         if on_gallery is not None:
             on_gallery()
         return found
 
-    searches = {size: _searches_of(size, effort, search) for size in calibrated_sizes(identities, classifier)}
-    knots = _knots([found for several in searches.values() for found in several])
-    tables = [_table(size, found, knots) for size, found in searches.items()]
-    return Calibrator(classifier, tuple(float(knot) for knot in knots), _never_falling_with_size(tables))
+    sizes = calibrated_sizes(populations[0].identities, classifier)
+    if np.ptp(populations[0].identities.embeddings, axis=0).max() < _LEAST_DIFFERENCE:
+        raise UsageError("These embeddings tell nobody apart: all are the same.")
+    groups = {
+        (size, further): [
+            _Group(population.weight, population.prior, _searches_of(size, further, effort, number, search))
+            for number, population in enumerate(populations)
+            if number == 0 or size in population.sizes(sizes)
+        ]
+        for size in sizes
+        for further in ((0, FURTHER) if correction.share else (0,))
+    }
+    knots = _knots([found for several in groups.values() for group in several for found in group.searches])
+    tables = [_table(size, further, several, knots) for (size, further), several in groups.items()]
+    if not correction.share:
+        tables = _never_falling_with_size(tables)
+    return Calibrator(classifier, tuple(float(knot) for knot in knots), tuple(tables), correction)
 
 
 def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
@@ -125,22 +191,38 @@ def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
             f"A calibration needs {2 * LEAST_PEOPLE} people, {LEAST_PEOPLE} of them with two photos or more; "
             f"there are {len(photos)}, {several} of them with two or more."
         )
-    most = MOST_FOR_KERNEL // max(SAMPLES) if classifier == "svm-rbf" else max(SIZES)
-    return [size for size in SIZES if size <= most and 3 * size <= len(photos) + 50]
+    sizes = SIZES_OF_FITTED if classifier in FITTED else SIZES
+    most = MOST_FOR_KERNEL // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
+    return [size for size in sizes if size <= most and 3 * size <= len(photos) + _SPARE]
 
 
-def _searches_of(size: int, effort: Effort, search: Callable[[GalleryPlan, int], Searches]) -> list[Searches]:
-    """Search galleries of one size, those of each of `SAMPLES` equally many and together."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The searches of one population in galleries of one size, those of each of `SAMPLES` equally many and together."""
+
+    weight: float
+    prior: float
+    searches: Sequence[Searches]
+
+    def with_samples(self, place: int) -> Sequence[Searches]:
+        """Return the searches of one of `SAMPLES`, by its place."""
+        share = len(self.searches) // len(SAMPLES)
+        return self.searches[place * share : (place + 1) * share]
+
+
+def _searches_of(
+    size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], Searches]
+) -> list[Searches]:
     found = []
     for samples_each in SAMPLES:
-        galleries, plan = effort.plan(size, samples_each)
-        found += [search(plan, number) for number in range(galleries)]
+        galleries, plan = effort.plan(size, samples_each, further)
+        found += [search(number, plan, gallery) for gallery in range(galleries)]
     return found
 
 
 def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
     """Spread knots where scores of strangers' best people and of own people lie."""
-    strangers = np.concatenate([found.scores[~found.mated, 0] for found in searches])
+    strangers = np.concatenate([found.scores[found.strangers, 0] for found in searches])
     own = np.concatenate([found.scores[found.right, 0] for found in searches])
     places = np.concatenate(
         [
@@ -157,23 +239,37 @@ def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
             kept.append(knot)
     if len(kept) < 2:
         raise UsageError("These embeddings tell nobody apart: all scores are the same.")
-    return np.array(kept, dtype=np.float64)
+    return _without_gaps(np.array(kept, dtype=np.float64))
 
 
-def _table(size: int, searches: Sequence[Searches], knots: NDArray[np.float64]) -> SizeTable:
-    thresholds, slope = _thresholds(searches)
-    evidence, lapse = _evidence(size, searches, knots)
-    return SizeTable(size, evidence, thresholds, slope, lapse)
+def _without_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put knots between those that are far apart: few scores lie there, and it is there that names are decided."""
+    parts = [
+        np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)
+        for low, high in itertools.pairwise(knots)
+    ]
+    return np.round(np.concatenate([*parts, knots[-1:]]), 4)
 
 
-def _thresholds(searches: Sequence[Searches]) -> tuple[tuple[float, ...], float]:
+def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.float64]) -> SizeTable:
+    thresholds, slope = _thresholds(groups)
+    evidence, lapse = _evidence(size, groups, knots)
+    return SizeTable(size, evidence, thresholds, slope, lapse, further)
+
+
+def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
     """Return the thresholds for galleries of one sample each, and how they rise with more."""
     spreads, quantiles = [], []
-    for samples_each in range(len(SAMPLES)):
-        group = _group(searches, samples_each)
-        best = np.concatenate([found.scores[~found.mated, 0] for found in group])
-        quantiles.append(np.quantile(best, [1 - rate for rate in RATES]))
-        spreads.append(float(np.mean([sample_spread(found.enrolled) for found in group])))
+    for place in range(len(SAMPLES)):
+        best, weights, spread = [], [], []
+        for group in groups:
+            searches = group.with_samples(place)
+            scores = np.concatenate([found.scores[found.strangers, 0] for found in searches])
+            best.append(scores)
+            weights.append(np.full(len(scores), group.weight / max(len(scores), 1)))
+            spread += [sample_spread(found.enrolled) for found in searches]
+        quantiles.append(_upper_quantiles(np.concatenate(best), np.concatenate(weights)))
+        spreads.append(float(np.mean(spread)))
     one = RATES.index(0.01)
     centred = np.array(spreads) - np.mean(spreads)
     at_one = np.array([values[one] for values in quantiles])
@@ -182,9 +278,11 @@ def _thresholds(searches: Sequence[Searches]) -> tuple[tuple[float, ...], float]
     return tuple(float(value) for value in np.round(np.minimum.accumulate(base), 5)), round(slope, 5)
 
 
-def _group(searches: Sequence[Searches], samples_each: int) -> Sequence[Searches]:
-    share = len(searches) // len(SAMPLES)
-    return searches[samples_each * share : (samples_each + 1) * share]
+def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each of `RATES` the score that so much of the weight reaches."""
+    order = np.argsort(-scores, kind="stable")
+    reached = (np.cumsum(weights[order]) - weights[order] / 2) / max(weights.sum(), 1e-12)
+    return np.interp(RATES, reached, scores[order].astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,16 +323,13 @@ class _Likelihood:
 
 
 def _evidence(
-    size: int, searches: Sequence[Searches], knots: NDArray[np.float64]
+    size: int, groups: Sequence[_Group], knots: NDArray[np.float64]
 ) -> tuple[tuple[tuple[float, ...], ...], float]:
     """Fit the lapse and a never-falling curve for each of `SAMPLES`: multinomial logistic regression."""
     from scipy.optimize import minimize
 
-    usable = [found.own < found.scores.shape[1] for found in searches]
-    scores, samples, own, weights = (
-        np.concatenate([getattr(found, name)[good] for found, good in zip(searches, usable, strict=True)])
-        for name in ("scores", "samples", "own", "weights")
-    )
+    parts = [_weighted_searches(group) for group in groups]
+    scores, samples, own, weights = (np.concatenate([part[place] for part in parts]) for place in range(4))
     mated = own >= 0
     weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
@@ -262,11 +357,30 @@ def _evidence(
     return tuple(tuple(float(value) for value in np.round(curve, 4)) for curve in curves), float(round(found.x[0], 6))
 
 
+def _weighted_searches(
+    group: _Group,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return scores, samples, own places and weights of a population's searches that a curve can be fitted to.
+
+    Mated probes and strangers each weigh the population's prior; relatives among the strangers have their share.
+    """
+    usable = [found.own < found.scores.shape[1] for found in group.searches]
+    scores, samples, own, weights, relatives = (
+        np.concatenate([getattr(found, name)[good] for found, good in zip(group.searches, usable, strict=True)])
+        for name in ("scores", "samples", "own", "weights", "relatives")
+    )
+    mated = own >= 0
+    share = RELATIVES_SHARE if relatives.any() else 0.0
+    for chosen, part in ((mated, 1.0), (~mated & ~relatives, 1.0 - share), (relatives, share)):
+        weights[chosen] *= group.prior * part / max(weights[chosen].sum(), 1e-12)
+    return scores, samples, own, weights
+
+
 def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArray[np.float64]) -> csr_matrix:
     """Return how much each curve's value at each knot counts for each score, ``(M * K, curves * knots)``."""
     from scipy.sparse import csr_matrix
 
-    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))
+    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for who cannot be meant
     below = np.minimum(places.astype(np.int64), len(knots) - 2)
     above_share = places - below
     shares = sample_shares(samples.ravel())
@@ -283,12 +397,12 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
     return basis
 
 
-def _never_falling_with_size(tables: Sequence[SizeTable]) -> tuple[SizeTable, ...]:
-    """Lift thresholds that chance has put below those of smaller galleries."""
+def _never_falling_with_size(tables: Sequence[SizeTable]) -> list[SizeTable]:
+    """Lift thresholds that chance has put below those of smaller galleries; corrected scores may really fall."""
     kept: list[SizeTable] = []
     for table in tables:
         thresholds = table.thresholds
         if kept:
             thresholds = tuple(max(pair) for pair in zip(thresholds, kept[-1].thresholds, strict=True))
         kept.append(replace(table, thresholds=thresholds))
-    return tuple(kept)
+    return kept

@@ -41,6 +41,7 @@ def named_strangers(
     fpir: float,
     stranger_share: float,
     least_probability: float,
+    further: int = 0,
 ) -> StrangersNamed:
     """Return the share of strangers whose best score is high enough for a name, at most.
 
@@ -57,6 +58,8 @@ def named_strangers(
         How many samples each enrolled person has, of shape ``(P,)``, P at least 1.
     fpir, stranger_share, least_probability
         As `facebank.settings.DecisionSettings` has them.
+    further
+        How many further people the album has.
 
     Returns
     -------
@@ -67,8 +70,8 @@ def named_strangers(
 
     def reached(rate: float) -> NDArray[np.bool_]:
         """Tell for each number of samples whether the threshold of a rate has the least probability."""
-        scores = np.full((len(each), 1), calibrator.threshold(samples, rate), dtype=np.float32)
-        told = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share)
+        scores = np.full((len(each), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
+        told = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share, further)
         return np.asarray(told[:, 0] >= least_probability)
 
     lowest, highest = np.full(len(each), math.log(RATES[0])), np.full(len(each), math.log(fpir))

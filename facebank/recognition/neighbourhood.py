@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.recognition.photo_model import agreement
+from facebank.recognition.agreement import agreement
 from facebank.recognition.scoring import QUALITY_FLOOR, prototypes, unit
 
 if TYPE_CHECKING:

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import UsageError
 from facebank.faces import Candidate, Decision, Face, Outcome, Reason
+from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, Confusables, share_among_alike
 from facebank.recognition.enrolled import check_embeddings
+from facebank.recognition.pairs import USUAL_ERROR, least_before
 from facebank.recognition.scoring import PrototypeScorer, greatest, unit
 from facebank.recognition.simulation import KEPT
 from facebank.recognition.together import COMPETING, competing, share_probabilities, share_similarities
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from facebank.faces import FloatArray
     from facebank.recognition.calibration import Calibrator
+    from facebank.recognition.cohort import Cohort
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PersonScorer
 
@@ -39,8 +42,9 @@ BEYOND_DOUBT = 0.95
 LEAST_PROBABILITY = 0.5
 """The probability that a name must have by default: rather right than wrong."""
 
-
 _LEAST_QUALITY = 1e-3
+_LEAST_TOLD = 1e-12
+_RATHER_THAN_THE_OTHER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Rule:
         The probability that a name must have besides the score; counts only where there is a calibrator.
     allow_twice
         Whether several faces of one photo may be given one name.
+    least_before_alike
+        How probable one of two people who look alike must be, given that it is one of them, to be named.
     """
 
     threshold: float
@@ -75,16 +81,7 @@ class Rule:
     stranger_share: float = 0.5
     least_probability: float = LEAST_PROBABILITY
     allow_twice: bool = False
-
-
-class Confusables(Protocol):
-    """Pairs of people who are known to be confused, and what tells them apart."""
-
-    def are_confusable(self, first: int, second: int) -> bool:
-        """Tell whether two people, by their numbers, are such a pair."""
-
-    def told_apart(self, first: int, second: int, embedding: FloatArray) -> bool:
-        """Tell whether a face is clearly the first's and not the second's."""
+    least_before_alike: float = least_before(USUAL_ERROR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +129,9 @@ class Recognizer:
     strangers
         Embeddings of faces remembered as nobody's, ``(S, D)``; None for none.
     confusables
-        Pairs of people who are known to be confused; None for none.
+        Tells people apart who look alike; None to treat everybody alike.
+    cohort
+        The album's other people, by whom scores are corrected; None to leave scores as they are.
     for_hidden_mouths
         The classifier for faces whose mouth is seen to be hidden, by a mask, say; None to make no difference.
 
@@ -152,6 +151,7 @@ class Recognizer:
         strangers: FloatArray | None = None,
         confusables: Confusables | None = None,
         for_hidden_mouths: PersonScorer | None = None,
+        cohort: Cohort | None = None,
     ) -> None:
         self._people = enrolled.people
         fitted = [scorer] if for_hidden_mouths is None else [scorer, for_hidden_mouths]
@@ -168,11 +168,27 @@ class Recognizer:
             self._strangers = check_embeddings(strangers, "the strangers", self._dimension)
         self._confusables = confusables
         self._for_hidden_mouths = for_hidden_mouths
+        self._cohort = cohort
 
     @property
     def rule(self) -> Rule:
         """When a name is earned."""
         return self._rule
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """How many samples each enrolled person has, ``int64`` of shape ``(P,)``."""
+        return self._samples
+
+    @property
+    def further(self) -> int:
+        """How many people of the album who are not enrolled scores are corrected by."""
+        return 0 if self._cohort is None else self._cohort.further
+
+    @property
+    def others(self) -> int:
+        """How many other people scores are corrected by; 0 where they are not."""
+        return 0 if self._cohort is None else self._cohort.others
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Decision]:
         """Identify the faces of one photo, no two of which get one name.
@@ -284,17 +300,23 @@ class Recognizer:
         scores = self._scorer.scores(embeddings)
         if self._for_hidden_mouths is not None and hidden.any():
             scores[hidden] = self._for_hidden_mouths.scores(embeddings[hidden])
-        return scores, scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+        similarities = scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+        if self._cohort is not None:
+            scores = self._cohort.corrected(scores, similarities, embeddings)
+        return scores, similarities
 
     def _ranked(self, scores: FloatArray, similarities: FloatArray) -> _Ranking:
         places = greatest(scores, KEPT)
         best = np.take_along_axis(scores, places, axis=1)
-        probabilities = None
-        if self._rule.calibrator is not None:
-            probabilities = self._rule.calibrator.probabilities(
-                best, self._samples[places], len(self._people), self._rule.stranger_share
-            )
-        return _Ranking(places, best, np.take_along_axis(similarities, places, axis=1), probabilities)
+        like = np.take_along_axis(similarities, places, axis=1)
+        if self._rule.calibrator is None:
+            return _Ranking(places, best, like, None)
+        probabilities = self._rule.calibrator.probabilities(
+            best, self._samples[places], len(self._people), self._rule.stranger_share, self.further
+        )
+        if self._confusables is not None:
+            share_among_alike(self._confusables, places, like, probabilities)
+        return _Ranking(places, best, like, probabilities)
 
     def _likeness_of_strangers(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:
@@ -400,30 +422,43 @@ class Recognizer:
             return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
-        doubt = self._doubt_between(face, ranking, row, taken)
+        doubt = self._doubt_between(ranking, row, taken)
         if doubt is None and ranking.probabilities is not None:
             doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
         return (Outcome.KNOWN, Reason.MATCH) if doubt is None else (Outcome.UNCERTAIN, doubt)
 
-    def _doubt_between(self, face: Face, ranking: _Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
+    def _doubt_between(self, ranking: _Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return why the best person cannot be told from another one, who is not another face; None where it can."""
-        first, *others = (int(person) for person in self._people[ranking.places[row]])
-        near = self._too_near(ranking, row)
-        for column, other in enumerate(others):
-            if not np.isfinite(ranking.scores[row, column + 1]):
+        first, *others = ranking.places[row].tolist()
+        for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
+            if not np.isfinite(ranking.scores[row, column]):
                 break
-            is_taken = int(ranking.places[row, column + 1]) in taken
-            if not near[column] and (column or is_taken):
-                continue
-            if is_taken:  # a probability already says so
-                if ranking.probabilities is not None:
+            if other in taken:  # a probability already says so
+                if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
-            elif self._confusables is not None and self._confusables.are_confusable(first, other):
-                if not self._confusables.told_apart(first, other, face.embedding):
+            elif self._confusables is not None and self._confusables.likeness(first, other):
+                if self._before(ranking, row, column) < self._least_before(first, other):
                     return Reason.CONFUSABLE
-            elif near[column]:
+            elif is_near:
                 return Reason.RUNNER_UP_TOO_NEAR
         return None
+
+    def _least_before(self, first: int, other: int) -> float:
+        """Return how probable the first of two people who look alike must be: more where their photos are mixed up."""
+        confusables = self._confusables
+        error = 0.0 if confusables is None else confusables.expected_error(first, other)
+        return self._rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
+
+    def _before(self, ranking: _Ranking, row: int, column: int) -> float:
+        """Return how probable the best person is, given that it is that one or another one who looks alike."""
+        if ranking.probabilities is not None:
+            one, other = (float(ranking.probabilities[row, place]) for place in (0, column))
+            return one / max(one + other, _LEAST_TOLD)
+        if self._confusables is None:
+            return 1.0
+        first, other = ranking.places[row, [0, column]].tolist()
+        margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
+        return self._confusables.probability(first, other, margin)
 
     def _beyond_doubt(self, ranking: _Ranking, row: int) -> bool:
         """Tell whether what speaks for the best person is enough even where the face is poor."""

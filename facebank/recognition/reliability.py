@@ -104,7 +104,10 @@ def cross_fit(
             count, plan = lessened.plan(size, samples_each)
             for gallery in range(count):
                 random = np.random.default_rng([seed, 1 + number, size, samples_each, gallery])
-                found.append(simulate(halves[1 - number], plan, classifier, calibrators[number][1], random))
+                fitted, known = calibrators[number]
+                found.append(
+                    simulate(halves[1 - number], plan, classifier, known, random, correction=fitted.correction)
+                )
                 if on_gallery is not None:
                     on_gallery()
         return found
@@ -127,7 +130,8 @@ def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effo
 
 def simulated_galleries(identities: Identities, classifier: str, effort: Effort = USUAL) -> int:
     """Return how many galleries `facebank.recognition.fitting.fit_calibrator` simulates."""
-    return sum(effort.plan(*kind)[0] for kind in product(calibrated_sizes(identities, classifier), SAMPLES))
+    kinds = product(calibrated_sizes(identities, classifier), SAMPLES)
+    return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
 
 
 def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
@@ -157,12 +161,12 @@ def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reli
 
 
 def _told(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
-    return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE)
+    return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE, found.further)
 
 
 def _named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
     """Return which faces would be given a name."""
-    named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR)
+    named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
     told = _told(found, calibrator)
     if found.scores.shape[1] > 1:
         named &= told[:, 0] >= LEAST_ODDS * told[:, 1]
@@ -180,7 +184,7 @@ def _halves(
     """Split the people, those with several photos evenly; and say which sizes of galleries both halves allow."""
     mixed = np.random.default_rng(seed).permutation(len(identities.photos))
     mixed = mixed[np.argsort(identities.photos[mixed] == 1, kind="stable")]
-    halves = _of(identities, mixed[::2]), _of(identities, mixed[1::2])
+    halves = identities.of(mixed[::2]), identities.of(mixed[1::2])
     if classifier in FITTED and min(len(half.photos) for half in halves) < LEAST_IDENTITIES:
         return halves, ()
     try:
@@ -188,12 +192,6 @@ def _halves(
     except UsageError:  # half of the people are too few
         return halves, ()
     return halves, tuple(size for size in sizes[0] if size in sizes[1])
-
-
-def _of(identities: Identities, people: NDArray[np.int64]) -> Identities:
-    chosen = np.isin(identities.people, people)
-    owners = np.unique(identities.people[chosen], return_inverse=True)[1]
-    return Identities(identities.embeddings[chosen], owners.astype(np.int64), identities.qualities[chosen])
 
 
 def _background(identities: Identities) -> Background:

@@ -103,7 +103,7 @@ def test_a_calibration_can_be_kept_elsewhere_and_is_told_in_a_table(
     assert lines[-1] == f"kept in {tmp_path / 'made'}"
     not_counted, not_tried = ran.err.splitlines()
     assert "too few" in not_counted
-    assert "up to 10 people" in not_tried
+    assert "up to 30 people" in not_tried
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["calibration.json"]
     assert shown(run, valid) == before
 

@@ -210,3 +210,24 @@ def test_a_folder_that_was_emptied_of_what_was_unreadable(run: Run, album: Path,
     shutil.move(album / "eileen_collins.jpg", album / "inner")
     run("scan", album)
     assert "6 files forgotten" in run("scan", "--forget", album, album / "inner", tmp_path / "other", code=None).err
+
+
+@pytest.mark.usefixtures("two_people")
+def test_the_people_of_a_scan_count_as_other_people_until_somebody_is_forgotten(
+    run: Run, album: Path, stranger: Path
+) -> None:
+    def others() -> object:
+        return run("settings", "show", "--json").records[0]["other_people"]
+
+    assert others() == 1
+    for number in range(3):  # the stranger is in three photos, which differ in their bytes
+        (album / f"again{number}.jpg").write_bytes(stranger.read_bytes() + bytes(number))
+    run("scan", album)
+    assert others() == 2
+    assert "your album: 2 other people, 1 of them only in the scan" in run("settings").out
+    assert "your album: 2 other people" in run("doctor", code=None).out
+    speech = "barack_obama_speech.jpg"
+    alone, among = (people(run("identify", place, "--json").records) for place in (album / speech, album))
+    assert alone[speech] == among[speech] == ["Barack Obama"]
+    run("people", "forget", "Eileen Collins")
+    assert others() == 0

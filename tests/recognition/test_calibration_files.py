@@ -17,6 +17,8 @@ from facebank.recognition.calibration import (
     Calibration,
     Calibrator,
 )
+from facebank.recognition.cohort import NO_CORRECTION
+from facebank.recognition.pairs import PairModel
 from facebank.recognition.scoring import CLASSIFIERS
 
 if TYPE_CHECKING:
@@ -40,6 +42,19 @@ def test_what_is_written_is_read(made: list[Calibrator], words: str, people: int
     assert Calibration.from_json(calibration.to_json().encode()) == calibration
     for kind in CLASSIFIERS:
         assert calibration.of(kind) == next((one for one in named if one.classifier == kind), None)
+
+
+def test_the_first_format_is_read_and_corrects_nothing() -> None:
+    (calibrator,) = Calibration.from_json(json.dumps(valid())).calibrators
+    assert calibrator.correction == NO_CORRECTION
+    assert [table.further for table in calibrator.tables] == [0, 0]
+
+
+def test_the_embedded_calibration_corrects_scores_and_says_of_whom_it_was_made() -> None:
+    assert all(one.correction.share > 0 for one in embedded().calibrators)
+    assert embedded().pairs is not None
+    for word in ("LFW", "Families In the Wild", "Large Age Gap"):
+        assert word in embedded().made_from
 
 
 def test_the_embedded_calibration_is_of_the_embedded_pack() -> None:
@@ -76,9 +91,24 @@ def test_the_smallest_calibration_is_read() -> None:
 KNOTS = ("calibrators", 0, "knots")
 TABLE = ("calibrators", 0, "tables", 0)
 CURVE = (*TABLE, "evidence", 0)
+CORRECTED = ("calibrators", 0, "correction")
+PAIRS = dict.fromkeys(PairModel.names(), 0.5)
 HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
-    (("format",), 2),
+    (("format",), 3),
     (("format",), None),
+    (CORRECTED, {"share": 2.0, "level": 0.5, "shrinkage": 5.0}),
+    (CORRECTED, {"share": 0.5, "level": -0.5, "shrinkage": 5.0}),
+    (CORRECTED, {"share": 0.5, "level": 0.5, "shrinkage": 0.0}),
+    (CORRECTED, {"share": 0.5, "level": math.nan, "shrinkage": 5.0}),
+    (CORRECTED, {"share": 0.5}),
+    (CORRECTED, [0.5, 0.5, 5.0]),
+    (("pairs",), {**PAIRS, "steepness": math.inf}),
+    (("pairs",), {**PAIRS, "lean": "0"}),
+    (("pairs",), {"steepness": 1.0}),
+    (("pairs",), 7),
+    ((*TABLE, "further"), -1),
+    ((*TABLE, "further"), 10**6),
+    ((*TABLE, "further"), 5.0),
     (("people",), 1e999),
     (("people",), -1),
     (("people",), "9"),
@@ -109,7 +139,7 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
     (("calibrators", 0, "tables"), []),
     (("calibrators", 0, "tables"), {}),
     (("calibrators", 0, "tables"), [valid()["calibrators"][0]["tables"][0]] * 2),
-    (("calibrators", 0, "tables"), [{**valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 22)]),
+    (("calibrators", 0, "tables"), [{**valid()["calibrators"][0]["tables"][0], "size": n} for n in range(1, 42)]),
     ((*TABLE, "size"), 0),
     ((*TABLE, "size"), 100),
     ((*TABLE, "size"), "10"),

@@ -12,7 +12,18 @@ from facebank.errors import UsageError
 from facebank.recognition import fitting
 from facebank.recognition.background import Background
 from facebank.recognition.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_shares
-from facebank.recognition.fitting import LEAST_PEOPLE, SIZES, Effort, calibrated_sizes, fit_calibrator
+from facebank.recognition.cohort import Correction
+from facebank.recognition.fitting import (
+    CORRECTION,
+    FURTHER,
+    LEAST_PEOPLE,
+    SIZES,
+    SIZES_OF_FITTED,
+    Effort,
+    Population,
+    calibrated_sizes,
+    fit_calibrator,
+)
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.training import MOST_FOR_KERNEL
@@ -35,7 +46,7 @@ def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singl
 
 @cache
 def fitted() -> Calibrator:
-    """Return the calibrator of 260 people, for galleries of 1, 10 and 100."""
+    """Return the calibrator of 260 people, for galleries of 1 to 100."""
     return fit_calibrator(people(260), "prototype", None, effort=SMALL)
 
 
@@ -45,7 +56,14 @@ def fresh(size: int, samples_each: int) -> tuple[Searches, ...]:
     others = people(700, seed=99)
     plan = GalleryPlan(size, samples_each, strangers=600)
     return tuple(
-        simulate(others, plan, "prototype", None, np.random.default_rng([1, size, samples_each, number]))
+        simulate(
+            others,
+            plan,
+            "prototype",
+            None,
+            np.random.default_rng([1, size, samples_each, number]),
+            correction=CORRECTION,
+        )
         for number in range(8)
     )
 
@@ -86,7 +104,8 @@ def test_probabilities_hold_when_they_are_counted(size: int, samples_each: int, 
 def test_a_fitted_calibrator_is_one_that_can_be_kept() -> None:
     calibration = Calibration("ab" * 32, "a test", 260, 1560, (fitted(),))
     assert Calibration.from_json(calibration.to_json()) == calibration
-    assert [table.size for table in fitted().tables] == [1, 10, 100]
+    kinds = [(table.size, table.further) for table in fitted().tables]
+    assert kinds == [(size, further) for size in (1, 3, 10, 30, 100) for further in (0, FURTHER)]
     for table in fitted().tables:
         assert 0 < table.lapse <= 0.1
         assert [len(curve) for curve in table.evidence] == [len(fitted().knots)] * len(SAMPLES)
@@ -112,8 +131,9 @@ def test_every_classifier_can_be_calibrated(classifier: str) -> None:
         known, classifier, BACKGROUND, effort=TINY, on_gallery=lambda: done.append(None), seed=3
     )
     assert calibrator.classifier == classifier
-    assert [table.size for table in calibrator.tables] == [1, 10]
-    assert len(done) == sum(TINY.plan(size, samples)[0] for size in (1, 10) for samples in SAMPLES)
+    sizes = calibrated_sizes(known, classifier)
+    assert [table.size for table in calibrator.tables] == [size for size in sizes for _ in range(2)]
+    assert len(done) == 2 * sum(TINY.plan(size, samples)[0] for size in sizes for samples in SAMPLES)
     assert 0 < calibrator.threshold(np.ones(10, np.int64), 0.01) < 1
 
 
@@ -139,17 +159,45 @@ def test_photos_that_were_given_wrong_names_make_no_score_certain() -> None:
     assert at_best[0] < at_best[1]
 
 
+def test_several_kinds_of_people_each_weigh_what_they_are_given() -> None:
+    """Strangers who look like everybody raise thresholds, the more the more they weigh."""
+    plain, alike = people(120, 3), people(120, 3, seed=5)
+    rows = alike.embeddings + 0.6 * np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    dense = Identities(rows.astype(np.float32), alike.people, alike.qualities)
+    thresholds = []
+    for weight in (0.01, 1.0):
+        kinds = [Population(plain), Population(dense, weight=weight)]
+        found = fit_calibrator(kinds, "prototype", None, correction=Correction(), effort=Effort(100, 2000, (6, 10)))
+        thresholds.append(found.threshold(np.ones(10, np.int64), 0.01))
+    assert thresholds[1] > thresholds[0] + 0.02
+
+
+def test_families_are_searched_among_others() -> None:
+    known = people(40, 4)
+    families = Identities(known.embeddings, known.people, known.qualities, np.arange(40) // 2)
+    found = simulate(
+        families, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=people(60, 3, seed=9)
+    )
+    assert found.size == 5
+    assert found.relatives.sum() in {0, 1}  # one or both of a family of two are enrolled
+    assert 0 < found.mated.sum() <= 2 * 5
+    assert found.strangers.sum() == 30 - found.relatives.sum()
+    with pytest.raises(UsageError, match="families"):
+        simulate(known, GalleryPlan(5, 2, 30), "prototype", None, np.random.default_rng(1), others=known)
+
+
 # Sizes and limits ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("several", "singles", "expected"),
     [
-        (20, 20, [1, 10]),
-        (300, 0, [1, 10, 100]),
-        (20, 2930, [1, 10, 100, 1000]),
-        (20, 229, [1, 10]),
-        (20, 230, [1, 10, 100]),
+        (20, 20, [1, 3, 10, 30]),
+        (300, 0, [1, 3, 10, 30, 100]),
+        (20, 2930, [1, 3, 10, 30, 100, 300, 1000]),
+        (20, 229, [1, 3, 10, 30]),
+        (20, 230, [1, 3, 10, 30, 100]),
     ],
 )
 def test_galleries_are_simulated_while_two_thirds_or_so_stay_strangers(
@@ -157,7 +205,9 @@ def test_galleries_are_simulated_while_two_thirds_or_so_stay_strangers(
 ) -> None:
     known = people(several, 2, singles=singles)
     assert calibrated_sizes(known, "prototype") == expected
-    assert calibrated_sizes(known, "svm-rbf") == [size for size in expected if size <= MOST_FOR_KERNEL // 5]
+    fitted_ones = [size for size in expected if size in SIZES_OF_FITTED]
+    assert calibrated_sizes(known, "svm") == fitted_ones
+    assert calibrated_sizes(known, "svm-rbf") == [size for size in fitted_ones if size <= MOST_FOR_KERNEL // 5]
     assert set(expected) <= set(SIZES)
 
 
@@ -210,7 +260,7 @@ def test_the_basis_says_what_the_calibrator_interpolates() -> None:
     scores = generator.uniform(-1, 1, (30, 5)).astype(np.float32)
     samples = generator.integers(1, 12, scores.shape)
     found = (fitting._basis(scores, samples, knots) @ np.array(table.evidence).ravel()).reshape(scores.shape)
-    np.testing.assert_allclose(found, fitted().evidence(scores, samples, table.size), atol=1e-5)
+    np.testing.assert_allclose(found, fitted().evidence(scores, samples, table.size, table.further), atol=1e-5)
 
 
 def test_thresholds_of_larger_galleries_are_lifted_to_those_of_smaller_ones() -> None:

@@ -199,7 +199,7 @@ def test_well_separated_people_are_all_found_and_no_stranger_is_alike() -> None:
 
 @pytest.mark.parametrize("people", [1, 5])
 def test_somebody_must_be_left_to_be_a_stranger(people: int) -> None:
-    with pytest.raises(UsageError, match="too few to enrol 5"):
+    with pytest.raises(UsageError, match="too few to enroll 5"):
         simulate(identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
 
 

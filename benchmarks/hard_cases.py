@@ -1,0 +1,463 @@
+"""Decisions about children, brothers and sisters, look-alikes and adults, group by group, as ``identify`` makes them.
+
+    python -m benchmarks.hard_cases ../shared/data --people reporting --out benchmarks/reports/hard_cases/together
+
+Every case enrolls people of one kind as embeddings, searches for their other photos and for strangers, and counts
+what the recognizer decides with default settings. People are LFW's (``peopleDevTest.txt``), and those of
+``hard/siblings.npz`` and ``hard/ages.npz``: families and people with an even number are for development, with an odd
+one for reporting. Intervals are of 95 %, by bootstrap over families or people.
+
+- ``siblings``: two of a family with 4 photos each, alone or with 20 adults of LFW; strangers are other families.
+- ``relative``: one of a family with 3 photos; the brother or sister is searched, and the one enrolled.
+- ``children``, ``adults of the same set``: 10 people with 2 photos (20 with ``--people all``); the others are
+  strangers.
+- ``look-alikes``: two of four people of LFW who are alike, chosen by the prototypes of all their photos.
+- ``LFW, n people``: adults; ``LFW, 62 people``: those with 20 photos and more, of both lists.
+
+``named`` is the share of strangers who are given a name, ``right`` of mated probes given their own, ``wrong`` of all
+names given to mated probes that are somebody else's. The calibration error is that of the first candidate's
+probability over ten bins of equal count, mated probes and strangers together; ``between`` is the same for the larger
+of two siblings' probabilities as a share of both.
+
+``--calibration``, ``--least-probability 0`` and ``--without-pairs`` take single rules away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
+from facebank.calibrations import Knowledge, find_knowledge
+from facebank.faces import Decision, Detection, Face, Outcome, Quality
+from facebank.gallery import PackIdentity
+from facebank.identification import build_recognizer
+from facebank.packs import Pack, load_pack
+from facebank.recognition.calibration import Calibration
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import build_scorer, prototypes
+from facebank.recognition.simulation import Identities
+from facebank.settings import DecisionSettings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+RESAMPLES = 1000
+BINS = 10
+COVERAGES = (0.5, 0.7, 0.8, 0.9)
+STRANGERS_EACH = 80
+NOT_BELOW_QUALITY = 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Faces of people of one kind.
+
+    Attributes
+    ----------
+    embeddings, qualities
+        ``(N, D)`` and ``(N,)``.
+    photos
+        The places of each person's photos.
+    families
+        The family of each person, of shape ``(P,)``; everybody's own where there are none.
+    """
+
+    embeddings: FloatArray
+    qualities: FloatArray
+    photos: tuple[NDArray[np.int64], ...]
+    families: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: FloatArray,
+        qualities: FloatArray,
+        people: NDArray[np.int64],
+        families: NDArray[np.int64] | None = None,
+    ) -> People:
+        """Group faces by person; too poor ones are left out, as they would be at enrollment."""
+        good = qualities >= NOT_BELOW_QUALITY
+        embeddings, qualities, people = embeddings[good], qualities[good], people[good]
+        _, owners = np.unique(people, return_inverse=True)
+        photos = tuple(np.flatnonzero(owners == person) for person in range(owners.max() + 1))
+        related = np.arange(len(photos)) if families is None else families[good][[rows[0] for rows in photos]]
+        return cls(embeddings, qualities, photos, related)
+
+    def with_photos(self, least: int) -> NDArray[np.int64]:
+        """Return the people with at least so many photos."""
+        return np.flatnonzero([len(rows) >= least for rows in self.photos])
+
+    def faces(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Face]:
+        """Return faces as the recognizer takes them."""
+        nowhere = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+        return [
+            Face(nowhere, Quality(float(self.qualities[row]), 100.0, 1.0, 1.0), self.embeddings[row]) for row in rows
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searched:
+    """One search: what was decided, whose face it was (None for a stranger) and the family or person it counts for."""
+
+    decision: Decision
+    owner: str | None
+    unit: int
+    kind: str = "stranger"
+
+
+class Engine:
+    """Builds recognizers of the pack.
+
+    Parameters
+    ----------
+    pack, knowledge
+        The pack and its calibration.
+    settings
+        How decisions are made.
+    pairs
+        Whether people who look alike are told apart by their margins.
+    """
+
+    def __init__(self, pack: Pack, knowledge: Knowledge, settings: DecisionSettings, *, pairs: bool = True) -> None:
+        self._pack = pack
+        self._knowledge = knowledge
+        self._settings = settings
+        self._pairs = pairs
+
+    def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Decision]:
+        """Enroll people (name: embeddings, qualities) and decide each face for itself."""
+        known = Enrolled(
+            np.concatenate([rows for rows, _ in enrolled.values()]),
+            np.repeat(np.arange(len(enrolled)), [len(rows) for rows, _ in enrolled.values()]),
+            np.concatenate([quality for _, quality in enrolled.values()]),
+        )
+        recognizer = build_recognizer(
+            known,
+            dict(enumerate(enrolled)),
+            build_scorer("prototype", known),
+            classifier="prototype",
+            knowledge=self._knowledge,
+            thresholds=self._pack.manifest.thresholds,
+            settings=self._settings,
+        )
+        if not self._pairs:
+            recognizer._confusables = None
+        return [recognizer.identify([face])[0] for face in faces]
+
+
+def gallery_of(
+    people: People,
+    chosen: Sequence[int] | NDArray[np.int64],
+    samples: int,
+    random: np.random.Generator,
+    prefix: str = "",
+) -> tuple[dict[str, tuple[FloatArray, FloatArray]], dict[str, NDArray[np.int64]]]:
+    """Return who is enrolled with so many photos, and the rest of their photos, by name."""
+    enrolled, left = {}, {}
+    for person in chosen:
+        rows = random.permutation(people.photos[person])
+        count = max(1, min(samples, len(rows) - 1))
+        enrolled[f"{prefix}{person}"] = (people.embeddings[rows[:count]], people.qualities[rows[:count]])
+        left[f"{prefix}{person}"] = rows[count:]
+    return enrolled, left
+
+
+def siblings(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Searched]:
+    """Search for two of each family and for other families."""
+    random = np.random.default_rng(1)
+    for _ in range(draws):
+        for family in np.unique(people.families):
+            two = random.permutation(np.flatnonzero(people.families == family))[:2]
+            enrolled, left = gallery_of(people, two, 4, random)
+            filling = random.permutation(adults.with_photos(4))[:others]
+            enrolled |= gallery_of(adults, filling, 4, random, "adult ")[0]
+            for name, rows in left.items():
+                for decision in engine.search(enrolled, people.faces(rows)):
+                    yield Searched(decision, name, int(family), "mated")
+            away = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
+            rows = random.permutation(away)[:STRANGERS_EACH]
+            for decision in engine.search(enrolled, people.faces(rows)):
+                yield Searched(decision, None, int(family))
+
+
+def relative(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Searched]:
+    """Enroll one of each family with 3 photos; search for the other and for the one enrolled."""
+    random = np.random.default_rng(2)
+    for _ in range(draws):
+        for family in np.unique(people.families):
+            members = random.permutation(np.flatnonzero(people.families == family))
+            first = next((person for person in members if len(people.photos[person]) > 3), None)
+            if first is None or len(members) < 2:
+                continue
+            enrolled, left = gallery_of(people, [first], 3, random)
+            filling = random.permutation(adults.with_photos(3))[:others]
+            enrolled |= gallery_of(adults, filling, 3, random, "adult ")[0]
+            for decision in engine.search(enrolled, people.faces(left[f"{first}"])):
+                yield Searched(decision, f"{first}", int(family), "mated")
+            rows = np.concatenate([people.photos[person] for person in members if person != first])
+            for decision in engine.search(enrolled, people.faces(rows)):
+                yield Searched(decision, None, int(family))
+
+
+def strangers_among(
+    engine: Engine, people: People, size: int, samples: int, *, draws: int, most_strangers: int = 400
+) -> Iterator[Searched]:
+    """Enroll people of one kind and search for them and for one photo of each of the others."""
+    random = np.random.default_rng([3, size, samples])
+    for _ in range(draws):
+        chosen = random.permutation(people.with_photos(samples + 1))[:size]
+        enrolled, left = gallery_of(people, chosen, samples, random)
+        for person, (name, rows) in zip(chosen, left.items(), strict=True):
+            for decision in engine.search(enrolled, people.faces(rows[:20])):
+                yield Searched(decision, name, int(person), "mated")
+        rest = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:most_strangers]
+        rows = np.array([random.choice(people.photos[person]) for person in rest], dtype=np.int64)
+        for person, decision in zip(rest, engine.search(enrolled, people.faces(rows)), strict=True):
+            yield Searched(decision, None, int(person))
+
+
+def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Searched]:
+    """Enroll two of four people who are alike; search for all four."""
+    random = np.random.default_rng(4)
+    several = people.with_photos(3)
+    known = Enrolled(
+        np.concatenate([people.embeddings[people.photos[p]] for p in several]),
+        np.repeat(np.arange(len(several)), [len(people.photos[p]) for p in several]),
+        np.concatenate([people.qualities[people.photos[p]] for p in several]),
+    )
+    alike = prototypes(known) @ prototypes(known).T
+    np.fill_diagonal(alike, -1)
+    best = np.argsort(-np.sort(alike, axis=1)[:, -3:].mean(axis=1))[:groups]
+    for number, first in enumerate(best):
+        four = random.permutation([first, *np.argsort(-alike[first])[:3]])
+        enrolled, left = gallery_of(people, several[four[:2]], 2, random)
+        for name, rows in left.items():
+            for decision in engine.search(enrolled, people.faces(rows[:20])):
+                yield Searched(decision, name, number, "mated")
+        for other in several[four[2:]]:
+            for decision in engine.search(enrolled, people.faces(people.photos[other][:20])):
+                yield Searched(decision, None, number)
+
+
+def figures(searches: list[Searched], between: bool) -> dict[str, object]:
+    """Count a case."""
+    mated = [one for one in searches if one.kind == "mated"]
+    others = [one for one in searches if one.kind == "stranger"]
+    names = [one for one in mated if one.decision.outcome is Outcome.KNOWN]
+    found: dict[str, object] = {
+        "right": share([one.decision.person == one.owner for one in mated], mated),
+        "wrong among names": share([one.decision.person != one.owner for one in names], names),
+        "named": share([one.decision.outcome is Outcome.KNOWN for one in others], others),
+        "calibration error": round(first_candidate_error(searches), 4),
+        "reasons": reasons(mated),
+    }
+    if between:
+        found |= between_two(mated)
+    return found
+
+
+def share(events: list[bool], searches: list[Searched]) -> dict[str, float]:
+    """Return a share with its interval over families or people."""
+    if not events:
+        return {"value": 0.0, "low": 0.0, "high": 0.0, "count": 0}
+    units, places = np.unique([one.unit for one in searches], return_inverse=True)
+    hits, counts = np.bincount(places, weights=events), np.bincount(places)
+    drawn = np.random.default_rng(0).integers(len(units), size=(RESAMPLES, len(units)))
+    shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return {
+        "value": round(float(np.mean(events)), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "count": len(events),
+    }
+
+
+def reasons(mated: list[Searched]) -> dict[str, float]:
+    """Return how often mated probes had each reason."""
+    told, counts = np.unique([one.decision.reason.value for one in mated], return_counts=True)
+    return {str(reason): round(float(count / len(mated)), 4) for reason, count in zip(told, counts, strict=True)}
+
+
+def first_candidate_error(searches: list[Searched]) -> float:
+    """Return the calibration error of the first candidate's probability."""
+    told = np.array([one.decision.candidates[0].probability or 0.0 for one in searches])
+    right = np.array([one.decision.candidates[0].person == one.owner for one in searches])
+    return bins_error(told, right)
+
+
+def bins_error(told: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the mean distance of probabilities from how often they were right, in bins of equal count."""
+    order = np.argsort(told, kind="stable")
+    parts = np.array_split(order, BINS)
+    return float(sum(abs(told[rows].mean() - right[rows].mean()) * len(rows) for rows in parts) / len(told))
+
+
+def between_two(mated: list[Searched]) -> dict[str, object]:
+    """Return how well two siblings are told apart, whatever was decided."""
+    families = {one.owner: one.unit for one in mated}
+    told, right = [], []
+    for one in mated:
+        theirs = {c.person: c.probability or 0.0 for c in one.decision.candidates if families.get(c.person) == one.unit}
+        if len(theirs) == 2:
+            (best, larger), (_, smaller) = sorted(theirs.items(), key=lambda item: -item[1])
+            told.append(larger / max(larger + smaller, 1e-12))
+            right.append(best == one.owner)
+    sure, correct = np.array(told), np.array(right)
+    order = np.argsort(-sure, kind="stable")
+    return {
+        "between": {
+            "accuracy": round(float(correct.mean()), 4),
+            "calibration error": round(bins_error(sure, correct), 4),
+            **{f"at {part:g}": round(float(correct[order[: int(len(order) * part)]].mean()), 4) for part in COVERAGES},
+        }
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """The people of a choice."""
+
+    siblings: People
+    children: People
+    grown: People
+    adults: People
+    often: People
+    relatives: People
+
+
+def read(data: Path, pack: Pack, people: str) -> Data:
+    """Read everybody's faces."""
+    faces = lfw_faces(data, pack)
+    faces = faces.where(faces.found)
+    listed = {
+        "development": people_listed(data, DEVELOPMENT),
+        "reporting": people_listed(data, REPORTING),
+        "all": frozenset(faces.names),
+    }
+    adults = faces.of(listed[people])
+    photos = np.bincount(faces.people)[faces.people]
+    often = faces.where((photos >= 20) | (photos == 1))
+    chosen = {"development": (0,), "reporting": (1,), "all": (0, 1)}[people]
+    hard = {}
+    for name, key in (("siblings", "family"), ("ages", "person")):
+        with np.load(data / "hard" / f"{name}.npz", allow_pickle=False) as arrays:
+            kept = np.isin(arrays[key] % 2, chosen)
+            hard[name] = {field: arrays[field][kept] for field in arrays.files}
+    sisters, ages = hard["siblings"], hard["ages"]
+    young = ages["young"]
+    related = _relatives(data, faces.names)
+    relatives = faces.where(related >= 0)
+    families = People.of(sisters["embedding"], sisters["quality"], sisters["person"], sisters["family"])
+    owners = np.unique(sisters["person"], return_inverse=True)[1].astype(np.int64)
+    adults = without_people_of(adults, [Identities(sisters["embedding"], owners, sisters["quality"])])
+    return Data(
+        families,
+        People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
+        People.of(ages["embedding"][~young], ages["quality"][~young], ages["person"][~young]),
+        People.of(adults.embeddings, adults.qualities, adults.people),
+        People.of(often.embeddings, often.qualities, often.people),
+        People.of(relatives.embeddings, relatives.qualities, relatives.people, related[related >= 0]),
+    )
+
+
+def without_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float = 0.45) -> LfwFaces:
+    """Leave out people who may be in other sets as well, lest a stranger be somebody enrolled."""
+    owners = adults.people
+    made = prototypes(Enrolled(adults.embeddings, owners, adults.qualities))
+    found = np.zeros(len(made), dtype=bool)
+    for one in sets:
+        theirs = prototypes(Enrolled(one.embeddings, one.people, one.qualities))
+        found |= (made @ theirs.T).max(axis=1) >= least
+    return adults.where(~found[owners])
+
+
+def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Return the family of each photo's person, -1 for nobody's: pairs of LFW's list of relatives."""
+    lines = (data / "lfw-meta" / "relatives.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    families = np.full(len(names), -1)
+    for number, line in enumerate(lines):
+        for name in line.split("\t")[:2]:
+            families[(names == name) & (families < 0)] = number
+    return families
+
+
+def cases(engine: Engine, data: Data, people: str, draws: int) -> dict[str, Callable[[], Iterator[Searched]]]:
+    """Return all cases by name."""
+    size = 20 if people == "all" else 10
+    found: dict[str, Callable[[], Iterator[Searched]]] = {
+        "siblings, nobody else": lambda: siblings(engine, data.siblings, data.adults, 0, draws),
+        "siblings, 20 adults": lambda: siblings(engine, data.siblings, data.adults, 20, draws),
+        "relative not enrolled, nobody else": lambda: relative(engine, data.siblings, data.adults, 0, draws),
+        "relative not enrolled, 20 adults": lambda: relative(engine, data.siblings, data.adults, 20, draws),
+        "LFW's relatives not enrolled, 20 adults": lambda: relative(engine, data.relatives, data.adults, 20, draws),
+        "children": lambda: strangers_among(engine, data.children, size, 2, draws=10 * draws),
+        "adults of the same set": lambda: strangers_among(engine, data.grown, size, 2, draws=10 * draws),
+        "look-alikes": lambda: look_alikes(engine, data.adults, 30),
+        "LFW, 62 people, 5 photos": lambda: strangers_among(
+            engine, data.often, 62, 5, draws=draws, most_strangers=1500
+        ),
+        "LFW, 62 people, 1 photo": lambda: strangers_among(engine, data.often, 62, 1, draws=draws, most_strangers=1500),
+    }
+    for count, samples in ((5, 2), (10, 3), (20, 2), (40, 3)):
+        found[f"LFW, {count} people, {samples} photos"] = lambda count=count, samples=samples: strangers_among(  # type: ignore[misc]
+            engine, data.adults, count, samples, draws=max(draws, 80 * draws // count)
+        )
+    return found
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
+    parser.add_argument("--people", choices=("development", "reporting", "all"), default="reporting")
+    parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
+    parser.add_argument("--case", action="append", help="only cases whose name begins so")
+    parser.add_argument("--draws", type=int, default=3, help="how often everybody is drawn anew (default: 3)")
+    parser.add_argument("--calibration", type=Path, help="a calibration.json instead of the pack's own")
+    parser.add_argument("--least-probability", type=float, default=0.5, help="what a name must have (default: 0.5)")
+    parser.add_argument("--without-pairs", action="store_true", help="tell people who look alike apart by scores")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(arguments.pack)
+    identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
+    knowledge = find_knowledge(identity, pack.folder)
+    if arguments.calibration is not None:
+        other = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
+        knowledge = replace(knowledge, calibration=other)
+    settings = DecisionSettings(least_probability=arguments.least_probability)
+    engine = Engine(pack, knowledge, settings, pairs=not arguments.without_pairs)
+    data = read(arguments.data, pack, arguments.people)
+    report: dict[str, object] = {"people": arguments.people, "pack": pack.name, "pack_digest": pack.digest}
+    for name, case in cases(engine, data, arguments.people, arguments.draws).items():
+        if arguments.case and not any(name.startswith(wanted) for wanted in arguments.case):
+            continue
+        found = figures(list(case()), between=name.startswith("siblings"))
+        report[name] = found
+        print(f"{name}: {described(found)}", flush=True)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def described(found: dict[str, object]) -> str:
+    """Write the figures of a case for people."""
+    parts = []
+    for key, value in found.items():
+        if isinstance(value, dict) and "low" in value:
+            parts.append(f"{key} {value['value']:.1%} [{value['low']:.1%}, {value['high']:.1%}]")
+        else:
+            parts.append(f"{key} {value}")
+    return "; ".join(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Scores corrected by what the album's other people look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.recognition.cohort import NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
+from tests.recognition.made_up import DIMENSION, seeds, unit
+
+CORRECTION = Correction(share=0.75, level=0.5)
+
+
+def made(seed: int, count: int, alike: float = 0.0) -> np.ndarray:
+    """Make up people, each one direction; `alike` draws them towards one another."""
+    generator = np.random.default_rng(seed)
+    return unit(generator.normal(size=(count, DIMENSION)) + alike * np.ones(DIMENSION))
+
+
+def corrected(cohort: Cohort, prototypes: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    similarities = np.asarray(probes @ prototypes.T, dtype=np.float32)
+    return cohort.corrected(similarities, similarities, probes)
+
+
+def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, correction: Correction) -> np.ndarray:
+    """Correct as the module's docstring says, one pair after the other."""
+    everybody = np.concatenate([prototypes, further]).astype(np.float64)
+    between = everybody @ everybody.T
+    total = len(everybody)
+    density = (between.sum() - total) / (total * (total - 1)) if total > 1 else 0.0
+    found = np.empty((len(probes), len(prototypes)))
+    for row, probe in enumerate(probes.astype(np.float64)):
+        for place in range(len(prototypes)):
+            others = np.delete(np.arange(total), place)
+            weight = len(others) / (len(others) + correction.shrinkage)
+            means = (probe @ everybody[others].T).mean() + between[place, others].mean() if len(others) else 0.0
+            taken = weight * (correction.share * means - correction.level * max(density, 0.0))
+            found[row, place] = probe @ everybody[place] - taken
+    return found
+
+
+@given(seeds, st.integers(1, 8), st.integers(0, 5), st.floats(0, 2))
+def test_is_what_the_docstring_says(seed: int, people: int, groups: int, alike: float) -> None:
+    prototypes, further, probes = made(seed, people, alike), made(seed + 1, groups, alike), made(seed + 2, 3, alike)
+    cohort = Cohort(prototypes, further, CORRECTION)
+    expected = by_hand(prototypes, further, probes, CORRECTION)
+    assert np.allclose(corrected(cohort, prototypes, probes), expected, atol=1e-5)
+    assert cohort.others == people + groups - 1
+
+
+def test_alone_nothing_is_corrected() -> None:
+    prototypes, probes = made(0, 1), made(1, 4)
+    assert np.array_equal(corrected(Cohort(prototypes, None, CORRECTION), prototypes, probes), probes @ prototypes.T)
+
+
+def test_without_a_correction_scores_stay() -> None:
+    prototypes, probes = made(0, 5), made(1, 4)
+    scores = np.asarray(probes @ prototypes.T, dtype=np.float32)
+    assert Cohort(prototypes, None, NO_CORRECTION).corrected(scores, scores, probes) is scores
+
+
+@given(seeds, st.integers(2, 6))
+def test_the_order_of_the_enrolled_does_not_matter(seed: int, people: int) -> None:
+    prototypes, probes = made(seed, people, 1.0), made(seed + 1, 3, 1.0)
+    order = np.random.default_rng(seed).permutation(people)
+    one = corrected(Cohort(prototypes, None, CORRECTION), prototypes, probes)
+    other = corrected(Cohort(prototypes[order], None, CORRECTION), prototypes[order], probes)
+    assert np.allclose(one[:, order], other, atol=1e-5)
+
+
+@given(seeds, st.integers(1, 5))
+def test_a_probe_alone_is_corrected_as_among_others(seed: int, count: int) -> None:
+    prototypes, probes = made(seed, 4, 1.0), made(seed + 1, count, 1.0)
+    cohort = Cohort(prototypes, None, CORRECTION)
+    together = corrected(cohort, prototypes, probes)
+    for row, probe in enumerate(probes):
+        assert np.allclose(corrected(cohort, prototypes, probe[None])[0], together[row], atol=1e-6)
+
+
+def test_people_who_look_alike_are_no_more_similar_than_others_are() -> None:
+    """Strangers of a group that is alike score as strangers elsewhere, once the album knows the group."""
+    correction = Correction(share=0.75, level=0.5, shrinkage=0.01)
+    means = []
+    for alike in (0.0, 0.7):
+        prototypes, probes = made(3, 40, alike), made(4, 300, alike)
+        means.append(corrected(Cohort(prototypes, None, correction), prototypes, probes).mean())
+    assert means[0] == pytest.approx(means[1], abs=0.03)
+    assert (made(3, 40, 0.7) @ made(4, 300, 0.7).T).mean() > 0.25
+
+
+def test_who_is_enrolled_is_no_further_person() -> None:
+    prototypes = made(5, 3)
+    near = unit(prototypes[:1] + 0.1 * made(6, 1))
+    assert float(near[0] @ prototypes[0]) > SAME_PERSON
+    others = made(7, 4)
+    others = others[(others @ prototypes.T).max(axis=1) < SAME_PERSON]
+    left = not_enrolled(np.concatenate([near, others]), prototypes)
+    assert np.array_equal(left, others)

@@ -1,0 +1,62 @@
+"""The people of a gallery's scan, kept between runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.gallery.derived import cohort_file, wipe_derived
+from facebank.recognition.cohort_file import (
+    MOST_PEOPLE,
+    album_version,
+    read_album_people,
+    write_album_people,
+)
+from tests.recognition.made_up import DIMENSION
+from tests.recognition.test_cohort import made
+
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "family.facebank"
+
+
+def test_what_is_written_is_read_and_wiped_with_the_rest(gallery: Path) -> None:
+    people = made(0, 7)
+    assert read_album_people(gallery, DIGEST, DIMENSION) is None
+    assert album_version(gallery) == 0
+    write_album_people(gallery, DIGEST, people)
+    assert album_version(gallery) > 0
+    found = read_album_people(gallery, DIGEST, DIMENSION)
+    assert found is not None
+    assert np.array_equal(found, people)
+    assert cohort_file(gallery).stat().st_mode & 0o077 == 0
+    wipe_derived(gallery)
+    assert read_album_people(gallery, DIGEST, DIMENSION) is None
+
+
+def test_the_people_with_most_faces_are_kept(gallery: Path) -> None:
+    people = made(0, MOST_PEOPLE + 5)
+    write_album_people(gallery, DIGEST, people)
+    found = read_album_people(gallery, DIGEST, DIMENSION)
+    assert found is not None
+    assert np.array_equal(found, people[:MOST_PEOPLE])
+
+
+def test_of_another_pack_or_damaged_it_is_nothing(gallery: Path) -> None:
+    write_album_people(gallery, DIGEST, made(0, 7))
+    assert read_album_people(gallery, "cd" * 32, DIMENSION) is None
+    assert read_album_people(gallery, DIGEST, DIMENSION + 1) is None
+    path = cohort_file(gallery)
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:50], whole[:-1], whole[:-1] + b"\x00", whole + b"\x00" * 64, b"x" * len(whole)):
+        path.write_bytes(damaged)
+        assert read_album_people(gallery, DIGEST, DIMENSION) is None
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert read_album_people(gallery, DIGEST, DIMENSION) is None

@@ -1,0 +1,95 @@
+"""Two people who look alike: what a margin says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins
+from tests.recognition.made_up import DIMENSION, seeds, unit
+
+WELL_APART = PairMargins(similarity=0.35, first=4, second=4, margins=8 * (0.3,))
+
+
+def samples(seed: int, count: int, towards: np.ndarray, noise: float = 0.2) -> np.ndarray:
+    return unit(towards + noise * np.random.default_rng(seed).normal(size=(count, DIMENSION)))
+
+
+def two(seed: int, first: int, second: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    centre, away = generator.normal(size=(2, DIMENSION))
+    return samples(seed + 1, first, centre), samples(seed + 2, second, centre + apart * away)
+
+
+def measured(one: np.ndarray, other: np.ndarray) -> PairMargins:
+    return PairMargins.measure(one, other, np.ones(len(one), np.float32), np.ones(len(other), np.float32))
+
+
+@given(seeds, st.integers(1, 5), st.integers(1, 5))
+def test_margins_are_those_of_photos_left_out(seed: int, first: int, second: int) -> None:
+    one, other = two(seed, first, second, 0.5)
+    found = measured(one, other)
+    margins = []
+    for mine, theirs in ((one, other), (other, one)):
+        prototype = unit(theirs.astype(np.float64).mean(axis=0)).astype(np.float64)
+        for row in range(len(mine) if len(mine) > 1 else 0):
+            rest = unit(np.delete(mine, row, axis=0).astype(np.float64).mean(axis=0)).astype(np.float64)
+            margins.append(float(mine[row] @ rest - mine[row] @ prototype))
+    assert found.margins == pytest.approx(margins, abs=1e-5)
+
+
+@given(seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0, 2))
+def test_probabilities_are_probabilities_and_rise(seed: int, first: int, second: int, apart: float) -> None:
+    curve = PairCurve(USUAL_PAIRS, measured(*two(seed, first, second, apart)))
+    told = curve.probability(np.linspace(-1, 1, 101))
+    assert ((told > 0) & (told < 1)).all()
+    assert (np.diff(told) >= 0).all()
+    assert 0 <= curve.expected_error <= 0.5
+
+
+@given(seeds, st.integers(1, 6), st.integers(1, 6))
+def test_turned_round_it_says_the_same(seed: int, first: int, second: int) -> None:
+    one, other = two(seed, first, second, 0.7)
+    there, back = (PairCurve(USUAL_PAIRS, measured(*pair)) for pair in ((one, other), (other, one)))
+    margins = np.linspace(-0.5, 0.5, 21)
+    assert np.allclose(there.probability(margins), 1 - back.probability(-margins))
+    assert there.expected_error == pytest.approx(back.expected_error)
+
+
+def test_wide_margins_count_more_than_narrow_ones() -> None:
+    narrow = replace(WELL_APART, margins=8 * (0.02,), similarity=0.7)
+    wide, twins = PairCurve(USUAL_PAIRS, WELL_APART), PairCurve(USUAL_PAIRS, narrow)
+    assert wide.expected_error < 0.1 < twins.expected_error
+    assert float(wide.probability(np.array(0.3))) > 0.95
+
+
+def test_one_person_cut_in_two_is_not_told_apart() -> None:
+    """As twins: photos left out are as often nearer to the other half, and no margin that occurs is enough."""
+    named = total = 0
+    for seed in range(40):
+        photos = samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)
+        one, other, probes = photos[:4], photos[4:8], photos[8:]
+        curve = PairCurve(USUAL_PAIRS, measured(one, other))
+        prototypes = np.stack([unit(rows.mean(axis=0)) for rows in (one, other)])
+        margins = probes @ (prototypes[0] - prototypes[1])
+        told = curve.probability(margins)
+        named += int((np.maximum(told, 1 - told) >= 0.85).sum())
+        total += len(told)
+        assert curve.expected_error > 0.1
+    assert named / total < 0.05
+
+
+def test_photos_in_the_wrong_folder_make_it_doubtful() -> None:
+    mixed = replace(WELL_APART, margins=5 * (0.5,) + 3 * (-0.03,))
+    sure, doubtful = (float(PairCurve(USUAL_PAIRS, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed))
+    assert sure > doubtful
+
+
+def test_one_photo_each_falls_back_to_what_is_usual() -> None:
+    one = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
+    assert 0.02 < one.expected_error < 0.25
+    assert float(one.probability(np.array(0.0))) == pytest.approx(0.5)
