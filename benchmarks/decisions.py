@@ -33,13 +33,16 @@ from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_l
 from facebank.calibrations import Knowledge, find_knowledge
 from facebank.faces import Decision, Detection, Face, Outcome, Quality
 from facebank.gallery import PackIdentity
+from facebank.identification import build_recognizer
 from facebank.packs import Pack, load_pack
-from facebank.recognition.calibration import Calibrator
+from facebank.recognition.calibration import Calibration, Calibrator
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.fitting import fit_calibrator
-from facebank.recognition.recognizer import LEAST_ODDS, Recognizer, Rule
+from facebank.recognition.pairs import USUAL_PAIRS
+from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
 from facebank.recognition.scoring import build_scorer
 from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.settings import DecisionSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,11 +113,9 @@ def operating_point(
         enrolled = Enrolled(
             faces.embeddings[places], np.repeat(np.arange(len(known)), samples), faces.qualities[places]
         )
-        scorer = build_scorer("prototype", enrolled)
         called = {number: str(person) for number, person in enumerate(known)}
         recognizers = {
-            listing: Recognizer(enrolled, called, scorer, rule(pack, calibrator, enrolled))
-            for listing, calibrator in calibrators.items()
+            listing: recognizer_of(enrolled, called, pack, calibrator) for listing, calibrator in calibrators.items()
         }
         for number, person in enumerate(known):
             searched = recognizers[other_list(person, lists)]
@@ -144,23 +145,30 @@ def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
     return REPORTING if person in lists[DEVELOPMENT] else DEVELOPMENT
 
 
-def rule(pack: Pack, calibrator: Calibrator, enrolled: Enrolled) -> Rule:
-    """Return the rule that a gallery of these samples gets."""
-    thresholds = pack.manifest.thresholds
-    samples = np.bincount(enrolled.owners)
-    return Rule(
-        threshold=calibrator.threshold(samples, FPIR),
-        margin=thresholds.margin,
-        minimum_quality=thresholds.minimum_quality,
-        stranger_likeness=thresholds.verify,
-        calibrator=calibrator,
+def recognizer_of(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
+    """Return what decides in a gallery of these samples, with the shipped numbers for people who look alike."""
+    return build_recognizer(
+        enrolled,
+        names,
+        build_scorer("prototype", enrolled),
+        classifier="prototype",
+        knowledge=Knowledge(Calibration(pack.digest, "a benchmark", 0, 0, (calibrator,), USUAL_PAIRS)),
+        thresholds=pack.manifest.thresholds,
+        settings=DecisionSettings(fpir=FPIR),
     )
 
 
-def searched(known: Identities, plan: GalleryPlan, classifier: str, knowledge: Knowledge) -> list[Searches]:
-    """Simulate galleries of one kind."""
+def searched(known: Identities, plan: GalleryPlan, calibrator: Calibrator, knowledge: Knowledge) -> list[Searches]:
+    """Simulate galleries of one kind, scored as the calibrator is for."""
     return [
-        simulate(known, plan, classifier, knowledge.background, np.random.default_rng([11, *plan_key(plan), number]))
+        simulate(
+            known,
+            plan,
+            calibrator.classifier,
+            knowledge.background,
+            np.random.default_rng([11, *plan_key(plan), number]),
+            correction=calibrator.correction,
+        )
         for number in range(GALLERIES)
     ]
 
@@ -175,8 +183,9 @@ def strangers_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_
     strangers = ~found.mated
     scores = found.scores[strangers]
     named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR)
+    shares = calibrator.probabilities(scores, found.samples[strangers], found.size, 0.5)
+    named &= shares[:, 0] >= LEAST_PROBABILITY
     if scores.shape[1] > 1:
-        shares = calibrator.probabilities(scores, found.samples[strangers], found.size, 0.5)
         named &= shares[:, 0] >= LEAST_ODDS * shares[:, 1]
     return named
 
@@ -290,7 +299,7 @@ def milliseconds_a_face(known: Identities, pack: Pack, calibrator: Calibrator, p
     firsts = np.unique(known.people, return_index=True)[1][:people]
     enrolled = Enrolled(known.embeddings[firsts], np.arange(people), known.qualities[firsts])
     called = {number: str(number) for number in range(people)}
-    recognizer = Recognizer(enrolled, called, build_scorer("prototype", enrolled), rule(pack, calibrator, enrolled))
+    recognizer = recognizer_of(enrolled, called, pack, calibrator)
     face = Face(
         Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0),
         Quality(1.0, 100.0, 1.0, 1.0),
@@ -345,7 +354,7 @@ def main() -> None:
             if plan.size > calibrator.tables[-1].size:
                 continue
             kind = f"{plan.size} people, {plan.samples_each} each"
-            found = searched(reporting, plan, calibrator.classifier, knowledge)
+            found = searched(reporting, plan, calibrator, knowledge)
 
             def named(some: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
                 return float(np.mean([strangers_named(one, calibrator).mean() for one in some]))
@@ -354,7 +363,7 @@ def main() -> None:
             fpir[calibrator.classifier][kind] = rates
             line = f"{calibrator.classifier}, {kind}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
             if calibrator.classifier == "prototype":
-                known_before = searched(development, plan, calibrator.classifier, knowledge)
+                known_before = searched(development, plan, calibrator, knowledge)
                 figures_of = calibration_figures(found, known_before, calibrator)
                 calibration[calibrator.classifier][kind] = figures_of
                 for share, values in figures_of.items():

@@ -18,7 +18,6 @@ from facebank.recognition.cohort_file import album_version, read_album_people
 from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.masked import masked_scorer
-from facebank.recognition.named_strangers import StrangersNamed, named_strangers
 from facebank.recognition.pairs import least_before
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer, prototypes
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery, VectorTable
     from facebank.packs import Thresholds
     from facebank.recognition.calibration import Calibrator
+    from facebank.recognition.named_strangers import StrangersNamed
     from facebank.recognition.scoring import PersonScorer
 
 MASK = "augmented:mask"
@@ -171,6 +171,8 @@ def other_people(gallery: Gallery) -> int:
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
     """Return what decisions in a gallery rest on; parameters as for `prepare_identification`."""
+    from facebank.recognition.named_strangers import named_strangers
+
     recognizer = prepare_identification(gallery, engine, settings).recognizer
     if recognizer is None or recognizer.rule.calibrator is None:
         return AlbumFacts(0, 0, None)

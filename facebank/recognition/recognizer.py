@@ -17,7 +17,6 @@ from facebank.recognition.enrolled import check_embeddings
 from facebank.recognition.pairs import USUAL_ERROR, least_before
 from facebank.recognition.scoring import PrototypeScorer, greatest, unit
 from facebank.recognition.simulation import KEPT
-from facebank.recognition.together import COMPETING, competing, share_probabilities, share_similarities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -334,6 +333,10 @@ class Recognizer:
         alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
         if self._rule.allow_twice:
             return _flag_people_seen_twice(alone, together)
+        if not any(len(rows) > 1 for rows in together):
+            return alone
+        from facebank.recognition.together import COMPETING, competing
+
         near = ranking.scores >= self._rule.threshold
         plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
         plausible &= np.isfinite(ranking.scores)
@@ -356,6 +359,8 @@ class Recognizer:
         alone: Sequence[Decision],
     ) -> dict[int, Decision]:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
+        from facebank.recognition.together import share_probabilities, share_similarities
+
         rule, part = self._rule, ranking.of(group)
         if part.probabilities is None:
             near = part.scores >= rule.threshold
