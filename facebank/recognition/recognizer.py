@@ -1,8 +1,7 @@
-"""Open-set identification: a name is given only when it is earned."""
+"""Open-set identification: a face is named only above the calibrated threshold."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -15,6 +14,15 @@ from facebank.faces import Candidate, Decision, Face, Outcome, Reason
 from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, Confusables, share_among_alike
 from facebank.recognition.enrolled import check_embeddings
 from facebank.recognition.pairs import USUAL_ERROR, least_before
+from facebank.recognition.ranking import (
+    Ranking,
+    averaged,
+    decision_of,
+    flag_people_seen_twice,
+    least_sure,
+    stacked,
+    without_name,
+)
 from facebank.recognition.scoring import PrototypeScorer, greatest, unit
 from facebank.recognition.simulation import KEPT
 
@@ -48,7 +56,7 @@ _RATHER_THAN_THE_OTHER = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a name is earned.
+    """The conditions under which a face is named.
 
     Attributes
     ----------
@@ -61,7 +69,7 @@ class Rule:
     stranger_likeness
         The similarity from which a face is taken for a remembered stranger's, if nobody enrolled is more similar.
     calibrator
-        What the scores are worth; None where the pack is not calibrated.
+        Turns scores into probabilities; None where the pack is not calibrated.
     stranger_share
         The share of faces that are taken to be strangers', above 0 and below 1.
     least_probability
@@ -83,35 +91,6 @@ class Rule:
     least_before_alike: float = least_before(USUAL_ERROR)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ranking:
-    """The most likely people of each probe, best first: places among the people, and what speaks for them."""
-
-    places: NDArray[np.int64]
-    scores: FloatArray
-    similarities: FloatArray
-    probabilities: NDArray[np.float64] | None
-
-    def of(self, rows: Sequence[int]) -> _Ranking:
-        """Return the ranking of some probes."""
-        chosen = list(rows)
-        probabilities = None if self.probabilities is None else self.probabilities[chosen]
-        return _Ranking(self.places[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
-
-    def ordered(self, columns: NDArray[np.int64]) -> _Ranking:
-        """Return it with the people of each probe in another order."""
-        probabilities = self.probabilities
-        if probabilities is not None:
-            told = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
-            probabilities = np.concatenate([told, probabilities[:, -1:]], axis=1)
-        return _Ranking(
-            np.take_along_axis(self.places, columns, axis=1),
-            np.take_along_axis(self.scores, columns, axis=1),
-            np.take_along_axis(self.similarities, columns, axis=1),
-            probabilities,
-        )
-
-
 class Recognizer:
     """Decides whose faces they are.
 
@@ -124,7 +103,7 @@ class Recognizer:
     scorer
         The classifier, fitted to the same samples.
     rule
-        When a name is earned.
+        The conditions under which a face is named.
     strangers
         Embeddings of faces remembered as nobody's, ``(S, D)``; None for none.
     confusables
@@ -171,7 +150,7 @@ class Recognizer:
 
     @property
     def rule(self) -> Rule:
-        """When a name is earned."""
+        """The conditions under which a face is named."""
         return self._rule
 
     @property
@@ -266,9 +245,9 @@ class Recognizer:
         if not tracks:
             return []
         faces, rankings, likeness = zip(*map(self._ranked_track, tracks), strict=True)
-        return self._decide_together(faces, _stacked(rankings), np.array(likeness), together)
+        return self._decide_together(faces, stacked(rankings), np.array(likeness), together)
 
-    def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, _Ranking, float]:
+    def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
         """Return a typical face of a track, how its people rank, and how much it is like a remembered stranger."""
         if not faces:
             raise UsageError("A track has at least one face.")
@@ -278,13 +257,13 @@ class Recognizer:
         weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
         weights = weights / weights.sum()
         scores, similarities = self._scored(embeddings, _hidden_mouths(faces))
-        ranking = self._ranked(_averaged(scores, weights), _averaged(similarities, weights))
+        ranking = self._ranked(averaged(scores, weights), averaged(similarities, weights))
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
         typical = replace(faces[0].quality, score=float(qualities @ weights))
-        mean = unit(_averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
+        mean = unit(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
         return Face(faces[0].detection, typical, mean[0]), ranking, likeness
 
-    def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> _Ranking:
+    def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:
         scores, similarities = self._scored(embeddings, hidden)
         if any(denied):
             if len(denied) != len(embeddings):
@@ -304,18 +283,18 @@ class Recognizer:
             scores = self._cohort.corrected(scores, similarities, embeddings)
         return scores, similarities
 
-    def _ranked(self, scores: FloatArray, similarities: FloatArray) -> _Ranking:
+    def _ranked(self, scores: FloatArray, similarities: FloatArray) -> Ranking:
         places = greatest(scores, KEPT)
         best = np.take_along_axis(scores, places, axis=1)
         like = np.take_along_axis(similarities, places, axis=1)
         if self._rule.calibrator is None:
-            return _Ranking(places, best, like, None)
+            return Ranking(places, best, like, None)
         probabilities = self._rule.calibrator.probabilities(
             best, self._samples[places], len(self._people), self._rule.stranger_share, self.further
         )
         if self._confusables is not None:
             share_among_alike(self._confusables, places, like, probabilities)
-        return _Ranking(places, best, like, probabilities)
+        return Ranking(places, best, like, probabilities)
 
     def _likeness_of_strangers(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:
@@ -325,14 +304,14 @@ class Recognizer:
     def _decide_together(
         self,
         faces: Sequence[Face],
-        ranking: _Ranking,
+        ranking: Ranking,
         likeness: NDArray[np.floating],
         together: Sequence[Sequence[int]],
     ) -> list[Decision]:
         """Decide about faces, of which some are seen at the same time."""
         alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
         if self._rule.allow_twice:
-            return _flag_people_seen_twice(alone, together)
+            return flag_people_seen_twice(alone, together)
         if not any(len(rows) > 1 for rows in together):
             return alone
         from facebank.recognition.together import COMPETING, competing
@@ -348,13 +327,13 @@ class Recognizer:
                 group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
                 for row, decision in self._shared_out(group, faces, ranking, likeness, alone).items():
                     found.setdefault(row, []).append(decision)
-        return [_least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
+        return [least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
 
     def _shared_out(
         self,
         group: Sequence[int],
         faces: Sequence[Face],
-        ranking: _Ranking,
+        ranking: Ranking,
         likeness: NDArray[np.floating],
         alone: Sequence[Decision],
     ) -> dict[int, Decision]:
@@ -388,19 +367,19 @@ class Recognizer:
                 candidates, outcome, reason = self._candidates(ordered, place), Outcome.KNOWN, Reason.MATCH
             else:
                 candidates = self._candidates(shared, place)
-                outcome, reason = _left(alone[row], names)
-            decisions[row] = _decision(outcome, reason, candidates)
+                outcome, reason = without_name(alone[row], names)
+            decisions[row] = decision_of(outcome, reason, candidates)
         return decisions
 
-    def _decide(self, face: Face, ranking: _Ranking, row: int, stranger_likeness: float) -> Decision:
+    def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Decision:
         candidates = self._candidates(ranking, row)
         if not candidates:
             remembered = stranger_likeness >= self._rule.stranger_likeness
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Decision(Outcome.UNKNOWN, reason, None, None, None, ())
-        return _decision(*self._outcome(face, ranking, row, stranger_likeness), candidates)
+        return decision_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
 
-    def _candidates(self, ranking: _Ranking, row: int) -> tuple[Candidate, ...]:
+    def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
             Candidate(
                 person=self._names[int(self._people[place])],
@@ -414,7 +393,7 @@ class Recognizer:
     def _outcome(
         self,
         face: Face,
-        ranking: _Ranking,
+        ranking: Ranking,
         row: int,
         stranger_likeness: float,
         taken: AbstractSet[int] = frozenset(),
@@ -432,7 +411,7 @@ class Recognizer:
             doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
         return (Outcome.KNOWN, Reason.MATCH) if doubt is None else (Outcome.UNCERTAIN, doubt)
 
-    def _doubt_between(self, ranking: _Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
+    def _doubt_between(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return why the best person cannot be told from another one, who is not another face; None where it can."""
         first, *others = ranking.places[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
@@ -454,7 +433,7 @@ class Recognizer:
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
         return self._rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
 
-    def _before(self, ranking: _Ranking, row: int, column: int) -> float:
+    def _before(self, ranking: Ranking, row: int, column: int) -> float:
         """Return how probable the best person is, given that it is that one or another one who looks alike."""
         if ranking.probabilities is not None:
             one, other = (float(ranking.probabilities[row, place]) for place in (0, column))
@@ -465,13 +444,13 @@ class Recognizer:
         margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
         return self._confusables.probability(first, other, margin)
 
-    def _beyond_doubt(self, ranking: _Ranking, row: int) -> bool:
+    def _beyond_doubt(self, ranking: Ranking, row: int) -> bool:
         """Tell whether what speaks for the best person is enough even where the face is poor."""
         if ranking.probabilities is None:
             return bool(ranking.scores[row, 0] >= self._rule.threshold + self._rule.margin)
         return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self._rule.threshold)
 
-    def _too_near(self, ranking: _Ranking, row: int) -> NDArray[np.bool_]:
+    def _too_near(self, ranking: Ranking, row: int) -> NDArray[np.bool_]:
         """Tell which of the people after the best one are too near to it."""
         if ranking.probabilities is None:
             similarities = ranking.similarities[row]
@@ -486,77 +465,6 @@ def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
     return np.array([face.quality.mouth_hidden for face in faces])
 
 
-def _averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
-    """Return the weighted average of rows as a single one, ``(1, ...)``."""
-    return np.asarray(weights[None] @ rows.astype(np.float64), dtype=np.float32)
-
-
 def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:
     """Return the decisions where nobody is enrolled yet."""
     return [Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]
-
-
-def _remaining(candidates: Sequence[Candidate]) -> float | None:
-    """Return the probability that a face is none of some candidates; None where nothing was calibrated."""
-    told = [candidate.probability for candidate in candidates if candidate.probability is not None]
-    return max(0.0, 1.0 - math.fsum(told)) if told else None
-
-
-def _decision(outcome: Outcome, reason: Reason, candidates: tuple[Candidate, ...]) -> Decision:
-    best = candidates[0]
-    return Decision(
-        outcome=outcome,
-        reason=reason,
-        person=best.person if outcome is Outcome.KNOWN else None,
-        similarity=best.similarity,
-        probability=best.probability,
-        candidates=candidates,
-        stranger_probability=_remaining(candidates),
-    )
-
-
-def _stacked(rankings: Sequence[_Ranking]) -> _Ranking:
-    """Return the rankings of several probes as one."""
-    told = [each.probabilities for each in rankings if each.probabilities is not None]
-    return _Ranking(
-        np.concatenate([each.places for each in rankings]),
-        np.concatenate([each.scores for each in rankings]),
-        np.concatenate([each.similarities for each in rankings]),
-        np.concatenate(told) if told else None,
-    )
-
-
-_TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
-
-
-def _left(alone: Decision, names: AbstractSet[str]) -> tuple[Outcome, Reason]:
-    """Return what is said of a face that gets no name beside others, some of which do."""
-    lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
-    if alone.outcome is Outcome.KNOWN or lost:
-        return Outcome.UNCERTAIN, Reason.SAME_PERSON_TWICE
-    return alone.outcome, alone.reason
-
-
-def _least_sure(decisions: Sequence[Decision]) -> Decision:
-    """Return the most careful of the decisions about one face, each beside other faces."""
-    unnamed = [decision for decision in decisions if decision.person is None]
-    if unnamed:
-        return unnamed[0]
-    least = min(decisions, key=lambda decision: decision.probability or 0.0)
-    if all(decision.person == least.person for decision in decisions):
-        return least
-    return replace(least, outcome=Outcome.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
-
-
-def _flag_people_seen_twice(decisions: Sequence[Decision], together: Sequence[Sequence[int]]) -> list[Decision]:
-    """Give the less similar of two faces of one person that are seen at the same time its own reason."""
-    flagged = list(decisions)
-    for rows in together:
-        first = set[str]()
-        for row in sorted(rows, key=lambda row: -(decisions[row].similarity or 0.0)):
-            person = decisions[row].person
-            if person is not None and person in first:
-                flagged[row] = replace(decisions[row], reason=Reason.SAME_PERSON_TWICE)
-            elif person is not None:
-                first.add(person)
-    return flagged

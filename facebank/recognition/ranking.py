@@ -1,0 +1,128 @@
+"""How people rank for each probe, and the decisions that follow from a ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.faces import Candidate, Decision, Outcome, Reason
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+_TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """The likeliest people of each probe, best first.
+
+    Attributes
+    ----------
+    places
+        Places among the enrolled people, ``(M, K)``.
+    scores, similarities
+        Of these people, ``float32`` of shape ``(M, K)``; a score of a denied person is minus infinity.
+    probabilities
+        Of these people and, last, of nobody of them, ``(M, K + 1)``; None where nothing is calibrated.
+    """
+
+    places: NDArray[np.int64]
+    scores: FloatArray
+    similarities: FloatArray
+    probabilities: NDArray[np.float64] | None
+
+    def of(self, rows: Sequence[int]) -> Ranking:
+        """Return the ranking of some probes."""
+        chosen = list(rows)
+        probabilities = None if self.probabilities is None else self.probabilities[chosen]
+        return Ranking(self.places[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
+
+    def ordered(self, columns: NDArray[np.int64]) -> Ranking:
+        """Return the ranking with the people of each probe in another order."""
+        probabilities = self.probabilities
+        if probabilities is not None:
+            told = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
+            probabilities = np.concatenate([told, probabilities[:, -1:]], axis=1)
+        return Ranking(
+            np.take_along_axis(self.places, columns, axis=1),
+            np.take_along_axis(self.scores, columns, axis=1),
+            np.take_along_axis(self.similarities, columns, axis=1),
+            probabilities,
+        )
+
+
+def stacked(rankings: Sequence[Ranking]) -> Ranking:
+    """Return the rankings of several probes as one."""
+    told = [each.probabilities for each in rankings if each.probabilities is not None]
+    return Ranking(
+        np.concatenate([each.places for each in rankings]),
+        np.concatenate([each.scores for each in rankings]),
+        np.concatenate([each.similarities for each in rankings]),
+        np.concatenate(told) if told else None,
+    )
+
+
+def averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
+    """Return the weighted average of rows as a single one, ``(1, ...)``."""
+    return np.asarray(weights[None] @ rows.astype(np.float64), dtype=np.float32)
+
+
+def _remaining(candidates: Sequence[Candidate]) -> float | None:
+    """Return the probability that a face is none of some candidates; None where nothing was calibrated."""
+    told = [candidate.probability for candidate in candidates if candidate.probability is not None]
+    return max(0.0, 1.0 - math.fsum(told)) if told else None
+
+
+def decision_of(outcome: Outcome, reason: Reason, candidates: tuple[Candidate, ...]) -> Decision:
+    """Return a decision about a face with at least one candidate."""
+    best = candidates[0]
+    return Decision(
+        outcome=outcome,
+        reason=reason,
+        person=best.person if outcome is Outcome.KNOWN else None,
+        similarity=best.similarity,
+        probability=best.probability,
+        candidates=candidates,
+        stranger_probability=_remaining(candidates),
+    )
+
+
+def without_name(alone: Decision, names: AbstractSet[str]) -> tuple[Outcome, Reason]:
+    """Return the outcome and reason for a face that gets no name beside faces of which some do."""
+    lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
+    if alone.outcome is Outcome.KNOWN or lost:
+        return Outcome.UNCERTAIN, Reason.SAME_PERSON_TWICE
+    return alone.outcome, alone.reason
+
+
+def least_sure(decisions: Sequence[Decision]) -> Decision:
+    """Return the most careful of the decisions about one face, each beside other faces."""
+    unnamed = [decision for decision in decisions if decision.person is None]
+    if unnamed:
+        return unnamed[0]
+    least = min(decisions, key=lambda decision: decision.probability or 0.0)
+    if all(decision.person == least.person for decision in decisions):
+        return least
+    return replace(least, outcome=Outcome.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
+
+
+def flag_people_seen_twice(decisions: Sequence[Decision], together: Sequence[Sequence[int]]) -> list[Decision]:
+    """Give the less similar of two faces of one person that are seen at the same time its own reason."""
+    flagged = list(decisions)
+    for rows in together:
+        first = set[str]()
+        for row in sorted(rows, key=lambda row: -(decisions[row].similarity or 0.0)):
+            person = decisions[row].person
+            if person is not None and person in first:
+                flagged[row] = replace(decisions[row], reason=Reason.SAME_PERSON_TWICE)
+            elif person is not None:
+                first.add(person)
+    return flagged
