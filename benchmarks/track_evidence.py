@@ -10,7 +10,7 @@ of a real track are more alike, down to copies of one photo, for which all three
 - ``one photo``: the first of the five alone.
 - ``mean score``: the scores of the five averaged, weighted by the square of the quality, judged as one photo's score:
   what ``facebank video`` does.
-- ``mean embedding``: the embeddings averaged and normalised, and then judged as one photo.
+- ``mean embedding``: the embeddings averaged and normalized, and then judged as one photo.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.decisions import rule
+from benchmarks.decisions import FPIR
 from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
 from facebank.calibrations import find_knowledge
 from facebank.gallery import PackIdentity
-from facebank.packs import Pack, load_pack
+from facebank.packs import load_pack
+from facebank.recognition.cohort import Cohort
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.simulation import KEPT
@@ -43,14 +44,21 @@ WAYS = ("one photo", "mean score", "mean embedding")
 Told = tuple[bool, bool, bool, float]
 
 
-def scores_of(scorer: PrototypeScorer, faces: FloatArray, qualities: FloatArray) -> dict[str, FloatArray]:
-    """Return the scores of a track in each of the ways, of shape ``(people,)``."""
+def scores_of(
+    scorer: PrototypeScorer, cohort: Cohort, faces: FloatArray, qualities: FloatArray
+) -> dict[str, FloatArray]:
+    """Return the corrected scores of a track in each of the ways, of shape ``(people,)``."""
+
+    def scored(probes: FloatArray) -> FloatArray:
+        similarities = scorer.scores(probes)
+        return cohort.corrected(similarities, similarities, probes)
+
     weights = qualities.astype(np.float64) ** 2
     weights /= weights.sum()
-    each = scorer.scores(faces)
+    each = scored(faces)
     mean = weights @ faces
-    normalised = (mean / np.linalg.norm(mean)).astype(np.float32)
-    rows = (each[0], (weights @ each).astype(np.float32), scorer.scores(normalised[None])[0])
+    normalized = (mean / np.linalg.norm(mean)).astype(np.float32)
+    rows = (each[0], (weights @ each).astype(np.float32), scored(normalized[None])[0])
     return dict(zip(WAYS, rows, strict=True))
 
 
@@ -69,19 +77,21 @@ def gallery(
     return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
 
 
-def measured(faces: LfwFaces, pack: Pack, calibrator: Calibrator) -> dict[str, dict[str, float]]:
+def measured(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:
     """Decide about all tracks of all galleries."""
     told: dict[str, list[Told]] = {way: [] for way in WAYS}
     names = faces.names
     for seed in range(GALLERIES):
         enrolled, tracks = gallery(faces, names, np.random.default_rng(seed))
-        scorer, decides = PrototypeScorer(enrolled), rule(pack, calibrator, enrolled)
+        scorer = PrototypeScorer(enrolled)
+        cohort = Cohort(scorer.prototypes, None, calibrator.correction)
+        threshold = calibrator.threshold(np.bincount(enrolled.owners), FPIR)
         samples = np.ones(KEPT, dtype=np.int64)
         for person, places in tracks:
-            for way, scores in scores_of(scorer, faces.embeddings[places], faces.qualities[places]).items():
+            for way, scores in scores_of(scorer, cohort, faces.embeddings[places], faces.qualities[places]).items():
                 best = np.argsort(-scores)[:KEPT]
                 probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
-                named = bool(scores[best[0]] >= decides.threshold)
+                named = bool(scores[best[0]] >= threshold)
                 told[way].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
     return {way: _figures(np.array(rows)) for way, rows in told.items()}
 
@@ -114,7 +124,7 @@ def main() -> None:
     calibrator = None if calibration is None else calibration.of("prototype")
     if calibrator is None:
         parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
-    report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **measured(faces, pack, calibrator)}
+    report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **measured(faces, calibrator)}
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 
