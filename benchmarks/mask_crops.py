@@ -66,7 +66,7 @@ def bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
 
 
 def drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
-    """Return faces found anew in photos on which masks were drawn, of many shapes, colours and patterns."""
+    """Return faces found anew in photos on which masks were drawn, of many shapes, colors and patterns."""
     random = np.random.default_rng(5)
     chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN]))
     landmarks = dict(zip(chosen.photos.tolist(), chosen.landmarks, strict=True))
@@ -83,7 +83,7 @@ def real_masks(data: Path) -> tuple[list[str], list[RGBImage]]:
 
 
 def varied(crop: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return a crop as it might have been: a little off, in other light, coarser, sometimes mirrored or grey."""
+    """Return a crop as it might have been: a little off, in other light, coarser, sometimes mirrored or gray."""
     face = crop[:, ::-1] if random.random() < 0.5 else crop
     matrix = cv2.getRotationMatrix2D((55.5, 60.0), random.normal(0, 4), 1 + random.normal(0, 0.05))
     matrix[:, 2] = matrix[:, 2] + random.normal(0, 2.5, 2)

@@ -38,7 +38,7 @@ class Correction:
         Which share of either side's mean similarity to the other people is taken off, 0..1.
     level
         Which share of the mean similarity of the album's people to one another is added again, 0..1. A share of
-        ``(1 + level) / 2`` leaves strangers of a group at the mean that strangers of the calibration have.
+        ``(1 + level) / 2`` takes off all of what strangers of a group are alike, a smaller one less.
     shrinkage
         For how many other people half of that is done.
     """
