@@ -44,7 +44,7 @@ MASK = "augmented:mask"
 
 _CHOICE_SETTING = "chosen_classifier"
 _COSINE_CLASSIFIERS = ("prototype", "knn")
-_ENOUGH_PEOPLE = 5000
+_ENOUGH_SAMPLES = 5000
 """From how many enrolled samples on the album's other people are not looked for: the enrolled are cohort enough."""
 
 
@@ -189,7 +189,7 @@ def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) ->
 
 def _album_people(gallery: Gallery, enrolled: Enrolled) -> FloatArray | None:
     """Return the people of the gallery's own scan who are not enrolled, one mean each; None for nobody."""
-    if enrolled.count > _ENOUGH_PEOPLE:
+    if enrolled.count > _ENOUGH_SAMPLES:
         return None
     people = read_album_people(gallery.path, gallery.pack.digest, enrolled.dimension)
     return None if people is None else not_enrolled(people, prototypes(enrolled))

@@ -21,9 +21,9 @@ from facebank.evaluation.measuring import (
 )
 from facebank.evaluation.protocols.groups_differentials import differentials
 from facebank.evaluation.protocols.groups_trials import (
-    Cohort,
     Density,
     GroupTrial,
+    PeopleGroup,
     across_figure,
     density,
     try_group,
@@ -85,17 +85,20 @@ def groups(
         raise DatasetError("at least one photo of at least one person must be enrolled, and drawn at least once")
     settings = DecisionSettings(fpir=fpir)
     faces = bench.read(replace(dataset, pairs=()))
-    cohorts, left_out = _cohorts(faces, grouping, photos)
-    size = (min(people, min(len(cohort.able) for cohort in cohorts) // 2), photos, draws)
-    bench.progress.begin(f"groups by {grouping.column}", draws * len(cohorts))
-    trials = [try_group(bench, faces, cohorts, number, size=size, settings=settings) for number in range(len(cohorts))]
-    alike = [density(bench, faces, cohort, number) for number, cohort in enumerate(cohorts)]
+    groups_of_people, left_out = _groups_of_people(faces, grouping, photos)
+    size = (min(people, min(len(group.able) for group in groups_of_people) // 2), photos, draws)
+    bench.progress.begin(f"groups by {grouping.column}", draws * len(groups_of_people))
+    trials = [
+        try_group(bench, faces, groups_of_people, number, size=size, settings=settings)
+        for number in range(len(groups_of_people))
+    ]
+    alike = [density(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
     every = (*grouping.left_out, *left_out)
     return _report(bench, faces, grouping, trials, alike=alike, how=(size, fpir), left_out=every)
 
 
-def _cohorts(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[Cohort], list[LeftOut]]:
-    owners, cohorts, left_out = faces.dataset.owners, list[Cohort](), list[LeftOut]()
+def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[LeftOut]]:
+    owners, groups_of_people, left_out = faces.dataset.owners, list[PeopleGroup](), list[LeftOut]()
     names = set[str]()
     for place, group in enumerate(grouping.names):
         mine = np.flatnonzero((grouping.of_photo == place) & faces.found & (owners >= 0)).astype(np.int64)
@@ -106,13 +109,13 @@ def _cohorts(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[Coho
             why = f"untested: {len(able)} people with more than {photos} photos with a face; {LEAST_PEOPLE} are needed"
             left_out.append(LeftOut(label, why))
             continue
-        cohorts.append(Cohort(_unlike(_figure_name(label, place), names), label, mine, able))
-    if len(cohorts) < 2:
+        groups_of_people.append(PeopleGroup(_unlike(_figure_name(label, place), names), label, mine, able))
+    if len(groups_of_people) < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {LEAST_PEOPLE} people with more than "
             f"{photos} photos with a face ({'; '.join(f'{one.what}: {one.why}' for one in left_out[:2])})"
         )
-    return cohorts, left_out
+    return groups_of_people, left_out
 
 
 def _figure_name(label: str, place: int) -> str:
@@ -149,7 +152,7 @@ def _report(
     differ = differentials(trials, rates)
     across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
     dense = {
-        f"mean_similarity_{trial.cohort.name}": one.mean
+        f"mean_similarity_{trial.group.name}": one.mean
         for trial, one in zip(trials, alike, strict=True)
         if one is not None
     }
@@ -186,22 +189,22 @@ def _report(
 
 
 def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tuple[Table, Histogram]:
-    measured = [(trial.cohort, one) for trial, one in zip(trials, alike, strict=True) if one is not None]
+    measured = [(trial.group, one) for trial, one in zip(trials, alike, strict=True) if one is not None]
     rows = tuple(
         (
-            cohort.label,
-            f"{len(cohort.able):,}",
+            group.label,
+            f"{len(group.able):,}",
             f"{len(one.similarities):,}",
             f"{one.mean.value:.3f}",
             f"{one.upper:.3f}",
         )
-        for cohort, one in measured
+        for group, one in measured
     )
     headings = ("group", "people who can be enrolled", "pairs of photos", "mean similarity", "one in a hundred reaches")
     histogram = Histogram(
         "Similarity of photos of different people of a group",
         "similarity",
-        tuple((cohort.label, one.similarities) for cohort, one in measured),
+        tuple((group.label, one.similarities) for group, one in measured),
     )
     return Table("Different people of a group", headings, rows), histogram
 
@@ -215,7 +218,7 @@ def _summary(
     (people, photos, _), fpir = how
     sentences = [f"{people} people with {photos} photos each in a gallery; {100 * fpir:g} % of strangers may be named."]
     for trial in trials:
-        name = trial.cohort.name
+        name = trial.group.name
         parts = [
             f"{words} {figures[f'{key}_{name}']}"
             for key, words in (
@@ -224,7 +227,7 @@ def _summary(
             )
             if f"{key}_{name}" in figures
         ]
-        sentences.append(f"In the group {trial.cohort.label}, {'; '.join(parts)}.")
+        sentences.append(f"In the group {trial.group.label}, {'; '.join(parts)}.")
     for kind, words in (("positive", "strangers named"), ("negative", "people missed")):
         if f"false_{kind}_differential" in figures:
             ratio = figures[f"false_{kind}_differential"]

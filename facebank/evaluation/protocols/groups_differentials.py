@@ -28,7 +28,7 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
     """Return the differentials that can be measured: those of rates that are not 0 in any group."""
     found: dict[str, Figure] = {}
     for kind, rate, key in _KINDS:
-        rates = [figures.get(f"{key}_{trial.cohort.name}") for trial in trials]
+        rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
         measured = [one for one in rates if one is not None]
         if len(measured) < len(trials) or min(one.value for one in measured) <= 0:
             continue

@@ -32,7 +32,7 @@ _ENROLL, _STRANGE, _ALIKE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cohort:
+class PeopleGroup:
     """People of one group.
 
     Attributes
@@ -57,7 +57,7 @@ class Cohort:
 class GroupTrial:
     """What a group's galleries gave: own people with strangers of the group, and strangers of other groups."""
 
-    cohort: Cohort
+    group: PeopleGroup
     within: Condition
     across: Searches
 
@@ -84,7 +84,7 @@ class Density:
 def try_group(
     bench: Bench,
     faces: FaceSet,
-    cohorts: Sequence[Cohort],
+    groups_of_people: Sequence[PeopleGroup],
     number: int,
     *,
     size: tuple[int, int, int],
@@ -96,7 +96,7 @@ def try_group(
     ----------
     bench, faces
         Where and on what.
-    cohorts
+    groups_of_people
         All groups.
     number
         Which of them is tried.
@@ -106,27 +106,27 @@ def try_group(
         How searches are decided.
     """
     people, photos, draws = size
-    cohort, owners = cohorts[number], faces.dataset.owners
-    elsewhere = np.concatenate([one.photos for place, one in enumerate(cohorts) if place != number])
+    group, owners = groups_of_people[number], faces.dataset.owners
+    elsewhere = np.concatenate([one.photos for place, one in enumerate(groups_of_people) if place != number])
     within, across = list[Searches](), list[Searches]()
     for turn in range(draws):
         random = bench.random(_ENROLL, number, turn)
-        known = random.permutation(cohort.able)[:people]
+        known = random.permutation(group.able)[:people]
         enrolled, mated = [], []
         for person in known:
-            mixed = random.permutation(cohort.photos[owners[cohort.photos] == person])
+            mixed = random.permutation(group.photos[owners[group.photos] == person])
             enrolled.append(mixed[:photos])
             mated.append(mixed[photos : photos + PROBES])
         places = np.concatenate(enrolled)
         trial = enrol(bench.laboratory, faces, places, settings)
         strange = bench.random(_STRANGE, number, turn)
-        own, other = (_one_each(owners, some, known, strange) for some in (cohort.photos, elsewhere))
+        own, other = (_one_each(owners, some, known, strange) for some in (group.photos, elsewhere))
         probes = unrelated(faces, np.concatenate([*mated, own]), places)
         within.append(trial.search(probes))
         across.append(trial.search(unrelated(faces, other, places)))
         bench.progress.advance()
-    condition = Condition(cohort.name, cohort.label, faces, Searches.joined(within), draws_people=True)
-    return GroupTrial(cohort, condition, Searches.joined(across))
+    condition = Condition(group.name, group.label, faces, Searches.joined(within), draws_people=True)
+    return GroupTrial(group, condition, Searches.joined(across))
 
 
 def _one_each(
@@ -138,13 +138,13 @@ def _one_each(
     return in_turns([random.permutation(others[first])[:STRANGERS]], STRANGERS)
 
 
-def density(bench: Bench, faces: FaceSet, cohort: Cohort, number: int) -> Density | None:
+def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> Density | None:
     """Measure how alike different people of a group are; None for fewer than two people."""
-    owners, random = faces.dataset.owners[cohort.photos], bench.random(_ALIKE, number)
+    owners, random = faces.dataset.owners[group.photos], bench.random(_ALIKE, number)
     people = random.permutation(np.unique(owners))[:_MOST_PEOPLE]
     if len(people) < 2:
         return None
-    chosen = [random.permutation(cohort.photos[owners == person])[:_MOST_PHOTOS] for person in people]
+    chosen = [random.permutation(group.photos[owners == person])[:_MOST_PHOTOS] for person in people]
     vectors = faces.embeddings[np.concatenate(chosen)].astype(np.float64)
     whose = np.repeat(np.arange(len(people)), [len(each) for each in chosen])
     first, second = np.triu_indices(len(whose), 1)
@@ -163,13 +163,13 @@ def density(bench: Bench, faces: FaceSet, cohort: Cohort, number: int) -> Densit
         (float(low), float(high)),
         len(some),
         kind=Kind.NUMBER,
-        meaning=f"Mean similarity of two different people, {cohort.label}: how near to each other people are.",
+        meaning=f"Mean similarity of two different people, {group.label}: how near to each other people are.",
     )
     return Density(mean, float(np.quantile(similarities, 0.99)), similarities)
 
 
 def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:
     """Return how many strangers of other groups are named in the group's galleries."""
-    name = f"across_{trial.cohort.name}"
-    condition = Condition(name, f"{trial.cohort.label}, of other groups", faces, trial.across, draws_people=True)
+    name = f"across_{trial.group.name}"
+    condition = Condition(name, f"{trial.group.label}, of other groups", faces, trial.across, draws_people=True)
     return {key: figure for key, figure in condition.figures().items() if key == f"fpir_{name}"}

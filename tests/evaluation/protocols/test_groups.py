@@ -17,7 +17,7 @@ from facebank.evaluation.grouping import grouped_by
 from facebank.evaluation.measuring import Condition
 from facebank.evaluation.protocols.groups import groups
 from facebank.evaluation.protocols.groups_differentials import differentials
-from facebank.evaluation.protocols.groups_trials import Cohort, GroupTrial
+from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup
 from facebank.evaluation.report import Histogram, Report, Table
 from facebank.evaluation.searching import NOBODY, Searches
 from facebank.evaluation.writing.wording import interval_of
@@ -53,8 +53,8 @@ def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[Group
         given = np.where(np.arange(96) < 4 * wrong, 0, NOBODY)
         nothing, yes = np.full(96, np.nan), np.ones(96, dtype=bool)
         searches = Searches(places, np.full(96, NOBODY), given, given, ~yes, yes, nothing, nothing)
-        cohort = Cohort(name, name, places, np.arange(24))
-        trials.append(GroupTrial(cohort, Condition(name, name, faces, searches, draws_people=True), searches))
+        group = PeopleGroup(name, name, places, np.arange(24))
+        trials.append(GroupTrial(group, Condition(name, name, faces, searches, draws_people=True), searches))
     return trials
 
 
@@ -94,7 +94,7 @@ def test_the_same_people_in_two_groups_do_not_differ(bench: Bench, tmp_path: Pat
     """Rates of the very same people are drawn together, so that their ratio has no spread at all."""
     (trial,) = decided(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
     figures = trial.within.figures()
-    other = replace(trial, cohort=replace(trial.cohort, name="other"))
+    other = replace(trial, group=replace(trial.group, name="other"))
     ratio = differentials([trial, other], figures | {"fpir_other": figures["fpir_one"]})["false_positive_differential"]
     assert (ratio.value, ratio.interval) == (1, (1, 1))
 
