@@ -66,7 +66,7 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,  # noqa: ARG001 - CommandLine reads it
     version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
 ) -> None:
-    """Recognise people from a handful of photographs each.
+    """Recognize people from a handful of photographs each.
 
     Exit codes of every command: 0 done, 1 some input failed and the rest was done, 2 wrong usage or nothing could be
     done, 130 interrupted.

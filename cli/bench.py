@@ -158,7 +158,7 @@ def fewshot(
     cache: Keeps = True,
     as_json: AsJson = False,
 ) -> int:
-    """Enrol a few photos of each person.
+    """Enroll a few photos of each person.
 
     All other photos are searched for, by all classifiers side by side.
     """

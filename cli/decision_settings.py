@@ -20,10 +20,14 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one
 EXPLAINED = """\b
 fpir               share of strangers given a name at most, 0.001 to 0.2
 classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
-stranger_share     share of faces expected to be strangers', above 0 and below 1; probabilities depend on it
-least_probability  probability that a name must have besides, from 0 and below 1
-allow_twice        true or false: whether several faces of one photo may have one name, as in a collage
-confusable_error   share of names given between people who look alike that may be wrong, above 0 to 0.5"""
+stranger_share     share of faces expected to be strangers', above 0 and below
+                   1; probabilities depend on it
+least_probability  probability that a name must have as well, 0 or more and
+                   below 1
+allow_twice        true or false: whether several faces of one photo may have
+                   one name, as in a collage
+confusable_error   share of wrong names tolerated between people who look
+                   alike, above 0 and at most 0.5"""
 
 
 def register(app: typer.Typer) -> None:
@@ -51,6 +55,7 @@ def settings_or_show(ctx: typer.Context) -> int:
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
     """Show all settings and their defaults, and the share of strangers named at most by all of them together."""
+    from facebank.identification import described_others
     from facebank.settings import list_settings
 
     with settings_of(ctx).open_gallery() as gallery:
@@ -71,8 +76,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
         share = f"{100 * facts.named.share:.2g} %"
         told = f"below {share}" if facts.named.is_below else f"{share} at most"
         write_line(f"strangers given a name in this gallery, by fpir and least_probability together: {told}")
-        scanned = f", {facts.in_scan} of them only in the scan" if facts.in_scan else ""
-        write_line(f"your album: {facts.others} other people{scanned}; scores are corrected by what they look like")
+        write_line(f"your album: {described_others(facts.others, facts.in_scan)}")
     return 0
 
 

@@ -50,7 +50,7 @@ def enroll(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
-    """Enrol people from photos of them.
+    """Enroll people from photos of them.
 
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
     person, and the rest are photos or folders of them. A person's photos are looked at together before the first is

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BROKEN = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
-AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's licence.")]
+AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's license.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,13 +51,13 @@ def list_(as_json: AsJson = False) -> int:
         for pack in packs:
             write_json(_summary(pack))
         return 0
-    columns = ("name", "installed", "what it is", "licence", "commercial use")
+    columns = ("name", "installed", "what it is", "license", "commercial use")
     write_table(columns, [_row(pack) for pack in packs], {"no": "dim", "broken": "bold red"})
     return 0
 
 
 def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_json: AsJson = False) -> int:
-    """Show a pack: source, licence, files with their hashes, thresholds, calibration.
+    """Show a pack: source, license, files with their hashes, thresholds, calibration.
 
     Exit code 1 if something is wrong with it.
     """
@@ -83,7 +83,7 @@ def install(
 ) -> int:
     """Install a pack by name, from an https address or from a zip file.
 
-    Its licence is shown and must be accepted once.
+    Its license is shown and must be accepted once.
     """
     from facebank.errors import LicenceNotAcceptedError
     from facebank.packs.install import install_pack
@@ -100,7 +100,7 @@ def install(
             say(licence_notice(pack.manifest))
             return _installed(pack, as_json)
     say(str(refused))
-    if not typer.confirm("Do you accept this licence?", err=True):
+    if not typer.confirm("Do you accept this license?", err=True):
         say("nothing was installed")
         return NOTHING_DONE
     with download_bar(writes_lines=as_json) as on_progress:

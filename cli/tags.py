@@ -113,7 +113,7 @@ def write(
 def import_tags(
     ctx: typer.Context,
     places: Places,
-    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Faces to enrol of each person.")] = 10,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Faces to enroll of each person.")] = 10,
     own: Annotated[bool, typer.Option("--own", help="Take names too that facebank itself wrote.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Take faces too that are unlike the person's others, or like another's.")
@@ -121,7 +121,7 @@ def import_tags(
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Enrol people from photos that another program tagged.
+    """Enroll people from photos that another program tagged.
 
     The folders are scanned first, if they have changed. A region names the face that is found there; of each person's
     faces the most varied good ones are enrolled.

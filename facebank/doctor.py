@@ -186,7 +186,7 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
     label = printable(str(path))
     health = inspect_gallery(path)
     if not health.exists:
-        return (Finding("Gallery", f"{label}: not there yet, the first enrolment makes it"),)
+        return (Finding("Gallery", f"{label}: not there yet, the first enrollment makes it"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
     if health.people is not None:
         said = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
@@ -200,14 +200,14 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
 def _album_findings(path: Path) -> list[Finding]:
     """Tell by how many other people scores are corrected; nothing where that cannot be read."""
     from facebank.gallery import Gallery
-    from facebank.identification import other_people
+    from facebank.identification import described_others, other_people
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
             others = other_people(gallery)
     except FacebankError:  # told of already
         return []
-    return [Finding("Album", f"your album: {others} other people, by whom scores are corrected")]
+    return [Finding("Album", f"your album: {described_others(others)}")]
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:

@@ -150,7 +150,7 @@ class PersonGuard:
                 f"the photos may explain: if it is not {person}, remove the sample"
             )
         why = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
-        advice = f"enroll it with --force if it is {person} all the same"
+        advice = f"use --force if it is {person} anyway"
         if doubt.kind is Kind.UNDECIDED:
             why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none says who {person} is"
             advice = f"add a photo that does, or use --force if it is {person}"
@@ -173,7 +173,7 @@ class PersonGuard:
             why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
         else:
             why = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
-        return f"{why}: enroll it with --force if it is {person} all the same"
+        return f"{why}: use --force if it is {person} anyway"
 
     def _similar(self, found: Resemblance) -> str | None:
         person = printable(self._name)

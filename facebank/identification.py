@@ -169,6 +169,22 @@ def other_people(gallery: Gallery) -> int:
     return len(enrolled.people) - 1 + (0 if further is None else len(further))
 
 
+def described_others(others: int, in_scan: int = 0) -> str:
+    """Say how many other people an album has, and what follows from it.
+
+    Parameters
+    ----------
+    others, in_scan
+        As in `AlbumFacts`.
+    """
+    if not others:
+        return "no other people; scores are plain similarities"
+    counted = "1 other person" if others == 1 else f"{others} other people"
+    if in_scan:
+        counted += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
+    return f"{counted}; scores are corrected by what other people look like"
+
+
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
     """Return what decisions in a gallery rest on; parameters as for `prepare_identification`."""
     from facebank.recognition.named_strangers import named_strangers

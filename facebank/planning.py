@@ -52,7 +52,7 @@ def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: b
     """
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
     if not typed:
-        raise UsageError("nothing to enrol: name a person's folder, or a person and photos")
+        raise UsageError("nothing to enroll: name a person's folder, or a person and photos")
     if not all(typed):
         nameless = not typed[0] and name is None and not tree
         raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type `facebank enroll NAME PHOTO`")

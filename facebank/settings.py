@@ -41,11 +41,11 @@ class DecisionSettings:
     stranger_share
         The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
     least_probability
-        The probability that a name must have besides, from 0 and below 1; counts only where the pack is calibrated.
+        The probability that a name must have as well, 0 or more and below 1; counts only where the pack is calibrated.
     allow_twice
         Whether several faces of one photo may be given one name, as in a collage.
     confusable_error
-        The share of names given between people who look alike that may be wrong, above 0 to 0.5.
+        The share of names given between people who look alike that may be wrong, above 0 and at most 0.5.
 
     Raises
     ------
@@ -101,8 +101,8 @@ class DecisionSettings:
         if least_probability < self.least_probability:
             raise UsageError(
                 f"names in this gallery need a probability of {self.least_probability:g} at least, and this can only "
-                f"ask for more than {least_probability:g}: lower it with "
-                f"'facebank settings set least_probability {least_probability:g}'"
+                f"ask for more, not for {least_probability:g}: lower it with "
+                f"`facebank settings set least_probability {least_probability:g}`"
             )
         # at 1 nobody is named: no probability is so high
         return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
@@ -214,7 +214,9 @@ def _stranger_share(value: object) -> float:
 def _least_probability(value: object) -> float:
     number = _number(value)
     if number is None or not 0 <= number < 1:
-        raise UsageError(f"least_probability is a probability from 0 and below 1, such as 0.5, not {_shown(value)}")
+        raise UsageError(
+            f"least_probability is a probability of 0 or more and below 1, such as 0.5, not {_shown(value)}"
+        )
     return number
 
 
@@ -230,7 +232,7 @@ def _allow_twice(value: object) -> bool:
 def _confusable_error(value: object) -> float:
     number = _number(value)
     if number is None or not 0 < number <= 0.5:
-        raise UsageError(f"confusable_error is a share above 0 to 0.5, such as 0.04, not {_shown(value)}")
+        raise UsageError(f"confusable_error is a share above 0 and at most 0.5, such as 0.04, not {_shown(value)}")
     return number
 
 

@@ -207,7 +207,7 @@ def test_an_insightface_folder_is_said_to_be_uncalibrated(tmp_path: Path) -> Non
 def test_a_gallery_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
     (finding,) = examine_gallery(tmp_path / "new.facebank", None)
     assert finding.severity is Severity.OK
-    assert "first enrolment" in finding.detail
+    assert "first enrollment" in finding.detail
 
 
 def test_a_file_that_is_no_gallery_is_a_problem(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from facebank.faces import (
 )
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
-from facebank.identification import MASK, identified_photo, prepare_identification
+from facebank.identification import MASK, described_others, identified_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
 from facebank.recognition.scoring import CLASSIFIERS
@@ -479,3 +479,16 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
     assert masked_decision.candidates[0].similarity > open_decision.candidates[0].similarity + 0.1
     assert other.person == "Ben"
     assert masked_decision == recognizer.identify([covered])[0]
+
+
+@pytest.mark.parametrize(
+    ("others", "in_scan", "told"),
+    [
+        (0, 0, "no other people; scores are plain similarities"),
+        (1, 0, "1 other person; scores are corrected by what other people look like"),
+        (1, 1, "1 other person, only in the scan; scores are corrected by what other people look like"),
+        (9, 2, "9 other people, 2 of them only in the scan; scores are corrected by what other people look like"),
+    ],
+)
+def test_the_album_s_other_people_are_counted_in_plain_words(others: int, in_scan: int, told: str) -> None:
+    assert described_others(others, in_scan) == told

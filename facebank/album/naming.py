@@ -166,9 +166,7 @@ def _refused(bank: FaceBank, group: int, person: str, faces: Sequence[GuardedFac
         why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:
         why = f"is not {printable(person)}: {judgments[refused[0]].detail}"
-    raise UsageError(
-        f"group {group} {why}: choose another name, or use --force if it is {printable(person)} all the same"
-    )
+    raise UsageError(f"group {group} {why}: choose another name, or use --force if it is {printable(person)} anyway")
 
 
 def _take(

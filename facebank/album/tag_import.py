@@ -155,7 +155,7 @@ def _not_there(image: str, name: str) -> ImportedTag:
 
 
 def _ours(image: str, name: str) -> ImportedTag:
-    detail = "facebank wrote the name and nobody changed it, so that it proves nothing: --own takes it all the same"
+    detail = "facebank wrote the name and nobody changed it, so that it proves nothing: --own takes it anyway"
     return ImportedTag(image, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
 
 

@@ -179,7 +179,7 @@ def _key_words(explanation: Explanation) -> list[str]:
     words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
     if rise >= _SMALLEST_CHANGE:
         words.append(f"Blue: hiding this raises it, by up to {rise:.3f}.")
-    return [*words, "Grey: hiding this changes nothing. One scale for both faces."]
+    return [*words, "Gray: hiding this changes nothing. One scale for both faces."]
 
 
 def _largest_crop(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto) -> RGBImage:

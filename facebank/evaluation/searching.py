@@ -206,7 +206,7 @@ def enrol(
         [place for place in places if faces.faces[place] is not None and people[place] >= 0], dtype=np.int64
     )
     if not len(used):
-        raise DatasetError("none of the photos to enrol shows a face of somebody named")
+        raise DatasetError("none of the photos to enroll shows a face of somebody named")
     matrix = np.stack([face.embedding for place in used if (face := faces.faces[place]) is not None])
     names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
     masked, moved = None, list["FloatArray"]()

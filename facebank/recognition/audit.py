@@ -242,8 +242,8 @@ def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
         (first, second),
         numbers,
         pair.expected_error,
-        f"{first} and {second} will be confused{doubt}: about {pair.expected_error:.1%} of the photos of one are "
-        f"nearer to the other{nearer}. Other photos of {_who_needs_more(samples, pair)} help: "
+        f"{first} and {second} will be confused{doubt}: about {100 * pair.expected_error:.2g} % of the photos of one "
+        f"are nearer to the other{nearer}. Other photos of {_who_needs_more(samples, pair)} help: "
         "another day, light and pose",
         tuple(advice),
     )

@@ -47,7 +47,7 @@ class Enrolled:
         object.__setattr__(self, "matrix", check_embeddings(self.matrix, "the enrolled embeddings"))
         count = len(self.matrix)
         if not count:
-            raise UsageError("There is nobody to learn from: enrol somebody first.")
+            raise UsageError("There is nobody to learn from: enroll somebody first.")
         people, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
         if people.shape != (count,) or not np.issubdtype(people.dtype, np.integer):
             raise UsageError(f"Expected {count} whole numbers of people, one for each embedding.")

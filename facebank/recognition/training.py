@@ -112,7 +112,7 @@ def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> 
         raise UsageError(f"There is nothing to fit for {kind!r}; classifiers are {', '.join(CLASSIFIERS)}.")
     if background is None and len(enrolled.people) < 2:
         raise UsageError(
-            f"{kind} needs somebody to tell the one person from: enrol a second one, use a pack with a background, or "
+            f"{kind} needs somebody to tell the one person from: enroll a second one, use a pack with a background, or "
             "choose prototype or knn."
         )
     if background is not None and background.dimension != enrolled.dimension:

@@ -109,7 +109,7 @@ class InsightFacePackage:
         except PackError:
             raise
         except Exception as error:
-            reason = printable(str(error)) or "it needs a detector and a recogniser"
+            reason = printable(str(error)) or "it needs a detector and a recognizer"
             raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
         if device == "cuda":
             _demand_cuda(app)
@@ -180,13 +180,13 @@ class InsightFaceEmbedder:
     def __init__(self, model: Any) -> None:
         if model.input_mean != 0 and _normalises_itself(Path(model.model_file)):
             raise PackError(
-                "it would normalise the crops of its recogniser twice, and all faces would look alike: give the folder "
+                "it would normalize the crops of its recognizer twice, and all faces would look alike: give the folder "
                 'a manifest.json with "preprocessing": "embedded" for the task recognition'
             )
         self._model = model
         self.size = int(model.input_size[0])
         if self.size % _TEMPLATE_SIZE:
-            raise PackError(f"its recogniser wants crops of {self.size} pixels, but only multiples of 112 are aligned")
+            raise PackError(f"its recognizer wants crops of {self.size} pixels, but only multiples of 112 are aligned")
         self.dimension = int(model.output_shape[-1])
         self.batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
 

@@ -96,3 +96,10 @@ def test_settings_need_a_gallery(run: Run, gallery: Path) -> None:
     for arguments in (["show"], ["set", "fpir", "0.01"], ["unset", "fpir"], []):
         assert "no gallery" in run("settings", *arguments, code=2).err
     assert not gallery.exists()
+
+
+@pytest.mark.parametrize("command", [(), ("show",), ("set",), ("unset",)])
+def test_help_fits_80_columns(run: Run, command: tuple[str, ...]) -> None:
+    told = run("settings", *command, "--help").out
+    assert "confusable_error" in told
+    assert max(map(len, told.splitlines())) <= 80

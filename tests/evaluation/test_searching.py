@@ -108,7 +108,7 @@ def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None
     nameless = replace(
         faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
     )
-    with pytest.raises(DatasetError, match="none of the photos to enrol"):
+    with pytest.raises(DatasetError, match="none of the photos to enroll"):
         enrol(Laboratory(engine), nameless, np.arange(4))
 
 

@@ -31,7 +31,7 @@ def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
 @pytest.mark.parametrize(
     ("matrix", "people", "qualities", "said"),
     [
-        (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enrol somebody first"),
+        (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enroll somebody first"),
         (np.empty((0, 0)), np.empty(0, np.int64), np.empty(0), r"shape \(N, D\)"),
         (MATRIX[0], PEOPLE, QUALITIES, r"shape \(N, D\)"),
         (MATRIX.astype(complex), PEOPLE, QUALITIES, "real numbers"),

@@ -135,7 +135,7 @@ def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[Left
     people, single = faces.dataset.people, _count(faces, faces.found) <= 1
     kinds = (
         (single, "a single photo with a face, or none: nothing is left to search for when it is enrolled"),
-        (~single & (room < photos), f"too few photos with a face to enrol {photos} and search for another"),
+        (~single & (room < photos), f"too few photos with a face to enroll {photos} and search for another"),
     )
     left_out: list[LeftOut] = []
     for few, why in kinds:
