@@ -30,8 +30,7 @@ from facebank.errors import (
     StorageError,
     UsageError,
 )
-from facebank.gallery.derived import cohort_file
-from facebank.recognition.cohort_file import write_album_people
+from facebank.recognition.cohort_file import read_album_people, write_album_people
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -126,13 +125,18 @@ class Album:
                     if on_plan is not None:
                         on_plan(plan)
                     report = scan(engine, scan_file, plan, workers=workers, on_file=on_file)
-                    if report.looked_at or report.gone or not cohort_file(self._bank.path).exists():
+                    if report.looked_at or report.gone or not self._people_are_kept():
                         self._keep_people(scan_file)
                     return report
             except PhotoNotFoundError:
                 if is_new:
                     self.path.unlink(missing_ok=True)  # it knows nothing
                 raise
+
+    def _people_are_kept(self) -> bool:
+        """Return whether the people of the gallery's scan are there to be used: their file may be lost or damaged."""
+        identity = self._bank.engine.identity
+        return read_album_people(self._bank.path, identity.digest, identity.dimension) is not None
 
     def _keep_people(self, scan_file: ScanFile) -> None:
         """Keep what the people of the gallery's own scan look like, for the decisions in this album."""

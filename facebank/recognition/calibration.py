@@ -47,6 +47,7 @@ FORMAT = 2
 _MAX_KNOTS = 200
 _MAX_TABLES = 40
 _MAX_FURTHER = 10_000
+_MAX_PAIR_NUMBER = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +360,12 @@ def _read_correction(entry: Mapping[str, Any] | None) -> Correction:
 
 
 def _read_pairs(entry: Mapping[str, Any] | None) -> PairModel | None:
-    return None if entry is None else PairModel(*_numbers([entry[name] for name in PairModel.names()]))
+    if entry is None:
+        return None
+    numbers = _numbers([entry[name] for name in PairModel.names()])
+    if max(map(abs, numbers)) > _MAX_PAIR_NUMBER:
+        raise ValueError("what tells people apart is no logarithm or power that was measured")
+    return PairModel(*numbers)
 
 
 def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:

@@ -74,7 +74,7 @@ def read_album_people(gallery: Path, pack_digest: str, dimension: int) -> FloatA
     most = _HEADER + MOST_PEOPLE * 4 * dimension
     try:
         state = path.lstat()
-        if not stat.S_ISREG(state.st_mode) or not _HEADER < state.st_size <= most:
+        if not stat.S_ISREG(state.st_mode) or not _HEADER <= state.st_size <= most:
             return None
         with path.open("rb") as stream:
             content = stream.read(most + 1)

@@ -41,6 +41,7 @@ MOST_PAIRS = 1000
 
 _MOST_MEASURED = 5000
 _MOST_COMMON = 0.9
+_NEVER_CERTAIN = 1e-9
 _PEOPLE_AT_ONCE = 500
 
 
@@ -126,6 +127,7 @@ class Confusables:
         """
         low, high = sorted((first, second))
         told = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
+        told = min(max(told, _NEVER_CERTAIN), 1.0 - _NEVER_CERTAIN)
         return told if first == low else 1.0 - told
 
     def _curve(self, first: int, second: int) -> PairCurve:

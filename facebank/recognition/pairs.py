@@ -40,6 +40,7 @@ benchmarks.pair_fitting``. With all folders in order about half as many are wron
 """
 
 _SOFTNESS = 0.03
+_LEAST_MARGIN = 1e-9
 _STEEPEST = 60.0
 _MOST_SIMILAR = 0.97
 _MOST_DOUBT = 0.6
@@ -147,7 +148,7 @@ class PairCurve:
         margins, self._prior = np.array(pair.margins) / self._scale, math.exp(model.prior_photos)
         self._usual = model.prior_margin + model.prior_of_distance * (1.0 - similarity)
         margin = float(margins.sum() + self._prior * self._usual) / (len(margins) + self._prior)
-        margin = _SOFTNESS * float(np.logaddexp(0.0, margin / _SOFTNESS))
+        margin = max(_SOFTNESS * float(np.logaddexp(0.0, margin / _SOFTNESS)), _LEAST_MARGIN)
         inverse = 1.0 / pair.first + 1.0 / pair.second
         steepness = math.exp(model.steepness + model.of_samples * inverse)
         self._steepness = min(steepness * margin**model.of_margin / distance**model.of_similarity, _STEEPEST)

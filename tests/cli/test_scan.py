@@ -231,3 +231,21 @@ def test_the_people_of_a_scan_count_as_other_people_until_somebody_is_forgotten(
     assert alone[speech] == among[speech] == ["Barack Obama"]
     run("people", "forget", "Eileen Collins")
     assert others() == 0
+
+
+@pytest.mark.usefixtures("two_people")
+def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
+    run: Run, album: Path, tmp_path: Path
+) -> None:
+    cache = str(tmp_path / "cache")
+    run("scan", album, FACEBANK_CACHE=cache)
+    (kept,) = Path(cache, "cohorts").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1])
+    assert "unchanged" in run("scan", album, FACEBANK_CACHE=cache).out
+    assert kept.read_bytes() == whole
+    kept.unlink()
+    kept.symlink_to(album / "eileen_collins.jpg")
+    run("scan", album, FACEBANK_CACHE=cache)
+    assert not kept.is_symlink()
+    assert kept.read_bytes() == whole

@@ -245,6 +245,16 @@ def test_any_value_anywhere_is_read_or_refused(way: tuple[str | int, ...], value
         assert math.isfinite(calibrator.threshold(alike(500), 0.01))
 
 
+@pytest.mark.parametrize("name", PairModel.names())
+def test_what_tells_people_apart_stays_within_what_can_be_computed(name: str) -> None:
+    content = json.loads(embedded().to_json())
+    content["pairs"][name] = 20
+    Calibration.from_json(json.dumps(content))
+    content["pairs"][name] = 900_000
+    with pytest.raises(UsageError, match="no calibration"):
+        Calibration.from_json(json.dumps(content))
+
+
 def test_words_of_a_file_do_nothing_to_a_terminal() -> None:
     found = Calibration.from_json(json.dumps({**valid(), "made_from": "\x1b[31mred\u202e"}))
     assert found.made_from.isprintable()

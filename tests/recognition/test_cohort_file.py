@@ -48,6 +48,13 @@ def test_the_people_with_most_faces_are_kept(gallery: Path) -> None:
     assert np.array_equal(found, people[:MOST_PEOPLE])
 
 
+def test_a_scan_without_people_is_kept_as_such(gallery: Path) -> None:
+    write_album_people(gallery, DIGEST, made(0, 7)[:0])
+    found = read_album_people(gallery, DIGEST, DIMENSION)
+    assert found is not None
+    assert found.shape == (0, DIMENSION)
+
+
 def test_of_another_pack_or_damaged_it_is_nothing(gallery: Path) -> None:
     write_album_people(gallery, DIGEST, made(0, 7))
     assert read_album_people(gallery, "cd" * 32, DIMENSION) is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins
+from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
 from tests.recognition.made_up import DIMENSION, seeds, unit
 
 WELL_APART = PairMargins(similarity=0.35, first=4, second=4, margins=8 * (0.3,))
@@ -93,3 +93,12 @@ def test_one_photo_each_falls_back_to_what_is_usual() -> None:
     one = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
     assert 0.02 < one.expected_error < 0.25
     assert float(one.probability(np.array(0.0))) == pytest.approx(0.5)
+
+
+@given(st.lists(st.sampled_from([-20.0, -1.0, 0.0, 1.0, 20.0]), min_size=11, max_size=11), st.integers(0, 6))
+def test_any_numbers_that_a_calibration_may_have_make_a_curve(numbers: list[float], photos: int) -> None:
+    for similarity in (-1.0, 0.2, 1.0):
+        curve = PairCurve(PairModel(*numbers), PairMargins(similarity, 1, 4, photos * (-0.3,)), common=0.9)
+        assert 0 <= curve.expected_error <= 0.5
+        assert ((found := curve.probability(np.array([-2.0, 0.0, 2.0]))) >= 0).all()
+        assert (found <= 1).all()
