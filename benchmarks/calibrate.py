@@ -46,19 +46,20 @@ EFFORT = Effort(enrolled=1200, strangers=12_000, galleries=(16, 50))
 EFFORT_OF_FITTED = Effort(enrolled=400, strangers=6_000, galleries=(6, 24))
 
 
-def development_faces(data: Path, pack: Pack) -> LfwFaces:
-    """Return the faces of the development people that are good enough to be judged."""
-    faces = lfw_faces(data, pack).of(people_listed(data, DEVELOPMENT))
+def good_faces(data: Path, pack: Pack, listing: str) -> LfwFaces:
+    """Return the faces of a list of LFW's people that are good enough to be judged."""
+    faces = lfw_faces(data, pack).of(people_listed(data, listing))
     return faces.where(faces.found & (faces.qualities >= pack.manifest.thresholds.minimum_quality))
 
 
-def populations(data: Path, pack: Pack) -> list[Population]:
-    """Return the three kinds of development people."""
-    faces = development_faces(data, pack)
-    families = _hard(data / "hard" / "siblings.npz", "family", pack)
-    young = _hard(data / "hard" / "ages.npz", "person", pack)
+def populations(data: Path, pack: Pack, listing: str = DEVELOPMENT) -> list[Population]:
+    """Return three kinds of people: those for development, or for reporting."""
+    faces = good_faces(data, pack, listing)
+    remainder = 0 if listing == DEVELOPMENT else 1
+    families = _hard(data / "hard" / "siblings.npz", "family", pack, remainder)
+    young = _hard(data / "hard" / "ages.npz", "person", pack, remainder)
     return [
-        Population(Identities(faces.embeddings, faces.people, faces.qualities)),
+        Population(_identities(faces)),
         Population(families, _identities(without_people_of(faces, [families])), *FAMILIES),
         Population(young, None, *YOUNG),
     ]
@@ -68,15 +69,14 @@ def _identities(faces: LfwFaces) -> Identities:
     return Identities(faces.embeddings, faces.people, faces.qualities)
 
 
-def _hard(path: Path, key: str, pack: Pack) -> Identities:
-    """Read the development half of a set: even families, or the young faces of even people."""
+def _hard(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
+    """Read half of a set: even or odd families, or the young faces of even or odd people."""
     with np.load(path, allow_pickle=False) as arrays:
-        chosen = (arrays[key] % 2 == 0) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
+        chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
         if "young" in arrays.files:
             chosen &= arrays["young"]
-        people, first, owners = np.unique(arrays["person"][chosen], return_index=True, return_inverse=True)
+        _, first, owners = np.unique(arrays["person"][chosen], return_index=True, return_inverse=True)
         families = np.unique(arrays[key][chosen][first], return_inverse=True)[1] if key == "family" else None
-        del people
         return Identities(
             arrays["embedding"][chosen].astype(np.float32),
             owners.astype(np.int64),
