@@ -40,6 +40,7 @@ MOST_PAIRS = 1000
 """How many pairs are looked for at most."""
 
 _MOST_MEASURED = 5000
+_SHARED_AMONG = 5
 _MOST_COMMON = 0.9
 _NEVER_CERTAIN = 1e-9
 _PEOPLE_AT_ONCE = 500
@@ -143,9 +144,10 @@ def share_among_alike(
     similarities: FloatArray,
     probabilities: NDArray[np.float64],
 ) -> None:
-    """Share what is probable for a probe's candidates together among those who look like the best one.
+    """Share what is probable for people who look alike among them.
 
-    For people who look alike the shares follow from their margins, for others from their scores, in between from both.
+    What is probable for the likeliest of them and those who look like that one stays together. It is shared by their
+    margins, for others by their scores, and in between by both.
 
     Parameters
     ----------
@@ -158,20 +160,37 @@ def share_among_alike(
     probabilities
         As `Calibrator.probabilities` returns them, ``(M, K + 1)``; changed in place.
     """
-    for row, (first, *others) in enumerate(places.tolist()):
-        theirs = probabilities[row, :-1]
-        if theirs[0] <= 0:
-            continue
-        parts, together, alike = theirs / theirs[0], theirs.sum(), False
-        for column, other in enumerate(others, 1):
-            likeness = confusables.likeness(first, other) if parts[column] > 0 else 0.0
-            if likeness:
-                margin = float(similarities[row, 0]) - float(similarities[row, column])
-                told = confusables.probability(first, other, margin)
-                parts[column] = parts[column] ** (1 - likeness) * ((1 - told) / told) ** likeness
-                alike = True
-        if alike:
-            probabilities[row, :-1] = together * parts / parts.sum()
+    for row, people in enumerate(places.tolist()):
+        left = [column for column in range(len(people)) if probabilities[row, column] > 0]
+        while len(left) > 1 and left[0] < _SHARED_AMONG:
+            first, *others = left
+            shares = {
+                column: _share(confusables, people, similarities[row], probabilities[row], (first, column))
+                for column in others
+                if confusables.likeness(people[first], people[column])
+            }
+            left = [column for column in others if column not in shares]
+            if shares:
+                together = probabilities[row, [first, *shares]].sum()
+                probabilities[row, first] = together / (1.0 + sum(shares.values()))
+                for column, share in shares.items():
+                    probabilities[row, column] = share * probabilities[row, first]
+
+
+def _share(
+    confusables: Confusables,
+    people: list[int],
+    similarities: FloatArray,
+    probabilities: NDArray[np.float64],
+    columns: tuple[int, int],
+) -> float:
+    """Return how many times as probable a candidate is as the likelier one, whom the candidate looks like."""
+    first, other = columns
+    likeness = confusables.likeness(people[first], people[other])
+    margin = float(similarities[first]) - float(similarities[other])
+    told = confusables.probability(people[first], people[other], margin)
+    by_scores = float(probabilities[other] / probabilities[first])
+    return float(by_scores ** (1 - likeness) * ((1 - told) / told) ** likeness)
 
 
 def _margins(enrolled: Enrolled, first: int, second: int) -> PairMargins:

@@ -157,6 +157,14 @@ def test_probabilities_of_people_who_look_alike_follow_from_their_margin() -> No
         assert alike.stranger_probability == pytest.approx(plain.stranger_probability)
 
 
+def test_people_who_look_alike_behind_somebody_else_share_by_their_margin_too() -> None:
+    pairs = Pairs(THREE, {frozenset({2, 3})}, UNTOLD)
+    decision = decide(recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
+    assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
+    _, one, other = (candidate.probability or 0.0 for candidate in decision.candidates)
+    assert one / (one + other) == pytest.approx(UNTOLD)
+
+
 @rules
 def test_others_are_judged_as_if_nobody_looked_alike(rule: Rule) -> None:
     judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNTOLD))
