@@ -198,16 +198,16 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
 
 
 def _album_findings(path: Path) -> list[Finding]:
-    """Tell by how many other people scores are corrected; nothing where that cannot be read."""
+    """Tell how many other people the album has; nothing where that cannot be read."""
     from facebank.gallery import Gallery
-    from facebank.identification import described_others, other_people
+    from facebank.identification import counted_others, other_people
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
             others = other_people(gallery)
     except FacebankError:  # told of already
         return []
-    return [Finding("Album", f"your album: {described_others(others)}")]
+    return [Finding("Album", f"your album: {counted_others(others)}")]
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:

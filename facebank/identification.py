@@ -179,10 +179,15 @@ def described_others(others: int, in_scan: int = 0) -> str:
     """
     if not others:
         return "no other people; scores are plain similarities"
-    counted = "1 other person" if others == 1 else f"{others} other people"
+    counted = counted_others(others)
     if in_scan:
         counted += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
     return f"{counted}; scores are corrected by what other people look like"
+
+
+def counted_others(others: int) -> str:
+    """Say how many other people there are."""
+    return "1 other person" if others == 1 else f"{others or 'no'} other people"
 
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SAME_PERSON = 0.5
 """The similarity from which a further person of the album may be an enrolled one, and does not count."""
 
+MAY_BE_THE_SAME = 0.35
+"""The similarity from which a further person does not count for an enrolled one: perhaps poor photos of that one."""
+
 _ROWS_AT_ONCE = 4096
 
 
@@ -68,7 +71,8 @@ class Cohort:
         Of people of the album who are not enrolled, one mean each, of shape ``(G, D)``, as `not_enrolled` leaves them;
         None for none.
     correction
-        What is done with them.
+        What is done with them. A further person who is `MAY_BE_THE_SAME` as an enrolled one does not count for that
+        one.
 
     Attributes
     ----------
@@ -85,14 +89,19 @@ class Cohort:
         total = people + self.further
         self.others = total - 1
         self._sum = prototypes.sum(axis=0, dtype=np.float64) + groups.sum(axis=0, dtype=np.float64)
-        weight = float(correction.weight(self.others))
-        self.common = weight * max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
-        self._share = correction.share * weight / max(self.others, 1)
+        density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
+        self.common = float(correction.weight(self.others)) * density
         elsewhere = np.empty(people)
         for start in range(0, people, _ROWS_AT_ONCE):
             rows = prototypes[start : start + _ROWS_AT_ONCE].astype(np.float64)
             elsewhere[start : start + _ROWS_AT_ONCE] = rows @ self._sum - (rows**2).sum(axis=1)
-        self._offsets = correction.level * self.common - self._share * elsewhere
+        others = np.full(people, self.others, dtype=np.int64)
+        self._alike, self._alike_sums, counts = _alike(prototypes, groups)
+        others[self._alike] -= counts
+        elsewhere[self._alike] -= (prototypes[self._alike] * self._alike_sums).sum(axis=1)
+        weights = correction.weight(others)
+        self._share = correction.share * weights / np.maximum(others, 1)
+        self._offsets = correction.level * weights * density - self._share * elsewhere
 
     def corrected(self, scores: FloatArray, similarities: FloatArray, probes: FloatArray) -> FloatArray:
         """Return scores with what the album's other people explain taken off.
@@ -106,10 +115,24 @@ class Cohort:
         probes
             L2-normalized embeddings, ``float32`` of shape ``(M, D)``.
         """
-        if not self._share:
+        if not self._share.any():
             return scores
-        elsewhere = (probes.astype(np.float64) @ self._sum)[:, None] - similarities
+        exact = probes.astype(np.float64)
+        elsewhere = (exact @ self._sum)[:, None] - similarities
+        if len(self._alike):
+            elsewhere[:, self._alike] -= exact @ self._alike_sums.T
         return np.asarray(scores - self._share * elsewhere + self._offsets, dtype=np.float32)
+
+
+def _alike(
+    prototypes: FloatArray, groups: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the enrolled people who are like further ones: places, the sums of those, and how many they are."""
+    if not len(groups):
+        return np.empty(0, np.int64), np.empty((0, prototypes.shape[1])), np.empty(0, np.int64)
+    alike = prototypes @ groups.T >= MAY_BE_THE_SAME
+    places = np.flatnonzero(alike.any(axis=1)).astype(np.int64)
+    return places, alike[places].astype(np.float64) @ groups.astype(np.float64), alike[places].sum(axis=1)
 
 
 def not_enrolled(people: FloatArray, prototypes: FloatArray) -> FloatArray:

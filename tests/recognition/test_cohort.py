@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.cohort import NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
+from facebank.recognition.cohort import MAY_BE_THE_SAME, NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
 from tests.recognition.made_up import DIMENSION, seeds, unit
 
 CORRECTION = Correction(share=0.75, level=0.5)
@@ -33,7 +33,9 @@ def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, cor
     found = np.empty((len(probes), len(prototypes)))
     for row, probe in enumerate(probes.astype(np.float64)):
         for place in range(len(prototypes)):
-            others = np.delete(np.arange(total), place)
+            counts = (np.arange(total) < len(prototypes)) | (between[place] < MAY_BE_THE_SAME)
+            counts[place] = False
+            others = np.flatnonzero(counts)
             weight = len(others) / (len(others) + correction.shrinkage)
             means = (probe @ everybody[others].T).mean() + between[place, others].mean() if len(others) else 0.0
             taken = weight * (correction.share * means - correction.level * max(density, 0.0))
@@ -98,3 +100,16 @@ def test_who_is_enrolled_is_no_further_person() -> None:
     others = others[(others @ prototypes.T).max(axis=1) < SAME_PERSON]
     left = not_enrolled(np.concatenate([near, others]), prototypes)
     assert np.array_equal(left, others)
+
+
+def test_poor_photos_of_oneself_in_the_scan_cost_nothing() -> None:
+    """Groups of unnamed photos of an enrolled person, as unlike as photos years apart, do not count for that person."""
+    generator = np.random.default_rng(8)
+    prototypes, probes = made(9, 3), made(10, 2)
+    away = generator.normal(size=(6, DIMENSION))
+    away -= (away @ prototypes[0])[:, None] * prototypes[0]
+    own = unit(0.42 * prototypes[0] + np.sqrt(1 - 0.42**2) * away / np.linalg.norm(away, axis=1, keepdims=True))
+    assert (own @ prototypes[0] < SAME_PERSON).all()
+    with_own = corrected(Cohort(prototypes, own, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    without = corrected(Cohort(prototypes, None, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    assert np.allclose(with_own, without, atol=1e-6)
