@@ -35,7 +35,7 @@ USUAL_ERROR = 0.04
 NAMES_WRONG = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
 """Shares of names that are wrong, and from which probability one of the two must be named for that.
 
-Of brothers and sisters of both halves, four photos each, a tenth in the wrong folder for three of ten pairs: ``python -m
+Of brothers and sisters of both halves, four photos each, a tenth in a wrong folder for three of ten pairs: ``python -m
 benchmarks.pair_fitting``. With all folders in order about half as many are wrong.
 """
 
