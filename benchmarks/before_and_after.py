@@ -1,0 +1,264 @@
+"""Commands of two installed versions of facebank, run by turns, to see whether anything is slower.
+
+    python -m benchmarks.before_and_after ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
+        --out benchmarks/reports/before_and_after --runs 15
+
+Each version works on galleries, scans and caches of its own. A command is run in pairs, the version that goes first
+changing with each pair, after one run of each that does not count. Both must be installed in the same manner: an
+editable installation starts more slowly. Compared is the time of each pair's runs: the
+median ratio, with a 95 % interval by drawing the pairs again 10,000 times. ``--most 1.05`` is the upper end that is
+allowed; a command above it makes the exit code 1. ``--only WORD`` runs the commands whose title has the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PHOTOS_SCANNED = 60
+RESAMPLES = 10_000
+INTERVAL = (2.5, 97.5)  # percentiles
+MANY = """
+import sys
+sys.path.append(sys.argv[1])  # behind the installed facebank
+from pathlib import Path
+from benchmarks.large_gallery import write_made_up
+from facebank.gallery import PackIdentity
+from facebank.packs import load_pack
+pack = load_pack()
+write_made_up(Path(sys.argv[2]), PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension), 100_000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An installed version and the folder it works in: ``five.facebank``, ``album/``, ``cache/``.
+
+    Attributes
+    ----------
+    program
+        The command ``facebank``.
+    folder
+        Its own.
+    """
+
+    program: Path
+    folder: Path
+
+    def run(self, *arguments: str | Path, gallery: str = "five.facebank") -> float:
+        """Run a command that must succeed and return its seconds."""
+        environment = {
+            **os.environ,
+            "FACEBANK_CACHE": str(self.folder / "cache"),
+            "FACEBANK_PACKS": str(self.folder / "packs"),
+            "FACEBANK_CALIBRATIONS": str(self.folder / "calibrations"),
+            "FACEBANK_GALLERY": str(self.folder / gallery),
+        }
+        start = time.perf_counter()
+        done = subprocess.run(
+            [str(self.program), *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
+        )
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise SystemExit(f"{self.program} {' '.join(map(str, arguments))} exited {done.returncode}:\n{done.stderr}")
+        return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is timed.
+
+    Attributes
+    ----------
+    title
+        For the report.
+    command
+        Runs it once and returns its seconds.
+    prepare
+        Called before each run, untimed.
+    """
+
+    title: str
+    command: Callable[[Version], float]
+    prepare: Callable[[Version], None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The ratios of a command's times, after divided by before.
+
+    Attributes
+    ----------
+    title
+        The command.
+    median
+        Of the pairs' ratios.
+    low, high
+        Ends of its 95 % interval.
+    before, after
+        Median seconds, for orientation.
+    runs
+        Pairs.
+    """
+
+    title: str
+    median: float
+    low: float
+    high: float
+    before: float
+    after: float
+    runs: int
+
+
+def tasks(data: Path) -> list[Task]:
+    """Return the commands to time."""
+    probe = data / "photos" / "probe"
+    photo = probe / "obama_and_biden.jpg"
+    tree = data / "photos" / "enrol"
+    return [
+        Task("people list", lambda version: version.run("people", "list")),
+        Task("identify, one photo, 5 people", lambda version: version.run("identify", photo)),
+        Task("identify, a folder, 5 people", lambda version: version.run("identify", version.folder / "album")),
+        Task(
+            "identify, one photo, 100,000 people",
+            lambda version: version.run("identify", photo, gallery="many.facebank"),
+        ),
+        Task(
+            "enroll, five people",
+            lambda version: version.run("enroll", "--tree", tree, gallery="new.facebank"),
+            lambda version: removed(version, "new"),
+        ),
+        Task(
+            f"scan, {PHOTOS_SCANNED} photos",
+            lambda version: version.run("scan", version.folder / "album", gallery="new.facebank"),
+            lambda version: removed(version, "new"),
+        ),
+        Task("scan again", lambda version: version.run("scan", version.folder / "album")),
+        Task("identify --scan", lambda version: version.run("identify", "--scan")),
+        Task("find", lambda version: version.run("find", "obama")),
+        Task(
+            "sort, copying",
+            lambda version: version.run("sort", version.folder / "album", version.folder / "sorted"),
+            lambda version: shutil.rmtree(version.folder / "sorted", ignore_errors=True),
+        ),
+        Task(
+            "tags write, sidecars",
+            lambda version: version.run("tags", "write", version.folder / "album"),
+            remove_sidecars,
+        ),
+        Task(
+            "export",
+            lambda version: version.run("people", "export", version.folder / "export"),
+            lambda version: shutil.rmtree(version.folder / "export", ignore_errors=True),
+        ),
+    ]
+
+
+def removed(version: Version, stem: str) -> None:
+    """Remove a gallery and its scan."""
+    for path in version.folder.glob(f"{stem}.*"):
+        path.unlink()
+
+
+def remove_sidecars(version: Version) -> None:
+    """Remove the sidecars of the album."""
+    for path in (version.folder / "album").glob("*.xmp"):
+        path.unlink()
+
+
+def prepare(version: Version, data: Path) -> None:
+    """Make a version's folder: an album with photos of the enrolled and of others, two galleries and a scan."""
+    album = version.folder / "album"
+    album.mkdir(parents=True)
+    readable = [path for path in sorted((data / "photos" / "probe").iterdir()) if path.suffix in {".jpg", ".png"}]
+    for path in [*readable, *sorted((data / "lfw").glob("*/*_0001.jpg"))][:PHOTOS_SCANNED]:
+        shutil.copy2(path, album)
+    version.run("enroll", "--tree", data / "photos" / "enrol")
+    version.run("scan", album)
+
+
+def write_many(version: Version) -> None:
+    """Make a version's gallery of 100,000 people, by its own Python."""
+    subprocess.run(
+        [version.program.with_name("python"), "-c", MANY, Path(__file__).resolve().parents[1], "many.facebank"],
+        check=True,
+        cwd=version.folder,
+    )
+
+
+def compare(task: Task, before: Version, after: Version, *, runs: int) -> Comparison:
+    """Time a command by turns."""
+    seconds: dict[Path, list[float]] = {before.folder: [], after.folder: []}
+    for pair in range(runs + 1):
+        for version in (before, after) if pair % 2 else (after, before):
+            task.prepare(version)
+            taken = task.command(version)
+            if pair:
+                seconds[version.folder].append(taken)
+    old, new = (np.array(seconds[version.folder]) for version in (before, after))
+    ratios = new / old
+    random = np.random.default_rng(0)
+    medians = np.median(ratios[random.integers(runs, size=(RESAMPLES, runs))], axis=1)
+    low, high = (float(end) for end in np.percentile(medians, INTERVAL))
+    middle, was, now = (float(np.median(values)) for values in (ratios, old, new))
+    return Comparison(task.title, middle, low, high, was, now, runs)
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """Return the comparisons as a Markdown table."""
+    rows = [
+        f"| {one.title} | {one.before:.2f} | {one.after:.2f} | {one.median:.3f} | {one.low:.3f} to {one.high:.3f} |"
+        for one in comparisons
+    ]
+    return "\n".join(["| command | before, s | after, s | ratio | 95 % |", "|---|---|---|---|---|", *rows])
+
+
+def main() -> int:
+    """Compare, and write ``OUT.json`` and ``OUT.md``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with photos/ and lfw/")
+    parser.add_argument("--before", type=Path, required=True, help="the older version's program")
+    parser.add_argument("--after", type=Path, required=True, help="the newer version's program")
+    parser.add_argument("--out", type=Path, help="where the report goes, without suffix")
+    parser.add_argument("--runs", type=int, default=15, help="pairs of runs (default 15)")
+    parser.add_argument("--most", type=float, default=1.05, help="the upper end that is allowed (default 1.05)")
+    parser.add_argument("--only", default="", help="only the commands whose title has this word")
+    arguments = parser.parse_args()
+    chosen = [task for task in tasks(arguments.data) if arguments.only in task.title]
+    comparisons = []
+    with tempfile.TemporaryDirectory(prefix="facebank-before-and-after-") as folder:
+        scratch = Path(folder)
+        versions = [
+            Version(arguments.before.absolute(), scratch / "before"),
+            Version(arguments.after.absolute(), scratch / "after"),
+        ]
+        for version in versions:
+            prepare(version, arguments.data)
+            if any("100,000" in task.title for task in chosen):
+                write_many(version)
+        for task in chosen:
+            comparisons.append(compare(task, versions[0], versions[1], runs=arguments.runs))
+            print(table(comparisons[-1:]).splitlines()[-1], flush=True)
+    if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        figures = json.dumps([asdict(one) for one in comparisons], indent=1)
+        arguments.out.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
+        arguments.out.with_suffix(".md").write_text(table(comparisons) + "\n", encoding="utf-8")
+    return 0 if all(one.high < arguments.most for one in comparisons) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
