@@ -19,6 +19,7 @@ from facebank import __version__
 
 from .commands import Commands
 from .failures import failures_told
+from .paths import refuse_empty_paths
 from .settings import Device, Settings
 
 # Nearly all that a command imports and makes lives as long as the process: looking through it for garbage as often as
@@ -31,6 +32,7 @@ class CommandLine(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        refuse_empty_paths(self)  # its own options: each command is asked when it is loaded
         self.commands = Commands()
 
     def invoke(self, ctx: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import typer.main
 
+from .paths import refuse_empty_paths
+
 # In the order of the help.
 _MODULES = {
     "demo": "demo",
@@ -63,4 +65,6 @@ def _load(name: str, module: str) -> Any:
     """Import the module of a command and let it register: ``register(app)`` is all that it has to offer."""
     app = typer.Typer(rich_markup_mode=None)
     import_module(f".{module}", __package__).register(app)
-    return typer.main.get_group(app).commands[name]
+    command = typer.main.get_group(app).commands[name]
+    refuse_empty_paths(command)
+    return command

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import StorageError
 from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.photos import Place
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Annotator:
     """
 
     def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
-        self._folder = Path(folder)
-        self._places = [Path(os.path.abspath(place)) for place in places]  # noqa: PTH100 - resolve() follows links
+        self._folder = named_path(folder)
+        self._places = [Path(os.path.abspath(named_path(place))) for place in places]  # noqa: PTH100 - resolve() follows links
         self._taken: set[Path] = set()
         make_folder(self._folder)
 

@@ -11,6 +11,7 @@ from facebank.engine import Engine, load_engine, load_engine_of
 from facebank.errors import GalleryError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
 from facebank.gallery import Gallery, default_gallery_path
+from facebank.storage.paths import named_path
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -88,7 +89,8 @@ class FaceBank:
         on_upgrade
             Called with the gallery's file once it was brought up to date from an older version.
         """
-        return cls(default_gallery_path() if path is None else Path(path), pack, device, threads, on_upgrade)
+        place = default_gallery_path() if path is None else named_path(path, "the path of the gallery")
+        return cls(place, pack, device, threads, on_upgrade)
 
     def close(self) -> None:
         """Close the gallery; a second time does nothing."""

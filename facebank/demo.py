@@ -20,6 +20,7 @@ from facebank.errors import FacebankError, StorageError
 from facebank.faces import IdentifiedFace, Outcome, Photo
 from facebank.media import Mark, annotate_photo, read_photo
 from facebank.settings import DecisionSettings
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     StorageError
         The picture cannot be written.
     """
-    target = free_name(_made(Path(folder)), *PICTURE_NAME)
+    target = free_name(_made(named_path(folder)), *PICTURE_NAME)
     # A database that is still open cannot be deleted on Windows.
     with (
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,

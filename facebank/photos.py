@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.errors import PhotoError, PhotoNotFoundError
 from facebank.faces import Photo
 from facebank.media import find_photos, find_videos, read_photo
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -94,10 +95,9 @@ def list_photos(photos: Photos) -> list[Path | Photo]:
     for photo in _several(photos):
         if isinstance(photo, Photo):
             found.append(photo)
-        elif Path(photo).is_dir():
-            found += find_photos(photo)
-        else:
-            found.append(Path(photo))
+            continue
+        place = named_path(photo)
+        found += find_photos(place) if place.is_dir() else [place]
     return found
 
 

@@ -31,6 +31,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.recognition.cohort_file import read_album_people, write_album_people
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from facebank.album.tag_import import ImportedTag
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
+    from facebank.photos import Place
     from facebank.settings import DecisionSettings
 
 
@@ -61,8 +63,8 @@ class Album:
         The scan file; None for the one that goes with the gallery.
     """
 
-    def __init__(self, bank: FaceBank, path: Path | None = None) -> None:
-        self.path = default_scan_path(bank.path) if path is None else path
+    def __init__(self, bank: FaceBank, path: Place | None = None) -> None:
+        self.path = default_scan_path(bank.path) if path is None else named_path(path, "the path of the scan")
         self._bank = bank
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ from facebank.album.scan_file import FileState, ScannedFile
 from facebank.errors import PhotoNotFoundError
 from facebank.media import find_photos
 from facebank.photos import nothing_there, require_places
+from facebank.storage.paths import named_path
 
 if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
@@ -170,7 +171,7 @@ def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[s
 
 def absolute(place: Path) -> str:
     """Return a path as scan files have it: whole, but with links as they are, by which people know their folders."""
-    return os.path.abspath(place)  # noqa: PTH100 - resolve() follows links
+    return os.path.abspath(named_path(place))  # noqa: PTH100 - resolve() follows links
 
 
 def _roots(places: Iterable[Path]) -> list[str]:

@@ -30,6 +30,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def export_gallery(
     StorageError
         If it cannot be written.
     """
-    target = Path(folder).absolute()
+    target = named_path(folder).absolute()
     if not target.name:
         raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
@@ -127,7 +128,7 @@ def export_gallery(
 
 def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
     """Return the pack that made an export's embeddings; `ExchangeError` if the folder is no export."""
-    return files.read_manifest(Path(folder)).pack
+    return files.read_manifest(named_path(folder)).pack
 
 
 def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
@@ -182,7 +183,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
     ExchangeError
         If the export is partial, altered, or holds what cannot be; nothing is imported then.
     """
-    place = Path(folder)
+    place = named_path(folder)
     check_export(place, gallery.pack)
     manifest = files.read_manifest(place)
     groups, facts = _read(place, manifest)

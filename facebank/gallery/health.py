@@ -12,6 +12,7 @@ from facebank.errors import FacebankError, GalleryNotFoundError
 from facebank.gallery import feedback_tables, tables, vector_tables
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.schema import schema_version
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
     GalleryHealth
         Never an exception: what is wrong with the file is in `GalleryHealth.problems`.
     """
-    place = Path(path)
+    place = named_path(path, "the path of the gallery")
     try:
         file = GalleryFile.open(place, read_only=True, busy_timeout=_WAIT)
     except GalleryNotFoundError:

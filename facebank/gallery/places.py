@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from facebank.storage.paths import path_from_environment
+
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_KINDS = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
@@ -20,9 +22,9 @@ def default_gallery_path() -> Path:
     Path
         What the environment's ``FACEBANK_GALLERY`` says, else ``gallery.facebank`` in the user's data folder.
     """
-    named = os.environ.get("FACEBANK_GALLERY")
-    if named:
-        return Path(named)
+    named = path_from_environment("FACEBANK_GALLERY")
+    if named is not None:
+        return named
     from platformdirs import user_data_path
 
     return user_data_path("facebank", appauthor=False) / "gallery.facebank"

@@ -10,6 +10,7 @@ from facebank.errors import PackMismatchError, UsageError
 from facebank.gallery import settings, tables
 from facebank.gallery.codec import LARGEST_DIMENSION
 from facebank.gallery.file import GalleryFile
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class GallerySession:
         if create and (pack is None or read_only):
             raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
         _check_dimension(pack)
-        place = Path(path)
+        place = named_path(path, "the path of the gallery")
         file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
         try:
             with file.reading() as connection:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoNotFoundError
 from facebank.media.formats import FORMATS
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ def find_photos(place: str | os.PathLike[str]) -> list[Path]:
     ------
     PhotoNotFoundError
         If `place` does not exist.
+    UsageError
+        If it is an empty text.
     """
-    top = Path(place)
+    top = named_path(place)
     try:
         top.stat()
     except (OSError, ValueError) as error:
@@ -60,7 +63,7 @@ def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
     folder
         A folder; anything else has none in it.
     """
-    top = Path(folder)
+    top = named_path(folder)
     if not top.is_dir():
         return []
     return _sorted((path for path in _walk(top, VIDEO_SUFFIXES) if path.suffix.lower() in VIDEO_SUFFIXES), top)

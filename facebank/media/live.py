@@ -114,8 +114,9 @@ def live_source(text: str) -> LiveSource:
         if not Path(text).exists():
             raise StreamError(f"there is no camera {text}")
         return LiveSource(Kind.CAMERA, int(device[1]), text)
-    if not Path(text).exists():
-        raise StreamError(f"{printable(text)} is no camera, address or file: name 0 for the first camera, or a path")
+    if not text or not Path(text).exists():
+        source = printable(text) or "an empty text"
+        raise StreamError(f"{source} is no camera, address or file: name 0 for the first camera, or a path")
     return LiveSource(Kind.FILE, os.path.abspath(text), printable(text))  # noqa: PTH100 - resolve() follows links
 
 

@@ -23,6 +23,7 @@ from facebank.media.orientation import upright
 from facebank.media.pixels import to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
 from facebank.media.tiff import tiff_fault
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class PhotoFile:
 
 def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
     """Read a photo's file without decoding it; parameters and errors as of `read_photo`."""
+    named_path(path)
     source = os.fspath(path)
     data, modified_at = _read_file(source, limits)
     return PhotoFile(source, data, modified_at)

@@ -17,6 +17,7 @@ from facebank.errors import UnreadableVideoError, UsageError, VideoNotFoundError
 from facebank.media.capture import VideoLimits, length_of, open_capture, size_of, time_of
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
 from facebank.media.shots import CutDetector
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Video:
     """
 
     def __init__(self, path: str | os.PathLike[str], limits: VideoLimits = _DEFAULT_LIMITS) -> None:
-        self._path = Path(path)
+        self._path = named_path(path)
         self._limits = limits
         self._name = printable(str(path))
         _check_file(self._path, self._name)

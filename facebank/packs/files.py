@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from facebank.errors import StorageError, UsageError
+from facebank.storage.paths import path_from_environment
 from facebank.text import printable
 
 
@@ -34,12 +35,12 @@ def keep_plots_out_of_home() -> None:
 
 
 def _folder(variable: str, place: str, below: str) -> Path:
-    named = os.environ.get(variable)
-    if named:
+    named = path_from_environment(variable)
+    if named is not None:
         try:
-            return Path(named).expanduser()
+            return named.expanduser()
         except RuntimeError as error:
-            raise UsageError(f"{variable} names {printable(named)!r}, and there is no such home folder") from error
+            raise UsageError(f"{variable} names {printable(str(named))!r}, and there is no such home folder") from error
     import platformdirs
 
     found: Path = getattr(platformdirs, place)("facebank", appauthor=False)

@@ -87,7 +87,7 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
         folder = packs_folder() / text
         if folder.is_dir():
             return _installed(folder)
-    if is_file(Path(text) / MANIFEST_NAME):
+    if text and is_file(Path(text) / MANIFEST_NAME):
         return Pack(read_manifest(Path(text)), Path(text))
     raise _not_installed(text)
 

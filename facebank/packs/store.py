@@ -18,6 +18,7 @@ from facebank.packs.files import cannot_write, packs_folder, sha256_of
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest, read_manifest_file
 from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_names
 from facebank.packs.prepare import checked_file
+from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
     StorageError
         The packs' folder cannot be written.
     """
-    source = Path(folder)
+    source = named_path(folder)
     manifest = read_manifest(source)
     refuse_taken(manifest.name, replace)
     with staging_folder() as staging:
@@ -216,9 +217,9 @@ def assemble_pack(
     StorageError
         The target cannot be written.
     """
-    content = read_manifest_file(Path(manifest))
-    sources = {file: _find(Path(weights), file, sha256) for file, sha256 in content.files.items()}
-    folder = Path(target)
+    content = read_manifest_file(named_path(manifest))
+    sources = {file: _find(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
+    folder = named_path(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(manifest, folder / MANIFEST_NAME)

@@ -217,7 +217,7 @@ def open_package(name: str) -> InsightFacePackage:
     folder = Path(name.removeprefix(PREFIX))
     try:
         folder = folder.expanduser()
-        files = sorted(folder.rglob("*.onnx")) if folder.is_dir() else []
+        files = sorted(folder.rglob("*.onnx")) if name != PREFIX and folder.is_dir() else []
     except (OSError, RuntimeError):  # a name too long, a home folder that nobody has
         files = []
     if not files:

@@ -1,0 +1,45 @@
+"""Paths as callers name them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from facebank.errors import UsageError
+
+
+def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
+    """Return a path, but refuse an empty one, which Python takes for the current folder.
+
+    Parameters
+    ----------
+    path
+        As the caller gave it.
+    what
+        What to call it in the message, such as the name of a variable.
+
+    Raises
+    ------
+    UsageError
+        It is empty.
+
+    Examples
+    --------
+    >>> named_path("photos").name
+    'photos'
+    """
+    if not os.fspath(path):
+        raise UsageError(f"{what} is empty: name a file or folder; '.' is the current folder")
+    return Path(path)
+
+
+def path_from_environment(variable: str) -> Path | None:
+    """Return the path that a variable of the environment names; None where it is not set.
+
+    Raises
+    ------
+    UsageError
+        It is set to an empty text.
+    """
+    named = os.environ.get(variable)
+    return None if named is None else named_path(named, f"the path in {variable}")

@@ -1,0 +1,58 @@
+"""Every path on the command line: an empty one is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import typer
+import typer.main
+
+from .conftest import Run
+
+
+def all_commands(group: Any) -> Iterator[Any]:
+    """Return the commands of a group, those of its groups included."""
+    for command in group.commands.values():
+        yield from all_commands(command) if hasattr(command, "commands") else [command]
+
+
+def is_path(hint: Any) -> bool:
+    """Return whether a parameter is a path or several."""
+    return hint is Path or any(map(is_path, get_args(hint)))
+
+
+def test_every_path_of_every_command_is_refused_when_empty() -> None:
+    refused = 0
+    installed = importlib.util.find_spec("facebank_cli") is not None
+    app = importlib.import_module("facebank_cli.app" if installed else "cli.app")
+    group = typer.main.get_command(app.build_app())
+    for command in (group, *all_commands(group)):
+        hints = get_type_hints(inspect.unwrap(command.callback))
+        context = typer.Context(command)
+        for parameter in command.params:
+            if is_path(hints.get(parameter.name)):
+                several = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+                with pytest.raises(typer.BadParameter, match="the path is empty"):
+                    parameter.process_value(context, ["here", ""] if several else "")
+                refused += 1
+    assert refused > 80
+
+
+@pytest.mark.parametrize("arguments", [["scan", ""], ["--gallery", "", "people", "list"], ["identify", "a.jpg", ""]])
+def test_an_empty_path_is_one_sentence(run: Run, arguments: list[str], gallery: Path, tmp_path: Path) -> None:
+    ran = run(*arguments, code=2)
+    assert "the path is empty" in ran.err
+    assert not gallery.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_variable_is_one_sentence(run: Run) -> None:
+    ran = run("people", "list", code=2, FACEBANK_GALLERY="")
+    assert (
+        ran.err == "facebank: the path in FACEBANK_GALLERY is empty: name a file or folder; '.' is the current folder\n"
+    )

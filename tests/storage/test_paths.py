@@ -1,0 +1,104 @@
+"""An empty path is refused everywhere: Python takes it for the current folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facebank import FaceBank, read_photo
+from facebank.album.album import Album
+from facebank.album.scanning import absolute
+from facebank.annotating import Annotator
+from facebank.demo import run_demo
+from facebank.errors import PackNotFoundError, StreamError, UsageError
+from facebank.gallery import Gallery, default_gallery_path, exported_pack, inspect_gallery
+from facebank.media import find_photos, find_videos
+from facebank.media.live import live_source
+from facebank.media.video import Video
+from facebank.packs.files import cache_folder, calibrations_folder, packs_folder
+from facebank.packs.pack import load_pack
+from facebank.packs.store import add_pack
+from facebank.photos import list_photos
+from facebank.storage.paths import named_path
+from facebank.vision.insightface_adapter import open_package
+
+PHOTO = Path(__file__).parents[2] / "facebank" / "demo_photos" / "eileen_collins.jpg"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that holds what an empty path would find."""
+    (tmp_path / "pack.toml").touch()
+    (tmp_path / "eileen.jpg").write_bytes(PHOTO.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        named_path,
+        read_photo,
+        find_photos,
+        find_videos,
+        list_photos,
+        lambda empty: list_photos([PHOTO, empty]),
+        FaceBank.open,
+        Gallery.open,
+        inspect_gallery,
+        exported_pack,
+        add_pack,
+        run_demo,
+        Video,
+        absolute,
+        Annotator,
+        lambda empty: Annotator("out", [empty]),
+        lambda empty: Album(FaceBank(Path("g.facebank")), empty),
+    ],
+)
+def test_an_empty_path_is_refused(use: Callable[[str], Any], here: Path) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        use("")
+
+
+@pytest.mark.parametrize(("use", "error"), [(load_pack, PackNotFoundError), (live_source, StreamError)])
+def test_an_empty_name_is_not_the_current_folder(use: Callable[[str], Any], error: type, here: Path) -> None:
+    with pytest.raises(error):
+        use("")
+
+
+def test_an_empty_package_folder_is_not_the_current_folder(here: Path) -> None:
+    (here / "network.onnx").touch()
+    with pytest.raises(PackNotFoundError, match="no folder with ONNX files"):
+        open_package("insightface:")
+
+
+def test_a_bank_takes_nothing_for_an_empty_path(here: Path) -> None:
+    with FaceBank.open("g.facebank") as bank:
+        for use in (
+            lambda: bank.enroll("Ada", ""),
+            lambda: bank.enroll("Ada", ["eileen.jpg", ""]),
+            lambda: bank.verify("eileen.jpg", ""),
+            lambda: bank.import_people(""),
+        ):
+            with pytest.raises(UsageError, match="is empty"):
+                use()
+    assert not (here / "g.facebank").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "use"),
+    [
+        ("FACEBANK_GALLERY", default_gallery_path),
+        ("FACEBANK_PACKS", packs_folder),
+        ("FACEBANK_CACHE", cache_folder),
+        ("FACEBANK_CALIBRATIONS", calibrations_folder),
+    ],
+)
+def test_an_empty_variable_is_refused(variable: str, use: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(UsageError, match=f"{variable} is empty"):
+        use()
