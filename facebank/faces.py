@@ -43,6 +43,9 @@ class Photo:
         When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
     camera_dated
         Whether `taken_at` is from EXIF, and no clock was reset that day, nor is it in the future.
+    picture_hash
+        SHA-256 in hex of the picture as it is seen, whatever metadata its file has: see `facebank.media.picture_hash`;
+        None for pixels that are of no file.
     """
 
     source: str
@@ -51,6 +54,7 @@ class Photo:
     has_orientation: bool
     taken_at: datetime | None
     camera_dated: bool = False
+    picture_hash: str | None = None
 
     @property
     def height(self) -> int:
@@ -171,6 +175,8 @@ class PhotoFaces:
         Largest first.
     camera_dated
         Whether `taken_at` is the camera's date, as of `Photo`.
+    picture_hash
+        As of `Photo`; None where it is not known yet.
     """
 
     source: str
@@ -181,6 +187,7 @@ class PhotoFaces:
     taken_at: datetime | None
     faces: tuple[Face, ...]
     camera_dated: bool = False
+    picture_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +221,7 @@ class AnalyzedPhoto:
             photo.taken_at,
             self.faces,
             photo.camera_dated,
+            photo.picture_hash,
         )
 
 

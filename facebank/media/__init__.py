@@ -11,10 +11,12 @@ from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, d
 from facebank.media.finding import find_photos, find_videos
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
+from facebank.media.picture_hash import picture_hash, picture_hash_of
 from facebank.media.reading import (
     PhotoFile,
     PhotoHeader,
     decode_photo,
+    picture_hash_of_photo,
     read_header,
     read_photo,
     read_photo_bytes,
@@ -35,6 +37,9 @@ __all__ = [
     "find_photos",
     "find_videos",
     "is_annotated",
+    "picture_hash",
+    "picture_hash_of",
+    "picture_hash_of_photo",
     "read_header",
     "read_photo",
     "read_photo_bytes",

@@ -20,6 +20,7 @@ from facebank.media.formats import PhotoFormat, open_photo, recognise_format
 from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
 from facebank.media.metadata import PhotoMetadata, read_metadata, stored_orientation
 from facebank.media.orientation import upright
+from facebank.media.picture_hash import picture_hash
 from facebank.media.pixels import to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
 from facebank.media.tiff import tiff_fault
@@ -164,6 +165,11 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
     return PhotoHeader(photo_format.name, across, down, orientation, xmp if isinstance(xmp, bytes) else None)
 
 
+def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
+    """Return `Photo.picture_hash` of a photo that is not decoded; the header as `read_header` gives it of all bytes."""
+    return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
+
+
 def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
     """Read a photo from memory.
 
@@ -237,6 +243,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
         has_orientation=metadata.has_orientation,
         taken_at=metadata.taken_at or modified_at,
         camera_dated=metadata.taken_at is not None and is_believable(metadata.taken_at),
+        picture_hash=picture_hash(data, metadata.orientation),
     )
 
 

@@ -1,0 +1,262 @@
+"""A hash of a photo's picture alone: editing its title, rating, date or XMP does not change it.
+
+Left out is a closed list of what no decoder turns into pixels: a JPEG's application segments and comments, a PNG's
+text, time, EXIF and profiles, a WebP's EXIF, XMP and profile, and whatever lies behind the picture. Everything else
+counts, so that two files of one hash have the same pixels; a file whose structure is not understood, and any other
+format, is known by all of its bytes. Nothing is decoded, and memory is bounded whatever the file says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BLOCK = 1024 * 1024
+_MOST_PARTS = 100_000  # segments or chunks; an animation has one or two for each frame
+_MOST_MARKERS = 1_000  # within and between a JPEG's scans, of which no decoder is asked for more than 50
+_KIND = b"facebank picture 1 "
+_JPEG_COMMENT, _JPEG_APP0, _JPEG_APP14, _JPEG_APP15 = 0xFE, 0xE0, 0xEE, 0xEF
+_JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+# Within a scan: a marker that ends its data, rather than a stuffed zero, a restart or a fill byte.
+_JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_LEFT_OUT = frozenset(
+    (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf", b"pHYs", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"caBX", b"dSIG")
+)
+_WEBP_LEFT_OUT = frozenset((b"EXIF", b"XMP ", b"ICCP", b"C2PA"))
+_WEBP_ANIMATED, _WEBP_ALPHA = 0x02, 0x10
+
+
+class _NotUnderstoodError(Exception):
+    """A file is not built as its format asks for."""
+
+
+def picture_hash(data: bytes, orientation: int = 1) -> str:
+    """Return SHA-256 of a photo's picture, in hex; of all its bytes where the picture cannot be told from the rest.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    orientation
+        EXIF's, 1..8, as it was applied: turned otherwise, it is another picture. The default leaves it out.
+    """
+    return with_orientation(picture_hash_of(BytesIO(data)), orientation)
+
+
+def with_orientation(stored: str, orientation: int) -> str:
+    """Return the hash of a picture as it is seen.
+
+    Parameters
+    ----------
+    stored
+        The hash of the picture as it is stored.
+    orientation
+        EXIF's, 1..8; for 1 the picture is seen as it is stored.
+    """
+    return stored if orientation == 1 else hashlib.sha256(f"{stored} turned {orientation}".encode()).hexdigest()
+
+
+def picture_hash_of(file: BinaryIO) -> str:
+    """Return what `picture_hash` does of a file as it is stored, reading a little of it at a time.
+
+    Parameters
+    ----------
+    file
+        Open for reading, with `seek`; where it stands does not matter.
+    """
+    file.seek(0)
+    head = file.read(12)
+    hash_of = _hasher(head)
+    if hash_of is not None:
+        try:
+            return hash_of(file)
+        except _NotUnderstoodError:
+            pass
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _hasher(head: bytes) -> Callable[[BinaryIO], str] | None:
+    if head.startswith(b"\xff\xd8\xff"):
+        return _jpeg
+    if head.startswith(_PNG_SIGNATURE):
+        return _png
+    return _webp if head[:4] == b"RIFF" and head[8:] == b"WEBP" else None
+
+
+def _jpeg(file: BinaryIO) -> str:
+    """Hash the tables and frames before the first scan, how colors are read, and all scans to the picture's end."""
+    digest = hashlib.sha256(_KIND + b"JPEG")
+    position, components, has_jfif, transform = 2, b"", False, b""
+    for _ in range(_MOST_PARTS):
+        code, position = _jpeg_marker(file, position)
+        if code in (_JPEG_SCAN, _JPEG_END):
+            break
+        if code in _JPEG_ALONE:
+            continue
+        length = int.from_bytes(_exactly(file, 2))
+        if length < 2:
+            raise _NotUnderstoodError
+        if _JPEG_APP0 <= code <= _JPEG_APP15 or code == _JPEG_COMMENT:
+            beginning = file.read(min(12, length - 2)) if code in (_JPEG_APP0, _JPEG_APP14) else b""
+            has_jfif = has_jfif or (code == _JPEG_APP0 and length >= 16 and beginning.startswith(b"JFIF\0"))
+            if code == _JPEG_APP14 and len(beginning) == 12 and beginning.startswith(b"Adobe"):
+                transform = beginning[11:]
+        else:
+            body = _exactly(file, length - 2)
+            digest.update(bytes((code,)) + length.to_bytes(2) + body)
+            components = body[6::3] if code in _JPEG_FRAMES else components
+        position += length
+    else:
+        raise _NotUnderstoodError
+    if code != _JPEG_SCAN:
+        raise _NotUnderstoodError
+    digest.update(_jpeg_colors(components, transform, has_jfif=has_jfif))
+    _add(digest, file, position - 2, _jpeg_end(file, position))
+    return digest.hexdigest()
+
+
+def _jpeg_marker(file: BinaryIO, position: int) -> tuple[int, int]:
+    """Return the code of the marker at a place, and where it ends."""
+    file.seek(position)
+    if _exactly(file, 1) != b"\xff":
+        raise _NotUnderstoodError
+    for filled in range(_MOST_PARTS):
+        (code,) = _exactly(file, 1)
+        if code not in (0x00, 0xFF):
+            return code, position + 2 + filled
+        if code == 0x00:
+            break
+    raise _NotUnderstoodError
+
+
+def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> bytes:
+    """Return what decides which colors a decoder reads, beside the frame: nothing for the usual JPEG (libjpeg's rules).
+
+    With three components JFIF says YCbCr whatever Adobe's segment says, which comes before the components' names.
+    """
+    if len(components) == 3:
+        is_usual = has_jfif or transform not in (b"", b"\x00") or (not transform and components != b"RGB")
+        return b"" if is_usual else b"colors not transformed"
+    return transform if len(components) == 4 else b""
+
+
+def _jpeg_end(file: BinaryIO, position: int) -> int:
+    """Return where a JPEG's picture ends; the file's end where it is cut short."""
+    begun, block = position, b""
+    for _ in range(_MOST_MARKERS):
+        found = _JPEG_MARKER.search(block, position - begun) if position < begun + len(block) else None
+        while found is None:
+            position = max(position, begun + len(block) - 1)  # a marker may lie across two blocks
+            begun, block = position, _block_at(file, position)
+            found = _JPEG_MARKER.search(block)
+            if found is None and len(block) < _BLOCK:
+                return begun + len(block)
+        position = begun + found.end()
+        code = found[1][0]
+        if code == _JPEG_END:
+            return position
+        if code not in _JPEG_ALONE:
+            position += int.from_bytes(_block_at(file, position, 2))
+    raise _NotUnderstoodError
+
+
+def _block_at(file: BinaryIO, position: int, size: int = _BLOCK) -> bytes:
+    file.seek(position)
+    return file.read(size)
+
+
+def _png(file: BinaryIO) -> str:
+    digest = hashlib.sha256(_KIND + b"PNG")
+    position, data_seen = len(_PNG_SIGNATURE), False
+    for _ in range(_MOST_PARTS):
+        file.seek(position)
+        header = _exactly(file, 8)
+        length, name = int.from_bytes(header[:4]), header[4:]
+        if name not in _PNG_LEFT_OUT:
+            digest.update(header)
+            _add(digest, file, position + 8, position + 8 + length, whole=True)
+        data_seen = data_seen or name == b"IDAT"
+        if name == b"IEND":
+            break
+        position += 12 + length
+    else:
+        raise _NotUnderstoodError
+    if not data_seen:
+        raise _NotUnderstoodError
+    return digest.hexdigest()
+
+
+def _webp(file: BinaryIO) -> str:
+    """Hash a WebP's pictures; one with and one without the header that announces metadata are the same (RFC 9649)."""
+    digest = hashlib.sha256(_KIND + b"WebP")
+    file.seek(4)
+    end = 8 + int.from_bytes(_exactly(file, 4), "little")
+    flags, canvas, chunks = None, b"", list[tuple[bytes, int, int]]()
+    position = 12
+    while position + 8 <= end:
+        file.seek(position)
+        header = _exactly(file, 8)
+        name, length = header[:4], int.from_bytes(header[4:], "little")
+        body = position + 8
+        if name == b"VP8X" and flags is None:
+            fields = _exactly(file, 10)
+            flags, canvas = fields[0], fields[4:]
+        elif name not in _WEBP_LEFT_OUT:
+            chunks.append((name, body, body + length))
+        position = body + length + length % 2
+        if position > end or len(chunks) > _MOST_PARTS:
+            raise _NotUnderstoodError
+    if not chunks:
+        raise _NotUnderstoodError
+    if flags is None:
+        flags, canvas = _webp_header(file, *chunks[0][:2])
+    digest.update(bytes((flags & (_WEBP_ANIMATED | _WEBP_ALPHA),)) + canvas)
+    for name, start, stop in chunks:
+        digest.update(name + (stop - start).to_bytes(4, "little"))
+        _add(digest, file, start, stop, whole=True)
+    return digest.hexdigest()
+
+
+def _webp_header(file: BinaryIO, name: bytes, start: int) -> tuple[int, bytes]:
+    """Return the flags and the canvas that a WebP of one picture would have in its header."""
+    file.seek(start)
+    picture = _exactly(file, 10)
+    if name == b"VP8L":
+        bits = int.from_bytes(picture[1:5], "little")
+        sides, flags = (bits & 0x3FFF, bits >> 14 & 0x3FFF), _WEBP_ALPHA if bits >> 28 & 1 else 0
+    elif name == b"VP8 ":
+        width, height = (int.from_bytes(picture[place : place + 2], "little") & 0x3FFF for place in (6, 8))
+        sides, flags = (max(width, 1) - 1, max(height, 1) - 1), 0
+    else:
+        raise _NotUnderstoodError
+    return flags, b"".join(side.to_bytes(3, "little") for side in sides)
+
+
+def _add(digest: hashlib._Hash, file: BinaryIO, start: int, end: int, *, whole: bool = False) -> None:
+    """Add bytes of a file to a hash; a part that has to be whole and is not is not understood."""
+    file.seek(start)
+    left = end - start
+    while left > 0 and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+    if whole and left > 0:
+        raise _NotUnderstoodError
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise _NotUnderstoodError
+    return data

@@ -1,0 +1,202 @@
+"""A photo is known by its picture: metadata does not count, pixels do, and hostile files end in a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from facebank.errors import PhotoError
+from facebank.media import (
+    PhotoLimits,
+    picture_hash,
+    picture_hash_of,
+    picture_hash_of_photo,
+    read_header,
+    read_photo,
+    read_photo_bytes,
+    read_photo_file,
+)
+
+PIXELS = np.random.default_rng(3).integers(0, 256, (23, 37, 4), np.uint8)
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "jpeg": ("JPEG", {}),
+    "progressive": ("JPEG", {"progressive": True}),
+    "grey jpeg": ("JPEG", {}),
+    "cmyk jpeg": ("JPEG", {}),
+    "png": ("PNG", {}),
+    "png with alpha": ("PNG", {}),
+    "webp": ("WEBP", {}),
+    "lossless webp": ("WEBP", {"lossless": True}),
+    "webp with alpha": ("WEBP", {"lossless": True}),
+}
+MODES = {"grey jpeg": "L", "cmyk jpeg": "CMYK", "png with alpha": "RGBA", "webp with alpha": "RGBA"}
+LIMITS = PhotoLimits(max_pixels=100_000)
+
+
+def made(kind: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **more: Any) -> bytes:
+    file_type, options = FORMATS[kind]
+    file = BytesIO()
+    image = Image.fromarray(pixels, "RGBA").convert(MODES.get(kind, "RGB"))
+    image.save(file, file_type, **options, **more)
+    return file.getvalue()
+
+
+def edited(kind: str, orientation: int | None = None) -> bytes:
+    """The same picture with other metadata, as Pillow writes it."""
+    exif = Image.Exif()
+    exif[0x010E] = "a title"
+    if orientation is not None:
+        exif[0x0112] = orientation
+    more: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": b"a profile" * 50}
+    if "jpeg" in kind or kind == "progressive":
+        more |= {"comment": b"rated", "xmp": b"<x/>"}
+    elif "png" in kind:
+        more["pnginfo"] = PngInfo()
+        more["pnginfo"].add_itxt("XML:com.adobe.xmp", "<x/>")
+        more["pnginfo"].add_text("Title", "a title")
+    else:
+        more["xmp"] = b"<x/>"
+    return made(kind, **more)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_metadata_is_left_out_and_pixels_count(kind: str) -> None:
+    data, other = made(kind), edited(kind)
+    assert data != other
+    assert picture_hash(data) == picture_hash(other)
+    changed = PIXELS.copy()
+    changed[..., :3] ^= 0x40
+    assert picture_hash(made(kind, changed)) != picture_hash(data)
+    assert picture_hash(data) == picture_hash_of(BytesIO(data)) != hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp"])
+def test_what_lies_behind_the_picture_is_left_out(kind: str) -> None:
+    assert picture_hash(made(kind) + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(made(kind))
+
+
+def test_a_picture_turned_otherwise_is_another_one() -> None:
+    data = made("jpeg")
+    assert len({picture_hash(data, orientation) for orientation in range(1, 9)}) == 8
+    assert picture_hash(data, 1) == picture_hash(data)
+    photos = [read_photo_bytes(edited("jpeg", orientation)) for orientation in (None, 1, 6)]
+    assert [photo.picture_hash for photo in photos] == [picture_hash(data), picture_hash(data), picture_hash(data, 6)]
+
+
+def test_other_formats_are_known_by_all_of_their_bytes() -> None:
+    for file_type in ("BMP", "GIF", "TIFF", "PPM"):
+        file = BytesIO()
+        Image.fromarray(PIXELS[..., :3]).save(file, file_type)
+        assert picture_hash(file.getvalue()) == hashlib.sha256(file.getvalue()).hexdigest()
+    for data in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", made("png")[:60], made("webp")[:30]):
+        assert picture_hash(data) == hashlib.sha256(data).hexdigest()
+
+
+def segment(code: int, body: bytes) -> bytes:
+    return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
+
+
+def test_a_jpeg_s_segment_that_decides_on_its_colors_counts() -> None:
+    plain = made("jpeg")
+    bare = plain[:2] + plain[20:]  # without JFIF: its 18 bytes come first
+    adobe = b"Adobe\0\x64\0\0\0\0"
+    ycc, rgb = (bare[:2] + segment(0xEE, adobe + bytes((transform,))) + bare[2:] for transform in (1, 0))
+    assert picture_hash(plain) == picture_hash(bare) == picture_hash(ycc) != picture_hash(rgb)
+    assert not np.array_equal(read_photo_bytes(plain).pixels, read_photo_bytes(rgb).pixels)
+    assert np.array_equal(read_photo_bytes(plain).pixels, read_photo_bytes(bare).pixels)
+
+
+def test_a_png_s_transparent_color_counts() -> None:
+    file, clear = BytesIO(), BytesIO()
+    image = Image.fromarray(PIXELS[..., 0])
+    image.save(file, "PNG")
+    image.save(clear, "PNG", transparency=int(PIXELS[0, 0, 0]))
+    assert picture_hash(file.getvalue()) != picture_hash(clear.getvalue())
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+class _Counted(BytesIO):
+    """Counts the bytes that are read."""
+
+    given = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.given += len(data)
+        return data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + segment(0xDA, b"") + segment(0xFE, b"") * 500_000,
+        b"\xff\xd8" + segment(0xE1, b"") * 500_000,
+        b"\xff\xd8" + b"\xff" * 2_000_000,
+        b"\x89PNG\r\n\x1a\n" + chunk(b"tEXt", b"") * 200_000,
+        b"RIFF\xff\xff\xff\xffWEBP" + b"EXIF\0\0\0\0" * 200_000,
+    ],
+    ids=["segments in a scan", "segments", "fill bytes", "chunks", "WebP chunks"],
+)
+def test_floods_are_read_a_few_times_at_most(data: bytes) -> None:
+    file = _Counted(data)
+    assert picture_hash_of(file) == hashlib.sha256(data).hexdigest()
+    assert file.given < 4 * len(data)
+
+
+@given(st.sampled_from(sorted(FORMATS)), st.data())
+def test_files_of_one_hash_have_the_same_pixels(kind: str, draw: st.DataObject) -> None:
+    """Changed bytes give another hash, or change no pixel."""
+    data = bytearray(edited(kind))
+    for _ in range(draw.draw(st.integers(1, 3))):
+        place = draw.draw(st.integers(0, len(data) - 1))
+        data[place] = draw.draw(st.integers(0, 255))
+    data = data[: draw.draw(st.integers(len(data) // 2, len(data)))] if draw.draw(st.booleans()) else data
+    if picture_hash(bytes(data)) == picture_hash(made(kind)):
+        try:
+            photo = read_photo_bytes(bytes(data), "photo", LIMITS)
+        except PhotoError:
+            return  # broken metadata may keep a file from being read
+        if photo.picture_hash == picture_hash(made(kind)):
+            assert np.array_equal(photo.pixels, read_photo_bytes(made(kind)).pixels)
+
+
+def test_real_photos_keep_their_hash_when_metadata_is_taken_out(shared: Path) -> None:
+    checked = 0
+    for path in sorted((shared / "data" / "odd").iterdir()):
+        data = path.read_bytes()
+        if picture_hash(data) == hashlib.sha256(data).hexdigest():
+            continue  # of another format, or too broken to tell its picture from the rest
+        if data.startswith(b"\xff\xd8\xff") and b"\xff\xe1" in data[:65_536]:
+            position, stripped = 2, data[:2]
+            while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
+                end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
+                if data[position + 1] != 0xE1:
+                    stripped += data[position:end]
+                position = end
+            assert picture_hash(stripped + data[position:]) == picture_hash(data), path.name
+            checked += 1
+    assert checked >= 10
+
+
+def test_a_photo_that_is_not_decoded_has_the_same_hash(shared: Path) -> None:
+    for path in sorted((shared / "data" / "odd").iterdir()):
+        try:
+            photo = read_photo(path, PhotoLimits(max_pixels=4_000_000))
+        except PhotoError:
+            continue
+        file = read_photo_file(path)
+        assert picture_hash_of_photo(file, read_header(file)) == photo.picture_hash, path.name
