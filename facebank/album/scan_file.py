@@ -10,7 +10,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -18,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.album.scan_schema import is_filled, make_empty, prepare, said_plainly
-from facebank.errors import ScanFormatError, ScanNotFoundError
+from facebank.album.scan_schema import SCAN_FILE, prepare
+from facebank.errors import FacebankError
 from facebank.face_numbers import embeddings_of, face_from_numbers, face_to_numbers, qualities_of, width_of
 from facebank.faces import PhotoFaces
-from facebank.gallery.connection import connect
-from facebank.text import printable
+from facebank.storage.sqlite import connect, transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,14 +154,13 @@ class ScanFile:
         StorageError
             It cannot be made or opened.
         """
-        if not is_filled(path):
-            if not create:
-                raise ScanNotFoundError(f"there is no scan {printable(str(path))} yet: 'facebank scan DIR' makes it")
-            make_empty(path)
-        with said_plainly(path):
+        if create:
+            SCAN_FILE.make_empty_file(path)
+        SCAN_FILE.check_header(path, may_be_empty=create)
+        with SCAN_FILE.said_plainly(path):
             connection = connect(path, busy_timeout=_WAIT_SECONDS)
         try:
-            with said_plainly(path):
+            with SCAN_FILE.said_plainly(path):
                 prepare(connection, path, pack)
         except BaseException:
             connection.close()
@@ -217,7 +214,7 @@ class ScanFile:
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
         """Remember what was found out about files, all or nothing."""
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             for file in files:
                 if file.found is not None:
                     self._keep_faces(file.found)
@@ -233,7 +230,7 @@ class ScanFile:
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
         """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
         hashes = {"old": old_hash, "new": file.content_hash}
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             (alone,) = self._connection.execute(
                 "SELECT count(*) = 1 FROM files JOIN photos ON photos.id = files.photo WHERE content_hash = :old",
                 hashes,
@@ -245,7 +242,7 @@ class ScanFile:
 
     def forget(self, paths: Iterable[str]) -> int:
         """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             self._connection.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
             gone = self._connection.execute(
                 "DELETE FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
@@ -254,7 +251,7 @@ class ScanFile:
 
     def move(self, paths: Iterable[tuple[str, str]]) -> None:
         """Know files under other paths; a path that is not known is passed over."""
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             self._connection.executemany(
                 "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
                 [(os.fsencode(after), os.fsencode(before)) for before, after in paths],
@@ -302,7 +299,7 @@ class ScanFile:
     def keep_groups(self, numbers: Mapping[int, Sequence[int]]) -> None:
         """Remember groups instead of those that are there: faces' ids by the number of their group, in order."""
         rows = [(face, number, place) for number, faces in numbers.items() for place, face in enumerate(faces, 1)]
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             self._connection.execute("DELETE FROM groups")
             self._connection.executemany("INSERT INTO groups (face, number, position) VALUES (?, ?, ?)", rows)
 
@@ -325,7 +322,7 @@ class ScanFile:
 
     def tell_apart(self, first: int, second: int) -> None:
         """Remember that two faces are not one person."""
-        with said_plainly(self.path), self._transaction():
+        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
             self._connection.execute("INSERT OR IGNORE INTO apart VALUES (?, ?)", sorted((first, second)))
 
     def told_apart(self) -> list[tuple[int, int]]:
@@ -358,8 +355,8 @@ class ScanFile:
         faces = tuple(self._faces(number))
         return PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, faces, camera_dated=any(dated))
 
-    def _damaged(self) -> ScanFormatError:
-        return ScanFormatError(f"the scan {printable(str(self.path))} is damaged: remove it and scan again")
+    def _damaged(self) -> FacebankError:
+        return SCAN_FILE.damage_error(self.path)
 
     def _faces(self, photo: int) -> Iterator[Any]:
         statement = "SELECT numbers, weaknesses FROM faces WHERE photo = ? ORDER BY id"
@@ -385,28 +382,18 @@ class ScanFile:
             )
 
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with said_plainly(self.path):
+        with SCAN_FILE.said_plainly(self.path):
             return self._connection.execute(statement, values).fetchall()
 
     def _pages(self, statement: str, values: tuple[object, ...]) -> Iterator[list[Any]]:
         """Return rows as they are asked for; nothing is left to be done where nobody asks to the end."""
-        with said_plainly(self.path):
+        with SCAN_FILE.said_plainly(self.path):
             cursor = self._connection.execute(statement, values)
             page = cursor.fetchmany(_PAGE)
         while page:
             yield page
-            with said_plainly(self.path):
+            with SCAN_FILE.said_plainly(self.path):
                 page = cursor.fetchmany(_PAGE)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
 
 
 def _range_of(place: str) -> tuple[bytes, bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The scan file's tables, how they are made and checked, and SQLite's errors in our words.
+"""The scan file's tables, as numbered versions, and what makes an SQLite file a scan.
 
 ::
 
@@ -12,32 +12,28 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from facebank.dates import CLOCK_RESETS
-from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, StorageError
-from facebank.gallery.connection import choose_journal, is_writable
-from facebank.gallery.places import is_on_network
+from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
+from facebank.storage.file_systems import is_on_network
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_writable, transaction
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from facebank.gallery import PackIdentity
 
-_VERSION = 2
 _APPLICATION_ID = 0x46424E53  # FBNS
-_SCHEMA = (
-    f"PRAGMA application_id = {_APPLICATION_ID}",
+_FIRST_TABLES = (
     "CREATE TABLE scan (version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
     "dimension INTEGER NOT NULL)",
     "CREATE TABLE photos (id INTEGER PRIMARY KEY, content_hash TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, "
-    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT, "
-    "camera_dated INTEGER NOT NULL DEFAULT 0)",
+    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT)",
     "CREATE TABLE faces (id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE, "
     "numbers BLOB NOT NULL, weaknesses TEXT NOT NULL)",
     "CREATE INDEX faces_of_photo ON faces (photo)",
@@ -54,79 +50,84 @@ _DATED_BY_A_CAMERA = """
     UPDATE photos SET camera_dated = 1
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
         AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
-_SAID = {
-    sqlite3.SQLITE_FULL: (StorageError, "cannot be written, the disk is full: make room and scan again"),
-    sqlite3.SQLITE_IOERR: (StorageError, "cannot be read or written: the disk is full or damaged"),
-    sqlite3.SQLITE_READONLY: (StorageError, "cannot be changed: it may not be written"),
-    sqlite3.SQLITE_CANTOPEN: (StorageError, "cannot be opened: facebank must be able to write beside it"),
-    sqlite3.SQLITE_NOTADB: (ScanFormatError, "is no scan: name another file"),
-    sqlite3.SQLITE_BUSY: (ScanBusyError, "is in use by another process: try again when that has finished"),
-}
 
 
-def is_filled(path: Path) -> bool:
-    """Return whether there is a file that is not empty."""
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
+def _first(connection: sqlite3.Connection) -> None:
+    for statement in _FIRST_TABLES:
+        connection.execute(statement)
 
 
-def make_empty(path: Path) -> None:
-    """Make an empty file that only its owner can read; an empty one is a scan not yet begun."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StorageError(f"the scan {printable(str(path))} cannot be made: {error.strerror}") from error
+def _camera_dates(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE photos ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0")
+    connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
+
+
+_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates)
+
+
+def _build(connection: sqlite3.Connection, version: int) -> None:
+    for change in _VERSIONS[:version]:
+        change(connection)
+
+
+def _version(connection: sqlite3.Connection) -> object:
+    return connection.execute("SELECT max(version) FROM scan").fetchone()[0]
+
+
+SCAN_FILE = SqliteKind(
+    noun="scan",
+    application_id=_APPLICATION_ID,
+    newest=len(_VERSIONS),
+    build=_build,
+    version=_version,
+    version_table="scan",
+    missing_error=ScanNotFoundError,
+    format_error=ScanFormatError,
+    version_error=ScanFormatError,
+    busy_error=ScanBusyError,
+    missing="'facebank scan DIR' makes it",
+    empty="'facebank scan DIR' fills it",
+    another="name another file",
+    repair="remove it and scan again",
+)
 
 
 def prepare(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
     """Make the tables of an empty file; else make sure that it is a scan of the pack, and bring it up to date."""
-    name = printable(str(path))
-    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        choose_journal(connection, log=not is_on_network(path))
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            connection.execute(statement)
-        row = (_VERSION, pack.name, pack.digest, pack.dimension)
+    if not is_begun(connection):
+        _begin(connection, pack)
+        choose_journal(connection, log=not is_on_network(path))  # only now is the mark in the file's first page
+    version = SCAN_FILE.check_tables(connection, path)
+    _check_pack(connection, path, pack)
+    if version < SCAN_FILE.newest and is_writable(path):
+        _bring_up_to_date(connection, path)
+
+
+def _begin(connection: sqlite3.Connection, pack: PackIdentity) -> None:
+    with transaction(connection):
+        if is_begun(connection):  # another process was faster
+            return
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        _build(connection, SCAN_FILE.newest)
+        row = (SCAN_FILE.newest, pack.name, pack.digest, pack.dimension)
         connection.execute("INSERT INTO scan VALUES (?, ?, ?, ?)", row)
-        connection.execute("COMMIT")
-        return
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise ScanFormatError(f"{name} is no scan: name another file")
-    version, made_by, digest, dimension = connection.execute("SELECT * FROM scan").fetchone()
-    if version > _VERSION:
-        raise ScanFormatError(f"the scan {name} was written by a newer facebank: update facebank")
+
+
+def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
+    rows = connection.execute("SELECT name, digest, dimension FROM scan LIMIT 2").fetchall()
+    if len(rows) != 1 or not all(isinstance(text, str) for text in rows[0][:2]):
+        raise InvalidValueError("it names no pack")
+    made_by, digest, dimension = rows[0]
     if (digest, dimension) != (pack.digest, pack.dimension):
         raise PackMismatchError(
-            f"the scan {name} was made with the pack {printable(made_by)!r}, not {printable(pack.name)!r}: use that "
-            "pack, or remove the file and scan again"
+            f"The scan {printable(str(path))} was made with the pack {printable(made_by[:60])!r}, not "
+            f"{printable(pack.name)!r}: use that pack, or remove the file and scan again."
         )
-    if version < _VERSION and is_writable(path):
-        _bring_up_to_date(connection)
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if connection.execute("SELECT version FROM scan").fetchone()[0] < _VERSION:  # nobody else was faster
-            connection.execute("ALTER TABLE photos ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0")
-            connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
-            connection.execute("UPDATE scan SET version = ?", (_VERSION,))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-@contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into facebank's own, with the file's name."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        damaged = (ScanFormatError, f"is damaged ({printable(str(error))}): remove it and scan again")
-        kind, trouble = _SAID.get(code, damaged)
-        raise kind(f"the scan {printable(str(path))} {trouble}") from error
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    with transaction(connection):
+        version = SCAN_FILE.check_tables(connection, path)
+        for change in _VERSIONS[version:]:
+            change(connection)
+        connection.execute("UPDATE scan SET version = ?", (SCAN_FILE.newest,))

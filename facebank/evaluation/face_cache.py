@@ -21,6 +21,8 @@ import numpy as np
 from facebank.errors import StorageError
 from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
 from facebank.packs.files import cache_folder
+from facebank.storage.file_systems import is_on_network
+from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, transaction
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -36,10 +38,44 @@ _INSERT = {
     "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)",
     "crops": "INSERT OR REPLACE INTO crops VALUES (?, ?)",
 }
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS crops (key TEXT PRIMARY KEY, embedding BLOB) WITHOUT ROWID;
-"""
+
+
+class _DamagedCacheError(StorageError):
+    """The file is no cache of evaluated faces, or a damaged one: it is made anew."""
+
+
+_TABLES = (
+    "CREATE TABLE version (number INTEGER NOT NULL)",
+    "CREATE TABLE photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB) WITHOUT ROWID",
+    "CREATE TABLE crops (key TEXT PRIMARY KEY, embedding BLOB) WITHOUT ROWID",
+)
+
+
+def _build(connection: sqlite3.Connection, _: int) -> None:
+    for statement in _TABLES:
+        connection.execute(statement)
+
+
+def _version(connection: sqlite3.Connection) -> object:
+    return connection.execute("SELECT max(number) FROM version").fetchone()[0]
+
+
+FACE_CACHE = SqliteKind(
+    noun="cache of evaluated faces",
+    application_id=0x46424E45,  # FBNE
+    newest=1,
+    build=_build,
+    version=_version,
+    version_table="version",
+    missing_error=StorageError,
+    format_error=_DamagedCacheError,
+    version_error=_DamagedCacheError,
+    busy_error=StorageError,
+    missing="an evaluation makes it",
+    empty="an evaluation fills it",
+    another="`facebank bench forget` removes it",
+    repair="`facebank bench forget` removes it",
+)
 
 
 def evaluation_folder() -> Path:
@@ -95,10 +131,11 @@ class FaceCache:
         self._unwritten: dict[tuple[str, str], tuple[object, ...]] = {}
         try:
             self._database = self._opened()
-        except sqlite3.DatabaseError:
+        except _DamagedCacheError:
             with self._told():
-                path.unlink(missing_ok=True)
-                self._database = self._opened()
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+            self._database = self._opened()
 
     @classmethod
     def of(cls, pack: PackIdentity) -> FaceCache:
@@ -162,34 +199,43 @@ class FaceCache:
             self._write_all()
 
     def _write_all(self) -> None:
-        with self._told(), self._database:
+        with self._told(), transaction(self._database):
             for (table, _), row in self._unwritten.items():
                 self._database.execute(_INSERT[table], row)
         self._unwritten = {}
 
     def _opened(self) -> sqlite3.Connection:
-        with self._told(sqlite3.OperationalError):
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._path.touch(mode=0o600)
-            database = sqlite3.connect(self._path, timeout=60)
-        try:
-            with self._told(sqlite3.OperationalError):
-                database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_SCHEMA)
-        except BaseException:
-            database.close()
-            raise
+        FACE_CACHE.make_empty_file(self._path)
+        FACE_CACHE.check_header(self._path, may_be_empty=True)
+        with FACE_CACHE.said_plainly(self._path):
+            database = connect(self._path, busy_timeout=60)
+            try:
+                if not is_begun(database):
+                    _begin(database)
+                    choose_journal(database, log=not is_on_network(self._path))  # only now is the mark in the file
+                FACE_CACHE.check_tables(database, self._path)
+            except BaseException:
+                database.close()
+                raise
         return database
 
     @contextmanager
-    def _told(self, database_error: type[sqlite3.Error] = sqlite3.Error) -> Iterator[None]:
+    def _told(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, database_error) as error:
+        except (OSError, sqlite3.Error) as error:
             raise StorageError(
                 f"what was embedded cannot be kept in {printable(str(self._path))}: {error}; free some space, or set "
                 f"FACEBANK_CACHE to a folder that can be written"
             ) from error
+
+
+def _begin(database: sqlite3.Connection) -> None:
+    with transaction(database):
+        if not is_begun(database):  # nobody else was faster
+            database.execute(f"PRAGMA application_id = {FACE_CACHE.application_id}")
+            _build(database, FACE_CACHE.newest)
+            database.execute("INSERT INTO version VALUES (?)", (FACE_CACHE.newest,))
 
 
 def as_kept(face: Face) -> Face:

@@ -12,6 +12,7 @@ import numpy as np
 from facebank.dates import earliest_day
 from facebank.errors import InvalidNameError
 from facebank.gallery.names import are_plain, normalise_name
+from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,10 +27,6 @@ LONGEST_NOTE = 2000
 _NORM_TOLERANCE = 1e-3
 _HASH = re.compile(r"[0-9a-f]{64}")
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
-
-
-class InvalidValueError(ValueError):
-    """A value cannot be what it should be; the message says why, the caller says where."""
 
 
 def floats_to_bytes(values: FloatArray) -> bytes:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.gallery import feedback, tables, vector_tables
-from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, share, turns, unit_length, variant_name
+from facebank.gallery.codec import float_array, hex_digest, share, turns, unit_length, variant_name
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
 from facebank.gallery.same_face import find_sample
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, 
 from facebank.faces import Detection
 from facebank.gallery import exchange_files as files
 from facebank.gallery.codec import (
-    InvalidValueError,
     birth_date,
     float_array,
     hex_digest,
@@ -31,6 +30,7 @@ from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts
 from facebank.storage.paths import named_path
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.gallery import feedback_tables
-from facebank.gallery.codec import InvalidValueError, float_array, hex_digest, turns, unit_length
+from facebank.gallery.codec import float_array, hex_digest, turns, unit_length
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, FaceKey
 from facebank.gallery.same_face import find_sample, is_same_place, is_same_vector
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

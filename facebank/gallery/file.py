@@ -7,27 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import (
-    FacebankError,
-    GalleryBusyError,
-    GalleryNotFoundError,
-    GalleryVersionError,
-    StorageError,
-    UsageError,
-)
+from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError, StorageError, UsageError
 from facebank.gallery import tables
-from facebank.gallery.connection import (
-    check_header,
-    check_schema,
-    choose_journal,
-    connect,
-    is_begun,
-    is_writable,
-    make_empty_file,
-    said_plainly,
-)
-from facebank.gallery.places import is_on_network
+from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
+from facebank.storage.file_systems import is_on_network
+from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -67,9 +52,9 @@ class GalleryFile:
         GalleryNotFoundError, GalleryFormatError, GalleryVersionError, GalleryBusyError, StorageError
         """
         if new_for is not None:
-            make_empty_file(path)
-        check_header(path, may_be_empty=new_for is not None)
-        with said_plainly(path):
+            GALLERY_FILE.make_empty_file(path)
+        GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
+        with GALLERY_FILE.said_plainly(path):
             connection = connect(path, busy_timeout=busy_timeout)
         try:
             file = cls(connection, path, writable=is_writable(path) and not read_only)
@@ -91,20 +76,20 @@ class GalleryFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Read in one transaction: everything inside is seen as it was at one moment."""
-        with said_plainly(self.path):
+        with GALLERY_FILE.said_plainly(self.path):
             if self._connection.in_transaction:
                 yield self._connection
                 return
-            with self._transaction("BEGIN"):
+            with transaction(self._connection, "BEGIN"):
                 yield self._connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction: all of it is kept or, whatever goes wrong, nothing."""
-        with said_plainly(self.path):
+        with GALLERY_FILE.said_plainly(self.path):
             if self._connection.in_transaction:
                 raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
-            with self._transaction("BEGIN IMMEDIATE"):
+            with transaction(self._connection):
                 yield self._connection
 
     def wipe(self) -> bool:
@@ -126,7 +111,7 @@ class GalleryFile:
         with self.reading() as connection:
             traces = tables.traces(connection)
         try:
-            with said_plainly(self.path):
+            with GALLERY_FILE.said_plainly(self.path):
                 self._connection.execute("VACUUM")
                 (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
@@ -143,16 +128,14 @@ class GalleryFile:
         return True
 
     def _prepare(self, new_for: PackIdentity | None) -> None:
-        with said_plainly(self.path):
+        with GALLERY_FILE.said_plainly(self.path):
             if not self.writable:
                 self._connection.execute("PRAGMA query_only = ON")
             if new_for is not None and not is_begun(self._connection):
                 self._begin(new_for)
             if not is_begun(self._connection):
-                raise GalleryNotFoundError(
-                    f"The gallery {printable(str(self.path))} is empty: `facebank enroll` puts people into it."
-                )
-            version = check_schema(self._connection, self.path)
+                raise GALLERY_FILE.empty_file_error(self.path)
+            version = GALLERY_FILE.check_tables(self._connection, self.path)
             if version < (SCHEMA_VERSION if self.writable else OLDEST_READABLE):
                 self._upgrade()
             if self.writable:
@@ -172,7 +155,7 @@ class GalleryFile:
                 "open it once where it can be written."
             )
         with self.changing() as connection:
-            self.upgraded = check_schema(connection, self.path) < SCHEMA_VERSION
+            self.upgraded = GALLERY_FILE.check_tables(connection, self.path) < SCHEMA_VERSION
             migrate(connection)
 
     def _finish_wiping(self) -> None:
@@ -183,15 +166,3 @@ class GalleryFile:
         if traces:
             with suppress(FacebankError):  # it was only a second try; `inspect_gallery` tells that it is still due
                 self.wipe()
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
-        try:
-            self._connection.execute(begin)
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:  # Ctrl-C too
-            with suppress(sqlite3.Error):
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-            raise

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, people, settings, tables, vector_tables
-from facebank.gallery.codec import InvalidValueError
 from facebank.gallery.derived import DERIVED_PLACES_SETTING, noted, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
@@ -15,6 +14,7 @@ from facebank.gallery.index import VectorIndex
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

@@ -20,15 +20,14 @@ Since 3, people have a birth date and a note; samples say whether they are maske
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
-from functools import cache
 from typing import TYPE_CHECKING
 
 from facebank.dates import CLOCK_RESETS
+from facebank.storage.sqlite import is_begun
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable
 
 APPLICATION_ID = 0x46424E4B
@@ -91,26 +90,10 @@ def migrate(
 
 def schema_version(connection: sqlite3.Connection) -> int:
     """Return how many migrations a file has been through; 0 for an empty one."""
-    if not _objects(connection):
+    if not is_begun(connection):
         return 0
     (number,) = connection.execute("SELECT max(number) FROM migrations").fetchone()
     return number if isinstance(number, int) else 0
-
-
-def has_expected_schema(connection: sqlite3.Connection, version: int) -> bool:
-    """Return whether a file holds exactly the tables and indexes of a version: no trigger, no view, nothing else."""
-    return version > 0 and _objects(connection) == _expected_objects(version)
-
-
-@cache
-def _expected_objects(version: int) -> frozenset[tuple[str, ...]]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, MIGRATIONS[:version])
-        return _objects(connection)
-
-
-def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, ...]]:
-    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
 
 
 _MIGRATIONS_TABLE = """

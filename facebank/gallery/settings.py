@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from facebank.errors import UsageError
 from facebank.gallery import tables
-from facebank.gallery.codec import InvalidValueError, variant_name
+from facebank.gallery.codec import variant_name
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

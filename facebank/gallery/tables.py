@@ -13,7 +13,6 @@ import numpy as np
 from facebank.faces import Detection, Person, Sample
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
-    InvalidValueError,
     birth_date,
     bytes_to_path,
     flag,
@@ -34,6 +33,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
 from facebank.gallery.schema import FACTS_SINCE, schema_version
+from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
     import sqlite3

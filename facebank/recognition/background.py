@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from facebank.errors import StorageError, UsageError
-from facebank.gallery.codec import InvalidValueError
 from facebank.gallery.exchange_files import read_arrays
 from facebank.recognition.enrolled import check_embeddings
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Files, whatever is in them: paths that people name."""
+"""What every room that keeps files stands on: paths that people name, SQLite opened safely, kinds of file systems."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import pytest
 
 from facebank.errors import GalleryVersionError
 from facebank.gallery import FaceKey, Gallery, export_gallery, inspect_gallery, schema
-from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, has_expected_schema, migrate, schema_version
+from facebank.gallery.connection import GALLERY_FILE
+from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +36,7 @@ def test_migrations_are_applied_once_and_recorded(connection: sqlite3.Connection
     migrate(connection)
     migrate(connection)
     assert schema_version(connection) == SCHEMA_VERSION == len(MIGRATIONS)
-    assert has_expected_schema(connection, SCHEMA_VERSION)
+    assert GALLERY_FILE.has_tables(connection, SCHEMA_VERSION)
     assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
     rows = connection.execute("SELECT number, name FROM migrations").fetchall()
     assert rows == [(number, migration.__name__.strip("_")) for number, migration in enumerate(MIGRATIONS, start=1)]
@@ -45,7 +47,7 @@ def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Conn
     connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
     migrate(connection, (*MIGRATIONS, next_migration))
     assert schema_version(connection) == SCHEMA_VERSION + 1
-    assert not has_expected_schema(connection, SCHEMA_VERSION)
+    assert not GALLERY_FILE.has_tables(connection, SCHEMA_VERSION)
     assert connection.execute("SELECT name, title FROM people").fetchall() == [("Ada", None)]
 
 
@@ -55,7 +57,7 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
     gallery.enrol("Ada", faces.samples(2))
     gallery.close()
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
-    monkeypatch.setattr("facebank.gallery.connection.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("facebank.gallery.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))
     monkeypatch.setattr("facebank.gallery.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with Gallery.open(path, faces.pack, read_only=True) as older:
         assert older.person("Ada").sample_count == 2

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from facebank.gallery.connection import choose_journal
-from facebank.gallery.places import filesystem_kind, is_on_network, is_read_only_medium
+from facebank.storage.file_systems import filesystem_kind, is_on_network, is_read_only_medium
+from facebank.storage.sqlite import choose_journal
 
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
