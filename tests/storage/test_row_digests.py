@@ -1,0 +1,57 @@
+"""A row's digest tells any other row from it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.storage.row_digests import checked_row, row_digest, teach_row_digest
+from facebank.storage.values import InvalidValueError
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    st.binary(),
+)
+ROWS = st.lists(VALUES, max_size=5)
+
+
+def typed(row: list[object]) -> list[tuple[type, object]]:
+    return [(type(value), 0.0 if value == 0.0 else value) for value in row]
+
+
+@given(ROWS, ROWS)
+def test_two_rows_have_one_digest_only_if_they_are_the_same(one: list[object], other: list[object]) -> None:
+    assert (row_digest("t", one) == row_digest("t", other)) == (typed(one) == typed(other))
+    assert row_digest("t", one) != row_digest("u", one)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5))
+def test_sql_computes_the_same(row: list[object]) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        teach_row_digest(connection)
+        marks = ", ".join("?" * len(row))
+        (digest,) = connection.execute(f"SELECT row_digest('t', {marks})", row).fetchone()
+    assert digest == row_digest("t", row)
+
+
+def test_a_value_cannot_take_anothers_place() -> None:
+    rows = (["ab", "c"], ["a", "bc"], ["abc"], [b"ab", "c"], [1, "1"], ["1", 1], [1.0, "1"], [None, ""], ["", None])
+    assert len({row_digest("t", row) for row in rows}) == len(rows)
+
+
+def test_an_altered_row_is_refused() -> None:
+    row = [1, "Ada", b"\1\2", 0.5, None]
+    digest = row_digest("people", row)
+    assert checked_row("people", [*row, digest]) == row
+    for wrong in ([2, *row[1:], digest], [*row, digest[:-1]], [*row, None], [*row, "x"]):
+        with pytest.raises(InvalidValueError, match="people"):
+            checked_row("people", wrong)
+    with pytest.raises(InvalidValueError):
+        checked_row("samples", [*row, digest])
