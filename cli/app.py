@@ -92,7 +92,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        epilog="\b\nExample:\n  facebank enroll photos/Ada photos/Grace\n  facebank identify party.jpg",
+        epilog="\b\nExample:\n  facebank enroll ada/ imgs\n  facebank identify party.jpg",
     )
     app.callback()(options)
     return app

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  facebank enroll photos/Ada photos/Grace
-  facebank enroll Ada ada1.jpg ada2.jpg more-of-ada/
-  facebank enroll --tree photos
-  facebank enroll --name Ada Ada/ wedding.jpg --pick largest
+  facebank enroll ada/ imgs                         ada: the photos in imgs, and in ada/ if there is one
+  facebank enroll photos/Ada photos/Grace           two people, each named as the folder
+  facebank enroll "Ada Lovelace" ada1.jpg more/     a name, and photos or folders of that person
+  facebank enroll --name Ada Ada/ wedding.jpg       all of Ada, whatever the files and folders are called
+  facebank enroll --tree photos                     everybody who has a folder in photos
+  facebank enroll Ada party.jpg --pick largest      of several faces the largest
+
+\b
+A second folder holds photos of the first person if it has a name as imgs, photos, DCIM or a date, or if its
+faces are that person's: a sentence says so. Other folders side by side are people of their own.
 
 \b
 Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all, 130 interrupted."""
@@ -53,8 +59,8 @@ def enroll(
     """Enroll people from photos of them.
 
     Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
-    person, and the rest are photos or folders of them. A person's photos are looked at together before the first is
-    enrolled: one that shows somebody else is refused.
+    person, with or without a slash at its end, and the rest are photos or folders of them. A person's photos are
+    looked at together before the first is enrolled: one that shows somebody else is refused.
     """
     from facebank.facts import only_masked_message
     from facebank.photos import gather_photos
@@ -64,6 +70,8 @@ def enroll(
     people = plan_enrolment(arguments, name=name, tree=tree)
     gathered = gather_photos([place for person in people for place in person.places])
     total, enrolled, advices = len(gathered.photos), 0, dict[str, str | None]()
+    for note in filter(None, (person.note for person in people)):
+        say(note)
     tell_videos(gathered.videos)
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
@@ -86,13 +94,13 @@ def enroll(
         except KeyboardInterrupt as error:
             kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
             raise KeyboardInterrupt(kept) from error
-    for advice in filter(None, advices.values()):
-        say(advice)
+    for sentence in (*map(_same_face, reports), *advices.values()):
+        if sentence is not None:
+            say(sentence)
     if not as_json:
         _summarise(reports)
-    for report in reports:
-        if report.only_masked:
-            say(only_masked_message(report.person))
+    for person in dict.fromkeys(report.person for report in reports if report.only_masked):
+        say(only_masked_message(person))
     return SOME_FAILED if any(report.refused for report in reports) else 0
 
 
@@ -120,9 +128,22 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
     }
 
 
+def _same_face(report: EnrolmentReport) -> str | None:
+    """Say that photos were enrolled as another person's than the folder's name says."""
+    if report.given_as is None:
+        return None
+    return (
+        f"the faces given as {report.given_as} are {report.person}'s: the photos are enrolled as {report.person}'s; "
+        "if they are two people, use --force"
+    )
+
+
 def _summarise(reports: Sequence[EnrolmentReport]) -> None:
+    photos: dict[str, list[EnrolledPhoto]] = {}
     for report in reports:
-        refused = f", {report.refused} refused" if report.refused else ""
-        masked = sum(photo.masked for photo in report.photos)
+        photos.setdefault(report.person, []).extend(report.photos)
+    for person, theirs in photos.items():
+        accepted, masked = (sum(getattr(photo, what) for photo in theirs) for what in ("accepted", "masked"))
+        refused = f", {len(theirs) - accepted} refused" if accepted < len(theirs) else ""
         worn = f", {masked} in a mask" if masked else ""
-        write_line(f"{report.person}: {report.accepted} of {len(report.photos)} photos enrolled{worn}{refused}")
+        write_line(f"{person}: {accepted} of {len(theirs)} photos enrolled{worn}{refused}")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   facebank find Ada
-  facebank find Ada --with Grace
+  facebank find Ada Grace                       photos with both of them
+  facebank find Ada Grace --any                 photos with either
+  facebank find Ada --with Grace                the same as find Ada Grace
+  facebank find Ada --since 2019 --until 2020-06
   facebank find Ada --since 2019-06-01 --json
 
 \b
@@ -32,18 +35,23 @@ def register(app: typer.Typer) -> None:
 
 def find(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
     others: Annotated[
         list[str] | None, typer.Option("--with", metavar="NAME", help="Who is in the photo too; may be repeated.")
     ] = None,
-    since: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or later, as 2019-06-01.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DAY", help="Taken on this day or before.")] = None,
+    any_of: Annotated[bool, typer.Option("--any", help="Photos with any of them; else with all.")] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Taken on this day or later: 2019-06-01, 2019-06 or 2019.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Taken on this day or before, or in this month or year.")
+    ] = None,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
-    """List the scanned photos that a person is in, oldest first.
+    """List the scanned photos that a person is in, or several people together, oldest first.
 
     Scan first, with 'facebank scan'. Only faces that are known count, with the probability that it is that person: see
     'facebank identify --scan' for the uncertain ones.
@@ -54,7 +62,7 @@ def find(
     period = Period.of(since, until)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        found = album.find([name, *(others or [])], period, settings)
+        found = album.find([*names, *(others or [])], period, settings, any_of=any_of)
     if as_json:
         for photo in found:
             write_json(_record(photo))

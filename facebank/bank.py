@@ -16,7 +16,7 @@ from facebank.storage.paths import named_path
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from facebank.enrolment import Pick
+    from facebank.enrolment import Enroller, Pick
     from facebank.faces import Photo, Verification
     from facebank.feedback import Feedback
     from facebank.gallery import Imported
@@ -194,15 +194,17 @@ class FaceBank:
         InvalidNameError
             Nobody can be called that.
         PhotoNotFoundError
-            There is not a single photo.
+            There is not a single photo; no gallery is made then.
         """
-        from facebank.enrolment import Enroller
         from facebank.gallery import normalise_name
-        from facebank.photos import require_photos
+        from facebank.photos import require_photos, require_places
 
         person = normalise_name(name)
         found = require_photos(photos)
-        enroller = Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
+        files = [photo for photo in found if isinstance(photo, Path)]
+        if len(files) == len(found):
+            require_places(files)
+        enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
         return enroller.enrol(person, self._analyzed(found), on_photo, on_read)
 
     def enroll_people(
@@ -215,7 +217,7 @@ class FaceBank:
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
     ) -> list[EnrolmentReport]:
-        """Enrol photos of several people, one after the other.
+        """Enroll photos of several people, one after the other.
 
         Parameters
         ----------
@@ -227,7 +229,8 @@ class FaceBank:
         Returns
         -------
         list[EnrolmentReport]
-            One for each person, in order; a photo named twice counts once, folders without a photo count as refused.
+            One for each of `people`, in order; a photo named twice counts once, folders without a photo count as
+            refused. Photos that may be an earlier person's and show that person are enrolled as that person's.
 
         Raises
         ------
@@ -245,12 +248,15 @@ class FaceBank:
         photos = [gather_photos(person.places).photos for person in people]
         if not any(photos):
             raise nothing_there(places)
-        return [
-            self.enroll(name, found, pick=pick, thumbnails=thumbnails, force=force, on_photo=on_photo, on_read=on_read)
-            if found
-            else _nothing_to_enrol(name, person.places, on_photo)
-            for name, person, found in zip(names, people, photos, strict=True)
-        ]
+        reports: list[EnrolmentReport] = []
+        for name, person, found in zip(names, people, photos, strict=True):
+            if not found:
+                reports.append(_nothing_to_enrol(name, person.places, on_photo))
+                continue
+            earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
+            enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
+            reports.append(enroller.enrol(name, self._analyzed(found), on_photo, on_read, earlier=earlier))
+        return reports
 
     def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[IdentifiedPhoto]:
         """Say who is in photos.
@@ -409,6 +415,11 @@ class FaceBank:
         if self._gallery is None:
             self._gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
         return self._gallery
+
+    def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
+        from facebank.enrolment import Enroller
+
+        return Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
         from facebank.photos import analyze_readable

@@ -99,6 +99,8 @@ class Enroller:
         photos: Iterable[AnalyzedPhoto | UnreadPhoto],
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
+        *,
+        earlier: Sequence[str] = (),
     ) -> EnrolmentReport:
         """Enroll photos of one person.
 
@@ -115,6 +117,9 @@ class Enroller:
             Called with each photo's fate, in their order, once all were looked at.
         on_read
             Called with each photo that was looked at.
+        earlier
+            People one of whom the photos may show instead: the first whose samples they agree with gets them, unless
+            the gallery knows the name or `force` is set.
 
         Returns
         -------
@@ -126,7 +131,7 @@ class Enroller:
         InvalidNameError
             Nobody can be called that.
         """
-        person = normalise_name(name)
+        given = person = normalise_name(name)
         fates: list[EnrolledPhoto | _Waiting] = []
         turns: list[int | None] = []
         for photo in photos:
@@ -135,16 +140,33 @@ class Enroller:
             if on_read is not None:
                 on_read()
         waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
+        if earlier and not self._force:
+            person = self._earlier_person(given, earlier, waiting)
         judged = self._judged_together(person, waiting) if waiting else {}
         report: list[EnrolledPhoto] = []
         for position, fate in enumerate(fates):
             told = judged[position] if isinstance(fate, _Waiting) else fate
             photo_fate = told if isinstance(told, EnrolledPhoto) else self._enrol_face(person, *told)
-            report.append(replace(photo_fate, quarter_turns=turns[position]))
+            report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
             if on_photo is not None:
                 on_photo(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
-        return EnrolmentReport(person, tuple(report), only_masked=only_masked)
+        given_as = None if given == person else given
+        return EnrolmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
+
+    def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
+        """Return who of some people is in most photos of a folder; its own name where nobody is."""
+        known = {name_key(other) for other in self._gallery.names().values()}
+        if name_key(name) in known:
+            return name
+        alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
+        faces = [face.embedding for face in alone if face.is_comparable]
+        for other in earlier if faces else ():
+            if name_key(other) in known:
+                guard = PersonGuard(self._gallery, other, self._engine.thresholds.verify)
+                if guard.is_person_of(np.stack(faces)):
+                    return guard.name
+        return name
 
     def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
         if isinstance(photo, UnreadPhoto):

@@ -467,11 +467,15 @@ class EnrolmentReport:
         In the order given.
     only_masked
         Whether all samples that the person has now wear a mask.
+    given_as
+        The name under which the photos were given, where their faces are another person's of the same enrollment, who
+        has them now; None where that is the person's own.
     """
 
     person: str
     photos: tuple[EnrolledPhoto, ...]
     only_masked: bool = False
+    given_as: str | None = None
 
     @property
     def accepted(self) -> int:

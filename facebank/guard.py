@@ -14,7 +14,17 @@ from facebank.dates import earliest_day
 from facebank.faces import EnrolmentReason
 from facebank.gallery import name_key
 from facebank.gallery.same_face import SAME_VECTOR
-from facebank.resemblance import LIKE_NOBODY, Doubt, Kind, OtherPeople, Resemblance, compare
+from facebank.resemblance import (
+    LIKE_NOBODY,
+    LINKED,
+    Doubt,
+    Kind,
+    OtherPeople,
+    Resemblance,
+    compare,
+    is_one_person,
+    linked_sets,
+)
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -89,6 +99,8 @@ class PersonGuard:
 
     Attributes
     ----------
+    name
+        The person's, as the gallery has it where the person is enrolled.
     own
         The embeddings of the person's samples that show a bare face, ``(M, D)``; M may be 0.
     """
@@ -98,16 +110,16 @@ class PersonGuard:
         self._names = gallery.names()
         number = next((number for number, known in self._names.items() if name_key(known) == name_key(name)), -1)
         mine = table.person_ids == number
-        self._name = self._names.get(number, name)
+        self.name = self._names.get(number, name)
         self._verify = verify
         self._matrix = table.matrix
         self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
         self._own_ids: list[int] = table.sample_ids[mine].tolist()
         self._others = OtherPeople.of(table.person_ids[~mine], np.compress(~mine, table.matrix, axis=0))
         enrolled = number in self._names
-        samples = {sample.id: sample for sample in gallery.samples(self._name)} if enrolled else {}
+        samples = {sample.id: sample for sample in gallery.samples(self.name)} if enrolled else {}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
-        self._born = gallery.person(self._name).born if enrolled else None
+        self._born = gallery.person(self.name).born if enrolled else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
         """Judge faces that are offered together; their order does not matter.
@@ -135,12 +147,26 @@ class PersonGuard:
         """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
         return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
 
+    def is_person_of(self, embeddings: FloatArray) -> bool:
+        """Say whether faces, most of which are alike, are as much like the person's samples as those like each other.
+
+        Parameters
+        ----------
+        embeddings
+            ``(N, D)`` with N at least 1.
+        """
+        sets = linked_sets(embeddings @ embeddings.T, LINKED * self._verify)
+        largest = sets == np.bincount(sets).argmax()
+        if not len(self.own) or 2 * largest.sum() <= len(embeddings):
+            return False
+        return is_one_person(embeddings[largest], self.own, self._verify)
+
     def _is_enrolled(self, embedding: FloatArray) -> bool:
         near = np.flatnonzero(self._matrix @ embedding > 1 - 1e-3)
         return bool((np.linalg.norm(self._matrix[near] - embedding, axis=1) <= SAME_VECTOR).any())
 
     def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
-        person = printable(self._name)
+        person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
             return Judgment(EnrolmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
         similarity = doubt.own or 0.0
@@ -167,7 +193,7 @@ class PersonGuard:
         return Judgment(EnrolmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
 
     def _nearer(self, doubt: Doubt) -> str:
-        person, other = printable(self._name), printable(self._names.get(doubt.person or -1, ""))
+        person, other = printable(self.name), printable(self._names.get(doubt.person or -1, ""))
         similarity = f"similarity {doubt.other or 0:.2f}"
         if doubt.own is None:
             why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
@@ -176,7 +202,7 @@ class PersonGuard:
         return f"{why}: use --force if it is {person} anyway"
 
     def _similar(self, found: Resemblance) -> str | None:
-        person = printable(self._name)
+        person = printable(self.name)
         if found.is_split:
             return f"{person}'s photos are in halves that are little alike: if these are two people, remove the other's"
         if found.similar_other is None:

@@ -237,6 +237,24 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
     return other >= LEAST_LIKE_ANOTHER * verify and nearer >= NEARER * verify
 
 
+def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
+    """Say whether two sets of faces are of one person: as alike as the faces of each are.
+
+    Of brothers and sisters one or two in a hundred are taken for one, of folders of one person's photos from the web 58
+    to 85 in a hundred, the more photos the more: ``benchmarks/folders_of_one_person.py``.
+
+    Parameters
+    ----------
+    some, others
+        Their embeddings, ``(N, D)`` and ``(M, D)``, neither empty; each set is one person's for the most part.
+    verify
+        The pack's threshold of verification.
+    """
+    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
+    alike = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (some, others)]
+    return similarity >= max(verify, sum(alike) / 2 - SET_BELOW_ALIKE * verify)
+
+
 def mean_pair(total: FloatArray, count: int, verify: float) -> float:
     """Return the mean similarity of two of `count` faces, whose embeddings sum to `total`, drawn towards `TYPICAL`."""
     similar = (float(total @ total) - count) / 2

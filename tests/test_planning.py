@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import PhotoNotFoundError, UsageError
-from facebank.planning import PersonPhotos, plan_enrolment
+from facebank.planning import PersonPhotos, is_generic, plan_enrolment
 
 FOLDERS = ("Ada", "Grace", "Ada Lovelace", "[red]")
 FILES = ("one.jpg", "two.png")
@@ -26,7 +26,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (top / "tree" / folder).mkdir(parents=True)
         (top / folder).mkdir()
     (top / "tree" / ".hidden").mkdir()
-    (top / "bare").mkdir()
+    for folder in ("bare", "imgs", "100APPLE"):
+        (top / folder).mkdir()
     for file in FILES:
         (top / file).touch()
     before = Path.cwd()
@@ -86,6 +87,50 @@ def test_a_tree_gives_its_folders_in_order_without_hidden_ones() -> None:
     assert planned[0].places == (Path("tree") / planned[0].name,)
 
 
+@given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(anything, min_size=1, max_size=4))
+def test_a_slash_after_a_name_does_not_matter(name: str, places: list[str]) -> None:
+    (person,) = plan_enrolment([name, *places])
+    assert person == PersonPhotos(name.rstrip("/"), tuple(map(Path, places)))
+    assert person.note is not None
+    assert "no folder" in person.note
+
+
+def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
+    (person,) = plan_enrolment(["Ada Lovelace/", "imgs", "100APPLE/"])
+    assert person == PersonPhotos("Ada Lovelace", (Path("Ada Lovelace"), Path("imgs"), Path("100APPLE")))
+    assert person.note == "imgs and 100APPLE: taken for folders with photos of Ada Lovelace, not for a person"
+    assert [person.note for person in plan_enrolment(["Ada", "Grace"])] == [None, None]
+    assert [person.may_be_earlier for person in plan_enrolment(["Ada", "Grace"])] == [False, True]
+    assert [person.may_be_earlier for person in plan_enrolment(["tree"], tree=True)] == [False] * len(FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        (["imgs"], "--name NAME imgs`"),
+        (["imgs/", "Ada"], "--name Ada imgs`"),
+        (["Ada", "imgs", "Grace"], "--name NAME imgs`"),
+        (["Ada", "Grace", "imgs"], "--name NAME imgs`"),
+        (["imgs", "100APPLE"], "--name NAME imgs`"),
+    ],
+)
+def test_a_generic_name_is_no_person(typed: list[str], advice: str) -> None:
+    with pytest.raises(UsageError, match="whose photos") as refused:
+        plan_enrolment(typed)
+    assert advice in str(refused.value)
+    assert plan_enrolment(typed, name="Ada") == [PersonPhotos("Ada", tuple(Path(each) for each in typed))]
+
+
+@pytest.mark.parametrize("name", ["img", "Photos", "DCIM", "102CANON", "2019", "2019-06", "20190601", "2019-06 Rome"])
+def test_names_of_folders_that_are_of_nobody(name: str) -> None:
+    assert is_generic(name)
+
+
+@pytest.mark.parametrize("name", ["Ada", "May", "April", "Pixie", "Imogen", "0001", "3456", "Álan", "Ada 2019", ""])
+def test_names_that_may_be_a_persons(name: str) -> None:
+    assert not is_generic(name)
+
+
 @pytest.mark.parametrize("typed", [["Alan"], ["one.jpg"], ["one.jpg", "two.png"], [], [""], ["/"]])
 def test_what_names_nobody_is_refused(typed: list[str]) -> None:
     with pytest.raises(UsageError):
@@ -93,18 +138,25 @@ def test_what_names_nobody_is_refused(typed: list[str]) -> None:
 
 
 def test_a_folder_of_folders_is_one_person_only_where_that_is_plain(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    for photo in ("2019/a.jpg", "2020/b.jpg"):
+    folder = tmp_path / "family"
+    for photo in ("Alan/a.jpg", "Bea/b.jpg"):
         (folder / photo).parent.mkdir(parents=True)
         (folder / photo).touch()
     with pytest.raises(UsageError, match=r"--tree .*--name NAME"):
         plan_enrolment([str(folder)])
     with pytest.raises(UsageError, match=r"--tree"):
         plan_enrolment(["Ada", str(folder)])
-    assert [person.name for person in plan_enrolment([str(folder)], tree=True)] == ["2019", "2020"]
+    assert [person.name for person in plan_enrolment([str(folder)], tree=True)] == ["Alan", "Bea"]
     assert plan_enrolment(["Alan", str(folder)]) == [PersonPhotos("Alan", (folder,))]
     (folder / "c.jpg").touch()
-    assert plan_enrolment([str(folder)]) == [PersonPhotos("photos", (folder,))]
+    assert plan_enrolment([str(folder)]) == [PersonPhotos("family", (folder,))]
+
+
+def test_a_folder_of_folders_with_generic_names_is_one_person(tmp_path: Path) -> None:
+    for photo in ("Ada/2019/a.jpg", "Ada/2020/b.jpg"):
+        (tmp_path / photo).parent.mkdir(parents=True)
+        (tmp_path / photo).touch()
+    assert plan_enrolment([str(tmp_path / "Ada")]) == [PersonPhotos("Ada", (tmp_path / "Ada",))]
 
 
 def test_trees_without_people_are_refused() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.album_people import album_people
-from facebank.album.finding import FoundPhoto, Period, with_everybody
+from facebank.album.finding import FoundPhoto, Period, photos_of
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
 from facebank.album.interruption import uninterrupted
 from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_face
@@ -214,9 +214,14 @@ class Album:
             yield identified
 
     def find(
-        self, names: Sequence[str], period: Period | None = None, settings: DecisionSettings | None = None
+        self,
+        names: Sequence[str],
+        period: Period | None = None,
+        settings: DecisionSettings | None = None,
+        *,
+        any_of: bool = False,
     ) -> list[FoundPhoto]:
-        """Find the photos that show all of some people, oldest first.
+        """Find the photos that show all of some people, or any of them, oldest first.
 
         Parameters
         ----------
@@ -226,6 +231,8 @@ class Album:
             When the photos were taken; None for any time.
         settings
             How decisions are made; None for the gallery's own settings.
+        any_of
+            Whether one of the people is enough.
 
         Raises
         ------
@@ -233,7 +240,8 @@ class Album:
             Nobody of one of the names is enrolled.
         """
         wanted = frozenset(self._bank.gallery.person(name).name for name in names)
-        return with_everybody(self._identified(settings=settings), wanted, Period() if period is None else period)
+        photos = self._identified(settings=settings)
+        return photos_of(photos, wanted, Period() if period is None else period, any_of=any_of)
 
     def plan_sorting(self, folder: Path, out: Path, way: Way, settings: DecisionSettings | None = None) -> SortPlan:
         """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort_plan`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from facebank.faces import IdentifiedPhoto, PhotoFaces
 
 
+_DAY_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """Days, both included; None for no end on that side."""
@@ -25,17 +30,22 @@ class Period:
 
     @classmethod
     def of(cls, first: str | None, last: str | None) -> Self:
-        """Read days as people type them.
+        """Read days, months and years as people type them: ``2019-06-01``, ``2019-06`` or ``2019``.
+
+        A month or year as the first means its first day, as the last its last one.
 
         Raises
         ------
         UsageError
-            One is no day, or the first comes after the last.
+            One is no day, month or year, or the first comes after the last.
         """
-        days = [None if text is None else _day(text) for text in (first, last)]
-        if days[0] is not None and days[1] is not None and days[0] > days[1]:
-            raise UsageError(f"{first} is after {last}: no photo can be taken between them")
-        return cls(*days)
+        begin = None if first is None else _days(first)[0]
+        end = None if last is None else _days(last)[1]
+        if begin is not None and end is not None and begin > end:
+            raise UsageError(
+                f"{printable(str(first))} is after {printable(str(last))}: no photo can be taken between them"
+            )
+        return cls(begin, end)
 
     def holds(self, taken_at: datetime | None) -> bool:
         """Return whether a photo was taken then; one of unknown time only where any time will do."""
@@ -72,8 +82,8 @@ class FoundPhoto:
     people: tuple[KnownPerson, ...]
 
 
-def with_everybody(
-    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period
+def photos_of(
+    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period, *, any_of: bool = False
 ) -> list[FoundPhoto]:
     """Choose the photos that show all of some people, oldest first; those of unknown time last.
 
@@ -85,19 +95,22 @@ def with_everybody(
         As the gallery has them.
     period
         When they were taken.
+    any_of
+        Whether one of the people is enough.
     """
-    return sorted(_found(photos, names, period), key=lambda photo: (_moment(photo.taken_at), photo.path))
+    return sorted(_found(photos, names, period, any_of), key=lambda photo: (_moment(photo.taken_at), photo.path))
 
 
 def _found(
-    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period
+    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period, any_of: bool
 ) -> Iterator[FoundPhoto]:
     for photo, identified in photos:
         known: dict[str, float | None] = {}
         for decision in (face.decision for face in identified.faces):
             if decision.person is not None and (decision.probability or 0.0) >= (known.get(decision.person) or 0.0):
                 known[decision.person] = decision.probability
-        if names <= known.keys() and period.holds(photo.taken_at):
+        is_wanted = not names.isdisjoint(known) if any_of else names <= known.keys()
+        if is_wanted and period.holds(photo.taken_at):
             people = tuple(KnownPerson(*person) for person in sorted(known.items()))
             yield FoundPhoto(photo.source, photo.taken_at, people)
 
@@ -109,8 +122,15 @@ def _moment(taken_at: datetime | None) -> datetime:
     return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
 
 
-def _day(text: str) -> date:
+def _days(text: str) -> tuple[date, date]:
+    """Return the first and the last day of what people type: a day, a month or a year."""
+    typed = _DAY_MONTH_OR_YEAR.fullmatch(text.strip())
     try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{printable(text)!r} is no day: write it as 2019-06-01") from error
+        if typed is not None:
+            year, month, day = int(typed[1]), typed[2], typed[3]
+            first = date(year, int(month or 1), int(day or 1))
+            last_month = int(month or 12)
+            return first, first if day else date(year, last_month, monthrange(year, last_month)[1])
+    except ValueError:
+        pass
+    raise UsageError(f"{printable(text)!r} is no day, month or year: write it as 2019-06-01, 2019-06 or 2019")

@@ -90,6 +90,8 @@ FORMATS = (
     _format("PPM", rb"P[4-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
 )
 
+_VIDEO = "a video"
+
 # What people are likely to have by mistake, so that the message can name it.
 _NOT_READ = tuple(
     (name, re.compile(signature, re.DOTALL))
@@ -104,7 +106,10 @@ _NOT_READ = tuple(
         ("a JPEG XL picture", rb"\xff\x0a|\0\0\0\x0cJXL "),
         ("a camera raw file", rb"FUJIFILM|II[*]\0.{4}CR|IIR[OS]|IIU\0|.{4}ftypcrx "),
         ("an SVG drawing", rb"\s*<svg"),
-        ("a video", rb".{4}ftyp|RIFF.{4}AVI |\x1a\x45\xdf\xa3"),
+        (
+            _VIDEO,
+            rb".{4}(ftyp|moov|mdat|wide)|RIFF.{4}AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xba\xb3]|\x30\x26\xb2\x75|FLV\x01",
+        ),
     )
 )
 
@@ -137,7 +142,10 @@ def recognise_format(data: bytes, source: str) -> PhotoFormat:
             return candidate
     for name, signature in _NOT_READ:
         if signature.match(head):
-            raise UnsupportedPhotoError(f"{printable(source)} is {name}, which is not read; save it as JPEG or PNG")
+            advice = ": `facebank video` says who is in it, and when"
+            if name != _VIDEO:
+                advice = ", which is not read; save it as JPEG or PNG"
+            raise UnsupportedPhotoError(f"{printable(source)} is {name}{advice}")
     raise UnreadablePhotoError(f"{printable(source)} is no photo: its bytes are of no format that is read")
 
 

@@ -111,6 +111,23 @@ def test_a_folder_and_a_photo_are_refused_with_both_spellings(run: Run, ada: Pat
     assert ran.out == ""
 
 
+def test_the_photos_of_a_person_may_lie_in_a_folder_beside(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
+    ada.rename(tmp_path / "imgs")
+    ran = run("enroll", "ada/", "imgs", "--json")
+    valid("enroll", ran.records)
+    assert [(record["person"], record["accepted"]) for record in ran.records] == [("ada", True)] * 2
+    assert "there is no folder ada/: the photos are enrolled as ada's" in ran.err
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada" / "one.jpg").write_bytes(next((tmp_path / "imgs").iterdir()).read_bytes())
+    ran = run("enroll", "ada/", "imgs")
+    assert "imgs: taken for a folder with photos of ada, not for a person" in ran.err
+    (tmp_path / "imgs").rename(tmp_path / "holiday")
+    ran = run("--gallery", "other.facebank", "enroll", "ada/", "holiday/")
+    assert "the faces given as holiday are ada's" in ran.err
+    assert ran.out == "ada: 3 of 3 photos enrolled\n"
+    assert people(run) == {"ada": 2}
+
+
 def test_a_given_name_settles_any_doubt(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "--name", "Ada", ada, speech)
     assert people(run) == {"Ada": 2}

@@ -258,13 +258,26 @@ FOREIGN = {
     "a JPEG XL picture": b"\xff\x0a\xfa\x1f",
     "a camera raw file": b"II*\0\x10\0\0\0CR\2\0",
     "an SVG drawing": b"<svg xmlns='http://www.w3.org/2000/svg'>",
-    "a video": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+}
+VIDEOS = {
+    "MP4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+    "QuickTime": b"\0\0\0\x08wide\0\0\0\0mdat",
+    "AVI": b"RIFF\0\0\0\0AVI LIST",
+    "Matroska": b"\x1a\x45\xdf\xa3",
+    "MPEG": b"\0\0\1\xba\x44",
+    "ASF": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
 }
 
 
 @pytest.mark.parametrize(("name", "head"), FOREIGN.items(), ids=FOREIGN)
 def test_other_kinds_are_refused_by_name(name: str, head: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not read; save it as"):
+        read_photo_bytes(head + bytes(100), "party")
+
+
+@pytest.mark.parametrize("head", VIDEOS.values(), ids=VIDEOS)
+def test_a_video_names_the_command_for_videos(head: bytes) -> None:
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: `facebank video` says who is in it"):
         read_photo_bytes(head + bytes(100), "party")
 
 

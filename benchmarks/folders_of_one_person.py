@@ -1,0 +1,85 @@
+"""How often two folders of photos are taken for one person's, as `facebank enroll A/ B/` asks.
+
+    python -m benchmarks.folders_of_one_person ../shared/data --out benchmarks/reports/folders_of_one_person
+
+`facebank.resemblance.is_one_person` is asked about kept embeddings of brothers and sisters (``hard/siblings.npz``): two
+folders of one person, of a brother or sister, and of people of different families, with 1 to 5 photos each. Families
+with even numbers are for development, those with odd numbers are reported on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.packs import load_pack
+from facebank.resemblance import is_one_person
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+
+DRAWS = 10
+SIZES = (1, 2, 3, 5)
+
+
+def taken_for_one(
+    embeddings: FloatArray, people: NDArray[np.int64], families: NDArray[np.int64], count: int, verify: float
+) -> dict[str, dict[str, float]]:
+    """Return for folders of so many photos how often they are taken for one person's, by whose they are."""
+    random = np.random.default_rng(count)
+    answers: dict[str, list[bool]] = {"one person": [], "brothers and sisters": [], "strangers": []}
+    family_of = {person: int(families[people == person][0]) for person in np.unique(people).tolist()}
+    for _ in range(DRAWS):
+        drawn = {person: random.permutation(np.flatnonzero(people == person)) for person in family_of}
+        stranger = dict(zip(family_of, random.permutation(list(family_of)).tolist(), strict=True))
+        for person, rows in drawn.items():
+            some = embeddings[rows[:count]]
+            others = [("one person", rows[count : 2 * count])]
+            for other, theirs in drawn.items():
+                if other != person and family_of[other] == family_of[person]:
+                    others.append(("brothers and sisters", theirs[:count]))
+                elif other == stranger[person] and family_of[other] != family_of[person]:
+                    others.append(("strangers", theirs[:count]))
+            for whose, faces in others:
+                if len(some) == len(faces) == count:
+                    answers[whose].append(is_one_person(some, embeddings[faces], verify))
+    return {
+        whose: {"pairs": len(each), "taken for one": round(float(np.mean(each)), 4)} for whose, each in answers.items()
+    }
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with hard/")
+    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    arguments = parser.parse_args()
+    pack = load_pack(None)
+    report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
+    with np.load(arguments.data / "hard" / "siblings.npz") as arrays:
+        embeddings, people, families = (arrays[name] for name in ("embedding", "person", "family"))
+    for label, parity in (("development", 0), ("reporting", 1)):
+        kept = families % 2 == parity
+        report[label] = {
+            f"{count} photos each": taken_for_one(
+                embeddings[kept],
+                people[kept].astype(np.int64),
+                families[kept].astype(np.int64),
+                count,
+                pack.manifest.thresholds.verify,
+            )
+            for count in SIZES
+        }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

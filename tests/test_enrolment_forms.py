@@ -1,0 +1,97 @@
+"""Every form of `facebank enroll` with real photographs: who gets which photos."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from facebank import FaceBank
+from facebank.engine import Engine, load_engine
+from facebank.errors import PhotoNotFoundError
+from facebank.planning import plan_enrolment
+
+Enrolled = dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The embedded pack, loaded once."""
+    return load_engine(None, "cpu")
+
+
+@pytest.fixture
+def album(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Make folders in the current one, each with one photo of a person, or with none."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(folders: dict[str, str]) -> None:
+        for folder, photo in folders.items():
+            Path(folder).mkdir()
+            if photo:
+                shutil.copy(shared / "data" / "photos" / "enrol" / photo, folder)
+
+    return make
+
+
+@pytest.fixture
+def bank(engine: Engine, tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank without a gallery."""
+    with FaceBank.open(tmp_path / "test.facebank") as opened:
+        opened.engine = engine
+        yield opened
+
+
+OBAMA, OBAMA_TOO = "obama/obama.jpg", "obama/obama2.jpg"
+BIDEN, KIT = "biden/biden.jpg", "kit_harington/john1.jpeg"
+
+
+@pytest.mark.parametrize(
+    ("folders", "typed", "enrolled"),
+    [
+        ({"imgs": OBAMA}, ["ada/", "imgs"], {"ada": 1}),
+        ({"imgs": OBAMA}, ["ada", "imgs/"], {"ada": 1}),
+        ({"imgs": OBAMA}, ["Zoë Æ. Lovelace/", "imgs"], {"Zoë Æ. Lovelace": 1}),
+        ({"ada": "", "imgs": OBAMA}, ["ada/", "imgs"], {"ada": 1}),
+        ({"ada": OBAMA, "imgs": OBAMA_TOO}, ["ada/", "imgs"], {"ada": 2}),
+        ({"ada": OBAMA, "rome": OBAMA_TOO}, ["ada/", "rome/"], {"ada": 2}),
+        ({"ada": OBAMA, "grace": BIDEN}, ["ada", "grace"], {"ada": 1, "grace": 1}),
+        ({"ada": OBAMA, "grace": BIDEN, "rome": OBAMA_TOO}, ["ada", "grace", "rome"], {"ada": 2, "grace": 1}),
+        ({"ada": OBAMA, "imgs": OBAMA_TOO, "2019-06": OBAMA_TOO}, ["ada", "imgs", "2019-06"], {"ada": 2}),
+        ({"ada": OBAMA, "imgs": KIT}, ["ada", "imgs"], {}),
+    ],
+)
+def test_who_gets_the_photos(
+    bank: FaceBank,
+    album: Callable[[dict[str, str]], None],
+    folders: dict[str, str],
+    typed: list[str],
+    enrolled: Enrolled,
+) -> None:
+    album(folders)
+    reports = bank.enroll_people(plan_enrolment(typed))
+    assert {person.name: person.sample_count for person in bank.gallery.people()} == enrolled
+    for report in reports:
+        assert {photo.person for photo in report.photos} == {report.person}
+        assert (report.given_as is not None) == (report.person != typed[reports.index(report)].rstrip("/"))
+
+
+def test_a_name_that_is_enrolled_is_that_person_and_force_too(
+    bank: FaceBank, album: Callable[[dict[str, str]], None]
+) -> None:
+    album({"ada": OBAMA, "rome": OBAMA_TOO})
+    bank.enroll_people(plan_enrolment(["ada", "rome"]), force=True)
+    assert [person.name for person in bank.gallery.people()] == ["ada", "rome"]
+    reports = bank.enroll_people(plan_enrolment(["ada", "rome"]))
+    assert [report.given_as for report in reports] == [None, None]
+
+
+def test_photos_that_are_not_there_raise_and_make_no_gallery(bank: FaceBank) -> None:
+    for photos in ("nofile.jpg", ["no.jpg", "none.jpg"]):
+        with pytest.raises(PhotoNotFoundError, match="no such file"):
+            bank.enroll("Ada", photos)
+        with pytest.raises(PhotoNotFoundError, match="no such file"):
+            bank.enroll_people([*plan_enrolment(["Ada", *([photos] if isinstance(photos, str) else photos)])])
+    assert not bank.path.exists()
