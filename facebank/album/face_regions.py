@@ -2,12 +2,13 @@
 
 Programs keep a region in shares of the picture's width and height, so that it fits copies of any size. The Metadata
 Working Group's regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as it is stored, before
-EXIF's orientation turns it: immich reads them so. Some programs state the size of the turned picture in
-``AppliedToDimensions``; where only that fits, their regions are read, and written, in the turned picture.
+EXIF's orientation turns it: immich reads them so, and facebank begins a list so. Others write about the turned picture,
+with ``AppliedToDimensions`` of either or none; `facebank.album.region_views` tells by the faces which it is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -30,6 +31,7 @@ _INVERSE = {6: 8, 8: 6}
 # The largest boxes that people draw around a face have four times the area of a detector's.
 _SAME_FACE = 0.2
 _SAME_SHAPE = 0.02
+_LEAST_NEARNESS = 0.1
 
 
 class Vocabulary(StrEnum):
@@ -46,7 +48,7 @@ class Region:
     Attributes
     ----------
     box
-        In the picture that the region is about; None where it states no area, or one that cannot be.
+        In the picture that the region is about; None where it states no rectangle, or one that cannot be.
     name
         Of the person; empty where nobody named it.
     kind
@@ -55,6 +57,9 @@ class Region:
         In whose words it is.
     written_name
         The name that facebank wrote; None where the region is not facebank's. A name that differs was set by a person.
+    circle
+        Center and diameter of a round region, the diameter in shares of the picture's shorter side; None for a
+        rectangle.
     """
 
     box: Box | None
@@ -62,6 +67,26 @@ class Region:
     kind: str
     vocabulary: Vocabulary
     written_name: str | None = None
+    circle: tuple[float, float, float] | None = None
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it states an area that can be."""
+        return self.box is not None or self.circle is not None
+
+    def box_in(self, size: tuple[float, float]) -> Box | None:
+        """Return the box in the picture that the region is about; None where it states no area that can be.
+
+        Parameters
+        ----------
+        size
+            Width and height of that picture, in any unit: a circle is as wide as high in pixels, not in shares.
+        """
+        if self.circle is None:
+            return self.box
+        x, y, diameter = self.circle
+        across, down = (diameter * min(size) / side / 2 for side in size)
+        return clipped((x - across, y - down, x + across, y + down))
 
     @property
     def is_face(self) -> bool:
@@ -101,6 +126,21 @@ class Frame:
         """Width and height of the upright picture in pixels."""
         sidewards = self.orientation in _SIDEWARDS
         return (self.height, self.width) if sidewards else (self.width, self.height)
+
+    def size_of(self, turn: int) -> tuple[int, int]:
+        """Return width and height of the picture that regions are about which this turn, 1..8, makes upright."""
+        width, height = self.upright_size
+        return (height, width) if turn in _SIDEWARDS else (width, height)
+
+    def may_have(self, dimensions: tuple[float, float] | None) -> bool:
+        """Tell whether a picture of these dimensions may be this one, stored, upright or turned since."""
+        sizes = ((self.width, self.height), (self.height, self.width))
+        return dimensions is None or any(_same_shape(dimensions, size) for size in sizes)
+
+    def is_told_by(self, dimensions: tuple[float, float] | None) -> bool:
+        """Tell whether dimensions fit the stored picture only, or the upright one only."""
+        fitting = dimensions is not None and self.turn_of(dimensions) is not None
+        return fitting and not _same_shape(self.upright_size, (self.width, self.height))
 
     def turn_of(self, dimensions: tuple[float, float] | None) -> int | None:
         """Return the orientation that is still to be applied to regions to have them upright.
@@ -178,7 +218,7 @@ def clipped(box: Box) -> Box | None:
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
-def match_boxes(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, int]:
+def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, tuple[int, float]]:
     """Say which region is which face, so that all together overlap most.
 
     Parameters
@@ -191,8 +231,9 @@ def match_boxes(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     Returns
     -------
     dict
-        Places of regions with the places of their faces. Each face has one region at most: the overlap (intersection
-        over union) is 0.2 or more, because some programs frame a whole head.
+        Places of regions with the places of their faces, and how near their middles are: 1 where they are the same, 0.1
+        from half a face apart. Each face has one region at most, and they overlap (intersection over union) by 0.2 or
+        more, because some programs frame a whole head.
     """
     import numpy as np
     from scipy.optimize import linear_sum_assignment
@@ -206,7 +247,17 @@ def match_boxes(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     shared = np.stack([overlaps(np.asarray(boxes[place], dtype=np.float32), table) for place in places])
     shared[shared < _SAME_FACE] = 0.0
     rows, columns = linear_sum_assignment(shared, maximize=True)
-    return {places[row]: int(column) for row, column in zip(rows, columns, strict=True) if shared[row, column] > 0}
+    return {
+        places[row]: (int(column), _nearness(boxes[places[row]] or faces[column], faces[column]))
+        for row, column in zip(rows, columns, strict=True)
+        if shared[row, column] > 0
+    }
+
+
+def _nearness(box: Box, face: Box) -> float:
+    across = (box[0] + box[2] - face[0] - face[2]) / 2 / max(face[2] - face[0], 1e-9)
+    down = (box[1] + box[3] - face[1] - face[3]) / 2 / max(face[3] - face[1], 1e-9)
+    return max(_LEAST_NEARNESS, 1 - 2 * math.hypot(across, down))
 
 
 def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from facebank.album.face_regions import face_boxes, frame_of
 from facebank.album.naming import MOST_SAMPLES, choose_varied, same_face
-from facebank.album.tagging import RegionView
+from facebank.album.region_views import RegionView, TurnFinder
 from facebank.album.xmp_files import read_photo_xmp
 from facebank.enrolment import Enroller, camera_date, guarded_face
 from facebank.errors import InvalidNameError, PhotoError
@@ -40,6 +40,7 @@ class TagFate(StrEnum):
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
     NO_FACE_THERE = "no_face_there"
+    UNCLEAR_TURN = "unclear_turn"
     SEVERAL_NAMES = "several_names"
     UNLIKE_THE_OTHERS = "unlike_the_others"
     NAMED_TWICE = "named_twice"
@@ -125,11 +126,15 @@ def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     if not xmp.sources:
         return
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
-    views = [RegionView.of(source, frame, boxes) for source in xmp.sources]
+    finder = TurnFinder(frame, boxes, xmp.sources)
+    views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
     names: dict[int, dict[str, str]] = {}
     nowhere: dict[str, str] = {}
     ours: dict[str, str] = {}
     for view in views:
+        if view.turn.is_unclear:
+            yield ImportedTag(photo.source, None, False, TagFate.UNCLEAR_TURN, view.problem or "")
+            continue
         matched = {place: face for places in view.of_face.values() for face, place in places.items()}
         for place, region in enumerate(view.regions):
             if not region.is_face:

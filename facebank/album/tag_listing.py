@@ -92,13 +92,14 @@ def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
         is_mwg = region.vocabulary is Vocabulary.MWG
         turn = frame.turn_of(dimensions) if is_mwg else frame.orientation
         box, problem = None, None
-        if region.box is None:
+        stated = region.box_in(frame.size_of(turn or frame.orientation))
+        if stated is None:
             problem = "it states no area that can be"
         elif turn is None:
             across, down = dimensions or (0, 0)
             problem = f"it is about a picture of {across:g} x {down:g} pixels, which the photo is not any more"
         else:
-            x1, y1, x2, y2 = turned(region.box, turn)
+            x1, y1, x2, y2 = turned(stated, turn)
             width, height = frame.upright_size
             box = (x1 * width, y1 * height, x2 * width, y2 * height)
         yield ShownRegion(

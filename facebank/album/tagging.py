@@ -15,9 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.face_regions import Box, Frame, Region, Vocabulary, face_boxes, frame_of, match_boxes, turned
+from facebank.album.face_regions import Box, Frame, Vocabulary, face_boxes, frame_of
 from facebank.album.face_regions import turned_back as back_to_stored
 from facebank.album.lookout import state_of
+from facebank.album.region_views import RegionView, TurnFinder
 from facebank.album.scan_file import ScannedFile
 from facebank.album.sidecars import belongs_to_it_alone, sidecar_of
 from facebank.album.xmp_document import XmpDocument
@@ -162,12 +163,16 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
 
 def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagOptions) -> TaggedPhoto:
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
-    views = [RegionView.of(source, frame, boxes) for source in xmp.sources]
+    finder = TurnFinder(frame, boxes, xmp.sources)
+    views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
+    unclear = next((view.problem for view in views if view.turn.is_unclear), None)
+    if unclear is not None:
+        raise XmpError(unclear)
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
-    targets = _targets(xmp, [view.source for view in views if view.turn], into_photo=options.into_photos)
+    targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
     changed, faces = list[XmpSource](), dict[int, TaggedFace]()
     for target in targets:
-        view = RegionView.of(target, frame, boxes)
+        view = RegionView.of(target, frame, boxes, finder)
         named = {place for place, name in wanted.items() if name}
         plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
         if _changes(plans):
@@ -191,88 +196,6 @@ def _at_least_added(plan: TaggedFace) -> TaggedFace:
 
 def _changes(plans: Sequence[TaggedFace]) -> bool:
     return any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RegionView:
-    """The regions of a document, seen in the upright picture.
-
-    Attributes
-    ----------
-    source
-        The document.
-    regions
-        What it says.
-    boxes
-        Where they are in the upright picture; None for one that is nowhere.
-    of_face
-        Places of regions by the face's: the Metadata Working Group's, and Microsoft's.
-    turn
-        What is done to the former to have them upright, an EXIF orientation; None where they are about another picture.
-    faces
-        Where the faces are in the upright picture.
-    """
-
-    source: XmpSource
-    regions: tuple[Region, ...]
-    boxes: tuple[Box | None, ...]
-    of_face: dict[Vocabulary, dict[int, int]]
-    turn: int | None
-    faces: tuple[Box, ...]
-
-    @classmethod
-    def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box]) -> RegionView:
-        """Look at a document.
-
-        Parameters
-        ----------
-        source
-            The document.
-        frame
-            The photo's.
-        faces
-            Where its faces are in the upright picture.
-        """
-        regions, turn = source.document.regions, frame.turn_of(source.document.dimensions)
-        turns = {Vocabulary.MWG: turn, Vocabulary.MICROSOFT: frame.orientation}
-        boxes = tuple(_seen(region, turns[region.vocabulary]) for region in regions)
-        of_face = {}
-        for vocabulary in Vocabulary:
-            usable = [
-                box if region.vocabulary is vocabulary and region.is_face else None
-                for region, box in zip(regions, boxes, strict=True)
-            ]
-            of_face[vocabulary] = {face: place for place, face in match_boxes(usable, faces).items()}
-        return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
-
-    def names_of(self, face: int) -> list[Region]:
-        """Return the regions of a face that have a name."""
-        places = [matched[face] for matched in self.of_face.values() if face in matched]
-        return [self.regions[place] for place in places if self.regions[place].name]
-
-    def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
-        """Tell whether another face has the person's name, unless facebank wrote it and knows better by now."""
-        others = {other for matched in self.of_face.values() for other in matched} - {face}
-        return any(
-            name_key(region.name) == name_key(person) and not (region.is_ours and other in known)
-            for other in others
-            for region in self.names_of(other)
-        )
-
-    def frames(self, face: int, person: str) -> bool:
-        """Tell whether a region of another face's size, a whole body's, has the face in it and the person's name."""
-        x1, y1, x2, y2 = self.faces[face]
-        x, y = (x1 + x2) / 2, (y1 + y2) / 2
-        taken = set(self.of_face[Vocabulary.MWG].values())
-        return any(
-            place not in taken
-            and box is not None
-            and region.vocabulary is Vocabulary.MWG
-            and name_key(region.name) == name_key(person)
-            and box[0] <= x <= box[2]
-            and box[1] <= y <= box[3]
-            for place, (region, box) in enumerate(zip(self.regions, self.boxes, strict=True))
-        )
 
 
 def _plan(
@@ -301,16 +224,12 @@ def _plan(
 
 def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box]) -> None:
     document = view.source.document
-    if view.turn is None:
-        across, down = document.dimensions or (0, 0)
-        raise XmpError(
-            f"{printable(str(view.source.path))} has regions of a picture of {across:g} x {down:g} pixels, which the "
-            "photo is not any more: have the program that wrote them write them anew"
-        )
     for plan in plans:
         if plan.action is Action.ADDED:
-            size = (frame.width, frame.height)
-            document.add_region(back_to_stored(boxes[plan.face], view.turn), plan.person, size)
+            turn = view.turn.written
+            if turn is None:
+                raise XmpError(view.problem or "")
+            document.add_region(back_to_stored(boxes[plan.face], turn), plan.person, frame.size_of(turn))
         elif plan.action in (Action.NAMED, Action.RENAMED):
             document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person)
 
@@ -388,7 +307,3 @@ def keep_known(scan_file: ScanFile, gallery: Gallery, photo: PhotoFaces, content
         before = FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box)
         for person in gallery.denials_of(before):
             gallery.deny(names[person], replace(before, content_hash=content_hash), face.embedding)
-
-
-def _seen(region: Region, turn: int | None) -> Box | None:
-    return None if region.box is None or turn is None else turned(region.box, turn)

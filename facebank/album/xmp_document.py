@@ -201,8 +201,8 @@ class XmpDocument:
         name
             Of the person; empty for a face without a name.
         size
-            Width and height of the stored picture in pixels, for a document that does not say yet what its regions are
-            about.
+            Width and height in pixels of the picture that the regions are about, for a document that does not say it
+            yet.
         """
         from lxml import etree
 
@@ -286,28 +286,34 @@ class XmpDocument:
         extensions = struct_in(item, _EXTENSIONS)
         ours = extensions is not None and struct_in(extensions, _WRITTEN_NAME) is not None
         ours = ours or (extensions is not None and bool(text_of(extensions, _WRITTEN_NAME)))
+        box, circle = self._mwg_area(item)
         return Region(
-            box=self._mwg_box(item),
+            box=box,
             name=text_of(item, f"{{{_MWG}}}Name"),
             kind=text_of(item, f"{{{_MWG}}}Type"),
             vocabulary=Vocabulary.MWG,
             written_name=text_of(extensions, _WRITTEN_NAME) if ours else None,
+            circle=circle,
         )
 
-    def _mwg_box(self, item: Any) -> Box | None:
+    def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:
+        """Return the rectangle or the circle that a region states, in shares of the picture."""
         area = struct_in(item, f"{{{_MWG}}}Area")
         if area is None:
-            return None
-        values = [_number(text_of(area, f"{{{_AREA}}}{field}")) for field in "xywh"]
-        if any(value is None for value in values):
-            return None
-        x, y, width, height = (value or 0.0 for value in values)
+            return None, None
+        x, y, width, height, diameter = (_number(text_of(area, f"{{{_AREA}}}{field}")) for field in "xywhd")
+        if x is None or y is None:
+            return None, None
+        across, down = 1.0, 1.0
         if text_of(area, f"{{{_AREA}}}unit").casefold() == "pixel":
             if self.dimensions is None:
-                return None
+                return None, None
             across, down = self.dimensions
-            x, y, width, height = x / across, y / down, width / across, height / down
-        return _box(x - width / 2, y - height / 2, width, height)
+        if width is not None and height is not None:
+            box = _box((x - width / 2) / across, (y - height / 2) / down, width / across, height / down)
+            return box, None
+        circle = None if diameter is None else (x / across, y / down, diameter / min(across, down))
+        return None, circle if circle is not None and circle[2] > 0 and all(map(math.isfinite, circle)) else None
 
     def _microsoft_region(self, item: Any) -> Region:
         values = [_number(part) for part in text_of(item, f"{{{_MPREG}}}Rectangle").split(",")]

@@ -13,7 +13,7 @@ from facebank.album.face_regions import (
     clipped,
     face_boxes,
     frame_of,
-    match_boxes,
+    match_faces,
     turned,
     turned_back,
 )
@@ -98,14 +98,16 @@ def test_a_square_picture_is_the_stored_one() -> None:
 def test_each_face_has_one_region_at_most() -> None:
     faces = [(0.1, 0.1, 0.3, 0.3), (0.5, 0.5, 0.7, 0.7)]
     regions = [None, (0.5, 0.5, 0.72, 0.7), (0.05, 0.05, 0.35, 0.35), (0.11, 0.1, 0.31, 0.3), (0.0, 0.9, 0.1, 1.0)]
-    assert match_boxes(regions, faces) == {1: 1, 3: 0}
-    assert match_boxes([None], faces) == {}
-    assert match_boxes(regions, []) == {}
+    matched = match_faces(regions, faces)
+    assert {place: face for place, (face, _) in matched.items()} == {1: 1, 3: 0}
+    assert [matched[1][1], matched[3][1]] == pytest.approx([0.9, 0.9])
+    assert match_faces([None], faces) == {}
+    assert match_faces(regions, []) == {}
 
 
 @given(st.lists(boxes(), max_size=5), st.lists(boxes(), max_size=5))
 def test_no_face_and_no_region_is_matched_twice(regions: list[Box], faces: list[Box]) -> None:
-    matched = match_boxes(regions, faces)
-    assert len(set(matched.values())) == len(matched)
+    matched = match_faces(regions, faces)
+    assert len({face for face, _ in matched.values()}) == len(matched)
     assert set(matched) <= set(range(len(regions)))
-    assert set(matched.values()) <= set(range(len(faces)))
+    assert {face for face, _ in matched.values()} <= set(range(len(faces)))

@@ -447,3 +447,55 @@ def test_where_nothing_can_be_put_into_a_photo_its_sidecar_stays_too(run: Run, a
     assert (record["files"], record["faces"]) == ([], [])
     assert "may not be written" in record["error"]
     assert contents(album) == before
+
+
+def test_regions_of_photos_with_an_orientation_name_the_right_faces(run: Run, shared: Path, tmp_path: Path) -> None:
+    """Stored or turned, with dimensions right, the other way round or none; a second writing changes nothing."""
+    album = tmp_path / "album"
+    shutil.copytree(shared / "data" / "cases" / "orientation", album)
+    shutil.rmtree(album / "same_name")
+    for path in (album, *album.rglob("*")):
+        path.chmod(0o755)
+    told = run("tags", "import", album, "--json", "--most", "20").records
+    assert {(record["person"], record["accepted"]) for record in told} == {
+        ("Left Person", True),
+        ("Right Person", True),
+    }
+    assert len(told) == 12
+    for record in run("identify", "--scan", "--json").records:
+        faces = sorted(record["faces"], key=lambda face: float(face["box"][0]))
+        assert [face["person"] for face in faces] == ["Left Person", "Right Person"], record["image"]
+    for options in ((), ("--embed",)):
+        run("tags", "write", album, *options)
+        assert run("tags", "write", album, *options).out == "0 regions written into 0 files\n"
+    for record in run("tags", "show", album, "--json").records:
+        named = [one["name"] for one in record["regions"] if one["vocabulary"] == "mwg-rs"]
+        assert sorted(named) == ["Left Person"] * 2 + ["Right Person"] * 2, "in the sidecar and in the photo"
+
+
+def test_regions_that_may_be_either_way_round_are_refused(
+    run: Run, two_people: Path, tmp_path: Path, valid: Valid
+) -> None:
+    """One face and its mirror image, both named, in a photo that is mirrored itself."""
+    assert two_people.exists()
+    pixels = read_photo(DEMO_PHOTOS / OBAMA).pixels
+    exif = Image.Exif()
+    exif[0x0112] = 2
+    folder = tmp_path / "mirrored"
+    folder.mkdir()
+    both = np.concatenate([pixels, pixels[:, ::-1]], axis=1)
+    Image.fromarray(both).save(folder / "two.jpg", quality=95, exif=exif.tobytes())
+    run("scan", folder)
+    (record,) = run("identify", folder / "two.jpg", "--json", code=None).records
+    width, height = record["width"], record["height"]
+    shares = [
+        [edge / side for edge, side in zip(face["box"], (width, height) * 2, strict=True)] for face in record["faces"]
+    ]
+    named = "".join(region(name, tuple(box)) for name, box in zip(("Ada", "Bea"), shares, strict=True))
+    sidecar(folder / "two.jpg").write_bytes(with_regions(named, (width, height)))
+    before = contents(folder)
+    told = run("tags", "import", folder, "--json", code=1)
+    valid("tags-import", told.records)
+    assert [(one["reason"], one["person"]) for one in told.records] == [("unclear_turn", None)]
+    assert "more than one way of turning the photo (EXIF orientation 2)" in told.err
+    assert contents(folder) == before

@@ -1,0 +1,160 @@
+"""Which way round regions are is told by the faces that were found, and never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from facebank.album.face_regions import Box, Frame, Vocabulary, turned_back
+from facebank.album.region_views import RegionView, TurnFinder
+from facebank.album.xmp_document import XmpDocument
+from facebank.album.xmp_files import XmpSource
+
+from .xmp_samples import region, with_regions
+
+# Faces that were found in real photos, of one to three people, in pixels of the upright picture.
+PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
+    "one": ((1480, 832), [(541, 121, 904, 632)]),
+    "one in a corner": ((491, 1137), [(0, 85, 194, 417)]),
+    "two side by side": ((1126, 661), [(787, 49, 937, 256), (241, 32, 384, 228)]),
+    "two, close": ((501, 700), [(261, 81, 351, 201), (78, 107, 156, 212)]),
+    "three": ((2000, 1428), [(1143, 362, 1327, 602), (763, 398, 932, 638), (1625, 1039, 1780, 1235)]),
+}
+NAMES = ("Ada", "Bea", "Cleo")
+
+
+def shares(photo: str) -> list[Box]:
+    (width, height), boxes = PHOTOS[photo]
+    return [(x1 / width, y1 / height, x2 / width, y2 / height) for x1, y1, x2, y2 in boxes]
+
+
+def document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int] | None = None) -> XmpSource:
+    """Regions about the picture that a turn makes upright, drawn a little larger than the faces."""
+    drawn = [
+        (x1 - (x2 - x1) / 8, y1 - (y2 - y1) / 8, x2 + (x2 - x1) / 8, y2 + (y2 - y1) / 8) for x1, y1, x2, y2 in faces
+    ]
+    text = "".join(region(name, turned_back(box, turn)) for name, box in zip(NAMES, drawn, strict=False))
+    return XmpSource(Path("photo.jpg.xmp"), XmpDocument.parse(with_regions(text, dimensions), "photo.jpg.xmp"))
+
+
+def views(faces: Sequence[Box], frame: Frame, *sources: XmpSource) -> list[RegionView]:
+    finder = TurnFinder(frame, faces, sources)
+    return [RegionView.of(source, frame, faces, finder) for source in sources]
+
+
+def names(view: RegionView) -> dict[int, str]:
+    return {face: view.regions[place].name for face, place in view.of_face[Vocabulary.MWG].items()}
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_regions_about_the_stored_and_the_turned_picture_name_the_right_faces(photo: str) -> None:
+    faces, (width, height) = shares(photo), PHOTOS[photo][0]
+    for orientation, is_stored, dimensions in product(range(1, 9), (True, False), ("right", "swapped", "none")):
+        frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
+        right = frame.size_of(turn)
+        stated = {"right": right, "swapped": right[::-1], "none": None}[dimensions]
+        (view,) = views(faces, frame, document(faces, turn, stated))
+        right_names = dict(enumerate(NAMES[: len(faces)]))
+        about = (orientation, is_stored, dimensions)
+        assert names(view) == right_names or view.turn.is_unclear, about
+        assert view.turn.written in (turn, None) or (len(faces) == 1 and dimensions == "swapped"), about
+        if len(faces) > 1:
+            assert (names(view), view.turn.written) == (right_names, turn), about
+
+
+def test_real_photos_of_two_are_clear() -> None:
+    for photo in ("two side by side", "two, close"):
+        faces, (width, height) = shares(photo), PHOTOS[photo][0]
+        for orientation, is_stored in product(range(1, 9), (True, False)):
+            frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
+            (view,) = views(faces, frame, document(faces, turn))
+            assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
+
+
+SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
+
+
+@pytest.mark.parametrize(("orientation", "dimensions"), [(2, None), (3, None), (3, (400, 300)), (2, (400, 300))])
+def test_what_fits_both_ways_with_other_names_is_refused(orientation: int, dimensions: tuple[int, int] | None) -> None:
+    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, orientation), document(SYMMETRIC, 1, dimensions))
+    assert view.turn.is_unclear
+    assert names(view) == {}
+    assert f"(EXIF orientation {orientation})" in str(view.problem)
+
+
+def test_one_face_is_named_whichever_way_and_nothing_is_added_beside() -> None:
+    face = [(0.4, 0.4, 0.6, 0.6)]
+    for orientation in range(2, 9):
+        (view,) = views(face, Frame.of_upright(400, 400, orientation), document(face, 1))
+        assert (names(view), view.turn.written, view.turn.is_unclear) == ({0: "Ada"}, None, False)
+    (view,) = views(face, Frame.of_upright(300, 400, 6), document(face, 6, (400, 300)))
+    assert view.turn.written == 6, "dimensions are a hint where the faces leave it open"
+
+
+def test_a_photo_that_was_turned_since_is_read_where_all_regions_agree() -> None:
+    faces = shares("two side by side")
+    frame = Frame.of_upright(1126, 661, 1)
+    (view,) = views(faces, frame, document(faces, 6))
+    assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 6)
+    (view,) = views(faces, frame, document(faces[:1], 6))
+    assert names(view) == {}, "one region may meet a face by chance"
+
+
+def test_documents_of_one_photo_have_a_way_each() -> None:
+    faces = shares("three")
+    frame = Frame.of_upright(2000, 1428, 6)
+    stored, seen = views(faces, frame, document(faces, 6), document(faces, 1))
+    assert (stored.turn.written, seen.turn.written) == (6, 1)
+    assert names(stored) == names(seen) == dict(enumerate(NAMES))
+
+
+def test_an_unclear_document_is_read_as_all_together() -> None:
+    faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
+    frame = Frame.of_upright(400, 300, 3)
+    alone = document(SYMMETRIC, 3)
+    assert views(faces, frame, alone)[0].turn.is_unclear
+    beside, _ = views(faces, frame, alone, document(faces[2:], 3))
+    assert not beside.turn.is_unclear
+    assert names(beside) == {0: "Ada", 1: "Bea"}
+
+
+def test_where_no_region_meets_a_face_nothing_is_added_to_a_turned_photo() -> None:
+    faces, nowhere = shares("one"), [(0.0, 0.9, 0.05, 1.0)]
+    (view,) = views(faces, Frame.of_upright(1480, 832, 1), document(nowhere, 1))
+    assert view.turn.written == 1
+    (view,) = views(faces, Frame.of_upright(1480, 832, 6), document(nowhere, 6, (832, 1480)))
+    assert (view.turn.written, view.turn.is_unclear) == (None, False)
+    assert "meet no face" in str(view.problem)
+
+
+def test_what_facebank_wrote_is_about_the_stored_picture() -> None:
+    source = XmpSource(Path("a.xmp"), XmpDocument.empty("a.xmp"))
+    for name, box in zip(NAMES, SYMMETRIC, strict=False):
+        source.document.add_region(turned_back(box, 3), name, (400, 300))
+    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, 3), source)
+    assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 3)
+
+
+def test_round_regions_are_read() -> None:
+    item = (
+        '<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name><mwg-rs:Type>Face</mwg-rs:Type>'
+        '<mwg-rs:Area stArea:x="{x}" stArea:y="{y}" stArea:d="{d}" stArea:unit="{unit}"/></rdf:li>'
+    )
+    (_, (face,)) = PHOTOS["one in a corner"]
+    x, y, diameter = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2, 260
+    texts = (
+        item.format(x=x / 491, y=y / 1137, d=diameter / 491, unit="normalized"),
+        item.format(x=x, y=y, d=diameter, unit="pixel"),
+    )
+    for text in texts:
+        parsed = XmpDocument.parse(with_regions(text, (491, 1137)), "round")
+        (view,) = views(shares("one in a corner"), Frame.of_upright(491, 1137, 1), XmpSource(Path("r"), parsed))
+        assert names(view) == {0: "Ada"}
+        (box,) = view.boxes
+        assert box == pytest.approx((0, (y - 130) / 1137, (x + 130) / 491, (y + 130) / 1137))
+    for wrong in ("0", "-1", "nan", "1e400"):
+        parsed = XmpDocument.parse(with_regions(item.format(x=0.5, y=0.5, d=wrong, unit="normalized")), "round")
+        assert not parsed.regions[0].has_place
