@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -77,13 +78,25 @@ def tell_videos(count: int) -> None:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write comma-separated values with a line of titles, row by row as they come."""
+    """Write comma-separated values with a line of titles, row by row as they come.
+
+    The first column holds paths. Each is written as it is, its undecodable bytes too, so that a program finds the file;
+    only on a terminal, which would act on what is in it, it is escaped.
+    """
     import csv
 
+    path_cell = _cell if sys.stdout.isatty() else _path_cell
+    if not sys.stdout.isatty() and isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() == "utf-8":
+        sys.stdout.reconfigure(errors="surrogateescape")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in _titled(columns, rows):
-        writer.writerow(map(_cell, row))
+        writer.writerow((path_cell(row[0]), *map(_cell, row[1:])))
         sys.stdout.flush()
+
+
+def _path_cell(path: str) -> str:
+    """Return a path of the same file that no spreadsheet takes for a formula."""
+    return path if _cell(path[:1]) == path[:1] else os.path.join(os.curdir, path)  # noqa: PTH118 - Path drops the dot
 
 
 def _cell(text: str) -> str:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+# Scripts whose spelling needs the joiners: Arabic to Mandaic, Indic to Sinhala, Myanmar, Khmer, Mongolian, and the
+# Arabic and Indic additions.
+_JOINING = (
+    *((0x0600, 0x08FF), (0x0900, 0x0DFF), (0x1000, 0x109F), (0x1780, 0x18AF), (0x1B00, 0x1B7F), (0xA8E0, 0xA8FF)),
+    *((0xA9E0, 0xA9FF), (0xAA60, 0xAA7F), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x11000, 0x1137F), (0x1E900, 0x1E95F)),
+)
+
 
 def printable(text: str) -> str:
     """Escape what a terminal or a log would act on.
 
     Control, format (bidirectional overrides among them), surrogate and unassigned characters become backslash
-    escapes; everything else, in any script, stays as it is.
+    escapes; everything else, in any script, stays as it is. So do the joiners within words of scripts that are spelled
+    with them, such as Persian's and Hindi's, and within emoji; elsewhere they would be invisible.
 
     Parameters
     ----------
@@ -19,7 +30,32 @@ def printable(text: str) -> str:
     str
         One line that is safe to print.
     """
-    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or _joins(text, place) else _escaped(character)
+        for place, character in enumerate(text)
+    )
+
+
+def _joins(text: str, place: int) -> bool:
+    """Tell whether a character is a joiner between two of what it can join."""
+    if text[place] not in (_NON_JOINER, _JOINER) or not 0 < place < len(text) - 1:
+        return False
+    before, after = text[place - 1], text[place + 1]
+    if _is_joining(before) and _is_joining(after):
+        return True
+    return text[place] == _JOINER and _is_emoji(before) and _is_emoji(after)
+
+
+def _is_joining(character: str) -> bool:
+    code = ord(character)
+    is_letter = unicodedata.category(character)[0] in "LM"
+    return is_letter and any(first <= code <= last for first, last in _JOINING)
+
+
+def _is_emoji(character: str) -> bool:
+    return character == "\ufe0f" or unicodedata.category(character) in ("So", "Sk")
 
 
 def _escaped(character: str) -> str:

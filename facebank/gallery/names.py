@@ -23,6 +23,8 @@ NAMES_TOGETHER = 500
 
 _FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
+# Which way what is around them is written: at a name's ends, where programs and keyboards leave them, they say nothing.
+_DIRECTION_MARKS = "\u200e\u200f\u061c"
 # What most names are, and is as it should be; large galleries read a million of them.
 _PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -39,7 +41,8 @@ def normalise_name(text: str) -> str:
     Returns
     -------
     str
-        The name in Unicode's normal form C, without spaces around it and with single spaces inside.
+        The name in Unicode's normal form C, without spaces and marks of direction around it and with single spaces
+        inside.
 
     Raises
     ------
@@ -54,6 +57,7 @@ def normalise_name(text: str) -> str:
     """
     if are_plain([text]):
         return text
+    text = _without_marks(text)
     refused = next(filter(_is_refused, text), None) if not text.isprintable() or _holds_slash(text) else None
     if refused is not None:
         raise InvalidNameError(
@@ -125,8 +129,14 @@ def name_key(name: str) -> str:
     >>> name_key("STRAẞE") == name_key("Strasse")
     True
     """
-    folded = unicodedata.normalize("NFD", name).casefold()
+    folded = unicodedata.normalize("NFD", _without_marks(name)).casefold()
     return unicodedata.normalize("NFC", folded)
+
+
+def _without_marks(text: str) -> str:
+    """Return a text without spaces and marks of direction around it."""
+    bare = text.strip().strip(_DIRECTION_MARKS)
+    return text if bare == text else _without_marks(bare)
 
 
 def _shown(character: str) -> str:

@@ -8,6 +8,7 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,32 @@ def test_csv_has_a_line_a_face(run: Run, two_people: Path, speech: Path, tmp_pat
     assert [row["image"] for row in rows] == [str(speech), 'a, "b".jpg']
     assert {row["person"] for row in rows} == {'Obama, "Barack"'}
     assert all(float(row["x1"]) < float(row["x2"]) and float(row["similarity"]) > 0 for row in rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_csv_holds_paths_that_are_there(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+    names = [
+        "علی\u200cرضا.jpg",
+        "zero\u200bwidth\u202e.jpg",
+        "two\nlines.jpg",
+        "=cmd|'calc'!A0.jpg",
+        "@sum.jpg",
+        "é\udcff.jpg",
+    ]
+    for name in names:
+        shutil.copy(speech, tmp_path / name)
+    run("people", "rename", "Barack Obama", "علی\u200cرضا")
+    # what stands on standard output is read as bytes: one name is no UTF-8
+    out = run(
+        "identify", *names, "--csv", before=lambda: os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
+    )
+    assert out.out == ""
+    with (tmp_path / "found.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["image"]).name for row in rows] == names
+    assert all((tmp_path / row["image"]).is_file() for row in rows)
+    assert not any(row["image"].startswith(("=", "@")) for row in rows)
+    assert {row["person"] for row in rows} == {"علی\u200cرضا"}
 
 
 def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Path) -> None:

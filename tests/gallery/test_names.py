@@ -23,6 +23,8 @@ CLEAN_TEXT = st.text(
         ("Ада Лавлейс", "Ада Лавлейс"),
         ("愛達", "愛達"),
         ("علی\u200cرضا", "علی\u200cرضا"),
+        ("\u200fסבתא רבקה\u200f", "סבתא רבקה"),
+        (" Ada \u200e \u200f", "Ada"),
         ("O'Neil, J. (jr.)", "O'Neil, J. (jr.)"),
         ("x" * 200, "x" * 200),
     ],
@@ -63,6 +65,10 @@ def test_a_key_does_not_depend_on_case_or_normal_form(typed: str) -> None:
     assert name_key(unicodedata.normalize("NFC", typed)) == key
     assert name_key(typed.casefold()) == key
     assert name_key(key) == key
+
+
+def test_marks_of_direction_around_a_name_do_not_count() -> None:
+    assert name_key("Ada\u200f") == name_key("ada")
 
 
 def test_keys_tell_people_apart() -> None:
