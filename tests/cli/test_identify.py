@@ -143,10 +143,11 @@ def test_csv_holds_paths_that_are_there(run: Run, two_people: Path, speech: Path
     for name in names:
         shutil.copy(speech, tmp_path / name)
     run("people", "rename", "Barack Obama", "علی\u200cرضا")
-    # what stands on standard output is read as bytes: one name is no UTF-8
-    out = run(
-        "identify", *names, "--csv", before=lambda: os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
-    )
+
+    def into_a_file() -> None:  # one name is no UTF-8
+        os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
+
+    out = run("identify", *names, "--csv", before=into_a_file)
     assert out.out == ""
     with (tmp_path / "found.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
