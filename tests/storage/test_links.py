@@ -1,0 +1,78 @@
+"""Links do not lead out of the folders that somebody named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facebank.storage.links import NamedFolders, passed_over
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder with links of all kinds, and what they lead to beside it."""
+    folder, outside = tmp_path / "album", tmp_path / "outside"
+    for each in (folder / "2019", outside):
+        each.mkdir(parents=True)
+        (each / "mia.jpg").write_text("photo")
+    (folder / "file.jpg").symlink_to(Path("..", "outside", "mia.jpg"))
+    (folder / "folder").symlink_to(outside)
+    (folder / "chain.jpg").symlink_to("folder/mia.jpg")
+    (folder / "broken.jpg").symlink_to(outside / "none.jpg")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    (folder / "within.jpg").symlink_to(Path("2019", "mia.jpg"))
+    (folder / "back").symlink_to(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("2019/mia.jpg", True),
+        ("2019/not there yet.jpg", True),
+        ("within.jpg", True),
+        ("back/back/2019/mia.jpg", True),
+        ("file.jpg", False),
+        ("folder/mia.jpg", False),
+        ("folder/not there yet.jpg", False),
+        ("chain.jpg", False),
+        ("back/folder/mia.jpg", False),
+        ("broken.jpg", False),
+        ("../outside/mia.jpg", False),
+        ("../album2/mia.jpg", False),
+    ],
+)
+def test_what_a_link_leads_to_outside_is_not_held(album: Path, name: str, held: bool) -> None:
+    assert NamedFolders([album]).hold(album / name) is held
+
+
+def test_a_circle_of_links_comes_to_an_end(album: Path) -> None:
+    NamedFolders([album]).hold(album / "circle.jpg")
+
+
+def test_a_link_that_somebody_named_is_what_is_named(album: Path) -> None:
+    assert NamedFolders([album / "folder"]).hold(album / "folder" / "mia.jpg")
+    assert NamedFolders([album / "file.jpg"]).hold(album / "file.jpg")
+    assert NamedFolders([album, album.parent / "outside"]).hold(album / "file.jpg")
+
+
+def test_without_a_name_nothing_behind_a_link_is_held(album: Path) -> None:
+    named = NamedFolders([])
+    assert named.hold(album / "2019" / "mia.jpg")
+    assert not any(named.hold(album / name) for name in ("file.jpg", "folder/mia.jpg", "within.jpg", "back/file.jpg"))
+
+
+def test_a_relative_path_is_one_too(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(album)
+    named = NamedFolders(["."])
+    assert named.hold("2019/mia.jpg")
+    assert not named.hold("file.jpg")
+
+
+def test_the_sentence_counts_and_shows_the_first() -> None:
+    assert "1 photo is passed over" in passed_over(["a.jpg"])
+    told = passed_over([f"{number}\x1b.jpg" for number in range(5)], "file")
+    assert "5 files are passed over" in told
+    assert "and 2 more" in told
+    assert "\x1b" not in told
