@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import time
 import urllib.error
-import urllib.request
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
@@ -19,12 +18,13 @@ from urllib.parse import urlsplit
 
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
+from facebank.packs.connections import Connections
 from facebank.packs.files import cache_folder, cannot_write, sha256_of
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from http.client import HTTPMessage, HTTPResponse
+    from http.client import HTTPResponse
 
     Progress: TypeAlias = Callable[[int, int | None], None]
 
@@ -50,12 +50,15 @@ class DownloadLimits:
         Seconds before the second attempt; doubled for each further one.
     timeout
         Seconds without any byte after which a connection counts as broken.
+    seconds
+        How long all attempts together may take: a server that sends a byte now and then never breaks off.
     """
 
     most_bytes: int = 1 << 30
     attempts: int = 5
     pause: float = 1.0
     timeout: float = 30.0
+    seconds: float = 7200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,6 @@ def check_address(url: str) -> None:
         )
 
 
-class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(  # noqa: PLR0917 - the standard library's signature
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        check_address(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 class _Transfer:
     """One download into a folder of its own: ``data`` and, beside it, what is known of the server's file."""
 
@@ -161,12 +156,19 @@ class _Transfer:
         self.resumed = self._here() > 0
 
     def complete(self) -> None:
-        """Download what is missing, with as many attempts as the limits allow."""
+        """Download what is missing, with as many attempts and as much time as the limits allow."""
         pause = self._limits.pause
+        ends_at = time.monotonic() + self._limits.seconds
         for left in reversed(range(self._limits.attempts)):
             try:
-                self._attempt()
+                with Connections(check_address, self._limits.timeout, ends_at) as connections:
+                    self._attempt(connections)
             except _BrokenOffError as error:
+                if time.monotonic() + pause >= ends_at:
+                    raise DownloadError(
+                        f"{printable(self.url)} could not be downloaded within {self._limits.seconds:g} seconds: "
+                        "try again to go on; what has come in is kept"
+                    ) from error
                 if not left:
                     raise DownloadError(
                         f"{printable(self.url)} could not be downloaded ({printable(str(error))}): "
@@ -183,7 +185,7 @@ class _Transfer:
         self._state_path.unlink(missing_ok=True)
         self.resumed = False
 
-    def _attempt(self) -> None:
+    def _attempt(self, connections: Connections) -> None:
         state, start = self._state(), self._here()
         if state.total is not None and start == state.total:
             return
@@ -193,16 +195,14 @@ class _Transfer:
         headers = {"User-Agent": f"facebank/{__version__}", "Accept-Encoding": "identity"}
         if start and state.validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": state.validator}
-        with self._open(headers) as response:
+        with self._open(connections, headers) as response:
             start, state = self._agree(response, start, state)
             self._write_state(state)
-            self._receive(response, start, state)
+            self._receive(connections, response, start, state)
 
-    def _open(self, headers: dict[str, str]) -> HTTPResponse:
-        opener = urllib.request.build_opener(_SafeRedirects)
-        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310 - the address has been checked
+    def _open(self, connections: Connections, headers: dict[str, str]) -> HTTPResponse:
         try:
-            response: HTTPResponse = opener.open(request, timeout=self._limits.timeout)
+            return connections.open(self.url, headers)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from error
@@ -210,7 +210,6 @@ class _Transfer:
             raise _BrokenOffError(str(getattr(error, "reason", error))) from error
         except ValueError as error:  # the address of a redirect, or the host's name, in a form that there is not
             raise DownloadError(f"{printable(self.url)} leads to no address ({printable(str(error))})") from error
-        return response
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         if error.code == 416:
@@ -243,7 +242,7 @@ class _Transfer:
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         return start, _State(validator, total)
 
-    def _receive(self, response: HTTPResponse, start: int, state: _State) -> None:
+    def _receive(self, connections: Connections, response: HTTPResponse, start: int, state: _State) -> None:
         here = start
         most = self._limits.most_bytes if state.total is None else state.total
         self._report(here, state.total)
@@ -254,8 +253,8 @@ class _Transfer:
                     raise self._too_large(here)
                 self._write(file, chunk)
                 self._report(here, state.total)
-        if state.total is not None and here < state.total:
-            raise _BrokenOffError(f"the connection broke off after {here} of {state.total} bytes")
+        if connections.ended or (state.total is not None and here < state.total):
+            raise _BrokenOffError(f"the connection broke off after {here} of {state.total or 'unknown'} bytes")
         if state.total is None:  # now it is known that this is all, should it be kept for another time
             self._write_state(replace(state, total=here))
 
@@ -274,7 +273,7 @@ class _Transfer:
 
     def _next(self, response: HTTPResponse) -> bytes:
         try:
-            return response.read(_CHUNK)
+            return response.read1(_CHUNK)  # what is there, instead of waiting for a whole chunk
         except (HTTPException, OSError) as error:
             raise _BrokenOffError(str(error) or type(error).__name__) from error
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 
 from facebank.errors import PackIntegrityError
+from facebank.packs.network_file import check_network_bytes
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -55,12 +56,11 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
     Raises
     ------
     PackIntegrityError
-        The bytes are no ONNX network, or one that cannot be prepared.
+        The bytes are no ONNX network, one that keeps weights in another file, or one that cannot be prepared.
     """
+    check_network_bytes(data, label)
     try:
         model = onnx.load_model_from_string(data)
-        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
-            raise ValueError("its weights are in another file")
         fold_constants(model.graph)
         drop_dropout(model.graph)
         drop_unused(model.graph)

@@ -25,6 +25,7 @@ Normalisation: TypeAlias = Literal["fixed", "per_image"]
 Template: TypeAlias = Literal["arcface", "facenet"]
 
 MAX_MANIFEST_BYTES = 1 << 18
+_MOST_DOTS = 10_000  # the time for a key of n parts grows as n * n: half a second for these
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(?<!\.)")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.onnx")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -257,9 +258,11 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes: this is no pack manifest")
+    if data.count(b".") > _MOST_DOTS:
+        raise ManifestError(f"{label} holds more than {_MOST_DOTS} dots: this is no pack manifest")
     try:
         content = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a mere ValueError
         raise ManifestError(f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}") from error
     return _manifest(Table(content, label))
 

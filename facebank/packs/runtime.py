@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
+from facebank.packs.network_file import check_network
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -78,10 +79,12 @@ def open_session(model: Path, device: str = "auto", threads: int | None = None) 
     DeviceError
         CUDA was asked for and cannot run the network.
     PackIntegrityError
-        The file is no network that the runtime can load.
+        The file is no network that the runtime can load, or keeps weights in another file.
     """
     _check_device(device)
-    return _open(model, device, _options(load_runtime(), threads))
+    options = _options(load_runtime(), threads)
+    check_network(model)
+    return _open(model, device, options)
 
 
 def where_it_runs(session: InferenceSession) -> Device:

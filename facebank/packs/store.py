@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNotFoundError, UsageError
 from facebank.packs.files import cannot_write, packs_folder, sha256_of
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest, read_manifest_file
+from facebank.packs.network_file import check_network
 from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_names
 from facebank.packs.prepare import checked_file
+from facebank.packs.trial import try_pack
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
@@ -254,14 +256,16 @@ def staging_folder() -> Iterator[Path]:
 
 
 def publish(staging: Path, replace: bool) -> Pack:
-    """Check a staged pack once more and move it to its place, at once and wholly.
+    """Check a staged pack once more, try its networks, and move it to its place, at once and wholly.
 
     Raises
     ------
     ManifestError
-        The ``pack.toml`` is wrong.
+        The ``pack.toml`` is wrong, or says something else than its networks.
     PackIntegrityError
-        A file is missing or altered.
+        A file is missing or altered, keeps weights in another file, or does not do what a pack must do.
+    MissingDependencyError
+        No runtime is installed to try the networks with.
     PackError
         A pack of this name is installed.
     StorageError
@@ -274,7 +278,9 @@ def publish(staging: Path, replace: bool) -> Pack:
                 f"{file} of the pack {manifest.name!r} is partial or altered: its SHA-256 is not the one in pack.toml; "
                 "nothing was installed, get the pack again"
             )
+        check_network(staging / file)
     refuse_taken(manifest.name, replace)
+    try_pack(staging, manifest)
     target = packs_folder() / manifest.name
     with staging_folder() as aside:
         try:

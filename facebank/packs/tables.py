@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from facebank.errors import ManifestError
@@ -138,4 +137,4 @@ class Table:
 def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and abs(value) <= _MAX_NUMBER else None
+    return float(value) if abs(value) <= _MAX_NUMBER else None  # not so for NaN

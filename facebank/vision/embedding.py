@@ -85,7 +85,8 @@ class NetworkEmbedder:
         self._batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
         self._centre = np.array(spec.centre or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
-        stated = session.get_outputs()[0].shape[-1]
+        shape = session.get_outputs()[0].shape
+        stated = shape[-1] if shape else 1
         if isinstance(stated, int) and stated != spec.dimension:
             raise ManifestError(
                 f"{spec.file} makes embeddings of {stated} numbers, but pack.toml says {spec.dimension}: "

@@ -19,6 +19,7 @@ import numpy as np
 from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
 from facebank.faces import Detection
 from facebank.packs.manifest import Thresholds
+from facebank.packs.network_file import check_network
 from facebank.text import printable
 from facebank.vision.candidates import Candidates
 from facebank.vision.detector import NetworkDetector
@@ -91,13 +92,16 @@ class InsightFacePackage:
         MissingDependencyError
             The library is not installed, or cannot be imported.
         PackError
-            The library cannot use the folder; the message gives its reason.
+            The library cannot use the folder, or a network in it keeps weights in another file; the message gives the
+            reason.
         DeviceError
             CUDA was asked for and is not used.
         """
         if device not in _PROVIDERS:
             raise UsageError(f"there is no device {printable(device)!r}: use auto, cpu or cuda")
         face_analysis = _import_face_analysis()
+        for file in _networks(self.folder):
+            check_network(file)
         try:
             app = face_analysis(
                 name=str(self.folder),
@@ -217,7 +221,7 @@ def open_package(name: str) -> InsightFacePackage:
     folder = Path(name.removeprefix(PREFIX))
     try:
         folder = folder.expanduser()
-        files = sorted(folder.rglob("*.onnx")) if name != PREFIX and folder.is_dir() else []
+        files = _networks(folder) if name != PREFIX and folder.is_dir() else []
     except (OSError, RuntimeError):  # a name too long, a home folder that nobody has
         files = []
     if not files:
@@ -225,6 +229,11 @@ def open_package(name: str) -> InsightFacePackage:
             f"{printable(str(folder))} is no folder with ONNX files: after 'insightface:' comes a FaceAnalysis package"
         )
     return InsightFacePackage(folder, PREFIX + folder.resolve().name, _digest(folder, files), _UNCALIBRATED)
+
+
+def _networks(folder: Path) -> list[Path]:
+    """Return a folder's ONNX files, at any depth; the library takes names that end in ``.ONNX`` too."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".onnx")
 
 
 def _digest(folder: Path, files: list[Path]) -> str:

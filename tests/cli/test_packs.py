@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from onnx import ModelProto
 
 from facebank.packs import known_packs, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
+from tests.small_networks import EMBEDDING, external, small_detector, small_embedder
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ran, Run
@@ -38,10 +40,10 @@ def run(run: Run) -> Callable[..., Ran]:
 
 @pytest.fixture
 def small_pack(tmp_path: Path) -> Path:
-    """A folder with a pack whose hashes are right, though its files are no networks."""
+    """A folder with a pack of two small networks."""
     folder = tmp_path / "a pack"
     folder.mkdir()
-    files = {"d.onnx": b"a detector's bytes " * 400, "e.onnx": b"an embedder's bytes " * 900}
+    files = {"d.onnx": small_detector(), "e.onnx": small_embedder()}
     for name, data in files.items():
         (folder / name).write_bytes(data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -52,8 +54,12 @@ def small_pack(tmp_path: Path) -> Path:
         title="A small pack",
         licence="A licence of its own",
         commercial_use=False,
-        detector=replace(model.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False),
-        embedder=replace(model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False),
+        detector=replace(
+            model.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False, score_threshold=0.2, refine=False
+        ),
+        embedder=replace(
+            model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, centre=()
+        ),
     )
     (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), encoding="utf-8")
     return folder
@@ -170,6 +176,34 @@ def test_doctor_names_an_altered_pack_and_what_mends_it(run: Run, packs_folder: 
     assert wrong["command"] == "facebank packs remove small"
     run(*wrong["command"].split()[1:])
     run("doctor")
+
+
+def test_a_pack_that_does_not_work_is_not_added(run: Run, packs_folder: Path, small_pack: Path) -> None:
+    """Its pack.toml names another input than the network has."""
+    manifest = small_pack / MANIFEST_NAME
+    manifest.write_text(manifest.read_text("utf-8").replace('input = "data"', 'input = "picture"'), encoding="utf-8")
+    told = run("packs", "add", small_pack, code=2).err
+    assert "e.onnx has the inputs data, pack.toml says picture" in told
+    assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_weights_beside_a_network_are_refused_in_a_folder_that_nobody_installed(
+    run: Run, small_pack: Path, portrait: Path, prepare: bool
+) -> None:
+    """The side file is not in pack.toml, so that its hash would say nothing about it."""
+    model = ModelProto.FromString((small_pack / "e.onnx").read_bytes())
+    model.graph.initializer.append(external("w"))
+    old, data = hashlib.sha256((small_pack / "e.onnx").read_bytes()).hexdigest(), model.SerializeToString()
+    (small_pack / "e.onnx").write_bytes(data)
+    (small_pack / "weights.bin").write_bytes(bytes(16))
+    manifest = small_pack / MANIFEST_NAME
+    text = manifest.read_text("utf-8").replace(old, hashlib.sha256(data).hexdigest())
+    head, tail = text.split("[embedder]")
+    manifest.write_text(f"{head}[embedder]{tail.replace('prepare = false', f'prepare = {str(prepare).lower()}')}")
+    told = run("--pack", small_pack, "verify", portrait, portrait, code=2).err
+    assert "keeps weights in another file" in told
+    assert "keeps weights in another file" in run("packs", "add", small_pack, code=2).err
 
 
 def test_an_altered_pack_is_not_used(run: Run, packs_folder: Path, small_pack: Path, portrait: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import ssl
+import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +20,11 @@ import pytest
 
 from facebank.packs import PackManifest, load_pack
 from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
+from facebank.packs.trial import try_pack
+from tests.small_networks import EMBEDDING, small_detector, small_embedder
 
-DETECTOR = b"a detector's bytes " * 400
-EMBEDDER = b"an embedder's bytes " * 900
+DETECTOR = small_detector()
+EMBEDDER = small_embedder()
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,32 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
 
 @pytest.fixture
+def tried() -> Callable[..., None]:
+    """The trial before an installation, which `untried` takes out of the way."""
+    return try_pack
+
+
+@pytest.fixture(autouse=True)
+def untried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install packs without a trial, which has tests of its own and takes a process."""
+    monkeypatch.setattr("facebank.packs.store.try_pack", lambda *_: None)
+
+
+@pytest.fixture
 def manifest() -> PackManifest:
-    """A manifest whose files are `DETECTOR` and `EMBEDDER`: right hashes, no networks."""
+    """A manifest whose files are `DETECTOR` and `EMBEDDER`."""
     model = load_pack().manifest
+    hashes = [hashlib.sha256(data).hexdigest() for data in (DETECTOR, EMBEDDER)]
     return replace(
         model,
         name="small",
         title="A small pack",
         licence="A licence of its own",
         commercial_use=False,
-        detector=replace(model.detector, file="d.onnx", sha256=hashlib.sha256(DETECTOR).hexdigest(), prepare=False),
-        embedder=replace(model.embedder, file="e.onnx", sha256=hashlib.sha256(EMBEDDER).hexdigest(), prepare=False),
+        detector=replace(model.detector, file="d.onnx", sha256=hashes[0], prepare=False, score_threshold=0.2),
+        embedder=replace(
+            model.embedder, file="e.onnx", sha256=hashes[1], prepare=False, dimension=EMBEDDING, centre=()
+        ),
     )
 
 
@@ -89,7 +111,8 @@ def zipped() -> Zipped:
 class Served:
     """A file of the test's web server and how the server behaves.
 
-    `cuts` says after how many bytes the connection breaks, for the first requests in turn.
+    `cuts` says after how many bytes the connection breaks, for the first requests in turn; `drip` how many seconds
+    pass before each byte, of the answer's head too where `slow_head` says so.
     """
 
     data: bytes
@@ -100,6 +123,8 @@ class Served:
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     redirect: str | None = None
+    drip: float = 0.0
+    slow_head: bool = False
 
 
 @dataclass
@@ -107,13 +132,14 @@ class Site:
     """A web server on this computer."""
 
     port: int
+    base: str
     files: dict[str, Served] = field(default_factory=dict)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def serve(self, path: str, served: Served) -> str:
         """Serve a file and return its address."""
         self.files[path] = served
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.base}{path}"
 
 
 @pytest.fixture
@@ -121,11 +147,17 @@ def served() -> type[Served]:
     return Served
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+@contextmanager
+def serving(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[Site]:
+    """Run a web server, with TLS where there is a certificate."""
+    server = ThreadingHTTPServer((host, 0), _Handler)
     server.daemon_threads = True
-    server.site = Site(server.server_address[1])  # type: ignore[attr-defined]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    port = server.server_address[1]
+    server.site = Site(port, f"{'http' if certificate is None else 'https'}://{host}:{port}")  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -136,6 +168,28 @@ def site() -> Iterator[Site]:
         server.server_close()
 
 
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and 127.0.0.2, with its key."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    key, own = path.with_name("key.pem"), path.with_name("own.pem")
+    names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
+    asked = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test", "-addext", names]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *asked, "-keyout", str(key), "-out", str(own)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs the program openssl")
+    path.write_bytes(key.read_bytes() + own.read_bytes())
+    return path
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site: Site = self.server.site  # type: ignore[attr-defined]
@@ -144,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         file = site.files.get(self.path)
         if file is None:
             return self.send_error(404)
+        if file.slow_head:
+            return self._write(b"HTTP/1.0 200 OK\r\n" + b"X-More: x\r\n" * 99, file.drip)
         if file.statuses and (status := file.statuses.pop(0)) != 200:
             return self.send_error(status)
         if file.redirect is not None:
@@ -167,8 +223,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) if file.stated_length is None else file.stated_length))
         self.end_headers()
         cut = file.cuts.pop(0) if file.cuts else len(body)
-        self.wfile.write(body[:cut])
+        self._write(body[:cut], file.drip)
         self.close_connection = True
+
+    def _write(self, data: bytes, drip: float) -> None:
+        if not drip:
+            self.wfile.write(data)
+            return
+        with contextlib.suppress(OSError):  # the other side has had enough
+            for byte in data:
+                time.sleep(drip)
+                self.wfile.write(bytes([byte]))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
         pass

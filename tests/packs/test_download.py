@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
+from facebank.packs import connections
 from facebank.packs.download import DownloadLimits, check_address, downloaded
+from tests.packs.conftest import serving
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Places, Served, Site
@@ -231,3 +233,69 @@ def test_a_damaged_note_about_a_kept_part_is_no_trouble(site: Site, served: type
     note.write_text('{"validator": 3, "total": "many"}')
     with downloaded(url, HASH, None, LIMITS) as path:
         assert path.read_bytes() == DATA
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return certificate
+
+
+def test_from_an_encrypted_server_and_its_redirects(trusted: Path, served: type[Served]) -> None:
+    with serving(certificate=trusted) as site:
+        target = site.serve("/pack.zip", served(DATA))
+        with downloaded(site.serve("/", served(b"", redirect=target)), HASH, None, LIMITS) as path:
+            assert path.read_bytes() == DATA
+
+
+def test_encryption_is_not_left(trusted: Path, site: Site, served: type[Served]) -> None:
+    """The plain server is on this computer, where plain addresses are allowed when they are named."""
+    target = site.serve("/pack.zip", served(DATA))
+    with serving(certificate=trusted) as named:
+        url = named.serve("/", served(b"", redirect=target))
+        with pytest.raises(DownloadError, match="not encrypted"), downloaded(url, HASH, None, LIMITS):
+            pass
+    assert site.requests == []
+
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["connected", "written"])
+def test_a_public_server_does_not_lead_inward(
+    trusted: Path, served: type[Served], monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
+    """127.0.0.1 plays the internet here, and 127.0.0.2, or a number never asked, the private network."""
+    monkeypatch.setattr(connections, "is_public", lambda number: number == "127.0.0.1")
+    if not by_name:
+        monkeypatch.setattr(connections, "_is_inward", lambda _: False)
+    with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
+        url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
+        with pytest.raises(DownloadError, match=r"leads to 127\.0\.0\.2"), downloaded(url, HASH, None, LIMITS):
+            pass
+        assert private.requests == []
+        monkeypatch.setattr(connections, "is_public", lambda _: False)
+        with downloaded(url, HASH, None, LIMITS) as path:  # the named host itself is private
+            assert path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("number", "public"),
+    [
+        *(("140.82.121.3", True), ("2606:50c0:8000::154", True), ("127.0.0.1", False), ("::1", False)),
+        *(("10.1.2.3", False), ("192.168.0.1", False), ("172.16.0.1", False), ("169.254.169.254", False)),
+        *(("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", False)),
+    ],
+)
+def test_which_numbers_are_public(number: str, public: bool) -> None:
+    assert connections.is_public(number) is public
+
+
+@pytest.mark.parametrize("slow_head", [False, True])
+@pytest.mark.parametrize("length", [False, True])
+def test_a_server_that_never_finishes_is_left(
+    site: Site, served: type[Served], places: Places, slow_head: bool, length: bool
+) -> None:
+    """A byte now and then, sooner than any connection counts as broken."""
+    url = site.serve("/pack.zip", served(DATA, drip=0.02, slow_head=slow_head, length=length))
+    limits = DownloadLimits(attempts=3, pause=0.0, timeout=5.0, seconds=0.3)
+    with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), downloaded(url, None, None, limits):
+        pass
+    assert slow_head != any(path.stat().st_size for path in places.cache.rglob("data"))

@@ -126,7 +126,7 @@ def test_prepared_networks_are_free_and_lean(pack: Pack) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no network", b"\x08\x08" * 50])
 def test_what_is_no_network_is_refused(data: bytes) -> None:
-    with pytest.raises(PackIntegrityError, match=r"x\.onnx cannot be prepared"):
+    with pytest.raises(PackIntegrityError, match=r"x\.onnx is not used: it is no ONNX network"):
         prepare_network(data, "batch", "x.onnx")
 
 

@@ -217,3 +217,32 @@ def test_the_digest_covers_what_makes_embeddings_and_nothing_else() -> None:
     ]
     assert {each.digest for each in same} == {manifest.digest}
     assert len({each.digest for each in [manifest, *other]}) == 1 + len(other)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a" + ".a" * 60_000 + " = 1",
+        "[a" + ".a" * 60_000 + "]",
+        '"a"' + ' . "a"' * 30_000 + " = 1",
+        "version = " + "9" * 4_301,
+        "a = " + "[" * 100_000,
+        "a = " + "{a=" * 20_000,
+    ],
+    ids=["key", "table", "quoted key", "digits", "arrays", "inline tables"],
+)
+def test_what_hangs_or_overflows_the_reader_is_refused_at_once(line: str) -> None:
+    with pytest.raises(ManifestError):
+        parse_manifest((line + FACENET).encode())
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 4_000, "nan", "inf", "-inf", "1e400", "9" * 4_000])
+def test_numbers_that_no_float_holds_are_refused(number: str) -> None:
+    with pytest.raises(ManifestError, match=r"thresholds\.known is wrong"):
+        parse_manifest(FACENET.replace("known = 0.6", f"known = {number}").encode())
+
+
+def test_the_longest_mean_embedding_is_read() -> None:
+    centre = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
+    text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", centre)
+    assert len(parse_manifest(text.encode()).embedder.centre) == 8192

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from onnx import ModelProto
 
-from facebank.errors import MissingDependencyError, PackNotFoundError, UsageError
+from facebank.errors import MissingDependencyError, PackIntegrityError, PackNotFoundError, UsageError
 from facebank.vision.insightface_adapter import open_package
+from tests.small_networks import external, small_embedder
 
 
 @pytest.fixture
@@ -75,3 +77,21 @@ def test_a_name_that_no_folder_can_have_is_no_package(name: str) -> None:
 def test_an_unknown_device_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="quantum"):
         open_package(f"insightface:{folder}").load("quantum")
+
+
+@pytest.mark.parametrize("name", ["recogniser.onnx", "more/unused.ONNX"])
+def test_weights_in_another_file_are_refused_before_the_library_sees_them(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in folder.iterdir():
+        file.write_bytes(small_embedder())
+    model = ModelProto.FromString(small_embedder())
+    model.graph.initializer.append(external("w"))
+    (folder / name).parent.mkdir(exist_ok=True)
+    before = open_package(f"insightface:{folder}").digest
+    (folder / name).write_bytes(model.SerializeToString())
+    package = open_package(f"insightface:{folder}")
+    assert package.digest != before
+    monkeypatch.setattr("facebank.vision.insightface_adapter._import_face_analysis", lambda: pytest.fail)
+    with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
+        package.load("cpu")

@@ -1,0 +1,132 @@
+"""A pack tried before it is installed, in a process of its own with limits on time and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.errors import FacebankError, ManifestError, MissingDependencyError, PackError, PackIntegrityError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    from facebank.packs.manifest import PackManifest
+
+RESULT_NAME = "result.json"
+_CHILD = "facebank.vision.pack_trial"
+_MOST_BYTES = 1 << 16
+_KINDS: dict[str, type[FacebankError]] = {
+    kind.__name__: kind for kind in (ManifestError, PackError, PackIntegrityError, MissingDependencyError)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLimits:
+    """What a trial may take.
+
+    Attributes
+    ----------
+    processor_seconds
+        Processor time; a trial of the largest known pack takes a sixth of it.
+    seconds
+        Time by the clock, for what waits instead of computing.
+    memory_bytes
+        Address space of the process.
+    """
+
+    processor_seconds: int = 60
+    seconds: float = 300.0
+    memory_bytes: int = 6 << 30
+
+
+def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
+    """Run a pack's networks on photographs and on noise; return if they do what a pack must do.
+
+    Parameters
+    ----------
+    folder
+        The pack's folder, its files verified.
+    manifest
+        What its ``pack.toml`` says.
+    limits
+        None for the defaults.
+
+    Raises
+    ------
+    ManifestError
+        The networks are not what ``pack.toml`` says: another input, another dimension.
+    PackIntegrityError
+        They find no face in a portrait, give numbers that are not finite or always the same, crash, or exceed the
+        limits.
+    MissingDependencyError
+        No runtime is installed to try them with.
+    PackError
+        This program was frozen into one file and has no interpreter to run a trial with.
+
+    Notes
+    -----
+    The process prepares networks in a cache of its own, so that nothing of a refused pack stays.
+    """
+    limits = limits or TrialLimits()
+    if getattr(sys, "frozen", False):
+        raise PackError("a frozen program cannot try a pack before it installs it: install it with 'facebank' from pip")
+    with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
+        result = Path(scratch) / RESULT_NAME
+        stated = [str(limits.processor_seconds), str(limits.memory_bytes)]
+        process = subprocess.Popen(  # noqa: S603 - this interpreter and this package's own module
+            [sys.executable, "-P", "-m", _CHILD, str(folder.absolute()), str(result), *stated],
+            env={**os.environ, "FACEBANK_CACHE": scratch},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            code = process.wait(limits.seconds)
+        except subprocess.TimeoutExpired as error:
+            raise _failed(manifest, f"it did not finish within {limits.seconds:g} seconds") from error
+        finally:
+            process.kill()
+            process.wait()
+        _raise_problem(manifest, _result(result), code, limits)
+
+
+def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: int, limits: TrialLimits) -> None:
+    if result is None:
+        raise _failed(manifest, _end(code, limits))
+    if not result:
+        return
+    kind = _KINDS.get(result.get("kind", ""))
+    message = printable(result.get("message", ""))
+    if kind is None:
+        raise _failed(manifest, message)
+    raise kind(message)
+
+
+def _result(path: Path) -> dict[str, str] | None:
+    """Read what the process wrote: nothing wrong is an empty table; None where it did not come to an end."""
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and all(isinstance(each, str) for each in content.values()) else None
+
+
+def _end(code: int, limits: TrialLimits) -> str:
+    if code in {-signal.SIGXCPU, -signal.SIGKILL}:
+        return f"it took more than {limits.processor_seconds} seconds of processor time, or was killed for its memory"
+    if code < 0:
+        return f"it crashed the runtime (signal {-code})"
+    return "the trial ended without a result"
+
+
+def _failed(manifest: PackManifest, reason: str) -> PackIntegrityError:
+    return PackIntegrityError(
+        f"the pack {manifest.name!r} was tried on photographs and failed: {reason}; nothing was installed"
+    )

@@ -1,0 +1,185 @@
+"""A network is one file: whatever keeps weights elsewhere, or is no ONNX network, is refused before it is run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
+
+from facebank.errors import PackIntegrityError
+from facebank.packs import load_pack, open_session, prepared_model
+from facebank.packs.files import sha256_of
+from facebank.packs.network_file import MESSAGES, check_network, check_network_bytes
+from tests.small_networks import external, small_detector, small_embedder
+
+Change = Callable[[ModelProto, TensorProto], None]
+
+
+def initializer(model: ModelProto, tensor: TensorProto) -> None:
+    model.graph.initializer.append(tensor)
+
+
+def sparse_values(model: ModelProto, tensor: TensorProto) -> None:
+    model.graph.sparse_initializer.append(SparseTensorProto(values=tensor, dims=[4]))
+
+
+def sparse_indices(model: ModelProto, tensor: TensorProto) -> None:
+    values = numpy_helper.from_array(np.zeros(4, np.float32))
+    model.graph.sparse_initializer.append(SparseTensorProto(values=values, indices=tensor, dims=[4]))
+
+
+def constant(model: ModelProto, tensor: TensorProto) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["c"], value=tensor))
+
+
+def list_of_tensors(model: ModelProto, tensor: TensorProto) -> None:
+    attribute = model.graph.node.add(op_type="Identity").attribute.add(name="values")
+    attribute.tensors.append(tensor)
+
+
+def sparse_constant(model: ModelProto, tensor: TensorProto) -> None:
+    attribute = model.graph.node.add(op_type="Constant").attribute.add(name="sparse_value")
+    attribute.sparse_tensor.values.CopyFrom(tensor)
+
+
+def subgraph(operation: str, attribute: str, depth: int = 1) -> Change:
+    def change(model: ModelProto, tensor: TensorProto) -> None:
+        graph = helper.make_graph([], "body", [], [], [tensor])
+        for _ in range(depth):
+            graph = helper.make_graph([helper.make_node(operation, [], ["y"], **{attribute: graph})], "body", [], [])
+        model.graph.node.extend(graph.node)
+
+    return change
+
+
+def list_of_graphs(model: ModelProto, tensor: TensorProto) -> None:
+    attribute = model.graph.node.add(op_type="Own").attribute.add(name="graphs")
+    attribute.graphs.append(helper.make_graph([], "body", [], [], [tensor]))
+
+
+def function(model: ModelProto, tensor: TensorProto) -> None:
+    nodes = [helper.make_node("Constant", [], ["y"], value=tensor)]
+    model.functions.append(helper.make_function("own", "Own", [], ["y"], nodes, []))
+
+
+def function_default(model: ModelProto, tensor: TensorProto) -> None:
+    made = model.functions.add(name="Own", domain="own")
+    made.attribute_proto.append(helper.make_attribute("value", tensor))
+
+
+def training(model: ModelProto, tensor: TensorProto) -> None:
+    model.training_info.add().algorithm.initializer.append(tensor)
+
+
+PLACES: Mapping[str, Change] = {
+    **{each.__name__: each for each in (initializer, sparse_values, sparse_indices, constant, list_of_tensors)},
+    **{each.__name__: each for each in (sparse_constant, list_of_graphs, function, function_default, training)},
+    "if": subgraph("If", "then_branch"),
+    "loop": subgraph("Loop", "body"),
+    "scan": subgraph("Scan", "body"),
+    "nested": subgraph("If", "else_branch", depth=9),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
+def test_weights_in_another_file_are_refused_wherever_they_hang(place: str, location: str, tmp_path: Path) -> None:
+    model = ModelProto.FromString(small_embedder())
+    PLACES[place](model, external("w", location))
+    path = tmp_path / "e.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(PackIntegrityError, match=r"e\.onnx is not used: it keeps weights in another file"):
+        open_session(path, "cpu")
+    with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
+        prepared_model(path, sha256_of(path))
+
+
+@pytest.mark.parametrize("field", ["data_location", "external_data"])
+def test_half_a_reference_is_refused_too(field: str) -> None:
+    model = ModelProto.FromString(small_embedder())
+    tensor = external("w")
+    tensor.ClearField(field)
+    initializer(model, tensor)
+    with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
+        check_network_bytes(model.SerializeToString(), "e.onnx")
+
+
+@pytest.mark.parametrize("tensor", [b"\x70\x02", b"\x72\x01\x01", b"\x70\x81\x80\x80\x80\x10", b"\x68\x00"])
+def test_odd_spellings_of_a_reference_are_refused(tensor: bytes) -> None:
+    graph = bytes([0x2A, len(tensor)]) + tensor
+    with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
+        check_network_bytes(bytes([0x3A, len(graph)]) + graph, "e.onnx")
+
+
+def test_a_network_compiled_elsewhere_is_refused() -> None:
+    model = ModelProto.FromString(small_embedder())
+    model.graph.node.append(helper.make_node("EPContext", [], ["y"], domain="com.microsoft", ep_cache_context="../x"))
+    with pytest.raises(PackIntegrityError, match="compiled for another device"):
+        check_network_bytes(model.SerializeToString(), "e.onnx")
+
+
+def test_every_way_to_a_tensor_is_walked() -> None:
+    """Against the messages of the ``onnx`` that is installed: a later one may hang tensors elsewhere."""
+    ways: dict[str, dict[int, str]] = {}
+
+    def leads(message: Any, seen: frozenset[str]) -> bool:
+        found = message.name == "TensorProto"
+        for field in message.fields if message.name not in seen else ():
+            inner = field.message_type
+            if inner is not None and leads(inner, seen | {message.name}):
+                ways.setdefault(message.name, {})[field.number] = inner.name
+                found = True
+        return found or message.name in ways
+
+    for _ in range(3):  # messages hold each other: until nothing is added
+        leads(ModelProto.DESCRIPTOR, frozenset())
+    assert ways == {kind: held for kind, held in MESSAGES.items() if held}
+
+
+def test_whole_networks_pass(shared: Path, tmp_path: Path) -> None:
+    own = [load_pack().folder / file for file in load_pack().manifest.files]
+    for path in [*own, *sorted((shared / "models").rglob("*.onnx"))]:
+        check_network(path)
+    for data in (small_detector(), small_embedder()):
+        check_network_bytes(data, "small.onnx")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\x00", b"text, and no network", b"\x3a", b"\x3a\x05\x0a", b"\x08\x08", b"ORTM" * 9),
+        b"\x3b\x3c" + small_embedder(),  # a group, which no ONNX file has
+        b"\xba\x80\x80\x80\x10\x00",  # field 7, written with 36 bits: some readers drop the upper four
+        b"\x3a\xff\xff\xff\xff\x0f",
+        small_embedder()[:-5],
+    ],
+)
+def test_what_is_no_network_is_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "e.onnx"
+    path.write_bytes(data)
+    with pytest.raises(PackIntegrityError, match="is not used"):
+        check_network(path)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_network_or_refused(data: bytes) -> None:
+    with contextlib.suppress(PackIntegrityError):
+        check_network_bytes(b"\x3a" + bytes([len(data) & 0x7F]) + data, "e.onnx")
+
+
+def test_graphs_nested_too_deep_are_refused() -> None:
+    data = b""
+    for _ in range(40):  # graph, node, attribute
+        for tag in (0x32, 0x2A, 0x0A):
+            length = len(data)
+            data = bytes([tag, *([length] if length < 128 else [length & 0x7F | 0x80, length >> 7])]) + data
+    length = len(data)
+    with pytest.raises(PackIntegrityError, match="nested more than 100 deep"):
+        check_network_bytes(bytes([0x3A, length & 0x7F | 0x80, length >> 7]) + data, "e.onnx")

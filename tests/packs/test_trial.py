@@ -1,0 +1,98 @@
+"""A pack is tried in a process of its own before it is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import ManifestError, PackError, PackIntegrityError
+from facebank.packs import PackManifest, add_pack, load_pack
+from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
+from facebank.packs.trial import TrialLimits, try_pack
+from tests.small_networks import endless, greedy, small_detector, small_embedder, then
+
+if TYPE_CHECKING:
+    from tests.packs.conftest import Places
+
+Make = Callable[[bytes, bytes], tuple[Path, PackManifest]]
+LIMITS = TrialLimits(processor_seconds=3)
+
+
+@pytest.fixture
+def make(pack_folder: Path, manifest: PackManifest) -> Make:
+    """Put networks into the small pack's folder."""
+
+    def put(detector: bytes, embedder: bytes) -> tuple[Path, PackManifest]:
+        hashes = [hashlib.sha256(data).hexdigest() for data in (detector, embedder)]
+        made = replace(
+            manifest,
+            detector=replace(manifest.detector, sha256=hashes[0]),
+            embedder=replace(manifest.embedder, sha256=hashes[1]),
+        )
+        for name, data in (("d.onnx", detector), ("e.onnx", embedder)):
+            (pack_folder / name).write_bytes(data)
+        (pack_folder / MANIFEST_NAME).write_text(manifest_toml(made), "utf-8")
+        return pack_folder, made
+
+    return put
+
+
+def test_packs_that_do_what_they_must_pass(make: Make, places: Places) -> None:
+    try_pack(*make(small_detector(), small_embedder()))
+    embedded = load_pack()
+    try_pack(embedded.folder, embedded.manifest)
+    assert not places.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("embedder", "said"),
+    [
+        (small_embedder(more=endless(), last="last"), "more than 3 seconds of processor time"),
+        (small_embedder(more=greedy(), last="last"), "cannot be run|memory"),
+        (small_embedder(more=then("Div", "embedding", "nothing"), last="last"), "not finite"),
+        (small_embedder(more=then("Mul", "embedding", "nothing"), last="last"), "nothing but zeros"),
+        (small_embedder(more=then("RandomNormalLike", "embedding"), last="last"), "another answer"),
+        (small_embedder(more=then("Concat", "embedding", "embedding", axis=1), last="last", size=96), "96 numbers"),
+        (small_embedder(more=then("ReduceMean", "embedding", keepdims=0), last="last"), "embeddings of 1 numbers"),
+        (small_embedder("picture"), "has the inputs picture, pack.toml says data"),
+    ],
+    ids=["endless", "greedy", "not finite", "zeros", "random", "dimension", "one number", "input"],
+)
+def test_what_a_pack_must_not_do(make: Make, embedder: bytes, said: str) -> None:
+    with pytest.raises((PackIntegrityError, ManifestError, PackError), match=said):
+        try_pack(*make(small_detector(), embedder), LIMITS)
+
+
+def test_a_detector_that_finds_no_face(make: Make) -> None:
+    folder, manifest = make(small_detector(), small_embedder())
+    strict = replace(manifest, detector=replace(manifest.detector, score_threshold=1.0))
+    (folder / MANIFEST_NAME).write_text(manifest_toml(strict), "utf-8")
+    with pytest.raises(PackIntegrityError, match=r"'small' was tried on photographs and failed: .* no face"):
+        try_pack(folder, strict)
+
+
+def test_a_trial_that_waits_is_ended(make: Make) -> None:
+    with pytest.raises(PackIntegrityError, match=r"within 0\.01 seconds"):
+        try_pack(*make(small_detector(), small_embedder()), TrialLimits(seconds=0.01))
+
+
+def test_a_frozen_program_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(PackError, match="frozen"):
+        try_pack(*make(small_detector(), small_embedder()))
+
+
+def test_nothing_is_installed_that_failed(
+    make: Make, places: Places, monkeypatch: pytest.MonkeyPatch, tried: Callable[..., None]
+) -> None:
+    monkeypatch.setattr("facebank.packs.store.try_pack", tried)
+    folder, _ = make(small_detector(), small_embedder("picture"))
+    with pytest.raises(ManifestError, match=r"correct pack\.toml"):
+        add_pack(folder)
+    assert list(places.packs.iterdir()) == []
