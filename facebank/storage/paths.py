@@ -16,7 +16,7 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     path
         As the caller gave it.
     what
-        What to call it in the message, such as the name of a variable.
+        What to call it in the message.
 
     Raises
     ------
@@ -34,12 +34,6 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
 
 
 def path_from_environment(variable: str) -> Path | None:
-    """Return the path that a variable of the environment names; None where it is not set.
-
-    Raises
-    ------
-    UsageError
-        It is set to an empty text.
-    """
+    """Return the path that a variable of the environment names; None where it is not set, or set to nothing."""
     named = os.environ.get(variable)
-    return None if named is None else named_path(named, f"the path in {variable}")
+    return Path(named) if named else None
