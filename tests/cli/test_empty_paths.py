@@ -49,10 +49,3 @@ def test_an_empty_path_is_one_sentence(run: Run, arguments: list[str], gallery: 
     assert "the path is empty" in ran.err
     assert not gallery.exists()
     assert not list(tmp_path.iterdir())
-
-
-def test_an_empty_variable_is_one_sentence(run: Run) -> None:
-    ran = run("people", "list", code=2, FACEBANK_GALLERY="")
-    assert (
-        ran.err == "facebank: the path in FACEBANK_GALLERY is empty: name a file or folder; '.' is the current folder\n"
-    )
