@@ -191,12 +191,16 @@ def merge(
     ctx: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
     into: Annotated[str, typer.Option(help="Who stays.")],
+    force: Annotated[bool, typer.Option("--force", help="Even if their samples look like two people.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Join people who are one person; every sample is kept."""
-    with settings_of(ctx).open_gallery() as gallery:
-        born = {person.name: person.born for person in map(gallery.person, names)}
-        person = gallery.merge(names, into)
+    """Join people who are one person; every sample is kept.
+
+    Refused where most faces of one are unlike the other's or nearer to somebody else, or where both are in one photo.
+    """
+    with settings_of(ctx).open_bank() as bank:
+        born = {person.name: person.born for person in map(bank.gallery.person, names)}
+        person = bank.merge(names, into, force=force)
     for name, other in born.items():
         if other not in (None, person.born):
             say(f"{name} was born {other} and {person.name} {person.born}: the date of {person.name} is kept")
@@ -258,11 +262,19 @@ def export(
 def import_people(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even faces that are unlike the person's here, or like another's.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Add the people of an export; faces that are enrolled already are skipped."""
+    """Add the people of an export; faces that are enrolled already are skipped.
+
+    A face that is unlike the samples that a person of that name has here, or nearer to somebody else here, is refused.
+    """
     with settings_of(ctx).open_bank() as bank:
-        imported = bank.import_people(folder)
+        imported = bank.import_people(folder, force=force)
+    for refused in imported.refused:
+        say(f"{refused.image}: {refused.detail}")
     if as_json:
         write_json(
             {
@@ -270,6 +282,10 @@ def import_people(
                 "samples": imported.samples,
                 "duplicates": imported.duplicates,
                 "duplicates_elsewhere": imported.duplicates_elsewhere,
+                "refused": [
+                    {"image": each.image, "person": each.person, "reason": each.reason, "detail": each.detail}
+                    for each in imported.refused
+                ],
             }
         )
     else:
@@ -277,7 +293,7 @@ def import_people(
             f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
             f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
         )
-    return 0
+    return SOME_FAILED if imported.refused else 0
 
 
 def re_embed(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from facebank.enrolment import Enroller, Pick
-    from facebank.faces import Photo, Verification
+    from facebank.faces import Person, Photo, Verification
     from facebank.feedback import Feedback
     from facebank.gallery import Imported
     from facebank.identification import Identification
@@ -381,13 +381,34 @@ class FaceBank:
         with Gallery.open(self.path, on_upgrade=self._on_upgrade) as gallery:
             return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
 
-    def import_people(self, folder: Place) -> Imported:
+    def merge(self, sources: Sequence[str], into: str, *, force: bool = False) -> Person:
+        """Join people who are one person: see `facebank.merging.merge_people`.
+
+        Parameters
+        ----------
+        sources, into
+            Names of those who go, and of the one who stays.
+        force
+            Whether they are joined even if their samples look like two people.
+        """
+        from facebank.merging import merge_people
+
+        if force:
+            return self.gallery.merge(sources, into)
+        return merge_people(self.gallery, sources, into, self.engine.thresholds.verify)
+
+    def import_people(self, folder: Place, *, force: bool = False) -> Imported:
         """Add an export's people to the gallery, which is made if there is none.
+
+        A face that is unlike the samples that a person of that name has here, or nearer to somebody else here, is left
+        out.
 
         Parameters
         ----------
         folder
             What `facebank.gallery.export_gallery` wrote.
+        force
+            Whether such faces are taken, too.
 
         Raises
         ------
@@ -397,12 +418,15 @@ class FaceBank:
             The export is partial or altered; nothing is imported then.
         """
         from facebank.gallery import check_export, exported_pack, import_gallery
+        from facebank.guard import ImportGuard
 
         if self._pack_name is None and not self.path.exists():
             with Gallery.open(self.path, exported_pack(folder), create=True) as gallery:
                 return import_gallery(gallery, folder)
         check_export(folder, self.engine.identity)
-        return import_gallery(self.open_gallery(create=True), folder)
+        gallery = self.open_gallery(create=True)
+        judge = None if force else ImportGuard(gallery, self.engine.thresholds.verify)
+        return import_gallery(gallery, folder, judge)
 
     def open_gallery(self, *, create: bool = False) -> Gallery:
         """Return the gallery, opened; made where there is none and `create` says so.

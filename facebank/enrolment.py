@@ -18,11 +18,10 @@ from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import TypeAlias
 
     from facebank.engine import Engine
-    from facebank.faces import Photo, PhotoFaces, RGBImage
+    from facebank.faces import RGBImage
     from facebank.gallery import Gallery, NewSample
 
     Pick: TypeAlias = Literal["largest", "central"]
@@ -268,7 +267,8 @@ class Enroller:
     def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         crop = self._engine.analyzer.crop(photo.photo, face.detection)
-        return _Offered(face, crop, sample, guarded_face(face, camera_date(photo.photo)))
+        place = next(place for place, found in enumerate(photo.faces) if found is face)
+        return _Offered(face, crop, sample, GuardedFace.of(photo.found, place))
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
@@ -278,16 +278,6 @@ def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
     except PersonNotFoundError:
         return False
     return 0 < person.sample_count == person.masked_count
-
-
-def guarded_face(face: Face, photographed_at: datetime | None) -> GuardedFace:
-    """Return what the guard looks at of a face and its photo's date; in a mask it cannot be compared."""
-    return GuardedFace(face.embedding, photographed_at, is_comparable=not face.quality.mouth_hidden)
-
-
-def camera_date(photo: Photo | PhotoFaces) -> datetime | None:
-    """Return when the camera took a photo; None where only the file's time is known."""
-    return photo.taken_at if photo.camera_dated else None
 
 
 def _several_faces(faces: Sequence[_Offered]) -> SeveralFaces:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TIMES_AS_LARGE = 2.5
 """How many times as large as the next a face is, by the longer side of its box, to be the photo's subject."""
 
-_CLEARLY_MORE_ALIKE = 0.15
+CLEARLY_MORE_ALIKE = 0.15
 """How much more like the person than any other face of the photo a face is that is taken."""
 
 
@@ -98,7 +98,7 @@ def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int 
     agree = similarities.max(axis=1) >= verify
     means = similarities.mean(axis=1)
     best, *others = np.argsort(-means, kind="stable").tolist()
-    is_clear = all(not agree[other] or means[best] - means[other] >= _CLEARLY_MORE_ALIKE for other in others)
+    is_clear = all(not agree[other] or means[best] - means[other] >= CLEARLY_MORE_ALIKE for other in others)
     return (best if agree[best] and is_clear else None), int(agree.sum())
 
 

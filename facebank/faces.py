@@ -413,6 +413,7 @@ class EnrolmentReason(StrEnum):
     ENROLLED_AS_ANOTHER = "enrolled_as_another"
     NEARER_TO_ANOTHER = "nearer_to_another"
     UNLIKE_THE_PERSON = "unlike_the_person"
+    OTHER_FACE_IS_THE_PERSON = "other_face_is_the_person"
     NO_PHOTOS = "no_photos"
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from facebank.enrolment import camera_date, guarded_face
 from facebank.errors import UsageError
 from facebank.gallery import name_key
-from facebank.guard import TAKEN, PersonGuard
+from facebank.guard import TAKEN, GuardedFace, PersonGuard
 from facebank.pointing import point_at
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
@@ -37,6 +34,7 @@ class FeedbackReason(StrEnum):
     FACE_TOO_POOR = "face_too_poor"
     UNLIKE_THE_PERSON = "unlike_the_person"
     NEARER_TO_ANOTHER = "nearer_to_another"
+    OTHER_FACE_IS_THE_PERSON = "other_face_is_the_person"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +75,8 @@ def confirm(
 
     The newest word counts: an earlier denial of this person for this face is withdrawn, and a stranger that the face
     was remembered as is one no longer once it is a sample; the answer says so. A face that is unlike the person's
-    samples, or nearer to somebody else, is refused as at enrollment; then nothing is changed.
+    samples, or nearer to somebody else, or beside another face that is the person, is refused as at enrollment; then
+    nothing is changed.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ def confirm(
     number
         Of the face, 1 is the largest; None for the only one.
     force
-        Whether a face is taken that is unlike the person's samples, or nearer to somebody else.
+        Whether a face is taken that is refused otherwise.
 
     Raises
     ------
@@ -135,18 +134,9 @@ def confirm(
 
 
 def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
-    """Judge a face as at enrollment; where it is refused, say which other face of the photo looks like the person."""
     guard = PersonGuard(gallery, person, engine.thresholds.verify)
-    faces = pointed.photo.faces
-    (judgment,) = guard.judge([guarded_face(pointed.face, camera_date(pointed.photo.photo))])
-    if judgment.refusal is None or len(faces) == 1 or not len(guard.own):
-        return judgment
-    similarities = guard.resemblance_of(np.stack([face.embedding for face in faces]))
-    best = int(np.argmax(similarities))
-    if best + 1 == pointed.number or similarities[best] < engine.thresholds.verify:
-        return judgment
-    looks = f"face {best + 1} looks like {printable(person)} (similarity {similarities[best]:.2f}), not this one"
-    return replace(judgment, detail=f"{looks}; {judgment.detail}")
+    (judgment,) = guard.judge([GuardedFace.of(pointed.photo.found, pointed.number - 1)])
+    return judgment
 
 
 def deny(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None) -> Feedback:

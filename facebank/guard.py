@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.dates import earliest_day
+from facebank.face_choice import CLEARLY_MORE_ALIKE
 from facebank.faces import EnrolmentReason
-from facebank.gallery import name_key
-from facebank.gallery.same_face import SAME_VECTOR
+from facebank.gallery import FaceKey, RefusedSample, name_key
+from facebank.gallery.records import PLAIN
+from facebank.gallery.same_face import SAME_VECTOR, is_other_place
 from facebank.resemblance import (
     LIKE_NOBODY,
     LINKED,
@@ -28,11 +30,12 @@ from facebank.resemblance import (
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+    from typing import Self
 
-    from facebank.faces import FloatArray, Sample
-    from facebank.gallery import Gallery
+    from facebank.faces import FloatArray, PhotoFaces, Sample
+    from facebank.gallery import Gallery, NewSample
 
 CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
 """A face changes within so many years before that age."""
@@ -56,11 +59,34 @@ class GuardedFace:
         When the camera took the photo; None where that is not known.
     is_comparable
         Whether the embedding can be held against those of bare faces; that of a masked face cannot.
+    key
+        Which face of which photo it is; None where that is not known.
+    others
+        The embeddings of the photo's other bare faces, by their numbers.
     """
 
     embedding: FloatArray
     photographed_at: datetime | None = None
     is_comparable: bool = True
+    key: FaceKey | None = None
+    others: Mapping[int, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, photo: PhotoFaces, place: int) -> Self:
+        """Return what is compared of the face at a place among a photo's faces."""
+        face = photo.faces[place]
+        others = {
+            number: other.embedding
+            for number, other in enumerate(photo.faces, start=1)
+            if number != place + 1 and not other.quality.mouth_hidden
+        }
+        return cls(
+            face.embedding,
+            photo.taken_at if photo.camera_dated else None,
+            is_comparable=not face.quality.mouth_hidden,
+            key=FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box),
+            others=others,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +111,69 @@ class Judgment:
 TAKEN = Judgment()
 
 
+class EnrolledFaces:
+    """The faces that a gallery has, read once for the guards of several people.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.table = gallery.vectors()
+        self.names = gallery.names()
+        self._everybody = OtherPeople.of(self.table.person_ids, self.table.matrix)
+        self._numbers = {name_key(name): number for number, name in self.names.items()}
+
+    def number(self, name: str) -> int:
+        """Return the number of the person of a name; -1 for nobody."""
+        return self._numbers.get(name_key(name), -1)
+
+    def without(self, numbers: Collection[int]) -> OtherPeople:
+        """Return everybody but some people."""
+        return self._everybody.where(~np.isin(self._everybody.ids, list(numbers)))
+
+
+class ImportGuard:
+    """Judges the samples of an export by what the gallery had before: the export's own people are not compared.
+
+    Parameters
+    ----------
+    gallery
+        Where the samples go.
+    verify
+        The pack's threshold of verification.
+    """
+
+    def __init__(self, gallery: Gallery, verify: float) -> None:
+        self._gallery = gallery
+        self._verify = verify
+        self._enrolled = EnrolledFaces(gallery)
+
+    def __call__(self, name: str, samples: Sequence[NewSample]) -> list[RefusedSample | None]:
+        """Return why each of a person's samples is not to be imported; None where it is."""
+        guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
+        faces = [
+            GuardedFace(
+                sample.vectors[PLAIN],
+                sample.taken_at if sample.camera_dated else None,
+                is_comparable=not sample.masked,
+                key=FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box),
+            )
+            for sample in samples
+        ]
+        refused: list[RefusedSample | None] = []
+        for sample, judgment in zip(samples, guard.judge(faces), strict=True):
+            reason = judgment.refusal
+            if reason is EnrolmentReason.UNLIKE_THE_PERSON and not len(guard.own):
+                reason = None  # nobody here says who the person is
+            refused.append(
+                None if reason is None else RefusedSample(name, sample.source, reason.value, judgment.detail)
+            )
+        return refused
+
+
 class PersonGuard:
     """Judges faces that are offered as one person's. The gallery is read once.
 
@@ -96,6 +185,10 @@ class PersonGuard:
         The person's; nobody of that name need be enrolled.
     verify
         The pack's threshold of verification.
+    enrolled
+        What the gallery has, where it was read already.
+    apart
+        People whose samples are the faces that are offered: those do not count as somebody else's.
 
     Attributes
     ----------
@@ -105,31 +198,54 @@ class PersonGuard:
         The embeddings of the person's samples that show a bare face, ``(M, D)``; M may be 0.
     """
 
-    def __init__(self, gallery: Gallery, name: str, verify: float) -> None:
-        table = gallery.vectors()
-        self._names = gallery.names()
-        number = next((number for number, known in self._names.items() if name_key(known) == name_key(name)), -1)
+    def __init__(
+        self,
+        gallery: Gallery,
+        name: str,
+        verify: float,
+        *,
+        enrolled: EnrolledFaces | None = None,
+        apart: Collection[str] = (),
+    ) -> None:
+        faces = EnrolledFaces(gallery) if enrolled is None else enrolled
+        table, self._names, number = faces.table, faces.names, faces.number(name)
+        offered = {faces.number(other) for other in apart} - {number}
         mine = table.person_ids == number
         self.name = self._names.get(number, name)
         self._verify = verify
         self._matrix = table.matrix
+        if offered:
+            self._matrix = np.compress(~np.isin(table.person_ids, list(offered)), table.matrix, axis=0)
         self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
         self._own_ids: list[int] = table.sample_ids[mine].tolist()
-        self._others = OtherPeople.of(table.person_ids[~mine], np.compress(~mine, table.matrix, axis=0))
-        enrolled = number in self._names
-        samples = {sample.id: sample for sample in gallery.samples(self.name)} if enrolled else {}
+        self._others = faces.without({number, *offered})
+        is_enrolled = number in self._names
+        samples = {sample.id: sample for sample in gallery.samples(self.name)} if is_enrolled else {}
+        self._own_keys = {
+            sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
+            for sample in samples.values()
+        }
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
-        self._born = gallery.person(self.name).born if enrolled else None
+        self._born = gallery.person(self.name).born if is_enrolled else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
         """Judge faces that are offered together; their order does not matter.
 
         Faces that are somebody's samples already are taken: the gallery says that more clearly.
         """
+        is_known = [self._is_enrolled(face.embedding) for face in faces]
+        judgments = self._compared(faces, is_known)
+        for place, face in enumerate(faces):
+            other = None if is_known[place] else self._other_face(face)
+            if other is not None:
+                judgments[place] = self._beside(other, judgments[place])
+        return judgments
+
+    def _compared(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
         judgments = [TAKEN] * len(faces)
         places: dict[bytes, list[int]] = {}
         for place, face in enumerate(faces):
-            if face.is_comparable and not self._is_enrolled(face.embedding):
+            if face.is_comparable and not is_known[place]:
                 places.setdefault(face.embedding.tobytes(), []).append(place)
         if not places:
             return judgments
@@ -142,6 +258,29 @@ class PersonGuard:
             for place in alike:
                 judgments[place] = judgment
         return judgments
+
+    def _other_face(self, face: GuardedFace) -> str | None:
+        """Return which other face of a face's photo is the person's, in words; None where there is none."""
+        person = printable(self.name)
+        for sample, key in self._own_keys.items():
+            if face.key is not None and is_other_place(key, face.key):
+                return f"another face of the photo is a sample of {person} already (sample {sample}), not this one"
+        if not face.others or not len(self.own):
+            return None
+        numbers, others = list(face.others), np.stack(list(face.others.values()))
+        means = self.resemblance_of(np.concatenate([others, face.embedding[None]]))
+        best = int(np.argmax(means[:-1]))
+        agrees = (others[best] @ self.own.T).max() >= self._verify
+        if not agrees or means[best] - means[-1] < CLEARLY_MORE_ALIKE:
+            return None
+        return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
+
+    def _beside(self, other: str, judgment: Judgment) -> Judgment:
+        """Return what is said about a face beside which another one is the person's."""
+        if judgment.refusal is not None:
+            return replace(judgment, detail=f"{other}; {judgment.detail}")
+        detail = f"{other}: use --force if this one is {printable(self.name)} too"
+        return Judgment(EnrolmentReason.OTHER_FACE_IS_THE_PERSON, detail)
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
         """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""

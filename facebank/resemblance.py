@@ -82,6 +82,10 @@ class OtherPeople:
         sums = np.add.reduceat(matrix[order], starts, axis=0)
         return cls(ids, np.asarray(sums / counts[:, None], dtype=np.float32), counts)
 
+    def where(self, chosen: NDArray[np.bool_]) -> OtherPeople:
+        """Return some of them."""
+        return OtherPeople(self.ids[chosen], np.compress(chosen, self.means, axis=0), self.counts[chosen])
+
     def nearest(self, embeddings: FloatArray) -> NDArray[np.int64]:
         """Return the place in `ids` of who is most similar to each of some faces; there must be somebody."""
         rows = max(1, _CELLS // len(self.ids))

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.enrolment import camera_date, guarded_face
 from facebank.errors import GalleryNotFoundError, PersonNotFoundError, PhotoError, UsageError
 from facebank.faces import EnrolmentReason
 from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
-from facebank.guard import PersonGuard
+from facebank.guard import GuardedFace, PersonGuard
 from facebank.media import read_photo
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto, Face, FloatArray, PhotoFaces
     from facebank.gallery import EnrolledSample, NewSample
-    from facebank.guard import GuardedFace
 
 MOST_SAMPLES = 10
 _MOST_JUDGED = 200  # faces of a group that are compared with the person's
@@ -147,7 +145,7 @@ def name_group(
 
 def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
     photo, place = scan_file.place_of(face)
-    return guarded_face(replace(photo.faces[place], embedding=embedding), camera_date(photo))
+    return replace(GuardedFace.of(photo, place), embedding=embedding)
 
 
 def _refused(bank: FaceBank, group: int, person: str, faces: Sequence[GuardedFace]) -> list[int]:

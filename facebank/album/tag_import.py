@@ -19,11 +19,11 @@ from facebank.album.face_regions import face_boxes, frame_of
 from facebank.album.naming import MOST_SAMPLES, choose_varied, same_face
 from facebank.album.region_views import RegionView, TurnFinder
 from facebank.album.xmp_files import read_photo_xmp
-from facebank.enrolment import Enroller, camera_date, guarded_face
+from facebank.enrolment import Enroller
 from facebank.errors import InvalidNameError, PhotoError
 from facebank.faces import EnrolmentReason
 from facebank.gallery import name_key, normalise_name
-from facebank.guard import PersonGuard
+from facebank.guard import GuardedFace, PersonGuard
 from facebank.media import read_photo
 from facebank.text import printable
 
@@ -86,11 +86,14 @@ class TagOffer:
         Its path, its bytes' hash and what turns it: without the faces.
     face
         The face, as the scan has it.
+    guarded
+        What is compared with the person's samples.
     """
 
     person: str
     photo: PhotoFaces
     face: Face
+    guarded: GuardedFace
 
 
 def read_tags(
@@ -175,7 +178,7 @@ def _offer(photo: PhotoFaces, face: int, names: Sequence[str]) -> TagOffer | Imp
         person = normalise_name(names[0])
     except InvalidNameError as error:
         return ImportedTag(photo.source, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
-    return TagOffer(person, replace(photo, faces=()), photo.faces[face])
+    return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
 
 
 def enrol_tags(
@@ -238,7 +241,7 @@ def _refusals(
     counts = Counter(offer.photo.source for offer in offers)
     places = [place for place, offer in enumerate(offers) if counts[offer.photo.source] == 1]
     guard = PersonGuard(gallery, offers[0].person, engine.thresholds.verify)
-    judgments = guard.judge([guarded_face(offers[place].face, camera_date(offers[place].photo)) for place in places])
+    judgments = guard.judge([offers[place].guarded for place in places])
     judged = dict(zip(places, judgments, strict=True))
     return [_refusal(offer, judged.get(place)) for place, offer in enumerate(offers)]
 

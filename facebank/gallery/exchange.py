@@ -28,17 +28,20 @@ from facebank.gallery.codec import (
 )
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.records import NewSample, PackIdentity, PersonFacts
+from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
 from facebank.storage.paths import named_path
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.gallery import Gallery
+
+    JudgeSamples: TypeAlias = Callable[[str, Sequence[NewSample]], Sequence[RefusedSample | None]]
 
 _JPEG = b"\xff\xd8\xff"
 
@@ -66,12 +69,15 @@ class Imported:
         How many were skipped because somebody has the face already.
     duplicates_elsewhere
         How many of those belong to somebody of another name.
+    refused
+        The samples that were left out, because they look like somebody else's.
     """
 
     people: int
     samples: int
     duplicates: int
     duplicates_elsewhere: int
+    refused: tuple[RefusedSample, ...] = ()
 
 
 def export_gallery(
@@ -159,7 +165,7 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
         )
 
 
-def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported:
+def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> Imported:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
     Somebody of the same name gets the samples; faces that anybody has already are skipped. A birth date is taken over
@@ -171,6 +177,8 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
         Where to.
     folder
         The export.
+    judge
+        Says of a person's samples which are refused; None to take all.
 
     Returns
     -------
@@ -187,6 +195,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
     check_export(place, gallery.pack)
     manifest = files.read_manifest(place)
     groups, facts = _read(place, manifest)
+    groups, refused = (groups, ()) if judge is None else _without_refused(groups, judge)
     before = {name_key(name) for name in gallery.names().values()}
     outcomes = gallery.enrol_people(list(groups.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
@@ -198,10 +207,26 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str]) -> Imported
     ]
     return Imported(
         people=len(({name_key(name) for name in groups} - before) & after),
-        samples=manifest.samples - len(duplicates),
+        samples=manifest.samples - len(duplicates) - len(refused),
         duplicates=len(duplicates),
         duplicates_elsewhere=sum(name_key(name) != name_key(owner) for name, owner in duplicates),
+        refused=refused,
     )
+
+
+def _without_refused(
+    groups: dict[str, list[NewSample]], judge: JudgeSamples
+) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
+    """Leave out the samples that are refused, and whoever has no other."""
+    kept: dict[str, list[NewSample]] = {}
+    refused: list[RefusedSample] = []
+    for name, samples in groups.items():
+        verdicts = judge(name, samples) if samples else []
+        refused += [verdict for verdict in verdicts if verdict is not None]
+        taken = [sample for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
+        if taken or not samples:
+            kept[name] = taken
+    return kept, tuple(refused)
 
 
 # Writing --------------------------------------------------------------------------------------------------------

@@ -123,6 +123,24 @@ class FaceKey:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedSample:
+    """A sample of an export that was not imported.
+
+    Attributes
+    ----------
+    person, image
+        Whose it was in the export, and its photo's path.
+    reason, detail
+        A code, as `facebank.faces.EnrolmentReason` has them, and a sentence for people.
+    """
+
+    person: str
+    image: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolledSample:
     """What became of one face at enrolment.
 

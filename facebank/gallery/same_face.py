@@ -26,6 +26,12 @@ def is_same_place(one: FaceKey, other: FaceKey) -> bool:
     return same_photo and _overlap(one.box, other.box) >= _SAME_BOX
 
 
+def is_other_place(one: FaceKey, other: FaceKey) -> bool:
+    """Return whether two keys mean different faces of the same photo."""
+    same_photo = (one.content_hash, one.quarter_turns) == (other.content_hash, other.quarter_turns)
+    return same_photo and _overlap(one.box, other.box) < _SAME_BOX
+
+
 def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
     """Return whether two embeddings ``(dimension,)`` are of one face, embedded twice."""
     return bool(np.linalg.norm(one - other) <= SAME_VECTOR)

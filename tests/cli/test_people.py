@@ -108,6 +108,21 @@ def test_rename(run: Run, valid: Valid) -> None:
     assert "people merge" in run("people", "rename", "Barack H. Obama", "eileen collins", code=2).err
 
 
+def test_people_who_look_like_two_are_not_joined_and_not_imported(run: Run, valid: Valid) -> None:
+    ran = run("people", "merge", "Eileen Collins", "--into", "Barack Obama", code=2)
+    assert "look like two people" in ran.err
+    assert "--force" in ran.err
+    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+    run("people", "export", "backup")
+    run("people", "merge", "Eileen Collins", "--into", "Barack Obama", "--force")
+    run("people", "remove-sample", "2")
+    run("people", "rename", "Barack Obama", "Eileen Collins")
+    imported = run("people", "import", "backup", "--json", code=1)
+    valid("people-import", imported.records)
+    assert [refused["person"] for refused in imported.records[0]["refused"]] == ["Eileen Collins"]
+    assert "unlike Eileen Collins" in imported.err
+
+
 def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
     run("enroll", "President", speech, "--force")
     run("people", "set", "President", "--born", "1961")
@@ -152,11 +167,11 @@ def test_export_and_import_into_a_new_gallery(run: Run, tmp_path: Path, speech: 
     other = tmp_path / "other.facebank"
     imported = run("--gallery", other, "people", "import", "backup", "--json").records
     valid("people-import", imported)
-    assert imported == [{"people": 2, "samples": 2, "duplicates": 0, "duplicates_elsewhere": 0}]
+    assert imported == [{"people": 2, "samples": 2, "duplicates": 0, "duplicates_elsewhere": 0, "refused": []}]
     (record,) = run("--gallery", other, "identify", speech, "--json").records
     assert [face["person"] for face in record["faces"]] == ["Barack Obama"]
     again = run("--gallery", other, "people", "import", "backup", "--json").records
-    assert again == [{"people": 0, "samples": 0, "duplicates": 2, "duplicates_elsewhere": 0}]
+    assert again == [{"people": 0, "samples": 0, "duplicates": 2, "duplicates_elsewhere": 0, "refused": []}]
 
 
 def test_export_of_one_person(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""One check for every way in which a person gets faces, with real networks and photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facebank import FaceBank
+from facebank.engine import Engine, load_engine
+from facebank.errors import UsageError
+from facebank.faces import EnrolmentReason
+from facebank.feedback import FeedbackReason
+from facebank.gallery import export_gallery
+
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+OBAMA, SPEECH, BLUE_ROOM = (
+    DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
+)
+BIDEN, COLLINS = DEMO_PHOTOS / "joe_biden_blue_room.jpg", DEMO_PHOTOS / "eileen_collins.jpg"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The embedded pack, loaded once."""
+    return load_engine(None, "cpu")
+
+
+@pytest.fixture
+def bank(engine: Engine, tmp_path: Path) -> Iterator[FaceBank]:
+    """A bank of two photos of Barack Obama and one of Eileen Collins."""
+    with FaceBank.open(tmp_path / "test.facebank") as opened:
+        opened.engine = engine
+        opened.enroll("Barack", [OBAMA, SPEECH])
+        opened.enroll("Eileen", COLLINS)
+        yield opened
+
+
+def counts(bank: FaceBank) -> dict[str, int]:
+    return {person.name: person.sample_count for person in bank.gallery.people()}
+
+
+def test_a_photo_in_which_another_face_is_the_person_is_refused(bank: FaceBank, shared: Path) -> None:
+    brothers = shared / "data" / "cases" / "relatives" / "brothers.jpg"
+    lfw = shared / "data" / "lfw" / "Jeb_Bush"
+    bank.enroll("Jeb", [lfw / "Jeb_Bush_0006.jpg", lfw / "Jeb_Bush_0008.jpg"])
+    assert bank.confirm(brothers, "Jeb", 1).accepted
+    refused = bank.confirm(brothers, "Jeb", 2)
+    assert (refused.accepted, refused.reason) == (False, FeedbackReason.OTHER_FACE_IS_THE_PERSON)
+    assert "another face of the photo is a sample of Jeb already" in refused.detail
+    assert "--force" in refused.detail
+    (photo,) = bank.enroll("Jeb", brothers, pick="central").photos
+    if photo.reason is not EnrolmentReason.ALREADY_ENROLLED:
+        assert photo.reason is EnrolmentReason.OTHER_FACE_IS_THE_PERSON
+    assert bank.confirm(brothers, "Jeb", 2, force=True).accepted
+
+
+def test_two_people_are_not_joined_unless_forced(bank: FaceBank) -> None:
+    with pytest.raises(UsageError, match=r"Eileen and Barack look like two people \(mean similarity .*--force"):
+        bank.merge(["Eileen"], "Barack")
+    assert counts(bank) == {"Barack": 2, "Eileen": 1}
+    assert bank.merge(["Eileen"], "Barack", force=True).sample_count == 3
+
+
+def test_one_person_under_two_names_is_joined(bank: FaceBank) -> None:
+    bank.enroll("The President", BLUE_ROOM, force=True)
+    assert bank.merge(["The President"], "Barack").sample_count == 3
+
+
+def test_two_faces_of_one_photo_are_not_joined(bank: FaceBank, shared: Path) -> None:
+    photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
+    bank.enroll("Joe", BIDEN)
+    for name, face in (("Joe", 1), ("Barack", 2)):
+        assert bank.confirm(photo, name, face).accepted
+    with pytest.raises(UsageError, match=r"Joe and Barack are two faces of .*two_people\.jpg"):
+        bank.merge(["Joe"], "Barack")
+
+
+def test_an_export_of_somebody_else_of_the_same_name_is_refused(bank: FaceBank, engine: Engine, tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "other.facebank") as other:
+        other.engine = engine
+        other.enroll("Barack", BIDEN)
+        other.enroll("Chief", BLUE_ROOM)
+        folder = export_gallery(other.gallery, tmp_path / "export").folder
+    imported = bank.import_people(folder)
+    assert (imported.people, imported.samples) == (0, 0)
+    assert [(refused.person, refused.reason) for refused in imported.refused] == [
+        ("Barack", "unlike_the_person"),
+        ("Chief", "nearer_to_another"),
+    ]
+    assert counts(bank) == {"Barack": 2, "Eileen": 1}
+    assert bank.import_people(folder, force=True).samples == 2
+    assert counts(bank) == {"Barack": 3, "Chief": 1, "Eileen": 1}
+
+
+def test_an_export_comes_back_wholly_whatever_its_people_look_like(
+    bank: FaceBank, engine: Engine, tmp_path: Path
+) -> None:
+    bank.merge(["Eileen"], "Barack", force=True)
+    folder = export_gallery(bank.gallery, tmp_path / "export").folder
+    assert bank.import_people(folder).refused == ()
+    with FaceBank.open(tmp_path / "new.facebank", pack="opencv") as new:
+        new.engine = engine
+        assert (new.import_people(folder).samples, new.import_people(folder).duplicates) == (3, 3)
