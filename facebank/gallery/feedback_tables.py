@@ -21,6 +21,7 @@ from facebank.gallery.codec import (
 )
 from facebank.gallery.records import FaceKey, Stranger, StrangerTable
 from facebank.gallery.schema import FEEDBACK_SINCE, schema_version
+from facebank.gallery.sealing import delete, insert, update
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from facebank.faces import FloatArray
+    from facebank.gallery.digests import Value
     from facebank.gallery.tables import Binding
 
 _DENIALS = "SELECT id, person_id, content_hash, quarter_turns, box, denied_at FROM denials "
@@ -46,10 +48,7 @@ class Denial(NamedTuple):
 
 def add_denial(connection: sqlite3.Connection, person_id: int, face: FaceKey, now: datetime) -> None:
     """Write down that a face is not a person's."""
-    connection.execute(
-        "INSERT INTO denials (person_id, content_hash, quarter_turns, box, denied_at) VALUES (?, ?, ?, ?, ?)",
-        (person_id, face.content_hash, face.quarter_turns, floats_to_bytes(face.box), time_to_text(now)),
-    )
+    insert(connection, "denials", [{"person_id": person_id, **_columns(face), "denied_at": time_to_text(now)}])
 
 
 def denials_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Denial]:
@@ -71,12 +70,12 @@ def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[De
 
 def move_denials(connection: sqlite3.Connection, source: int, target: int) -> None:
     """Give all denials of one person to another."""
-    connection.execute("UPDATE denials SET person_id = ? WHERE person_id = ?", (target, source))
+    update(connection, "denials", "person_id", source, {"person_id": target})
 
 
 def delete_denials(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Delete denials."""
-    connection.executemany("DELETE FROM denials WHERE id = ?", ((number,) for number in numbers))
+    delete(connection, "denials", "id", numbers)
 
 
 # Strangers ------------------------------------------------------------------------------------------------------
@@ -84,19 +83,9 @@ def delete_denials(connection: sqlite3.Connection, numbers: Iterable[int]) -> No
 
 def add_stranger(connection: sqlite3.Connection, face: FaceKey, source: str, vector: FloatArray, now: datetime) -> int:
     """Write a stranger down and return the number."""
-    cursor = connection.execute(
-        "INSERT INTO strangers (source, content_hash, quarter_turns, box, vector, remembered_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            path_to_bytes(source),
-            face.content_hash,
-            face.quarter_turns,
-            floats_to_bytes(face.box),
-            floats_to_bytes(vector),
-            time_to_text(now),
-        ),
-    )
-    return whole(cursor.lastrowid)
+    row = {"source": path_to_bytes(source), **_columns(face), "vector": floats_to_bytes(vector)}
+    (number,) = insert(connection, "strangers", [{**row, "remembered_at": time_to_text(now)}])
+    return number
 
 
 def strangers(connection: sqlite3.Connection) -> list[Stranger]:
@@ -122,15 +111,13 @@ def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> Stranger
 
 def replace_stranger_vectors(connection: sqlite3.Connection, vectors: Mapping[int, FloatArray]) -> None:
     """Put other embeddings in the place of some strangers'."""
-    connection.executemany(
-        "UPDATE strangers SET vector = ? WHERE id = ?",
-        ((floats_to_bytes(vector), number) for number, vector in vectors.items()),
-    )
+    for number, vector in vectors.items():
+        update(connection, "strangers", "id", number, {"vector": floats_to_bytes(vector)})
 
 
 def delete_strangers(connection: sqlite3.Connection, numbers: Iterable[int]) -> int:
     """Delete strangers and return how many there were."""
-    return connection.executemany("DELETE FROM strangers WHERE id = ?", ((number,) for number in numbers)).rowcount
+    return delete(connection, "strangers", "id", numbers)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------
@@ -144,6 +131,14 @@ def _denial(row: tuple[object, ...]) -> Denial:
     number, person_id, content_hash, turns, box, denied_at = row
     text_to_time(denied_at)
     return Denial(whole(number), whole(person_id), _face(content_hash, turns, box))
+
+
+def _columns(face: FaceKey) -> dict[str, Value]:
+    return {
+        "content_hash": face.content_hash,
+        "quarter_turns": face.quarter_turns,
+        "box": floats_to_bytes(face.box),
+    }
 
 
 def _face(content_hash: object, turns: object, box: object) -> FaceKey:

@@ -15,7 +15,17 @@ change a migration that has been released: add the next.
     denials     a face that is not a person's, as somebody said (since 2)
     strangers   a face of "nobody I know", with its embedding (since 2)
 
-Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera.
+    sums        how many rows a table has, and the sum of their seals (since 4)
+
+Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera. Since 4, every
+row is sealed with a digest (`facebank.gallery.digests`), and samples, denials and strangers may have the hash of their
+photo's picture.
+
+To add a column, write a migration and put the column into `facebank.gallery.sealed_tables.TABLES`, with the migration's
+number in ``later``. Where it is NULL in all rows that are there, their seals stay right; else the migration ends with
+``seal_table(connection, "people")``, say. To add a table, give it a column ``seal INTEGER NOT NULL DEFAULT 0``, put it
+into `TABLES` with the number in ``since``, and let the migration call `seal_table` for it. Rows are written by
+`facebank.gallery.sealing` alone: `insert`, `update` and `delete`.
 """
 
 from __future__ import annotations
@@ -24,6 +34,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.dates import CLOCK_RESETS
+from facebank.gallery.sealing import seal_table
 from facebank.storage.sqlite import is_begun
 
 if TYPE_CHECKING:
@@ -50,7 +61,14 @@ def _facts(connection: sqlite3.Connection) -> None:
     connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts)
+def _seals(connection: sqlite3.Connection) -> None:
+    for statement in _SEAL_COLUMNS:
+        connection.execute(statement)
+    for table in _SEALED_IN_4:
+        seal_table(connection, table)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts, _seals)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 OLDEST_READABLE = 1
@@ -61,6 +79,9 @@ FEEDBACK_SINCE = 2
 
 FACTS_SINCE = 3
 """The first version whose people have ``born`` and ``note``, and whose samples ``masked`` and ``camera_dated``."""
+
+SEALS_SINCE = 4
+"""The first version whose rows are sealed."""
 
 
 def migrate(
@@ -207,3 +228,21 @@ _DATED_BY_A_CAMERA = """
     UPDATE samples SET camera_dated = 1
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
         AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
+
+_SEALED_IN_4 = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings", "denials", "strangers")
+
+# "row_count" and "total" are of the rows and of their seals, the latter in 64 bits.
+_SEAL_COLUMNS = (
+    *(f"ALTER TABLE {table} ADD COLUMN seal INTEGER NOT NULL DEFAULT 0" for table in _SEALED_IN_4),
+    *(
+        f"ALTER TABLE {table} ADD COLUMN picture_hash TEXT CHECK (length(picture_hash) = 64)"
+        for table in ("samples", "denials", "strangers")
+    ),
+    """
+    CREATE TABLE sums (
+        name TEXT PRIMARY KEY,
+        row_count INTEGER NOT NULL CHECK (row_count >= 0),
+        total INTEGER NOT NULL,
+        seal INTEGER NOT NULL
+    )""",
+)

@@ -33,6 +33,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
 from facebank.gallery.schema import FACTS_SINCE, schema_version
+from facebank.gallery.sealing import delete, delete_all, insert, update
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from facebank.gallery.digests import Value
     from facebank.gallery.records import NewSample, PersonFacts
 
 _SAMPLES = """
@@ -65,19 +67,17 @@ class Binding(NamedTuple):
 
 def begin_gallery(connection: sqlite3.Connection, pack: PackIdentity) -> None:
     """Write the one row that binds a new gallery to its pack."""
-    connection.execute(
-        "INSERT INTO gallery (id, pack_id, revision, traces) VALUES (1, ?, 0, 0)", (add_pack(connection, pack),)
-    )
+    insert(connection, "gallery", [{"id": 1, "pack_id": add_pack(connection, pack), "revision": 0, "traces": 0}])
 
 
 def add_pack(connection: sqlite3.Connection, pack: PackIdentity) -> int:
     """Return the number of a pack in the file; a new one is written down."""
-    connection.execute(
-        "INSERT OR IGNORE INTO packs (name, digest, dimension) VALUES (?, ?, ?)",
-        (pack.name, pack.digest, pack.dimension),
-    )
-    (pack_id,) = connection.execute("SELECT id FROM packs WHERE digest = ?", (pack.digest,)).fetchone()
-    return int(pack_id)
+    known = connection.execute("SELECT id FROM packs WHERE digest = ?", (pack.digest,)).fetchone()
+    if known is not None:
+        return int(known[0])
+    row: dict[str, Value] = {"name": pack.name, "digest": pack.digest, "dimension": pack.dimension}
+    (pack_id,) = insert(connection, "packs", [row])
+    return pack_id
 
 
 def binding(connection: sqlite3.Connection) -> Binding:
@@ -97,9 +97,10 @@ def binding(connection: sqlite3.Connection) -> Binding:
 
 def bind(connection: sqlite3.Connection, pack_id: int) -> None:
     """Bind the gallery to a pack and drop all embeddings."""
-    connection.execute("DELETE FROM vectors")
-    connection.execute("UPDATE gallery SET pack_id = ?", (pack_id,))
-    connection.execute("DELETE FROM packs WHERE id <> ?", (pack_id,))
+    others = [number for (number,) in connection.execute("SELECT id FROM packs") if number != pack_id]
+    delete_all(connection, "vectors")
+    update(connection, "gallery", "id", 1, {"pack_id": pack_id})
+    delete(connection, "packs", "id", others)
 
 
 def revision(connection: sqlite3.Connection) -> int:
@@ -109,8 +110,9 @@ def revision(connection: sqlite3.Connection) -> int:
 
 def advance(connection: sqlite3.Connection) -> int:
     """Advance the gallery's revision by one and return it."""
-    connection.execute("UPDATE gallery SET revision = revision + 1")
-    return revision(connection)
+    advanced = revision(connection) + 1
+    update(connection, "gallery", "id", 1, {"revision": advanced})
+    return advanced
 
 
 def traces(connection: sqlite3.Connection) -> int:
@@ -120,12 +122,13 @@ def traces(connection: sqlite3.Connection) -> int:
 
 def note_traces(connection: sqlite3.Connection) -> None:
     """Note that something was removed whose bytes may still be in the file; call it after `advance`."""
-    connection.execute("UPDATE gallery SET traces = revision")
+    update(connection, "gallery", "id", 1, {"traces": revision(connection)})
 
 
 def clear_traces(connection: sqlite3.Connection, noted: int) -> None:
     """Note that the bytes are gone, unless more was removed since they were `noted`."""
-    connection.execute("UPDATE gallery SET traces = 0 WHERE traces = ?", (noted,))
+    if traces(connection) == noted:
+        update(connection, "gallery", "id", 1, {"traces": 0})
 
 
 def read_setting(connection: sqlite3.Connection, key: str) -> str | None:
@@ -136,10 +139,9 @@ def read_setting(connection: sqlite3.Connection, key: str) -> str | None:
 
 def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -> None:
     """Keep a text under a key; None removes it."""
-    if value is None:
-        connection.execute("DELETE FROM settings WHERE key = ?", (key,))
-    else:
-        connection.execute("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
+    delete(connection, "settings", "key", [key])
+    if value is not None:
+        insert(connection, "settings", [{"key": key, "value": value}])
 
 
 # People ---------------------------------------------------------------------------------------------------------
@@ -177,18 +179,18 @@ def name_table(connection: sqlite3.Connection) -> NameTable:
 
 def add_person(connection: sqlite3.Connection, name: str, key: str, now: datetime) -> int:
     """Write a new person down and return the number."""
-    row = (name, key, time_to_text(now))
-    return _new_id(connection.execute("INSERT INTO people (name, key, created_at) VALUES (?, ?, ?)", row))
+    (number,) = insert(connection, "people", [{"name": name, "key": key, "created_at": time_to_text(now)}])
+    return number
 
 
 def rename_person(connection: sqlite3.Connection, person_id: int, name: str, key: str) -> None:
     """Give a person another name."""
-    connection.execute("UPDATE people SET name = ?, key = ? WHERE id = ?", (name, key, person_id))
+    update(connection, "people", "id", person_id, {"name": name, "key": key})
 
 
 def set_facts(connection: sqlite3.Connection, person_id: int, facts: PersonFacts) -> None:
     """Write down what is known about a person, in the place of what was."""
-    connection.execute("UPDATE people SET born = ?, note = ? WHERE id = ?", (facts.born, facts.note, person_id))
+    update(connection, "people", "id", person_id, {"born": facts.born, "note": facts.note})
 
 
 def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
@@ -201,12 +203,12 @@ def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
 
 def move_samples(connection: sqlite3.Connection, source: int, target: int) -> None:
     """Give all samples of one person to another."""
-    connection.execute("UPDATE samples SET person_id = ? WHERE person_id = ?", (target, source))
+    update(connection, "samples", "person_id", source, {"person_id": target})
 
 
 def delete_person(connection: sqlite3.Connection, person_id: int) -> None:
     """Delete a person with all samples, thumbnails, vectors and denials."""
-    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
+    delete(connection, "people", "id", [person_id])
 
 
 # Samples --------------------------------------------------------------------------------------------------------
@@ -214,29 +216,28 @@ def delete_person(connection: sqlite3.Connection, person_id: int) -> None:
 
 def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample, now: datetime) -> int:
     """Write a sample down, without its vectors, and return its number."""
-    sample_id = _new_id(
-        connection.execute(
-            "INSERT INTO samples (person_id, box, landmarks, detection_score, quality, source, content_hash, "
-            "quarter_turns, taken_at, enrolled_at, masked, camera_dated) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                person_id,
-                floats_to_bytes(sample.detection.box),
-                floats_to_bytes(sample.detection.landmarks),
-                float(sample.detection.score),
-                float(sample.quality),
-                path_to_bytes(sample.source),
-                sample.content_hash,
-                sample.quarter_turns,
-                None if sample.taken_at is None else time_to_text(sample.taken_at),
-                time_to_text(sample.enrolled_at or now),
-                int(sample.masked),
-                int(sample.camera_dated),
-            ),
-        )
+    (sample_id,) = insert(
+        connection,
+        "samples",
+        [
+            {
+                "person_id": person_id,
+                "box": floats_to_bytes(sample.detection.box),
+                "landmarks": floats_to_bytes(sample.detection.landmarks),
+                "detection_score": float(sample.detection.score),
+                "quality": float(sample.quality),
+                "source": path_to_bytes(sample.source),
+                "content_hash": sample.content_hash,
+                "quarter_turns": sample.quarter_turns,
+                "taken_at": None if sample.taken_at is None else time_to_text(sample.taken_at),
+                "enrolled_at": time_to_text(sample.enrolled_at or now),
+                "masked": int(sample.masked),
+                "camera_dated": int(sample.camera_dated),
+            }
+        ],
     )
     if sample.thumbnail is not None:
-        connection.execute("INSERT INTO thumbnails (sample_id, jpeg) VALUES (?, ?)", (sample_id, sample.thumbnail))
+        insert(connection, "thumbnails", [{"sample_id": sample_id, "jpeg": sample.thumbnail}])
     return sample_id
 
 
@@ -264,7 +265,7 @@ def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
 
 def delete_samples(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Delete samples with their thumbnails and vectors."""
-    connection.executemany("DELETE FROM samples WHERE id = ?", ((int(number),) for number in numbers))
+    delete(connection, "samples", "id", map(int, numbers))
 
 
 def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
@@ -322,7 +323,3 @@ def _sample(row: tuple[object, ...]) -> Sample:
         masked=flag(masked),
         camera_dated=flag(camera_dated),
     )
-
-
-def _new_id(cursor: sqlite3.Cursor) -> int:
-    return whole(cursor.lastrowid)

@@ -13,6 +13,7 @@ import numpy as np
 from facebank.gallery.codec import floats_from_bytes, floats_to_bytes, only, person_name, unit_rows, whole, wholes
 from facebank.gallery.records import PLAIN, VectorTable
 from facebank.gallery.schema import FACTS_SINCE, schema_version
+from facebank.gallery.sealing import insert
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
+    from facebank.gallery.digests import Value
     from facebank.gallery.tables import Binding
 
 
@@ -42,14 +44,21 @@ def add_vectors(
     connection: sqlite3.Connection, sample_id: int, pack_id: int, vectors: Mapping[str, FloatArray], revision: int
 ) -> None:
     """Write a sample's embeddings down, by variant; `revision` is the gallery's from now on."""
-    connection.executemany(
-        "INSERT INTO vectors (sample_id, pack_id, variant, first, second, revision, vector) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (sample_id, pack_id, variant, *_first_two(vector), revision, floats_to_bytes(vector))
-            for variant, vector in vectors.items()
-        ),
-    )
+    rows: list[dict[str, Value]] = []
+    for variant, vector in vectors.items():
+        first, second = _first_two(vector)
+        rows.append(
+            {
+                "sample_id": sample_id,
+                "pack_id": pack_id,
+                "variant": variant,
+                "first": first,
+                "second": second,
+                "revision": revision,
+                "vector": floats_to_bytes(vector),
+            }
+        )
+    insert(connection, "vectors", rows)
 
 
 def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:

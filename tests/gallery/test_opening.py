@@ -27,6 +27,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import Gallery, PackIdentity, inspect_gallery
+from facebank.gallery.sealing import seal_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -262,7 +263,8 @@ def use_everything(path: Path, pack: PackIdentity) -> None:
 
 def test_a_setting_that_is_no_json_is_refused(filled: Path, faces: Faces) -> None:
     with tampering(filled) as connection:
-        connection.execute("INSERT INTO settings VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
+        connection.execute("INSERT INTO settings (key, value) VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
+        seal_table(connection, "settings")
     with Gallery.open(filled, faces.pack) as gallery:
         for key in ("one", "deep"):
             with pytest.raises(GalleryFormatError, match="setting"):

@@ -1,0 +1,162 @@
+"""Digests of rows, by which damage is noticed: 64 bits over a row's columns, and sums of them over many rows.
+
+They are made to be computed for 100,000 rows in a few hundredths of a second, and find every flipped bit and every run
+of up to 32 damaged bits in a value. They are no protection against somebody who may write to the file.
+
+A column without a value adds nothing: a new column leaves the digests of the rows that have no value there as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from functools import cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeAlias
+from zlib import crc32
+
+import numpy as np
+
+from facebank.storage.values import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+Value: TypeAlias = int | float | str | bytes | None
+"""What SQLite keeps in a row's column."""
+
+Column: TypeAlias = "Sequence[Any] | NDArray[Any]"
+"""The values of a column in many rows, in their order."""
+
+_BITS = (1 << 64) - 1
+_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of Vigna's splitmix64, public domain
+_SHIFTS = 30, 27, 31
+
+
+class Kind(Enum):
+    """What a column holds."""
+
+    WHOLE = "whole"
+    REAL = "real"
+    TEXT = "text"
+    BYTES = "bytes"
+
+
+def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
+    """Return a row's digest, a whole number of 64 bits as SQLite keeps it.
+
+    Parameters
+    ----------
+    name
+        What the rows are called: the same values have another digest elsewhere.
+    values
+        By column.
+    kinds
+        What the columns hold, for at least those with values.
+
+    Raises
+    ------
+    InvalidValueError
+        A value is not of its column's kind.
+    """
+    total = _seed(name)
+    for column, value in values.items():
+        if value is not None:
+            total += _mixed(_seed(f"{name}.{column}") ^ _number(value, kinds[column]))
+    return signed(_mixed(total & _BITS))
+
+
+def row_digests(name: str, columns: Mapping[str, Column], kinds: Mapping[str, Kind], count: int) -> NDArray[np.int64]:
+    """Return what `row_digest` does for many rows, ``(N,)``.
+
+    Parameters
+    ----------
+    name, kinds
+        As for `row_digest`.
+    columns
+        The values of every row, by column.
+    count
+        How many rows there are.
+    """
+    total = np.full(count, _seed(name), dtype=np.uint64)
+    for column, values in columns.items():
+        present, numbers = _numbers(values, kinds[column])
+        mixed = _all_mixed(numbers ^ np.uint64(_seed(f"{name}.{column}")))
+        if present is None:
+            total += mixed
+        else:
+            total[present] += mixed
+    return _all_mixed(total).view(np.int64)
+
+
+def summed(digests: NDArray[np.int64]) -> int:
+    """Return the sum of digests, in 64 bits as SQLite keeps it; their order does not matter."""
+    return signed(int(digests.view(np.uint64).sum(dtype=np.uint64)))
+
+
+def signed(number: int) -> int:
+    """Return a number's lowest 64 bits as a signed number."""
+    number &= _BITS
+    return number - (1 << 64) if number >> 63 else number
+
+
+@cache
+def _seed(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def _mixed(number: int) -> int:
+    number = (number ^ number >> _SHIFTS[0]) * _FACTORS[0] & _BITS
+    number = (number ^ number >> _SHIFTS[1]) * _FACTORS[1] & _BITS
+    return number ^ number >> _SHIFTS[2]
+
+
+def _all_mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    numbers = (numbers ^ numbers >> np.uint64(_SHIFTS[0])) * np.uint64(_FACTORS[0])
+    numbers = (numbers ^ numbers >> np.uint64(_SHIFTS[1])) * np.uint64(_FACTORS[1])
+    return numbers ^ numbers >> np.uint64(_SHIFTS[2])
+
+
+def _number(value: Value, kind: Kind) -> int:
+    _check_kinds((value,), kind)
+    if isinstance(value, (str, bytes)):
+        data = value.encode("utf-8") if isinstance(value, str) else value
+        return crc32(data) | len(data) << 32
+    if kind is Kind.REAL:
+        (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+        return int(bits)
+    return int(value or 0) & _BITS
+
+
+def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
+    """Return which rows have a value, None for all of them, and the numbers of those values."""
+    present = None
+    if not isinstance(values, np.ndarray):
+        if None in values:
+            present = np.array([value is not None for value in values], dtype=np.bool_)
+            values = [value for value in values if value is not None]
+        _check_kinds(values, kind)
+    if kind is Kind.WHOLE:
+        return present, np.array(values, dtype=np.int64).view(np.uint64)
+    if kind is Kind.REAL:
+        return present, np.array(values, dtype=np.float64).view(np.uint64)
+    texts = [str(value).encode("utf-8") for value in values] if kind is Kind.TEXT else values
+    sums = np.fromiter(map(crc32, texts), dtype=np.uint64, count=len(texts))
+    return present, sums | np.fromiter(map(len, texts), dtype=np.uint64, count=len(texts)) << np.uint64(32)
+
+
+def _check_kinds(values: Iterable[Value], kind: Kind) -> None:
+    if not set(map(type, values)) <= _TYPES[kind]:
+        raise InvalidValueError(f"it holds something else than {_SAID[kind]}")
+
+
+_TYPES: dict[Kind, set[type]] = {
+    Kind.WHOLE: {int, bool},
+    Kind.REAL: {float, int},
+    Kind.TEXT: {str},
+    Kind.BYTES: {bytes},
+}
+_SAID = {Kind.WHOLE: "a whole number", Kind.REAL: "a number", Kind.TEXT: "a text", Kind.BYTES: "bytes"}

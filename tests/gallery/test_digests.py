@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.gallery.digests import Kind, Value, row_digest, row_digests, signed, summed
+from facebank.storage.values import InvalidValueError
+
+KINDS = {"id": Kind.WHOLE, "share": Kind.REAL, "name": Kind.TEXT, "vector": Kind.BYTES}
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.integers(-(2**63), 2**63 - 1),
+            "share": st.none() | st.floats(allow_nan=False),
+            "name": st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+            "vector": st.none() | st.binary(),
+        }
+    ),
+    max_size=5,
+)
+
+
+@given(ROWS)
+def test_many_rows_have_the_digests_that_each_has_alone(rows: list[dict[str, Value]]) -> None:
+    alone = [row_digest("people", row, KINDS) for row in rows]
+    columns = {name: [row[name] for row in rows] for name in KINDS}
+    together = row_digests("people", columns, KINDS, len(rows))
+    assert together.tolist() == alone
+    assert summed(together) == signed(sum(alone))
+
+
+@pytest.mark.parametrize("column", list(KINDS))
+def test_every_flipped_bit_makes_another_digest(column: str) -> None:
+    row: dict[str, Value] = {"id": 5, "share": 0.75, "name": "Ada", "vector": np.arange(128, dtype="<f4").tobytes()}
+    seen = {row_digest("people", row, KINDS)}
+    count = {"vector": 8 * 512, "name": 7 * 3}.get(column, 64)
+    for bit in range(count):
+        seen.add(row_digest("people", {**row, column: flipped(row[column], bit)}, KINDS))
+    assert len(seen) == count + 1
+
+
+def flipped(value: Value, bit: int) -> Value:
+    if isinstance(value, bytes):
+        return (int.from_bytes(value, "little") ^ 1 << bit).to_bytes(len(value), "little")
+    if isinstance(value, str):
+        return (int.from_bytes(value.encode(), "little") ^ 1 << bit // 7 * 8 + bit % 7).to_bytes(3, "little").decode()
+    if isinstance(value, float):
+        return float((np.array([value]).view(np.uint64) ^ np.uint64(1 << bit)).view(np.float64)[0])
+    return signed(int(value or 0) ^ 1 << bit)
+
+
+def test_a_digest_is_of_a_row_of_a_table_and_of_no_other() -> None:
+    one: dict[str, Value] = {"id": 1, "name": "Ada"}
+    others: list[tuple[str, dict[str, Value]]] = [
+        ("samples", one),
+        ("people", {"id": 2, "name": "Ada"}),
+        ("people", {"id": 1, "name": "Bob"}),
+        ("people", {"id": 1, "name": ""}),
+    ]
+    digests = {row_digest(table, row, KINDS) for table, row in [("people", one), *others]}
+    assert len(digests) == 5
+
+
+def test_a_column_without_a_value_changes_no_digest() -> None:
+    assert row_digest("people", {"id": 1, "name": None}, KINDS) == row_digest("people", {"id": 1}, KINDS)
+
+
+@pytest.mark.parametrize("row", [{"id": "1"}, {"name": b"Ada"}, {"vector": "x"}, {"share": "x"}])
+def test_a_value_of_another_kind_has_no_digest(row: dict[str, Value]) -> None:
+    with pytest.raises(InvalidValueError, match="something else"):
+        row_digest("people", row, KINDS)
+    with pytest.raises(InvalidValueError, match="something else"):
+        row_digests("people", {name: [value] for name, value in row.items()}, KINDS, 1)

@@ -1,0 +1,162 @@
+"""Every row has its seal, and every table its sums, whatever is done."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import GalleryFormatError
+from facebank.gallery import Gallery
+from facebank.gallery.connection import GALLERY_FILE
+from facebank.gallery.feedback import key_of
+from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, migrate
+from facebank.gallery.sealed_tables import TABLES
+from facebank.gallery.sealing import is_sum_of, seal_of, seal_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.gallery.conftest import Faces
+
+
+def state(path: Path) -> dict[str, object]:
+    """Return all seals and sums of a file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return state_of(connection)
+
+
+def state_of(connection: sqlite3.Connection) -> dict[str, object]:
+    found: dict[str, object] = {
+        table: connection.execute(f"SELECT {', '.join(known.key)}, seal FROM {table} ORDER BY 1, 2").fetchall()
+        for table, known in TABLES.items()
+        if table != "sums"
+    }
+    found["sums"] = connection.execute("SELECT * FROM sums WHERE row_count OR total ORDER BY name").fetchall()
+    return found
+
+
+def sealed_anew(path: Path) -> dict[str, object]:
+    """Return all seals and sums as they should be."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table in TABLES:
+            if table not in {"sums", "gallery"}:
+                seal_table(connection, table)
+        return state_of(connection)
+
+
+def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Gallery, faces: Faces) -> None:
+    masked, face = faces.sample(masked=True), faces.sample()
+    changes = (
+        lambda: gallery.enrol("Ada", [*faces.samples(3), masked]),
+        lambda: gallery.enrol("Bob", faces.samples(2)),
+        lambda: gallery.enrol("Carl", []),
+        lambda: gallery.describe("Ada", born="1985", note="daughter of Grace"),
+        lambda: gallery.describe("Bob", born="1990-05"),
+        lambda: gallery.deny("Carl", key_of(face)),
+        lambda: gallery.deny("Bob", key_of(faces.sample())),
+        lambda: gallery.remember_stranger(faces.sample()),
+        lambda: gallery.remember_stranger(face),
+        lambda: gallery.write_setting("fpir", 0.01),
+        lambda: gallery.write_setting("fpir", 0.02),
+        lambda: gallery.write_setting("margin", 1),
+        lambda: gallery.write_setting("margin", None),
+        lambda: gallery.rename("Bob", "Robert"),
+        lambda: gallery.merge(["Robert"], "Carl"),
+        lambda: gallery.enrol("Dora", [face]),
+        lambda: gallery.remove_sample(1),
+        lambda: gallery.forget_stranger(1),
+        lambda: gallery.forget("Dora"),
+        lambda: gallery.describe("Ada", born=None),
+        lambda: gallery.rebind(
+            faces.other_pack,
+            {number: {"plain": faces.vector(24)} for number in (2, 3, 4)},
+            dropped=[5, 6],
+        ),
+    )
+    for change in changes:
+        change()
+        assert state(gallery.path) == sealed_anew(gallery.path)
+
+
+def test_a_new_gallery_and_an_old_one_are_sealed_alike(path: Path, faces: Faces) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:3])
+        connection.execute("INSERT INTO packs VALUES (1, 'opencv', ?, 16)", (faces.pack.digest,))
+        connection.execute("INSERT INTO gallery VALUES (1, 1, 7, 0)")
+        connection.execute("INSERT INTO people VALUES (1, 'Ada', 'ada', '2020-01-01T00:00:00', '1985', NULL)")
+        connection.execute("INSERT INTO settings VALUES ('fpir', '0.02')")
+    path.chmod(0o600)
+    with Gallery.open(path) as gallery:
+        gallery.enrol("Bob", faces.samples(1))
+    assert state(path) == sealed_anew(path)
+    with closing(sqlite3.connect(path)) as connection:
+        sums = dict(connection.execute("SELECT name, row_count FROM sums"))
+    assert {name: sums[name] for name in ("people", "people.names", "people.births")} == {
+        "people": 2,
+        "people.names": 2,
+        "people.births": 1,
+    }
+
+
+def test_every_column_is_sealed_but_those_that_follow_from_others() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        assert GALLERY_FILE.has_tables(connection, SCHEMA_VERSION)
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        columns = {
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for name in names
+            if name not in {"migrations", "sqlite_sequence"}
+        }
+    unsealed = {name: {"seal"} for name in TABLES} | {"vectors": {"seal", "first", "second"}}
+    assert columns == {name: set(known.columns) | unsealed[name] for name, known in TABLES.items()}
+    for name, known in TABLES.items():
+        assert known.columns_in(SCHEMA_VERSION) == tuple(known.columns), name
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE people SET created_at = '2020-01-01T00:00:00' WHERE id = 1",
+        "UPDATE people SET seal = seal + 1 WHERE id = 1",
+        "UPDATE sums SET row_count = 9 WHERE name = 'people'",
+    ],
+)
+def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path)) as connection, connection:
+        connection.execute(damage)
+    before = state(gallery.path)
+    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="not as it was written"):
+        again.forget(next(iter(again.names().values())))
+    assert state(gallery.path) == before
+
+
+def test_a_damaged_index_hides_nothing_of_somebody_who_is_to_be_forgotten(gallery: Gallery, faces: Faces) -> None:
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.enrol("Bob", faces.samples(1))
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        saved = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'samples_by_person'").fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'samples_by_person'")
+        connection.execute("PRAGMA writable_schema = RESET")
+        connection.execute("CREATE INDEX samples_by_person ON samples (person_id) WHERE person_id > 1")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'samples_by_person'", saved)
+    before = state(gallery.path)
+    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="damaged"):
+        again.forget("Ada")
+    assert state(gallery.path) == before
+
+
+def test_sums_are_told_apart_by_their_tables() -> None:
+    assert is_sum_of("people", "people")
+    assert is_sum_of("people.names", "people")
+    assert is_sum_of("vectors plain", "vectors")
+    assert not is_sum_of("peoples", "people")
+    assert seal_of("settings", {"key": "a", "value": "b"}) != seal_of("settings", {"key": "b", "value": "a"})
