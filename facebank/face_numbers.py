@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.faces import Detection, Face, Quality
+from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
     from facebank.faces import FloatArray
 
 _DETECTION = 15
 _QUALITY = 7
+_OPTIONAL = slice(_DETECTION + 4, _DETECTION + _QUALITY)
+_SHARES = (_DETECTION - 1, _DETECTION)  # the scores of detection and quality
+_NORM_TOLERANCE = 1e-3
 
 
 def width_of(dimension: int) -> int:
@@ -46,6 +50,21 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
         Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
         values[_DETECTION + _QUALITY :],
     )
+
+
+def check_face_numbers(rows: FloatArray) -> FloatArray:
+    """Return faces, one a row, ``(N, W)``; raises `InvalidValueError` unless each can be a face.
+
+    Numbers are finite, but for what is optional; scores are 0..1; embeddings have length 1.
+    """
+    known = rows.copy()
+    known[:, _OPTIONAL] = np.nan_to_num(rows[:, _OPTIONAL], nan=0.0, posinf=np.inf, neginf=-np.inf)
+    scores = known[:, _SHARES]
+    if not np.isfinite(known).all() or (scores < 0).any() or (scores > 1).any():
+        raise InvalidValueError("it holds a face whose numbers cannot be")
+    if (np.abs(np.linalg.norm(embeddings_of(known), axis=1) - 1.0) > _NORM_TOLERANCE).any():
+        raise InvalidValueError("it holds an embedding that is not L2-normalised")
+    return rows
 
 
 def embeddings_of(rows: FloatArray) -> FloatArray:

@@ -120,7 +120,7 @@ def groups_of(scan_file: ScanFile) -> list[Group]:
     """Return the groups as they were remembered, largest first."""
     groups = list[Group]()
     for number, faces in scan_file.groups().items():
-        photos = scan_file.dates_of(number)
+        photos = scan_file.dates_of(faces)
         dates = [when for when in photos if when is not None]
         groups.append(Group(number, tuple(faces), len(photos), min(dates, default=None), max(dates, default=None)))
     return groups

@@ -15,11 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.scan_file import FileState, ScannedFile
+from facebank.album.scan_file import ScannedFile
+from facebank.album.scan_rows import FileState
 from facebank.album.side_by_side import side_by_side
 from facebank.errors import PhotoError
 from facebank.media import decode_photo, read_photo_file
+from facebank.media.readers import readers
 from facebank.packs.runtime import usable_cores
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.faces import Photo
@@ -112,7 +115,7 @@ class Lookout:
         try:
             file = read_photo_file(path)
             if state_of(path) != state:
-                return ScannedFile(path, UNSETTLED, None, f"{path} {_CHANGED}", None), None
+                return ScannedFile(path, UNSETTLED, None, f"{printable(path)} {_CHANGED}", None), None
             content_hash = file.content_hash
             if not self._claims.claim(bytes.fromhex(content_hash)):
                 return ScannedFile(path, state, content_hash, None, None), None
@@ -120,7 +123,8 @@ class Lookout:
         except PhotoError as error:
             if content_hash is not None:
                 self._claims.give_up(bytes.fromhex(content_hash))
-            return ScannedFile(path, state, content_hash, str(error), None), None
+            by = None if content_hash is None else readers()  # what cannot even be opened is tried again each time
+            return ScannedFile(path, state, content_hash, str(error), None, by), None
         return ScannedFile(path, state, content_hash, None, None), photo
 
 

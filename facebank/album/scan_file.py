@@ -1,29 +1,45 @@
 """The scan file: which photos there are, by content, and the faces that were found in them.
 
 One SQLite file. It holds faces of everybody in the photos, so that only its owner can read it; what a scan finds gone
-is wiped from it.
+is wiped from it. Every row is checked when it is read, and that none is lost: damage is a `ScanFormatError`, never
+another answer.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.album.scan_rows import (
+    FaceRow,
+    FileRow,
+    FileState,
+    PhotoRow,
+    apart_row,
+    face_row,
+    faces_of,
+    file_row,
+    group_row,
+    insert,
+    numbers_of,
+    photo_row,
+    select,
+    width,
+)
 from facebank.album.scan_schema import SCAN_FILE, prepare
-from facebank.errors import FacebankError
-from facebank.face_numbers import embeddings_of, face_from_numbers, face_to_numbers, qualities_of, width_of
+from facebank.album.scan_tables import ScanTables
+from facebank.face_numbers import embeddings_of, qualities_of
 from facebank.faces import PhotoFaces
-from facebank.storage.sqlite import connect, transaction
+from facebank.storage.sqlite import connect
+from facebank.text import printable
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
     from typing import Self
 
@@ -33,29 +49,8 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
 
 _WAIT_SECONDS = 60.0
-_PAGE = 500
-_OLD_PHOTO_TAKES_THE_NEW_ONES_PLACE = (
-    "UPDATE files SET photo = (SELECT id FROM photos WHERE content_hash = :old) "
-    "WHERE photo = (SELECT id FROM photos WHERE content_hash = :new)",
-    "DELETE FROM photos WHERE content_hash = :new",
-    "UPDATE photos SET content_hash = :new WHERE content_hash = :old",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FileState:
-    """What a file looked like from outside: when both are as they were, it is taken to be the same.
-
-    Attributes
-    ----------
-    size
-        In bytes.
-    modified
-        Time of the last change in nanoseconds since 1970.
-    """
-
-    size: int
-    modified: int
+_INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
+_EVERYWHERE = (b"", b"", b"\xff" * 8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +69,8 @@ class ScannedFile:
         Why it cannot be read; None where it can.
     found
         What was found in it; None where that was known already, or it cannot be read.
+    readers
+        By which readers it could not be read, as `facebank.media.readers` names them; None to try it again in any case.
     """
 
     path: str
@@ -81,6 +78,7 @@ class ScannedFile:
     content_hash: str | None
     error: str | None
     found: PhotoFaces | None
+    readers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +125,8 @@ class ScanFile:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, dimension: int) -> None:
         self.path = path
-        self._connection = connection
         self._dimension = dimension
+        self._tables = ScanTables(path, connection)
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
@@ -161,7 +159,7 @@ class ScanFile:
             connection = connect(path, busy_timeout=_WAIT_SECONDS)
         try:
             with SCAN_FILE.said_plainly(path):
-                prepare(connection, path, pack)
+                connection = prepare(connection, path, pack)
         except BaseException:
             connection.close()
             raise
@@ -169,7 +167,7 @@ class ScanFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._tables.connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -177,85 +175,112 @@ class ScanFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def known_files(self, place: str) -> list[FileRow]:
+        """Return the files known in a folder and the folders in it, or a single file, in the order of the paths."""
+        exact, below, above = inside = _range_of(place)
+        if self._tables.files_are_whole:
+            rows = self._tables.rows(select(("files",), f"FROM files WHERE {_INSIDE} ORDER BY path"), inside)
+            return [self._tables.read(file_row, row) for row in rows]
+        files = ((file, os.fsencode(file.path)) for file in self._tables.all_files())
+        return [file for file, path in files if path == exact or below < path < above]
+
     def files(self, place: str) -> dict[str, FileState]:
         """Return the files known in a folder and the folders in it, or a single file, with their states."""
-        statement = "SELECT path, size, modified FROM files WHERE path = ? OR (path > ? AND path < ?)"
-        rows = self._rows(statement, _range_of(place))
-        return {os.fsdecode(path): FileState(size, modified) for path, size, modified in rows}
+        return {file.path: file.state for file in self.known_files(place)}
 
     def unreadable(self, place: str) -> dict[str, str]:
         """Return the files in a folder that cannot be read, and why."""
-        rows = self._rows(
-            "SELECT path, error FROM files WHERE error IS NOT NULL AND (path = ? OR (path > ? AND path < ?)) "
-            "ORDER BY path",
-            _range_of(place),
-        )
-        return {os.fsdecode(path): error for path, error in rows}
-
-    def known_photos(self) -> set[bytes]:
-        """Return SHA-256 of all photos whose faces are there, 32 bytes each."""
-        return {bytes.fromhex(content_hash) for (content_hash,) in self._rows("SELECT content_hash FROM photos")}
+        self._tables.check_files()
+        statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {_INSIDE} ORDER BY path")
+        files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, _range_of(place)))
+        return {file.path: str(file.error) for file in files}
 
     def count_in(self, place: str) -> int:
         """Return how many files of a folder can be read."""
-        ((count,),) = self._rows(
-            "SELECT count(*) FROM files WHERE photo IS NOT NULL AND (path = ? OR (path > ? AND path < ?))",
+        self._tables.check_files()
+        ((count,),) = self._tables.rows(
+            f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {_INSIDE}",  # noqa: S608 - a constant
             _range_of(place),
         )
         return int(count)
 
     def count(self) -> Counts:
         """Return how much it holds."""
-        rows = self._rows(
-            "SELECT (SELECT count(*) FROM files WHERE photo IS NOT NULL), (SELECT count(*) FROM photos), "
-            "(SELECT count(*) FROM faces)"
-        )
-        return Counts(*rows[0])
+        with self._tables.reading():
+            self._tables.check_files()
+            ((readable,),) = self._tables.rows("SELECT count(*) FROM files WHERE photo IS NOT NULL")
+            totals = self._tables.totals()
+        return Counts(readable, totals.photos, totals.faces)
+
+    def known_photos(self) -> set[bytes]:
+        """Return SHA-256 of all photos whose faces are there, 32 bytes each."""
+        with self._tables.reading():
+            rows = self._tables.whole_table("photos", "id", photo_row, "photos")
+            return {bytes.fromhex(photo.content_hash) for photo in rows}
+
+    # Changes ----------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
         """Remember what was found out about files, all or nothing."""
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
+        with self._tables.changing() as changed:
             for file in files:
                 if file.found is not None:
-                    self._keep_faces(file.found)
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO files (path, size, modified, photo, error) "
-                "VALUES (?, ?, ?, (SELECT id FROM photos WHERE content_hash = ?), ?)",
-                [
-                    (os.fsencode(file.path), file.state.size, file.state.modified, file.content_hash, file.error)
-                    for file in files
-                ],
-            )
+                    self._tables.add_photo(file.found, changed)
+                error = None if file.error is None else printable(file.error)
+                photo = None if file.content_hash is None else self._tables.photo_of_content(file.content_hash)
+                self._tables.put_file(
+                    FileRow(file.path, file.state, None if photo is None else photo.id, error, file.readers), changed
+                )
 
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
         """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
-        hashes = {"old": old_hash, "new": file.content_hash}
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
-            (alone,) = self._connection.execute(
-                "SELECT count(*) = 1 FROM files JOIN photos ON photos.id = files.photo WHERE content_hash = :old",
-                hashes,
-            ).fetchone()
-            if alone:  # copies that were written before have a photo of their own by now
-                for change in _OLD_PHOTO_TAKES_THE_NEW_ONES_PLACE:
-                    self._connection.execute(change, hashes)
+        with self._tables.changing() as changed:
+            old = self._tables.photo_of_content(old_hash)
+            if old is not None and file.content_hash is not None and old_hash != file.content_hash:
+                files = self._tables.files_of_photo(old.id)
+                if len(files) == 1:  # copies that were written before have a photo of their own by now
+                    self._tables.take_place(old, file.content_hash, changed)
         self.keep([file])  # copies that were not written keep the old photo
 
     def forget(self, paths: Iterable[str]) -> int:
         """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
-            self._connection.executemany("DELETE FROM files WHERE path = ?", [(os.fsencode(path),) for path in paths])
-            gone = self._connection.execute(
-                "DELETE FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
-            )
-            return gone.rowcount
+        with self._tables.changing() as changed:
+            for path in paths:
+                self._tables.drop_file(path, changed)
+            orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
+            numbers = [number for (number,) in self._tables.rows(orphans)]
+            for number in numbers:
+                self._tables.drop_photo(number, changed)
+            return len(numbers)
 
     def move(self, paths: Iterable[tuple[str, str]]) -> None:
         """Know files under other paths; a path that is not known is passed over."""
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
-            self._connection.executemany(
-                "UPDATE OR REPLACE files SET path = ? WHERE path = ?",
-                [(os.fsencode(after), os.fsencode(before)) for before, after in paths],
-            )
+        with self._tables.changing() as changed:
+            for before, after in paths:
+                file = self._tables.file_at(before)
+                if file is not None and before != after:
+                    self._tables.drop_file(before, changed)
+                    self._tables.put_file(file._replace(path=after), changed)
+
+    def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
+        """Remember groups of faces, by their numbers, in the place of those that were."""
+        rows = [(face, number, position) for number, faces in groups.items() for position, face in enumerate(faces)]
+        with self._tables.changing() as changed:
+            changed["grouped"] -= self._tables.connection.execute("DELETE FROM groups").rowcount
+            insert(self._tables.connection, "groups", rows)
+            changed["grouped"] += len(rows)
+
+    def tell_apart(self, first: int, second: int) -> None:
+        """Remember that two faces are not one person."""
+        pair = (min(first, second), max(first, second))
+        with self._tables.changing() as changed:
+            if not self._tables.rows("SELECT 1 FROM apart WHERE first = ? AND second = ?", pair):
+                insert(self._tables.connection, "apart", [pair])
+                changed["apart"] += 1
+
+    # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[PhotoFaces]:
         """Return what was found in the photos of some folders, or in all; a photo in several files comes for each.
@@ -265,69 +290,52 @@ class ScanFile:
         PhotoFaces
             In the order of the paths.
         """
-        ranges = [_range_of(place) for place in places] or [(b"", b"", b"\xff" * 8)]
-        for exact, below, above in ranges:
-            pages = self._pages(
-                "SELECT files.path, photos.* FROM files JOIN photos ON photos.id = files.photo "
-                "WHERE files.path = ? OR (files.path > ? AND files.path < ?) ORDER BY files.path",
-                (exact, below, above),
-            )
-            yield from map(self._photo_of, chain.from_iterable(pages))
+        for _, photo in self._photos(places):
+            yield photo
 
     def each_photo(self) -> Iterator[tuple[list[int], PhotoFaces]]:
         """Return what was found in each photo, once however many files it has, with the faces' numbers."""
-        pages = self._pages(
-            "SELECT min(files.path), photos.* FROM photos JOIN files ON files.photo = photos.id GROUP BY photos.id", ()
-        )
-        for row in chain.from_iterable(pages):
-            yield self._face_ids(row[1]), self._photo_of(row)
+        seen = set[int]()
+        for faces, photo in self._photos((), seen):
+            yield [face.id for face in faces], photo
 
     def face_table(self) -> StoredFaces:
         """Return all faces, with what is needed to group them."""
-        width = width_of(self._dimension)
-        rows = self._rows("SELECT id, photo, numbers FROM faces ORDER BY id")
-        if any(len(numbers) != 4 * width for *_, numbers in rows):
-            raise self._damaged()
-        values = np.frombuffer(b"".join(numbers for *_, numbers in rows), dtype="<f4").reshape(-1, width)
+        with self._tables.reading():
+            rows = list(self._tables.whole_table("faces", "id", face_row, "faces"))
+            values = self._tables.read(numbers_of, rows, self._dimension)
         return StoredFaces(
-            ids=np.array([number for number, *_ in rows], dtype=np.int64),
-            photos=np.array([photo for _, photo, _ in rows], dtype=np.int64),
+            ids=np.array([row.id for row in rows], dtype=np.int64),
+            photos=np.array([row.photo for row in rows], dtype=np.int64),
             embeddings=np.ascontiguousarray(embeddings_of(values)),
             qualities=qualities_of(values),
         )
 
-    def keep_groups(self, numbers: Mapping[int, Sequence[int]]) -> None:
-        """Remember groups instead of those that are there: faces' ids by the number of their group, in order."""
-        rows = [(face, number, place) for number, faces in numbers.items() for place, face in enumerate(faces, 1)]
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
-            self._connection.execute("DELETE FROM groups")
-            self._connection.executemany("INSERT INTO groups (face, number, position) VALUES (?, ?, ?)", rows)
-
     def groups(self) -> dict[int, list[int]]:
         """Return the groups as they were remembered."""
         found: dict[int, list[int]] = {}
-        for number, face in self._rows("SELECT number, face FROM groups ORDER BY number, position"):
+        with self._tables.reading():
+            rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
+            self._tables.require_total(len(rows), self._tables.totals().grouped)
+        for number, face in (self._tables.read(group_row, row) for row in rows):
             found.setdefault(number, []).append(face)
         return found
 
-    def dates_of(self, group: int) -> list[datetime | None]:
-        """Return when each photo with a face of a group was taken, if known; in UTC where it knows no time zone."""
-        rows = self._rows(
-            "SELECT DISTINCT photos.id, photos.taken_at FROM groups JOIN faces ON faces.id = groups.face "
-            "JOIN photos ON photos.id = faces.photo WHERE groups.number = ?",
-            (group,),
-        )
-        dates = (None if taken_at is None else datetime.fromisoformat(taken_at) for _, taken_at in rows)
-        return [when if when is None or when.tzinfo else when.replace(tzinfo=UTC) for when in dates]
-
-    def tell_apart(self, first: int, second: int) -> None:
-        """Remember that two faces are not one person."""
-        with SCAN_FILE.said_plainly(self.path), transaction(self._connection):
-            self._connection.execute("INSERT OR IGNORE INTO apart VALUES (?, ?)", sorted((first, second)))
+    def dates_of(self, faces: Iterable[int]) -> list[datetime | None]:
+        """Return when each photo with one of some faces was taken, if known; in UTC where it knows no time zone."""
+        photos: dict[int, datetime | None] = {}
+        with self._tables.reading():
+            for face in faces:
+                photo = self._tables.photo_of_face(self._tables.face(face))
+                photos[photo.id] = photo.taken_at
+        return [when if when is None or when.tzinfo else when.replace(tzinfo=UTC) for when in photos.values()]
 
     def told_apart(self) -> list[tuple[int, int]]:
         """Return the pairs of faces that are not one person."""
-        return list(self._rows("SELECT first, second FROM apart"))
+        with self._tables.reading():
+            rows = self._tables.rows(select(("apart",), "FROM apart ORDER BY first, second"))
+            self._tables.require_total(len(rows), self._tables.totals().apart)
+        return [self._tables.read(apart_row, row) for row in rows]
 
     def place_of(self, face: int) -> tuple[PhotoFaces, int]:
         """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
@@ -337,63 +345,48 @@ class ScanFile:
         ScanFormatError
             There is no such face.
         """
-        rows = self._rows(
-            "SELECT files.path, photos.* FROM faces JOIN photos ON photos.id = faces.photo "
-            "JOIN files ON files.photo = photos.id WHERE faces.id = ? ORDER BY files.path LIMIT 1",
-            (face,),
+        with self._tables.reading():
+            photo = self._tables.photo_of_face(self._tables.face(face))
+            files, rows = self._tables.files_of_photo(photo.id), self._tables.face_rows(photo)
+        numbers = [row.id for row in rows]
+        if not files or face not in numbers:
+            raise SCAN_FILE.damage_error(self.path)
+        (faces,) = self._tables.read(faces_of, [rows], self._dimension)
+        return photo.with_faces(files[0].path, faces), numbers.index(face)
+
+    def _photos(
+        self, places: Sequence[str], seen: set[int] | None = None
+    ) -> Iterator[tuple[list[FaceRow], PhotoFaces]]:
+        """Yield photos by their files, each only once where `seen` is kept."""
+        self._tables.check_files()
+        statement = select(
+            ("files", "photos"),
+            f"FROM files LEFT JOIN photos ON photos.id = files.photo "
+            f"WHERE files.photo IS NOT NULL AND {_INSIDE} ORDER BY files.path",
         )
-        if not rows:
-            raise self._damaged()
-        return self._photo_of(rows[0]), self._face_ids(rows[0][1]).index(face)
+        for values in [_range_of(place) for place in places] or [_EVERYWHERE]:
+            for page in self._tables.pages(statement, values):
+                some = [self._file_and_photo(row) for row in page]
+                if seen is not None:
+                    some = [(path, photo) for path, photo in some if _is_new(photo.id, seen)]
+                rows = [self._tables.face_rows(photo) for _, photo in some]
+                faces = self._tables.read(faces_of, rows, self._dimension)
+                for (path, photo), numbered, found in zip(some, rows, faces, strict=True):
+                    yield numbered, photo.with_faces(path, found)
 
-    def _face_ids(self, photo: int) -> list[int]:
-        return [number for (number,) in self._rows("SELECT id FROM faces WHERE photo = ? ORDER BY id", (photo,))]
+    def _file_and_photo(self, row: Sequence[object]) -> tuple[str, PhotoRow]:
+        file = self._tables.read(file_row, row[: width("files")])
+        photo = self._tables.read(photo_row, row[width("files") :])
+        if photo.id != file.photo:
+            raise SCAN_FILE.damage_error(self.path)
+        return file.path, photo
 
-    def _photo_of(self, row: Any) -> PhotoFaces:
-        path, number, content_hash, width, height, turns, taken_at, *dated = row  # an old scan does not say by whom
-        when = None if taken_at is None else datetime.fromisoformat(taken_at)
-        faces = tuple(self._faces(number))
-        return PhotoFaces(os.fsdecode(path), content_hash, width, height, turns, when, faces, camera_dated=any(dated))
 
-    def _damaged(self) -> FacebankError:
-        return SCAN_FILE.damage_error(self.path)
-
-    def _faces(self, photo: int) -> Iterator[Any]:
-        statement = "SELECT numbers, weaknesses FROM faces WHERE photo = ? ORDER BY id"
-        for numbers, weaknesses in self._rows(statement, (photo,)):
-            if len(numbers) != 4 * width_of(self._dimension):
-                raise self._damaged()
-            yield face_from_numbers(np.frombuffer(numbers, dtype="<f4"), tuple(json.loads(weaknesses)))
-
-    def _keep_faces(self, photo: PhotoFaces) -> None:
-        when = None if photo.taken_at is None else photo.taken_at.isoformat()
-        kept = self._connection.execute(
-            "INSERT OR IGNORE INTO photos (content_hash, width, height, quarter_turns, taken_at, camera_dated) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (photo.content_hash, photo.width, photo.height, photo.quarter_turns, when, int(photo.camera_dated)),
-        )
-        if kept.rowcount:
-            self._connection.executemany(
-                "INSERT INTO faces (photo, numbers, weaknesses) VALUES (?, ?, ?)",
-                [
-                    (kept.lastrowid, face_to_numbers(face).tobytes(), json.dumps(face.quality.weaknesses))
-                    for face in photo.faces
-                ],
-            )
-
-    def _rows(self, statement: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with SCAN_FILE.said_plainly(self.path):
-            return self._connection.execute(statement, values).fetchall()
-
-    def _pages(self, statement: str, values: tuple[object, ...]) -> Iterator[list[Any]]:
-        """Return rows as they are asked for; nothing is left to be done where nobody asks to the end."""
-        with SCAN_FILE.said_plainly(self.path):
-            cursor = self._connection.execute(statement, values)
-            page = cursor.fetchmany(_PAGE)
-        while page:
-            yield page
-            with SCAN_FILE.said_plainly(self.path):
-                page = cursor.fetchmany(_PAGE)
+def _is_new(number: int, seen: set[int]) -> bool:
+    if number in seen:
+        return False
+    seen.add(number)
+    return True
 
 
 def _range_of(place: str) -> tuple[bytes, bytes, bytes]:

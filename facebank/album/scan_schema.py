@@ -8,16 +8,30 @@
     files     a path, its size and time, and its photo, or why it cannot be read
     groups    the group of a face and its place in it, as grouped last
     apart     two faces that are not one person, as somebody said
+    totals    one row: how many rows the other tables have (since 3)
+
+Since 2, photos say whether a camera dated them. Since 3, every row has a digest, a photo the hash of its picture and
+the number of its faces, and a file that cannot be read the readers that failed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from facebank.album.scan_rows import COLUMNS, Totals, insert
 from facebank.dates import CLOCK_RESETS
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
 from facebank.storage.file_systems import is_on_network
-from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_writable, transaction
+from facebank.storage.row_digests import teach_row_digest
+from facebank.storage.sqlite import (
+    BoundedConnection,
+    SqliteKind,
+    choose_journal,
+    copied_to_memory,
+    is_begun,
+    is_writable,
+    transaction,
+)
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
@@ -51,6 +65,24 @@ _DATED_BY_A_CAMERA = """
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
         AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
 
+_DIGESTED = tuple(table for table in COLUMNS if table != "totals")
+# A photo knows how many faces it has, and the scan how many rows its tables have: so a lost row is noticed.
+_DIGEST_COLUMNS = (
+    "ALTER TABLE photos ADD COLUMN picture_hash TEXT",
+    "ALTER TABLE photos ADD COLUMN face_count INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE files ADD COLUMN readers TEXT",
+    *(f"ALTER TABLE {table} ADD COLUMN row_digest BLOB NOT NULL DEFAULT x''" for table in _DIGESTED),
+    f"CREATE TABLE totals ({', '.join(f'{name} INTEGER NOT NULL' for name in Totals._fields)}, "
+    "row_digest BLOB NOT NULL)",
+    "CREATE INDEX photos_by_picture ON photos (picture_hash)",
+    "CREATE INDEX apart_by_second ON apart (second)",
+    "UPDATE photos SET face_count = (SELECT count(*) FROM faces WHERE photo = photos.id)",
+)
+_TOTALS = """
+    SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM photos), (SELECT count(*) FROM faces),
+        (SELECT count(*) FROM groups), (SELECT count(*) FROM apart)
+    """
+
 
 def _first(connection: sqlite3.Connection) -> None:
     for statement in _FIRST_TABLES:
@@ -62,7 +94,17 @@ def _camera_dates(connection: sqlite3.Connection) -> None:
     connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
 
 
-_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates)
+def _digests(connection: sqlite3.Connection) -> None:
+    for statement in _DIGEST_COLUMNS:
+        connection.execute(statement)
+    teach_row_digest(connection)
+    for table in _DIGESTED:
+        columns = ", ".join(COLUMNS[table])
+        connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {columns})")  # noqa: S608 - ours
+    keep_totals(connection, Totals(*connection.execute(_TOTALS).fetchone()))
+
+
+_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates, _digests)
 
 
 def _build(connection: sqlite3.Connection, version: int) -> None:
@@ -92,15 +134,33 @@ SCAN_FILE = SqliteKind(
 )
 
 
-def prepare(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
-    """Make the tables of an empty file; else make sure that it is a scan of the pack, and bring it up to date."""
+def prepare(connection: BoundedConnection, path: Path, pack: PackIdentity) -> BoundedConnection:
+    """Make the tables of an empty file; else make sure that it is a scan of the pack, and bring it up to date.
+
+    Returns
+    -------
+    BoundedConnection
+        To use from now on: the same, or where an older file may not be written, one to an up-to-date copy in memory.
+    """
     if not is_begun(connection):
         _begin(connection, pack)
         choose_journal(connection, log=not is_on_network(path))  # only now is the mark in the file's first page
     version = SCAN_FILE.check_tables(connection, path)
     _check_pack(connection, path, pack)
-    if version < SCAN_FILE.newest and is_writable(path):
-        _bring_up_to_date(connection, path)
+    if version < SCAN_FILE.newest:
+        if not is_writable(path):
+            connection = copied_to_memory(connection)
+            _bring_up_to_date(connection, path)
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            _bring_up_to_date(connection, path)
+    return connection
+
+
+def keep_totals(connection: sqlite3.Connection, totals: Totals) -> None:
+    """Remember how many rows the tables have, in the place of what was remembered."""
+    connection.execute("DELETE FROM totals")
+    insert(connection, "totals", [totals])
 
 
 def _begin(connection: sqlite3.Connection, pack: PackIdentity) -> None:
@@ -128,6 +188,8 @@ def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) 
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         version = SCAN_FILE.check_tables(connection, path)
+        if version == SCAN_FILE.newest:  # another process was faster
+            return
         for change in _VERSIONS[version:]:
             change(connection)
         connection.execute("UPDATE scan SET version = ?", (SCAN_FILE.newest,))

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.lookout import Lookout, state_of
-from facebank.album.scan_file import FileState, ScannedFile
+from facebank.album.scan_file import ScannedFile
+from facebank.album.scan_rows import FileState
 from facebank.errors import PhotoNotFoundError
 from facebank.media import find_photos
+from facebank.media.readers import readers
 from facebank.photos import nothing_there, require_places
 from facebank.storage.paths import named_path
 
@@ -56,7 +58,8 @@ class ScanPlan:
     places
         The folders and files, absolute.
     todo
-        New and changed files, absolute, with their states; of a file that cannot be looked at the state is empty.
+        New and changed files, absolute, with their states; of a file that cannot be looked at the state is empty. Also
+        files that could not be read, where other readers are installed by now.
     unchanged
         How many files can be read, are known and as they were.
     gone
@@ -92,19 +95,19 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     todo: list[tuple[str, FileState]] = []
     unchanged, still_unreadable, gone, emptied = 0, 0, list[str](), list[str]()
     for root in roots:
-        known, unreadable, photos = scan_file.files(root), scan_file.unreadable(root), _photos_in(root)
+        known, photos = {file.path: file for file in scan_file.known_files(root)}, _photos_in(root)
         for path in photos:
-            state = state_of(path)
-            if known.pop(path, None) != state:
+            state, file = state_of(path), known.pop(path, None)
+            if file is None or file.state != state or (file.error is not None and file.readers != readers()):
                 todo.append((path, state))
             else:
-                unchanged += path not in unreadable
-                still_unreadable += path in unreadable
+                unchanged += file.error is None
+                still_unreadable += file.error is not None
         if known and not photos:
             emptied.append(root)
         else:
             # what is unreadable and no photo by its name was named once, such as a text
-            gone += [path for path in known if path in unreadable or not _may_be_there(path)]
+            gone += [file.path for file in known.values() if file.error is not None or not _may_be_there(file.path)]
     if not (todo or unchanged or still_unreadable or gone or emptied):
         raise nothing_there(places)
     return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied))
@@ -141,7 +144,7 @@ def scan(
         The scan file cannot be written.
     """
     looked_at = known = 0
-    lookout = Lookout(engine.analyzer, scan_file.known_photos(), workers)
+    lookout = Lookout(engine.analyzer, scan_file.known_photos() if plan.todo else set(), workers)
     for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:

@@ -304,8 +304,7 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
     place = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(place, uri=True, timeout=busy_timeout, isolation_level=None, factory=BoundedConnection)
     try:
-        for limit, value in _LIMITS.items():
-            connection.setlimit(limit, value)
+        _limit(connection)
         connection.bound_by(path)
         for setting in _SETTINGS:
             connection.execute(setting)
@@ -313,6 +312,15 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         connection.close()
         raise
     return connection
+
+
+def copied_to_memory(connection: sqlite3.Connection) -> BoundedConnection:
+    """Return a connection to a copy in memory, for an older file that may not be written; close the one to the file."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, factory=BoundedConnection)
+    _limit(copy)
+    with closing(connection):
+        connection.backup(copy)
+    return copy
 
 
 def is_writable(path: Path) -> bool:
@@ -369,6 +377,11 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         raise
+
+
+def _limit(connection: sqlite3.Connection) -> None:
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
 
 
 _Object = tuple[str, str, str, str | None]

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.album.scan_file import FileState, ScanFile, ScannedFile
+from facebank.album.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_rows import FileState
+from facebank.album.scan_schema import SCAN_FILE
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.faces import Detection, Face, PhotoFaces, Quality
 from facebank.gallery import PackIdentity
@@ -30,7 +32,8 @@ def face(seed: int) -> Face:
         random.random(4, dtype=np.float32) * 100, random.random((5, 2), dtype=np.float32) * 100, float(np.float32(0.9))
     )
     quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ("blurred", "turned away"))
-    return Face(detection, quality, random.random(PACK.dimension, dtype=np.float32))
+    embedding = random.random(PACK.dimension, dtype=np.float32)
+    return Face(detection, quality, embedding / np.linalg.norm(embedding))
 
 
 def photo(number: int, faces: int = 2, source: str = "x.jpg") -> PhotoFaces:
@@ -82,38 +85,61 @@ OLD_DATES = {
 }
 
 
-def as_the_first_version_left_it(path: Path) -> None:
-    with ScanFile.open(path, PACK, create=True) as scan_file:
+def as_an_older_version_left_it(path: Path, version: int) -> None:
+    """Make a scan as facebank did before, with photos of all dates."""
+    source = path.with_name("new.scan")
+    with ScanFile.open(source, PACK, create=True) as scan_file:
         scan_file.keep([file(f"/a/{number}.jpg", number) for number in OLD_DATES])
+        scan_file.keep_groups({1: [1, 3], 2: [2]})
+        scan_file.tell_apart(1, 2)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE photos DROP COLUMN camera_dated")
-        connection.execute("UPDATE scan SET version = 1")
-        for number, (taken_at, _) in OLD_DATES.items():
-            change = "UPDATE photos SET taken_at = ? WHERE content_hash = ?"
-            connection.execute(change, (taken_at, f"{number:064x}"))
+        connection.execute(f"PRAGMA application_id = {SCAN_FILE.application_id}")
+        SCAN_FILE.build(connection, version)
+        connection.execute("INSERT INTO scan VALUES (?, ?, ?, ?)", (version, PACK.name, PACK.digest, PACK.dimension))
         connection.commit()
+        connection.execute("ATTACH ? AS new", (str(source),))
+        for table in ("photos", "faces", "files", "groups", "apart"):
+            columns = ", ".join(name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+        for number, (taken_at, dated) in OLD_DATES.items():
+            change = "UPDATE main.photos SET taken_at = ? WHERE content_hash = ?"
+            connection.execute(change, (taken_at, f"{number:064x}"))
+            if version > 1:
+                change = "UPDATE main.photos SET camera_dated = ? WHERE content_hash = ?"
+                connection.execute(change, (dated, f"{number:064x}"))
+        connection.commit()
+        connection.execute("DETACH new")
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
-def test_a_scan_of_the_first_version_learns_which_dates_are_cameras(path: Path) -> None:
-    as_the_first_version_left_it(path)
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_scan_is_brought_up_to_date(path: Path, version: int) -> None:
+    as_an_older_version_left_it(path, version)
     with ScanFile.open(path, PACK) as scan_file:
         known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
         assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        assert scan_file.groups() == {1: [1, 3], 2: [2]}
+        assert scan_file.told_apart() == [(1, 2)]
         scan_file.keep([file("/a/9.jpg", 9)])
     with ScanFile.open(path, PACK) as scan_file:
         assert sum(photo.camera_dated for photo in scan_file.photos()) == 3
+        assert len(scan_file.face_table().ids) == 2 * (len(OLD_DATES) + 1)
 
 
-def test_a_scan_of_the_first_version_that_cannot_be_written_is_read(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_scan_that_cannot_be_written_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    as_the_first_version_left_it(path)
+    as_an_older_version_left_it(path, version)
+    before = path.read_bytes()
     monkeypatch.setattr("facebank.album.scan_schema.is_writable", lambda _: False)
     with ScanFile.open(path, PACK) as scan_file:
-        photos = list(scan_file.photos())
-        assert len(photos) == len(OLD_DATES)
-        assert not any(photo.camera_dated for photo in photos)
+        known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
+        assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
         assert len(list(scan_file.each_photo())) == len(OLD_DATES)
+        with pytest.raises(StorageError, match="cannot be changed"):
+            scan_file.forget(["/a/1.jpg"])
+    assert path.read_bytes() == before
 
 
 def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from facebank.album.lookout import UNSETTLED, Lookout, state_of
-from facebank.album.scan_file import FileState, ScanFile, ScannedFile
+from facebank.album.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_rows import FileState
 from facebank.album.scanning import ScanReport, plan_scan, scan
 from facebank.engine import Engine
 from facebank.errors import PhotoNotFoundError

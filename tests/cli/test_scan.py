@@ -249,3 +249,22 @@ def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
     run("scan", album, FACEBANK_CACHE=cache)
     assert not kept.is_symlink()
     assert kept.read_bytes() == whole
+
+
+def test_photos_are_tried_again_when_what_reads_them_was_installed(
+    run: Run, two_people: Path, shared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "pillow_heif.py").write_text("raise ImportError('as if it were not installed')")
+    (tmp_path / "phone").mkdir()
+    for photo in (shared / "data" / "odd" / "phone.heic", DEMO_PHOTOS / "eileen_collins.jpg"):
+        shutil.copy(photo, tmp_path / "phone")
+    (tmp_path / "phone" / "torn.heic").write_bytes((tmp_path / "phone" / "phone.heic").read_bytes()[:5000])
+    for said in ("1 looked at", "1 unchanged, 2 unreadable"):  # nothing has changed in between
+        without = run("scan", "phone", code=1, PYTHONPATH=str(tmp_path / "hidden"))
+        assert said in without.out
+        assert "pip install 'facebank[heif]'" in without.err
+    again = run("scan", "phone", code=1)
+    assert "1 looked at" in again.out
+    assert "phone.heic" not in again.err
+    assert "torn.heic" in again.err

@@ -1,0 +1,191 @@
+"""A damaged or hostile scan file is refused with what to do; it never says anything else than it was told."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from facebank.album.grouping import groups_of
+from facebank.album.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_rows import COLUMNS, FileState
+from facebank.errors import FacebankError, ScanFormatError
+from facebank.storage.row_digests import teach_row_digest
+from tests.album.test_scan_file import PACK, STATE, file, photo
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "album.scan"
+    with ScanFile.open(path, PACK, create=True) as scan_file:
+        scan_file.keep([file(f"/a/{number}.jpg", number) for number in range(1, 25)])
+        scan_file.keep(
+            [file("/b/copy.jpg", 1, known=True), ScannedFile("/b/torn.jpg", STATE, None, "it is torn", None)]
+        )
+        scan_file.keep([ScannedFile("/b/none.jpg", FileState(1, 1), f"{99:064x}", None, photo(99, faces=0))])
+        scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
+        scan_file.tell_apart(1, 2)
+    return path
+
+
+def everything_said(path: Path) -> list[Any]:
+    """Ask a scan everything that can be asked."""
+    with ScanFile.open(path, PACK) as scan_file:
+        table = scan_file.face_table()
+        return [
+            [told(found) for found in scan_file.photos()],
+            [told(found) for found in scan_file.photos(["/b", "/a/7.jpg"])],
+            sorted((faces, told(found)) for faces, found in scan_file.each_photo()),
+            scan_file.files("/"),
+            scan_file.unreadable("/b"),
+            [(file.path, file.photo, file.readers) for file in scan_file.known_files("/")],
+            sorted(scan_file.known_photos()),
+            scan_file.count(),
+            scan_file.count_in("/a"),
+            (table.ids.tolist(), table.photos.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
+            scan_file.groups(),
+            groups_of(scan_file),
+            scan_file.told_apart(),
+            [(told(found), place) for found, place in map(scan_file.place_of, (1, 4, 40))],
+        ]
+
+
+def told(found: Any) -> Any:
+    faces = [(repr(face.quality), repr(face.detection), face.embedding.tobytes()) for face in found.faces]
+    date = (str(found.taken_at), found.camera_dated)
+    size = (found.width, found.height, found.quarter_turns)
+    return (found.source, found.content_hash, found.picture_hash, size, date, str(faces))
+
+
+@pytest.mark.parametrize("aimed", [False, True], ids=["random", "aimed at rows"])
+def test_no_flipped_bit_changes_what_a_scan_says(path: Path, aimed: bool) -> None:
+    whole, right = path.read_bytes(), everything_said(path)
+    random = Random(7)
+    rows = [place for place in range(len(whole)) if whole[place]] if aimed else range(len(whole))
+    noticed = 0
+    for _ in range(60):
+        place, bit = random.choice(rows), random.randrange(8)
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << bit
+        path.write_bytes(damaged)
+        try:
+            assert everything_said(path) == right, (place, bit)
+        except FacebankError as error:
+            noticed += str(error).isprintable()
+    assert noticed > (40 if aimed else 10)
+
+
+def resealed(path: Path, change: str) -> None:
+    """Change rows as somebody who knows of digests would."""
+    with closing(sqlite3.connect(path)) as connection:
+        teach_row_digest(connection)
+        connection.executescript(change)
+        for table, columns in COLUMNS.items():
+            listed = ", ".join(columns)
+            connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {listed})")
+        connection.commit()
+
+
+HOSTILE_ROWS = {
+    "a relative path": "UPDATE files SET path = CAST('x.jpg' AS BLOB) WHERE path = CAST('/a/3.jpg' AS BLOB)",
+    "a path through a parent": "UPDATE files SET path = CAST('/a/../b/3.jpg' AS BLOB) WHERE size = 1",
+    "a path with a zero": "UPDATE files SET path = x'2f6100' WHERE size = 1",
+    "a path of text": "UPDATE files SET path = '/a/0.jpg' WHERE size = 1",
+    "a size that is none": "UPDATE files SET size = 'x' WHERE size = 1",
+    "a time that is none": "UPDATE files SET modified = 1.5 WHERE size = 1",
+    "a photo that is none": "UPDATE files SET photo = 'x' WHERE size = 1",
+    "a photo that is not there": "UPDATE files SET photo = 7777 WHERE size = 1",
+    "an error for the terminal": "UPDATE files SET error = char(27) || '[2J' WHERE error IS NOT NULL",
+    "an error of bytes": "UPDATE files SET error = x'00' WHERE error IS NOT NULL",
+    "readers of bytes": "UPDATE files SET readers = x'00' WHERE error IS NOT NULL",
+    "a hash that is none": "UPDATE photos SET content_hash = 'zz' WHERE id = 1",
+    "a picture hash that is none": "UPDATE photos SET picture_hash = 'zz' WHERE id = 1",
+    "no width": "UPDATE photos SET width = 0",
+    "a width of text": "UPDATE photos SET width = 'x'",
+    "a huge height": "UPDATE photos SET height = 9223372036854775807",
+    "turns that are none": "UPDATE photos SET quarter_turns = 4",
+    "a date that is none": "UPDATE photos SET taken_at = 'yesterday'",
+    "a date before all": "UPDATE photos SET taken_at = '0001-01-01T00:00:00+23:00'",
+    "a date of bytes": "UPDATE photos SET taken_at = x'00'",
+    "a flag that is none": "UPDATE photos SET camera_dated = 7",
+    "more faces than there are": "UPDATE photos SET face_count = 3 WHERE id = 1",
+    "faces without end": "UPDATE photos SET face_count = 1000000000",
+    "numbers of another length": "UPDATE faces SET numbers = x'00' WHERE id = 1",
+    "numbers of text": "UPDATE faces SET numbers = 'x' WHERE id = 1",
+    "numbers that are not finite": "UPDATE faces SET numbers = CAST(replace(hex(zeroblob(60)), '00', 'ÿÿ') AS BLOB)",
+    "numbers that are too large": "UPDATE faces SET numbers = zeroblob(4000000) WHERE id = 1",
+    "an embedding of no length": "UPDATE faces SET numbers = zeroblob(120) WHERE id = 1",
+    "weaknesses that are no JSON": "UPDATE faces SET weaknesses = '[' WHERE id = 1",
+    "weaknesses without end": "UPDATE faces SET weaknesses = replace(hex(zeroblob(50000)), '00', '[') WHERE id = 1",
+    "weaknesses that nest": "UPDATE faces SET weaknesses = replace(hex(zeroblob(1900)), '00', '[') WHERE id = 1",
+    "weaknesses of numbers": "UPDATE faces SET weaknesses = '[1, 2]' WHERE id = 1",
+    "weaknesses for the terminal": "UPDATE faces SET weaknesses = '[\"\\u001b[2J\"]' WHERE id = 1",
+    "weaknesses of a dictionary": "UPDATE faces SET weaknesses = '{}' WHERE id = 1",
+    "weaknesses of bytes": "UPDATE faces SET weaknesses = x'5b5d' WHERE id = 1",
+    "a face of another photo": "UPDATE faces SET photo = 2 WHERE id = 1",
+    "a group below 1": "UPDATE groups SET number = 0 WHERE face = 1",
+    "a group of text": "UPDATE groups SET number = 'x' WHERE face = 1",
+    "a position that is none": "UPDATE groups SET position = -1 WHERE face = 1",
+    "a face of no photo in a group": "UPDATE groups SET face = 7777 WHERE face = 1",
+    "a pair of text": "UPDATE apart SET second = 'x'",
+    "totals that are none": "UPDATE totals SET files = 'x'",
+    "totals below 0": "UPDATE totals SET faces = -1",
+    "no totals": "DELETE FROM totals",
+    "two totals": "INSERT INTO totals SELECT * FROM totals",
+    "a lost file": "DELETE FROM files WHERE size = 1",
+    "a lost face": "DELETE FROM faces WHERE id = 3",
+    "a lost photo": "DELETE FROM photos WHERE id = 2",
+    "a lost group": "DELETE FROM groups WHERE face = 5",
+    "a lost pair": "DELETE FROM apart",
+    "a version of text": "UPDATE scan SET version = 'x'",
+    "no version": "DELETE FROM scan",
+    "two packs": "INSERT INTO scan SELECT * FROM scan",
+    "a pack that is none": "UPDATE scan SET digest = x'00'",
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE_ROWS)
+def test_rows_that_cannot_be_are_refused(path: Path, change: str) -> None:
+    resealed(path, HOSTILE_ROWS[change])
+    with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as refusal:
+        everything_said(path)
+    assert len(str(refusal.value)) < 400 + len(str(path))
+
+
+@pytest.mark.parametrize("table", list(COLUMNS))
+def test_a_row_that_was_altered_is_refused(path: Path, table: str) -> None:
+    column = COLUMNS[table][-1]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = coalesce({column}, 0) + 1")
+        connection.commit()
+    with pytest.raises(ScanFormatError, match="damaged"):
+        everything_said(path)
+
+
+def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
+    changes: list[Callable[[ScanFile], object]] = [
+        lambda scan_file: scan_file.move([("/a/3.jpg", "/c/3.jpg"), ("/a/4.jpg", "/a/5.jpg"), ("/none", "/a/6.jpg")]),
+        lambda scan_file: scan_file.keep([file("/a/6.jpg", 6), file("/a/7.jpg", 77)]),
+        lambda scan_file: scan_file.tell_apart(2, 1),
+        lambda scan_file: scan_file.keep_written(f"{8:064x}", file("/a/8.jpg", 88)),
+        lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/a/1.jpg", 111)),
+        lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/b/copy.jpg", 111)),
+        lambda scan_file: scan_file.forget(["/a/5.jpg", "/a/none.jpg", "/b/torn.jpg"]),
+        lambda scan_file: scan_file.keep_groups({4: [20, 21]}),
+        lambda scan_file: scan_file.forget([f"/a/{number}.jpg" for number in range(40)]),
+    ]
+    for change in changes:
+        with ScanFile.open(path, PACK) as scan_file:
+            change(scan_file)
+        with ScanFile.open(path, PACK) as scan_file:
+            list(scan_file.photos())
+            list(scan_file.each_photo())
+            scan_file.face_table()
+            scan_file.groups()
+            scan_file.told_apart()
+            scan_file.known_photos()
