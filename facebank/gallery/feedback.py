@@ -114,20 +114,33 @@ def give_way(connection: sqlite3.Connection, bound: Binding, person_id: int, sam
         feedback_tables.delete_strangers(connection, enrolled)
 
 
-def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, target: Person) -> None:
+def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, target: Person) -> dict[int, bool]:
     """Give one person the denials of another, but for those of faces that are samples of either.
 
     To be called after the samples were moved.
+
+    Returns
+    -------
+    dict[int, bool]
+        The denials that came along, and whether the one who stays had denied the same face.
     """
+    came = {denial.id for denial in feedback_tables.denials_of_person(connection, source)}
     feedback_tables.move_denials(connection, source, target.id)
-    kept: list[FaceKey] = []
+    kept: dict[int, FaceKey] = {}
+    along: dict[int, bool] = {}
     for denial in feedback_tables.denials_of_person(connection, target.id):
         known = find_sample(connection, bound, denial.face, None)
         own = known is not None and known.person == target.name
-        if own or any(is_same_place(denial.face, face) for face in kept):
+        same = next((number for number, face in kept.items() if is_same_place(denial.face, face)), None)
+        if own or same is not None:
             feedback_tables.delete_denials(connection, [denial.id])
-        else:
-            kept.append(denial.face)
+            if same is not None and (denial.id in came or same in came):
+                along[same] = True
+            continue
+        kept[denial.id] = denial.face
+        if denial.id in came:
+            along[denial.id] = False
+    return along
 
 
 def key_of(sample: NewSample) -> FaceKey:

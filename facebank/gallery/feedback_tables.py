@@ -73,6 +73,19 @@ def move_denials(connection: sqlite3.Connection, source: int, target: int) -> No
     update(connection, "denials", "person_id", source, {"person_id": target})
 
 
+def give_denial(connection: sqlite3.Connection, number: int, person_id: int, *, keep: bool) -> None:
+    """Give a denial to another person, or a copy of it where the first person is to keep it."""
+    if not keep:
+        update(connection, "denials", "id", number, {"person_id": person_id})
+        return
+    columns = ("content_hash", "quarter_turns", "box", "denied_at", "picture_hash")
+    row = connection.execute(
+        "SELECT content_hash, quarter_turns, box, denied_at, picture_hash FROM denials WHERE id = ?", (number,)
+    ).fetchone()
+    if row is not None:
+        insert(connection, "denials", [{**dict(zip(columns, row, strict=True)), "person_id": person_id}])
+
+
 def delete_denials(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
     """Delete denials."""
     delete(connection, "denials", "id", numbers)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
-from facebank.gallery import feedback_tables, people, settings, tables, vector_tables
+from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
 from facebank.gallery.derived import DERIVED_PLACES_SETTING, noted, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
 from facebank.gallery.index import VectorIndex
 from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, PackIdentity, VectorTable
+from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
@@ -116,7 +116,7 @@ class Gallery(TaughtGallery):
         """Join people who are one person; every sample is kept, and every denial but those that it contradicts.
 
         The birth date is that of the one who stays, else of the first who has one; notes are joined where they are
-        not too long together.
+        not too long together. `unmerge` undoes it.
 
         Parameters
         ----------
@@ -140,8 +140,78 @@ class Gallery(TaughtGallery):
         with self._changing() as connection:
             return people.merge(connection, self._bound, sources, into)
 
+    def merged(self, name: str) -> list[MergedPerson]:
+        """Return who was joined with a person and can be separated again, in the order of the merges."""
+        with self._file.reading() as connection:
+            merges = merge_tables.merges_of(connection, people.find(connection, name).id)
+        return [MergedPerson(merge.name, merge.sample_count, merge.merged_at) for merge in merges]
+
+    def merged_into(self) -> set[str]:
+        """Return the names of the people with whom somebody was joined who can be separated again."""
+        with self._file.reading() as connection:
+            names = tables.names(connection)
+            return {names[number] for number in merge_tables.people_with_merges(connection)}
+
+    def unmerge(self, name: str) -> list[Person]:
+        """Undo the last merge into a person: whoever was joined then is a person again, with the samples of before.
+
+        Names, birth dates, notes and denials come back, too, but not the denials that samples of the other
+        contradicted. What was changed since about the person who stayed is kept. Samples that were removed or split
+        off are gone.
+
+        Parameters
+        ----------
+        name
+            Name of the one who stayed.
+
+        Returns
+        -------
+        list[Person]
+            Who is apart again.
+
+        Raises
+        ------
+        PersonNotFoundError
+            If nobody is called so.
+        PersonExistsError
+            If somebody else has one of the names by now; nothing is changed then.
+        UsageError
+            If nobody was joined with this person.
+        """
+        with self._changing() as connection:
+            return people.unmerge(connection, name)
+
+    def split(self, name: str, into: str, samples: Sequence[int]) -> Person:
+        """Give some of a person's samples to somebody new, who has neither birth date nor note.
+
+        Parameters
+        ----------
+        name, into
+            Whose samples they are, and what the new person is called.
+        samples
+            Their numbers: some, but not all.
+
+        Returns
+        -------
+        Person
+            The new one.
+
+        Raises
+        ------
+        PersonNotFoundError
+            If nobody is called so.
+        PersonExistsError
+            If there is a person of the new name.
+        InvalidNameError
+            If nobody can be called so.
+        UsageError
+            If a sample is not this person's, or none would be left or moved.
+        """
+        with self._changing() as connection:
+            return people.split(connection, name, into, samples)
+
     def forget(self, name: str) -> Forgotten:
-        """Remove a person for good: samples, vectors, thumbnails, paths, denials and the name.
+        """Remove a person for good: samples, vectors, thumbnails, paths, denials, the name and those of who was joined.
 
         The file is written anew, so that none of the bytes stay in it or in its log.
 
@@ -245,6 +315,7 @@ class Gallery(TaughtGallery):
             if not tables.has_sample(connection, sample_id):
                 raise UsageError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
             tables.delete_samples(connection, [sample_id])
+            merge_tables.drop_empty(connection)
             tables.advance(connection)
             tables.note_traces(connection)
         return self._wiped(1)
@@ -353,6 +424,7 @@ class Gallery(TaughtGallery):
             pack_id = tables.add_pack(connection, pack)
             tables.bind(connection, pack_id)
             tables.delete_samples(connection, dropped)
+            merge_tables.drop_empty(connection)
             feedback_tables.delete_strangers(connection, faces.keys() - embedded.keys())
             feedback_tables.replace_stranger_vectors(connection, embedded)
             revision = tables.advance(connection)

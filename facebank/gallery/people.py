@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import UTC, datetime
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from facebank.dates import checked_birth_date
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
-from facebank.gallery import feedback, tables
+from facebank.gallery import feedback, feedback_tables, merge_tables, tables
 from facebank.gallery.codec import LONGEST_NOTE
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PersonFacts
@@ -24,10 +26,18 @@ def find(connection: sqlite3.Connection, name: str) -> Person:
     """Return the person of a name, whatever its case; `PersonNotFoundError` if there is none."""
     person = tables.find_person(connection, name_key(normalise_name(name)))
     if person is None:
-        raise PersonNotFoundError(
-            f"Nobody called '{printable(name)}' is enrolled: `facebank people list` shows who is."
-        )
+        raise PersonNotFoundError(f"Nobody called '{printable(name)}' is enrolled: {_where(connection, name)}.")
     return person
+
+
+def _where(connection: sqlite3.Connection, name: str) -> str:
+    """Say what became of a name that nobody has."""
+    merges = merge_tables.merges_called(connection, name_key(normalise_name(name)))
+    if not merges:
+        return "`facebank people list` shows who is"
+    person = printable(merges[-1].person)
+    unmerge_it = shlex.join(["facebank", "people", "unmerge", person])
+    return f"joined with {person}, from whom `{unmerge_it}` separates and with whom `facebank people forget` forgets"
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
@@ -80,13 +90,81 @@ def merge(connection: sqlite3.Connection, bound: tables.Binding, sources: Sequen
     others.pop(target.id, None)
     if not others:
         raise UsageError(f"Name somebody other than '{printable(target.name)}' to merge.")
+    batch, now = None, datetime.now(UTC)
     for number, other in sorted(others.items()):
+        merge = merge_tables.add_merge(connection, other, find(connection, into), batch, now)
+        batch = batch or merge
         tables.move_samples(connection, number, target.id)
-        feedback.merge_denials(connection, bound, number, target)
+        denials = feedback.merge_denials(connection, bound, number, target)
+        if merge is not None:
+            merge_tables.note_denials(connection, merge, denials.items())
         complete(connection, into, PersonFacts(other.born, other.note))
         tables.delete_person(connection, number)
     tables.advance(connection)
     return find(connection, into)
+
+
+def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
+    """Undo the last merge into a person; returns who is apart again."""
+    target = find(connection, name)
+    merges = merge_tables.merges_of(connection, target.id)
+    if not merges:
+        raise UsageError(
+            f"Nobody was joined with '{printable(target.name)}' of whom a sample is left: `facebank people split` "
+            "makes two people of one."
+        )
+    last = max(merge.batch for merge in merges)
+    apart = [merge for merge in merges if merge.batch == last]
+    for merge in reversed(apart):
+        _separate(connection, merge)
+    tables.advance(connection)
+    return [find(connection, merge.name) for merge in apart]
+
+
+def _separate(connection: sqlite3.Connection, merge: merge_tables.Merge) -> None:
+    key = name_key(merge.name)
+    if tables.find_person(connection, key) is not None:
+        raise PersonExistsError(
+            f"There is another person called '{printable(merge.name)}' now: give that one another name first, with "
+            "`facebank people rename`."
+        )
+    number = tables.add_person(connection, merge.name, key, merge.created_at)
+    tables.set_facts(connection, number, merge.facts)
+    for sample in merge_tables.merged_samples(connection, merge.id, merge.person_id):
+        tables.give_sample(connection, sample, number)
+    for denial, is_shared in merge_tables.merged_denials(connection, merge.id):
+        feedback_tables.give_denial(connection, denial, number, keep=is_shared)
+    stayed = find(connection, merge.person)
+    if PersonFacts(stayed.born, stayed.note) == _joined(merge.kept, merge.facts):
+        tables.set_facts(connection, stayed.id, merge.kept)
+    merge_tables.undo_merge(connection, merge, number)
+
+
+def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequence[int]) -> Person:
+    """Give some of a person's samples to somebody new; returns that person."""
+    person, new = find(connection, name), normalise_name(into)
+    own = {sample.id for sample in tables.samples_of(connection, person.id)}
+    wanted = sorted(set(numbers))
+    foreign = next((number for number in wanted if number not in own), None)
+    if foreign is not None:
+        raise UsageError(f"Sample {foreign} is none of '{printable(person.name)}': `facebank people show` lists those.")
+    if not wanted or len(wanted) == len(own):
+        raise UsageError(
+            f"'{printable(person.name)}' has {len(own)} samples: name some of them to split, but not all; "
+            "`facebank people rename` gives all another name."
+        )
+    other = tables.find_person(connection, name_key(new))
+    if other is not None:
+        raise PersonExistsError(
+            f"There is already a person called '{printable(other.name)}': choose another name, and join the two then "
+            "with `facebank people merge`."
+        )
+    number = tables.add_person(connection, new, name_key(new), datetime.now(UTC))
+    for sample in wanted:
+        tables.give_sample(connection, sample, number)
+    merge_tables.drop_samples(connection, wanted)
+    tables.advance(connection)
+    return find(connection, new)
 
 
 def _checked(text: str | None, check: Callable[[str], str]) -> str | None:

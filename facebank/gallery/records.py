@@ -141,6 +141,25 @@ class RefusedSample:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedPerson:
+    """Somebody who was joined with a person and can be separated again.
+
+    Attributes
+    ----------
+    name
+        As the person was called.
+    samples
+        How many samples came along that are still there.
+    merged_at
+        When that was.
+    """
+
+    name: str
+    samples: int
+    merged_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolledSample:
     """What became of one face at enrolment.
 

@@ -14,8 +14,10 @@ change a migration that has been released: add the next.
     settings    small JSON values by key
     denials     a face that is not a person's, as somebody said (since 2)
     strangers   a face of "nobody I know", with its embedding (since 2)
-
     sums        how many rows a table has, and the sum of their seals (since 4)
+    merges      somebody who was joined with a person, as that person was (since 5), with
+    merged_samples, merged_denials
+                the samples and denials that came along
 
 Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera. Since 4, every
 row is sealed with a digest (`facebank.gallery.digests`), and samples, denials and strangers may have the hash of their
@@ -68,7 +70,14 @@ def _seals(connection: sqlite3.Connection) -> None:
         seal_table(connection, table)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts, _seals)
+def _merges(connection: sqlite3.Connection) -> None:
+    for statement in _MERGE_TABLES:
+        connection.execute(statement)
+    for table in ("merges", "merged_samples", "merged_denials"):
+        seal_table(connection, table)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts, _seals, _merges)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 OLDEST_READABLE = 1
@@ -82,6 +91,9 @@ FACTS_SINCE = 3
 
 SEALS_SINCE = 4
 """The first version whose rows are sealed."""
+
+MERGES_SINCE = 5
+"""The first version with the table ``merges`` and those that belong to it."""
 
 
 def migrate(
@@ -245,4 +257,42 @@ _SEAL_COLUMNS = (
         total INTEGER NOT NULL,
         seal INTEGER NOT NULL
     )""",
+)
+
+# "batch" is the first merge of the same call. "came_with" is the merge by which a merge of before came to the person.
+# "kept_born" and "kept_note" are those of the person who stayed, as they were before.
+_MERGE_TABLES = (
+    """
+    CREATE TABLE merges (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+        batch INTEGER NOT NULL,
+        came_with INTEGER,
+        name TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        born TEXT,
+        note TEXT CHECK (length(note) <= 2000),
+        kept_born TEXT,
+        kept_note TEXT CHECK (length(kept_note) <= 2000),
+        merged_at TEXT NOT NULL,
+        seal INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE INDEX merges_by_person ON merges (person_id)",
+    """
+    CREATE TABLE merged_samples (
+        merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
+        sample_id INTEGER NOT NULL REFERENCES samples (id) ON DELETE CASCADE,
+        seal INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (merge_id, sample_id)
+    )""",
+    "CREATE INDEX merged_samples_by_sample ON merged_samples (sample_id)",
+    """
+    CREATE TABLE merged_denials (
+        merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
+        denial_id INTEGER NOT NULL REFERENCES denials (id) ON DELETE CASCADE,
+        is_shared INTEGER NOT NULL CHECK (is_shared IN (0, 1)),
+        seal INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (merge_id, denial_id)
+    )""",
+    "CREATE INDEX merged_denials_by_denial ON merged_denials (denial_id)",
 )

@@ -143,6 +143,36 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             later={"picture_hash": 4},
             since=2,
         ),
+        "merges": Table(
+            ("id",),
+            {
+                "id": _WHOLE,
+                "person_id": _WHOLE,
+                "batch": _WHOLE,
+                "came_with": _WHOLE,
+                "name": _TEXT,
+                "created_at": _TEXT,
+                "born": _TEXT,
+                "note": _TEXT,
+                "kept_born": _TEXT,
+                "kept_note": _TEXT,
+                "merged_at": _TEXT,
+            },
+            parents={"person_id": "people"},
+            since=5,
+        ),
+        "merged_samples": Table(
+            ("merge_id", "sample_id"),
+            {"merge_id": _WHOLE, "sample_id": _WHOLE},
+            parents={"merge_id": "merges", "sample_id": "samples"},
+            since=5,
+        ),
+        "merged_denials": Table(
+            ("merge_id", "denial_id"),
+            {"merge_id": _WHOLE, "denial_id": _WHOLE, "is_shared": _WHOLE},
+            parents={"merge_id": "merges", "denial_id": "denials"},
+            since=5,
+        ),
         "sums": Table(("name",), {"name": _TEXT, "row_count": _WHOLE, "total": _WHOLE}, since=4, is_summed=False),
     }
 )

@@ -206,6 +206,11 @@ def move_samples(connection: sqlite3.Connection, source: int, target: int) -> No
     update(connection, "samples", "person_id", source, {"person_id": target})
 
 
+def give_sample(connection: sqlite3.Connection, sample_id: int, person_id: int) -> None:
+    """Give a sample to another person."""
+    update(connection, "samples", "id", sample_id, {"person_id": person_id})
+
+
 def delete_person(connection: sqlite3.Connection, person_id: int) -> None:
     """Delete a person with all samples, thumbnails, vectors and denials."""
     delete(connection, "people", "id", [person_id])

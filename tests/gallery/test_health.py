@@ -9,6 +9,7 @@ import pytest
 
 from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
 from facebank.gallery.feedback import key_of
+from facebank.gallery.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
     gallery.enrol("Ada", faces.samples(3))
     gallery.enrol("Bob", faces.samples(1))
-    expected = GalleryHealth(gallery.path, True, 4, "opencv", "ab" * 32, 2, 4, "wal", ())
+    expected = GalleryHealth(gallery.path, True, SCHEMA_VERSION, "opencv", "ab" * 32, 2, 4, "wal", ())
     assert inspect_gallery(gallery.path) == expected
     gallery.close()
     before = gallery.path.read_bytes()

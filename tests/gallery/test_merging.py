@@ -1,0 +1,183 @@
+"""People who were joined are separated again as they were, and one is split into two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
+from facebank.gallery import FaceKey, Gallery, export_gallery, inspect_gallery
+
+if TYPE_CHECKING:
+    from tests.gallery.conftest import Faces
+
+
+def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
+    """Everything that people say of a gallery's people."""
+    return {
+        person.name: (
+            person.born,
+            person.note,
+            person.created_at,
+            [sample.id for sample in gallery.samples(person.name)],
+        )
+        for person in gallery.people()
+    }
+
+
+def key(faces: Faces, number: int) -> FaceKey:
+    """Return a face of a photo of its own."""
+    return FaceKey(f"{number:064x}", 0, faces.sample().detection.box)
+
+
+@pytest.fixture
+def people(gallery: Gallery, faces: Faces) -> Gallery:
+    """Ada, Bea and Cleo with two samples each, and facts about them."""
+    for name in ("Ada", "Bea", "Cleo"):
+        gallery.enrol(name, faces.samples(2))
+    gallery.describe("Ada", note="first")
+    gallery.describe("Bea", born="1990", note="second")
+    return gallery
+
+
+def test_a_merge_is_undone_wholly(people: Gallery, faces: Faces) -> None:
+    only_bea, both, only_ada = (key(faces, number) for number in (1, 2, 3))
+    people.deny("Bea", only_bea)
+    for name in ("Ada", "Bea"):
+        people.deny(name, both)
+    people.deny("Ada", only_ada)
+    before = state(people)
+    merged = people.merge(["Bea", "Cleo"], "Ada")
+    assert (merged.sample_count, merged.born, merged.note) == (6, "1990", "first; second")
+    assert [(one.name, one.samples) for one in people.merged("Ada")] == [("Bea", 2), ("Cleo", 2)]
+    assert people.merged_into() == {"Ada"}
+    assert [person.name for person in people.unmerge("ada")] == ["Bea", "Cleo"]
+    assert state(people) == before
+    ada, bea = people.person("Ada").id, people.person("Bea").id
+    assert [people.denials_of(face) for face in (only_bea, both, only_ada)] == [{bea}, {ada, bea}, {ada}]
+    assert people.merged_into() == set()
+    assert people.index().count == 6
+    assert inspect_gallery(people.path).problems == ()
+    with pytest.raises(UsageError, match="Nobody was joined"):
+        people.unmerge("Ada")
+
+
+def test_merges_are_undone_in_the_other_order(people: Gallery) -> None:
+    first = state(people)
+    people.merge(["Cleo"], "Bea")
+    second = state(people)
+    people.merge(["Bea"], "Ada")
+    assert [one.name for one in people.merged("Ada")] == ["Bea"]
+    people.unmerge("Ada")
+    assert state(people) == second
+    assert [one.name for one in people.merged("Bea")] == ["Cleo"]
+    people.unmerge("Bea")
+    assert state(people) == first
+
+
+def test_three_merges_within_each_other_come_apart(people: Gallery, faces: Faces) -> None:
+    people.enrol("Dora", faces.samples(1))
+    states = [state(people)]
+    for source, into in (("Dora", "Cleo"), ("Cleo", "Bea"), ("Bea", "Ada")):
+        people.merge([source], into)
+        states.append(state(people))
+    for into in ("Ada", "Bea", "Cleo"):
+        states.pop()
+        people.unmerge(into)
+        assert state(people) == states[-1]
+    assert inspect_gallery(people.path).problems == ()
+
+
+def test_what_was_changed_since_stays(people: Gallery, faces: Faces) -> None:
+    people.merge(["Bea"], "Ada")
+    people.enrol("Ada", faces.samples(1))
+    people.describe("Ada", note="third")
+    people.remove_sample(3)
+    people.rename("Ada", "Lovelace")
+    people.unmerge("Lovelace")
+    assert {name: (note, samples) for name, (_, note, _, samples) in state(people).items()} == {
+        "Lovelace": ("third", [1, 2, 7]),
+        "Bea": ("second", [4]),
+        "Cleo": (None, [5, 6]),
+    }
+
+
+def test_a_name_that_somebody_else_has_is_not_taken(people: Gallery, faces: Faces) -> None:
+    people.merge(["Bea"], "Ada")
+    people.enrol("bea", faces.samples(1))
+    before = state(people)
+    with pytest.raises(PersonExistsError, match="people rename"):
+        people.unmerge("Ada")
+    assert state(people) == before
+
+
+def test_a_name_that_went_says_where_to(people: Gallery) -> None:
+    people.merge(["Bea"], "Ada")
+    for use in (people.person, people.forget):
+        with pytest.raises(PersonNotFoundError, match=r"joined with Ada.*people unmerge Ada"):
+            use("bea")
+
+
+def test_forgetting_takes_the_names_of_who_was_joined(people: Gallery, tmp_path: Path) -> None:
+    people.rename("Bea", "Beatrix Unlikely")
+    people.describe("Beatrix Unlikely", note="lives in Utrecht")
+    people.merge(["Beatrix Unlikely"], "Ada")
+    folder = export_gallery(people, tmp_path / "export").folder
+    exported = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"Beatrix" not in exported
+    assert b"Utrecht" in exported  # notes are joined, and a person's note goes along
+    assert b"Beatrix" in file_of(people)
+    people.forget("Ada")
+    assert b"Beatrix" not in file_of(people)
+    assert b"Utrecht" not in file_of(people)
+    assert inspect_gallery(people.path).problems == ()
+
+
+def test_the_last_sample_takes_the_name_along(people: Gallery) -> None:
+    people.rename("Bea", "Beatrix Unlikely")
+    people.merge(["Beatrix Unlikely"], "Ada")
+    for number in (3, 4):
+        people.remove_sample(number)
+    assert people.merged("Ada") == []
+    assert b"Beatrix" not in file_of(people)
+
+
+def file_of(gallery: Gallery) -> bytes:
+    """Return all bytes of a gallery, its log included."""
+    return b"".join(file.read_bytes() for file in gallery.path.parent.glob(f"{gallery.path.name}*") if file.is_file())
+
+
+def test_samples_are_split_off(people: Gallery) -> None:
+    people.merge(["Bea"], "Ada")
+    new = people.split("Ada", "Eve", [2, 4])
+    assert (new.name, new.sample_count, new.born, new.note) == ("Eve", 2, None, None)
+    assert [sample.id for sample in people.samples("Ada")] == [1, 3]
+    people.unmerge("Ada")
+    assert {name: samples for name, (*_, samples) in state(people).items()} == {
+        "Ada": [1],
+        "Bea": [3],
+        "Cleo": [5, 6],
+        "Eve": [2, 4],
+    }
+    assert inspect_gallery(people.path).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("into", "samples", "error", "why"),
+    [
+        ("Eve", [1, 3], UsageError, "Sample 3 is none of 'Ada'"),
+        ("Eve", [1, 2], UsageError, "not all"),
+        ("Eve", [], UsageError, "name some"),
+        ("bea", [1], PersonExistsError, "people merge"),
+        ("Ada", [1], PersonExistsError, "another name"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused(
+    people: Gallery, into: str, samples: list[int], error: type[Exception], why: str
+) -> None:
+    before = state(people)
+    with pytest.raises(error, match=why):
+        people.split("Ada", into, samples)
+    assert state(people) == before
