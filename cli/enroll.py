@@ -73,6 +73,7 @@ def enroll(
     for note in filter(None, (person.note for person in people)):
         say(note)
     tell_videos(gathered.videos)
+    terms = settings_of(ctx).first_use()
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
         def show(photo: EnrolledPhoto) -> None:
@@ -94,7 +95,7 @@ def enroll(
         except KeyboardInterrupt as error:
             kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
             raise KeyboardInterrupt(kept) from error
-    for sentence in (*map(_same_face, reports), *advices.values()):
+    for sentence in (*map(_same_face, reports), *advices.values(), terms if enrolled else None):
         if sentence is not None:
             say(sentence)
     if not as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from .failures import NOTHING_DONE
 from .output import is_interactive, say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from facebank.packs import Pack, PackHealth, Thresholds
+    from facebank.packs import DataTerms, Pack, PackHealth, Thresholds
     from facebank.packs.catalogue import CataloguedPack
 
 BROKEN = 1
@@ -51,13 +52,14 @@ def list_(as_json: AsJson = False) -> int:
         for pack in packs:
             write_json(_summary(pack))
         return 0
-    columns = ("name", "installed", "what it is", "license", "commercial use")
+    columns = ("name", "installed", "what it is", "license", "trained on", "commercial use")
     write_table(columns, [_row(pack) for pack in packs], {"no": "dim", "broken": "bold red"})
+    say("commercial use is allowed only where the license and the terms of the data are both known to allow it")
     return 0
 
 
 def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_json: AsJson = False) -> int:
-    """Show a pack: source, license, files with their hashes, thresholds, calibration.
+    """Show a pack: source, license, terms of its data, files with their hashes, thresholds, calibration.
 
     Exit code 1 if something is wrong with it.
     """
@@ -70,6 +72,8 @@ def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_js
     else:
         for key, value in record.items():
             _tell(key, value)
+            if key == "commercial_use" and value is None and pack.manifest is not None:
+                _tell(key, "not known: the license allows it, and the terms of the data do not say so")
         if calibration is not None:
             _tell("calibrated", _calibrated(calibration))
     return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0
@@ -163,7 +167,10 @@ def _summary(pack: CataloguedPack) -> dict[str, object]:
         "title": manifest.title if manifest else None,
         "version": manifest.version if manifest else None,
         "licence": manifest.licence if manifest else None,
-        "commercial_use": manifest.commercial_use if manifest else None,
+        "commercial_use": manifest.commercial_use_known if manifest else None,
+        "licence_commercial_use": manifest.commercial_use if manifest else None,
+        "training_data": _data(manifest.training_data) if manifest else None,
+        "fitted_data": _data(manifest.fitted_data) if manifest else None,
         "problem": pack.problem,
     }
 
@@ -180,6 +187,10 @@ def _description(pack: CataloguedPack) -> dict[str, object]:
         "files": [{"name": name, "sha256": sha256} for name, sha256 in manifest.files.items()] if manifest else None,
         "thresholds": _thresholds(manifest.thresholds) if manifest else None,
     }
+
+
+def _data(terms: DataTerms | None) -> dict[str, object] | None:
+    return None if terms is None else asdict(terms)
 
 
 def _thresholds(thresholds: Thresholds) -> dict[str, object]:
@@ -241,22 +252,25 @@ def _calibrated(calibration: dict[str, Any]) -> str:
 
 def _row(pack: CataloguedPack) -> tuple[str, ...]:
     if pack.problem or pack.manifest is None:
-        return pack.name, "broken", pack.problem or "", "", ""
+        return pack.name, "broken", pack.problem or "", "", "", ""
+    from facebank.packs.licences import commercial_use
+
     here = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
     manifest = pack.manifest
-    return pack.name, here, manifest.title, manifest.licence, "allowed" if manifest.commercial_use else "not allowed"
+    data = manifest.training_data.name if manifest.training_data else "not stated"
+    return pack.name, here, manifest.title, manifest.licence, data, commercial_use(manifest)
 
 
 def _tell(key: str, value: object) -> None:
-    title = key.replace("_", " ")
+    title = key.replace("_", " ").replace("licence", "license")
     if isinstance(value, dict):
         for part, number in value.items():
             _tell(f"{key} {part}", number)
     elif isinstance(value, list):
         for file in value:
-            write_line(f"{'file':<28}{file['name']}  sha256 {file['sha256']}")
+            write_line(f"{'file':<30}{file['name']}  sha256 {file['sha256']}")
     elif value is not None:
-        write_line(f"{title:<28}{_in_words(value)}")
+        write_line(f"{title:<30}{_in_words(value)}")
 
 
 def _in_words(value: object) -> str:

@@ -43,6 +43,17 @@ class Settings:
             self.gallery, pack=self.pack, device=self.device, threads=threads, on_upgrade=_tell_upgraded
         )
 
+    def first_use(self) -> str | None:
+        """Say what the terms of the pack are, where there is no gallery yet; None where there is, or use is free."""
+        from facebank.gallery import default_gallery_path
+
+        if (self.gallery or default_gallery_path()).exists() or (self.pack or "").startswith("insightface:"):
+            return None
+        from facebank.packs import load_pack
+        from facebank.packs.licences import terms_notice
+
+        return terms_notice(load_pack(self.pack).manifest)
+
     def open_gallery(self, *, read_only: bool = False) -> Gallery:
         """Open the gallery for what needs no embeddings, such as listing people."""
         from facebank.gallery import Gallery, default_gallery_path

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from facebank.packs.manifest import DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
+from facebank.packs.manifest import DataTerms, DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
 from facebank.packs.pack import Pack, load_pack
 from facebank.packs.prepare import prepared_model
 from facebank.packs.registry import KnownPack, known_packs
@@ -23,6 +23,7 @@ from facebank.packs.store import (
 )
 
 __all__ = [
+    "DataTerms",
     "DetectorSpec",
     "DeviceTrial",
     "EmbedderSpec",

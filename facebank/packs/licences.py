@@ -60,12 +60,34 @@ def accepted_licences() -> dict[str, str]:
 
 
 def licence_notice(manifest: PackManifest) -> str:
-    """Say in one line under which licence a pack is."""
-    commercial = "allowed" if manifest.commercial_use else "not allowed"
+    """Say in one line under which license a pack is, and what its data allow."""
     return (
         f"the pack {manifest.name!r} ({manifest.title}) is licensed under: {manifest.licence}; "
-        f"commercial use: {commercial}; text: {manifest.licence_url}"
+        f"{data_notice(manifest)}; commercial use: {commercial_use(manifest)}; text: {manifest.licence_url}"
     )
+
+
+def data_notice(manifest: PackManifest) -> str:
+    """Say on which data a pack was trained, and on which terms."""
+    data = manifest.training_data
+    return "it does not say what it was trained on" if data is None else f"trained on: {data.name} ({data.terms})"
+
+
+def terms_notice(manifest: PackManifest) -> str | None:
+    """Say in one line, for the first use of a pack, what is not free about it; None where all of it is."""
+    if manifest.commercial_use_known:
+        return None
+    what = (
+        "the license of its weights allows commercial use; whether the data that they come from do is not known"
+        if manifest.commercial_use
+        else f"it is not for commercial use ({manifest.licence})"
+    )
+    return f"the pack {manifest.name!r} reads the faces: {what}; see 'facebank packs show {manifest.name}'"
+
+
+def commercial_use(manifest: PackManifest) -> str:
+    """Say whether commercial use is allowed: only where the license and the terms of all data are known to."""
+    return {True: "allowed", False: "not allowed", None: "not known"}[manifest.commercial_use_known]
 
 
 def _key(manifest: PackManifest) -> str:

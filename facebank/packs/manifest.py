@@ -23,6 +23,7 @@ DetectorKind: TypeAlias = Literal["yunet", "scrfd"]
 Colour: TypeAlias = Literal["RGB", "BGR"]
 Normalisation: TypeAlias = Literal["fixed", "per_image"]
 Template: TypeAlias = Literal["arcface", "facenet"]
+Allowed: TypeAlias = Literal["yes", "no", "unknown"]
 
 MAX_MANIFEST_BYTES = 1 << 18
 _MOST_DOTS = 10_000  # the time for a key of n parts grows as n * n: half a second for these
@@ -147,6 +148,28 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class DataTerms:
+    """Which data numbers come from, and on which terms.
+
+    Attributes
+    ----------
+    name
+        The data sets.
+    terms
+        What their publishers allow, or that nothing is stated.
+    url
+        Where that is said.
+    commercial_use
+        Whether these terms allow commercial use: ``yes``, ``no`` or ``unknown``.
+    """
+
+    name: str
+    terms: str
+    url: str
+    commercial_use: Allowed
+
+
+@dataclass(frozen=True, slots=True)
 class PackManifest:
     """Everything a ``pack.toml`` says.
 
@@ -159,7 +182,11 @@ class PackManifest:
     licence, licence_url
         The licence of the weights and where its text is.
     commercial_use
-        Whether that licence allows commercial use.
+        Whether that license allows commercial use; see `commercial_use_known` for what the data allow.
+    training_data
+        What the networks were trained on; None where the pack does not say.
+    fitted_data
+        What thresholds, mean embedding and calibration were fitted on; None where on nothing, or it is not said.
     """
 
     name: str
@@ -172,6 +199,19 @@ class PackManifest:
     detector: DetectorSpec
     embedder: EmbedderSpec
     thresholds: Thresholds
+    training_data: DataTerms | None = None
+    fitted_data: DataTerms | None = None
+
+    @property
+    def commercial_use_known(self) -> bool | None:
+        """Whether commercial use is allowed, by the license of the weights and by the terms of all data.
+
+        None where it is not known: the license allows it, and the terms of the data do not, or nobody states them.
+        """
+        if not self.commercial_use:
+            return False
+        data = [self.training_data, *([self.fitted_data] if self.fitted_data else [])]
+        return True if all(terms is not None and terms.commercial_use == "yes" for terms in data) else None
 
     @property
     def files(self) -> dict[str, str]:
@@ -283,6 +323,8 @@ def _manifest(top: Table) -> PackManifest:
         detector=_detector(top.table("detector")),
         embedder=_embedder(top.table("embedder")),
         thresholds=_thresholds(top.table("thresholds")),
+        training_data=_data_terms(top.optional_table("training_data")),
+        fitted_data=_data_terms(top.optional_table("fitted_data")),
     )
     top.refuse_others()
     if manifest.detector.file == manifest.embedder.file:
@@ -329,6 +371,19 @@ def _embedder(table: Table) -> EmbedderSpec:
     return spec
 
 
+def _data_terms(table: Table | None) -> DataTerms | None:
+    if table is None:
+        return None
+    terms = DataTerms(
+        name=table.text("name"),
+        terms=table.text("terms"),
+        url=table.text("url"),
+        commercial_use=table.choice("commercial_use", get_args(Allowed)),
+    )
+    table.refuse_others()
+    return terms
+
+
 def _thresholds(table: Table) -> Thresholds:
     thresholds = Thresholds(
         known=table.number("known", -1, 1),
@@ -353,7 +408,7 @@ def manifest_toml(manifest: PackManifest) -> str:
             sections += ["", f"[{field.name}]"]
             stated = ((key.name, getattr(value, key.name)) for key in fields(value))
             sections += [f"{name} = {_toml_value(content)}" for name, content in stated if content is not None]
-        else:
+        elif value is not None:
             lines.append(f"{field.name} = {_toml_value(value)}")
     return "\n".join([*lines, *sections, ""])
 

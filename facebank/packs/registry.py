@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from facebank.packs.manifest import DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
+from facebank.packs.manifest import DataTerms, DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
 from facebank.packs.pack import EMBEDDED_FOLDER
 
 _RELEASES = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
@@ -12,6 +12,9 @@ _INSIGHTFACE_TERMS = "https://github.com/deepinsight/insightface/tree/master/mod
 
 _SCRFD_10G = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
 _W600K_R50 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
+
+_WIDER_FACE = "WIDER FACE: CC BY-NC-ND 4.0"
+_WEBFACE = "https://www.face-benchmark.org/download.html"
 
 _UNCALIBRATED = Thresholds(
     known=0.4,
@@ -74,13 +77,22 @@ def known_packs() -> dict[str, KnownPack]:
             _scrfd("scrfd_10g_bnkps.onnx", _SCRFD_10G),
             _arcface("glintr100.onnx", "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf"),
             folder="antelopev2",
+            trained_on="Glint360K",
         ),
         _adaface(),
     ]
     return {pack.name: pack for pack in packs}
 
 
-def _insightface(name: str, sha256: str, detector: DetectorSpec, embedder: EmbedderSpec, folder: str = "") -> KnownPack:
+def _insightface(
+    name: str,
+    sha256: str,
+    detector: DetectorSpec,
+    embedder: EmbedderSpec,
+    *,
+    folder: str = "",
+    trained_on: str = "WebFace600K",
+) -> KnownPack:
     manifest = PackManifest(
         name=name,
         title=f"InsightFace {name}: SCRFD and ArcFace",
@@ -92,6 +104,12 @@ def _insightface(name: str, sha256: str, detector: DetectorSpec, embedder: Embed
         detector=detector,
         embedder=embedder,
         thresholds=_UNCALIBRATED,
+        training_data=DataTerms(
+            name=f"{trained_on} (ArcFace), WIDER FACE (SCRFD)",
+            terms=f"{trained_on}: non-commercial research only, says InsightFace; {_WIDER_FACE}",
+            url=_INSIGHTFACE_TERMS,
+            commercial_use="no",
+        ),
     )
     return KnownPack(manifest, manifest.source, sha256, folder)
 
@@ -110,6 +128,12 @@ def _adaface() -> KnownPack:
         detector=read_manifest(EMBEDDED_FOLDER).detector,
         embedder=replace(_arcface("adaface_ir_18.onnx", sha256), prepare=True, input="input", colour="BGR"),
         thresholds=_UNCALIBRATED,
+        training_data=DataTerms(
+            name="WebFace4M (AdaFace), WIDER FACE (YuNet)",
+            terms=f"WebFace260M and its parts: academic research only, no commercial use; {_WIDER_FACE}",
+            url=_WEBFACE,
+            commercial_use="no",
+        ),
     )
     return KnownPack(manifest, url, sha256)
 

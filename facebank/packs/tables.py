@@ -55,6 +55,10 @@ class Table:
             raise self.wrong(key, "a table")
         return Table(value, self._label, f"{self._prefix}{key}.")
 
+    def optional_table(self, key: str) -> Table | None:
+        """Read a table within this one; None where the key is missing."""
+        return None if self._value(key) is None else self.table(key)
+
     def text(self, key: str) -> str:
         """Read one line of printable text."""
         value = self._value(key)

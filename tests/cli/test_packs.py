@@ -6,7 +6,7 @@ import hashlib
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,6 +95,8 @@ def test_the_list_has_what_is_here_and_what_can_be(run: Run, small_pack: Path, v
     assert [pack["name"] for pack in found if pack["installed"]] == ["opencv", "small"]
     assert {pack["name"] for pack in found if not pack["installed"]} == set(known_packs())
     assert [pack["name"] for pack in found if pack["embedded"]] == ["opencv"]
+    allowed = {pack["name"]: pack["commercial_use"] for pack in found}
+    assert (allowed["opencv"], allowed["adaface_ir18"], allowed["buffalo_l"]) == (None, None, False)
     lines = run("packs", "list").out.splitlines()
     assert [line.split("\t")[0] for line in lines[1:]] == [pack["name"] for pack in found]
 
@@ -105,12 +107,22 @@ def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> 
     valid("packs-show", records)
     (shown,) = records
     manifest = load_pack().manifest if name == "opencv" else known_packs()[name].manifest
+    assert manifest.training_data is not None
     assert {file["name"]: file["sha256"] for file in shown["files"]} == manifest.files
-    assert shown["commercial_use"] is manifest.commercial_use
+    assert shown["licence_commercial_use"] is manifest.commercial_use
+    assert shown["commercial_use"] is manifest.commercial_use_known
+    assert shown["training_data"] == asdict(manifest.training_data)
     assert shown["thresholds"]["known"] == manifest.thresholds.known
     told = run("packs", "show", name).out
     assert manifest.licence_url in told
+    assert manifest.training_data.terms in told
     assert all(sha256 in told for sha256 in manifest.files.values())
+
+
+def test_the_first_use_says_what_is_known_of_the_terms(run: Run, portrait: Path, speech: Path) -> None:
+    said = "whether the data that they come from do is not known; see 'facebank packs show opencv'"
+    assert said in run("enroll", "--name", "Barack Obama", portrait).err
+    assert said not in run("enroll", "--name", "Barack Obama", speech).err
 
 
 @pytest.mark.parametrize("command", ["show", "verify", "remove", "install"])

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import ManifestError
-from facebank.packs import DetectorSpec, EmbedderSpec, PackManifest, Thresholds, load_pack, read_manifest
-from facebank.packs.manifest import manifest_toml, parse_manifest
+from facebank.packs import DataTerms, DetectorSpec, EmbedderSpec, PackManifest, Thresholds, load_pack, read_manifest
+from facebank.packs.manifest import Allowed, manifest_toml, parse_manifest
 
 FACENET = """
 schema = 1
@@ -93,6 +93,9 @@ embedders = st.builds(
     flip=st.booleans(),
     centre=st.just(()),
 )
+data_terms = st.builds(
+    DataTerms, name=texts, terms=texts, url=texts, commercial_use=st.sampled_from(["yes", "no", "unknown"])
+)
 manifests = st.builds(
     PackManifest,
     name=st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?", fullmatch=True),
@@ -112,6 +115,8 @@ manifests = st.builds(
         minimum_quality=shares,
         calibrated_on=texts,
     ),
+    training_data=st.none() | data_terms,
+    fitted_data=st.none() | data_terms,
 )
 
 
@@ -246,3 +251,34 @@ def test_the_longest_mean_embedding_is_read() -> None:
     centre = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
     text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", centre)
     assert len(parse_manifest(text.encode()).embedder.centre) == 8192
+
+
+@pytest.mark.parametrize(
+    ("license_allows", "training", "fitted", "known"),
+    [
+        (True, "yes", "yes", True),
+        (True, "yes", None, True),
+        (True, "yes", "unknown", None),
+        (True, "no", None, None),
+        (True, "unknown", "yes", None),
+        (True, None, None, None),
+        (False, "yes", "yes", False),
+        (False, None, None, False),
+    ],
+)
+def test_commercial_use_is_known_only_where_license_and_data_allow_it(
+    license_allows: bool, training: Allowed | None, fitted: Allowed | None, known: bool | None
+) -> None:
+    terms = [
+        None if each is None else DataTerms("a set", "its terms", "an address", each) for each in (training, fitted)
+    ]
+    manifest = replace(
+        load_pack().manifest, commercial_use=license_allows, training_data=terms[0], fitted_data=terms[1]
+    )
+    assert manifest.commercial_use_known is known
+
+
+def test_terms_do_not_change_what_galleries_are_bound_to() -> None:
+    manifest = load_pack().manifest
+    assert manifest.digest == "41ded0ddf6cf6d6fc8ea8f497d67b8b032db161ae3d28e5ebf27ac412ddadbf2"
+    assert replace(manifest, training_data=None, fitted_data=None, commercial_use=False).digest == manifest.digest
