@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from facebank.errors import UsageError
+from facebank.text import printable
 
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
@@ -17,18 +18,24 @@ from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from facebank.album.album import Album
-    from facebank.album.sort_journal import Entry
+    from facebank.album.sort_journal import Sorted
     from facebank.album.sort_plan import SortPlan, Step
+    from facebank.album.unsorting import Undone
 
 EXAMPLES = """\b
 Examples:
   facebank sort photos/ sorted/ --dry-run
   facebank sort photos/ sorted/
-  facebank sort photos/ sorted/ --undo
+  facebank sort sorted/ --undo
 
 \b
 Exit codes: 0 sorted or undone; 1 some photos could not be; 2 wrong usage, or nothing to sort."""
+
+
+_SHOWN = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -39,13 +46,18 @@ def register(app: typer.Typer) -> None:
 def sort(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="OUT", show_default=False, help="May stand alone with --undo.")
+    ] = None,
     by: Annotated[Literal["person"], typer.Option(help="What the folders are.")] = "person",  # noqa: ARG001 - the only one
     copy: Annotated[bool, typer.Option("--copy", help="Copy the photos; what is done if nothing is said.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Link them: takes no space, on the same disk.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Move them, each to the person with the largest face.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Undo all that was sorted into OUT.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust-journal", help="Believe OUT's journal, though this gallery did not sign it.")
+    ] = False,
     least: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
@@ -53,12 +65,13 @@ def sort(
     """Put the photos of known people into a folder for each person.
 
     The folder is scanned first, if it has changed. Nothing is overwritten: another photo of the same name gets a
-    number. XMP sidecars go with their photos. A journal in OUT undoes everything.
+    number. XMP sidecars go with their photos. A journal in OUT undoes everything; it is signed with a key that is kept
+    in the gallery. Photos to which links lead out of DIR are passed over.
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
-    if undo and (copy or link or move or dry_run):
-        raise UsageError("--undo stands alone: it undoes everything that was sorted into the folder")
+    if undo and (copy or link or move):
+        raise UsageError("--undo stands alone, but for --dry-run: it undoes everything that was sorted into the folder")
     from facebank.album.album import Album
     from facebank.album.sort_plan import Way
 
@@ -66,12 +79,19 @@ def sort(
     way = Way.MOVE if move else Way.LINK if link else Way.COPY
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
         if undo:
-            album.undo_sorting(out, shown.entry)
-            shown.tell("undone")
+            _undo(album, folder, out, shown, dry_run=dry_run, trust=trust)
             return SOME_FAILED if shown.failed else 0
+        if out is None:
+            raise UsageError("name the folder OUT for the people's folders, too: 'facebank sort DIR OUT'")
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: begin with 'facebank enroll'")
         settings = bank.settings.demanding(least)
+        if not dry_run:
+            if trust:
+                album.trust_sorting(out, folder)
+            mended = album.mend_sorting(out)
+            if mended is not None:
+                say(f"the run before was killed: {printable(short_path(mended))} was finished, with its sidecars")
         unreadable = _scan(album, folder, shown)
         plan = album.plan_sorting(folder, out, way, settings)
         if dry_run:
@@ -80,8 +100,22 @@ def sort(
             with ExitStack() as bar:
                 shown.begin(bar, "Sorting", len(plan.steps))
                 album.sort(plan, out, way, shown.step)
+        shown.outside(plan)
     shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
     return SOME_FAILED if shown.failed or unreadable else 0
+
+
+def _undo(album: Album, folder: Path, out: Path | None, shown: _Shown, *, dry_run: bool, trust: bool) -> None:
+    """Undo what was sorted into OUT, which may be the only folder that is named, or show what would be."""
+    place = folder if out is None else out
+    if trust and out is None:
+        raise UsageError("--trust-journal needs the folder that was sorted as well: 'facebank sort DIR OUT --undo'")
+    journal = album.sorting(place, folder if trust else None)
+    if dry_run and journal.refused:
+        shown.refused(journal)
+        return
+    album.undo_sorting(journal, shown.undone, dry_run=dry_run)
+    shown.tell("would be undone" if dry_run else "undone")
 
 
 def _scan(album: Album, folder: Path, shown: _Shown) -> int:
@@ -101,6 +135,7 @@ class _Shown:
     def __init__(self, as_json: bool) -> None:
         self.failed = 0
         self._done = 0
+        self._carried: tuple[str, ...] = ()
         self._as_json = as_json
         self._advance: Advance | None = None
 
@@ -127,12 +162,41 @@ class _Shown:
         """Show a photo that was sorted, or why it was not."""
         self._show(str(step.source), str(step.target), step.person, why)
 
-    def entry(self, entry: Entry, why: str | None) -> None:
+    def outside(self, plan: SortPlan) -> None:
+        """Show what is passed over because of links."""
+        from facebank.storage.links import passed_over
+
+        if not plan.outside:
+            return
+        for step in plan.outside:
+            if self._as_json:
+                write_json(_record(str(step.source), str(step.target), step.person, skipped="outside"))
+        say(passed_over(sorted({short_path(str(step.source)) for step in plan.outside})))
+
+    def undone(self, undone: Undone) -> None:
         """Show a photo that was put back, or why it was not."""
-        self._show(entry.target, entry.source, None, why)
+        entry = undone.entry
+        self._show(entry.target, entry.source, None, undone.why, undone.sidecars)
+        self._carried += undone.sidecars
+
+    def refused(self, journal: Sorted) -> None:
+        """Show what a journal says that is not trusted."""
+        for what, why in journal.refused:
+            self.failed += 1
+            if self._as_json:
+                write_json(_record(what, "", None, error=why))
+            else:
+                write_line(f"{what}: {why}")
+        say(journal.doubt or f"{counted(self.failed, 'entry', 'entries')} cannot be true: nothing is undone")
 
     def tell(self, what: str, *, there: int = 0, unsure: int = 0) -> None:
         """Say how many there were."""
+        if self._carried:
+            these = ", ".join(printable(short_path(path)) for path in self._carried[:_SHOWN])
+            more = f" and {len(self._carried) - _SHOWN:,} more" if len(self._carried) > _SHOWN else ""
+            go = "would go" if what.startswith("would") else "went"
+            many = counted(len(self._carried), "sidecar")
+            say(f"{many} written or changed since {go} home with their photos: {these}{more}")
         if self._as_json:
             return
         parts = (
@@ -142,11 +206,32 @@ class _Shown:
         )
         write_line(f"{counted(self._done, 'photo')} {what}{''.join(parts)}")
 
-    def _show(self, source: str, target: str, person: str | None, why: str | None) -> None:
+    def _show(
+        self, source: str, target: str, person: str | None, why: str | None, sidecars: Sequence[str] = ()
+    ) -> None:
         self.failed += why is not None
         self._done += why is None
         if self._as_json:
-            write_json({"image": source, "target": target, "person": person, "error": why})
+            write_json(_record(source, target, person, error=why, sidecars=sidecars))
         if why is not None:
             say(why)
         self.advance()
+
+
+def _record(
+    source: str,
+    target: str,
+    person: str | None,
+    *,
+    error: str | None = None,
+    skipped: str | None = None,
+    sidecars: Sequence[str] = (),
+) -> dict[str, object]:
+    return {
+        "image": source,
+        "target": target,
+        "person": person,
+        "error": error,
+        "skipped": skipped,
+        "sidecars": list(sidecars),
+    }

@@ -16,9 +16,15 @@ from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_fa
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
 from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.album.sort_journal import SortJournal
+from facebank.album.sort_journal import (
+    adopt_journal,
+    journal_key,
+    made_journal_key,
+    note_sorted_folder,
+    read_journal,
+)
 from facebank.album.sort_plan import SortPlan, Way, plan_sorting
-from facebank.album.sorting import sort_photos
+from facebank.album.sorting import mend_sorting, sort_photos
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
 from facebank.album.unsorting import undo_sorting
 from facebank.errors import (
@@ -30,6 +36,7 @@ from facebank.errors import (
     StorageError,
     UsageError,
 )
+from facebank.gallery import Gallery
 from facebank.recognition.cohort_file import read_album_people, write_album_people
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -38,9 +45,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.album.scan_file import ScannedFile
-    from facebank.album.sort_journal import Entry
+    from facebank.album.sort_journal import Sorted
     from facebank.album.sort_plan import Step
     from facebank.album.tag_import import ImportedTag
+    from facebank.album.unsorting import Undone
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
     from facebank.photos import Place
@@ -50,6 +58,12 @@ if TYPE_CHECKING:
 def default_scan_path(gallery: Path) -> Path:
     """Return where the scan that goes with a gallery is kept: beside it, as ``family.scan`` for ``family.facebank``."""
     return gallery.with_suffix(".scan")
+
+
+def _folder_of(place: Path) -> Path:
+    """Return the folder that is sorted, absolute: that of a photo, where one is named."""
+    whole = Path(absolute(place))
+    return whole.parent if whole.is_file() else whole
 
 
 class Album:
@@ -265,7 +279,10 @@ class Album:
             )
         people = [name for _, name in sorted(self._bank.gallery.names().items())]
         target = Path(absolute(out))
-        return plan_sorting(self._identified([folder], settings), people, target, way, SortJournal.read(target))
+        journal = read_journal(target, journal_key(self._bank.gallery))
+        journal.require_trust()
+        photos = self._identified([folder], settings)
+        return plan_sorting(photos, people, _folder_of(folder), target, way, before=journal.entries)
 
     def sort(
         self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
@@ -279,24 +296,100 @@ class Album:
             if on_step is not None:
                 on_step(step, why)
 
+        target = Path(absolute(out))
+        key = made_journal_key(self._bank.gallery)
+        if plan.steps:
+            note_sorted_folder(self._bank.gallery, target)
         try:
-            sort_photos(plan.steps, out, way, done)
+            sort_photos(plan, target, way, key, done)
         finally:
             self.scan_file.move(moved)
 
-    def undo_sorting(self, out: Path, on_entry: Callable[[Entry, str | None], None] | None = None) -> None:
+    def mend_sorting(self, out: Path) -> str | None:
+        """Finish what was done by half when a sort into a folder was killed: see `facebank.album.sorting`.
+
+        Returns
+        -------
+        str or None
+            The photo that it was about, if any.
+
+        Raises
+        ------
+        StorageError
+            The journal there may be somebody else's.
+        """
+        target = Path(absolute(out))
+        journal = read_journal(target, key := journal_key(self._bank.gallery))
+        journal.require_trust()
+        mended = None if key is None else mend_sorting(journal, key)
+        if mended is None:
+            return None
+        if mended.way == Way.MOVE.value:
+            self._know_moved([(mended.source, mended.target)])
+        return mended.target
+
+    def trust_sorting(self, out: Path, folder: Path) -> None:
+        """Sign the journal of a folder that is not signed by the gallery, because its user says that it is true.
+
+        Parameters
+        ----------
+        out
+            The folder for the people's folders.
+        folder
+            The folder that was sorted; everything that the journal names must come from there.
+
+        Raises
+        ------
+        StorageError
+            It cannot be true, or cannot be written.
+        """
+        target, source = Path(absolute(out)), _folder_of(folder)
+        if read_journal(target, journal_key(self._bank.gallery)).doubt is None:
+            return
+        adopt_journal(read_journal(target, None, source), source, made_journal_key(self._bank.gallery))
+
+    def sorting(self, out: Path, trusting: Path | None = None) -> Sorted:
+        """Return what the journal of a folder says: see `facebank.album.sort_journal.read_journal`.
+
+        Parameters
+        ----------
+        out
+            The folder for the people's folders.
+        trusting
+            The folder that was sorted, where the user says that the journal is to be trusted though it is not signed by
+            the gallery; None to trust the signature alone.
+        """
+        try:
+            with Gallery.open(self._bank.path, read_only=True) as gallery:
+                key = journal_key(gallery)
+        except GalleryError:  # the user is told that the journal is not known
+            key = None
+        target = Path(absolute(out))
+        journal = read_journal(target, key)
+        if journal.doubt is None or trusting is None:
+            return journal
+        return read_journal(target, None, _folder_of(trusting))
+
+    def undo_sorting(
+        self, journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
+    ) -> None:
         """Undo what was sorted into a folder: see `facebank.album.unsorting`. The scan, if any, knows it."""
         moved: list[tuple[str, str]] = []
 
-        def done(entry: Entry, why: str | None) -> None:
-            if why is None and entry.way == Way.MOVE.value:
-                moved.append((entry.target, entry.source))
-            if on_entry is not None:
-                on_entry(entry, why)
+        def done(undone: Undone) -> None:
+            if undone.why is None and undone.entry.way == Way.MOVE.value:
+                moved.append((undone.entry.target, undone.entry.source))
+            if on_photo is not None:
+                on_photo(undone)
 
         try:
-            undo_sorting(out, done)
+            undo_sorting(journal, done, dry_run=dry_run)
         finally:
+            if not dry_run:
+                self._know_moved(moved)
+
+    def _know_moved(self, moved: Sequence[tuple[str, str]]) -> None:
+        if moved:
             with suppress(ScanError, GalleryError, PackError):  # the next scan finds it out by itself
                 self.scan_file.move(moved)
 

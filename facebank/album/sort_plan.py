@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
-from facebank.album.sort_files import digest_of
 from facebank.errors import StorageError
 from facebank.faces import Reason
+from facebank.packs.files import sha256_of
+from facebank.storage.links import NamedFolders
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from facebank.album.sort_journal import Entry
+    from facebank.album.sort_entries import Entry
     from facebank.faces import IdentifiedPhoto, PhotoFaces
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows'
@@ -50,15 +51,15 @@ class Step:
     source
         The photo, absolute.
     target
-        Where it goes; nothing is there, unless it is begun.
+        Where it goes; nothing is there.
     content_hash
         SHA-256 of the photo, in hex.
     person
         Whose folder it is.
     sidecars
         What goes with it.
-    is_begun
-        Whether a move was interrupted before it was done: the photo is in both places.
+    picture_hash
+        SHA-256 of its picture, in hex; empty where it is not known yet.
     """
 
     source: Path
@@ -66,7 +67,7 @@ class Step:
     content_hash: str
     person: str
     sidecars: tuple[Sidecar, ...] = ()
-    is_begun: bool = False
+    picture_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +76,33 @@ class SortPlan:
 
     Attributes
     ----------
+    folder
+        The folder that is sorted, absolute.
     steps
         Which photo goes where.
     there
         How many photos are in a folder already in which they belong.
     unsure
         How many people are only too improbable to be sorted by, each once a photo.
+    outside
+        What is passed over, because a link leads out of the folder that is sorted to the photo, or out of the folder
+        for the people's folders to the person's.
     """
 
+    folder: Path
     steps: tuple[Step, ...]
     there: int
     unsure: int
+    outside: tuple[Step, ...]
 
 
 def plan_sorting(
     photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]],
     people: Iterable[str],
+    folder: Path,
     out: Path,
     way: Way,
+    *,
     before: Sequence[Entry] = (),
 ) -> SortPlan:
     """Say which photo goes where: into the folder of each person who is known in it.
@@ -106,8 +116,8 @@ def plan_sorting(
         What was found in each and who it is.
     people
         Everybody's names, in an order that lasts.
-    out
-        The folder for the people's folders.
+    folder, out
+        The folder that is sorted, and the one for the people's folders.
     way
         How they come there.
     before
@@ -119,20 +129,25 @@ def plan_sorting(
         A folder holds too many photos of one name.
     """
     folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in before})
-    planner = _Planner(way, before)
-    steps, there, unsure = list[Step](), 0, 0
+    planner = _Planner(before)
+    sorted_folder, out_folder = NamedFolders([folder]), NamedFolders([out])
+    steps, outside, there, unsure = list[Step](), list[Step](), 0, 0
     for photo, identified in photos:
         decisions = [face.decision for face in identified.faces]
         known = dict.fromkeys(decision.person for decision in decisions if decision.person is not None)
         improbable = {each.candidates[0].person for each in decisions if each.reason is Reason.IMPROBABLE}
         unsure += len(improbable - known.keys())
         for person in list(known)[: 1 if way is Way.MOVE else None]:
-            step = planner.step(Path(photo.source), out / folders[person], photo.content_hash, person)
+            source, place = Path(photo.source), out / folders[person]
+            if not (sorted_folder.hold(source) and out_folder.hold(place)):
+                outside.append(Step(source, place / source.name, photo.content_hash, person))
+                continue
+            step = planner.step(source, place, photo.content_hash, person)
             if step is None:
                 there += 1
             else:
-                steps.append(step)
-    return SortPlan(tuple(steps), there, unsure)
+                steps.append(replace(step, picture_hash=photo.picture_hash or ""))
+    return SortPlan(folder, tuple(steps), there, unsure, tuple(outside))
 
 
 def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -170,13 +185,14 @@ def folder_name(person: str) -> str:
 class _Planner:
     """Finds free places, knowing what was planned and what was sorted before."""
 
-    def __init__(self, way: Way, before: Sequence[Entry]) -> None:
-        self._way = way
+    def __init__(self, before: Sequence[Entry]) -> None:
         self._planned: set[tuple[Path, str]] = set()
         self._taken: set[Path] = set()
         self._taken_stems: set[Path] = set()
-        self._sorted: dict[tuple[Path, str], Entry] = {
-            (Path(entry.target).parent, entry.content_hash): entry for entry in before if not entry.is_sidecar
+        self._sorted: dict[tuple[Path, str], Path] = {
+            (Path(entry.target).parent, entry.content_hash): Path(entry.target)
+            for entry in before
+            if not entry.is_sidecar
         }
 
     def step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
@@ -185,15 +201,9 @@ class _Planner:
         if source.parent == folder or place in self._planned:
             return None
         self._planned.add(place)
-        entry = self._sorted.get(place)
-        if entry is not None and _is(Path(entry.target), content_hash):
-            begun = self._way is Way.MOVE and entry.way == Way.MOVE.value and entry.source == str(source)
-            if not begun:
-                return None
-            target = Path(entry.target)
-            beside = _beside(source, target)
-            free = not any(os.path.lexists(sidecar.target) for sidecar in beside)
-            return Step(source, target, content_hash, person, beside if free else (), is_begun=True)
+        target = self._sorted.get(place)
+        if target is not None and _is(target, content_hash):
+            return None
         return self._free(source, folder, content_hash, person)
 
     def _free(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
@@ -229,4 +239,4 @@ def _stands_alone(target: Path) -> bool:
 
 
 def _is(path: Path, content_hash: str) -> bool:
-    return path.is_file() and digest_of(path) == content_hash
+    return path.is_file() and sha256_of(path) == content_hash

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from facebank.album.interruption import uninterrupted
-from facebank.album.sort_files import copy_file, digest_of, link_file, move_file
-from facebank.album.sort_journal import Entry, SortJournal
-from facebank.album.sort_plan import Step, Way
+from facebank.album.sort_entries import Entry
+from facebank.album.sort_files import copy_file, digest_of, link_file, move_file, picture_of
+from facebank.album.sort_journal import Sorted, SortJournal
+from facebank.album.sort_plan import SortPlan, Step, Way
+from facebank.errors import StorageError
+from facebank.storage.folders import Spot, spot_within
 from facebank.text import printable
 
 _WAYS = {Way.COPY: copy_file, Way.LINK: link_file, Way.MOVE: move_file}
 
 
 def sort_photos(
-    steps: Sequence[Step], out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
+    plan: SortPlan, out: Path, way: Way, key: bytes, on_step: Callable[[Step, str | None], None] | None = None
 ) -> None:
-    """Do what was planned; each file is written into the journal before it is put anywhere.
+    """Do what was planned; a photo and its sidecars are written into the journal before they are put anywhere.
 
     Parameters
     ----------
-    steps
-        As `facebank.album.sort_plan.plan_sorting` gives them.
+    plan
+        As `facebank.album.sort_plan.plan_sorting` gives it.
     out
-        The folder for the people's folders; made where missing.
+        The folder for the people's folders, absolute; made where missing.
     way
         How they come there. A sidecar is copied where its photo is linked: programs write it anew.
+    key
+        The gallery's, which signs the journal.
     on_step
         Called after each step, with why it could not be done, or None.
 
@@ -35,46 +42,95 @@ def sort_photos(
     StorageError
         The journal cannot be written.
     """
-    if not steps:
+    if not plan.steps:
         return
-    with SortJournal.open(out) as journal:
-        for step in steps:
+    with SortJournal.open(out, plan.folder, key) as journal:
+        for step in plan.steps:
             with uninterrupted():  # a photo, its sidecars and what is told of them stay together
-                why = _take(journal, step, way)
+                why = _take(journal, step, plan.folder, out, way)
                 if on_step is not None:
                     on_step(step, why)
 
 
-def _take(journal: SortJournal, step: Step, way: Way) -> str | None:
+def mend_sorting(journal: Sorted, key: bytes) -> Entry | None:
+    """Finish what was done by half when the program was killed: a photo and its sidecars come together again.
+
+    Parameters
+    ----------
+    journal
+        As `facebank.album.sort_journal.read_journal` gives it.
+    key
+        The gallery's.
+
+    Returns
+    -------
+    Entry or None
+        The photo's, if it had been put anywhere.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be put where it belongs.
+    """
+    if not journal.unfinished:
+        return None
+    entries = journal.entries[-journal.unfinished :]
+    photo, folder = entries[0], journal.folders[-1]
+    with SortJournal.open(journal.out, None, key), uninterrupted():
+        try:
+            if not _finish(photo, folder, journal.out):
+                return None
+            for sidecar in entries[1:]:
+                _finish(sidecar, folder, journal.out, begin=True)
+        except OSError as error:
+            raise StorageError(f"{printable(photo.source)} cannot be sorted: {error.strerror or error}") from error
+    return photo
+
+
+def _take(journal: SortJournal, step: Step, folder: Path, out: Path, way: Way) -> str | None:
     """Do a step; return why it could not be done, or None."""
-    if way is Way.MOVE and step.source.is_symlink():
-        return f"{printable(str(step.source))} is a link to another file and is not moved: use --copy or --link"
-    beside = Way.COPY if way is Way.LINK else way
     source = step.source
+    if way is Way.MOVE and source.is_symlink():
+        return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
+    beside = Way.COPY if way is Way.LINK else way
     try:
-        noted = Entry(way.value, str(source), str(step.target), step.content_hash, step.person)
-        if step.is_begun:
-            journal.write(noted)  # what follows belongs to it
-            _finish(noted)
-        else:
-            _put(journal, noted)
-        for sidecar in step.sidecars:
-            source = sidecar.source
-            _put(journal, Entry(beside.value, str(source), str(sidecar.target), digest_of(source), step.person))
+        with ExitStack() as opened:
+            at = opened.enter_context(spot_within(folder, Path(os.path.realpath(source))))
+            to = opened.enter_context(spot_within(out, step.target, create=True))
+            picture = step.picture_hash or picture_of(at)
+            moves = [(Entry(way.value, str(source), str(step.target), step.content_hash, step.person, picture), at, to)]
+            for sidecar in step.sidecars:
+                source = sidecar.source
+                one, other = Spot(at.folder, source.name), Spot(to.folder, sidecar.target.name)
+                digest = digest_of(one)
+                moves.append((Entry(beside.value, str(source), str(sidecar.target), digest, step.person), one, other))
+            journal.write([entry for entry, _, _ in moves])
+            for entry, one, other in moves:
+                source = Path(entry.source)
+                _WAYS[Way(entry.way)](one, other)
     except OSError as error:
         return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
     return None
 
 
-def _finish(begun: Entry) -> None:
-    """Remove what a move that was interrupted left behind, if the very photo is at its target."""
-    if not digest_of(Path(begun.source)) == begun.content_hash == digest_of(Path(begun.target)):
-        raise OSError("it has changed meanwhile: scan again")
-    Path(begun.source).unlink()
+def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
+    """Do what is left of an entry, or all of it if it may begin; return whether the file is at its target then."""
+    with _both(entry, folder, out) as (source, target):
+        moves = entry.way == Way.MOVE.value
+        if target.is_taken:
+            if digest_of(target) != entry.content_hash:
+                return False
+            if moves and source.is_taken and digest_of(source) == entry.content_hash:
+                source.remove()
+            return True
+        if begin and source.is_taken and digest_of(source) == entry.content_hash:
+            _WAYS[Way(entry.way)](source, target)
+            return True
+    return False
 
 
-def _put(journal: SortJournal, entry: Entry) -> None:
-    journal.write(entry)
-    target = Path(entry.target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _WAYS[Way(entry.way)](Path(entry.source), target)
+@contextmanager
+def _both(entry: Entry, folder: Path, out: Path) -> Iterator[tuple[Spot, Spot]]:
+    source, target = Path(entry.source), Path(entry.target)
+    with spot_within(folder, source, create=True) as one, spot_within(out, target, create=True) as other:
+        yield one, other

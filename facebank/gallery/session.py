@@ -139,6 +139,18 @@ class GallerySession:
         with self._file.changing() as connection:
             tables.write_setting(connection, key, text)
 
+    def keep_setting(self, key: str, value: object) -> Any:
+        """Return the value kept under a key; where there is none, keep this one for good and return it."""
+        known = self.read_setting(key)
+        if known is not None:
+            return known
+        text = settings.encode(key, value)
+        with self._file.changing() as connection:
+            known = settings.read(connection, key)  # another process may have been faster
+            if known is None:
+                tables.write_setting(connection, key, text)
+            return value if known is None else known
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._file.reading() as connection:

@@ -1,56 +1,119 @@
-"""Files are put somewhere, over nothing and with no loss."""
+"""Files are put somewhere, over nothing, with no loss and behind no link."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from facebank.album.sort_files import copy_file, link_file, move_file
+from facebank.album.sort_files import copy_file, digest_of, link_file, move_file
+from facebank.storage.folders import OpenFolder, Spot, spot_within
+
+Put = Callable[[Spot, Spot], None]
+PUT: list[Put] = [copy_file, link_file, move_file]
 
 
-@pytest.mark.parametrize("put", [copy_file, link_file, move_file])
-def test_nothing_is_overwritten(tmp_path: Path, put: Callable[[Path, Path], None]) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[OpenFolder]:
+    """The test's folder, held open."""
+    with OpenFolder.open(tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("put", PUT)
+def test_nothing_is_overwritten(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("new")
     target.write_text("there")
     with pytest.raises(FileExistsError):
-        put(source, target)
+        put(Spot(folder, "source"), Spot(folder, "target"))
     assert (source.read_text(), target.read_text()) == ("new", "there")
     assert sorted(tmp_path.iterdir()) == [source, target]
 
 
-def test_what_cannot_leave_its_place_is_in_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("put", PUT)
+def test_links_pipes_and_devices_are_no_files(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
+    (tmp_path / "real").write_text("secret")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "device", "folder", "pipe", "none"):
+        with pytest.raises(OSError):  # noqa: PT011 - of any kind
+            put(Spot(folder, name), Spot(folder, "target"))
+    assert not os.path.lexists(tmp_path / "target")
+    assert (tmp_path / "real").exists()
+
+
+def test_a_copy_keeps_times_and_permissions(tmp_path: Path, folder: OpenFolder) -> None:
+    source = tmp_path / "source"
+    source.write_text("photo")
+    source.chmod(0o640)
+    os.utime(source, ns=(10**18, 10**18 + 1))
+    copy_file(Spot(folder, "source"), Spot(folder, "target"))
+    status = (tmp_path / "target").stat()
+    assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18 + 1, 0o640)
+    assert digest_of(Spot(folder, "target")) == digest_of(Spot(folder, "source"))
+
+
+def test_a_link_that_takes_a_folder_s_place_does_not_lead_out(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (out / "Ada").mkdir(parents=True)
+    elsewhere.mkdir()
+    (tmp_path / "photo.jpg").write_text("photo")
+    with spot_within(tmp_path, tmp_path / "photo.jpg") as source, spot_within(out, out / "Ada" / "a.jpg") as target:
+        (out / "Ada").rename(out / "Ada was here")
+        (out / "Ada").symlink_to(elsewhere)
+        move_file(source, target)
+    assert not list(elsewhere.iterdir())
+    assert (out / "Ada was here" / "a.jpg").read_text() == "photo"
+    with pytest.raises(OSError, match="leads out"), ExitStack() as opened:
+        opened.enter_context(spot_within(out, out / "Ada" / "a.jpg"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../b", "a\0b"])
+def test_a_name_is_one_name(folder: OpenFolder, name: str) -> None:
+    with pytest.raises(OSError, match="no name"):
+        Spot(folder, name).read()
+
+
+def test_what_cannot_leave_its_place_is_in_no_other(
+    tmp_path: Path, folder: OpenFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("photo")
-    refuse(monkeypatch, source, is_gone=False)
+    refuse(monkeypatch, "source", is_gone=False)
     with pytest.raises(PermissionError):
-        move_file(source, target)
+        move_file(Spot(folder, "source"), Spot(folder, "target"))
     assert source.exists()
     assert not target.exists()
 
 
-def test_what_somebody_else_removed_meanwhile_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_else_removed_meanwhile_is_not_lost(
+    tmp_path: Path, folder: OpenFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("photo")
-    refuse(monkeypatch, source, is_gone=True)
+    refuse(monkeypatch, "source", is_gone=True)
     with pytest.raises(PermissionError):
-        move_file(source, target)
+        move_file(Spot(folder, "source"), Spot(folder, "target"))
     assert not source.exists()
     assert target.read_text() == "photo"
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, *, is_gone: bool) -> None:
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, *, is_gone: bool) -> None:
     """Let removing a file fail, as on a disk that fails or because somebody else was faster: root may do everything."""
-    unlink = Path.unlink
+    remove = OpenFolder.remove
 
-    def refused(self: Path, missing_ok: bool = False) -> None:
-        if self != path:
-            unlink(self, missing_ok)
+    def refused(self: OpenFolder, removed: str) -> None:
+        if removed != name:
+            remove(self, removed)
             return
         if is_gone:
-            unlink(self)
-        raise PermissionError(1, "Operation not permitted", str(self))
+            remove(self, removed)
+        raise PermissionError(1, "Operation not permitted", removed)
 
-    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(OpenFolder, "remove", refused)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -79,15 +81,32 @@ def test_photos_are_moved_and_go_back(run: Run, album: Path, tmp_path: Path, two
     assert run("scan", album).out.splitlines() == ["4 unchanged", f"{scan}: 5 faces in 4 photos (4 files)"]
 
 
-def test_undo_needs_no_gallery_and_no_scan(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
+def test_undo_needs_no_scan(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
     before, out = tree(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
     two_people.with_suffix(".scan").unlink()
+    assert run("sort", out, "--undo").out == "3 photos undone\n"
+    assert tree(album) == before
+    assert not two_people.with_suffix(".scan").exists()
+
+
+def test_without_its_gallery_a_journal_is_believed_on_the_user_s_word_only(
+    run: Run, album: Path, tmp_path: Path, two_people: Path
+) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    there = tree(out)
     two_people.unlink()
-    run("sort", album, out, "--undo")
+    refused = run("sort", out, "--undo", code=2)
+    assert "was not written with this gallery" in refused.err
+    assert "--undo --dry-run" in refused.err
+    assert f"{album / 'speech.jpg'}" in run("sort", out, "--undo", "--dry-run", code=1).out
+    assert "needs the folder" in run("sort", out, "--undo", "--trust-journal", code=2).err
+    assert "does not come from a folder" in run("sort", tmp_path / "x", out, "--undo", "--trust-journal", code=2).err
+    assert tree(out) == there
+    run("sort", album, out, "--undo", "--trust-journal")
     assert tree(album) == before
     assert not two_people.exists()
-    assert not two_people.with_suffix(".scan").exists()
 
 
 def test_links_are_the_same_file(run: Run, album: Path, tmp_path: Path) -> None:
@@ -148,12 +167,63 @@ def test_mistakes_are_sentences(run: Run, album: Path, tmp_path: Path) -> None:
     assert "is damaged" in run("sort", album, out, "--undo", code=2).err
 
 
-def test_undo_stands_alone(run: Run, album: Path, tmp_path: Path) -> None:
+def test_undo_can_be_looked_at_first(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
     out = tmp_path / "sorted"
-    run("sort", album, out)
-    there = sorted(out.rglob("*"))
-    assert "stands alone" in run("sort", album, out, "--undo", "--dry-run", code=2).err
-    assert sorted(out.rglob("*")) == there
+    run("sort", album, out, "--move")
+    there, before = tree(out), tree(album)
+    told = run("sort", out, "--undo", "--dry-run", "--json").records
+    valid("sort", told)
+    assert {str(record["target"]) for record in told} >= {str(album / "speech.jpg")}
+    assert run("sort", album, out, "--undo", "--dry-run").out == "3 photos would be undone\n"
+    assert "stands alone" in run("sort", album, out, "--undo", "--copy", code=2).err
+    assert (tree(out), tree(album)) == (there, before)
+
+
+def test_a_journal_of_an_older_facebank_is_adopted_on_the_user_s_word(run: Run, album: Path, tmp_path: Path) -> None:
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    old = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
+    keys = ("way", "source", "target", "content_hash", "person")
+    lines = [json.dumps({key: line[key] for key in keys}) for line in old if "source" in line]
+    (out / JOURNAL).write_text("".join(f"{line}\n" for line in lines))
+    (out / JOURNAL).chmod(0o644)
+    for command in (("sort", album, out), ("sort", out, "--undo")):
+        assert "is not signed" in run(*command, code=2).err
+    assert run("sort", album, out, "--trust-journal").out == "0 photos sorted\n"
+    assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
+    run("sort", out, "--undo")
+    assert tree(album) == before
+
+
+def test_a_journal_from_somebody_else_does_nothing(run: Run, album: Path, tmp_path: Path) -> None:
+    out, home = tmp_path / "received", tmp_path / "home"
+    (out / "Ada").mkdir(parents=True)
+    home.mkdir()
+    (out / "Ada" / "x.jpg").write_bytes(b"[Desktop Entry]\x1b]0;owned\x07")
+    (tmp_path / "keep.jpg").write_bytes((album / "speech.jpg").read_bytes())
+    digest = sha256(b"[Desktop Entry]\x1b]0;owned\x07").hexdigest()
+    photo = sha256((album / "speech.jpg").read_bytes()).hexdigest()
+    hostile = [
+        ("move", home / "autostart" / "evil\x1b[2J.desktop", out / "Ada" / "x.jpg", digest),
+        ("copy", album / "speech.jpg", tmp_path / "keep.jpg", photo),
+        ("copy", album / "speech.jpg", f"{out}/../y.jpg", photo),
+    ]
+    lines = [
+        json.dumps({"way": way, "source": str(a), "target": str(b), "content_hash": c, "person": "Barack Obama"})
+        for way, a, b, c in hostile
+    ]
+    (out / JOURNAL).write_text("".join(f"{line}\n" for line in lines))
+    before = tree(tmp_path)
+    assert "is not signed" in run("sort", album, out, code=2).err
+    assert "is not signed" in run("sort", out, "--undo", code=2).err
+    shown = run("sort", out, "--undo", "--dry-run", code=1)
+    assert len(shown.out.splitlines()) == 3
+    assert "\x1b" not in shown.out
+    for folder in (home, album, tmp_path):
+        run("sort", folder, out, "--undo", "--trust-journal", code=2)
+    assert {name: data for name, data in tree(tmp_path).items() if name in before} == before
+    assert not (home / "autostart").exists()
+    assert not (tmp_path / "y.jpg").exists()
 
 
 def test_a_moved_photo_that_is_gone_is_told(run: Run, album: Path, tmp_path: Path) -> None:
@@ -292,13 +362,25 @@ def test_a_photo_takes_no_other_photo_s_sidecar(run: Run, album: Path, tmp_path:
     )
 
 
-def test_a_move_that_was_interrupted_is_finished(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+def test_a_move_that_was_killed_is_finished_with_its_sidecars(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text("speech")
+    before = tree(album)
+    (album / "together.png").rename(tmp_path / "together.png")
+    (album / "space" / "collins.jpg").rename(tmp_path / "collins.jpg")
     run("sort", album, out, "--move")
-    (album / "speech.jpg").hardlink_to(out / OBAMA / "speech.jpg")  # as if it was killed before the last step
-    assert run("sort", album, out, "--move").out == "1 photo sorted\n"
-    assert not (album / "speech.jpg").exists()
-    run("sort", album, out, "--undo")
+    whole = (out / JOURNAL).read_bytes()
+    (out / JOURNAL).write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])  # without the line that says that it has ended
+    (out / OBAMA / "speech.jpg.xmp").rename(album / "speech.jpg.xmp")
+    (album / "speech.jpg").hardlink_to(out / OBAMA / "speech.jpg")
+    (tmp_path / "together.png").rename(album / "together.png")
+    (tmp_path / "collins.jpg").rename(album / "space" / "collins.jpg")
+    done = run("sort", album, out, "--move")
+    assert done.out == "2 photos sorted\n"
+    assert "was killed" in done.err
+    assert set(tree(album)) == {"biden.jpg"}
+    assert (out / OBAMA / "speech.jpg.xmp").read_text() == "speech"
+    run("sort", out, "--undo")
     assert tree(album) == before
 
 
@@ -310,17 +392,37 @@ def test_a_place_that_another_photo_took_is_no_place(run: Run, album: Path, tmp_
     assert (out / OBAMA / "speech (2).jpg").read_bytes() == (album / "speech.jpg").read_bytes()
 
 
-def test_links_lead_to_the_photo_and_are_not_moved(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
-    (tmp_path / "store").mkdir()
-    shutil.move(album / "speech.jpg", tmp_path / "store" / "speech.jpg")
+@pytest.mark.parametrize("way", ["--copy", "--link", "--move"])
+def test_what_links_lead_out_to_is_passed_over_and_told(
+    run: Run, album: Path, tmp_path: Path, way: str, valid: Valid
+) -> None:
+    out, store = tmp_path / "sorted", tmp_path / "store"
+    store.mkdir()
+    shutil.move(album / "speech.jpg", store / "speech.jpg")
+    shutil.move(album / "space", store / "space")
     (album / "speech.jpg").symlink_to(Path("..", "store", "speech.jpg"))
-    run("sort", album, out, "--link")
-    assert (out / OBAMA / "speech.jpg").samefile(tmp_path / "store" / "speech.jpg")
-    run("sort", album, out, "--undo")
-    assert "is not moved" in run("sort", album, out, "--move", code=1).err
-    assert (album / "speech.jpg").is_symlink()
-    run("sort", album, out, "--undo")
+    (album / "space").symlink_to(store / "space")
+    (out / COLLINS).parent.mkdir()
+    (out / COLLINS).symlink_to(store)
+    before = tree(store)
+    done = run("sort", album, out, way, "--json")
+    valid("sort", done.records)
+    passed = {(Path(str(each["image"])).name, each["person"]) for each in done.records if each["skipped"] == "outside"}
+    assert passed >= {("speech.jpg", OBAMA), ("collins.jpg", COLLINS)}
+    assert "passed over" in done.err
+    assert (out / OBAMA / "together.png").exists() or way == "--move"
+    run("sort", out, "--undo")
+    assert tree(store) == before
+    assert all((store / name).stat().st_nlink == 1 for name in before)
+
+
+def test_an_out_that_is_a_link_is_what_was_named(run: Run, album: Path, tmp_path: Path) -> None:
+    before, real = tree(album), tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "out").symlink_to(real)
+    assert run("sort", album, tmp_path / "out", "--move").out == "3 photos sorted\n"
+    assert (real / OBAMA).is_dir()
+    run("sort", real, "--undo")
     assert tree(album) == before
 
 

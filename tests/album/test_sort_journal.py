@@ -1,0 +1,287 @@
+"""A sort journal is obeyed only if it was written with the user's gallery, and never beyond its folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from facebank.album.sort_entries import Entry
+from facebank.album.sort_journal import (
+    JOURNAL,
+    SortJournal,
+    adopt_journal,
+    journal_key,
+    made_journal_key,
+    note_sorted_folder,
+    only_undoing,
+    read_journal,
+    sorted_folders,
+)
+from facebank.album.unsorting import undo_sorting
+from facebank.errors import StorageError
+from facebank.gallery import Gallery, PackIdentity
+
+KEY, OTHER_KEY = bytes(range(32)), bytes(32)
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """The folder for the people's folders."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def entry(out: Path, number: int = 1, **changed: str) -> Entry:
+    """Return an entry of a photo that could be true."""
+    album = out.parent / "album"
+    true = Entry("move", str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST)
+    return Entry(**{**asdict(true), **changed})
+
+
+def write(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
+    """Write a journal; return its lines."""
+    with SortJournal.open(out, out.parent / "album", key) as journal:
+        for number in range(count):
+            journal.write([entry(out, number)])
+    return (out / JOURNAL).read_text().splitlines(keepends=True)
+
+
+def test_what_is_written_is_read(out: Path) -> None:
+    write(out)
+    read = read_journal(out, KEY)
+    assert [each.source for each in read.entries] == [entry(out, number).source for number in range(4)]
+    assert set(read.folders) == {out.parent / "album"}
+    assert (read.doubt, read.refused, read.unfinished, read.is_signed) == (None, (), 0, True)
+    assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journal_that_everybody_could_read_is_private_again(out: Path) -> None:
+    write(out)
+    (out / JOURNAL).chmod(0o644)
+    write(out)
+    assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
+    assert len(read_journal(out, KEY).entries) == 8
+
+
+def test_a_journal_says_which_entries_a_kill_may_have_cut_short(out: Path) -> None:
+    lines = write(out)
+    (out / JOURNAL).write_text("".join(lines[:-1]))
+    assert read_journal(out, KEY).unfinished == 1
+    (out / JOURNAL).write_text("".join(lines[:-1]) + '{"way": "mo')
+    assert read_journal(out, KEY).unfinished == 1
+    write(out, 0)
+    assert read_journal(out, KEY).unfinished == 0
+
+
+def unsigned(line: str) -> str:
+    """Return a line without its signature."""
+    return line.partition(', "mac')[0] + "}\n"
+
+
+Tamper = Callable[[list[str], list[str]], list[str]]
+TAMPERED: dict[str, Tamper] = {
+    "a line is missing": lambda lines, _: [*lines[:2], *lines[3:]],
+    "the first is missing": lambda lines, _: lines[1:],
+    "two lines change places": lambda lines, _: [*lines[:2], lines[3], lines[2], *lines[4:]],
+    "a line is there twice": lambda lines, _: [*lines[:3], lines[2], *lines[3:]],
+    "a line comes from another journal": lambda lines, other: [*lines[:3], other[3], *lines[4:]],
+    "the lines go on with another journal": lambda lines, other: [*lines, *other],
+    "a target is another": lambda lines, _: [lines[0], lines[1], lines[2].replace("Ada", "Bob"), *lines[3:]],
+    "a signature is missing": lambda lines, _: [*lines[:2], unsigned(lines[2]), *lines[3:]],
+    "a signature is no text": lambda lines, _: [*lines[:2], '{"done": true, "mac": 7}\n', *lines[3:]],
+    "none is signed": lambda lines, _: [unsigned(line) for line in lines],
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_was_tampered_with_is_refused(out: Path, name: str) -> None:
+    other = out.parent / "other"
+    other.mkdir()
+    text = "".join(TAMPERED[name](write(out), write(other)))
+    (out / JOURNAL).write_text(text)
+    journal = read_journal(out, KEY)
+    assert journal.doubt is not None
+    assert not journal.entries
+    with pytest.raises(StorageError, match="--undo --dry-run"):
+        undo_sorting(journal)
+    with pytest.raises(StorageError, match="--undo --dry-run"):
+        SortJournal.open(out, out.parent, KEY)
+    assert (out / JOURNAL).read_text() == text
+
+
+@pytest.mark.parametrize("key", [None, OTHER_KEY])
+def test_another_gallery_s_journal_is_refused(out: Path, key: bytes | None) -> None:
+    write(out)
+    assert "was not written with this gallery" in (read_journal(out, key).doubt or "")
+
+
+def test_any_changed_character_is_refused(out: Path) -> None:
+    text, chance = "".join(write(out)), random.Random(5)
+    for _ in range(200):
+        place = chance.randrange(len(text) - 1)
+        (out / JOURNAL).write_text(text[:place] + chance.choice('x0"}') + text[place + 1 :])
+        try:
+            journal = read_journal(out, KEY)
+        except StorageError:
+            continue
+        same = "".join(json.dumps(json.loads(line), sort_keys=True) for line in text.splitlines())
+        now = "".join(json.dumps(json.loads(line), sort_keys=True) for line in (out / JOURNAL).read_text().splitlines())
+        assert journal.doubt is not None or same == now
+
+
+def test_a_journal_belongs_to_its_folder(out: Path) -> None:
+    write(out)
+    elsewhere = out.parent / "elsewhere"
+    elsewhere.mkdir()
+    (out / JOURNAL).rename(elsewhere / JOURNAL)
+    assert "is about" in (read_journal(elsewhere, KEY).doubt or "")
+
+
+def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
+    write(out)
+    (out.parent / "link").symlink_to(out)
+    (read, *_) = read_journal(out.parent / "link", KEY).entries
+    assert read.target == str(out.parent / "link" / "Ada" / "0.jpg")
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"target": "{out}/../y.jpg"},
+        {"target": "{out}/y.jpg"},
+        {"target": "{out}/Ada/more/y.jpg"},
+        {"target": "{out}/../out/Ada/y.jpg"},
+        {"target": "{out}/.hidden/y.jpg"},
+        {"target": "{out}/Ada./y.jpg"},
+        {"target": "Ada/y.jpg"},
+        {"target": "/etc/passwd"},
+        {"target": "{out}/Ada/y.jpg\0"},
+        {"target": "{out}/Ada/" + "y" * 40_000},
+        {"target": "{out}/Ada/\ud800.jpg"},
+        {"source": "/home/ada/.config/autostart/evil.desktop"},
+        {"source": "{out}/../album/../x.jpg"},
+        {"source": "{out}/../album"},
+        {"source": "album/x.jpg"},
+        {"source": "{out}/../album/evil.xmp"},
+        {"target": "{out}/Ada/evil.xmp"},
+        {"way": "remove"},
+        {"content_hash": "AB" * 32},
+        {"content_hash": ""},
+        {"picture_hash": "1"},
+    ],
+)
+def test_an_entry_that_cannot_be_true_is_refused_whoever_signed_it(
+    out: Path, changed: dict[str, str], is_signed: bool
+) -> None:
+    album = out.parent / "album"
+    untrue = entry(out, 1, **{name: value.replace("{out}", str(out)) for name, value in changed.items()})
+    if is_signed:
+        with SortJournal.open(out, album, KEY) as written:
+            written.write([untrue])
+        journal = read_journal(out, KEY)
+    else:
+        (out / JOURNAL).write_text(json.dumps(asdict(untrue)) + "\n")
+        journal = read_journal(out, KEY, album)
+    assert not journal.entries
+    with pytest.raises(StorageError, match="cannot be true"):
+        undo_sorting(journal)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[1, 2]\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        b'{"journal": 2\n',
+        b"[" * 100_000 + b"\n",
+        b'{"journal": ' + b"1" * 5000 + b"}\n",
+        b'{"way": "' + b"x" * (1 << 18) + b'"}\n',
+    ],
+)
+def test_what_is_no_journal_is_damaged(out: Path, data: bytes) -> None:
+    (out / JOURNAL).write_bytes(data)
+    with pytest.raises(StorageError, match="is damaged"):
+        read_journal(out, KEY)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"way": {}, "source": [[]]}', "{}", '{"folder": "\\u0000"}', '{"folder": "\\ud800", "journal": 9}']
+)
+def test_a_strange_line_is_shown_and_refused(out: Path, line: str) -> None:
+    (out / JOURNAL).write_text(f"{line}\n")
+    journal = read_journal(out, KEY, out)
+    assert not journal.entries
+    assert read_journal(out, KEY).doubt is not None
+
+
+def test_links_pipes_and_devices_are_no_journals(out: Path) -> None:
+    path = out / JOURNAL
+    makers: list[Callable[[], object]] = [
+        lambda: path.symlink_to("/dev/zero"),
+        lambda: path.symlink_to(out / "none"),
+        lambda: os.mkfifo(path),
+        path.mkdir,
+    ]
+    for make in makers:
+        make()
+        with pytest.raises(StorageError):
+            read_journal(out, KEY)
+        with pytest.raises(StorageError):
+            SortJournal.open(out, out, KEY)
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert not list(out.iterdir())
+
+
+def test_a_journal_larger_than_any_is_not_read(out: Path) -> None:
+    with (out / JOURNAL).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(StorageError, match="is damaged"):
+        read_journal(out, KEY)
+
+
+def test_one_process_sorts_or_undoes_at_a_time(out: Path) -> None:
+    with SortJournal.open(out, out.parent, KEY):
+        with pytest.raises(StorageError, match="another process"):
+            SortJournal.open(out, out.parent, KEY)
+        with pytest.raises(StorageError, match="another process"), only_undoing(out):
+            pass
+
+
+def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
+    (out / JOURNAL).write_text(json.dumps(asdict(entry(out))) + "\n")
+    assert read_journal(out, KEY).doubt is not None
+    album = out.parent / "album"
+    adopt_journal(read_journal(out, KEY, album), album, KEY)
+    assert read_journal(out, KEY).entries == (entry(out),)
+
+
+def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:
+    pack = PackIdentity("made up", "00" * 32, 4)
+    with Gallery.open(tmp_path / "a.facebank", pack, create=True) as gallery:
+        assert journal_key(gallery) is None
+        key = made_journal_key(gallery)
+        assert key == made_journal_key(gallery) == journal_key(gallery)
+        assert len(key) == 32
+        gallery.write_setting("sort_journal_key", "short")
+        with pytest.raises(StorageError, match="damaged"):
+            made_journal_key(gallery)
+
+
+def test_the_gallery_knows_where_journals_are(tmp_path: Path, out: Path) -> None:
+    pack = PackIdentity("made up", "00" * 32, 4)
+    with Gallery.open(tmp_path / "a.facebank", pack, create=True) as gallery:
+        assert sorted_folders(gallery) == []
+        write(out)
+        for folder in (out, tmp_path / "gone", out):
+            note_sorted_folder(gallery, folder)
+        assert sorted_folders(gallery) == [out]
