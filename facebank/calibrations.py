@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from facebank.packs.files import calibrations_folder, cannot_write, is_file
 from facebank.recognition.background import Background
 from facebank.recognition.calibration import Calibration
 from facebank.recognition.training import FITTED
+from facebank.storage.files import new_file, new_folder, write_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ BACKGROUND_NAME = "background.npz"
 
 _Content = TypeVar("_Content")
 _LARGEST = 8 << 20
+_MODE = 0o666  # less the umask: a calibration has no faces in it
 _ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a folder that can be written"
 
 
@@ -119,35 +120,22 @@ def save_knowledge(calibration: Calibration, background: Background | None, fold
     """
     require_folder(folder)
     target = folder / BACKGROUND_NAME
-    if background is None:
-        with _told_if_unwritable(target):
+    with _told_if_unwritable(target):
+        if background is None:
             target.unlink(missing_ok=True)
-    else:
-        with _replacing(target) as written:
-            background.write(written)
-    with _replacing(folder / CALIBRATION_NAME) as written:
-        written.write_text(calibration.to_json(), encoding="utf-8")
+        else:
+            with new_file(target, mode=_MODE) as part:
+                background.write(part.path)
+    target = folder / CALIBRATION_NAME
+    with _told_if_unwritable(target):
+        write_file(target, calibration.to_json().encode(), mode=_MODE)
 
 
 def require_folder(folder: Path) -> None:
     """Make a folder that a calibration is to be kept in; `StorageError` if nothing can be written there."""
-    with _replacing(folder / CALIBRATION_NAME, keep=False) as written:
-        folder.mkdir(parents=True, exist_ok=True)
-        written.touch()
-
-
-@contextmanager
-def _replacing(target: Path, *, keep: bool = True) -> Iterator[Path]:
-    """Give a file to write, which takes the target's place as a whole; if it is not kept, only see that it could."""
-    written = target.with_name(f".writing-{os.getpid()}-{target.name}")
-    with _told_if_unwritable(target):
-        try:
-            yield written
-            if keep:
-                written.replace(target)
-        finally:
-            if is_file(written):
-                written.unlink()
+    target = folder / CALIBRATION_NAME
+    with _told_if_unwritable(target), new_folder(target):
+        pass
 
 
 @contextmanager

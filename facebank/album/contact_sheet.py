@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from html import escape
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail, read_photo, turn_photo
+from facebank.storage.files import face_file_mode, new_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -84,20 +85,17 @@ def write_contact_sheet(
     try:
         if os.path.lexists(target) and not _is_ours(target):
             raise UsageError(f"{printable(str(target))} is there already, and no page of groups: choose another name")
-        part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
-        try:
-            with part.open("x", encoding="utf-8") as page:
-                page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR))
-                for group in groups[:MOST_GROUPS]:
-                    page.write(_section(scan_file, group) + "\n")
-                    if on_group is not None:
-                        on_group()
-                if len(groups) > MOST_GROUPS:
-                    page.write(_MORE.format(more=f"{len(groups) - MOST_GROUPS:,}"))
-                page.write(_FOOT)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        with new_file(target, mode=face_file_mode()) as part:
+            page = TextIOWrapper(part.stream, encoding="utf-8", write_through=True)
+            page.write(_HEAD.format(style=_STYLE, generator=_GENERATOR))
+            for group in groups[:MOST_GROUPS]:
+                page.write(_section(scan_file, group) + "\n")
+                if on_group is not None:
+                    on_group()
+            if len(groups) > MOST_GROUPS:
+                page.write(_MORE.format(more=f"{len(groups) - MOST_GROUPS:,}"))
+            page.write(_FOOT)
+            page.detach()
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
 

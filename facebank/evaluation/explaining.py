@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from facebank.faces import Verification
 from facebank.media import is_annotated
 from facebank.media.labels import LabelPainter
 from facebank.photos import open_photo
+from facebank.storage.files import face_file_mode, write_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -131,14 +131,8 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
     texts, file = PngInfo(), BytesIO()
     texts.add_text("Comment", _COMMENT)
     draw_picture(pair).save(file, "PNG", pnginfo=texts)
-    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
     try:
-        try:
-            with part.open("xb") as partial:
-                partial.write(file.getbuffer())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        write_file(target, file.getbuffer(), mode=face_file_mode())
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}") from error
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from typing import TYPE_CHECKING
 
 from facebank.packs.files import cache_folder, cannot_write
+from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DERIVED_PLACES_SETTING = "derived_places"
 
-_AT_ONCE = 16 << 20  # bytes
 _MOST_PLACES = 31
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
@@ -73,26 +72,13 @@ def wipe_derived(gallery: Path, places: object = None) -> None:
 
 def _wipe_at(place: str) -> None:
     index = _index_at(place)
-    for path in (_derived_at(place), _cohort_at(place), *sorted(index.parent.glob(f"{index.name}*"))):
+    unfinished = (f"{index.name}*", f".facebank-*.part.{index.stem}")  # the first form is an earlier version's
+    indexes = (path for form in unfinished for path in sorted(index.parent.glob(form)))
+    for path in (_derived_at(place), _cohort_at(place), *indexes):
         try:
             wipe_file(path)
         except OSError as error:
             raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
-
-
-def wipe_file(path: Path) -> None:
-    """Overwrite a file, from its beginning on, and remove it; nothing where there is none. Raises OSError."""
-    try:
-        if stat.S_ISREG(path.lstat().st_mode):
-            with path.open("r+b") as file:
-                left = path.stat().st_size
-                while left:
-                    left -= file.write(bytes(min(left, _AT_ONCE)))
-                    file.flush()
-                os.fsync(file.fileno())
-        path.unlink()
-    except FileNotFoundError:
-        return
 
 
 def _derived_at(place: str) -> Path:

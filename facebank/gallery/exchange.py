@@ -6,8 +6,6 @@ they are nobody's, and the gallery's settings stay behind: they are about the ph
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
+from facebank.storage.files import face_folder_mode, new_folder, sync_folder
 from facebank.storage.paths import named_path
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
@@ -116,19 +115,18 @@ def export_gallery(
     target = named_path(folder).absolute()
     if not target.name:
         raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
-        partial.mkdir(mode=0o700, parents=True)
-        with gallery.snapshot():
-            everybody = gallery.people() if people is None else _named(gallery, people)
-            samples = _write(gallery, partial, everybody, thumbnails=thumbnails)
-        partial.rename(target)
+        with new_folder(target, mode=face_folder_mode()) as partial:
+            with gallery.snapshot():
+                everybody = gallery.people() if people is None else _named(gallery, people)
+                samples = _write(gallery, partial, everybody, thumbnails=thumbnails)
+            sync_folder(partial)
+            partial.rename(target)
+        sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Exported(target, len(everybody), samples)
 
 

@@ -12,7 +12,6 @@ the codes; the vectors; the digests.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import mmap
 import os
@@ -20,8 +19,6 @@ import secrets
 import shutil
 import stat
 import struct
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +29,8 @@ import numpy as np
 from facebank.errors import GalleryBusyError
 from facebank.gallery.codec import LARGEST_DIMENSION
 from facebank.gallery.codes import PART_SIZE, CodedPart, CodeScale
-from facebank.gallery.derived import wipe_file
+from facebank.storage.files import PRIVATE_FOLDER, new_file
+from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +49,6 @@ _PIECE = 4 << 20  # bytes that one digest is of
 _SPARE_SPACE = 256 << 20  # bytes that are left free on the disk
 _MOST_VECTORS = 1 << 32
 _BITS = 8
-_ABANDONED = 3600.0  # seconds after which a file that is still being written belongs to nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,28 +211,18 @@ def write_index_file(
     """
     layout = _Layout(count, key.dimension)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _wipe_abandoned(path)
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < layout.size + _SPARE_SPACE:
             return None
-        handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-    except OSError:
-        return None
-    written = Path(name)
-    try:
-        with os.fdopen(handle, "w+b") as stream:
-            listing, parts = _write_vectors(stream, layout, blocks)
-            _write_rest(stream, listing, parts)
-            header = _finish(stream, layout, key)
+        with new_file(path, suffix=f".{path.stem}", sync=False) as part:
+            listing, parts = _write_vectors(part.stream, layout, blocks)
+            _write_rest(part.stream, listing, parts)
+            header = _finish(part.stream, layout, key)
             wipe_file(path)
-            written.replace(path)
-            rows = MappedRows(stream, header, listing[:, 0].copy(), layout)
-            return StoredIndex(key, listing, parts, rows)
+            rows = MappedRows(part.stream, header, listing[:, 0].copy(), layout)
+        return StoredIndex(key, listing, parts, rows)
     except OSError:
         return None
-    finally:
-        with contextlib.suppress(OSError):
-            wipe_file(written)
 
 
 def read_index_file(path: Path, pack: PackIdentity, token: object) -> StoredIndex | None:
@@ -359,10 +346,3 @@ def _array(stream: IO[bytes], kind: str, shape: tuple[int, ...]) -> NDArray[Any]
     dtype = np.dtype(kind)
     data = stream.read(dtype.itemsize * int(np.prod(shape)))
     return np.frombuffer(data, dtype=dtype).reshape(shape)
-
-
-def _wipe_abandoned(path: Path) -> None:
-    for other in path.parent.glob(f"{path.name}.*"):
-        with contextlib.suppress(OSError):
-            if time.time() - other.lstat().st_mtime > _ABANDONED:
-                wipe_file(other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
@@ -12,6 +11,7 @@ import numpy as np
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.faces import Outcome
 from facebank.media.labels import LabelPainter
+from facebank.storage.files import face_file_mode, write_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
     texts.add_text("Comment", _MARKER.decode())
     try:
         picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4", comment=_MARKER, pnginfo=texts)
-        _write_whole(target, file.getbuffer())
+        write_file(target, file.getbuffer(), mode=face_file_mode())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{printable(str(target))} cannot be written: {reason}") from error
@@ -119,16 +119,6 @@ def is_annotated(path: Path) -> bool:
             return _MARKER in file.read(_MARKER_WITHIN)
     except OSError:
         return False
-
-
-def _write_whole(target: Path, data: memoryview) -> None:
-    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def draw_marks(photo: Photo, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:

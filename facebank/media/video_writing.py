@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 from facebank.errors import StorageError, UsageError, VideoError
 from facebank.media.capture import is_text, silent
 from facebank.media.video import Video
+from facebank.storage.files import face_file_mode, new_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -81,37 +82,44 @@ class VideoFile:
 
         _check_absent(target)
         self._target = target
-        self._part = target.with_name(f".facebank-{secrets.token_hex(8)}{target.suffix.lower()}")
         self._size = (width, height)
         self.rate = min(max(rate, _SLOWEST), _FASTEST) if rate else _USUAL
         self._written = 0
         self._last: RGBImage | None = None
-        with silent():
-            self._writer: Writer = cv2.VideoWriter(
-                str(self._part.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), self.rate, self._size
-            )
-        if not self._writer.isOpened():
-            self._part.unlink(missing_ok=True)
-            raise StorageError(
-                f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
-            )
+        with ExitStack() as file:
+            try:
+                suffix = target.suffix.lower()
+                part = file.enter_context(new_file(target, mode=face_file_mode(), replaces=False, suffix=suffix))
+            except OSError as error:
+                raise _unwritable(target, error) from error
+            self._part = part.path
+            with silent():
+                self._writer: Writer = cv2.VideoWriter(
+                    str(self._part.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), self.rate, self._size
+                )
+            if not self._writer.isOpened():
+                raise StorageError(
+                    f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
+                )
+            self._file = file.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None = None, *_: object) -> None:
         try:
-            self._repeat_last()
-            self._writer.release()
-            if kind is None:
+            with self._file:
+                self._repeat_last()
+                self._writer.release()
+                if error is not None:
+                    raise error
                 self._check()
-                _appear(self._part, self._target)
-        except FileExistsError as error:
-            raise _is_there(self._target) from error
-        except OSError as error:
-            raise StorageError(f"{printable(str(self._target))} cannot be written: {error.strerror}") from error
-        finally:
-            self._part.unlink(missing_ok=True)
+        except FileExistsError as there:
+            raise _is_there(self._target) from there
+        except OSError as failure:
+            if failure is error:
+                raise
+            raise _unwritable(self._target, failure) from failure
 
     def write(self, time: float, pixels: RGBImage) -> None:
         """Show a picture from a time on.
@@ -159,16 +167,5 @@ def _is_there(target: Path) -> UsageError:
     return UsageError(f"{printable(str(target))} is there already: choose another name, or remove it first")
 
 
-def _appear(part: Path, target: Path) -> None:
-    """Give a file its name, if nothing has it: FileExistsError."""
-    try:
-        target.hardlink_to(part)  # fails where anything is there, as a rename would not
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        target.touch(exist_ok=False)
-        try:
-            part.replace(target)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
+def _unwritable(target: Path, error: OSError) -> StorageError:
+    return StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}")

@@ -6,10 +6,10 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from facebank.errors import StorageError, UsageError
+from facebank.storage.files import write_file
 from facebank.storage.paths import path_from_environment
 from facebank.text import printable
 
@@ -88,14 +88,7 @@ def write_atomically(target: Path, data: bytes, advice: str) -> None:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=target.parent)
-        written = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            written.replace(target)
-        finally:
-            written.unlink(missing_ok=True)
+        write_file(target, data)
     except OSError as error:
         raise cannot_write(target, error, advice) from error
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +18,7 @@ from facebank.packs.network_file import check_network
 from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_names
 from facebank.packs.prepare import checked_file
 from facebank.packs.trial import try_pack
+from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     import os
 
 _ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
-_STAGING = ".installing-"
-_DAY = 86400
 
 
 class FileState(StrEnum):
@@ -243,16 +240,12 @@ def staging_folder() -> Iterator[Path]:
         The packs' folder cannot be written.
     """
     packs = packs_folder()
-    try:
-        packs.mkdir(parents=True, exist_ok=True)
-        _clear_old(packs)
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=packs))
-    except OSError as error:
-        raise cannot_write(packs, error, _ADVICE) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            staging = stack.enter_context(new_folder(packs / "pack"))
+        except OSError as error:
+            raise cannot_write(packs, error, _ADVICE) from error
         yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def publish(staging: Path, replace: bool) -> Pack:
@@ -351,11 +344,3 @@ def _find(weights: Path, file: str, sha256: str) -> Path:
     if not found:
         raise PackIntegrityError(f"{printable(str(weights / file))} is missing: put the file there")
     return checked_file(found[0], sha256)
-
-
-def _clear_old(packs: Path) -> None:
-    """Remove what killed processes left a day ago."""
-    for folder in packs.glob(f"{_STAGING}*"):
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _DAY:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError
-from facebank.gallery.derived import derived_file, wipe_file
+from facebank.gallery.derived import derived_file
 from facebank.gallery.exchange_files import read_arrays
 from facebank.packs.files import cannot_write, write_atomically
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
+from facebank.storage.leftovers import wipe_file
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:

@@ -210,13 +210,18 @@ def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_picture_is_replaced_with_usual_permissions(tmp_path: Path) -> None:
+def test_an_older_picture_is_replaced_and_only_its_owner_reads_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
     (tmp_path / "reader").hardlink_to(target)
     annotate_photo(blank(), [], target)
     assert (tmp_path / "reader").read_bytes() == b"old", "whoever reads the older picture still sees all of it"
     assert target.read_bytes().startswith(b"\x89PNG")
+    assert target.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("FACEBANK_SHARE_FILES", "1")
+    annotate_photo(blank(), [], target)
     (tmp_path / "other").touch()
     assert target.stat().st_mode == (tmp_path / "other").stat().st_mode
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "other", "reader"]

@@ -1,0 +1,216 @@
+"""Files and folders that killed processes left half-written: found by name, owner, age and lock, and removed.
+
+Only what facebank itself was writing counts: its name has one of facebank's forms, it belongs to this user, it is a
+regular file or a folder, no link, and nobody is writing it any more. Earlier versions held no lock on what they wrote:
+what they left counts after a day.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LOCKED = re.compile(r"\.facebank-[0-9]{1,10}-[0-9a-f]{16}\.part(?:\.[A-Za-z0-9]{1,32})?")
+_EARLIER_FILES = re.compile(
+    r"\.facebank-[0-9a-f]{16}\.(?:part|mp4|mkv)"
+    r"|\.writing-[a-z0-9_]{8}"
+    r"|\.writing-[0-9]{1,10}-(?:calibration\.json|background\.npz)"
+    r"|[0-9a-f]{32}\.vectors\.[a-z0-9_]{8}"
+)
+_EARLIER_FOLDERS = re.compile(r"\.installing-[a-z0-9_]{8}")
+_EARLIER_EXPORT = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
+_OF_AN_EXPORT = {"manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"}
+_DAY = 86400.0
+_AGAIN = 600.0  # seconds after which a process looks through a folder once more
+_AT_ONCE = 16 << 20  # bytes
+
+_cleaned: dict[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A file or folder that this process keeps others from taking for a leftover; on some file systems nothing does."""
+
+    handle: int | None
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self.handle is not None:
+            os.close(self.handle)
+
+
+def lock(path: Path) -> Lock | None:
+    """Lock a file or folder until the process ends or lets go of it; None where another one has or removed it."""
+    handle = _opened(path)
+    if handle is None:
+        return Lock(None) if os.path.lexists(path) else None
+    taken = _flock(handle)
+    if taken is None:
+        os.close(handle)
+        return Lock(None) if os.path.lexists(path) else None
+    if taken and _is_at(handle, path):
+        return Lock(handle)
+    os.close(handle)
+    return None
+
+
+def find_leftovers(folder: Path) -> list[Path]:
+    """Return what killed processes left half-written in a folder, not in the folders below it; empty if unreadable."""
+    try:
+        with os.scandir(folder) as entries:
+            named = [Path(entry.path) for entry in entries if _is_named_so(entry.name)]
+    except OSError:
+        return []
+    return sorted(path for path in named if _is_abandoned(path))
+
+
+def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Overwrite and remove what killed processes left in folders.
+
+    Returns
+    -------
+    tuple[list[Path], list[Path]]
+        What was removed, and what could not be.
+    """
+    removed, kept = list[Path](), list[Path]()
+    for folder in dict.fromkeys(folders):
+        for path in find_leftovers(folder):
+            (removed if _remove(path) else kept).append(path)
+    return removed, kept
+
+
+def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
+    """Overwrite a file, from its beginning on, and remove it; no-op where there is none.
+
+    Parameters
+    ----------
+    path
+        The file; a link is removed and what it leads to stays.
+    also_other_names
+        Whether a file that has other names too (hard links) is overwritten; else only this name is removed.
+
+    Raises
+    ------
+    OSError
+        It cannot be overwritten or removed.
+    """
+    try:
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and (also_other_names or status.st_nlink == 1):
+            with path.open("r+b") as file:
+                left = status.st_size
+                while left:
+                    left -= file.write(bytes(min(left, _AT_ONCE)))
+                    file.flush()
+                os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return
+
+
+def clean_once(folder: Path) -> None:
+    """Remove the leftovers of a folder before something is written there, unless that was just done."""
+    now = time.monotonic()
+    place = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder on the way
+    if now - _cleaned.get(place, -_AGAIN) >= _AGAIN:
+        _cleaned[place] = now
+        remove_leftovers([folder])
+
+
+def _is_named_so(name: str) -> bool:
+    if not name.startswith(".") and ".vectors." not in name:  # nearly all files of a folder of photos
+        return False
+    forms = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)
+    return any(form.fullmatch(name) for form in forms)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether something of a leftover's name is one: ours, of the right kind, and written by nobody."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return False
+    is_folder, is_file = stat.S_ISDIR(status.st_mode), stat.S_ISREG(status.st_mode)
+    is_old = time.time() - status.st_mtime > _DAY
+    if _LOCKED.fullmatch(path.name):
+        return (is_folder or is_file) and _is_unlocked(path, is_old=is_old)
+    if _EARLIER_FILES.fullmatch(path.name):
+        return is_file and is_old
+    return is_folder and is_old and (_EARLIER_FOLDERS.fullmatch(path.name) is not None or _is_an_export(path))
+
+
+def _is_unlocked(path: Path, *, is_old: bool) -> bool:
+    held = lock(path)
+    if held is None:
+        return False
+    held.release()
+    return is_old if held.handle is None else True
+
+
+def _is_an_export(folder: Path) -> bool:
+    try:
+        return {entry.name for entry in folder.iterdir()} <= _OF_AN_EXPORT
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> bool:
+    held = lock(path)
+    if held is None:
+        return not os.path.lexists(path)
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            for folder, _, names in os.walk(path):
+                for name in names:
+                    wipe_file(Path(folder, name), also_other_names=False)
+            shutil.rmtree(path)
+        else:
+            wipe_file(path, also_other_names=False)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    finally:
+        held.release()
+    return True
+
+
+def _opened(path: Path) -> int | None:
+    """Open a file or folder to lock it; None where that cannot be."""
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    for access in (os.O_RDWR, os.O_RDONLY):  # a folder cannot be opened for writing, a share wants files to be
+        with suppress(OSError):
+            return os.open(path, access | flags)
+    return None
+
+
+def _flock(handle: int) -> bool | None:
+    """Lock an open file: False where somebody else has, None where the system or the file system cannot."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+
+        flock(handle, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except OSError:
+        return False

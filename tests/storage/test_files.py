@@ -1,0 +1,215 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facebank.storage import leftovers
+from facebank.storage.files import SHARING, face_file_mode, face_folder_mode, new_file, new_folder, write_file
+from facebank.storage.leftovers import clean_once, find_leftovers, remove_leftovers, wipe_file
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from facebank.storage.files import new_file, new_folder
+way = new_file if sys.argv[1] == "file" else new_folder
+with way(Path(sys.argv[2], "target")) as part:
+    if sys.argv[1] == "file":
+        part.stream.write(b"Ada")
+        part.stream.flush()
+    else:
+        (part / "people.jsonl").write_bytes(b"Ada")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def start_writer(folder: Path, what: str) -> subprocess.Popen[bytes]:
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, what, folder], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == b"writing\n"
+    return writer
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def age(path: Path) -> None:
+    then = time.time() - 2 * 86400
+    os.utime(path, (then, then))
+
+
+def test_a_new_file_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_file(tmp_path / "faces.html", b"Ada")
+    assert names_in(tmp_path) == ["faces.html"]
+    assert mode_of(tmp_path / "faces.html") == 0o600
+
+
+def test_what_fails_midway_leaves_the_former_file(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"before")
+    with pytest.raises(ValueError, match="no"), new_file(tmp_path / "target") as part:  # noqa: PT012
+        part.stream.write(b"half")
+        raise ValueError("no")
+    assert names_in(tmp_path) == ["target"]
+    assert (tmp_path / "target").read_bytes() == b"before"
+
+
+def test_nothing_is_overwritten_where_that_was_not_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), new_file(tmp_path / "target", replaces=False) as part:  # noqa: PT012
+        part.stream.write(b"mine")
+        (tmp_path / "target").write_bytes(b"theirs")
+    assert names_in(tmp_path) == ["target"]
+    assert (tmp_path / "target").read_bytes() == b"theirs"
+
+
+def test_a_file_over_nothing_keeps_its_bytes(tmp_path: Path) -> None:
+    write_file(tmp_path / "target", b"mine", replaces=False)
+    assert names_in(tmp_path) == ["target"]
+    assert (tmp_path / "target").read_bytes() == b"mine"
+
+
+def test_files_with_faces_are_private_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SHARING, raising=False)
+    assert (face_file_mode(), face_folder_mode()) == (0o600, 0o700)
+    monkeypatch.setenv(SHARING, "0")
+    assert face_file_mode() == 0o600
+    monkeypatch.setenv(SHARING, "1")
+    assert (face_file_mode(), face_folder_mode()) == (0o666, 0o777)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_a_killed_process_was_writing_is_found_and_removed_once_it_is_dead(tmp_path: Path, what: str) -> None:
+    writer = start_writer(tmp_path, what)
+    (part,) = tmp_path.iterdir()
+    try:
+        assert find_leftovers(tmp_path) == []
+        assert remove_leftovers([tmp_path]) == ([], [])
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+    assert find_leftovers(tmp_path) == [part]
+    write_file(tmp_path / "other", b"")
+    assert names_in(tmp_path) == ["other"]
+
+
+def test_strangers_files_stay(tmp_path: Path) -> None:
+    names = (
+        ".facebank-notes.part",
+        ".facebank-1-0123456789abcdef.part.sh.txt",
+        "facebank-1-0123456789abcdef.part",
+        ".writing-notes",
+        ".Ada.0123abcd.partial",
+        "notes.part",
+    )
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+        age(tmp_path / name)
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"mine")
+    (tmp_path / ".facebank-1-0123456789abcdef.part").symlink_to(outside)
+    (tmp_path / ".facebank-2-0123456789abcdef.part").mkdir()
+    (tmp_path / ".facebank-2-0123456789abcdef.part" / "link").symlink_to(outside)
+    os.mkfifo(tmp_path / ".facebank-3-0123456789abcdef.part")
+    photos = tmp_path / ".Ada.0123abcd.partial2"
+    photos.mkdir()
+    remove_leftovers([tmp_path])
+    assert names_in(tmp_path) == sorted(
+        [
+            *names,
+            "outside",
+            photos.name,
+            ".facebank-1-0123456789abcdef.part",
+            ".facebank-3-0123456789abcdef.part",
+        ]
+    )
+    assert outside.read_bytes() == b"mine"
+
+
+def test_a_folder_named_like_a_former_export_counts_only_with_an_exports_files(tmp_path: Path) -> None:
+    former, photos = tmp_path / ".backup.0123abcd.partial", tmp_path / ".photos.0123abcd.partial"
+    for folder, name in ((former, "people.jsonl"), (photos, "ada.jpg")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"Ada")
+        age(folder)
+    assert find_leftovers(tmp_path) == [former]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".facebank-0123456789abcdef.part",
+        ".facebank-0123456789abcdef.mp4",
+        ".writing-ab12_xyz",
+        ".writing-123-calibration.json",
+        f"{'0' * 32}.vectors.ab12_xyz",
+    ],
+)
+def test_what_earlier_versions_left_counts_after_a_day(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"Ada")
+    assert find_leftovers(tmp_path) == []
+    age(tmp_path / name)
+    assert find_leftovers(tmp_path) == [tmp_path / name]
+
+
+def test_a_leftover_that_has_another_name_too_loses_only_its_own(tmp_path: Path) -> None:
+    photo = tmp_path / "ada.jpg"
+    photo.write_bytes(b"the only copy")
+    (tmp_path / ".facebank-1-0123456789abcdef.part").hardlink_to(photo)
+    remove_leftovers([tmp_path])
+    assert names_in(tmp_path) == ["ada.jpg"]
+    assert photo.read_bytes() == b"the only copy"
+
+
+def test_a_leftover_is_overwritten_before_it_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / ".facebank-1-0123456789abcdef.part"
+    path.write_bytes(b"Ada")
+    with path.open("rb") as still_open:
+        remove_leftovers([tmp_path])
+        assert still_open.read() == bytes(3)
+
+
+def test_without_locks_a_file_counts_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "_flock", lambda _: None)
+    path = tmp_path / ".facebank-1-0123456789abcdef.part"
+    path.write_bytes(b"Ada")
+    assert find_leftovers(tmp_path) == []
+    age(path)
+    assert find_leftovers(tmp_path) == [path]
+    write_file(tmp_path / "target", b"Grace")
+    assert names_in(tmp_path) == ["target"]
+
+
+def test_a_folder_is_looked_through_once_in_a_while(tmp_path: Path) -> None:
+    clean_once(tmp_path)
+    path = tmp_path / ".facebank-1-0123456789abcdef.part"
+    path.touch()
+    clean_once(tmp_path)
+    assert path.exists()
+    assert remove_leftovers([tmp_path, tmp_path]) == ([path], [])
+
+
+def test_a_new_folder_goes_unless_it_is_named(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "deep" / "kept") as folder:
+        (folder / "file").touch()
+        assert mode_of(folder) == 0o700
+        folder.rename(tmp_path / "deep" / "kept")
+    with new_folder(tmp_path / "deep" / "gone") as folder:
+        (folder / "file").touch()
+    assert names_in(tmp_path / "deep") == ["kept"]
+
+
+def test_wiping_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"Ada")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    wipe_file(tmp_path / "link")
+    wipe_file(tmp_path / "absent")
+    assert (tmp_path / "file").read_bytes() == b"Ada"
