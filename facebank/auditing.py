@@ -64,11 +64,7 @@ def audit_gallery(
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
         owned = [(person, gallery.samples(person.name)) for person in gallery.people()]
-    faces = {
-        sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
-        for _, samples_of_one in owned
-        for sample in samples_of_one
-    }
+    faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
     only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
     compared = {number: name for number, name in names.items() if number not in only_masked}
     findings = [_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]

@@ -260,7 +260,7 @@ class Enroller:
         )
 
     def _is_denied(self, person: str, sample: NewSample) -> bool:
-        denied = self._gallery.denials_of(FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box))
+        denied = self._gallery.denials_of(FaceKey.enrolled(sample))
         names = self._gallery.names() if denied else {}
         return any(name_key(names[number]) == name_key(person) for number in denied)
 

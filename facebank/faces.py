@@ -284,6 +284,8 @@ class Sample:
         Whether the face was enrolled in a mask.
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
+    picture_hash
+        As of `Photo`; None where it is not known yet.
     """
 
     id: int
@@ -298,6 +300,7 @@ class Sample:
     has_thumbnail: bool
     masked: bool = False
     camera_dated: bool = False
+    picture_hash: str | None = None
 
 
 class Outcome(StrEnum):

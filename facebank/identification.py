@@ -299,8 +299,9 @@ def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identi
     if recognizer is None:
         decisions = nobody_enrolled(faces)
     else:
-        keys = (FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box) for face in faces)
-        denied = [gallery.denials_of(key) for key in keys]
+        with suppress(GalleryError, StorageError):  # one who may only read it learns nothing
+            gallery.learn_picture(photo.content_hash, photo.picture_hash)
+        denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
         dated = photo.taken_at if photo.camera_dated else None
         unborn = {} if dated is None else identification.births.unborn(dated)
         decisions = (

@@ -124,7 +124,7 @@ class _Kept:
 
     @classmethod
     def sample(cls, sample: Sample) -> Self:
-        return cls(FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box), sample.source)
+        return cls(FaceKey.enrolled(sample), sample.source)
 
     @classmethod
     def stranger(cls, stranger: Stranger) -> Self:
@@ -161,7 +161,8 @@ def _embed_anew(
 
 def _photo_of(kept: _Kept) -> Photo:
     photo = read_photo(kept.source)
-    if photo.content_hash != kept.face.content_hash:
+    same_picture = photo.picture_hash is not None and photo.picture_hash == kept.face.picture_hash
+    if photo.content_hash != kept.face.content_hash and not same_picture:
         raise PhotoError("the file has changed since it was enrolled")
     turned = turn_photo(photo, kept.face.quarter_turns)
     return Photo(turned.source, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)

@@ -37,6 +37,7 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
         vectors={"plain": face.embedding},
         camera_dated=photo.photo.camera_dated,
         masked=face.quality.mouth_hidden,
+        picture_hash=photo.photo.picture_hash,
     )
 
 

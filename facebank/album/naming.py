@@ -187,7 +187,7 @@ def _take(
 
 def same_face(analyzed: AnalyzedPhoto, photo: PhotoFaces, face: Face) -> Face | None:
     """Return the face of a photo that was just read which is the one that was scanned; None in another photo."""
-    wanted = FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box)
+    wanted = FaceKey.found(photo, face)
     return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)
 
 

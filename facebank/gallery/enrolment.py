@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.gallery import feedback, tables, vector_tables
+from facebank.gallery import feedback, feedback_tables, tables, vector_tables
 from facebank.gallery.codec import float_array, hex_digest, share, turns, unit_length, variant_name
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
@@ -53,6 +53,8 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     share(float(sample.detection.score))
     share(float(sample.quality))
     hex_digest(sample.content_hash)
+    if sample.picture_hash is not None:
+        hex_digest(sample.picture_hash)
     turns(sample.quarter_turns)
     if len(sample.source) > _LONGEST_SOURCE:
         raise InvalidValueError("its path is too long")
@@ -109,6 +111,8 @@ def enrol_samples(
     outcomes: list[EnrolledSample] = []
     owned: list[NewSample] = []
     for sample in samples:
+        if sample.picture_hash is not None:
+            feedback_tables.set_picture(connection, sample.content_hash, sample.picture_hash)
         known = find_sample(connection, bound, feedback.key_of(sample), sample.vectors[PLAIN])
         if known is not None:
             outcomes.append(EnrolledSample(known.sample_id, known.person))

@@ -304,6 +304,7 @@ def _sample_record(sample: Sample) -> dict[str, object]:
         "enrolled_at": time_to_text(sample.enrolled_at),
         "masked": sample.masked,
         "camera_dated": sample.camera_dated,
+        "picture_hash": sample.picture_hash,
     }
 
 
@@ -394,6 +395,7 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         enrolled_at=text_to_time(record["enrolled_at"]),
         masked=files.yes_or_no(record.get("masked", False)),
         camera_dated=files.yes_or_no(record.get("camera_dated", False)),
+        picture_hash=None if record.get("picture_hash") is None else hex_digest(record["picture_hash"]),
     )
 
 

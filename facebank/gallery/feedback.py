@@ -33,6 +33,8 @@ def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None
     try:
         float_array(face.box, (4,))
         hex_digest(face.content_hash)
+        if face.picture_hash is not None:
+            hex_digest(face.picture_hash)
         turns(face.quarter_turns)
         if vector is not None:
             unit_length(float_array(vector, (dimension,)))
@@ -67,7 +69,7 @@ def deny(
 
 def denied_people(connection: sqlite3.Connection, face: FaceKey) -> set[int]:
     """Return the numbers of the people that a face is not."""
-    denials = feedback_tables.denials_of_photo(connection, face.content_hash)
+    denials = feedback_tables.denials_of_photo(connection, face.content_hash, face.picture_hash)
     return {denial.person_id for denial in denials if is_same_place(denial.face, face)}
 
 
@@ -75,7 +77,7 @@ def withdraw(connection: sqlite3.Connection, person_id: int, face: FaceKey) -> b
     """Take back that a face is not a person's; returns whether that had been said."""
     denials = [
         denial.id
-        for denial in feedback_tables.denials_of_photo(connection, face.content_hash)
+        for denial in feedback_tables.denials_of_photo(connection, face.content_hash, face.picture_hash)
         if denial.person_id == person_id and is_same_place(denial.face, face)
     ]
     feedback_tables.delete_denials(connection, denials)
@@ -145,7 +147,7 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
 
 def key_of(sample: NewSample) -> FaceKey:
     """Return which face of which photo a sample is."""
-    return FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
+    return FaceKey.enrolled(sample)
 
 
 def _strangers(connection: sqlite3.Connection, bound: Binding) -> list[tuple[Stranger, FloatArray]]:

@@ -20,8 +20,9 @@ from facebank.gallery.codec import (
     wholes,
 )
 from facebank.gallery.records import FaceKey, Stranger, StrangerTable
-from facebank.gallery.schema import FEEDBACK_SINCE, schema_version
+from facebank.gallery.schema import FEEDBACK_SINCE, PICTURES_SINCE, schema_version
 from facebank.gallery.sealing import delete, insert, update
+from facebank.gallery.tables import of_photo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from facebank.gallery.digests import Value
     from facebank.gallery.tables import Binding
 
-_DENIALS = "SELECT id, person_id, content_hash, quarter_turns, box, denied_at FROM denials "
+_DENIALS = "SELECT id, person_id, content_hash, quarter_turns, box, denied_at, {picture} FROM denials "
+_STRANGERS = "SELECT id, content_hash, quarter_turns, box, source, remembered_at, {picture} FROM strangers "
+_PICTURED = ("samples", "denials", "strangers")
 
 
 class Denial(NamedTuple):
@@ -51,20 +54,21 @@ def add_denial(connection: sqlite3.Connection, person_id: int, face: FaceKey, no
     insert(connection, "denials", [{"person_id": person_id, **_columns(face), "denied_at": time_to_text(now)}])
 
 
-def denials_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Denial]:
-    """Return what was denied about the faces of one photo."""
+def denials_of_photo(
+    connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
+) -> list[Denial]:
+    """Return what was denied about the faces of one photo, which is known by its bytes or by its picture."""
     if not _has_tables(connection):
         return []
-    return [
-        _denial(row) for row in connection.execute(_DENIALS + "WHERE content_hash = ? ORDER BY id", (content_hash,))
-    ]
+    either, values = of_photo(connection, content_hash, picture_hash)
+    return [_denial(row) for row in connection.execute(f"{_denials(connection)}WHERE {either} ORDER BY id", values)]
 
 
 def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
     """Return the faces that are not a person's."""
     if not _has_tables(connection):
         return []
-    rows = connection.execute(_DENIALS + "WHERE person_id = ? ORDER BY id", (person_id,))
+    rows = connection.execute(f"{_denials(connection)}WHERE person_id = ? ORDER BY id", (person_id,))
     return [_denial(row) for row in rows]
 
 
@@ -105,12 +109,12 @@ def strangers(connection: sqlite3.Connection) -> list[Stranger]:
     """Return all strangers, in the order of their numbers."""
     if not _has_tables(connection):
         return []
-    rows = connection.execute(
-        "SELECT id, content_hash, quarter_turns, box, source, remembered_at FROM strangers ORDER BY id"
-    )
+    rows = connection.execute(f"{_STRANGERS.format(picture=_picture(connection))}ORDER BY id")
     return [
-        Stranger(whole(number), _face(content_hash, turns, box), bytes_to_path(source), text_to_time(remembered_at))
-        for number, content_hash, turns, box, source, remembered_at in rows
+        Stranger(
+            whole(number), _face(content_hash, turns, box, picture), bytes_to_path(source), text_to_time(remembered_at)
+        )
+        for number, content_hash, turns, box, source, remembered_at, picture in rows
     ]
 
 
@@ -133,7 +137,38 @@ def delete_strangers(connection: sqlite3.Connection, numbers: Iterable[int]) -> 
     return delete(connection, "strangers", "id", numbers)
 
 
+# Pictures -------------------------------------------------------------------------------------------------------
+
+
+def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
+    """Return whether a sample, a denial or a stranger has no hash of its photo's picture: of one photo, or of any."""
+    if schema_version(connection) < PICTURES_SINCE:
+        return False  # it is only read, and learns nothing
+    if content_hash is None:
+        where, values = "picture_hash IS NULL", tuple[str, ...]()
+    else:
+        where, values = "content_hash = ? AND +picture_hash IS NULL", (content_hash,)
+    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _PICTURED)  # noqa: S608 - ours
+    return any(connection.execute(statement, values).fetchone() is not None for statement in statements)
+
+
+def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash: str) -> None:
+    """Note the hash of a photo's picture wherever the photo's faces are kept without it."""
+    for table in _PICTURED:
+        statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - ours
+        for (number,) in connection.execute(statement, (content_hash,)).fetchall():
+            update(connection, table, "id", whole(number), {"picture_hash": picture_hash})
+
+
 # Rows -----------------------------------------------------------------------------------------------------------
+
+
+def _picture(connection: sqlite3.Connection) -> str:
+    return "picture_hash" if schema_version(connection) >= PICTURES_SINCE else "NULL"
+
+
+def _denials(connection: sqlite3.Connection) -> str:
+    return _DENIALS.format(picture=_picture(connection))
 
 
 def _has_tables(connection: sqlite3.Connection) -> bool:
@@ -141,9 +176,9 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
 
 
 def _denial(row: tuple[object, ...]) -> Denial:
-    number, person_id, content_hash, turns, box, denied_at = row
+    number, person_id, content_hash, turns, box, denied_at, picture = row
     text_to_time(denied_at)
-    return Denial(whole(number), whole(person_id), _face(content_hash, turns, box))
+    return Denial(whole(number), whole(person_id), _face(content_hash, turns, box, picture))
 
 
 def _columns(face: FaceKey) -> dict[str, Value]:
@@ -151,8 +186,10 @@ def _columns(face: FaceKey) -> dict[str, Value]:
         "content_hash": face.content_hash,
         "quarter_turns": face.quarter_turns,
         "box": floats_to_bytes(face.box),
+        "picture_hash": face.picture_hash,
     }
 
 
-def _face(content_hash: object, turns: object, box: object) -> FaceKey:
-    return FaceKey(hex_digest(content_hash), whole(turns), floats_from_bytes(box, (4,)))
+def _face(content_hash: object, turns: object, box: object, picture: object) -> FaceKey:
+    picture_hash = None if picture is None else hex_digest(picture)
+    return FaceKey(hex_digest(content_hash), whole(turns), floats_from_bytes(box, (4,)), picture_hash)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.faces import AnalyzedPhoto, Detection, Face, FloatArray
+    from facebank.faces import AnalyzedPhoto, Detection, Face, FloatArray, PhotoFaces, Sample
 
 PLAIN = "plain"
 """The variant every sample has: the embedding of the face as it is."""
@@ -67,6 +67,8 @@ class NewSample:
         Whether the face wears a mask.
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
+    picture_hash
+        As of `FaceKey`.
     """
 
     detection: Detection
@@ -80,6 +82,7 @@ class NewSample:
     enrolled_at: datetime | None = None
     masked: bool = False
     camera_dated: bool = False
+    picture_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class PersonFacts:
 class FaceKey:
     """Which face of which photo. Two keys mean one face if photo and turns are the same and the boxes overlap by half.
 
+    The photo is the same if its bytes are, or if its picture is: editing a title or rating makes no other photo of it.
+
     Attributes
     ----------
     content_hash
@@ -110,16 +115,29 @@ class FaceKey:
         How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
     box
         ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo.
+    picture_hash
+        SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None where it is not known.
     """
 
     content_hash: str
     quarter_turns: int
     box: FloatArray
+    picture_hash: str | None = None
 
     @classmethod
     def of(cls, photo: AnalyzedPhoto, face: Face) -> Self:
         """Return the key of a face of a photo."""
-        return cls(photo.photo.content_hash, photo.quarter_turns, face.detection.box)
+        return cls(photo.photo.content_hash, photo.quarter_turns, face.detection.box, photo.photo.picture_hash)
+
+    @classmethod
+    def found(cls, photo: PhotoFaces, face: Face) -> Self:
+        """Return the key of a face that was found in a photo."""
+        return cls(photo.content_hash, photo.quarter_turns, face.detection.box, photo.picture_hash)
+
+    @classmethod
+    def enrolled(cls, sample: Sample | NewSample) -> Self:
+        """Return the key of a face that is, or is to be, a sample."""
+        return cls(sample.content_hash, sample.quarter_turns, sample.detection.box, sample.picture_hash)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ _SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far l
 
 def is_same_place(one: FaceKey, other: FaceKey) -> bool:
     """Return whether two keys mean the same face of the same photo."""
-    same_photo = (one.content_hash, one.quarter_turns) == (other.content_hash, other.quarter_turns)
-    return same_photo and _overlap(one.box, other.box) >= _SAME_BOX
+    same_picture = one.picture_hash is not None and one.picture_hash == other.picture_hash
+    same_photo = one.content_hash == other.content_hash or same_picture
+    return same_photo and one.quarter_turns == other.quarter_turns and _overlap(one.box, other.box) >= _SAME_BOX
 
 
 def is_other_place(one: FaceKey, other: FaceKey) -> bool:
@@ -53,8 +54,8 @@ def find_sample(
     vector
         Its plain embedding, ``(dimension,)``; None to go by the place alone.
     """
-    for sample in tables.samples_of_photo(connection, face.content_hash):
-        if is_same_place(face, FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)):
+    for sample in tables.samples_of_photo(connection, face.content_hash, face.picture_hash):
+        if is_same_place(face, FaceKey.enrolled(sample)):
             return vector_tables.Known(sample.id, sample.person)
     if vector is not None:
         for known, candidate in vector_tables.alike(connection, bound, vector, SAME_VECTOR):

@@ -96,6 +96,10 @@ MERGES_SINCE = 5
 """The first version with the table ``merges`` and those that belong to it."""
 
 
+PICTURES_SINCE = 4
+"""The first version whose samples, denials and strangers have ``picture_hash``."""
+
+
 def migrate(
     connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] | None = None
 ) -> None:
@@ -250,6 +254,7 @@ _SEAL_COLUMNS = (
         f"ALTER TABLE {table} ADD COLUMN picture_hash TEXT CHECK (length(picture_hash) = 64)"
         for table in ("samples", "denials", "strangers")
     ),
+    *(f"CREATE INDEX {table}_by_picture ON {table} (picture_hash)" for table in ("samples", "denials", "strangers")),
     """
     CREATE TABLE sums (
         name TEXT PRIMARY KEY,

@@ -32,7 +32,7 @@ from facebank.gallery.codec import (
 )
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
-from facebank.gallery.schema import FACTS_SINCE, schema_version
+from facebank.gallery.schema import FACTS_SINCE, PICTURES_SINCE, schema_version
 from facebank.gallery.sealing import delete, delete_all, insert, update
 from facebank.storage.values import InvalidValueError
 
@@ -238,6 +238,7 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
                 "enrolled_at": time_to_text(sample.enrolled_at or now),
                 "masked": int(sample.masked),
                 "camera_dated": int(sample.camera_dated),
+                "picture_hash": sample.picture_hash,
             }
         ],
     )
@@ -252,10 +253,22 @@ def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
     return [_sample(row) for row in rows]
 
 
-def samples_of_photo(connection: sqlite3.Connection, content_hash: str) -> list[Sample]:
-    """Return the samples that come from one photo, in the order of their numbers."""
-    rows = connection.execute(_sample_rows(connection) + "WHERE content_hash = ? ORDER BY samples.id", (content_hash,))
+def samples_of_photo(
+    connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
+) -> list[Sample]:
+    """Return the samples that come from one photo, known by its bytes or its picture, in the order of their numbers."""
+    either, values = of_photo(connection, content_hash, picture_hash)
+    rows = connection.execute(f"{_sample_rows(connection)}WHERE {either} ORDER BY samples.id", values)
     return [_sample(row) for row in rows]
+
+
+def of_photo(
+    connection: sqlite3.Connection, content_hash: str, picture_hash: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return a condition for the rows of a photo, which is known by its bytes or by its picture, and its values."""
+    if picture_hash is None or schema_version(connection) < PICTURES_SINCE:
+        return "content_hash = ?", (content_hash,)
+    return "(content_hash = ? OR picture_hash = ?)", (content_hash, picture_hash)
 
 
 def sample_ids(connection: sqlite3.Connection) -> set[int]:
@@ -295,7 +308,9 @@ def _people_rows(connection: sqlite3.Connection) -> str:
 
 
 def _sample_rows(connection: sqlite3.Connection) -> str:
-    return _SAMPLES.format(facts="masked, camera_dated" if _has_facts(connection) else "0, 0")
+    facts = "masked, camera_dated" if _has_facts(connection) else "0, 0"
+    picture = "picture_hash" if schema_version(connection) >= PICTURES_SINCE else "NULL"
+    return _SAMPLES.format(facts=f"{facts}, {picture}")
 
 
 def _person(row: tuple[object, ...]) -> Person:
@@ -313,7 +328,7 @@ def _person(row: tuple[object, ...]) -> Person:
 
 def _sample(row: tuple[object, ...]) -> Sample:
     number, person, box, landmarks, score, quality, source, content_hash, turns, *others = row
-    taken_at, enrolled_at, pictured, masked, camera_dated = others
+    taken_at, enrolled_at, has_thumbnail, masked, camera_dated, picture = others
     return Sample(
         id=whole(number),
         person=person_name(person),
@@ -324,7 +339,8 @@ def _sample(row: tuple[object, ...]) -> Sample:
         quarter_turns=whole(turns),
         taken_at=None if taken_at is None else text_to_time(taken_at),
         enrolled_at=text_to_time(enrolled_at),
-        has_thumbnail=bool(pictured),
+        has_thumbnail=bool(has_thumbnail),
         masked=flag(masked),
         camera_dated=flag(camera_dated),
+        picture_hash=None if picture is None else hex_digest(picture),
     )

@@ -13,6 +13,8 @@ from facebank.gallery.session import GallerySession
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from facebank.faces import FloatArray
     from facebank.gallery.records import FaceKey, NewSample, Stranger, StrangerTable
 
@@ -24,6 +26,9 @@ class TaughtGallery(GallerySession):
     forgotten with the person. They change no embedding, so the gallery's revision stays; strangers advance it. Exports
     carry neither. Whoever is given a face as a sample wins over what was said against it.
     """
+
+    _all_pictured = False
+    """Whether all that is kept of faces is known to have the hash of its picture; what is new has."""
 
     def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
         """Note that a face is not a person's, so that the person is not offered for it again.
@@ -53,6 +58,7 @@ class TaughtGallery(GallerySession):
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
             denied = people.find(connection, person)
+            _learn(connection, face)
             return feedback.deny(connection, self._bound, denied, face, vector=vector, now=datetime.now(UTC))
 
     def withdraw_denial(self, person: str, face: FaceKey) -> bool:
@@ -65,6 +71,33 @@ class TaughtGallery(GallerySession):
         """Return the numbers of the people that a face is not."""
         with self._file.reading() as connection:
             return feedback.denied_people(connection, face)
+
+    def learn_picture(self, content_hash: str, picture_hash: str | None) -> None:
+        """Note by which picture a photo is known, for what was kept of its faces before pictures were known.
+
+        No-op where all of it has one, or the picture is not known.
+
+        Parameters
+        ----------
+        content_hash, picture_hash
+            As of `FaceKey`, of one and the same file.
+
+        Raises
+        ------
+        GalleryError, StorageError
+            If the gallery cannot be written.
+        """
+        if picture_hash is None or not self._lacks_picture(content_hash):
+            return
+        with self._changing() as connection:
+            feedback_tables.set_picture(connection, content_hash, picture_hash)
+
+    def _lacks_picture(self, content_hash: str) -> bool:
+        if self._all_pictured:
+            return False
+        with self._file.reading() as connection:
+            self._all_pictured = not feedback_tables.lacks_picture(connection)
+            return not self._all_pictured and feedback_tables.lacks_picture(connection, content_hash)
 
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
         """Remember a face as nobody's: its plain embedding, and its photo's path, hash and turns with the box.
@@ -86,6 +119,7 @@ class TaughtGallery(GallerySession):
         """
         check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
+            _learn(connection, feedback.key_of(sample))
             number, is_new = feedback.remember_stranger(connection, self._bound, sample, datetime.now(UTC))
             if is_new:
                 tables.advance(connection)
@@ -118,3 +152,9 @@ class TaughtGallery(GallerySession):
             tables.advance(connection)
             tables.note_traces(connection)
         return Forgotten(0, busy_readers=not self._file.wipe())
+
+
+def _learn(connection: sqlite3.Connection, face: FaceKey) -> None:
+    """Let what was kept of a photo's faces before know the photo by its picture too."""
+    if face.picture_hash is not None:
+        feedback_tables.set_picture(connection, face.content_hash, face.picture_hash)

@@ -203,10 +203,10 @@ def _shared_photos(
 def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
     photos: dict[str, list[int]] = {}
     for row, face in enumerate(samples.faces):
-        photos.setdefault(face.content_hash, []).append(row)
-    for rows in photos.values():
-        for place, a in enumerate(rows):
-            yield from ((a, b) for b in rows[place + 1 :] if is_same_place(samples.faces[a], samples.faces[b]))
+        for photo in {face.content_hash, face.picture_hash} - {None}:
+            photos.setdefault(str(photo), []).append(row)
+    pairs = {(a, b) for rows in photos.values() for place, a in enumerate(rows) for b in rows[place + 1 :]}
+    yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.faces[a], samples.faces[b]))
 
 
 def _mislabelled(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Finding]:

@@ -1,0 +1,120 @@
+"""A photo is known by its picture where its bytes are others, as after its title was edited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import UsageError
+from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery
+from facebank.gallery.feedback import key_of
+from facebank.gallery.same_face import is_same_place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facebank.gallery import NewSample
+    from tests.gallery.conftest import Faces
+
+PICTURE, OTHER_PICTURE = "ab" * 32, "cd" * 32
+EDITED = "ef" * 32
+
+
+@pytest.fixture
+def seen(faces: Faces) -> NewSample:
+    """A face of a photo whose picture is known."""
+    return faces.sample(picture_hash=PICTURE)
+
+
+def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
+    """The face in the photo after its metadata was edited."""
+    return replace(face, content_hash=EDITED, picture_hash=picture)
+
+
+def test_two_faces_are_one_by_bytes_or_by_picture(seen: NewSample) -> None:
+    face = key_of(seen)
+    assert is_same_place(face, edited(face))
+    assert is_same_place(face, replace(face, picture_hash=None)), "an older note of the same bytes"
+    assert not is_same_place(face, edited(face, OTHER_PICTURE))
+    assert not is_same_place(replace(face, picture_hash=None), edited(face, None)), "nothing known is nothing in common"
+    assert not is_same_place(face, replace(edited(face), quarter_turns=(face.quarter_turns + 1) % 4))
+
+
+def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    face = key_of(seen)
+    assert gallery.deny("Ada", face)
+    assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
+    assert not gallery.deny("Ada", edited(face)), "it was said before"
+    assert gallery.denials_of(edited(face, OTHER_PICTURE)) == gallery.denials_of(edited(face, None)) == set()
+    assert gallery.withdraw_denial("Ada", edited(face))
+    assert gallery.denials_of(face) == set()
+
+
+def test_what_was_kept_before_pictures_were_known_learns_them(
+    gallery: Gallery, faces: Faces, seen: NewSample, path: Path
+) -> None:
+    old, enrolled = replace(key_of(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
+    gallery.enrol("Ada", [enrolled])
+    gallery.deny("Ada", old)
+    gallery.remember_stranger(faces.sample(content_hash=seen.content_hash))
+    assert gallery.denials_of(edited(old)) == set()
+    revision = gallery.revision
+    gallery.learn_picture(seen.content_hash, None)
+    gallery.learn_picture("12" * 32, OTHER_PICTURE)
+    assert gallery.denials_of(edited(old)) == set()
+    gallery.learn_picture(seen.content_hash, PICTURE)
+    assert gallery.denials_of(edited(old)) == {1}
+    assert [sample.picture_hash for sample in gallery.samples("Ada")] == [PICTURE]
+    assert [stranger.face.picture_hash for stranger in gallery.stranger_faces()] == [PICTURE]
+    assert gallery.revision == revision
+    gallery.close()
+    with Gallery.open(path, gallery.pack, read_only=True) as again:
+        again.learn_picture(seen.content_hash, OTHER_PICTURE)  # nothing lacks one, so nothing is written
+        assert again.denials_of(edited(old)) == {1}
+
+
+def test_what_is_said_again_with_the_picture_teaches_it(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    old = replace(key_of(seen), picture_hash=None)
+    assert gallery.deny("Ada", old)
+    assert not gallery.deny("Ada", key_of(seen))
+    assert gallery.denials_of(edited(old)) == {1}
+
+
+def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+    (enrolled,) = gallery.enrol("Ada", [seen])
+    copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
+    (again,) = gallery.enrol("Bob", [copy])
+    assert (again.sample_id, again.duplicate_of_person) == (enrolled.sample_id, "Ada")
+    with pytest.raises(UsageError, match="enrolled as Ada"):
+        gallery.deny("Ada", edited(key_of(seen)))
+    with pytest.raises(UsageError, match="enrolled as Ada"):
+        gallery.remember_stranger(copy)
+
+
+def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+    number, is_new = gallery.remember_stranger(seen)
+    assert is_new
+    copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
+    assert gallery.remember_stranger(copy) == (number, False)
+    gallery.enrol("Ada", [copy])
+    assert gallery.stranger_faces() == []
+
+
+def test_exports_carry_pictures(gallery: Gallery, other: Gallery, seen: NewSample, tmp_path: Path) -> None:
+    gallery.enrol("Ada", [seen])
+    folder = export_gallery(gallery, tmp_path / "export").folder
+    import_gallery(other, folder)
+    assert [sample.picture_hash for sample in other.samples("Ada")] == [PICTURE]
+
+
+@pytest.mark.parametrize("wrong", ["", "AB" * 32, "ab" * 31, "g" * 64])
+def test_what_is_no_hash_is_refused(gallery: Gallery, seen: NewSample, wrong: str) -> None:
+    with pytest.raises(UsageError, match="SHA-256"):
+        gallery.enrol("Ada", [replace(seen, picture_hash=wrong)])
+    gallery.enrol("Ada", [])
+    with pytest.raises(UsageError, match="SHA-256"):
+        gallery.deny("Ada", replace(key_of(seen), picture_hash=wrong))
