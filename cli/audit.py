@@ -21,6 +21,7 @@ Examples:
 \b
 What it finds, worst first:
   shared_photo  two people have the same photo
+  two_people    a person's samples are in two halves that look like two people, as after a wrong merge
   mislabelled   a sample looks like somebody else's
   confusable    two people will be confused, with the error to expect
   disagreeing   a sample is unlike the person's others
@@ -56,7 +57,8 @@ def audit(
     from facebank.auditing import audit_gallery
 
     with settings_of(ctx).open_bank() as bank:
-        found = audit_gallery(bank.gallery, bank.engine.knowledge, most_pairs=pairs)
+        knowledge, thresholds = bank.engine.knowledge, bank.engine.thresholds
+        found = audit_gallery(bank.gallery, knowledge, most_pairs=pairs, verify=thresholds.verify)
     if as_json:
         for finding in found.findings:
             write_json(_record(finding))

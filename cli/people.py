@@ -23,6 +23,8 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    from .people_apart import split, unmerge
+
     people = typer.Typer(
         help="List the enrolled people, set birth dates, and rename, merge, forget, export, import or re-embed them.",
         no_args_is_help=True,
@@ -36,6 +38,8 @@ def register(app: typer.Typer) -> None:
         ("set", set_facts, "set Ada --born 2015-06 --note 'daughter of Grace'"),
         ("rename", rename, "rename Ada 'Ada Lovelace'"),
         ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
+        ("unmerge", unmerge, "unmerge Ada"),
+        ("split", split, "split Ada --into Grace 12 14"),
         ("forget", forget, "forget Ada"),
         ("remove-sample", remove_sample, "remove-sample 12"),
         ("export", export, "export backup/ --person Ada"),
@@ -52,7 +56,7 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
         people = gallery.people()
     if as_json:
         for person in people:
-            write_json(_person_record(person))
+            write_json(person_record(person))
     else:
         rows = [(person.name, str(person.sample_count), _day(person.created_at)) for person in people]
         write_table(("person", "samples", "enrolled"), rows)
@@ -100,13 +104,17 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     from facebank.facts import fact_warnings
 
     with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
-        person, samples = gallery.person(name), gallery.samples(name)
+        person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
     warnings = fact_warnings(person, samples)
     if as_json:
         about = {
             "born": person.born,
             "note": person.note,
             "warnings": [{"code": each.code.value, "message": each.message} for each in warnings],
+            "merged": [
+                {"person": each.name, "samples": each.samples, "merged_at": each.merged_at.isoformat()}
+                for each in merged
+            ],
         }
         for sample in samples:
             write_json({**_sample_record(sample), **about})
@@ -124,6 +132,11 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
         ]
         write_table(("sample", "photo", "quality", "mask", "taken", "enrolled"), rows)
         _write_facts(person)
+        for other in merged:
+            what = counted(other.samples, "sample")
+            write_line(
+                f"{other.name} was joined on {_day(other.merged_at)}, with {what}: 'people unmerge' undoes the last"
+            )
     for each in warnings:
         say(each.message)
     return 0
@@ -163,7 +176,7 @@ def set_facts(
         )
         warnings = fact_warnings(person, gallery.samples(name))
     if as_json:
-        write_json(_person_record(person))
+        write_json(person_record(person))
     elif person.born is None and person.note is None:
         write_line(f"{person.name} has neither a birth date nor a note now")
     else:
@@ -194,7 +207,7 @@ def merge(
     force: Annotated[bool, typer.Option("--force", help="Even if their samples look like two people.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Join people who are one person; every sample is kept.
+    """Join people who are one person; every sample is kept, and 'people unmerge' undoes it.
 
     Refused where most faces of one are unlike the other's or nearer to somebody else, or where both are in one photo.
     """
@@ -344,7 +357,7 @@ def re_embed(
 
 def _tell(person: Person, text: str, *, as_json: bool) -> None:
     if as_json:
-        write_json(_person_record(person))
+        write_json(person_record(person))
     else:
         write_line(text)
 
@@ -366,7 +379,8 @@ def _say_readers_are_busy() -> None:
     say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
 
 
-def _person_record(person: Person) -> dict[str, object]:
+def person_record(person: Person) -> dict[str, object]:
+    """Return a person as JSON has one."""
     return {
         "person": person.name,
         "samples": person.sample_count,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from facebank.facts import FactWarningCode, fact_warnings
 from facebank.gallery import FaceKey
+from facebank.merging import find_halves
 from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
 from facebank.recognition.enrolled import Enrolled
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from facebank.calibrations import Knowledge
     from facebank.faces import Person
     from facebank.facts import FactWarning
     from facebank.gallery import Gallery
+    from facebank.merging import Halves
 
 MOST_PAIRS = 20
 """How many pairs of confusable people are told of, unless somebody asks for more."""
@@ -39,7 +43,11 @@ class GalleryAudit:
 
 
 def audit_gallery(
-    gallery: Gallery, knowledge: Knowledge | None = None, *, most_pairs: int = MOST_PAIRS
+    gallery: Gallery,
+    knowledge: Knowledge | None = None,
+    *,
+    most_pairs: int = MOST_PAIRS,
+    verify: float | None = None,
 ) -> GalleryAudit:
     """Look for what will make recognition in a gallery go wrong; changes nothing.
 
@@ -53,6 +61,8 @@ def audit_gallery(
         What is known of the gallery's pack; None where nothing is.
     most_pairs
         How many pairs of confusable people are told of at most, at least 0.
+    verify
+        The pack's threshold of verification, by which people who may be two are found; None to look for none.
 
     Raises
     ------
@@ -74,12 +84,53 @@ def audit_gallery(
         samples = AuditedSamples(enrolled, table.sample_ids, places, compared)
         pair_model = None if calibration is None else calibration.pairs
         found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
-        findings = [*found, *findings]
+        halves = [] if verify is None else find_halves(gallery, verify)
+        findings = [*map(_two_people, halves), *_not_of(found, {each.person for each in halves}), *findings]
+        findings = _with_unmerge(gallery, findings)
     else:
         findings = [*audit_nobody(compared), *findings]
     order = list(FindingKind)
     findings.sort(key=lambda finding: order.index(finding.kind))
     return GalleryAudit(len(names), len(faces), tuple(findings))
+
+
+def _two_people(halves: Halves) -> Finding:
+    larger, smaller = (", ".join(map(str, half)) for half in (halves.larger, halves.smaller))
+    return Finding(
+        FindingKind.TWO_PEOPLE,
+        (halves.person,),
+        (*halves.larger, *halves.smaller),
+        halves.similarity,
+        f"the samples of {halves.person} look like two people (mean similarity {halves.similarity:.2f}): {larger}, and "
+        f"{smaller}",
+        (
+            shlex.join(["facebank", "people", "show", halves.person]),
+            shlex.join(["facebank", "people", "split", halves.person, "--into"]) + " NEW_NAME",
+        ),
+    )
+
+
+def _not_of(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
+    """Leave out what says of single samples of some people that they should be removed."""
+    single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
+
+
+def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
+    """Advise to undo a merge where a person looks like two and somebody was joined."""
+    joined = gallery.merged_into()
+    about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    return [
+        _also(finding, shlex.join(["facebank", "people", "unmerge", finding.people[0]]))
+        if finding.kind in about and finding.people[0] in joined
+        else finding
+        for finding in findings
+    ]
+
+
+def _also(finding: Finding, command: str) -> Finding:
+    """Return a finding with one more command, after the one that shows the samples."""
+    return replace(finding, commands=(finding.commands[0], command, *finding.commands[1:]))
 
 
 def _dated(person: Person, warning: FactWarning) -> Finding:

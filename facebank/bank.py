@@ -397,6 +397,24 @@ class FaceBank:
             return self.gallery.merge(sources, into)
         return merge_people(self.gallery, sources, into, self.engine.thresholds.verify)
 
+    def unmerge(self, name: str) -> list[Person]:
+        """Undo the last merge into a person: see `facebank.Gallery.unmerge`."""
+        return self.gallery.unmerge(name)
+
+    def split(self, name: str, into: str, samples: Sequence[int] = ()) -> Person:
+        """Make two people of one: see `facebank.merging.split_person`.
+
+        Parameters
+        ----------
+        name, into
+            Whose samples are split, and what the new person is called.
+        samples
+            Which go to the new person; none for the smaller of the two halves that the samples are in.
+        """
+        from facebank.merging import split_person
+
+        return split_person(self.gallery, name, into, self.engine.thresholds.verify, samples)[0]
+
     def import_people(self, folder: Place, *, force: bool = False) -> Imported:
         """Add an export's people to the gallery, which is made if there is none.
 

@@ -44,6 +44,9 @@ alike they are then at least."""
 SET_LOOKS_LIKE_ANOTHER = 1.55
 """From which similarity on such a set is told to look like another person's, if it is taken."""
 
+APART = 1.0
+"""By how much two halves of a person's faces are less alike than the faces of each, to be two people's."""
+
 TYPICAL = 1.9
 """Mean similarity of two photos of one person, for people of whom too few are known to measure it."""
 
@@ -257,6 +260,43 @@ def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
     similarity = float(some.mean(axis=0) @ others.mean(axis=0))
     alike = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (some, others)]
     return similarity >= max(verify, sum(alike) / 2 - SET_BELOW_ALIKE * verify)
+
+
+def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
+    """Say whether the faces of one person are in two halves that look like two people.
+
+    Figures by ``benchmarks/wrong_merges.py`` are in `facebank.merging.find_halves`.
+
+    Parameters
+    ----------
+    faces
+        The embeddings of the person's samples, ``(N, D)``.
+    verify
+        The pack's threshold of verification.
+
+    Returns
+    -------
+    tuple[NDArray[np.bool_], float] | None
+        Which faces are in the smaller half, ``(N,)``, each half having at least two, and the mean similarity of a face
+        of one half and one of the other; None where there are no such halves.
+    """
+    similarities = faces @ faces.T
+    if len(faces) < 4 or similarities.min() >= LINKED * verify:
+        return None
+    sets = linked_sets(similarities, LINKED * verify)
+    sizes = np.bincount(sets)
+    if np.sort(sizes)[-2:].min() < 2 or len(sizes) < 2:
+        return None
+    larger, smaller = np.argsort(-sizes, kind="stable")[:2]
+    is_smaller = sets == smaller
+    for place in np.flatnonzero((sets != larger) & ~is_smaller):
+        is_smaller[place] = similarities[place][sets == smaller].mean() > similarities[place][sets == larger].mean()
+    some, others = faces[is_smaller], faces[~is_smaller]
+    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
+    alike = sum(mean_pair(half.sum(axis=0), len(half), verify) for half in (some, others)) / 2
+    if alike - similarity < APART * verify:
+        return None
+    return (is_smaller if 2 * is_smaller.sum() <= len(faces) else ~is_smaller), similarity
 
 
 def mean_pair(total: FloatArray, count: int, verify: float) -> float:

@@ -10,7 +10,7 @@ import pytest
 
 from facebank.face_choice import SeveralFaces, choose_faces
 from facebank.guard import may_look_different
-from facebank.resemblance import Kind, OtherPeople, compare, linked_sets
+from facebank.resemblance import Kind, OtherPeople, compare, halves, is_one_person, linked_sets
 
 if TYPE_CHECKING:
     from facebank.faces import FloatArray
@@ -115,3 +115,27 @@ def test_a_face_that_is_clearly_the_largest_is_chosen() -> None:
     assert (choice.place, "2.5 times" in choice.reason) == (0, True)
     (choice,) = choose_faces([several(*faces, sizes=(100, 41))], NONE, VERIFY)
     assert choice.place is None
+
+
+def test_two_people_who_were_joined_are_two_halves() -> None:
+    faces = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
+    found = halves(faces, VERIFY)
+    assert found is not None
+    assert found[0].tolist() == [False, False, False, True, True]
+    assert found[1] < 0.1
+    order = np.random.default_rng(0).permutation(5)
+    again = halves(faces[order], VERIFY)
+    assert again is not None
+    assert again[0].tolist() == found[0][order].tolist()
+
+
+def test_one_person_has_no_halves() -> None:
+    assert halves(photos_of(0, 8), VERIFY) is None
+    assert halves(np.concatenate([photos_of(0, 3), photos_of(1, 1)]), VERIFY) is None  # one odd sample
+    assert halves(np.concatenate([photos_of(0, 1), photos_of(1, 1)]), VERIFY) is None
+    assert halves(NONE, VERIFY) is None
+
+
+def test_folders_of_one_person_are_taken_for_one() -> None:
+    assert is_one_person(photos_of(0, 5)[:2], photos_of(0, 5)[2:], VERIFY)
+    assert not is_one_person(photos_of(0, 3), photos_of(1, 3), VERIFY)

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from facebank import FaceBank
+from facebank.auditing import audit_gallery
 from facebank.engine import Engine, load_engine
 from facebank.errors import UsageError
 from facebank.faces import EnrolmentReason
 from facebank.feedback import FeedbackReason
 from facebank.gallery import export_gallery
+from facebank.merging import find_halves
+from facebank.recognition.audit import FindingKind
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -66,6 +69,28 @@ def test_two_people_are_not_joined_unless_forced(bank: FaceBank) -> None:
 def test_one_person_under_two_names_is_joined(bank: FaceBank) -> None:
     bank.enroll("The President", BLUE_ROOM, force=True)
     assert bank.merge(["The President"], "Barack").sample_count == 3
+
+
+def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: Path) -> None:
+    enrolled = shared / "data" / "photos" / "enrol"
+    bank.enroll("Kit", enrolled / "kit_harington")
+    assert find_halves(bank.gallery, bank.engine.thresholds.verify) == []
+    kit = [sample.id for sample in bank.gallery.samples("Kit")]
+    bank.merge(["Kit"], "Barack", force=True)
+    audit = audit_gallery(bank.gallery, bank.engine.knowledge, verify=bank.engine.thresholds.verify)
+    (finding,) = [finding for finding in audit.findings if finding.people == ("Barack",)]
+    assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit))
+    assert finding.commands == (
+        "facebank people show Barack",
+        "facebank people unmerge Barack",
+        "facebank people split Barack --into NEW_NAME",
+    )
+    assert bank.split("Barack", "Kit Again").sample_count == 2
+    assert [sample.id for sample in bank.gallery.samples("Kit Again")] == kit
+    with pytest.raises(UsageError, match="not in two halves"):
+        bank.split("Barack", "Somebody")
+    with pytest.raises(UsageError, match="Nobody was joined"):
+        bank.unmerge("Barack")
 
 
 def test_two_faces_of_one_photo_are_not_joined(bank: FaceBank, shared: Path) -> None:

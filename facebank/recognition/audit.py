@@ -34,6 +34,7 @@ class FindingKind(StrEnum):
     """What an audit finds: a closed list, those that matter most first."""
 
     SHARED_PHOTO = "shared_photo"
+    TWO_PEOPLE = "two_people"
     MISLABELLED = "mislabelled"
     CONFUSABLE = "confusable"
     DISAGREEING = "disagreeing"
@@ -282,7 +283,8 @@ def _disagreeing(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Fin
             message = f"the two samples of {name} hardly look like one person (similarity {around.own[row]:.2f})"
         else:
             message = f"sample {numbers[0]} of {name} is unlike the others (similarity {around.own[row]:.2f})"
-        commands = (_command("people", "show", name), *map(_remove, numbers))
+        split = _command("people", "split", name, "--into") + f" NEW_NAME {numbers[-1]}"
+        commands = (_command("people", "show", name), split, *map(_remove, numbers))
         yield Finding(FindingKind.DISAGREEING, (name,), numbers, float(around.own[row]), message, commands)
 
 

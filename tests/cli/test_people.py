@@ -134,6 +134,28 @@ def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
     assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}
 
 
+def test_a_wrong_merge_is_found_and_undone(run: Run, speech: Path, valid: Valid) -> None:
+    run("people", "merge", "Eileen Collins", "--into", "Barack Obama", "--force")
+    (finding, *_) = run("audit", "--json").records
+    valid("audit", [finding])
+    assert {"facebank people unmerge 'Barack Obama'", "facebank people split 'Barack Obama' --into NEW_NAME 2"} < set(
+        finding["commands"]
+    )
+    shown = run("people", "show", "Barack Obama", "--json").records
+    valid("people-show", shown)
+    assert [each["person"] for each in shown[0]["merged"]] == ["Eileen Collins"]
+    assert "Eileen Collins was joined on" in run("people", "show", "Barack Obama").out
+    assert "joined with Barack Obama" in run("people", "show", "Eileen Collins", code=2).err
+    apart = run("people", "unmerge", "Barack Obama", "--json").records
+    valid("people-unmerge", apart)
+    assert [(each["person"], each["samples"]) for each in apart] == [("Eileen Collins", 1)]
+    run("enroll", "--force", "--name", "Eileen Collins", speech)
+    split = run("people", "split", "Eileen Collins", "--into", "President", "3", "--json").records
+    valid("people-split", split)
+    assert split == [{"person": "Eileen Collins", "samples": 1, "into": "President", "moved": [3]}]
+    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "President": 1}
+
+
 def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
     records = run("people", "forget", "barack obama", "--json").records
     valid("people-forget", records)
