@@ -39,7 +39,6 @@ from facebank.storage.sqlite import connect
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
     from typing import Self
 
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from facebank.faces import FloatArray
     from facebank.gallery import PackIdentity
+    from facebank.storage.guarded import BoundedConnection
 
 _WAIT_SECONDS = 60.0
 _INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
@@ -123,7 +123,7 @@ class ScanFile:
         Length of the embeddings.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, dimension: int) -> None:
+    def __init__(self, path: Path, connection: BoundedConnection, dimension: int) -> None:
         self.path = path
         self._dimension = dimension
         self._tables = ScanTables(path, connection)

@@ -22,12 +22,11 @@ from facebank.album.scan_rows import COLUMNS, Totals, insert
 from facebank.dates import CLOCK_RESETS
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
 from facebank.storage.file_systems import is_on_network
+from facebank.storage.guarded import BoundedConnection, copied_to_memory
 from facebank.storage.row_digests import teach_row_digest
 from facebank.storage.sqlite import (
-    BoundedConnection,
     SqliteKind,
     choose_journal,
-    copied_to_memory,
     is_begun,
     is_writable,
     transaction,

@@ -30,10 +30,10 @@ from facebank.storage.sqlite import transaction
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
     from facebank.faces import PhotoFaces
+    from facebank.storage.guarded import BoundedConnection
 
 _Row = TypeVar("_Row")
 
@@ -64,7 +64,7 @@ class ScanTables:
         To it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: BoundedConnection) -> None:
         self.path = path
         self.connection = connection
         self.files_are_whole = False
@@ -100,7 +100,9 @@ class ScanTables:
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
         with SCAN_FILE.said_plainly(self.path):
-            return self.connection.execute(statement, values).fetchall()
+            rows = self.connection.execute(statement, values).fetchall()
+        self._require_unchanged()
+        return rows
 
     def pages(self, statement: str, values: Sequence[object]) -> Iterator[list[Any]]:
         """Yield some rows as they are asked for; nothing is left to be done where nobody asks to the end."""
@@ -108,9 +110,16 @@ class ScanTables:
             cursor = self.connection.execute(statement, values)
             page = cursor.fetchmany(_PAGE)
         while page:
+            self._require_unchanged()
             yield page
             with SCAN_FILE.said_plainly(self.path):
                 page = cursor.fetchmany(_PAGE)
+
+    def _require_unchanged(self) -> None:
+        if self.connection.is_outdated():
+            raise SCAN_FILE.busy_error(
+                f"{SCAN_FILE.named(self.path)} was changed by another process while it was read: try again."
+            )
 
     def _one(self, checked: Callable[..., _Row], statement: str, *values: object) -> _Row | None:
         rows = self.rows(statement, values)

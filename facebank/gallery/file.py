@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facebank.gallery.records import PackIdentity
+    from facebank.storage.guarded import BoundedConnection
 
 
 class GalleryFile:
     """An open gallery's file. Use `open` to make one."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, writable: bool) -> None:
+    def __init__(self, connection: BoundedConnection, path: Path, *, writable: bool) -> None:
         self.path = path
         self.writable = writable
         self.upgraded = False
@@ -80,8 +81,13 @@ class GalleryFile:
             if self._connection.in_transaction:
                 yield self._connection
                 return
+            self._follow_others()
             with transaction(self._connection, "BEGIN"):
                 yield self._connection
+            if self._connection.is_outdated():
+                raise GalleryBusyError(
+                    f"{GALLERY_FILE.named(self.path)} was changed by another process while it was read: try again."
+                )
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -126,6 +132,14 @@ class GalleryFile:
                 "opened."
             ) from error
         return True
+
+    def _follow_others(self) -> None:
+        """Open the file anew where it may not be written and others, who may, have changed it."""
+        if self._connection.is_outdated():
+            self._connection.close()
+            self._connection = connect(self.path, busy_timeout=1.0)
+            self._connection.execute("PRAGMA query_only = ON")
+            GALLERY_FILE.check_tables(self._connection, self.path)
 
     def _prepare(self, new_for: PackIdentity | None) -> None:
         with GALLERY_FILE.said_plainly(self.path):

@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, repeat
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, StorageError, UsageError
-from facebank.storage.file_systems import is_read_only_medium
+from facebank.storage.guarded import BoundedConnection, is_filled, open_guarded
+from facebank.storage.unwritable import open_unwritable
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
@@ -29,36 +28,15 @@ if TYPE_CHECKING:
 _MAGIC = b"SQLite format 3\x00"
 _MOST_OBJECTS = 200
 _LONGEST_COMPLAINT = 200
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 4 * 1024 * 1024,  # the largest value that is written is a thumbnail of 256 KiB
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
-    sqlite3.SQLITE_LIMIT_COLUMN: 100,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 10,
-    sqlite3.SQLITE_LIMIT_VDBE_OP: 25_000,
-    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 16,
-    sqlite3.SQLITE_LIMIT_ATTACHED: 1,  # VACUUM needs one
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
-    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 10,  # deletions that reach other tables count as triggers
-    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
-_SETTINGS = (
-    "PRAGMA trusted_schema = OFF",
-    "PRAGMA cell_size_check = ON",
-    "PRAGMA mmap_size = 0",
-    "PRAGMA cache_size = -16000",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA secure_delete = ON",
-    "PRAGMA synchronous = FULL",
+_UNFINISHED = (
+    "has a change that was not finished, which only somebody who may write in its folder can put right: open it there "
+    "once"
 )
-# A row takes 4 bytes at least, and no statement of facebank takes more than a few hundred steps for one. Pages that
-# point at each other make billions of rows of a small file.
-_STEPS_AT_LEAST = 5_000_000
-_STEPS_A_BYTE = 100
-_STEPS_A_CHANGE = 2_000
-_STEPS_BETWEEN_LOOKS = 100_000
-_MEASURED_FOR = 1.0  # seconds
-
+_SAID_OF_ALL: dict[int, str] = {
+    sqlite3.SQLITE_READONLY_ROLLBACK: _UNFINISHED,
+    sqlite3.SQLITE_READONLY_RECOVERY: _UNFINISHED,
+    sqlite3.SQLITE_READONLY_CANTINIT: _UNFINISHED,
+}
 _SAID: dict[int, str] = {
     sqlite3.SQLITE_FULL: "cannot be written, the disk is full: make room and try again",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk is full or damaged",
@@ -227,7 +205,7 @@ class SqliteKind:
             return self.busy_error(
                 f"{self.named(path)} is in use by another process: try again when that has finished."
             )
-        said = _SAID.get(code & 0xFF)
+        said = _SAID_OF_ALL.get(code, _SAID.get(code & 0xFF))
         return self.damage_error(path, str(error)) if said is None else StorageError(f"{self.named(path)} {said}.")
 
     def _read_header(self, path: Path) -> bytes:
@@ -243,48 +221,6 @@ class SqliteKind:
             raise StorageError(f"{self.named(path)} cannot be read: {error.strerror}.") from error
 
 
-class BoundedConnection(sqlite3.Connection):
-    """A connection whose statements all end: each may take as many steps as the size of the file allows.
-
-    The bound is counted without any Python code, so that Ctrl-C is never taken for a statement that does not end.
-    """
-
-    _path: Path | None = None
-    _size = 0
-    _measured = 0.0
-
-    def bound_by(self, path: Path) -> None:
-        """Bound all statements from now on by the size of a file."""
-        self._path = path
-        self._measured = 0.0
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Run a statement, as `sqlite3.Connection.execute` does."""
-        self._allow()
-        return super().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        """Run a statement for each row, as `sqlite3.Connection.executemany` does."""
-
-        def allowed() -> Iterator[Any]:
-            for row in parameters:
-                self._allow()
-                yield row
-
-        return super().executemany(sql, allowed())
-
-    def _allow(self) -> None:
-        if self._path is None:
-            return
-        now = monotonic()
-        if now - self._measured > _MEASURED_FOR:
-            self._size = sum(_size_of(self._path, suffix) for suffix in ("", "-wal"))
-            self._measured = now
-        steps = _STEPS_AT_LEAST + _STEPS_A_BYTE * self._size + _STEPS_A_CHANGE * self.total_changes
-        looks = chain(repeat(0, steps // _STEPS_BETWEEN_LOOKS), repeat(1))
-        self.set_progress_handler(looks.__next__, _STEPS_BETWEEN_LOOKS)
-
-
 def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
     """Open a file that exists, guarded against hostile content; autocommit, so that transactions are explicit.
 
@@ -296,41 +232,13 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         How long another process is waited for, in seconds.
     """
     if is_writable(path):
-        mode = "rw"
-    elif is_read_only_medium(path) and not is_filled(path, "-wal"):
-        mode = "ro&immutable=1"  # where no log can be written, a file in WAL mode cannot be read otherwise
-    else:
-        mode = "ro"
-    place = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(place, uri=True, timeout=busy_timeout, isolation_level=None, factory=BoundedConnection)
-    try:
-        _limit(connection)
-        connection.bound_by(path)
-        for setting in _SETTINGS:
-            connection.execute(setting)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def copied_to_memory(connection: sqlite3.Connection) -> BoundedConnection:
-    """Return a connection to a copy in memory, for an older file that may not be written; close the one to the file."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, factory=BoundedConnection)
-    _limit(copy)
-    with closing(connection):
-        connection.backup(copy)
-    return copy
+        return open_guarded(path, "rw", busy_timeout)
+    return open_unwritable(path, busy_timeout)
 
 
 def is_writable(path: Path) -> bool:
     """Return whether a file and its folder, where SQLite keeps its log, may be written."""
     return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
-
-
-def is_filled(path: Path, suffix: str) -> bool:
-    """Return whether a file's companion, such as ``-wal``, is there and has content."""
-    return _size_of(path, suffix) > 0
 
 
 def is_begun(connection: sqlite3.Connection) -> bool:
@@ -379,11 +287,6 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
         raise
 
 
-def _limit(connection: sqlite3.Connection) -> None:
-    for limit, value in _LIMITS.items():
-        connection.setlimit(limit, value)
-
-
 _Object = tuple[str, str, str, str | None]
 
 
@@ -405,10 +308,3 @@ def _one_line(sql: object) -> str | None:
 
 def _tables_named(name: str, objects: frozenset[_Object]) -> frozenset[_Object]:
     return frozenset(found for found in objects if found[1] == name)
-
-
-def _size_of(path: Path, suffix: str) -> int:
-    try:
-        return path.with_name(path.name + suffix).stat().st_size
-    except OSError:
-        return 0
