@@ -32,7 +32,7 @@ from facebank.album.scan_rows import (
     width,
 )
 from facebank.album.scan_schema import SCAN_FILE, prepare
-from facebank.album.scan_tables import ScanTables
+from facebank.album.scan_tables import PATIENCE, ScanTables
 from facebank.face_numbers import embeddings_of, qualities_of
 from facebank.faces import PhotoFaces
 from facebank.storage.sqlite import connect
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
     from facebank.storage.guarded import BoundedConnection
 
-_WAIT_SECONDS = 60.0
 _INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
 _EVERYWHERE = (b"", b"", b"\xff" * 8)
 
@@ -156,7 +155,7 @@ class ScanFile:
             SCAN_FILE.make_empty_file(path)
         SCAN_FILE.check_header(path, may_be_empty=create)
         with SCAN_FILE.said_plainly(path):
-            connection = connect(path, busy_timeout=_WAIT_SECONDS)
+            connection = connect(path, busy_timeout=PATIENCE)
         try:
             with SCAN_FILE.said_plainly(path):
                 connection = prepare(connection, path, pack)

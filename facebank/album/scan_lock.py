@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from facebank.errors import ScanBusyError, StorageError
+from facebank.storage.turns import only_one
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -26,23 +25,18 @@ def only_scan(path: Path) -> Iterator[None]:
     StorageError
         Nothing can be written beside the file.
     """
-    # SQLite knows how to lock a file on every system; the scan file itself must stay free for its own short locks.
-    beside = path.with_name(path.name + ".lock")
-    try:
-        beside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(beside, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StorageError(f"the scan {printable(str(path))} cannot be made: {error.strerror}") from error
-    with closing(sqlite3.connect(beside, timeout=0, isolation_level=None)) as lock:
+    shown = printable(str(path))
+    with ExitStack() as held:
         try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise ScanBusyError(
-                f"another scan is writing to {printable(str(path))}: wait until it has finished, or name another file "
-                "with --scan-file"
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            is_ours = held.enter_context(only_one(path.with_name(path.name + ".lock")))
+        except OSError as error:
+            raise StorageError(
+                f"The scan {shown} cannot be made or changed: {error.strerror}; name a file where you may write with "
+                "--scan-file."
             ) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                beside.unlink()
+        if not is_ours:
+            raise ScanBusyError(
+                f"another scan is writing to {shown}: wait until it has finished, or name another file with --scan-file"
+            )
+        yield

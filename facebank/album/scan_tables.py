@@ -26,7 +26,7 @@ from facebank.album.scan_rows import (
 )
 from facebank.album.scan_schema import SCAN_FILE, keep_totals
 from facebank.storage.row_digests import row_digest
-from facebank.storage.sqlite import transaction
+from facebank.storage.sqlite import transaction, writing
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from facebank.storage.guarded import BoundedConnection
 
 _Row = TypeVar("_Row")
+
+PATIENCE = 60.0
+"""How long another process is waited for, in seconds."""
 
 _PAGE = 200
 _DROP_PHOTO = {
@@ -81,7 +84,7 @@ class ScanTables:
     @contextmanager
     def changing(self) -> Iterator[Counter[str]]:
         """Write in one transaction, and count by table how many rows there are more."""
-        with SCAN_FILE.said_plainly(self.path), transaction(self.connection):
+        with SCAN_FILE.said_plainly(self.path), writing(self.connection, self.path, PATIENCE):
             changed = Counter[str]()
             yield changed
             if any(changed.values()):

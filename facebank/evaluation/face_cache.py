@@ -22,7 +22,7 @@ from facebank.errors import StorageError
 from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
 from facebank.packs.files import cache_folder
 from facebank.storage.file_systems import is_on_network
-from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, transaction
+from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, transaction, writing
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _WHAT_FINDS_FACES = ("facebank.vision", "facebank.media")
 _WRITES_AT_ONCE = 256
+_PATIENCE = 60.0  # seconds
 _SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
 _INSERT = {
     "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)",
@@ -199,7 +200,7 @@ class FaceCache:
             self._write_all()
 
     def _write_all(self) -> None:
-        with self._told(), transaction(self._database):
+        with self._told(), writing(self._database, self._path, _PATIENCE):
             for (table, _), row in self._unwritten.items():
                 self._database.execute(_INSERT[table], row)
         self._unwritten = {}
@@ -208,7 +209,7 @@ class FaceCache:
         FACE_CACHE.make_empty_file(self._path)
         FACE_CACHE.check_header(self._path, may_be_empty=True)
         with FACE_CACHE.said_plainly(self._path):
-            database = connect(self._path, busy_timeout=60)
+            database = connect(self._path, busy_timeout=_PATIENCE)
             try:
                 if not is_begun(database):
                     _begin(database)

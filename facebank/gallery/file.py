@@ -12,7 +12,7 @@ from facebank.gallery import tables
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
 from facebank.storage.file_systems import is_on_network
-from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction
+from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction, writing
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 class GalleryFile:
     """An open gallery's file. Use `open` to make one."""
 
-    def __init__(self, connection: BoundedConnection, path: Path, *, writable: bool) -> None:
+    def __init__(self, connection: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
         self.path = path
         self.writable = writable
         self.upgraded = False
         self._connection = connection
+        self._patience = patience
 
     @classmethod
     def open(
@@ -58,7 +59,7 @@ class GalleryFile:
         with GALLERY_FILE.said_plainly(path):
             connection = connect(path, busy_timeout=busy_timeout)
         try:
-            file = cls(connection, path, writable=is_writable(path) and not read_only)
+            file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
             file._prepare(new_for)
         except BaseException:
             connection.close()
@@ -95,7 +96,7 @@ class GalleryFile:
         with GALLERY_FILE.said_plainly(self.path):
             if self._connection.in_transaction:
                 raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
-            with transaction(self._connection):
+            with writing(self._connection, self.path, self._patience):
                 yield self._connection
 
     def wipe(self) -> bool:
@@ -137,7 +138,7 @@ class GalleryFile:
         """Open the file anew where it may not be written and others, who may, have changed it."""
         if self._connection.is_outdated():
             self._connection.close()
-            self._connection = connect(self.path, busy_timeout=1.0)
+            self._connection = connect(self.path, busy_timeout=self._patience)
             self._connection.execute("PRAGMA query_only = ON")
             GALLERY_FILE.check_tables(self._connection, self.path)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery.records import PackIdentity
 
-BUSY_TIMEOUT = 5.0
+BUSY_TIMEOUT = 30.0
 """How long another process is waited for, in seconds."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, StorageError, UsageError
 from facebank.storage.guarded import BoundedConnection, is_filled, open_guarded
+from facebank.storage.turns import begin_in_turn
 from facebank.storage.unwritable import open_unwritable
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
@@ -276,8 +277,22 @@ def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
     """Keep everything that is written inside or, whatever goes wrong, nothing."""
-    try:
+    with _whole(connection):
         connection.execute(begin)
+        yield
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
+    """As `transaction`, in turn with other processes: see `facebank.storage.turns.begin_in_turn`."""
+    with _whole(connection):
+        begin_in_turn(connection, path, patience)
+        yield
+
+
+@contextmanager
+def _whole(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
         yield
         connection.execute("COMMIT")
     except BaseException:  # Ctrl-C too

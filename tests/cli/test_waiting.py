@@ -1,0 +1,33 @@
+"""A command that waits for another process says so, and goes on when that has finished."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from facebank.storage.turns import QUEUE
+
+from .conftest import Run
+
+
+def test_a_command_that_waits_for_another_says_so(run: Run, two_people: Path) -> None:
+    queue = two_people.with_name(two_people.name + QUEUE)
+    with closing(sqlite3.connect(two_people, isolation_level=None, check_same_thread=False)) as other:
+
+        def finish() -> None:
+            while not queue.exists():
+                time.sleep(0.05)
+            time.sleep(2)
+            other.execute("COMMIT")
+
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor() as pool:
+            finished = pool.submit(finish)
+            done = run("people", "rename", "Eileen Collins", "Eileen M. Collins", "--json")
+            finished.result()
+    assert done.err == f"waiting for another facebank that is writing to {two_people}\n"
+    assert len(done.records) == 1
+    assert "Eileen M. Collins" in run("people", "list").out

@@ -1,0 +1,173 @@
+"""Writers take turns: one who waits says so, and is not starved by those who write again and again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from facebank.storage.sqlite import connect, writing
+from facebank.storage.turns import QUEUE, begin_in_turn, only_one
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+# Writes again and again until its input closes, and says how often; it never leaves the file alone for long.
+LOOP = """
+import sys, select, time
+from pathlib import Path
+from facebank.storage.sqlite import connect, writing
+path = Path(sys.argv[1])
+connection = connect(path, busy_timeout=30)
+print("ready", flush=True)
+count = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    with writing(connection, path, 30):
+        connection.execute("UPDATE t SET x = x + 1")
+        time.sleep(float(sys.argv[2]))
+    count += 1
+print(count, flush=True)
+"""
+
+# Writes once, and says after how many writes of others.
+ONCE = """
+import sys
+from pathlib import Path
+from facebank.storage.sqlite import connect, writing
+path = Path(sys.argv[1])
+connection = connect(path, busy_timeout=30)
+for _ in range(int(sys.argv[2])):
+    (before,) = connection.execute("SELECT x FROM t").fetchone()
+    with writing(connection, path, 30):
+        (at,) = connection.execute("SELECT x FROM t").fetchone()
+        connection.execute("UPDATE t SET y = y + 1")
+    print(at - before, flush=True)
+"""
+
+# Begins to write, and never ends.
+HOLD = """
+import sys
+from pathlib import Path
+from facebank.storage.sqlite import connect, writing
+path = Path(sys.argv[1])
+connection = connect(path, busy_timeout=30)
+with writing(connection, path, 30):
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (x, y); INSERT INTO t VALUES (0, 0)")
+    return path
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_one_who_waits_comes_before_those_who_write_again_and_again(
+    path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    loops = [start(LOOP, path, 0.03) for _ in range(3)]
+    for loop in loops:
+        assert line(loop) == "ready"
+    patient = start(ONCE, path, 8)
+    waited = [int(line(patient)) for _ in range(8)]
+    counts = [int(loop.communicate("stop")[0].split()[-1]) for loop in loops]
+    assert all(counts)
+    assert max(waited) <= 40  # in turn with three others; without turns hundreds
+    assert not path.with_name(path.name + QUEUE).exists()
+
+
+def test_one_who_waits_says_so_once(
+    path: Path, start: Callable[..., subprocess.Popen[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = start(HOLD, path)
+    assert line(holder) == "ready"
+    with closing(connect(path, busy_timeout=1)) as connection, caplog.at_level(logging.WARNING):
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            begin_in_turn(connection, path, 0.2)
+        assert caplog.messages == []
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            begin_in_turn(connection, path, 1.5)
+        assert caplog.messages == [f"waiting for another facebank that is writing to {path}"]
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (1000,)
+        holder.communicate("")
+        with writing(connection, path, 1):
+            connection.execute("UPDATE t SET x = 1")
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
+
+
+def test_a_queue_that_a_killed_process_left_holds_nobody_up(
+    path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    holder = start(HOLD, path)
+    assert line(holder) == "ready"
+    waiting = start(ONCE, path, 1)
+    while not path.with_name(path.name + QUEUE).exists():
+        time.sleep(0.01)
+    for process in (waiting, holder):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with closing(connect(path, busy_timeout=1)) as connection, writing(connection, path, 1):
+        connection.execute("UPDATE t SET x = 1")
+    assert not path.with_name(path.name + QUEUE).exists()
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "link"])
+def test_what_stands_in_the_queues_place_is_left_alone(path: Path, obstacle: str) -> None:
+    queue, outside = path.with_name(path.name + QUEUE), path.with_name("outside")
+    outside.write_text("x")
+    queue.mkdir() if obstacle == "folder" else queue.symlink_to(outside)
+    with closing(connect(path, busy_timeout=1)) as connection, writing(connection, path, 1):
+        connection.execute("UPDATE t SET x = 1")
+    assert outside.read_text() == "x"
+    assert queue.is_dir() or queue.is_symlink()
+
+
+def test_only_one_holds_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_bytes(b"no database")
+    with only_one(path) as first:
+        assert first
+        with only_one(path) as second:
+            assert not second
+        assert path.exists()
+    assert not path.exists()
+    with only_one(path) as again:
+        assert again
