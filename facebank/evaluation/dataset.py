@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     from facebank.faces import RGBImage
 
-PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8] | Face"
+
+@runtime_checkable
+class PixelSource(Protocol):
+    """A picture that is read when it is needed, such as one of a file of many."""
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError`."""
+        ...
+
+
+PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8] | PixelSource | Face"
 
 
 class Pick(StrEnum):
@@ -64,7 +74,8 @@ class DatasetPhoto:
     person
         Whom it shows; None for somebody nobody named.
     content
-        Where it is, the bytes of its file, its pixels (RGB ``uint8`` of shape ``(H, W, 3)``), or its embedded face.
+        Where it is, the bytes of its file, its pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or what reads them, or its
+        embedded face.
     region
         The part that is meant; None for the whole photo.
     split
@@ -192,9 +203,19 @@ def read_pixels(photo: DatasetPhoto) -> Photo:
         whole = read_photo_bytes(content, photo.name)
     else:
         # No file says which way is up: as if EXIF had, so that nothing is turned.
-        digest = hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
-        whole = Photo(photo.name, content, digest, has_orientation=True, taken_at=None)
+        pixels = pixels_of(content)
+        whole = Photo(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
     return whole if photo.region is None else replace(whole, pixels=cut_square(whole.pixels, photo.region))
+
+
+def pixels_of(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
+    """Return pixels, of shape ``(H, W, 3)``; raises `PhotoError` where they cannot be read."""
+    return content.pixels() if isinstance(content, PixelSource) else content
+
+
+def pixels_digest(pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256, in hex, of pixels and their shape."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def cut_square(pixels: RGBImage, region: Region) -> RGBImage:

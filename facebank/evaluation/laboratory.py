@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pixels_digest, pixels_of, read_pixels
 from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.face_cache import as_kept
 from facebank.faces import AnalyzedPhoto, Detection, Face
@@ -388,7 +388,7 @@ def _content_hash(photo: DatasetPhoto) -> str:
             raise PhotoError(f"{printable(photo.name)} cannot be read: {error.strerror}") from error
     if isinstance(content, bytes):
         return hashlib.sha256(content).hexdigest()
-    return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()
+    return pixels_digest(pixels_of(content))
 
 
 def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:

@@ -8,18 +8,20 @@ Every other array of N texts, whole numbers or truth values is a trait, such as 
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.datasets.arrays import member_names, read_members, texts_of, told
+from facebank.evaluation.datasets.arrays import texts_of
 from facebank.evaluation.datasets.checking import People, UnusableError
 from facebank.evaluation.datasets.folders import title_of
+from facebank.evaluation.datasets.npz import LARGEST, Member, find_members, member_names, told
 from facebank.faces import Detection, Face, Quality
 from facebank.text import printable
 
@@ -55,27 +57,25 @@ def read_embeddings(path: Path) -> Dataset:
     DatasetError
         It is no such file, it is damaged, or the arrays are too large, hold Python objects, or do not fit together.
     """
-    with told(path):
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
-            arrays = read_members(archive, names)
-        return _dataset(path, arrays)
+    with told(path), zipfile.ZipFile(path) as archive:
+        names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
+        return _dataset(path, archive, find_members(archive, names))
 
 
-def _dataset(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
+def _dataset(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Member]) -> Dataset:
     missing = next((name for name in _NEEDED if name not in arrays), None)
     if missing is not None:
         raise UnusableError(f"the array {missing} is missing")
-    vectors = _vectors(arrays["embedding"])
+    vectors = _vectors(arrays["embedding"], archive)
     count = len(vectors)
-    numbers = {name: _numbers(arrays.get(name), name, count, usual) for name, usual in _NUMBERS.items()}
-    persons = texts_of(arrays["person"], "person", count)
-    photos = texts_of(arrays["photo"], "photo", count) if "photo" in arrays else [""] * count
-    groups = texts_of(arrays["group"], "group", count) if "group" in arrays else [""] * count
+    numbers = {name: _numbers(arrays.get(name), archive, count, usual) for name, usual in _NUMBERS.items()}
+    persons = texts_of(arrays["person"], archive, count)
+    photos = texts_of(arrays["photo"], archive, count) if "photo" in arrays else [""] * count
+    groups = texts_of(arrays["group"], archive, count) if "group" in arrays else [""] * count
     traits = {
         name: texts
         for name, array in arrays.items()
-        if name not in _USED and (texts := _trait(array, name, count)) is not None
+        if name not in _USED and (texts := _trait(array, archive, count)) is not None
     }
     people, found = People(), list[DatasetPhoto]()
     for row in range(count):
@@ -85,53 +85,68 @@ def _dataset(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Dataset:
         name = printable(photos[row]) or f"embedding {row + 1}"
         found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=said))
     return Dataset(
-        title_of(path), tuple(found), pick=Pick.EMBEDDED, left_out=tuple(people.joined), pack=_pack(arrays.get("pack"))
+        title_of(path),
+        tuple(found),
+        pick=Pick.EMBEDDED,
+        left_out=tuple(people.joined),
+        pack=_pack(arrays.get("pack"), archive),
     )
 
 
-def _vectors(array: NDArray[Any]) -> FloatArray:
-    if array.dtype.kind != "f" or array.ndim != 2 or not 0 < array.shape[1] <= LONGEST_EMBEDDING:
-        raise UnusableError(f"the array embedding is {array.dtype} of shape {array.shape}; float32 (N, D) is needed")
-    if not 0 < len(array) <= MOST_EMBEDDINGS:
-        raise UnusableError(f"it holds {len(array):,} embeddings; 1 to {MOST_EMBEDDINGS:,} are read")
-    lengths = np.linalg.norm(array.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
-    if len(wrong):
-        row = int(wrong[0])
-        raise UnusableError(
-            f"embedding {row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are L2-normalized, as "
-            "the pack makes them"
-        )
-    return np.asarray(array / lengths[:, None], dtype=np.float32)
+def _vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
+    shape = member.shape
+    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= LONGEST_EMBEDDING:
+        raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; float32 (N, D) is needed")
+    if not 0 < shape[0] <= MOST_EMBEDDINGS:
+        raise UnusableError(f"it holds {shape[0]:,} embeddings; 1 to {MOST_EMBEDDINGS:,} are read")
+    if 4 * shape[0] * shape[1] > LARGEST:
+        raise UnusableError(f"its embeddings have {4 * shape[0] * shape[1]:,} bytes, and may have {LARGEST:,}")
+    vectors, done = np.empty(shape, dtype=np.float32), 0
+    for block in member.blocks(archive):
+        lengths = np.linalg.norm(block.astype(np.float64), axis=1)
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
+        if len(wrong):
+            row = int(wrong[0])
+            raise UnusableError(
+                f"embedding {done + row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are "
+                "L2-normalized, as the pack makes them"
+            )
+        vectors[done : done + len(block)] = block / lengths[:, None]
+        done += len(block)
+    return vectors
 
 
-def _numbers(array: NDArray[Any] | None, name: str, count: int, usual: float) -> NDArray[np.float64]:
-    if array is None:
+def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, usual: float) -> NDArray[np.float64]:
+    if member is None:
         return np.full(count, usual)
-    if array.dtype.kind not in "fiu" or array.shape != (count,):
-        raise UnusableError(f"the array {name} is {array.dtype} of shape {array.shape}; {count:,} numbers are needed")
-    numbers = array.astype(np.float64)
-    highest = np.inf if name == "size" else 1.0
+    if member.dtype.kind not in "fiu" or member.shape != (count,):
+        raise UnusableError(
+            f"the array {member.name} is {member.dtype} of shape {member.shape}; {count:,} numbers are needed"
+        )
+    numbers = member.read(archive).astype(np.float64)
+    highest = np.inf if member.name == "size" else 1.0
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > highest + 1e-6:
-        raise UnusableError(f"the array {name} holds numbers that cannot be: 0 to {highest:g} are possible")
+        raise UnusableError(f"the array {member.name} holds numbers that cannot be: 0 to {highest:g} are possible")
     return np.minimum(numbers, highest)
 
 
-def _trait(array: NDArray[Any], name: str, count: int) -> list[str] | None:
+def _trait(member: Member, archive: zipfile.ZipFile, count: int) -> list[str] | None:
     """Return an array as texts; None where it is no trait."""
-    if array.shape != (count,) or array.dtype.kind not in "USiub":
+    if member.shape != (count,) or member.dtype.kind not in "USiub":
         return None
-    if array.dtype.kind == "b":
-        return ["yes" if value else "no" for value in array.tolist()]
-    return texts_of(array, name, count)
+    if member.dtype.kind == "b":
+        return ["yes" if value else "no" for value in member.read(archive).tolist()]
+    return texts_of(member, archive, count)
 
 
-def _pack(array: NDArray[Any] | None) -> str:
-    if array is None:
+def _pack(member: Member | None, archive: zipfile.ZipFile) -> str:
+    if member is None:
         return ""
-    if array.size != 1 or array.dtype.kind not in "US":
+    if math.prod(member.shape) != 1 or member.dtype.kind not in "US":
         raise UnusableError("the array pack is not one text: the digest of the pack that made the embeddings")
-    return texts_of(array.reshape(-1), "pack", 1)[0].strip().lower()
+    value = member.read(archive).reshape(-1)[0]
+    text = bytes(value).decode("utf-8") if member.dtype.kind == "S" else str(value)
+    return text.strip().lower()
 
 
 def _face(embedding: FloatArray, quality: float, detection_score: float, size: float) -> Face:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facebank.errors import DatasetError
+from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
-from facebank.evaluation.datasets import arrays, read_arrays
+from facebank.evaluation.datasets import arrays, npz, read_arrays
 
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 
@@ -104,7 +106,7 @@ def zipped(path: Path, **members: bytes) -> Path:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "LARGEST", 1_000_000)
+    monkeypatch.setattr(npz, "LARGEST", 1_000_000)
     path = zipped(tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40)))
     assert path.stat().st_size < 10_000
     with pytest.raises(DatasetError, match=r"its arrays have 1,200,.* bytes unpacked, and may have 1,000,000"):
@@ -152,3 +154,54 @@ def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, place: int, val
         assert len(read_arrays(path).photos) == 4
     except DatasetError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_pictures_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npz, "_BETWEEN_POINTS", 100_000)
+    monkeypatch.setattr(npz, "_BLOCK", 30_000)
+    monkeypatch.setattr(npz, "_PACKED_AT_ONCE", 7_000)
+    images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+    dataset = read_arrays(write(tmp_path, compress, images=images, labels=np.arange(60)))
+    for number in (59, 0, 1, 30, 29, 58, 7, 8):
+        assert np.array_equal(read_pixels(dataset.photos[number]).pixels, images[number])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_many_pictures_take_little_memory(tmp_path: Path, compress: bool) -> None:
+    path = write(tmp_path, compress, images=np.zeros((1000, 100, 100, 3), np.uint8), labels=np.arange(1000))
+    tracemalloc.start()
+    dataset = read_arrays(path)
+    seen = {read_pixels(photo).content_hash for photo in dataset.photos}
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(dataset.photos), len(seen)) == (1000, 1)
+    assert most < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "limit", "why"),
+    [
+        ({"images": np.zeros((30, 1, 1, 3), np.uint8), "labels": np.arange(30)}, "MOST_PICTURES", "holds 30 pictures"),
+        ({"images": IMAGES, "labels": LABELS.astype("U10")}, "LARGEST_WHOLE", "the array labels has 160 bytes"),
+        ({"images": np.asfortranarray(IMAGES), "labels": LABELS}, "LARGEST_WHOLE", "the array images has 360 bytes"),
+    ],
+)
+def test_limits_are_by_the_header(
+    tmp_path: Path, content: dict[str, Any], limit: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, True, **content)
+    if limit == "MOST_PICTURES":
+        monkeypatch.setattr(arrays, limit, 20)
+    else:
+        monkeypatch.setattr(npz, limit, 100)
+    with pytest.raises(DatasetError, match=why):
+        read_arrays(path)
+
+
+def test_a_file_that_changes_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, images=np.zeros((4, 100, 100, 3), np.uint8), labels=LABELS)
+    photo = read_arrays(path).photos[2]
+    os.truncate(path, 300)
+    with pytest.raises(PhotoError, match=r"image 3 of .*faces.npz cannot be read: the file has changed"):
+        read_pixels(photo)
