@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,12 +67,16 @@ def _tell(diagnosis: Diagnosis) -> None:
         for finding in section.findings:
             _tell_finding(finding, width)
         write_line("")
-    problems = sum(finding.severity.value == "problem" for finding in diagnosis.findings)
-    write_line(
-        "Nothing is wrong."
-        if diagnosis.healthy
-        else f"Problems: {problems}. Each names what mends it, if a command can."
-    )
+    write_line(_summary(diagnosis))
+
+
+def _summary(diagnosis: Diagnosis) -> str:
+    counts = Counter(finding.severity.value for finding in diagnosis.findings)
+    if not diagnosis.healthy:
+        return f"Problems: {counts['problem']}. Each names what mends it, if a command can."
+    if counts["warning"]:
+        return f"Nothing is broken. Warnings: {counts['warning']}. Each says what it costs."
+    return "Nothing is wrong."
 
 
 def _tell_finding(finding: Finding, width: int) -> None:

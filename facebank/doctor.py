@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from facebank import __version__
 from facebank.errors import FacebankError, MissingDependencyError, UsageError, was_interrupted
+from facebank.folders import examine_folders
 from facebank.installation import (
     CORE,
     FAMILIES,
@@ -56,7 +57,7 @@ class Diagnosis:
     Attributes
     ----------
     sections
-        Software, installation, device, packs, gallery.
+        Software, installation, device, packs, folders, gallery.
     """
 
     sections: tuple[Section, ...]
@@ -91,6 +92,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
             _section("Installation", lambda: (*examine_installation(installed), *examine_imports(installed))),
             _section("Device", lambda: examine_device(device, installed)),
             _section("Packs", lambda: examine_packs(pack)),
+            _section("Folders", lambda: examine_folders(gallery)),
             _section("Gallery", lambda: examine_gallery(gallery, pack)),
         )
     )

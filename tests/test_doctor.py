@@ -52,13 +52,14 @@ def by_subject(findings: tuple[Finding, ...]) -> dict[str, Finding]:
 
 
 @pytest.mark.usefixtures("packs")
-def test_this_machine_is_examined_in_five_sections(tmp_path: Path) -> None:
+def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
     diagnosis = examine(tmp_path / "none.facebank", None, "cpu")
     assert [section.title for section in diagnosis.sections] == [
         "Software",
         "Installation",
         "Device",
         "Packs",
+        "Folders",
         "Gallery",
     ]
     found = by_subject(diagnosis.findings)
@@ -90,7 +91,7 @@ def test_a_section_that_cannot_be_looked_at_is_a_problem_and_the_others_go_on(
     sections = {
         section.title: section.findings for section in examine(tmp_path / "none.facebank", None, "cpu").sections
     }
-    assert list(sections) == ["Software", "Installation", "Device", "Packs", "Gallery"]
+    assert list(sections) == ["Software", "Installation", "Device", "Packs", "Folders", "Gallery"]
     (finding,) = sections[title]
     assert finding.severity is Severity.PROBLEM
     assert "No space left on device" in finding.detail
@@ -133,7 +134,7 @@ def test_a_library_that_cannot_be_imported_is_a_problem_with_its_command(
     """Its metadata are whole, as where a library of the system is missing."""
     (tmp_path / f"{module}.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
     titles, *problems = run_examination(tmp_path, f"sys.path.insert(0, {str(tmp_path)!r})")
-    assert titles == "Software Installation Device Packs Gallery"
+    assert titles == "Software Installation Device Packs Folders Gallery"
     (told,) = [line for line in problems if line.startswith(f"{title} | cannot be imported")]
     assert "libGL.so.1" in told
     assert brought_by in told
@@ -161,7 +162,7 @@ def test_an_unknown_device_is_a_problem_not_a_crash() -> None:
 @pytest.mark.parametrize("module", ["onnxruntime", "onnx", "faiss", "cv2", "numpy"])
 def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> None:
     titles, *problems = run_examination(tmp_path, f"sys.modules[{module!r}] = None")
-    assert titles == "Software Installation Device Packs Gallery"
+    assert titles == "Software Installation Device Packs Folders Gallery"
     assert any(" | cannot be imported: " in line for line in problems)
     if module == "onnxruntime":
         assert any("there is no ONNX runtime" in line for line in problems)

@@ -22,7 +22,8 @@ from facebank.errors import StorageError
 from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
 from facebank.packs.files import cache_folder
 from facebank.storage.file_systems import is_on_network
-from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, transaction, writing
+from facebank.storage.guarded import in_memory
+from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, is_writable, transaction, writing
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -115,14 +116,10 @@ class FaceCache:
     Parameters
     ----------
     path
-        The file; made where missing, made anew where damaged.
+        The file; made where missing, made anew where damaged. Where it cannot be written what was found is kept in
+        memory, until the cache is closed.
     dimension
         Length of an embedding.
-
-    Raises
-    ------
-    StorageError
-        It cannot be written.
     """
 
     def __init__(self, path: Path, dimension: int) -> None:
@@ -130,13 +127,7 @@ class FaceCache:
         self._dimension = dimension
         # Written many at once: a transaction that stayed open would keep other processes waiting.
         self._unwritten: dict[tuple[str, str], tuple[object, ...]] = {}
-        try:
-            self._database = self._opened()
-        except _DamagedCacheError:
-            with self._told():
-                for suffix in ("", "-wal", "-shm", "-journal"):
-                    path.with_name(path.name + suffix).unlink(missing_ok=True)
-            self._database = self._opened()
+        self._database = self._opened()
 
     @classmethod
     def of(cls, pack: PackIdentity) -> FaceCache:
@@ -206,18 +197,15 @@ class FaceCache:
         self._unwritten = {}
 
     def _opened(self) -> sqlite3.Connection:
-        FACE_CACHE.make_empty_file(self._path)
-        FACE_CACHE.check_header(self._path, may_be_empty=True)
-        with FACE_CACHE.said_plainly(self._path):
-            database = connect(self._path, busy_timeout=_PATIENCE)
+        with suppress(StorageError, OSError):
             try:
-                if not is_begun(database):
-                    _begin(database)
-                    choose_journal(database, log=not is_on_network(self._path))  # only now is the mark in the file
-                FACE_CACHE.check_tables(database, self._path)
-            except BaseException:
-                database.close()
-                raise
+                return _open(self._path)
+            except _DamagedCacheError:
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                return _open(self._path)
+        database = in_memory()
+        _begin(database)
         return database
 
     @contextmanager
@@ -229,6 +217,24 @@ class FaceCache:
                 f"what was embedded cannot be kept in {printable(str(self._path))}: {error}; free some space, or set "
                 f"FACEBANK_CACHE to a folder that can be written"
             ) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    FACE_CACHE.make_empty_file(path)
+    FACE_CACHE.check_header(path, may_be_empty=True)
+    if not is_writable(path):
+        raise StorageError(f"{printable(str(path))} may not be written")
+    with FACE_CACHE.said_plainly(path):
+        database = connect(path, busy_timeout=_PATIENCE)
+        try:
+            if not is_begun(database):
+                _begin(database)
+                choose_journal(database, log=not is_on_network(path))  # only now is the mark in the file
+            FACE_CACHE.check_tables(database, path)
+        except BaseException:
+            database.close()
+            raise
+    return database
 
 
 def _begin(database: sqlite3.Connection) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from facebank.errors import StorageError, UsageError
@@ -30,8 +33,33 @@ def cache_folder() -> Path:
 
 
 def keep_plots_out_of_home() -> None:
-    """Let matplotlib keep its list of fonts in the cache folder; to be called before it is first imported."""
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+    """Let matplotlib keep its list of fonts in the cache folder; to be called before it is first imported.
+
+    Where that cannot be written they are in a folder that goes with the process: without one, matplotlib makes its own
+    and says so on standard error.
+    """
+    if "MPLCONFIGDIR" in os.environ:
+        return
+    folder = cache_folder() / "matplotlib"
+    if not can_be_written(folder):
+        try:
+            temporary = tempfile.mkdtemp(prefix="facebank-")
+        except OSError:
+            return
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        folder = Path(temporary)
+    os.environ["MPLCONFIGDIR"] = str(folder)
+
+
+def can_be_written(folder: Path) -> bool:
+    """Return whether files can be made in a folder; whether it could be made, where it is not there yet."""
+    for there in (folder, *folder.absolute().parents):
+        try:
+            if there.exists():
+                return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+        except OSError:
+            return False
+    return False
 
 
 def _folder(variable: str, place: str, below: str) -> Path:

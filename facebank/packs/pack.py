@@ -9,7 +9,7 @@ from pathlib import Path
 from facebank.errors import ManifestError, PackNotFoundError
 from facebank.packs.files import is_file, packs_folder
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
-from facebank.packs.prepare import checked_file, prepared_model
+from facebank.packs.prepare import checked_file, prepared_model, prepared_network
 from facebank.text import printable
 
 EMBEDDED_NAME = "opencv"
@@ -62,6 +62,28 @@ class Pack:
         spec = self.manifest.embedder
         source = self.folder / spec.file
         return prepared_model(source, spec.sha256) if spec.prepare else checked_file(source, spec.sha256)
+
+    def detector_network(self) -> Path | bytes:
+        """Return the detector for `facebank.packs.runtime.open_session`.
+
+        It is the file of `detector_path`, or the prepared network itself where the cache cannot be written.
+
+        Raises
+        ------
+        PackIntegrityError
+            The file is missing or altered, or cannot be prepared.
+        """
+        spec = self.manifest.detector
+        source = self.folder / spec.file
+        if spec.prepare:
+            return prepared_network(source, spec.sha256, "batch_and_size")
+        return checked_file(source, spec.sha256)
+
+    def embedder_network(self) -> Path | bytes:
+        """Return the embedder; as `detector_network`."""
+        spec = self.manifest.embedder
+        source = self.folder / spec.file
+        return prepared_network(source, spec.sha256) if spec.prepare else checked_file(source, spec.sha256)
 
 
 def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from facebank.errors import PackIntegrityError
+from facebank.errors import PackIntegrityError, StorageError
 from facebank.packs.files import cache_folder, sha256_of, write_atomically
 from facebank.text import printable
 
@@ -51,14 +51,21 @@ def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
     A cached file's name holds the source's hash, the preparation's version and the file's own hash, and it appears
     by a rename. So there is no lock: of two processes each makes the file, and either is right.
     """
-    folder = cache_folder() / "prepared"
-    prefix = f"{sha256[:32]}-{free}-v{PREPARATION}-"
-    for cached in sorted(folder.glob(f"{prefix}*.onnx")):
-        if _is_whole(cached, cached.stem.removeprefix(prefix)):
-            return cached
-        with contextlib.suppress(OSError):
-            cached.unlink()
-    return _prepare(source, sha256, free, folder / prefix)
+    start = _start_of_name(sha256, free)
+    return _cached(start) or _keep(start, _prepare(source, sha256, free))
+
+
+def prepared_network(source: Path, sha256: str, free: FreeAxes = "batch") -> Path | bytes:
+    """Return the prepared form of a network: as `prepared_model`, or its bytes where the cache cannot be written."""
+    start = _start_of_name(sha256, free)
+    cached = _cached(start)
+    if cached is not None:
+        return cached
+    prepared = _prepare(source, sha256, free)
+    try:
+        return _keep(start, prepared)
+    except StorageError:
+        return prepared  # the next run prepares it again, which costs time and nothing else
 
 
 def checked_file(path: Path, sha256: str) -> Path:
@@ -74,7 +81,20 @@ def checked_file(path: Path, sha256: str) -> Path:
     return path
 
 
-def _prepare(source: Path, sha256: str, free: FreeAxes, start: Path) -> Path:
+def _start_of_name(sha256: str, free: FreeAxes) -> Path:
+    return cache_folder() / "prepared" / f"{sha256[:32]}-{free}-v{PREPARATION}-"
+
+
+def _cached(start: Path) -> Path | None:
+    for cached in sorted(start.parent.glob(f"{start.name}*.onnx")):
+        if _is_whole(cached, cached.stem.removeprefix(start.name)):
+            return cached
+        with contextlib.suppress(OSError):
+            cached.unlink()
+    return None
+
+
+def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -83,10 +103,14 @@ def _prepare(source: Path, sha256: str, free: FreeAxes, start: Path) -> Path:
         raise _altered(source)
     from facebank.packs.graph import prepare_network
 
-    prepared = prepare_network(data, free, printable(str(source)))
+    return prepare_network(data, free, printable(str(source)))
+
+
+def _keep(start: Path, prepared: bytes) -> Path:
     target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
     write_atomically(target, prepared, _ADVICE)
-    for former in start.parent.glob(f"{sha256[:32]}-{free}-v*.onnx"):
+    of_any_version = start.name.rpartition("-v")[0]
+    for former in start.parent.glob(f"{of_any_version}-v*.onnx"):
         if not former.name.startswith(start.name):
             with contextlib.suppress(OSError):
                 former.unlink()

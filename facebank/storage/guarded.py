@@ -126,10 +126,16 @@ def open_guarded(path: Path, mode: str, busy_timeout: float) -> BoundedConnectio
     return connection
 
 
+def in_memory() -> BoundedConnection:
+    """Return a connection to a new database in memory."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=BoundedConnection)
+    _limit(connection)
+    return connection
+
+
 def copied_to_memory(connection: BoundedConnection) -> BoundedConnection:
     """Return a connection to a copy in memory, and close the one to the file."""
-    copy = sqlite3.connect(":memory:", isolation_level=None, factory=BoundedConnection)
-    _limit(copy)
+    copy = in_memory()
     with closing(connection):
         connection.backup(copy)
     copy.stands_for(connection)

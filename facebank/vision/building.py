@@ -36,7 +36,7 @@ def build_detector(pack: Pack, device: str = "auto", threads: int | None = None)
         No runtime is installed.
     """
     spec = pack.manifest.detector
-    return _DETECTORS[spec.kind](open_session(pack.detector_path(), device, threads), spec)
+    return _DETECTORS[spec.kind](open_session(pack.detector_network(), device, threads), spec)
 
 
 def build_embedder(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkEmbedder:
@@ -58,4 +58,4 @@ def build_embedder(pack: Pack, device: str = "auto", threads: int | None = None)
     MissingDependencyError
         No runtime is installed.
     """
-    return NetworkEmbedder(open_session(pack.embedder_path(), device, threads), pack.manifest.embedder)
+    return NetworkEmbedder(open_session(pack.embedder_network(), device, threads), pack.manifest.embedder)

@@ -21,6 +21,7 @@ def test_everything_is_looked_at(run: Run, valid: Callable[..., None]) -> None:
         "Installation",
         "Device",
         "Packs",
+        "Folders",
         "Gallery",
     }
     assert {"Python", "numpy", "ONNX Runtime", "FAISS", "OpenCV", "Small network", "Pack opencv"} <= set(details)

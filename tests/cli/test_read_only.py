@@ -34,6 +34,9 @@ def test_a_gallery_that_may_not_be_written_is_used(run: Run, folder: Path, speec
         assert "Eileen Collins" in unprivileged("people", "list")
         assert "Barack Obama\tknown" in unprivileged("identify", speech)
         assert "Barack Obama\tknown" in unprivileged("identify", "--scan")
+        told = unprivileged("doctor")
+        assert "may only be read: people can be listed and identified" in told
+        assert "Nothing is broken. Warnings: 2." in told
         refused = unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
         assert "two.facebank cannot be changed" in refused
 
@@ -51,3 +54,30 @@ def test_a_log_that_was_left_in_a_folder_that_may_not_be_written_is_read(
     with read_only(folder):
         place = str(folder / "two.facebank")
         assert "Eileen M. Collins" in run("people", "list", before=without_privileges, FACEBANK_GALLERY=place).out
+
+
+def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path, speech: Path) -> None:
+    for place in ("cache", "home"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place).chmod(0o500)
+    gallery, photos = str(folder / "two.facebank"), tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photos)
+
+    def without_cache(*arguments: str | Path) -> str:
+        done = run(
+            *arguments,
+            before=without_privileges,
+            FACEBANK_GALLERY=gallery,
+            FACEBANK_CACHE=str(tmp_path / "cache" / "here"),
+            HOME=str(tmp_path / "home"),
+        )
+        assert done.err == ""
+        return done.out
+
+    assert "1 of 1 photos enrolled" in without_cache("enroll", "--name", "Joe Biden", photos)
+    assert "1 looked at" in without_cache("scan", photos)
+    run("settings", "set", "classifier", "svm", FACEBANK_GALLERY=gallery)
+    assert "barack_obama_speech.jpg" in without_cache("identify", speech)
+    assert "cache/here: may not be written, so every run prepares networks" in without_cache("doctor")
+    assert list((tmp_path / "cache").iterdir()) == list((tmp_path / "home").iterdir()) == []

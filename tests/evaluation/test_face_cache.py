@@ -105,6 +105,14 @@ def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
         assert cache.embedding("a") is None
 
 
+def test_without_a_cache_everything_is_kept_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with FaceCache(tmp_path / "file" / "c.sqlite", DIMENSION) as cache:
+        for number in range(300):
+            cache.keep_embedding(str(number), face(number).embedding)
+        assert cache.embedding("0") is not None
+
+
 def test_everything_can_be_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     with FaceCache(evaluation_folder() / "c.sqlite", DIMENSION) as cache:

@@ -89,6 +89,9 @@ def test_a_cache_that_cannot_be_written(places: Places) -> None:
     places.cache.write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="FACEBANK_CACHE"):
         load_pack().detector_path()
+    network = load_pack().detector_network()
+    assert isinstance(network, bytes)
+    assert open_session(network, "cpu").get_inputs()
 
 
 def test_a_full_disk(places: Places) -> None:
