@@ -211,9 +211,14 @@ def merge(
 
     Refused where most faces of one are unlike the other's or nearer to somebody else, or where both are in one photo.
     """
-    with settings_of(ctx).open_bank() as bank:
-        born = {person.name: person.born for person in map(bank.gallery.person, names)}
-        person = bank.merge(names, into, force=force)
+    settings = settings_of(ctx)
+    with settings.open_gallery() as gallery:
+        born = {person.name: person.born for person in map(gallery.person, names)}
+        if force:
+            person = gallery.merge(names, into)
+    if not force:
+        with settings.open_bank() as bank:
+            person = bank.merge(names, into)
     for name, other in born.items():
         if other not in (None, person.born):
             say(f"{name} was born {other} and {person.name} {person.born}: the date of {person.name} is kept")

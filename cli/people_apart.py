@@ -23,12 +23,15 @@ def split(
     Without numbers of samples, those of the smaller half go where the samples are in two halves that look like two
     people; 'facebank audit' finds those, and 'facebank people show' lists the numbers.
     """
-    from facebank.merging import split_person
+    from facebank.merging import find_half
 
-    with settings_of(ctx).open_bank() as bank:
-        verify = bank.engine.thresholds.verify
-        new, moved = split_person(bank.gallery, name, into, verify, samples or [])
-        person = bank.gallery.person(name)
+    settings, numbers = settings_of(ctx), samples
+    if not numbers:
+        with settings.open_bank() as bank:
+            numbers = list(find_half(bank.gallery, name, bank.engine.thresholds.verify))
+    with settings.open_gallery() as gallery:
+        new = gallery.split(name, into, numbers)
+        person, moved = gallery.person(name), sorted(set(numbers))
     if as_json:
         write_json({"person": person.name, "samples": person.sample_count, "into": new.name, "moved": list(moved)})
     else:

@@ -402,7 +402,7 @@ class FaceBank:
         return self.gallery.unmerge(name)
 
     def split(self, name: str, into: str, samples: Sequence[int] = ()) -> Person:
-        """Make two people of one: see `facebank.merging.split_person`.
+        """Make two people of one: see `facebank.Gallery.split`.
 
         Parameters
         ----------
@@ -411,9 +411,10 @@ class FaceBank:
         samples
             Which go to the new person; none for the smaller of the two halves that the samples are in.
         """
-        from facebank.merging import split_person
+        from facebank.merging import find_half
 
-        return split_person(self.gallery, name, into, self.engine.thresholds.verify, samples)[0]
+        gallery = self.gallery
+        return gallery.split(name, into, samples or find_half(gallery, name, self.engine.thresholds.verify))
 
     def import_people(self, folder: Place, *, force: bool = False) -> Imported:
         """Add an export's people to the gallery, which is made if there is none.

@@ -84,7 +84,7 @@ class GuardedFace:
             face.embedding,
             photo.taken_at if photo.camera_dated else None,
             is_comparable=not face.quality.mouth_hidden,
-            key=FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box),
+            key=FaceKey.found(photo, face),
             others=others,
         )
 
@@ -159,7 +159,7 @@ class ImportGuard:
                 sample.vectors[PLAIN],
                 sample.taken_at if sample.camera_dated else None,
                 is_comparable=not sample.masked,
-                key=FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box),
+                key=FaceKey.enrolled(sample),
             )
             for sample in samples
         ]
@@ -221,10 +221,7 @@ class PersonGuard:
         self._others = faces.without({number, *offered})
         is_enrolled = number in self._names
         samples = {sample.id: sample for sample in gallery.samples(self.name)} if is_enrolled else {}
-        self._own_keys = {
-            sample.id: FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)
-            for sample in samples.values()
-        }
+        self._own_keys = {number: FaceKey.enrolled(sample) for number, sample in samples.items()}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
         self._born = gallery.person(self.name).born if is_enrolled else None
 

@@ -17,7 +17,7 @@ from facebank.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.faces import Person, Sample
+    from facebank.faces import Person
     from facebank.gallery import Gallery
 
 
@@ -115,44 +115,24 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
     return sorted(found, key=lambda each: each.similarity)
 
 
-def split_person(
-    gallery: Gallery, name: str, into: str, verify: float, samples: Sequence[int] = ()
-) -> tuple[Person, tuple[int, ...]]:
-    """Make two people of one.
-
-    Parameters
-    ----------
-    gallery
-        Open for writing.
-    name, into
-        Whose samples are split, and what the new person is called.
-    verify
-        The pack's threshold of verification.
-    samples
-        Which go to the new person; none for the smaller of the two halves that the samples are in.
-
-    Returns
-    -------
-    tuple[Person, tuple[int, ...]]
-        The new person, and that person's samples.
+def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
+    """Return the samples of the smaller of the two halves that a person's samples are in.
 
     Raises
     ------
-    PersonNotFoundError, PersonExistsError, InvalidNameError
-        Nobody is called so; somebody has the new name; nobody can be called so.
+    PersonNotFoundError
+        Nobody is called so.
     UsageError
-        No samples are named and there are no halves; or a sample is not this person's, or all are named.
+        There are no halves that look like two people.
     """
-    moved = tuple(sorted(set(samples)))
-    if not moved:
-        found = find_halves(gallery, verify, name)
-        if not found:
-            raise UsageError(
-                f"the samples of {printable(gallery.person(name).name)} are not in two halves that look like two "
-                "people: name those of the other person, by the numbers that `facebank people show` lists"
-            )
-        moved = found[0].smaller
-    return gallery.split(name, into, moved), moved
+    person = gallery.person(name)
+    found = find_halves(gallery, verify, person.name)
+    if not found:
+        raise UsageError(
+            f"the samples of {printable(person.name)} are not in two halves that look like two people: name those of "
+            "the other person, by the numbers that `facebank people show` lists"
+        )
+    return found[0].smaller
 
 
 def _is_explained(gallery: Gallery, found: Halves) -> bool:
@@ -176,7 +156,7 @@ def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str,
     advice = f"use --force if {both} are one person anyway"
     samples, own = gallery.samples(other.name), gallery.samples(person.name)
     for sample in samples:
-        beside = next((one for one in own if is_other_place(_key(one), _key(sample))), None)
+        beside = next((one for one in own if is_other_place(FaceKey.enrolled(one), FaceKey.enrolled(sample))), None)
         if beside is not None:
             return f"{both} are two faces of {printable(sample.source)} (samples {sample.id} and {beside.id}): {advice}"
     enrolled = EnrolledFaces(gallery)
@@ -195,7 +175,3 @@ def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str,
         return None
     similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
     return f"{both} look like two people (mean similarity {similarity:.2f}): {advice}"
-
-
-def _key(sample: Sample) -> FaceKey:
-    return FaceKey(sample.content_hash, sample.quarter_turns, sample.detection.box)

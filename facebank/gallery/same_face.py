@@ -22,15 +22,12 @@ _SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far l
 
 def is_same_place(one: FaceKey, other: FaceKey) -> bool:
     """Return whether two keys mean the same face of the same photo."""
-    same_picture = one.picture_hash is not None and one.picture_hash == other.picture_hash
-    same_photo = one.content_hash == other.content_hash or same_picture
-    return same_photo and one.quarter_turns == other.quarter_turns and _overlap(one.box, other.box) >= _SAME_BOX
+    return _is_same_photo(one, other) and _overlap(one.box, other.box) >= _SAME_BOX
 
 
 def is_other_place(one: FaceKey, other: FaceKey) -> bool:
     """Return whether two keys mean different faces of the same photo."""
-    same_photo = (one.content_hash, one.quarter_turns) == (other.content_hash, other.quarter_turns)
-    return same_photo and _overlap(one.box, other.box) < _SAME_BOX
+    return _is_same_photo(one, other) and _overlap(one.box, other.box) < _SAME_BOX
 
 
 def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
@@ -62,6 +59,11 @@ def find_sample(
             if is_same_vector(candidate, vector):
                 return known
     return None
+
+
+def _is_same_photo(one: FaceKey, other: FaceKey) -> bool:
+    same_picture = one.picture_hash is not None and one.picture_hash == other.picture_hash
+    return (one.content_hash == other.content_hash or same_picture) and one.quarter_turns == other.quarter_turns
 
 
 def _overlap(a: FloatArray, b: FloatArray) -> float:
