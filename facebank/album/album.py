@@ -23,6 +23,7 @@ from facebank.album.sort_journal import (
     note_sorted_folder,
     read_journal,
 )
+from facebank.album.sort_notes import SortNotes
 from facebank.album.sort_plan import SortPlan, Way, plan_sorting
 from facebank.album.sorting import mend_sorting, sort_photos
 from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
@@ -462,12 +463,16 @@ class Album:
         """
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
-        for photo, identified in self._identified(places, one_face_each):
-            with uninterrupted():  # or a photo that was written would be unknown
-                tagged = tag_photo(photo, identified, options)
-                if tagged.content_hash is not None:
-                    keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
-            yield tagged
+        with SortNotes(self._bank.gallery) as notes:
+            for photo, identified in self._identified(places, one_face_each):
+                with uninterrupted():  # or a photo that was written would be unknown
+                    notes.look(Path(photo.source), photo.content_hash)
+                    tagged = tag_photo(photo, identified, options)
+                    if tagged.content_hash is not None:
+                        keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
+                    if not options.dry_run:
+                        notes.note(tagged.files)
+                yield tagged
 
     def import_tags(
         self,

@@ -232,6 +232,10 @@ class SortJournal:
         """Note that facebank itself has changed a file that was put somewhere: to what SHA-256, in hex."""
         self._append([{"rewritten": str(target), "content_hash": content_hash}])
 
+    def close(self) -> None:
+        """Let go of it, without saying that all was done."""
+        os.close(self._handle)
+
     def __enter__(self) -> SortJournal:
         return self
 
@@ -240,10 +244,12 @@ class SortJournal:
             if kind is None or not issubclass(kind, StorageError):
                 self._append([{"done": True}])
         finally:
-            os.close(self._handle)
+            self.close()
 
     def _append(self, contents: Sequence[_Line]) -> None:
         lines, self._last = _signed_lines(self._key, self._last, contents)
+        if not lines:
+            return
         with _said_plainly(self._path):
             while lines:
                 lines = lines[os.write(self._handle, lines) :]

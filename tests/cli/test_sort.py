@@ -18,6 +18,9 @@ from facebank.media import read_photo
 from .conftest import DEMO_PHOTOS, Run
 
 Valid = Callable[[str, Sequence[dict[str, object]]], None]
+EMPTY_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
+)
 OBAMA, COLLINS = "Barack Obama", "Eileen Collins"
 
 
@@ -348,6 +351,48 @@ def test_a_sidecar_that_was_written_since_goes_back_too(run: Run, album: Path, t
     run("sort", album, out, "--undo")
     assert (album / "speech.jpg.xmp").exists()
     assert not out.exists()
+
+
+@pytest.mark.parametrize("way", ["--copy", "--move"])
+def test_what_facebank_wrote_since_does_not_keep_photos_from_going_home(
+    run: Run, album: Path, tmp_path: Path, way: str, valid: Valid
+) -> None:
+    out = tmp_path / "sorted"
+    (album / "speech.jpg.xmp").write_text(EMPTY_XMP)
+    before = tree(album)
+    many = len(run("sort", album, out, way, "--json").records)
+    run("scan", out)
+    run("tags", "write", out)
+    run("tags", "write", out, "--embed")
+    assert len(list(out.rglob("*.xmp"))) == many
+    there = tree(out)
+    undone = run("sort", out, "--undo", "--json")
+    valid("sort", undone.records)
+    assert len(undone.records) == many
+    assert not out.exists()
+    if way == "--move":
+        assert tree(album)["speech.jpg"] == there[f"{OBAMA}/speech.jpg"] != before["speech.jpg"]
+        assert tree(album)["speech.jpg.xmp"] == there[f"{OBAMA}/speech.jpg.xmp"]
+        assert f"{many} sidecars written or changed since went home" in undone.err
+    else:
+        assert {name: data for name, data in tree(album).items() if name in before} == before
+        assert (album / "space" / "collins.jpg.xmp").exists()
+    assert run("scan", album).out.splitlines()[0].startswith("4 unchanged" if way == "--copy" else "4 ")
+
+
+def test_what_another_program_wrote_into_a_photo_is_not_lost(run: Run, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sorted"
+    before = tree(album)
+    rated = before["speech.jpg"][:2] + b"\xff\xfe\0\x08rated!" + before["speech.jpg"][2:]
+    for way in ("--copy", "--move"):
+        run("sort", album, out, way)
+        (out / OBAMA / "speech.jpg").write_bytes(rated)
+        undone = run("sort", out, "--undo", code=1 if way == "--copy" else 0)
+        if way == "--copy":
+            assert "though not its picture: it stays" in undone.err
+            assert set(tree(out)) == {f"{OBAMA}/speech.jpg", JOURNAL}
+            shutil.rmtree(out)
+    assert tree(album) == {**before, "speech.jpg": rated}
 
 
 def test_a_photo_takes_no_other_photo_s_sidecar(run: Run, album: Path, tmp_path: Path) -> None:
