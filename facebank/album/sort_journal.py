@@ -101,6 +101,8 @@ class Sorted:
         How many of the last entries may be done by half, because the program was killed.
     rewritten
         SHA-256 that facebank itself gave the files at targets since, in hex.
+    is_there
+        Whether there is a journal at all.
     """
 
     out: Path
@@ -111,11 +113,7 @@ class Sorted:
     is_signed: bool = False
     unfinished: int = 0
     rewritten: frozenset[tuple[str, str]] = frozenset()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to undo and nothing to doubt."""
-        return not self.entries and not self.refused and self.doubt is None
+    is_there: bool = True
 
     def require_trust(self) -> None:
         """Raise `StorageError` where somebody else may have written it."""
@@ -150,9 +148,9 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
     try:
         lines = _lines(out)
     except FileNotFoundError:
-        return Sorted(out)
+        return Sorted(out, is_there=False)
     if not lines:
-        return Sorted(out)
+        return Sorted(out, is_signed=True)
     if trusting is None and key is not None and _is_signed(lines, key):
         return _signed(out, lines)
     return _doubted(out, lines, trusting)

@@ -69,7 +69,7 @@ def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = No
         The journal may be somebody else's, or cannot be true.
     """
     out = journal.out
-    if journal.is_empty:
+    if not journal.is_there:
         raise UsageError(f"nothing was sorted into {printable(str(out))}: there is no journal of it")
     journal.require_trust()
     failed = False

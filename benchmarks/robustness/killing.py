@@ -1,0 +1,232 @@
+"""Killing the program at chosen and at random moments, and looking whether what comes next puts everything right.
+
+A `Trial` says how its files are made, which run is killed, which runs follow and what must be true after each. The
+program runs in a forked process that has imported it already; half of the kills come before the n-th change of a file
+(a file that is opened, linked, renamed or removed, a folder that is made), half at a random time, in the middle of
+whatever happens then.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+Check = Callable[[Path], str | None]
+
+_CHANGES = frozenset(
+    ("open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.utime")
+)
+_IMPORTED = ("facebank_cli.app", "facebank.album.album", "facebank.identification", "onnxruntime", "cv2", "PIL.Image")
+NOTHING_DONE = 2  # what the run that was killed had done already
+_LONGEST = 120.0  # seconds that a run may take
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is killed, and what must be true afterwards.
+
+    Attributes
+    ----------
+    name
+        What it is called in the counts.
+    killed
+        Arguments of the run that is killed, with paths within the work folder.
+    begins
+        A part of the name of the file whose first opening begins the time in which it is killed.
+    then
+        Arguments of the runs that follow, each with a check of the work folder: what is wrong in it, or None.
+    before
+        Arguments of runs that come before the one that is killed.
+    """
+
+    name: str
+    killed: Sequence[str]
+    begins: str
+    then: Sequence[tuple[Sequence[str], Check]]
+    before: Sequence[Sequence[str]] = ()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a trial went: how many kills there were, how many hit the run, and what went wrong."""
+
+    kills: int = 0
+    hits: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Killer:
+    """Runs trials in a work folder.
+
+    Parameters
+    ----------
+    work
+        The folder in which the program works; it is put back to what it was before each kill and each trial.
+    environment
+        Of the program.
+    """
+
+    def __init__(self, work: Path, environment: Mapping[str, str]) -> None:
+        self._work = work
+        self._begin, self._template = (work.with_name(f"{work.name}.{name}") for name in ("begin", "template"))
+        self._environment = {**os.environ, **environment}
+        for name in _IMPORTED:
+            import_module(name)
+
+    def prepare(self, runs: Sequence[Sequence[str]]) -> None:
+        """Run the program some times, each to its end, for what all trials begin with."""
+        self._run_all(runs)
+        _copy(self._work, self._begin)
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run the program to its end; return its exit code."""
+        return os.waitstatus_to_exitcode(self._wait(self._fork(arguments, None, None, None)))
+
+    def _run_all(self, runs: Sequence[Sequence[str]]) -> None:
+        for arguments in runs:
+            if self.run(arguments):
+                raise RuntimeError(f"{' '.join(arguments)} failed: {self._said()}")
+
+    def try_out(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
+        """Kill a run so many times, and look what the runs after it make of that."""
+        chance, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
+        _copy(self._begin, self._work)
+        self._run_all(trial.before)
+        _copy(self._work, self._template)
+        changes, seconds = self._measured(trial)
+        points = [*range(1, changes + 1)]
+        chosen = [chance.choice(points) for _ in range(kills // 2)] if len(points) > kills // 2 else points
+        moments: list[tuple[int | None, float | None]] = [(point, None) for point in chosen]
+        moments += [(None, chance.uniform(0, seconds)) for _ in range(kills - len(chosen))]
+        for point, moment in moments:
+            _copy(self._template, self._work)
+            outcome.kills += 1
+            outcome.hits += self._killed(trial, point, moment)
+            for arguments, check in trial.then:
+                when = f"change {point} of {changes}" if moment is None else f"{1000 * moment:.1f} ms"
+                code, why = self.run(arguments), check(self._work)
+                if why is not None or code not in (0, NOTHING_DONE):
+                    outcome.wrong.append(f"{trial.name}, {when}: {' '.join(arguments)} gave {code}, {why}")
+                    break
+        _copy(self._template, self._work)
+        return outcome
+
+    def _measured(self, trial: Trial) -> tuple[int, float]:
+        """Return how many changes of files a run makes once it has begun, and how many seconds it takes."""
+        reading, writing = os.pipe()
+        child = self._fork(trial.killed, trial.begins, None, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as told:
+            begun = time.monotonic() if told.read(1) else 0.0
+            changes = len(told.read())
+        if os.waitstatus_to_exitcode(self._wait(child)) or not begun:
+            raise RuntimeError(f"{trial.name}: the run that is to be killed failed, or never began: {self._said()}")
+        return changes, time.monotonic() - begun
+
+    def _killed(self, trial: Trial, point: int | None, moment: float | None) -> bool:
+        """Kill a run before its n-th change, or some seconds after it has begun; return whether it was hit."""
+        reading, writing = os.pipe()
+        child = self._fork(trial.killed, trial.begins, point, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb", buffering=0) as told:
+            if moment is not None and told.read(1):
+                time.sleep(moment)
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            while told.read(4096):
+                pass
+        return os.waitstatus_to_exitcode(self._wait(child)) == -signal.SIGKILL
+
+    def _fork(self, arguments: Sequence[str], begins: str | None, point: int | None, telling: int | None) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of threads: the child needs none of them
+            child = os.fork()
+        if child:
+            return child
+        try:
+            self._become(arguments, begins, point, telling)
+        finally:
+            os._exit(70)
+
+    def _become(self, arguments: Sequence[str], begins: str | None, point: int | None, telling: int | None) -> None:
+        """Be the program; never returns."""
+        said = os.open(self._work.with_name("said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        os.environ.clear()
+        os.environ.update(self._environment)
+        os.chdir(self._work)
+        sys.argv = ["facebank", *arguments]
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - of the new process
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        if begins is not None and telling is not None:
+            _hook(begins, point, telling)
+        code = import_module("facebank_cli.app").main()
+        sys.stdout.flush()
+        os._exit(code)
+
+    def _wait(self, child: int) -> int:
+        end = time.monotonic() + _LONGEST
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status
+            time.sleep(0.005)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise RuntimeError(f"the program did not end within {_LONGEST:.0f} s")
+
+    def _said(self) -> str:
+        return self._work.with_name("said.txt").read_text(encoding="utf-8", errors="replace")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
+
+
+def _hook(begins: str, point: int | None, telling: int) -> None:
+    """Tell of each change since the file whose opening begins it all, and kill this process before one of them."""
+    count = 0
+
+    def looked_at(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal count
+        if event not in _CHANGES or not (count or any(begins in str(argument) for argument in arguments)):
+            return
+        count += 1
+        if count - 1 == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with suppress(OSError):
+            os.write(telling, b".")
+
+    sys.addaudithook(looked_at)
+
+
+def tree(folder: Path) -> dict[str, bytes | str]:
+    """Return the content of all files in a folder by their path, and where links lead."""
+    return {
+        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def difference(now: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
+    """Return in what two folders differ; None where they do not."""
+    if now == wanted:
+        return None
+    missing, more = sorted(wanted.keys() - now.keys()), sorted(now.keys() - wanted.keys())
+    changed = sorted(name for name in now.keys() & wanted.keys() if now[name] != wanted[name])
+    return f"missing {missing}, new {more}, changed {changed}"

@@ -1,0 +1,124 @@
+"""Whether a `facebank` that is killed with SIGKILL loses anything: after the next run everything is as it should be.
+
+    python -m benchmarks.robustness.kills --kills 200
+
+Each trial kills one command over and over (see `benchmarks.robustness.killing`) on an album of real photographs with
+sidecars of both names. It counts kills that hit the run, and what was wrong after the runs that follow. Exit code 1 if
+anything was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, tree
+from facebank.album.sort_journal import JOURNAL
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
+SORTED = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
+ALBUM, OUT = "album", "sorted"
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/><!--{}--></x:xmpmeta>'
+
+
+def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
+    """Make an album of photos that all have sidecars; return what is in it.
+
+    Parameters
+    ----------
+    work
+        The folder of the album.
+    photos
+        How many; each has bytes of its own, a JPEG comment with its number.
+    """
+    for number in range(photos):
+        data = (DEMO_PHOTOS / SORTED[number % len(SORTED)]).read_bytes()
+        note = f"{number:06}".encode()
+        path = work / ALBUM / f"{number % 2}" / f"photo {number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:])
+        path.with_name(f"{path.name}.xmp").write_text(XMP.format(f"beside {number}"))
+        if number % 3 == 0:
+            path.with_suffix(".xmp").write_text(XMP.format(f"Adobe's {number}"))
+    return tree(work / ALBUM)
+
+
+def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
+    """Return the trials of `facebank sort`, each way and undoing it."""
+
+    def is_album(work: Path) -> str | None:
+        if (work / OUT).exists():
+            return f"{OUT} is still there: {sorted(tree(work / OUT))}"
+        return difference(tree(work / ALBUM), album)
+
+    def is_sorted(*, moved: bool) -> Callable[[Path], str | None]:
+        def check(work: Path) -> str | None:
+            put = {Path(name).name: data for name, data in tree(work / OUT).items() if name != JOURNAL}
+            wrong = difference(put, {Path(name).name: data for name, data in album.items()})
+            return wrong or difference(tree(work / ALBUM), {} if moved else album)
+
+        return check
+
+    trials, undo = list[Trial](), ["sort", OUT, "--undo"]
+    for way in ("--move", "--copy", "--link"):
+        sort = ["sort", ALBUM, OUT, way]
+        again: Sequence[tuple[Sequence[str], Callable[[Path], str | None]]] = [
+            (sort, is_sorted(moved=way == "--move")),
+            (undo, is_album),
+        ]
+        trials.append(Trial(f"sort {way}, then sort and undo", sort, JOURNAL, again))
+        trials.append(Trial(f"sort {way}, then undo", sort, JOURNAL, [(undo, is_album)]))
+    return trials
+
+
+def undo_trial(album: dict[str, bytes | str], way: str) -> Trial:
+    """Return the trial of `facebank sort --undo` after a sort."""
+
+    def is_album(work: Path) -> str | None:
+        return difference(tree(work / ALBUM), album)
+
+    undo = ["sort", OUT, "--undo"]
+    return Trial(f"undo of {way}", undo, JOURNAL, [(undo, is_album)], [["sort", ALBUM, OUT, way]])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Kill, print the counts as JSON, a line a trial, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=60, help="kills a trial")
+    parser.add_argument("--photos", type=int, default=6, help="photos in the album")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="only trials whose name holds this text")
+    parser.add_argument("--work", type=Path, help="folder to work in, such as one on another disk; else a new one")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        outcomes = run(Path(folder), options.kills, options.photos, options.seed, options.only)
+    total = Outcome()
+    for name, outcome in outcomes.items():
+        print(json.dumps({"trial": name, **asdict(outcome)}), flush=True)
+        total.kills += outcome.kills
+        total.hits += outcome.hits
+        total.wrong += outcome.wrong
+    print(f"{total.kills:,} kills, {total.hits:,} hit the run, {len(total.wrong):,} went wrong")
+    return 1 if total.wrong else 0
+
+
+def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") -> dict[str, Outcome]:
+    """Run the trials in a folder; return how each went, by its name."""
+    work = folder / "work"
+    album = make_album(work, photos)
+    environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}
+    killer = Killer(work, environment)
+    prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    killer.prepare([*prepared, ["scan", ALBUM]])
+    trials = [*sort_trials(album), *(undo_trial(album, way) for way in ("--move", "--copy", "--link"))]
+    return {trial.name: killer.try_out(trial, kills, seed) for trial in trials if only in trial.name}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Whether any command changes a file to which a link leads out of the folders that were named: none may.
+
+    python -m benchmarks.robustness.links --trees 20
+
+Each tree is an album with links of all sorts (to files, to folders, in chains, in circles, broken, to sidecars, beside
+photos) that lead to photos and sidecars outside, and output folders in which links lie in wait under the very names
+that are going to be written. Every command that writes files runs over it. Counted are the runs, and the files outside
+that were changed, made, removed, linked, or had their permissions changed. Exit code 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.robustness.killing import Killer
+from benchmarks.robustness.kills import DEMO_PHOTOS, ENROLLED, XMP
+
+PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg", "joe_biden_blue_room.jpg")
+PEOPLE = tuple(ENROLLED)
+COMMANDS: dict[str, Sequence[str]] = {
+    "sort --copy": ("sort", "album", "out", "--copy"),
+    "sort --link": ("sort", "album", "out", "--link"),
+    "sort --move": ("sort", "album", "out", "--move"),
+    "sort --undo": ("sort", "out", "--undo"),
+    "tags write": ("tags", "write", "album", "--unnamed"),
+    "tags write --embed": ("tags", "write", "album", "--embed"),
+    "identify --annotate": ("identify", "album", "--annotate", "out"),
+    "identify --csv": ("identify", "album", "--csv", "out/faces.csv"),
+    "cluster --out": ("cluster", "--out", "out/sheet.html"),
+    "explain --out": ("explain", "album/photo 0.jpg", "--out", "out/why.png"),
+    "people export": ("people", "export", "out/export"),
+    "find": ("find", PEOPLE[0]),
+}
+"""The runs over each tree, in this order; a later one works with what an earlier one left."""
+
+
+def make_tree(folder: Path, seed: int) -> None:
+    """Make a hostile tree: an album and an output folder, whose links lead to ``outside`` beside them."""
+    chance = random.Random(seed)
+    album, out, outside = folder / "album", folder / "out", folder / "outside"
+    for each in (album / "sub", out, outside / "deep"):
+        each.mkdir(parents=True)
+    for number in range(6):
+        data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
+        note = f"{seed:04}{number:04}".encode()
+        place = outside if number % 2 else outside / "deep"
+        for where in (album if number % 3 else album / "sub", place):
+            note = note[::-1]
+            data = data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:]
+            (where / f"photo {number}.jpg").write_bytes(data)
+        (place / f"photo {number}.jpg.xmp").write_text(XMP.format(number))
+    (outside / "page.html").write_text("mine")
+    for make in _links(album, outside):
+        if chance.random() < 0.7:
+            make()
+    waiting = [*(out / person for person in PEOPLE), out / "faces.csv", out / "sheet.html", out / "why.png"]
+    waiting += [out / "export", *(out / f"photo {number}.jpg" for number in range(6)), out / "sub"]
+    for path in waiting:
+        if chance.random() < 0.4:
+            is_folder = path.suffix == ""
+            path.symlink_to(outside / ("deep" if is_folder else chance.choice(("page.html", "photo 1.jpg", "none"))))
+
+
+def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
+    """Return what makes a link each."""
+    links = {
+        album / "file.jpg": outside / "photo 1.jpg",
+        album / "relative.jpg": Path("..", "outside", "photo 3.jpg"),
+        album / "folder": outside / "deep",
+        album / "sub" / "up": outside,
+        album / "chain.jpg": Path("folder", "photo 0.jpg"),
+        album / "broken.jpg": outside / "none.jpg",
+        album / "circle.jpg": Path("circle.jpg"),
+        album / "self": album,
+        album / "root": Path("/", "proc", "self", "cwd", "outside"),
+        album / "photo 1.jpg.xmp": outside / "photo 1.jpg.xmp",
+        album / "photo 2.xmp": outside / "photo 3.jpg.xmp",
+        album / "photo 4.jpg.xmp": outside / "new.xmp",
+        album / "device.jpg": Path("/dev/zero"),
+    }
+    for path, target in links.items():
+        yield lambda path=path, target=target: path.symlink_to(target)  # type: ignore[misc]
+
+
+def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Return what everything in a folder is: content, number, names, permissions and time of the last change."""
+    state = dict[str, tuple[object, ...]]()
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        state[str(path)] = (content, status.st_ino, status.st_nlink, status.st_mode, status.st_mtime_ns)
+    return state
+
+
+def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS)) -> list[str]:
+    """Run commands over a new tree; return what they changed outside, and which of them ended badly."""
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    make_tree(work, seed)
+    environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}
+    killer, before = Killer(work, environment), state_of(work / "outside")
+    for name, photo in ENROLLED.items():
+        killer.run(("enroll", "--name", name, str(DEMO_PHOTOS / photo)))
+    killer.run(("scan", "album"))
+    wrong = list[str]()
+    for name in commands:
+        code = killer.run(COMMANDS[name])
+        now = state_of(work / "outside")
+        if code not in (0, 1, 2):
+            wrong.append(f"tree {seed}: {name} ended with {code}")
+        changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+        wrong += [f"tree {seed}: {name} changed {os.path.relpath(path, work)}" for path in changed]
+        before = now
+    return wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try many trees, print the counts, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trees", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    wrong = list[str]()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.seed, options.seed + options.trees):
+            wrong += try_tree(Path(folder), seed)
+    for line in wrong:
+        print(json.dumps({"wrong": line}), flush=True)
+    runs = options.trees * len(COMMANDS)
+    print(f"{runs:,} runs over {options.trees:,} trees, {len(wrong):,} files outside changed or runs ended badly")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
