@@ -105,7 +105,8 @@ def identify(
         results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
-                write_json(_record(photo))
+                is_outside = pictures is not None and photo.image in pictures.outside[-1:]
+                write_json({**_record(photo), **({"skipped": "outside"} if is_outside else {})})
         elif as_csv:
             write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
         else:
@@ -180,6 +181,7 @@ class _Pictures:
         self._folder = folder
         self._annotator = Annotator(folder, places)
         self._count = 0
+        self.outside: list[str] = []
 
     def write(self, photo: IdentifiedPhoto) -> bool:
         """Write one; False, and a complaint, where the photo is no longer there."""
@@ -188,6 +190,9 @@ class _Pictures:
         except PhotoError as error:
             say(str(error))
             return False
+        if picture is None:
+            self.outside.append(photo.image)
+            return True
         self._count += 1
         if picture.name != Path(photo.image).name:
             say(f"{photo.image} is drawn in {picture}")
@@ -195,6 +200,10 @@ class _Pictures:
 
     def tell_count(self) -> None:
         """Say how many were written, and where."""
+        from facebank.storage.links import passed_over
+
+        if self.outside:
+            say(passed_over([short_path(path) for path in self.outside], "picture"))
         say(f"{counted(self._count, 'picture')} written to {self._folder}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import StorageError
 from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.photos import Place
+from facebank.storage.links import NamedFolders
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Annotator:
     """Writes annotated pictures into a folder, laid out as the folders that the photos come from.
 
-    Pictures that facebank drew there before are replaced; no other file is.
+    Pictures that facebank drew there before are replaced; no other file is. Nothing is written where a link in the
+    folder leads out of it.
 
     Parameters
     ----------
@@ -40,8 +42,9 @@ class Annotator:
         self._places = [Path(os.path.abspath(named_path(place))) for place in places]  # noqa: PTH100 - resolve() follows links
         self._taken: set[Path] = set()
         make_folder(self._folder)
+        self._named = NamedFolders([self._folder])
 
-    def write(self, identified: IdentifiedPhoto) -> Path:
+    def write(self, identified: IdentifiedPhoto) -> Path | None:
         """Write one photo with its faces framed, numbered and named.
 
         Parameters
@@ -51,9 +54,10 @@ class Annotator:
 
         Returns
         -------
-        Path
-            The picture: named as the photo, in the subfolder it has in the folder that was given; with a number where
-            that name is taken. A PNG where the photo is one, or is wider or higher than a JPEG can be; else a JPEG.
+        Path or None
+            The picture, or None where a link leads out of the folder. It is named as the photo, in the subfolder that
+            the photo has in the folder that was given; with a number where that name is taken. A PNG where the photo
+            is one, or is wider or higher than a JPEG can be; else a JPEG.
 
         Raises
         ------
@@ -65,6 +69,8 @@ class Annotator:
         photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
         source = Path(identified.image)
         folder = self._folder / self._subfolder(source)
+        if not self._named.hold(folder):
+            return None
         make_folder(folder)
         self._taken.add(_real(source))
         target = free_name(folder, source.stem, _suffix(source, photo), self._taken)

@@ -29,6 +29,7 @@ def test_a_picture_that_no_jpeg_can_hold_becomes_a_png(
     source = tmp_path / photo
     Image.new("RGB", size, (90, 120, 60)).save(source)
     target = Annotator(tmp_path / "out").write(IdentifiedPhoto(str(source), *size, 0, None, ()))
+    assert target is not None
     assert target.name == written
     with Image.open(target) as picture:
         assert picture.size == size
@@ -51,6 +52,7 @@ def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
     ]
     annotate_photo(read_photo(tmp_path / "two.png"), marks, tmp_path / "expected.png")
     written = Annotator(tmp_path / "out").write(found)
+    assert written is not None
     assert written.read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
@@ -66,3 +68,19 @@ def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkey
     assert Annotator("../out", [Path()]).write(photo) == Path("../out/photo.jpg")
     assert originals([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
     assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
+
+
+def test_nothing_is_drawn_where_a_link_leads_out(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "sub" / "deep").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "outside")
+    for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / place)
+    annotator = Annotator(tmp_path / "out", [tmp_path / "photos"])
+    drawn = [
+        annotator.write(IdentifiedPhoto(str(tmp_path / "photos" / place), 8, 8, 0, None, ()))
+        for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg")
+    ]
+    assert drawn == [None, None, tmp_path / "out" / "c.jpg"]
+    assert not list((tmp_path / "outside").iterdir())

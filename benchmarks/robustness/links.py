@@ -33,11 +33,10 @@ COMMANDS: dict[str, Sequence[str]] = {
     "tags write": ("tags", "write", "album", "--unnamed"),
     "tags write --embed": ("tags", "write", "album", "--embed"),
     "identify --annotate": ("identify", "album", "--annotate", "out"),
-    "identify --csv": ("identify", "album", "--csv", "out/faces.csv"),
     "cluster --out": ("cluster", "--out", "out/sheet.html"),
-    "explain --out": ("explain", "album/photo 0.jpg", "--out", "out/why.png"),
+    "explain --out": ("explain", "album/sub/photo 0.jpg", "album/photo 1.jpg", "--out", "out/why.png"),
     "people export": ("people", "export", "out/export"),
-    "find": ("find", PEOPLE[0]),
+    "bench --out": ("bench", "verify", "people", "--out", "out/report"),
 }
 """The runs over each tree, in this order; a later one works with what an earlier one left."""
 
@@ -61,8 +60,8 @@ def make_tree(folder: Path, seed: int) -> None:
     for make in _links(album, outside):
         if chance.random() < 0.7:
             make()
-    waiting = [*(out / person for person in PEOPLE), out / "faces.csv", out / "sheet.html", out / "why.png"]
-    waiting += [out / "export", *(out / f"photo {number}.jpg" for number in range(6)), out / "sub"]
+    waiting = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
+    waiting += [out / "export", out / "report", *(out / f"photo {number}.jpg" for number in range(6)), out / "sub"]
     for path in waiting:
         if chance.random() < 0.4:
             is_folder = path.suffix == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from contextlib import suppress
 from hashlib import file_digest
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from facebank.media import picture_hash_of
 from facebank.media.picture_hash import with_orientation
+from facebank.storage.files import part_name
+from facebank.storage.leftovers import flock_now
 
 if TYPE_CHECKING:
     from io import BufferedReader, BufferedWriter
@@ -37,24 +38,18 @@ def is_picture(stored: str, noted: str) -> bool:
 
 def copy_file(source: Spot, target: Spot, *, settled: bool = False) -> None:
     """Copy a file with its times, completely or not at all, over nothing; on the disk when it returns, if `settled`."""
-    part = f".facebank-{secrets.token_hex(8)}.part"
+    part = part_name(target.path).name
     try:
         with source.read() as original, target.folder.create(part) as copy:
+            flock_now(copy.fileno())  # or another process would take it for what a killed one left
             shutil.copyfileobj(original, copy, 1024 * 1024)
             copy.flush()
             _take_after(copy, original)
             if settled:
                 os.fsync(copy.fileno())
+            _publish(part, target)
         if os.utime not in os.supports_fd:
-            shutil.copystat(source.path, target.folder.path / part)
-        try:
-            target.folder.link(part, target.folder, target.name)
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without links
-            if target.is_taken:
-                raise
-            target.folder.rename(part, target.name)
+            shutil.copystat(source.path, target.path)
     finally:
         with suppress(FileNotFoundError):
             target.folder.remove(part)
@@ -81,6 +76,17 @@ def move_file(source: Spot, target: Spot) -> None:
             with suppress(OSError):
                 target.remove()
         raise
+
+
+def _publish(part: str, target: Spot) -> None:
+    try:
+        target.folder.link(part, target.folder, target.name)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links
+        if target.is_taken:
+            raise
+        target.folder.rename(part, target.name)
 
 
 def _take_after(copy: BufferedWriter, original: BufferedReader) -> None:

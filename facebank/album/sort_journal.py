@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 
 from facebank.album.sort_entries import Entry, entry_of, is_whole
 from facebank.errors import StorageError
+from facebank.storage.files import write_file
+from facebank.storage.leftovers import flock_now
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
@@ -271,16 +273,8 @@ def adopt_journal(journal: Sorted, folder: Path, key: bytes) -> None:
     contents: list[_Line] = [_header(journal.out), {"sorting": str(folder)}, *written, {"done": True}]
     lines, _ = _signed_lines(key, _SEED, contents)
     path = journal.out / JOURNAL
-    part = path.with_name(f".facebank-{secrets.token_hex(8)}.part")
     with _said_plainly(path):
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_file(path, lines)
 
 
 @contextmanager
@@ -313,18 +307,10 @@ def _header(out: Path) -> _Line:
 
 def _lock(handle: int, path: Path) -> None:
     """Keep a file to this process until it is closed, where the system can."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-
-        flock(handle, LOCK_EX | LOCK_NB)
-    except ImportError:
-        return
-    except BlockingIOError as error:
+    if flock_now(handle) is False:
         raise StorageError(
             f"another process is sorting into {printable(str(path.parent))}, or undoing it: wait until it has finished"
-        ) from error
-    except OSError:
-        return  # a file system without locks
+        )
 
 
 def _signed(out: Path, lines: Sequence[_Line]) -> Sorted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from facebank.album.interruption import uninterrupted
@@ -14,6 +14,8 @@ from facebank.album.sort_journal import Sorted, SortJournal
 from facebank.album.sort_plan import SortPlan, Step, Way
 from facebank.errors import StorageError
 from facebank.storage.folders import Spot, spot_within
+from facebank.storage.leftovers import remove_leftovers
+from facebank.storage.links import NamedFolders
 from facebank.text import printable
 
 _WAYS = {Way.COPY: copy_file, Way.LINK: link_file, Way.MOVE: move_file}
@@ -72,6 +74,7 @@ def mend_sorting(journal: Sorted, key: bytes) -> Entry | None:
     StorageError
         A file cannot be put where it belongs.
     """
+    remove_sort_leftovers(journal)
     if not journal.unfinished:
         return None
     entries = journal.entries[-journal.unfinished :]
@@ -87,6 +90,18 @@ def mend_sorting(journal: Sorted, key: bytes) -> Entry | None:
     return photo
 
 
+def remove_sort_leftovers(journal: Sorted) -> None:
+    """Remove copies that were not finished when the program was killed."""
+    out = NamedFolders([journal.out])
+    targets = (Path(entry.target).parent for entry in journal.entries)
+    folders = {journal.out, *(folder for folder in targets if out.hold(folder))}
+    for entry, folder in zip(journal.entries, journal.folders, strict=True):
+        home = Path(entry.source).parent
+        if home not in folders and NamedFolders([folder]).hold(home):
+            folders.add(home)
+    remove_leftovers(sorted(folders))
+
+
 def _take(journal: SortJournal, step: Step, folder: Path, out: Path, way: Way) -> str | None:
     """Do a step; return why it could not be done, or None."""
     source = step.source
@@ -94,20 +109,20 @@ def _take(journal: SortJournal, step: Step, folder: Path, out: Path, way: Way) -
         return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
     beside = Way.COPY if way is Way.LINK else way
     try:
-        with ExitStack() as opened:
-            at = opened.enter_context(spot_within(folder, Path(os.path.realpath(source))))
-            to = opened.enter_context(spot_within(out, step.target, create=True))
+        with spot_within(folder, Path(os.path.realpath(source))) as at:
             picture = step.picture_hash or picture_of(at)
-            moves = [(Entry(way.value, str(source), str(step.target), step.content_hash, step.person, picture), at, to)]
+            entries = [Entry(way.value, str(source), str(step.target), step.content_hash, step.person, picture)]
             for sidecar in step.sidecars:
                 source = sidecar.source
-                one, other = Spot(at.folder, source.name), Spot(to.folder, sidecar.target.name)
-                digest = digest_of(one)
-                moves.append((Entry(beside.value, str(source), str(sidecar.target), digest, step.person), one, other))
-            journal.write([entry for entry, _, _ in moves])
-            for entry, one, other in moves:
-                source = Path(entry.source)
-                _WAYS[Way(entry.way)](one, other)
+                digest = digest_of(Spot(at.folder, source.name))
+                entries.append(Entry(beside.value, str(source), str(sidecar.target), digest, step.person))
+            journal.write(entries)
+            with spot_within(out, step.target, create=True) as to:
+                for entry in entries:
+                    source = Path(entry.source)
+                    name = source.name if entry.is_sidecar else at.name
+                    put = _WAYS[Way(entry.way)]
+                    put(Spot(at.folder, name), Spot(to.folder, Path(entry.target).name))
     except OSError as error:
         return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
     return None

@@ -14,6 +14,7 @@ from facebank.album.sort_entries import Entry, is_photo_or_sidecar
 from facebank.album.sort_files import digest_of, is_picture, move_file, picture_of
 from facebank.album.sort_journal import only_undoing, remove_journal
 from facebank.album.sort_plan import Way
+from facebank.album.sorting import remove_sort_leftovers
 from facebank.errors import UsageError
 from facebank.storage.folders import Spot, spot_within
 from facebank.text import printable
@@ -74,6 +75,8 @@ def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = No
     journal.require_trust()
     failed = False
     with only_undoing(out):
+        if not dry_run:
+            remove_sort_leftovers(journal)
         for photo in reversed(list(_photos(journal))):
             undone = photo.undo(dry_run=dry_run)
             if undone is None:

@@ -132,7 +132,7 @@ def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
     beside.parent.mkdir(parents=True, exist_ok=True)
     clean_once(beside.parent)
     for _ in range(_ATTEMPTS):
-        path = _part_name(beside)
+        path = part_name(beside)
         path.mkdir(mode=mode)
         held = lock(path)
         if held is None:  # another process took it for a leftover
@@ -158,7 +158,7 @@ def sync_folder(folder: Path) -> None:
 
 def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
     for _ in range(_ATTEMPTS):
-        path = _part_name(target, suffix)
+        path = part_name(target, suffix)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         held = lock(path)
         if held is not None:
@@ -167,7 +167,8 @@ def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
     raise FileExistsError(f"no temporary file can be made beside {target}")
 
 
-def _part_name(target: Path, suffix: str = "") -> Path:
+def part_name(target: Path, suffix: str = "") -> Path:
+    """Return a name beside a file for what is to take its place: see `facebank.storage.leftovers`."""
     return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
 
 

@@ -54,7 +54,7 @@ def lock(path: Path) -> Lock | None:
     handle = _opened(path)
     if handle is None:
         return Lock(None) if os.path.lexists(path) else None
-    taken = _flock(handle)
+    taken = flock_now(handle)
     if taken is None:
         os.close(handle)
         return Lock(None) if os.path.lexists(path) else None
@@ -196,8 +196,8 @@ def _opened(path: Path) -> int | None:
     return None
 
 
-def _flock(handle: int) -> bool | None:
-    """Lock an open file: False where somebody else has, None where the system or the file system cannot."""
+def flock_now(handle: int) -> bool | None:
+    """Lock an open file until it is closed: False where somebody else has, None where the system cannot."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 
