@@ -25,6 +25,7 @@ _FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
 # Which way what is around them is written: at a name's ends, where programs and keyboards leave them, they say nothing.
 _DIRECTION_MARKS = "\u200e\u200f\u061c"
+_SPACES = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 # What most names are, and is as it should be; large galleries read a million of them.
 _PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -135,8 +136,7 @@ def name_key(name: str) -> str:
 
 def _without_marks(text: str) -> str:
     """Return a text without spaces and marks of direction around it."""
-    bare = text.strip().strip(_DIRECTION_MARKS)
-    return text if bare == text else _without_marks(bare)
+    return text.strip(_SPACES + _DIRECTION_MARKS)
 
 
 def _shown(character: str) -> str:
