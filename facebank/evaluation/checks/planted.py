@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.laboratory import FaceSet
     from facebank.faces import RGBImage
 
-COPIES = 20
+COPIES = 24
 
 
 def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
@@ -88,11 +88,19 @@ def _saved_again(pixels: RGBImage) -> RGBImage:
     return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1])
 
 
-def _smaller(pixels: RGBImage) -> RGBImage:
-    import cv2
+def _smaller(factor: float) -> Callable[[RGBImage], RGBImage]:
+    def change(pixels: RGBImage) -> RGBImage:
+        import cv2
 
-    small = cv2.resize(pixels, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8)
+        small = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.uint8)
+
+    return change
+
+
+def _cut(pixels: RGBImage) -> RGBImage:
+    height, width = pixels.shape[:2]
+    return np.ascontiguousarray(pixels[height // 20 :, width // 20 :])
 
 
 def _brighter(pixels: RGBImage) -> RGBImage:
@@ -102,6 +110,8 @@ def _brighter(pixels: RGBImage) -> RGBImage:
 _WAYS: dict[str, Callable[[RGBImage], RGBImage] | None] = {
     "the same file": None,
     "saved again as JPEG of quality 60": _saved_again,
-    "at three quarters of the size": _smaller,
+    "at three quarters of the size": _smaller(0.75),
+    "at half the size": _smaller(0.5),
+    "cut by a twentieth": _cut,
     "brighter": _brighter,
 }
