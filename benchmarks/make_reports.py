@@ -38,6 +38,7 @@ class Wanted:
 def wanted(shared: Path) -> Iterator[Wanted]:
     """List all reports."""
     lfw, relatives = str(shared / "data/lfw"), str(shared / "data/lfw-meta/relatives.tsv")
+    pairs = str(shared / "data/lfw-meta/pairs.txt")
     # The people that nothing which ships was chosen or calibrated on.
     reporting = str(shared / "data/lfw-meta/peopleDevTest.txt")
     yield Wanted("lfw", ("lfw", lfw))
@@ -53,7 +54,7 @@ def wanted(shared: Path) -> Iterator[Wanted]:
     for pack in PACKS:
         yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
         yield Wanted(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
-        yield Wanted(f"compare-{pack}", ("compare", lfw, "--with", PACK_FOLDER.format(pack)))
+        yield Wanted(f"compare-{pack}", ("compare", lfw, "--pairs", pairs, "--with", PACK_FOLDER.format(pack)))
 
 
 def hard_cases(shared: Path) -> Iterator[Wanted]:

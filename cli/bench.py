@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from facebank.settings import DecisionSettings
 
 EXIT_CODES = """\b
-Exit codes: 0 measured; 1 measured, with something left out; 2 wrong usage, or nothing to measure."""
+Exit codes: 0 measured; 1 measured, with something left out or a failed check; 2 wrong usage, or nothing to measure."""
 
 DATA = """\b
 DATA is a folder with one folder of photos for each person (with train, validation and test folders above them or
 not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures or embeddings."""
 
+LfwPairs: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--pairs", metavar="FILE", help="LFW's list of pairs; else pairs.txt in the folder, beside it or in lfw-meta."
+    ),
+]
 Pairs: TypeAlias = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A list of pairs; else pairs.txt in or beside the folder.")
+    Path | None, typer.Option(metavar="FILE", help="A list of pairs of the folder's photos; else all, or many of them.")
 ]
 Enrolled: TypeAlias = Annotated[
     list[int] | None,
@@ -107,7 +113,7 @@ def _epilog(*commands: str) -> str:
 def lfw(
     ctx: typer.Context,
     photos: Data,
-    pairs: Pairs = None,
+    pairs: LfwPairs = None,
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
@@ -282,6 +288,7 @@ def sanity(
 def compare(
     ctx: typer.Context,
     data: Data,
+    pairs: Pairs = None,
     packs: Annotated[
         list[str] | None, typer.Option("--with", metavar="PACK", help="Another pack; may be repeated.")
     ] = None,
@@ -306,10 +313,13 @@ def compare(
 
     from .bench_run import show, showing
 
+    if pairs is not None and searches:
+        raise UsageError("people are searched for without pairs: leave out --pairs or --searches")
     if classifiers and not searches:
         raise UsageError("classifiers decide searches, and pairs need none: add --searches")
     with showing(ctx, "compare", out=out, seed=seed, keeps_faces=cache, as_json=as_json) as how, ExitStack() as stack:
-        job = jobs.compare(data, _opponents(how.pack, packs or (), classifiers or ()), how, stack, searches=searches)
+        opponents = _opponents(how.pack, packs or (), classifiers or ())
+        job = jobs.compare(data, opponents, how, stack, pairs=pairs, searches=searches)
         return show(job, how, as_json=as_json)
 
 

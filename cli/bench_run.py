@@ -115,10 +115,10 @@ def _tell(report: Report, written: WrittenReport) -> None:
 
 
 def _exit_code(report: Report) -> int:
-    """Return 1 where something named could not be used; a face that was not found is a result."""
+    """Return 1 where something named could not be used or a check failed; a face that was not found is a result."""
     from facebank.evaluation.laboratory import NO_FACE
 
     unused = [failure for failure in report.failures if failure.why != NO_FACE]
     if unused:
         say(f"{len(unused)} left out, such as {unused[0].what}: {unused[0].why}; the report lists them")
-    return SOME_FAILED if unused else 0
+    return SOME_FAILED if unused or report.failed_checks else 0

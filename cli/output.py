@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -30,6 +31,7 @@ DEGREES = 90
 """Of a quarter turn: JSON gives how far a photo was turned in degrees."""
 
 _BETWEEN = 3  # columns of a drawn table
+_FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
 _FEWEST_UNDER_A_LINE = 4  # columns; tables of fewer are folded
 
 
@@ -192,7 +194,10 @@ def _under_lines(
 
 @contextmanager
 def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[Advance]:
-    """Show a bar with the time left on standard error, if that is a terminal and there is more than one step.
+    """Show how far it is on standard error, if there is more than one step.
+
+    On a terminal a bar with the time left is shown; elsewhere a line after `_FIRST_LINE` seconds, and then every
+    `_BETWEEN_LINES`.
 
     Parameters
     ----------
@@ -210,7 +215,7 @@ def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[A
     """
     bar = _bar(writes_lines=writes_lines, counts=True) if total >= 2 else None
     if bar is None:
-        yield lambda: None
+        yield _Lines(what, total).advance if total >= 2 and not _crosses(writes_lines=writes_lines) else lambda: None
         return
     with bar:
         task = bar.add_task(what, total=total)
@@ -229,10 +234,39 @@ def share_progress(what: str, *, writes_lines: bool = False) -> Iterator[Advance
         yield lambda share: bar.update(task, completed=share)
 
 
+class _Lines:
+    """Writes now and then how far a long work is, for logs."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._begun = time.monotonic()
+        self._next = self._begun + _FIRST_LINE
+
+    def advance(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if now < self._next or self._done >= self._total:
+            return
+        self._next = now + _BETWEEN_LINES
+        left = (now - self._begun) / self._done * (self._total - self._done)
+        say(f"{self._what}: {self._done:,} of {self._total:,}, about {_duration(left)} left")
+
+
+def _duration(seconds: float) -> str:
+    """Write a time roughly, ``40 s``, ``5 min`` or ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _crosses(*, writes_lines: bool) -> bool:
+    """Return whether lines for programs go to a terminal, where what is told of the progress would come between."""
+    return writes_lines and sys.stdout.isatty()
+
+
 def _bar(*, writes_lines: bool, counts: bool) -> Progress | None:
     """Return a bar on standard error; None where no terminal shows it, or lines for programs would go there too."""
-    crossing = writes_lines and sys.stdout.isatty()
-    if crossing or not sys.stderr.isatty():
+    if _crosses(writes_lines=writes_lines) or not sys.stderr.isatty():
         return None
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

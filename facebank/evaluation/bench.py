@@ -82,6 +82,7 @@ class Bench:
         figures: Mapping[str, Figure],
         sections: Sequence[Section],
         failures: Sequence[LeftOut] = (),
+        failed_checks: Sequence[str] = (),
     ) -> Report:
         """Put a report together.
 
@@ -99,6 +100,8 @@ class Bench:
             What was found.
         failures
             What else was left out.
+        failed_checks
+            Titles of the checks of the harness that failed.
         """
         engine, dataset = self.laboratory.engine, faces.dataset
         calibration = engine.knowledge.calibration
@@ -118,8 +121,10 @@ class Bench:
                 "people": len(dataset.people),
                 "faces": int(faces.found.sum()),
                 "pairs": len(dataset.pairs),
+                **({"pairs_file": dataset.pairs_file} if dataset.pairs_file else {}),
             },
             figures=figures,
             sections=tuple(sections),
             failures=(*dataset.left_out, *faces.failures, *failures),
+            failed_checks=tuple(failed_checks),
         )

@@ -141,6 +141,8 @@ class Dataset:
         What was named and could not be used.
     pack
         The digest of the pack that made the embeddings; "" for pictures, and where it is not said.
+    pairs_file
+        The list that the pairs are from, such as ``lfw-meta/pairs.txt``; "" where they are from none.
     """
 
     title: str
@@ -149,6 +151,7 @@ class Dataset:
     pick: Pick = Pick.LARGEST
     left_out: tuple[LeftOut, ...] = ()
     pack: str = ""
+    pairs_file: str = ""
 
     def __post_init__(self) -> None:
         if not self.photos:

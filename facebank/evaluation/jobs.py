@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,9 +98,7 @@ def verify(data: Path, pairs: Path | None = None, people: Path | None = None) ->
     from facebank.evaluation.protocols.verify import verify as protocol
 
     dataset = open_dataset(data) if pairs is None else open_dataset(pairs, data)
-    # Pairs of LFW are the business of the protocol of that name; here all of its people can meet.
-    made = replace(dataset, pairs=()) if pairs is None and data.is_dir() else dataset
-    return partial(protocol, dataset=_only(made, people))
+    return partial(protocol, dataset=_only(dataset, people))
 
 
 def fewshot(
@@ -229,7 +227,7 @@ def experiment(name: str, data: Path, people: Sequence[str] = (), video: Path | 
         errata = None if listed is None else _errata_beside(listed)
         wrong = None if errata is None else errata.photos
     options = _given(people=tuple(people) or None, video=video, wrong_labels=wrong)
-    return partial(EXPERIMENTS[name], dataset=replace(dataset, pairs=()), **options)
+    return partial(EXPERIMENTS[name], dataset=dataset, **options)
 
 
 def compare(
@@ -238,6 +236,7 @@ def compare(
     how: Run,
     stack: ExitStack,
     *,
+    pairs: Path | None = None,
     searches: bool = False,
 ) -> Job:
     """Packs or settings on the same pairs, or the same searches.
@@ -250,6 +249,8 @@ def compare(
         At least two.
     how, stack
         What loads the packs, and closes their caches in the end.
+    pairs
+        A list of pairs of the folder's photos; None for all pairs, or many at random.
     searches
         Whether people are searched for, instead of pairs compared.
 
@@ -265,7 +266,7 @@ def compare(
     from facebank.evaluation.protocols.compare import Contender, Question
     from facebank.evaluation.protocols.compare import compare as protocol
 
-    dataset = open_dataset(data)
+    dataset = open_dataset(data) if pairs is None else open_dataset(pairs, data)
     benches: dict[str | None, Bench] = {}
     for one in contenders:
         if one.pack not in benches:

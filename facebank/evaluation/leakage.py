@@ -30,7 +30,7 @@ at, by 0.969 (``python -m benchmarks.planted_copies``). Pairs of different peopl
 """
 
 _LEAST_AS_THEY_LIE = 0.6
-"""Those that agree less before they are laid over each other are two pictures; a copy's landmarks move them a little."""
+"""Those that agree less before they are laid over each other are two pictures: a copy's landmarks move it a little."""
 _SIDE = 48
 _MARGIN = 6
 _BLUR = 1.0

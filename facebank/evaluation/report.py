@@ -206,6 +206,8 @@ class Report:
         In order.
     failures
         Photos in which no face was found, or that could not be read, and whatever else was left out.
+    failed_checks
+        Titles of the checks of the harness that failed.
     """
 
     protocol: str
@@ -217,3 +219,4 @@ class Report:
     figures: Mapping[str, Figure]
     sections: Sequence[Section]
     failures: Sequence[LeftOut] = field(default=())
+    failed_checks: Sequence[str] = field(default=())

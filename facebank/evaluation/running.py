@@ -13,7 +13,7 @@ from facebank.engine import load_engine
 from facebank.evaluation.bench import Bench, Progress, Silence
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
-from facebank.evaluation.writing import WrittenReport, write_report
+from facebank.evaluation.writing import WrittenReport, require_own, write_report
 from facebank.packs.files import cannot_write
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
         The data lack what the protocol needs.
     PackError
         The pack is unknown, or what it says is wrong.
-    StorageError
-        The report cannot be written; found out before the work begins.
+    StorageError, UsageError
+        The report cannot be written, or would replace a file that is no report; found out before the work begins.
     """
     _require_writable(how.out)
+    require_own(how.out)
     with ExitStack() as stack:
         report = job(make_bench(how, stack))
     return report, write_report(report, how.out, command=how.command)

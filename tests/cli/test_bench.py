@@ -122,6 +122,31 @@ def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_
     assert "--searches" in run("bench", "compare", lfw, "--with-classifier", "knn", code=2).err
 
 
+def test_pairs_are_those_that_were_named(run: Run, lfw: Path, tmp_path: Path) -> None:
+    run("bench", "compare", lfw, "--with", "opencv", "--out", "made", code=2)  # two packs of one name
+    ran = run("bench", "verify", lfw, "--pairs", lfw / "pairs.txt", "--out", "listed", "--json")
+    assert ran.records[0]["dataset"]["pairs_file"] == f"{lfw.name}/pairs.txt"
+    ran = run("bench", "sanity", lfw, "--out", "sane", "--json", code=None)
+    assert "pairs_file" not in ran.records[0]["dataset"]
+    assert ran.records[0]["dataset"]["pairs"] == 0
+    passed = ran.records[0]["figures"]["checks_passed"]
+    assert ran.code == (0 if passed["value"] == passed["count"] and not ran.records[0]["failures"] else 1)
+
+
+def test_a_report_replaces_reports_only(run: Run, lfw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "report.md").write_text("# My own report\n", encoding="utf-8")
+    ran = run("bench", "verify", lfw, "--out", "report", code=2)
+    assert "report.md is there already, and no report of facebank" in ran.err
+    (folder / "report.md").unlink()
+    for _ in range(2):
+        run("bench", "verify", lfw, "--out", "report")
+    (folder / "report.md").write_text("# My own report\n", encoding="utf-8")
+    run("bench", "verify", lfw, "--out", "report", code=2)
+    assert (folder / "report.md").read_text(encoding="utf-8") == "# My own report\n"
+
+
 def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Path) -> None:
     album = tmp_path / "album"
     shutil.copytree(lfw, album)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,18 @@ def test_a_gallery_whose_pack_is_not_installed_names_both(
     assert "'mine'" in ran.err
     assert "--pack" in ran.err
     assert "known" in run("--pack", pack, "identify", speech).out
+
+
+def test_a_long_work_tells_a_log_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = importlib.import_module("facebank_cli.output")
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with output.progress("faces of LFW", 1000) as advance:
+        for _ in range(1000):
+            now[0] += 0.125
+            advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "facebank: faces of LFW: 120 of 1,000, about 2 min left"
+    assert len(lines) == 4

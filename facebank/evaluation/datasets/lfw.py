@@ -98,7 +98,8 @@ def add_pairs(folders: Dataset, photos: Path, pairs: Path | None = None) -> Data
     used, left_out = _paired(dataset, read_pairs(source))
     if not used:
         raise broken(source, f"{printable(str(photos))} has the photos of none of its pairs: {left_out[0].why}")
-    return replace(dataset, pairs=tuple(used), left_out=dataset.left_out + tuple(left_out))
+    name = printable("/".join(source.absolute().parts[-2:]))
+    return replace(dataset, pairs=tuple(used), left_out=dataset.left_out + tuple(left_out), pairs_file=name)
 
 
 def is_lfw(folders: Dataset) -> bool:

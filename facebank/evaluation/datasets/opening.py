@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.dataset import Dataset, Pick
 from facebank.evaluation.datasets import coco, pairs_csv, vott
 from facebank.evaluation.datasets.arrays import read_arrays
 from facebank.evaluation.datasets.bin_file import read_bin
@@ -18,7 +18,7 @@ from facebank.evaluation.datasets.tables import read_columns
 from facebank.text import printable
 
 KINDS = (
-    "a folder for each person, LFW with its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
+    "a folder for each person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
     "a VoTT export (JSON or CSV), a COCO export, or an npz of pictures or embeddings"
 )
 """What is read, for people."""
@@ -31,8 +31,8 @@ def open_dataset(place: Path, photos: Path | None = None) -> Dataset:
     """Open a dataset of whatever kind.
 
     A file's kind is told from its content. A folder with an export of VoTT or COCO in it, or in ``vott-json-export``
-    or ``vott-csv-export`` in it, is read from that; one laid out as LFW with ``pairs.txt`` where LFW has it, together
-    with that; any other as a folder for each person.
+    or ``vott-csv-export`` in it, is read from that; any other as a folder for each person. A list of pairs is read
+    only where it is named.
 
     Parameters
     ----------
@@ -66,15 +66,7 @@ def _open_folder(folder: Path, photos: Path | None) -> Dataset:
     if exports:
         return _open_file(exports[0], None)
     people = read_folders(folder)
-    return _with_pairs(people, folder) if is_lfw(people) else people
-
-
-def _with_pairs(people: Dataset, folder: Path) -> Dataset:
-    """Add LFW's pairs; where a file of that name is something else, only what needs pairs is the poorer for it."""
-    try:
-        return add_pairs(people, folder)
-    except DatasetError as error:
-        return replace(people, left_out=(*people.left_out, LeftOut("pairs.txt", str(error))))
+    return replace(people, pick=Pick.CENTRAL) if is_lfw(people) else people
 
 
 def _exports(folder: Path) -> list[Path]:

@@ -62,6 +62,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
             *(Section(check.title, check.text, tuple(check.figures), check.items) for check in checks),
         ),
         failures=_failures(checks),
+        failed_checks=[check.title for check in checks if not check.passed],
     )
 
 

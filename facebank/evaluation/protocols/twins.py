@@ -41,8 +41,10 @@ SHOTS = (1, 2, 3, 5)
 _COVERAGE = 0.7
 _RESAMPLES = 200
 _MATRICES = 3
-_DRAW, _STRANGERS = 1, 4
+_DRAW, _STRANGERS, _OTHERS = 1, 4, 5
 _STRANGERS_OF_A_DRAW = 20
+_MOST_OTHERS = 500
+"""Other people, one photo of each: enough for 100,000 pairs of unrelated people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +96,9 @@ def twins(
         raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
     groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
     present, absent = with_photos(dataset, groups, photos_of(dataset), "photos")
-    faces = bench.read(replace(dataset, pairs=()))
-    present, faceless = with_photos(dataset, present, photos_found(faces), "photos with a face")
     alike = {person for group in groups for person in group.people}
+    faces = bench.read(_looked_at(bench, replace(dataset, pairs=()), alike))
+    present, faceless = with_photos(dataset, present, photos_found(faces), "photos with a face")
     strangers = _strangers(bench, faces, alike)
     able, few = testable(present, photos_found(faces), "photos with a face")
     tried, rows = _tried(bench, faces, able, used, draws=draws, strangers=strangers)
@@ -155,6 +157,16 @@ def _tried(
             events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
             rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
     return tried, tuple(rows)
+
+
+def _looked_at(bench: Bench, dataset: Dataset, alike: set[str]) -> Dataset:
+    """Return the photos of those who look alike, and one of each of so many others as a threshold of theirs needs."""
+    others = np.array([photo.person not in alike for photo in dataset.photos])
+    mixed = bench.random(_OTHERS).permutation(np.flatnonzero(others))
+    named = mixed[dataset.owners[mixed] >= 0]
+    first = np.sort(np.unique(dataset.owners[named], return_index=True)[1])
+    others[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MOST_OTHERS]] = False
+    return dataset.where(~others)
 
 
 def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int64]:

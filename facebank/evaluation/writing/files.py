@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.errors import UsageError
 from facebank.evaluation.writing.arrangement import arrange
 from facebank.evaluation.writing.checking import check_report
-from facebank.evaluation.writing.markdown import as_markdown
-from facebank.evaluation.writing.page import as_page
+from facebank.evaluation.writing.markdown import as_markdown, escaped
+from facebank.evaluation.writing.page import as_page, safe
 from facebank.evaluation.writing.record import as_json
 from facebank.packs.files import write_atomically
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report
 
 _ADVICE = "name another folder for the report, or mend this one"
+_LARGEST = 256 * 1024**2  # bytes; a report that is larger is taken for somebody else's
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,57 @@ class WrittenReport:
     json: Path
     markdown: Path
     html: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> WrittenReport:
+        """Return the files of a folder's report."""
+        return cls(folder / "report.json", folder / "report.md", folder / "report.html")
+
+
+def require_own(folder: Path) -> None:
+    """Refuse a folder with a ``report.*`` that facebank did not write: it would be replaced.
+
+    Raises
+    ------
+    UsageError
+        One is there.
+    """
+    files = WrittenReport.of(folder)
+    title = _title(files.json)
+    marks = {
+        files.json: "",
+        files.markdown: f"# {escaped(title or '')}\n",
+        files.html: f"<title>{safe(title or '')}</title>",
+    }
+    for path, mark in marks.items():
+        if os.path.lexists(path) and (title is None or not _holds(path, mark)):
+            raise UsageError(
+                f"{printable(str(path))} is there already, and no report of facebank: name another folder with --out"
+            )
+
+
+def _title(path: Path) -> str | None:
+    """Return the title of a report that facebank wrote; None for any other file."""
+    try:
+        found = json.loads(_head(path))
+    except (ValueError, OSError, RecursionError):
+        return None
+    ours = isinstance(found, dict) and {"protocol", "title", "figures", "seed"} <= found.keys()
+    return str(found["title"]) if ours else None
+
+
+def _holds(path: Path, mark: str) -> bool:
+    try:
+        return mark in _head(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _head(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_LARGEST).decode("utf-8")
 
 
 def write_report(report: Report, folder: Path, *, command: str) -> WrittenReport:
@@ -58,13 +114,15 @@ def write_report(report: Report, folder: Path, *, command: str) -> WrittenReport
     Raises
     ------
     UsageError
-        The report does not hold together, such as a section that shows a figure there is none of.
+        The report does not hold together, such as a section that shows a figure there is none of; or a file of one of
+        these names is there that is no report.
     StorageError
         A file cannot be written.
     """
     check_report(report)
     chapters = arrange(report, command)
-    written = WrittenReport(folder / "report.json", folder / "report.md", folder / "report.html")
+    require_own(folder)
+    written = WrittenReport.of(folder)
     contents = {
         written.json: as_json(report, command),
         written.markdown: as_markdown(report.title, chapters),

@@ -58,26 +58,27 @@ def as_page(title: str, chapters: Sequence[Chapter]) -> str:
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     parts = [_chapter(number, chapter) for number, chapter in enumerate(chapters)]
     content = "\n".join([*parts[:1], _contents(chapters), *parts[1:]])
-    return _PAGE.format(policy=policy, title=_safe(title), style=PAGE_STYLE, content=content)
+    return _PAGE.format(policy=policy, title=safe(title), style=PAGE_STYLE, content=content)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """Return text of which HTML makes nothing."""
     return escape(printable(text), quote=True)
 
 
 def _words(text: str) -> str:
     """Return text as it is read: a number stays with its per cent."""
-    return _safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
+    return safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _breakable(name: str) -> str:
     """Return a file's name that is broken where its parts end, if it has to be."""
-    return _BREAKS.sub("<wbr>", _safe(name))
+    return _BREAKS.sub("<wbr>", safe(name))
 
 
 def _contents(chapters: Sequence[Chapter]) -> str:
     links = "".join(
-        f'<li><a href="#part-{number}">{_safe(chapter.title)}</a></li>'
+        f'<li><a href="#part-{number}">{safe(chapter.title)}</a></li>'
         for number, chapter in enumerate(chapters)
         if chapter.title
     )
@@ -86,7 +87,7 @@ def _contents(chapters: Sequence[Chapter]) -> str:
 
 def _chapter(number: int, chapter: Chapter) -> str:
     kind = ' class="summary"' if not chapter.title else ""
-    heading = f"<h2>{_safe(chapter.title)}</h2>\n" if chapter.title else ""
+    heading = f"<h2>{safe(chapter.title)}</h2>\n" if chapter.title else ""
     blocks = "\n".join(_block(block) for block in chapter.blocks)
     return f'<section id="part-{number}"{kind}>\n{heading}{blocks}\n</section>'
 
@@ -95,7 +96,7 @@ def _block(block: Block) -> str:
     if isinstance(block, str):
         return f"<p>{_words(block)}</p>"
     if isinstance(block, Code):
-        return f"<pre><code>{_safe(block.text)}</code></pre>"
+        return f"<pre><code>{safe(block.text)}</code></pre>"
     if isinstance(block, Table):
         return _table(block)
     return _sheet(block) if isinstance(block, ContactSheet) else _plot(block)
@@ -103,11 +104,11 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     if not table.rows:
-        return f'<p><strong>{_safe(table.title)}</strong></p>\n<p class="nothing">Nothing to show.</p>'
-    head = "".join(f'<th scope="col">{_safe(heading)}</th>' for heading in table.headings)
+        return f'<p><strong>{safe(table.title)}</strong></p>\n<p class="nothing">Nothing to show.</p>'
+    head = "".join(f'<th scope="col">{safe(heading)}</th>' for heading in table.headings)
     head = f"<thead><tr>{head}</tr></thead>" if any(table.headings) else ""
     rows = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
-    caption = f"<caption>{_safe(table.title)}</caption>"
+    caption = f"<caption>{safe(table.title)}</caption>"
     return f'<div class="wide"><table>{caption}{head}<tbody>\n{rows}\n</tbody></table></div>'
 
 
@@ -119,14 +120,14 @@ def _cell(text: str) -> str:
 def _plot(item: Curves | Matrix | Histogram) -> str:
     picture = draw(item)
     return (
-        f'<figure class="plot"><figcaption>{_safe(item.title)}</figcaption>'
-        f'<img src="{picture.url}" alt="{_safe(picture.description)}">'
+        f'<figure class="plot"><figcaption>{safe(item.title)}</figcaption>'
+        f'<img src="{picture.url}" alt="{safe(picture.description)}">'
         f"<details><summary>As a table</summary>{_table(as_table(item))}</details></figure>"
     )
 
 
 def _sheet(sheet: ContactSheet) -> str:
-    heading = f"<h3>{_safe(sheet.title)}</h3>"
+    heading = f"<h3>{safe(sheet.title)}</h3>"
     if not sheet.cases:
         return f'{heading}\n<p class="nothing">Nothing to show.</p>'
     return f'{heading}\n<div class="cases">\n' + "\n".join(map(_case, sheet.cases)) + "\n</div>"
@@ -140,7 +141,7 @@ def _case(case: Evidence) -> str:
     return (
         f'<article class="case">{faces}'
         f'<p class="similarity">Similarity <strong>{similarity(case.similarity)}</strong></p>'
-        f'<p dir="auto">{_safe(case.verdict)}</p></article>'
+        f'<p dir="auto">{safe(case.verdict)}</p></article>'
     )
 
 
@@ -159,4 +160,4 @@ def _image(pixels: RGBImage, description: str) -> str:
     file = BytesIO()
     image.save(file, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{_safe(description)}" width="112" height="112">'
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{safe(description)}" width="112" height="112">'

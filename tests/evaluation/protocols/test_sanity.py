@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.checks.chance import is_chance
 from facebank.evaluation.checks.drawings import told_apart
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
 from facebank.evaluation.drawing import CORNERS, Drawing, Shape
 from facebank.evaluation.laboratory import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
@@ -47,6 +48,7 @@ def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkey
     monkeypatch.setattr(leakage, "LEAST_SIMILARITY", 2.0)
     report = sanity(bench, replace(album, pairs=()))
     assert report.summary[0] == "1 of 3 checks FAILED: Planted copies."
+    assert report.failed_checks == ("Planted copies",)
     assert report.figures["planted_copies_found"].value < 0.5
 
 
@@ -78,6 +80,22 @@ def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
     faces = FaceSet(Dataset("one photo", photos), (None,) * 3, (0,) * 3, ("x",) * 3, 4, ())
     leaks = find_leakage(bench.laboratory, faces, np.array([0]), np.array([1, 2]))
     assert [leak.probe for leak in leaks] == [1]
+
+
+@pytest.mark.parametrize("factor", [0.75, 0.5])
+def test_a_smaller_copy_is_a_leak_and_another_moment_is_not(bench: Bench, crowd: Dataset, factor: float) -> None:
+    photos = crowd.photos[:12]
+    smaller = [
+        replace(
+            photo,
+            name=f"smaller {photo.name}",
+            content=np.asarray(cv2.resize(read_pixels(photo).pixels, None, fx=factor, fy=factor), dtype=np.uint8),
+        )
+        for photo in photos
+    ]
+    faces = bench.read(Dataset("with smaller copies", (*photos, *smaller), pick=Pick.CENTRAL))
+    leaks = find_leakage(bench.laboratory, faces, np.arange(12), np.arange(24))
+    assert [(leak.enrolled, leak.probe) for leak in leaks] == [(place, place + 12) for place in range(12)]
 
 
 def test_chance_is_told_from_more() -> None:

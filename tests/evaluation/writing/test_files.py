@@ -265,9 +265,22 @@ def test_a_folder_that_cannot_be_made_is_said(report: Report, tmp_path: Path) ->
 
 
 def test_an_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text("old")
-    written = write_report(replace(report, sections=()), tmp_path, command="")
-    assert json.loads(written.json.read_text())["protocol"] == "verify"
+    write_report(report, tmp_path, command="")
+    written = write_report(replace(report, sections=(), title="Another"), tmp_path, command="")
+    assert json.loads(written.json.read_text())["title"] == "Another"
+    assert written.markdown.read_text().startswith("# Another\n")
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.md", "report.html"])
+def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path, name: str) -> None:
+    for before in (False, True):
+        if before:
+            (tmp_path / name).unlink()
+            write_report(report, tmp_path, command="")
+        (tmp_path / name).write_text('{"title": "mine"}')
+        with pytest.raises(UsageError, match=f"{name} is there already, and no report"):
+            write_report(report, tmp_path, command="")
+        assert (tmp_path / name).read_text() == '{"title": "mine"}'
 
 
 def test_importing_the_writer_loads_no_matplotlib() -> None:
