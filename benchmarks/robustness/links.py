@@ -56,6 +56,10 @@ def make_tree(folder: Path, seed: int) -> None:
             data = data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:]
             (where / f"photo {number}.jpg").write_bytes(data)
         (place / f"photo {number}.jpg.xmp").write_text(XMP.format(number))
+    for person, photos in (("Ada", PHOTOS[:2]), ("Bea", PHOTOS[2:])):
+        (folder / "people" / person).mkdir(parents=True)
+        for photo in photos:
+            shutil.copy(DEMO_PHOTOS / photo, folder / "people" / person / photo)
     (outside / "page.html").write_text("mine")
     for make in _links(album, outside):
         if chance.random() < 0.7:
