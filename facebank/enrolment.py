@@ -12,7 +12,7 @@ from facebank.errors import PersonNotFoundError, UsageError
 from facebank.face_choice import SeveralFaces, choose_faces
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
 from facebank.gallery import FaceKey, name_key, normalise_name
-from facebank.guard import TAKEN, GuardedFace, Judgment, PersonGuard
+from facebank.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
 from facebank.photos import UnreadPhoto
 from facebank.samples import complete_sample, plain_sample
 from facebank.text import printable
@@ -117,8 +117,8 @@ class Enroller:
         on_read
             Called with each photo that was looked at.
         earlier
-            People one of whom the photos may show instead: the first whose samples they agree with gets them, unless
-            the gallery knows the name or `force` is set.
+            People one of whom the photos may show instead: whom they are most like gets them, if they agree with that
+            person's samples, unless the gallery knows the name or `force` is set.
 
         Returns
         -------
@@ -155,17 +155,16 @@ class Enroller:
 
     def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
         """Return who of some people is in most photos of a folder; its own name where nobody is."""
-        known = {name_key(other) for other in self._gallery.names().values()}
-        if name_key(name) in known:
-            return name
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
-        for other in earlier if faces else ():
-            if name_key(other) in known:
-                guard = PersonGuard(self._gallery, other, self._engine.thresholds.verify)
-                if guard.is_person_of(np.stack(faces)):
-                    return guard.name
-        return name
+        enrolled = EnrolledFaces(self._gallery)
+        if not faces or enrolled.number(name) >= 0:
+            return name
+        nearest = enrolled.nearest(np.stack(faces), earlier)
+        if nearest is None:
+            return name
+        guard = PersonGuard(self._gallery, nearest, self._engine.thresholds.verify, enrolled=enrolled)
+        return nearest if guard.is_person_of(np.stack(faces)) else name
 
     def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
         if isinstance(photo, UnreadPhoto):

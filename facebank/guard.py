@@ -30,7 +30,7 @@ from facebank.resemblance import (
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Self
 
@@ -129,6 +129,14 @@ class EnrolledFaces:
     def number(self, name: str) -> int:
         """Return the number of the person of a name; -1 for nobody."""
         return self._numbers.get(name_key(name), -1)
+
+    def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
+        """Return who of some people is most similar to faces ``(N, D)``; None if none of them has a bare face here."""
+        numbers = {self.number(name) for name in people}
+        chosen = self._everybody.where(np.isin(self._everybody.ids, list(numbers)))
+        if not len(chosen.ids):
+            return None
+        return self.names[int(chosen.ids[chosen.nearest(embeddings.mean(axis=0, keepdims=True))[0]])]
 
     def without(self, numbers: Collection[int]) -> OtherPeople:
         """Return everybody but some people."""
