@@ -172,9 +172,11 @@ def drop_empty(connection: sqlite3.Connection) -> None:
 
 def _give(connection: sqlite3.Connection, merge: int, person_id: int) -> None:
     """Give a merge, and those that came with it, to another person."""
-    update(connection, "merges", "id", merge, {"person_id": person_id})
-    for number in _came_with(connection, merge):
-        _give(connection, number, person_id)
+    pending = [merge]
+    while pending:
+        number = pending.pop()
+        update(connection, "merges", "id", number, {"person_id": person_id})
+        pending += _came_with(connection, number)
 
 
 def _came_with(connection: sqlite3.Connection, merge: int) -> list[int]:
