@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import StorageError
-from facebank.face_numbers import face_from_numbers, face_to_numbers, width_of
+from facebank.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
 from facebank.packs.files import cache_folder
 from facebank.storage.file_systems import is_on_network
 from facebank.storage.guarded import in_memory
+from facebank.storage.row_digests import checked_row, row_digest
 from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, is_writable, transaction, writing
+from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ _WRITES_AT_ONCE = 256
 _PATIENCE = 60.0  # seconds
 _SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
 _INSERT = {
-    "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?)",
-    "crops": "INSERT OR REPLACE INTO crops VALUES (?, ?)",
+    "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)",
+    "crops": "INSERT OR REPLACE INTO crops VALUES (?, ?, ?)",
 }
 
 
@@ -48,8 +50,9 @@ class _DamagedCacheError(StorageError):
 
 _TABLES = (
     "CREATE TABLE version (number INTEGER NOT NULL)",
-    "CREATE TABLE photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB) WITHOUT ROWID",
-    "CREATE TABLE crops (key TEXT PRIMARY KEY, embedding BLOB) WITHOUT ROWID",
+    "CREATE TABLE photos (key TEXT PRIMARY KEY, turns INTEGER, weaknesses TEXT, numbers BLOB, row_digest BLOB) "
+    "WITHOUT ROWID",
+    "CREATE TABLE crops (key TEXT PRIMARY KEY, embedding BLOB, row_digest BLOB) WITHOUT ROWID",
 )
 
 
@@ -150,16 +153,16 @@ class FaceCache:
     def faces(self, key: str) -> tuple[int, tuple[Face, ...]] | None:
         """Return the quarter turns and faces of a photo; None where it was not looked at yet."""
         row = self._row("photos", key)
-        if row is None:
-            return None
-        _, turns, words, blob = row
-        width = width_of(self._dimension)
-        weaknesses = json.loads(words)
-        if len(blob) != 4 * width * len(weaknesses):
-            return None
-        numbers = np.frombuffer(blob, dtype="<f4").reshape(-1, width)
-        found = tuple(face_from_numbers(values, tuple(weak)) for values, weak in zip(numbers, weaknesses, strict=True))
-        return int(turns), found
+        try:
+            return None if row is None else self._faces(*row[1:])
+        except (InvalidValueError, TypeError, ValueError, RecursionError):
+            return None  # it is looked at anew
+
+    def _faces(self, turns: int, words: str, blob: bytes) -> tuple[int, tuple[Face, ...]]:
+        weaknesses = [tuple(map(str, of_face)) for of_face in json.loads(words)]
+        numbers = np.frombuffer(blob, dtype="<f4").reshape(len(weaknesses), width_of(self._dimension))
+        faces = zip(check_face_numbers(numbers), weaknesses, strict=True)
+        return int(turns), tuple(face_from_numbers(values, weak) for values, weak in faces)
 
     def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Remember what was found in a photo."""
@@ -170,7 +173,7 @@ class FaceCache:
     def embedding(self, key: str) -> FloatArray | None:
         """Return the embedding of a crop; None where it was not embedded yet."""
         row = self._row("crops", key)
-        if row is None or len(row[1]) != 4 * self._dimension:
+        if row is None or not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dimension:
             return None
         return np.frombuffer(row[1], dtype="<f4")
 
@@ -183,7 +186,11 @@ class FaceCache:
         if unwritten is not None:
             return unwritten
         with self._told():
-            return self._database.execute(_SELECT[table], (key,)).fetchone()
+            kept = self._database.execute(_SELECT[table], (key,)).fetchone()
+        try:
+            return None if kept is None else checked_row(table, kept)
+        except InvalidValueError:
+            return None
 
     def _write(self, table: str, row: tuple[object, ...]) -> None:
         self._unwritten[table, str(row[0])] = row
@@ -193,7 +200,7 @@ class FaceCache:
     def _write_all(self) -> None:
         with self._told(), writing(self._database, self._path, _PATIENCE):
             for (table, _), row in self._unwritten.items():
-                self._database.execute(_INSERT[table], row)
+                self._database.execute(_INSERT[table], (*row, row_digest(table, row)))
         self._unwritten = {}
 
     def _opened(self) -> sqlite3.Connection:

@@ -6,9 +6,11 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -268,3 +270,15 @@ def test_photos_are_tried_again_when_what_reads_them_was_installed(
     assert "1 looked at" in again.out
     assert "phone.heic" not in again.err
     assert "torn.heic" in again.err
+
+
+def test_a_hostile_scan_is_refused_and_nothing_of_it_runs(run: Run, two_people: Path, album: Path) -> None:
+    run("scan", album)
+    scan, endless = two_people.with_suffix(".scan"), "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+    with closing(sqlite3.connect(scan)) as connection:
+        connection.executescript(f"ALTER TABLE faces RENAME TO was; CREATE VIEW faces AS {endless} SELECT x FROM n")
+    content = scan.read_bytes()
+    for command in (("identify", "--scan"), ("scan", album)):
+        refused = run(*command, code=2).err
+        assert "is damaged (its tables are not those of a scan): remove it and scan again" in refused
+    assert scan.read_bytes() == content

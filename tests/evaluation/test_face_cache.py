@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from facebank.evaluation.face_cache import FaceCache, code_digest, evaluation_folder, forget_evaluated_faces
 from facebank.faces import Detection, Face, Quality
+from facebank.storage.row_digests import teach_row_digest
 
 DIMENSION = 8
 
@@ -75,6 +78,29 @@ def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, c
         assert cache.faces("a") is None
         cache.keep_faces("a", 0, [face()])
         assert cache.faces("a") is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE photos SET turns = 1",
+        "UPDATE photos SET numbers = zeroblob(length(numbers))",
+        "UPDATE photos SET weaknesses = '[[]]'",
+        "UPDATE photos SET weaknesses = '[', row_digest = row_digest('photos', key, turns, '[', numbers)",
+        "UPDATE photos SET weaknesses = '7', row_digest = row_digest('photos', key, turns, '7', numbers)",
+        "UPDATE photos SET numbers = 'x', row_digest = row_digest('photos', key, turns, weaknesses, 'x')",
+        "UPDATE photos SET turns = 'x', row_digest = row_digest('photos', key, 'x', weaknesses, numbers)",
+    ],
+)
+def test_an_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "c.sqlite"
+    with FaceCache(path, DIMENSION) as cache:
+        cache.keep_faces("a", 0, [face()])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        teach_row_digest(connection)
+        connection.execute(change)
+    with FaceCache(path, DIMENSION) as cache:
+        assert cache.faces("a") is None
 
 
 def test_two_may_write_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""Flips single bits of facebank's own files, and counts what comes of it: nothing, an error that says so, or silence.
+
+From the project's root, with facebank installed in the Python that runs this::
+
+    python benchmarks/robustness/flips.py                        # 2,000 random and 2,000 aimed flips of each file
+    python benchmarks/robustness/flips.py --flips 100 --only scan
+
+Random flips hit any byte of the file; aimed ones a byte in the rows of a table or index. After each flip everything
+that decides is asked again, and one of these is counted:
+
+same      the answers are what they were
+noticed   an error of facebank's says that the file is damaged
+silent    other answers, and no error: must be 0
+crashed   an error that is not facebank's: must be 0
+
+It prints a line a file and exits 1 where a count that must be 0 is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from facebank import FaceBank
+from facebank.album.album import Album
+from facebank.errors import FacebankError
+
+PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+PEOPLE = {
+    "Barack Obama": PHOTOS / "barack_obama_portrait_2012.jpg",
+    "Eileen Collins": PHOTOS / "eileen_collins.jpg",
+    "Joe Biden": PHOTOS / "joe_biden_blue_room.jpg",
+}
+_LEAVES = (0x0A, 0x0D)
+_INTERIOR = (0x02, 0x05)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A file that is damaged.
+
+    Attributes
+    ----------
+    path
+        The file.
+    ask
+        Asks everything that decides, and returns the answers.
+    """
+
+    path: Path
+    ask: Callable[[], Any]
+
+
+def scan_subject(folder: Path) -> Subject:
+    """Return the scan of a few photos, three of them unnamed people's in groups, asked by a gallery of three people."""
+    path = folder / "family.facebank"
+    with FaceBank.open(path, threads=1) as bank:
+        for person, photo in PEOPLE.items():
+            bank.enroll(person, photo)
+    for number in range(3):
+        for photo in PHOTOS.glob("*.jpg"):
+            (folder / f"{number}").mkdir(exist_ok=True)
+            (folder / f"{number}" / photo.name).write_bytes(photo.read_bytes() + bytes(number))
+    (folder / "0" / "torn.jpg").write_bytes(b"\xff\xd8\xff torn")
+    bank = FaceBank.open(path, threads=1)
+    with Album(bank) as album:
+        album.scan([folder / "0", folder / "1", folder / "2"])
+    stranger = FaceBank.open(folder / "other.facebank", threads=1)
+    stranger.enroll("Eileen Collins", PEOPLE["Eileen Collins"])
+    with Album(stranger, path.with_suffix(".scan")) as album:
+        album.cluster()
+        album.tell_apart("1.1", "2.1")
+    return Subject(path.with_suffix(".scan"), partial(ask_scan, bank, folder))
+
+
+def ask_scan(bank: FaceBank, folder: Path) -> Any:
+    """Return who is where, and everything else that a scan is asked."""
+    with Album(bank) as album:
+        scan_file = album.scan_file
+        table = scan_file.face_table()
+        return (
+            [_told(photo) for photo in album.identify()],
+            [_told(photo) for photo in album.identify([folder / "1"])],
+            [(found.path, str(found.taken_at)) for found in album.find(["Barack Obama"])],
+            [(group.number, group.faces, group.photos, str(group.first_taken)) for group in album.groups()],
+            scan_file.told_apart(),
+            scan_file.files(str(folder)),
+            scan_file.unreadable(str(folder)),
+            scan_file.count(),
+            [scan_file.place_of(face)[0].source for faces in scan_file.groups().values() for face in faces],
+            (table.ids.tolist(), table.photos.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
+        )
+
+
+def _told(photo: Any) -> Any:
+    faces = [(repr(face.decision), repr(face.face.quality), face.face.detection.box.tobytes()) for face in photo.faces]
+    return (photo.image, photo.width, photo.height, photo.quarter_turns, faces)
+
+
+SUBJECTS: dict[str, Callable[[Path], Subject]] = {"scan": scan_subject}
+
+
+def flip(subject: Subject, flips: int, seed: int, *, aimed: bool) -> Counter[str]:
+    """Flip bits of a file one at a time, and count what comes of it."""
+    whole, right, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
+    random = Random(seed)
+    places = list(bytes_of_rows(whole)) if aimed else range(len(whole))
+    try:
+        for _ in range(flips):
+            place, bit = random.choice(places), random.randrange(8)
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            subject.path.write_bytes(damaged)
+            try:
+                outcome = "same" if subject.ask() == right else "silent"
+            except FacebankError:
+                outcome = "noticed"
+            except Exception as error:  # noqa: BLE001 - it is what is looked for
+                outcome = "crashed"
+                print(f"byte {place}, bit {bit}: {error!r}", file=sys.stderr)
+            if outcome == "silent":
+                print(f"byte {place}, bit {bit}: other answers", file=sys.stderr)
+            counts[outcome] += 1
+            for companion in ("-wal", "-shm", "-journal", "-queue"):
+                subject.path.with_name(subject.path.name + companion).unlink(missing_ok=True)
+    finally:
+        subject.path.write_bytes(whole)
+    return counts
+
+
+def bytes_of_rows(content: bytes) -> Iterator[int]:
+    """Yield the places of an SQLite file's bytes that belong to rows: the cells of its pages, the schema's left out."""
+    size = int.from_bytes(content[16:18], "big")
+    size = 65536 if size == 1 else size
+    for start in range(size, len(content), size):
+        if content[start] in (*_LEAVES, *_INTERIOR):
+            first = int.from_bytes(content[start + 5 : start + 7], "big") or 65536
+            yield from range(start + first, start + size)
+
+
+def main() -> int:
+    """Run the trial."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flips", type=int, default=2000, help="of each kind, of each file")
+    parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="which files; else all")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    failed = False
+    for name in arguments.only or sorted(SUBJECTS):
+        folder = Path(tempfile.mkdtemp(prefix="facebank-flips-"))
+        try:
+            subject = SUBJECTS[name](folder)
+            for aimed in (False, True):
+                counts = flip(subject, arguments.flips, arguments.seed, aimed=aimed)
+                kind = "aimed" if aimed else "random"
+                said = ", ".join(
+                    f"{counts[outcome]:,} {outcome}" for outcome in ("same", "noticed", "silent", "crashed")
+                )
+                print(f"{name}, {arguments.flips:,} {kind} flips of {subject.path.stat().st_size:,} bytes: {said}")
+                failed |= bool(counts["silent"] or counts["crashed"])
+        finally:
+            shutil.rmtree(folder)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
