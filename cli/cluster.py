@@ -82,6 +82,7 @@ def _show(grouped: Grouped, *, as_json: bool) -> None:
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     from facebank.album.contact_sheet import MOST_GROUPS, write_contact_sheet
+    from facebank.gallery import PlaceKind
 
     from .output import progress
 
@@ -90,6 +91,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
         return
     with progress("Drawing", min(len(groups), MOST_GROUPS)) as advance:
         write_contact_sheet(album.scan_file, groups, out, advance)
+    album.note_written(PlaceKind.PAGE, out)
     shown = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
     say(f"page{shown}: {out}")
 

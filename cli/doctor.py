@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facebank.text import printable
 
-from .output import shows_colours, write_json, write_line
+from .output import counted, say, shows_colours, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     ctx: typer.Context,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="First wipe what killed runs left half-written in facebank's folders.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a finding.")] = False,
 ) -> int:
     """Look at software, device, packs and gallery; name the command that mends what is wrong.
@@ -38,12 +42,23 @@ def doctor(
     from facebank.doctor import examine
 
     settings = settings_of(ctx)
+    if clean:
+        _clean(settings.gallery)
     diagnosis = examine(settings.gallery, settings.pack, settings.device)
     if as_json:
         _write_records(diagnosis)
     else:
         _tell(diagnosis)
     return 0 if diagnosis.healthy else UNHEALTHY
+
+
+def _clean(gallery: Path | None) -> None:
+    from facebank.doctor import clean
+
+    removed, kept = clean(gallery)
+    say(f"{counted(len(removed), 'leftover')} of killed runs removed")
+    for path in kept:
+        say(f"{path} cannot be removed: check its permissions")
 
 
 def _write_records(diagnosis: Diagnosis) -> None:

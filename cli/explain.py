@@ -45,11 +45,13 @@ def explain(
     The largest face of each photo is taken. Needs no gallery.
     """
     from facebank.evaluation.explaining import check_target, explain_photos, write_picture
+    from facebank.gallery import PlaceKind
 
     check_target(out, [a, b])
     with settings_of(ctx).open_bank() as bank:
         pair = explain_photos(bank, a, b)
-    write_picture(pair, out)
+        write_picture(pair, out)
+        bank.note_written(PlaceKind.EXPLANATION, out)
     if as_json:
         write_json(_record(pair, out))
     else:

@@ -101,7 +101,7 @@ def identify(
             photos = _photos_of(places or [], annotate)
             found, total = bank.identify(photos, settings), len(photos)
         tell_how(bank.identification(settings))
-        pictures = None if annotate is None else _Pictures(annotate, places or [])
+        pictures = None if annotate is None else _Pictures(bank, annotate, places or [])
         results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
@@ -175,11 +175,13 @@ class _Results:
 class _Pictures:
     """Annotated pictures, with what is to be said about them."""
 
-    def __init__(self, folder: Path, places: Sequence[Path]) -> None:
+    def __init__(self, bank: FaceBank, folder: Path, places: Sequence[Path]) -> None:
         from facebank.annotating import Annotator
+        from facebank.gallery import PlaceKind
 
         self._folder = folder
         self._annotator = Annotator(folder, places)
+        bank.note_written(PlaceKind.ANNOTATED, folder)
         self._count = 0
         self.outside: list[str] = []
 

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from facebank.faces import Person, Sample
     from facebank.gallery import Forgotten
 
+    from .forgetting import ToldBefore
+
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would go and what stays.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 
@@ -226,34 +230,73 @@ def merge(
     return 0
 
 
-def forget(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
-    """Remove a person for good: samples, embeddings, thumbnails, paths and the name."""
+def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False) -> int:
+    """Remove a person for good: samples, embeddings, thumbnails, paths and the name; and what was made from them.
+
+    Standard error lists what stays elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
+    names in photos. On a terminal you are asked first.
+    """
+    from .forgetting import ask_first, tell_what_stays, told_before
+
     with settings_of(ctx).open_gallery() as gallery:
         person = gallery.person(name)
+        before = told_before(gallery)
+        what = f"{person.name}, with {counted(person.sample_count, 'sample')}"
+        if dry_run or not ask_first(f"Forget {what}, for good?", before, yes=yes):
+            return _not_forgotten(
+                {"person": person.name, "samples": person.sample_count}, what, before, dry_run=dry_run, as_json=as_json
+            )
         forgotten = gallery.forget(name)
-    record = {"person": person.name, "samples": forgotten.samples, "busy_readers": forgotten.busy_readers}
     if as_json:
-        write_json(record)
+        record = {"person": person.name, "samples": forgotten.samples, "busy_readers": forgotten.busy_readers}
+        write_json({**record, "dry_run": False, **before.record(map(str, forgotten.wiped))})
     else:
         write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
     _tell_readers(forgotten)
-    _tell_of_scan(gallery.path)
+    tell_what_stays(before)
     return 0
 
 
 def remove_sample(
     ctx: typer.Context,
     sample_id: Annotated[int, typer.Argument(metavar="SAMPLE", show_default=False)],
+    yes: Yes = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
-    """Remove one sample for good; `facebank people show` lists their numbers."""
+    """Remove one sample for good; `facebank people show` lists their numbers. On a terminal you are asked first."""
+    from .forgetting import ask_first, tell_what_stays, told_before
+
     with settings_of(ctx).open_gallery() as gallery:
+        gallery.require_sample(sample_id)
+        before = told_before(gallery)
+        if dry_run or not ask_first(f"Remove sample {sample_id}, for good?", before, yes=yes):
+            what = f"sample {sample_id}"
+            return _not_forgotten({"sample_id": sample_id}, what, before, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.remove_sample(sample_id)
     if as_json:
-        write_json({"sample_id": sample_id, "busy_readers": forgotten.busy_readers})
+        record = {"sample_id": sample_id, "busy_readers": forgotten.busy_readers}
+        write_json({**record, "dry_run": False, **before.record(map(str, forgotten.wiped))})
     else:
         write_line(f"sample {sample_id} is removed")
     _tell_readers(forgotten)
+    tell_what_stays(before)
+    return 0
+
+
+def _not_forgotten(record: dict[str, object], what: str, before: ToldBefore, *, dry_run: bool, as_json: bool) -> int:
+    from .forgetting import tell_what_stays
+
+    if not dry_run:
+        say("nothing was removed")
+        return NOTHING_DONE
+    if as_json:
+        write_json({**record, "busy_readers": False, "dry_run": True, **before.record(before.wiped)})
+    else:
+        write_line(f"to be removed: {what}")
+        for path in before.wiped:
+            write_line(f"to be wiped: {path}")
+    tell_what_stays(before)
     return 0
 
 
@@ -370,14 +413,6 @@ def _tell(person: Person, text: str, *, as_json: bool) -> None:
 def _tell_readers(forgotten: Forgotten) -> None:
     if forgotten.busy_readers:
         _say_readers_are_busy()
-
-
-def _tell_of_scan(gallery: Path) -> None:
-    from facebank.album.album import default_scan_path
-
-    scan = default_scan_path(gallery)
-    if scan.exists():
-        say(f"{scan} still holds all faces of the scanned photos, without names: remove the file to be rid of them too")
 
 
 def _say_readers_are_busy() -> None:

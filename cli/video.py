@@ -20,6 +20,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.album.video import VideoPlan, VideoReport
     from facebank.album.video_people import Appearance
+    from facebank.bank import FaceBank
     from facebank.media.video import VideoInfo
 
 EXAMPLES = """\b
@@ -75,6 +76,7 @@ def video(
         tell_how(bank.identification(settings))
         with share_progress("Looking for faces", writes_lines=as_json) as advance:
             report = identify_video(bank, file, plan, settings, on_time=_share(plan, advance))
+        _note_written(bank, annotate, thumbnails)
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:
         for each in report.appearances:
@@ -89,6 +91,14 @@ def video(
     if not report.ends_early:
         return 0
     return tell_cut_off(str(file), report.position, report.info.seconds)
+
+
+def _note_written(bank: FaceBank, annotate: Path | None, thumbnails: Path | None) -> None:
+    from facebank.gallery import PlaceKind
+
+    for kind, path in ((PlaceKind.VIDEO, annotate), (PlaceKind.FACES, thumbnails)):
+        if path is not None:
+            bank.note_written(kind, path)
 
 
 def tell_cut_off(name: str, position: float, seconds: float) -> int:

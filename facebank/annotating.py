@@ -11,6 +11,7 @@ from facebank.errors import StorageError
 from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.photos import Place
 from facebank.storage.links import NamedFolders
+from facebank.storage.files import face_folder_mode
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
@@ -117,9 +118,9 @@ def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where missing; StorageError if that fails."""
+    """Make a folder for pictures of faces, and those above it, where missing; StorageError if that fails."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
     except FileExistsError as error:
         raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
     except OSError as error:

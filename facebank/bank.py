@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facebank.engine import Engine, load_engine, load_engine_of
-from facebank.errors import GalleryError
+from facebank.errors import GalleryError, PackError, StorageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.paths import named_path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from facebank.enrolment import Enroller, Pick
     from facebank.faces import Person, Photo, Verification
     from facebank.feedback import Feedback
-    from facebank.gallery import Imported
+    from facebank.gallery import Imported, PlaceKind
     from facebank.identification import Identification
     from facebank.lookalikes import Lookalikes
     from facebank.photos import Photos, Place, UnreadPhoto
@@ -458,6 +459,22 @@ class FaceBank:
         if self._gallery is None:
             self._gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
         return self._gallery
+
+    def note_written(self, kind: PlaceKind, path: Place) -> None:
+        """Remember in the gallery, if there is one, where a copy of something of its people was written.
+
+        Whoever forgets somebody is told of the place. No-op if the gallery cannot be changed.
+
+        Parameters
+        ----------
+        kind
+            What was written.
+        path
+            The file or folder.
+        """
+        with suppress(GalleryError, PackError, StorageError):
+            if self.path.exists():
+                self.gallery.note_written(kind, path)
 
     def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
         from facebank.enrolment import Enroller

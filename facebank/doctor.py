@@ -92,7 +92,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
             _section("Installation", lambda: (*examine_installation(installed), *examine_imports(installed))),
             _section("Device", lambda: examine_device(device, installed)),
             _section("Packs", lambda: examine_packs(pack)),
-            _section("Folders", lambda: examine_folders(gallery)),
+            _section("Folders", lambda: (*examine_folders(gallery), *examine_leftovers(gallery))),
             _section("Gallery", lambda: examine_gallery(gallery, pack)),
         )
     )
@@ -197,6 +197,48 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
         findings += _album_findings(path)
         findings += _calibration_problems(pack)
     return tuple(findings)
+
+
+def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
+    """Tell of what killed runs left half-written where facebank writes to; nothing where there is none."""
+    found = _leftovers(gallery)
+    if not found:
+        return ()
+    shown = ", ".join(printable(str(folder)) for folder in list(dict.fromkeys(path.parent for path in found))[:3])
+    some = len({path.parent for path in found}) > 3
+    many = "1 file that a killed run left" if len(found) == 1 else f"{len(found):,} files that killed runs left"
+    said = f"{many} half-written, perhaps with faces or names, in {shown}{' and elsewhere' if some else ''}"
+    option = "" if gallery is None else f"--gallery {shlex.quote(str(gallery))} "
+    return (Finding("Leftovers", said, Severity.WARNING, f"facebank {option}doctor --clean"),)
+
+
+def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """Wipe what killed runs left half-written where facebank writes to.
+
+    Parameters
+    ----------
+    gallery
+        The gallery's file; None for the default one.
+
+    Returns
+    -------
+    tuple[list[Path], list[Path]]
+        What was removed, and what could not be.
+    """
+    from facebank.storage.leftovers import remove_leftovers
+
+    return remove_leftovers(dict.fromkeys(path.parent for path in _leftovers(gallery)))
+
+
+def _leftovers(gallery: Path | None) -> list[Path]:
+    from facebank.gallery import Gallery, default_gallery_path
+    from facebank.gallery.written_places import folders_with_leftovers
+    from facebank.storage.leftovers import find_leftovers
+
+    path = gallery or default_gallery_path()
+    with contextlib.suppress(FacebankError), Gallery.open(path, read_only=True) as opened:
+        return opened.leftovers()
+    return [left for folder in folders_with_leftovers(path, None) for left in find_leftovers(folder)]
 
 
 def _album_findings(path: Path) -> list[Finding]:

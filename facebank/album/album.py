@@ -37,7 +37,7 @@ from facebank.errors import (
     StorageError,
     UsageError,
 )
-from facebank.gallery import Gallery
+from facebank.gallery import Gallery, PlaceKind
 from facebank.recognition.cohort_file import read_album_people, write_album_people
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -144,11 +144,16 @@ class Album:
                     report = scan(engine, scan_file, plan, workers=workers, on_file=on_file)
                     if report.looked_at or report.gone or not self._people_are_kept():
                         self._keep_people(scan_file)
+                    self.note_written(PlaceKind.SCAN, self.path)
                     return report
             except PhotoNotFoundError:
                 if is_new:
                     self.path.unlink(missing_ok=True)  # it knows nothing
                 raise
+
+    def note_written(self, kind: PlaceKind, path: Path) -> None:
+        """Remember where a copy of something of the gallery's people was written: see `FaceBank.note_written`."""
+        self._bank.note_written(kind, path)
 
     def _people_are_kept(self) -> bool:
         """Return whether the people of the gallery's scan are there to be used: their file may be lost or damaged."""
@@ -463,6 +468,7 @@ class Album:
         """
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
+        noted = set[Path]()
         with SortNotes(self._bank.gallery) as notes:
             for photo, identified in self._identified(places, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
@@ -472,7 +478,16 @@ class Album:
                         keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
                     if not options.dry_run:
                         notes.note(tagged.files)
+                    if tagged.files and not options.dry_run:
+                        self._note_tagged(Path(photo.source), places, noted)
                 yield tagged
+
+    def _note_tagged(self, photo: Path, places: Sequence[Path], noted: set[Path]) -> None:
+        named = (Path(absolute(place)) for place in places)
+        place = next((place for place in named if photo.is_relative_to(place)), photo.parent)
+        if place not in noted:
+            noted.add(place)
+            self.note_written(PlaceKind.TAGS, place)
 
     def import_tags(
         self,

@@ -19,6 +19,7 @@ from facebank.media import Mark, draw_marks
 from facebank.media.labels import LabelPainter
 from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile
+from facebank.storage.files import face_file_mode, write_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def _written(folder: Path, stem: str, picture: bytes) -> Path:
     for number in itertools.count(1):
         target = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
         try:
-            with target.open("xb") as file:
-                file.write(picture)
+            write_file(target, picture, mode=face_file_mode(), replaces=False)
         except FileExistsError:
             continue
         except OSError as error:

@@ -25,6 +25,7 @@ from facebank.gallery.records import (
     StrangerTable,
     VectorTable,
 )
+from facebank.gallery.written_places import PlaceKind, WrittenPlace
 
 if TYPE_CHECKING:
     from facebank.gallery.exchange import (
@@ -60,6 +61,7 @@ __all__ = [
     "NewSample",
     "PackIdentity",
     "PersonFacts",
+    "PlaceKind",
     "RefusedSample",
     "SearchHits",
     "Stranger",
@@ -67,6 +69,7 @@ __all__ = [
     "VectorIndex",
     "VectorStore",
     "VectorTable",
+    "WrittenPlace",
     "check_export",
     "default_gallery_path",
     "export_gallery",

@@ -8,17 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.packs.files import cache_folder, cannot_write
 from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 DERIVED_PLACES_SETTING = "derived_places"
+DERIVED_FOLDERS_SETTING = "derived_folders"
 
 _MOST_PLACES = 31
+_ROOMS = ("classifiers", "cohorts", "indexes")
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -49,7 +52,24 @@ def noted(places: object, gallery: Path) -> list[str]:
     return [*[place for place in known if place != here][-_MOST_PLACES:], here]
 
 
-def wipe_derived(gallery: Path, places: object = None) -> None:
+def noted_folders(folders: object) -> list[str]:
+    """Return the cache folders that files of a gallery were written to, this one added; as settings keep them."""
+    known = [folder for folder in folders if _is_folder(folder)] if isinstance(folders, list) else []
+    here = str(cache_folder().absolute())
+    return [*[folder for folder in known if folder != here][-_MOST_PLACES:], here]
+
+
+def derived_files(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
+    """Return the files made from a gallery's people that are there; for the parameters see `wipe_derived`."""
+    return [path for path in _paths(gallery, places, folders) if os.path.lexists(path)]
+
+
+def derived_folders(folders: object = None) -> list[Path]:
+    """Return the folders that files made from a gallery are in, by what `noted_folders` said."""
+    return [Path(cache, room) for cache in noted_folders(folders) for room in _ROOMS]
+
+
+def wipe_derived(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
     """Overwrite and remove what was made from a gallery's people; nothing where there is nothing.
 
     Call it once the gallery no longer holds whoever is forgotten.
@@ -60,38 +80,53 @@ def wipe_derived(gallery: Path, places: object = None) -> None:
         The gallery.
     places
         What `noted` said when files were written: it may have had other names then.
+    folders
+        What `noted_folders` said: the cache may have been elsewhere then.
+
+    Returns
+    -------
+    list[Path]
+        What was removed.
 
     Raises
     ------
     StorageError
         If it cannot be removed.
     """
-    for place in noted(places, gallery):
-        _wipe_at(place)
-
-
-def _wipe_at(place: str) -> None:
-    index = _index_at(place)
-    unfinished = (f"{index.name}*", f".facebank-*.part.{index.stem}")  # the first form is an earlier version's
-    indexes = (path for form in unfinished for path in sorted(index.parent.glob(form)))
-    for path in (_derived_at(place), _cohort_at(place), *indexes):
+    removed = derived_files(gallery, places, folders)
+    for path in removed:
         try:
             wipe_file(path)
         except OSError as error:
             raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
+    return removed
 
 
-def _derived_at(place: str) -> Path:
-    return cache_folder() / "classifiers" / f"{place}.npz"
+def _paths(gallery: Path, places: object, folders: object) -> Iterator[Path]:
+    for cache in map(Path, noted_folders(folders)):
+        for place in noted(places, gallery):
+            index = _index_at(place, cache)
+            yield _derived_at(place, cache)
+            yield _cohort_at(place, cache)
+            for form in (f"{index.name}*", f".facebank-*.part.{index.stem}"):  # an earlier version's, and this one's
+                yield from sorted(index.parent.glob(form))
 
 
-def _cohort_at(place: str) -> Path:
-    return cache_folder() / "cohorts" / f"{place}.npz"
+def _derived_at(place: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "classifiers" / f"{place}.npz"
 
 
-def _index_at(place: str) -> Path:
-    return cache_folder() / "indexes" / f"{place}.vectors"
+def _cohort_at(place: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "cohorts" / f"{place}.npz"
+
+
+def _index_at(place: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "indexes" / f"{place}.vectors"
 
 
 def _is_place(text: object) -> bool:
     return isinstance(text, str) and _PLACE.fullmatch(text) is not None
+
+
+def _is_folder(text: object) -> bool:
+    return isinstance(text, str) and "\0" not in text and os.path.isabs(text)  # noqa: PTH117 - it is no Path yet

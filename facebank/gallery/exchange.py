@@ -27,6 +27,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.enrolment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
+from facebank.gallery.written_places import PlaceKind
 from facebank.storage.files import face_folder_mode, new_folder, sync_folder
 from facebank.storage.paths import named_path
 from facebank.storage.values import InvalidValueError
@@ -125,6 +126,7 @@ def export_gallery(
             sync_folder(partial)
             partial.rename(target)
         sync_folder(target.parent)
+        gallery.note_written(PlaceKind.EXPORT, target)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}.") from error
     return Exported(target, len(everybody), samples)

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
-from facebank.gallery.derived import DERIVED_PLACES_SETTING, noted, wipe_derived
+from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
 from facebank.gallery.index import VectorIndex
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
+from facebank.gallery.written_places import WRITTEN_PLACES_SETTING, folders_with_leftovers, without_name
+from facebank.storage.leftovers import remove_leftovers
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from types import EllipsisType
 
@@ -228,6 +231,10 @@ class Gallery(TaughtGallery):
             tables.delete_person(connection, person.id)
             tables.advance(connection)
             tables.note_traces(connection)
+            known = settings.read(connection, WRITTEN_PLACES_SETTING)
+            if known is not None:
+                left = settings.encode(WRITTEN_PLACES_SETTING, without_name(known, person.name))
+                tables.write_setting(connection, WRITTEN_PLACES_SETTING, left)
         return self._wiped(person.sample_count)
 
     # Samples ----------------------------------------------------------------------------------------------------
@@ -303,6 +310,15 @@ class Gallery(TaughtGallery):
         with self._file.reading() as connection:
             return tables.thumbnail(connection, sample_id)
 
+    def require_sample(self, sample_id: int) -> None:
+        """Raise `UsageError` if there is no such sample."""
+        with self._file.reading() as connection:
+            self._require_sample(connection, sample_id)
+
+    def _require_sample(self, connection: sqlite3.Connection, sample_id: int) -> None:
+        if not tables.has_sample(connection, sample_id):
+            raise UsageError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
+
     def remove_sample(self, sample_id: int) -> Forgotten:
         """Remove a sample for good, as `forget` does; its person stays.
 
@@ -312,8 +328,7 @@ class Gallery(TaughtGallery):
             If there is no such sample.
         """
         with self._changing() as connection:
-            if not tables.has_sample(connection, sample_id):
-                raise UsageError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
+            self._require_sample(connection, sample_id)
             tables.delete_samples(connection, [sample_id])
             merge_tables.drop_empty(connection)
             tables.advance(connection)
@@ -438,22 +453,12 @@ class Gallery(TaughtGallery):
         return self._wiped(len(dropped))
 
     def _wiped(self, samples: int) -> Forgotten:
-        wiped = self._file.wipe()
+        done = self._file.wipe()
         self._follower.let_go()  # where it is mapped, it cannot be removed on every system
-        wipe_derived(self.path, self.read_setting(DERIVED_PLACES_SETTING))
-        return Forgotten(samples, busy_readers=not wiped)
-
-    def note_place(self) -> None:
-        """Remember that files are made from this gallery under its present name: `forget` wipes them by any name.
-
-        Raises
-        ------
-        GalleryError, StorageError
-            If the gallery cannot be written.
-        """
-        known = self.read_setting(DERIVED_PLACES_SETTING)
-        if known != noted(known, self.path):
-            self.write_setting(DERIVED_PLACES_SETTING, noted(known, self.path))
+        places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
+        wiped = wipe_derived(self.path, places, folders)
+        leftovers, _ = remove_leftovers(folders_with_leftovers(self.path, self))
+        return Forgotten(samples, busy_readers=not done, wiped=(*wiped, *leftovers))
 
 
 def _check_new(what: str, vectors: Mapping[int, Mapping[str, FloatArray]], dimension: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
     from typing import Self
 
     import numpy as np
@@ -204,10 +205,13 @@ class Forgotten:
     busy_readers
         Whether another process kept the file from being cleaned at once. The data are gone from the gallery all the
         same; their bytes go as soon as the gallery is next opened for writing and nobody else uses it.
+    wiped
+        Files beside the gallery that were made from it, and leftovers of killed runs, that were removed as well.
     """
 
     samples: int
     busy_readers: bool
+    wiped: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

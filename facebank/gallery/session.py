@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facebank.errors import PackMismatchError, UsageError
+from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
 from facebank.gallery import settings, tables
 from facebank.gallery.codec import LARGEST_DIMENSION
+from facebank.gallery.derived import (
+    DERIVED_FOLDERS_SETTING,
+    DERIVED_PLACES_SETTING,
+    derived_files,
+    noted,
+    noted_folders,
+)
 from facebank.gallery.file import GalleryFile
+from facebank.gallery.written_places import (
+    WRITTEN_PLACES_SETTING,
+    folders_with_leftovers,
+    with_place,
+    written_places,
+)
+from facebank.storage.leftovers import find_leftovers
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    import os
     import sqlite3
     from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
     from facebank.gallery.records import PackIdentity
+    from facebank.gallery.written_places import PlaceKind, WrittenPlace
 
 BUSY_TIMEOUT = 30.0
 """How long another process is waited for, in seconds."""
@@ -150,6 +165,52 @@ class GallerySession:
             if known is None:
                 tables.write_setting(connection, key, text)
             return value if known is None else known
+
+    def note_place(self) -> None:
+        """Remember that files are made from this gallery under its present name: `forget` wipes them by any name.
+
+        Raises
+        ------
+        GalleryError, StorageError
+            If the gallery cannot be written.
+        """
+        known = self.read_setting(DERIVED_PLACES_SETTING)
+        if known != noted(known, self.path):
+            self.write_setting(DERIVED_PLACES_SETTING, noted(known, self.path))
+        folders = self.read_setting(DERIVED_FOLDERS_SETTING)
+        if folders != noted_folders(folders):
+            self.write_setting(DERIVED_FOLDERS_SETTING, noted_folders(folders))
+
+    def note_written(self, kind: PlaceKind, path: str | os.PathLike[str]) -> None:
+        """Remember where a copy of something from this gallery was written; no-op if the gallery cannot be changed.
+
+        Parameters
+        ----------
+        kind
+            What was written.
+        path
+            The file or folder.
+        """
+        known = self.read_setting(WRITTEN_PLACES_SETTING)
+        place = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+        noted_places = with_place(known, kind, place)
+        if known == noted_places or not self._file.writable or self._file.in_transaction:
+            return
+        with suppress(GalleryError, StorageError):
+            self.write_setting(WRITTEN_PLACES_SETTING, noted_places)
+
+    def written_places(self) -> list[WrittenPlace]:
+        """Return where copies were written that are still there, the latest first."""
+        return written_places(self)
+
+    def derived_files(self) -> list[Path]:
+        """Return the files in the cache that were made from this gallery's people: `forget` wipes them."""
+        places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
+        return derived_files(self.path, places, folders)
+
+    def leftovers(self) -> list[Path]:
+        """Return what killed runs left half-written where facebank writes to: `forget` wipes it."""
+        return [path for folder in folders_with_leftovers(self.path, self) for path in find_leftovers(folder)]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -159,7 +159,9 @@ def test_a_wrong_merge_is_found_and_undone(run: Run, speech: Path, valid: Valid)
 def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
     records = run("people", "forget", "barack obama", "--json").records
     valid("people-forget", records)
-    assert records == [{"person": "Barack Obama", "samples": 1, "busy_readers": False}]
+    assert records == [
+        {"person": "Barack Obama", "samples": 1, "busy_readers": False, "dry_run": False, "wiped": [], "stays": []}
+    ]
     assert people(run) == {"Eileen Collins": 1}
     assert run("people", "forget", "Eileen Collins").out == "Eileen Collins is forgotten, with 1 sample\n"
 

@@ -1,0 +1,103 @@
+"""Forgetting as people do it: asked on a terminal, told what stays, and nothing of it left in our own files."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+PART = ".facebank-4194399-0123456789abcdef.part"
+
+
+def at_a_terminal(program: Sequence[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
+    """Run the program with a terminal to ask at, and return its exit code and what the terminal showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(program, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        os.write(ours, answer)
+        shown = b""
+        try:
+            while more := os.read(ours, 65536):
+                shown += more
+        except OSError:  # the other end is closed
+            pass
+        code = running.wait()
+    os.close(ours)
+    return code, shown.decode()
+
+
+def test_forgetting_says_what_stays_and_wipes_what_is_ours(
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
+) -> None:
+    run("people", "export", tmp_path / "backup")
+    run("identify", speech, "--annotate", tmp_path / "drawn")
+    elsewhere = str(tmp_path / "cache")
+    run("identify", speech, "--classifier", "svm", FACEBANK_CACHE=elsewhere)
+    (tmp_path / PART).write_bytes(b"Barack Obama")
+    fitted = list(Path(elsewhere, "classifiers").iterdir())
+    assert len(fitted) == 1
+    (planned,) = run("people", "forget", "barack obama", "--dry-run", "--json").records
+    assert planned["dry_run"]
+    assert "Barack Obama" in run("people", "list").out
+    (done,) = (ran := run("people", "forget", "barack obama", "--json")).records
+    valid("people-forget", [planned, done])
+    for record in (planned, done):
+        assert {str(fitted[0]), str(tmp_path / PART)} <= set(record["wiped"])
+        assert record["stays"] == [
+            {"kind": "annotated photos", "path": str(tmp_path / "drawn")},
+            {"kind": "export", "path": str(tmp_path / "backup")},
+        ]
+    assert f"stays: {tmp_path / 'backup'}: an export" in ran.err
+    ours = [path for path in tmp_path.rglob("*") if path.is_file() and not {"backup", "drawn"} & set(path.parts)]
+    assert not [path for path in ours if b"barack" in path.read_bytes().lower()]
+
+
+def test_forgetting_asks_at_a_terminal(
+    program: list[str], environment: dict[str, str], two_people: Path, run: Run
+) -> None:
+    environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
+    code, shown = at_a_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"n\n")
+    assert code == 2
+    assert "Forget Eileen Collins, with 1 sample, for good? [y/N]" in shown
+    assert "nothing was removed" in shown
+    code, shown = at_a_terminal([*program, "people", "remove-sample", "1", "--yes"], environment, b"")
+    assert code == 0, shown
+    assert "sample 1 is removed" in shown
+    code, _ = at_a_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"y\n")
+    assert code == 0
+    assert "Eileen Collins" not in run("people", "list").out
+
+
+def test_a_sample_that_is_not_there_is_said_before_anything_is_asked(run: Run, two_people: Path) -> None:
+    assert "There is no sample 99" in run("people", "remove-sample", "99", code=2).err
+
+
+def test_doctor_names_leftovers_and_removes_them_when_told_to(run: Run, two_people: Path, tmp_path: Path) -> None:
+    (tmp_path / PART).write_bytes(b"Eileen")
+    (told,) = [record for record in run("doctor", "--json").records if record["subject"] == "Leftovers"]
+    assert told["severity"] == "warning"
+    assert told["command"] == "facebank doctor --clean"
+    assert f"1 file that a killed run left half-written, perhaps with faces or names, in {tmp_path}" in told["detail"]
+    assert (tmp_path / PART).exists()
+    assert "1 leftover of killed runs removed" in run("doctor", "--clean").err
+    assert not (tmp_path / PART).exists()
+
+
+@pytest.mark.parametrize("shares", ["", "1"])
+def test_what_has_faces_in_it_is_private(run: Run, two_people: Path, speech: Path, tmp_path: Path, shares: str) -> None:
+    old = os.umask(0o022)
+    try:
+        run("identify", speech, "--annotate", tmp_path / "drawn", FACEBANK_SHARE_FILES=shares)
+        run("explain", speech, speech, "--out", tmp_path / "why.png", FACEBANK_SHARE_FILES=shares)
+    finally:
+        os.umask(old)
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "drawn", *(tmp_path / "drawn").iterdir())]
+    assert modes == ([0o755, 0o644] if shares else [0o700, 0o600])
+    assert (tmp_path / "why.png").stat().st_mode & 0o777 == (0o644 if shares else 0o600)

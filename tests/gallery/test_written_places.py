@@ -1,0 +1,122 @@
+"""What a gallery knows of copies elsewhere, and what it wipes there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.gallery import Gallery, PlaceKind, export_gallery
+from facebank.gallery.derived import derived_file
+from facebank.gallery.written_places import WRITTEN_PLACES_SETTING, with_place
+
+if TYPE_CHECKING:
+    from tests.gallery.conftest import Faces
+
+PART = ".facebank-4194399-0123456789abcdef.part"
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CACHE", "PACKS", "CALIBRATIONS"):
+        monkeypatch.setenv(f"FACEBANK_{variable}", str(tmp_path / variable.lower()))
+
+
+def noted(gallery: Gallery) -> list[tuple[str, str]]:
+    return [(place.kind.value, place.path.name) for place in gallery.written_places()]
+
+
+def test_places_that_are_there_are_told_of_the_latest_first(gallery: Gallery, tmp_path: Path) -> None:
+    for name in ("one", "two", "gone"):
+        (tmp_path / name).mkdir()
+        gallery.note_written(PlaceKind.ANNOTATED, tmp_path / name)
+    gallery.note_written(PlaceKind.TAGS, tmp_path / "one")
+    (tmp_path / "gone").rmdir()
+    assert noted(gallery) == [("names in photos", "one"), ("annotated photos", "two")]
+
+
+def test_an_export_is_a_place(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    export_gallery(gallery, tmp_path / "backup")
+    assert noted(gallery) == [("export", "backup")]
+    gallery.forget("Ada")
+    assert noted(gallery) == [("export", "backup")]
+
+
+def test_a_place_called_after_somebody_is_forgotten_too(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+    gallery.enrol("Augusta Ada King", faces.samples(1))
+    for name in ("for augusta ada KING.html", "page.html"):
+        (tmp_path / name).touch()
+        gallery.note_written(PlaceKind.PAGE, tmp_path / name)
+    gallery.forget("Augusta Ada King")
+    assert noted(gallery) == [("page of faces", "page.html")]
+    gallery.close()
+    assert b"augusta" not in gallery.path.read_bytes().lower()
+
+
+def test_places_are_never_too_many_for_a_setting() -> None:
+    known: object = None
+    for number in range(300):
+        known = with_place(known, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
+    assert isinstance(known, list)
+    assert len(json.dumps(known)) < 60_000
+    assert known[-1]["path"].endswith("/299")
+
+
+def test_what_a_setting_cannot_be_is_passed_over(gallery: Gallery, tmp_path: Path) -> None:
+    whole = {"kind": "export", "path": str(tmp_path)}
+    damaged = [None, 3, {"kind": "spell", "path": "/"}, {"kind": "export", "path": "here"}, {"kind": "export"}]
+    damaged.append({"kind": "export", "path": "/\0"})
+    gallery.write_setting(WRITTEN_PLACES_SETTING, [*damaged, whole])
+    assert [place.path for place in gallery.written_places()] == [tmp_path]
+    gallery.write_setting(WRITTEN_PLACES_SETTING, "nonsense")
+    assert gallery.written_places() == []
+
+
+def test_a_gallery_that_cannot_be_changed_notes_nothing(gallery: Gallery, tmp_path: Path) -> None:
+    with Gallery.open(gallery.path, read_only=True) as reader:
+        reader.note_written(PlaceKind.PAGE, tmp_path)
+        assert reader.written_places() == []
+    with gallery.snapshot():
+        gallery.note_written(PlaceKind.PAGE, tmp_path)
+    assert gallery.written_places() == []
+
+
+def test_files_in_another_cache_are_wiped_too(
+    gallery: Gallery, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.enrol("Ada", faces.samples(1))
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "elsewhere"))
+    gallery.note_place()
+    coefficients = derived_file(gallery.path)
+    coefficients.parent.mkdir(parents=True)
+    coefficients.write_bytes(b"what is known of Ada")
+    other = coefficients.with_name("0" * 32 + ".npz")
+    other.write_bytes(b"another gallery's")
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    assert gallery.derived_files() == [coefficients]
+    assert gallery.forget("Ada").wiped == (coefficients,)
+    assert list(coefficients.parent.iterdir()) == [other]
+
+
+def test_leftovers_are_wiped_wherever_something_was_written(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+    gallery.enrol("Ada", faces.samples(2))
+    deep = tmp_path / "annotated" / "2019"
+    deep.mkdir(parents=True)
+    gallery.note_written(PlaceKind.ANNOTATED, tmp_path / "annotated")
+    (tmp_path / "exports").mkdir()
+    export_gallery(gallery, tmp_path / "exports" / "one")
+    left = [gallery.path.parent / PART, deep / PART, tmp_path / "exports" / PART]
+    for path in left[:2]:
+        path.write_bytes(b"Ada")
+    left[2].mkdir()
+    (left[2] / "people.jsonl").write_bytes(b"Ada")
+    (tmp_path / "unrelated").mkdir()
+    (tmp_path / "unrelated" / PART).write_bytes(b"nobody wrote here")
+    assert set(gallery.leftovers()) == set(left)
+    assert set(gallery.remove_sample(1).wiped) == set(left)
+    assert not any(map(os.path.lexists, left))
+    assert (tmp_path / "unrelated" / PART).exists()
