@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from .commands import Commands
 from .failures import failures_told
 from .paths import refuse_empty_paths
 from .settings import Device, Settings
+from .streams import fill_closed_streams, finish_output, quiet_libraries
 
 # Nearly all that a command imports and makes lives as long as the process: looking through it for garbage as often as
 # Python does by default costs a tenth of a short command's time.
@@ -101,14 +103,16 @@ def build_app() -> typer.Typer:
 def main() -> int:
     """Run ``facebank`` with the arguments of this process and return its exit code."""
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    try:
-        build_app()(prog_name="facebank")
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    finally:
-        gc.freeze()  # the system takes everything back at once
-    return 0
+    with nullcontext() if "--debug" in sys.argv else quiet_libraries():
+        try:
+            build_app()(prog_name="facebank")
+        except SystemExit as stop:
+            return finish_output(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+        finally:
+            gc.freeze()  # the system takes everything back at once
+        return finish_output(0)

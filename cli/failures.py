@@ -13,7 +13,7 @@ import typer
 from facebank.errors import FacebankError, was_interrupted
 from facebank.text import printable
 
-from .output import say
+from .output import say, write_nowhere
 
 SOME_FAILED = 1
 NOTHING_DONE = 2
@@ -47,16 +47,10 @@ def failures_told(*, debug: bool) -> Iterator[None]:
         raise typer.Exit(NOTHING_DONE) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
-            _stop_writing()
+            write_nowhere(sys.stdout)
             raise typer.Exit(SOME_FAILED) from error
         if debug:
             raise
         where = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
         say(f"{where}{error.strerror or type(error).__name__}")
         raise typer.Exit(NOTHING_DONE) from error
-
-
-def _stop_writing() -> None:
-    """Let nobody complain, when the process ends, that the reader of the output has gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

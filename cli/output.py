@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
-from facebank.text import printable
+from facebank.text import is_formula, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -58,9 +58,19 @@ def write_line(text: str) -> None:
 
 
 def say(message: str) -> None:
-    """Write one message on standard error."""
-    sys.stderr.write(f"facebank: {printable(message)}\n")
-    sys.stderr.flush()
+    """Write one message on standard error; no-op where nobody reads that any more: the work goes on."""
+    try:
+        sys.stderr.write(f"facebank: {printable(message)}\n")
+        sys.stderr.flush()
+    except OSError:
+        write_nowhere(sys.stderr)
+
+
+def write_nowhere(stream: TextIO) -> None:
+    """Let a stream lead nowhere, so that nothing fails, also when the process ends, because nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -87,23 +97,18 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     import csv
 
-    path_cell = _cell if sys.stdout.isatty() else _path_cell
+    path_cell = spreadsheet_cell if sys.stdout.isatty() else _path_cell
     if not sys.stdout.isatty() and isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() == "utf-8":
         sys.stdout.reconfigure(errors="surrogateescape")
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for row in _titled(columns, rows):
-        writer.writerow((path_cell(row[0]), *map(_cell, row[1:])))
+        writer.writerow((path_cell(row[0]), *map(spreadsheet_cell, row[1:])))
         sys.stdout.flush()
 
 
 def _path_cell(path: str) -> str:
     """Return a path of the same file that no spreadsheet takes for a formula."""
-    return path if _cell(path[:1]) == path[:1] else os.path.join(os.curdir, path)  # noqa: PTH118 - Path drops the dot
-
-
-def _cell(text: str) -> str:
-    """Escape what a spreadsheet would take for a formula: a name or a path can begin like one, a number not."""
-    return f"'{printable(text)}" if text[:1] in {"=", "+", "@"} else printable(text)
+    return os.path.join(os.curdir, path) if is_formula(path[:1]) else path  # noqa: PTH118 - Path drops the dot
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Styles | None = None) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+_SIGNS = frozenset("+-")
+_BEGINS_FORMULA = frozenset("=@\t\r\n") | _SIGNS
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 # Scripts whose spelling needs the joiners: Arabic to Mandaic, Indic to Sinhala, Myanmar, Khmer, Mongolian, and the
 # Arabic and Indic additions.
@@ -36,6 +40,29 @@ def printable(text: str) -> str:
         character if character.isprintable() or _joins(text, place) else _escaped(character)
         for place, character in enumerate(text)
     )
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would take a cell of this text for a formula, also an Asian one; a number is none.
+
+    Examples
+    --------
+    >>> [is_formula(text) for text in ("=1+1", "＝1+1", "-2+3", "-0.25", "Ada-1")]
+    [True, True, True, False, False]
+    """
+    first = unicodedata.normalize("NFKC", text[:1])
+    return first in _BEGINS_FORMULA and (first not in _SIGNS or _NUMBER.fullmatch(text) is None)
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return a cell of CSV that is safe to print and that no spreadsheet takes for a formula: a quote goes before one.
+
+    Parameters
+    ----------
+    text
+        Any string, numbers included.
+    """
+    return f"'{printable(text)}" if is_formula(text) else printable(text)
 
 
 def _joins(text: str, place: int) -> bool:

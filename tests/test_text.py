@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.text import printable
+from facebank.text import printable, spreadsheet_cell
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,18 @@ def test_only_joiners_are_left_of_what_cannot_be_seen(text: str) -> None:
     shown = printable(text)
     assert shown.replace("\u200c", "").replace("\u200d", "").isprintable()
     assert printable(shown) == shown
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n"])
+def test_what_a_spreadsheet_takes_for_a_formula_is_text(first: str) -> None:
+    assert spreadsheet_cell(f"{first}cmd|' /C calc'!A0").startswith("'")
+
+
+@pytest.mark.parametrize("text", ["", "Ada", "-0.25", "+1", "-1e-05", "0.5", "Ada=1", "-.5"])
+def test_numbers_and_other_text_stay_as_they_are_in_csv(text: str) -> None:
+    assert spreadsheet_cell(text) == text
+
+
+@pytest.mark.parametrize("text", ["-1+1", "-", "-nan", "--1", "-0.5\t"])
+def test_what_only_begins_like_a_number_is_text(text: str) -> None:
+    assert spreadsheet_cell(text).startswith("'")

@@ -1,0 +1,91 @@
+"""Standard streams that are closed, full or not read, and libraries that write where they should not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from .conftest import Run
+
+DATA = Path(os.environ.get("FACEBANK_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+def without(*handles: int) -> Callable[[], None]:
+    return lambda: [os.close(handle) for handle in handles] and None
+
+
+@pytest.mark.parametrize(("handles", "code"), [((1,), 1), ((2,), 0), ((1, 2), 1), ((0,), 0)])
+def test_closed_streams_are_no_error_but_for_what_is_lost(
+    run: Run, two_people: Path, handles: tuple[int, ...], code: int
+) -> None:
+    ran = run("people", "list", code=code, before=without(*handles))
+    lost = "facebank: what was to be written on standard output is lost: it is closed\n"
+    assert ran.err == lost * (handles == (1,))
+    assert ("Eileen Collins" in ran.out) == (1 not in handles)
+
+
+def test_work_is_done_though_nobody_reads_of_it(run: Run, two_people: Path, speech: Path) -> None:
+    run("enroll", "--name", "Ada", speech, "--force", code=1, before=without(1))
+    assert "Ada" in run("people", "list").out
+
+
+def test_wrong_usage_without_any_stream_is_said_by_the_exit_code(run: Run) -> None:
+    run("nonsense", code=2, before=without(0, 1, 2))
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("stream", "code"), [("stdout", (1, 2)), ("stderr", (2,))])
+def test_a_reader_who_goes_and_a_full_disk_are_no_traceback(
+    program: list[str], environment: dict[str, str], two_people: Path, stream: str, code: tuple[int, ...], full: bool
+) -> None:
+    command = [*program, "people", *(("list",) if stream == "stdout" else ("show", "Nobody"))]
+    gone, end = os.pipe()
+    os.close(gone)
+    target = os.open("/dev/full", os.O_WRONLY) if full else end
+    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    start = partial(subprocess.run, command, env={**environment, "FACEBANK_GALLERY": str(two_people)}, check=False)
+    ran = start(**{stream: target, other: subprocess.PIPE})
+    assert ran.returncode in code
+    assert b"Traceback" not in (ran.stderr or b"")
+    assert b"Exception ignored" not in (ran.stderr or b"")
+    for handle in {end, target}:
+        os.close(handle)
+
+
+def write_noisy_photos(folder: Path) -> None:
+    """Write photos about which libtiff and NumPy complain on their own."""
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "damaged.tif", compression="tiff_lzw")
+    data = bytearray((folder / "damaged.tif").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = os.urandom(64)
+    (folder / "damaged.tif").write_bytes(data)
+    numbers = np.full((200, 200), np.nan, dtype=np.float32)
+    numbers[:100] = np.inf
+    Image.fromarray(numbers).save(folder / "numbers.tif")
+
+
+@pytest.mark.parametrize("command", [["identify", "--json"], ["scan"], ["enroll", "--name", "Ada", "--json"]])
+def test_libraries_write_nothing(run: Run, two_people: Path, speech: Path, tmp_path: Path, command: list[str]) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    write_noisy_photos(photos)
+    ran = run(*command, photos, code=None)
+    assert [line for line in ran.err.splitlines() if not line.startswith("facebank: ")] == []
+    if "--json" in command:
+        assert len(ran.records) == 2
+
+
+@pytest.mark.skipif(not (DATA / "odd").is_dir(), reason="needs the odd files of ../shared/data")
+def test_libraries_write_nothing_about_odd_files(run: Run, two_people: Path) -> None:
+    ran = run("identify", DATA / "odd", "--json", code=1)
+    assert [line for line in ran.err.splitlines() if not line.startswith("facebank: ")] == []
+    assert len(ran.records) > 40
