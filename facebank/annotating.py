@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from facebank.errors import StorageError
 from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.photos import Place
-from facebank.storage.links import NamedFolders
 from facebank.storage.files import face_folder_mode
+from facebank.storage.links import NamedFolders
 from facebank.storage.paths import named_path
 from facebank.text import printable
 

@@ -16,7 +16,11 @@ DATA = Path(os.environ.get("FACEBANK_DATA", Path(__file__).parents[3] / "shared"
 
 
 def without(*handles: int) -> Callable[[], None]:
-    return lambda: [os.close(handle) for handle in handles] and None
+    def close() -> None:
+        for handle in handles:
+            os.close(handle)
+
+    return close
 
 
 @pytest.mark.parametrize(("handles", "code"), [((1,), 1), ((2,), 0), ((1, 2), 1), ((0,), 0)])
