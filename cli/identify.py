@@ -205,7 +205,7 @@ class _Pictures:
         from facebank.storage.links import passed_over
 
         if self.outside:
-            say(passed_over([short_path(path) for path in self.outside], "picture"))
+            say(passed_over([short_path(path) for path in self.outside], "picture", as_targets=True))
         say(f"{counted(self._count, 'picture')} written to {self._folder}")
 
 

@@ -164,14 +164,18 @@ class _Shown:
 
     def outside(self, plan: SortPlan) -> None:
         """Show what is passed over because of links."""
-        from facebank.storage.links import passed_over
+        from facebank.storage.links import NamedFolders, passed_over
 
-        if not plan.outside:
-            return
         for step in plan.outside:
             if self._as_json:
                 write_json(_record(str(step.source), str(step.target), step.person, skipped="outside"))
-        say(passed_over(sorted({short_path(str(step.source)) for step in plan.outside})))
+        folder = NamedFolders([plan.folder])
+        sources = {short_path(str(step.source)) for step in plan.outside if not folder.hold(step.source)}
+        targets = {short_path(str(step.target)) for step in plan.outside if folder.hold(step.source)}
+        if sources:
+            say(passed_over(sorted(sources)))
+        if targets:
+            say(passed_over(sorted(targets), as_targets=True))
 
     def undone(self, undone: Undone) -> None:
         """Show a photo that was put back, or why it was not."""

@@ -8,6 +8,7 @@ whatever happens then.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -47,6 +48,8 @@ class Trial:
         Arguments of the runs that follow, each with a check of the work folder: what is wrong in it, or None.
     before
         Arguments of runs that come before the one that is killed.
+    on_other_disk
+        Whether no file can be linked from one folder into another, as between two disks: files are copied then.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Trial:
     begins: str
     then: Sequence[tuple[Sequence[str], Check]]
     before: Sequence[Sequence[str]] = ()
+    on_other_disk: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class Killer:
         self._work = work
         self._begin, self._template = (work.with_name(f"{work.name}.{name}") for name in ("begin", "template"))
         self._environment = {**os.environ, **environment}
+        self._on_other_disk = False
         for name in _IMPORTED:
             import_module(name)
 
@@ -100,6 +105,7 @@ class Killer:
     def try_out(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
         """Kill a run so many times, and look what the runs after it make of that."""
         chance, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
+        self._on_other_disk = trial.on_other_disk
         _copy(self._begin, self._work)
         self._run_all(trial.before)
         _copy(self._work, self._template)
@@ -171,6 +177,8 @@ class Killer:
         sys.argv = ["facebank", *arguments]
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - of the new process
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        if self._on_other_disk:
+            sys.addaudithook(_refuse_links)
         if begins is not None and telling is not None:
             _hook(begins, point, telling)
         code = import_module("facebank_cli.app").main()
@@ -212,6 +220,11 @@ def _hook(begins: str, point: int | None, telling: int) -> None:
             os.write(telling, b".")
 
     sys.addaudithook(looked_at)
+
+
+def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "os.link" and arguments[2] != arguments[3]:  # the folders, which are open
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 
 def tree(folder: Path) -> dict[str, bytes | str]:

@@ -74,17 +74,21 @@ def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
         ]
         trials.append(Trial(f"sort {way}, then sort and undo", sort, JOURNAL, again))
         trials.append(Trial(f"sort {way}, then undo", sort, JOURNAL, [(undo, is_album)]))
+        if way == "--move":
+            name = "sort --move to another disk, then sort and undo"
+            trials.append(Trial(name, sort, JOURNAL, again, on_other_disk=True))
     return trials
 
 
-def undo_trial(album: dict[str, bytes | str], way: str) -> Trial:
+def undo_trial(album: dict[str, bytes | str], way: str, *, on_other_disk: bool = False) -> Trial:
     """Return the trial of `facebank sort --undo` after a sort."""
 
     def is_album(work: Path) -> str | None:
         return difference(tree(work / ALBUM), album)
 
     undo = ["sort", OUT, "--undo"]
-    return Trial(f"undo of {way}", undo, JOURNAL, [(undo, is_album)], [["sort", ALBUM, OUT, way]])
+    name = f"undo of {way}{' to another disk' if on_other_disk else ''}"
+    return Trial(name, undo, JOURNAL, [(undo, is_album)], [["sort", ALBUM, OUT, way]], on_other_disk)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,6 +121,7 @@ def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") ->
     prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
     killer.prepare([*prepared, ["scan", ALBUM]])
     trials = [*sort_trials(album), *(undo_trial(album, way) for way in ("--move", "--copy", "--link"))]
+    trials.append(undo_trial(album, "--move", on_other_disk=True))
     return {trial.name: killer.try_out(trial, kills, seed) for trial in trials if only in trial.name}
 
 

@@ -95,6 +95,12 @@ def entry_of(content: dict[str, object], out: Path, folders: Sequence[Path]) -> 
     return entry
 
 
+def require_seen(entry: Entry, folder: Path) -> None:
+    """Raise `InvalidValueError` where an entry's photo is hidden, or lies in a hidden folder, where none is found."""
+    if any(part.startswith(".") for part in Path(entry.source).relative_to(folder).parts):
+        raise InvalidValueError("it hides its photo")
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise InvalidValueError("it is no entry")

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort_entries import Entry, entry_of, is_whole
+from facebank.album.sort_entries import Entry, entry_of, is_whole, require_seen
 from facebank.errors import StorageError
 from facebank.storage.files import write_file
 from facebank.storage.leftovers import flock_now
@@ -358,7 +358,9 @@ def _doubted(out: Path, lines: Sequence[_Line], trusting: Path | None) -> Sorted
     entries, refused = list[Entry](), list[tuple[str, str]]()
     for content in written:
         try:
-            entries.append(_at(entry_of(content, named, [trusting]), out, named))
+            entry = entry_of(content, named, [trusting])
+            require_seen(entry, trusting)
+            entries.append(_at(entry, out, named))
         except InvalidValueError as error:
             refused.append((_shown(content), str(error)))
     return Sorted(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))

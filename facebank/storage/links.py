@@ -55,7 +55,7 @@ class NamedFolders:
         return os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
 
 
-def passed_over(paths: Sequence[str], what: str = "photo") -> str:
+def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
     """Return the sentence about files that a command leaves alone, because links lead out of the named folders to them.
 
     Parameters
@@ -64,15 +64,17 @@ def passed_over(paths: Sequence[str], what: str = "photo") -> str:
         One or more of them, as somebody would look for them.
     what
         What they are called, in the singular.
+    as_targets
+        Whether the links lie where the files would have been written.
     """
     shown = ", ".join(printable(path) for path in paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
     counted = f"1 {what} is" if len(paths) == 1 else f"{len(paths):,} {what}s are"
-    them = "it" if len(paths) == 1 else "them"
-    return (
-        f"{counted} passed over, because links lead out of the named folders to {them} ({shown}{more}): name the "
-        f"folder that holds {them}"
-    )
+    them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
+    why, advice = f"to {them}", f"name the folder that holds {them}"
+    if as_targets:
+        why, advice = f"where {they} would be written", "take the links away"
+    return f"{counted} passed over, because links lead out of the named folders {why} ({shown}{more}): {advice}"
 
 
 def _whole(path: str) -> str:

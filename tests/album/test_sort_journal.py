@@ -265,6 +265,13 @@ def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
     assert read_journal(out, KEY).entries == (entry(out),)
 
 
+def test_the_user_s_word_does_not_cover_hidden_files(out: Path) -> None:
+    hidden = entry(out, 1, source=str(out.parent / ".config" / "autostart" / "evil.jpg"))
+    (out / JOURNAL).write_text(json.dumps(asdict(hidden)) + "\n")
+    ((_, why),) = read_journal(out, KEY, out.parent).refused
+    assert "hides" in why
+
+
 def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:
     pack = PackIdentity("made up", "00" * 32, 4)
     with Gallery.open(tmp_path / "a.facebank", pack, create=True) as gallery:

@@ -76,3 +76,4 @@ def test_the_sentence_counts_and_shows_the_first() -> None:
     assert "5 files are passed over" in told
     assert "and 2 more" in told
     assert "\x1b" not in told
+    assert "where it would be written" in passed_over(["a.jpg"], as_targets=True)
