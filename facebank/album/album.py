@@ -20,7 +20,6 @@ from facebank.album.sort_journal import (
     adopt_journal,
     journal_key,
     made_journal_key,
-    note_sorted_folder,
     read_journal,
 )
 from facebank.album.sort_notes import SortNotes
@@ -305,7 +304,7 @@ class Album:
         target = Path(absolute(out))
         key = made_journal_key(self._bank.gallery)
         if plan.steps:
-            note_sorted_folder(self._bank.gallery, target)
+            self.note_written(PlaceKind.SORTED, target)
         try:
             sort_photos(plan, target, way, key, done)
         finally:

@@ -36,13 +36,11 @@ if TYPE_CHECKING:
 
 JOURNAL = ".facebank-sort.jsonl"
 KEY_SETTING = "sort_journal_key"
-FOLDERS_SETTING = "sorted_folders"
 _VERSION = 2
 _KEY_BYTES = 32
 _LARGEST = 1 << 28
 _LARGEST_UNSIGNED = 1 << 26
 _LONGEST_LINE = 1 << 18
-_MOST_FOLDERS = 100
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _Line = dict[str, object]
 _SEED = b"facebank sort journal 2"
@@ -66,19 +64,6 @@ def _key_of(setting: object) -> bytes | None:
         key = bytes.fromhex(str(setting)) if isinstance(setting, str) else b""
         return key if len(key) == _KEY_BYTES else None
     return None
-
-
-def sorted_folders(gallery: Gallery) -> list[Path]:
-    """Return the folders into which was sorted with a gallery, where a journal of it still is: the last come last."""
-    setting = gallery.read_setting(FOLDERS_SETTING)
-    folders = setting if isinstance(setting, list) else []
-    return [Path(folder) for folder in folders if isinstance(folder, str) and os.path.lexists(Path(folder, JOURNAL))]
-
-
-def note_sorted_folder(gallery: Gallery, out: Path) -> None:
-    """Remember a folder into which was sorted."""
-    known = [folder for folder in map(str, sorted_folders(gallery)) if folder != str(out)]
-    gallery.write_setting(FOLDERS_SETTING, [*known, str(out)][-_MOST_FOLDERS:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, derived_folders
 from facebank.gallery.names import name_key
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from facebank.gallery.session import GallerySession
 
 WRITTEN_PLACES_SETTING = "written_places"
-SORTED_FOLDERS_SETTING = "sorted_folders"
 
 _MOST = 200
 _LONGEST = 48 * 1024  # characters of JSON, all together
@@ -82,9 +81,7 @@ def without_name(known: object, name: str) -> list[dict[str, str]]:
 
 def written_places(gallery: GallerySession) -> list[WrittenPlace]:
     """Return the places that something was written to and that are still there, the latest first."""
-    sorted_folders = gallery.read_setting(SORTED_FOLDERS_SETTING)
     places = _read(gallery.read_setting(WRITTEN_PLACES_SETTING))
-    places += [WrittenPlace(PlaceKind.SORTED, Path(one)) for one in _texts(sorted_folders) if _is_whole(one)]
     there = [place for place in reversed(places) if os.path.lexists(place.path)]
     return list(dict.fromkeys(there))
 
@@ -125,10 +122,6 @@ def _read(known: object) -> list[WrittenPlace]:
             case {"kind": str() as kind, "path": str() as path} if kind in _KINDS and _is_whole(path):
                 found.append(WrittenPlace(PlaceKind(kind), Path(path)))
     return found
-
-
-def _texts(value: Any) -> list[str]:
-    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _is_whole(path: str) -> bool:

@@ -18,10 +18,8 @@ from facebank.album.sort_journal import (
     adopt_journal,
     journal_key,
     made_journal_key,
-    note_sorted_folder,
     only_undoing,
     read_journal,
-    sorted_folders,
 )
 from facebank.album.unsorting import undo_sorting
 from facebank.errors import StorageError
@@ -282,13 +280,3 @@ def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:
         gallery.write_setting("sort_journal_key", "short")
         with pytest.raises(StorageError, match="damaged"):
             made_journal_key(gallery)
-
-
-def test_the_gallery_knows_where_journals_are(tmp_path: Path, out: Path) -> None:
-    pack = PackIdentity("made up", "00" * 32, 4)
-    with Gallery.open(tmp_path / "a.facebank", pack, create=True) as gallery:
-        assert sorted_folders(gallery) == []
-        write(out)
-        for folder in (out, tmp_path / "gone", out):
-            note_sorted_folder(gallery, folder)
-        assert sorted_folders(gallery) == [out]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from facebank.album.sort_journal import JOURNAL
+from facebank.gallery import Gallery
 from facebank.media import read_photo
 
 from .conftest import DEMO_PHOTOS, Run
@@ -76,6 +77,8 @@ def test_photos_are_moved_and_go_back(run: Run, album: Path, tmp_path: Path, two
     before, out, scan = tree(album), tmp_path / "sorted", two_people.with_suffix(".scan")
     assert run("sort", album, out, "--move").out == "3 photos sorted\n"
     assert set(tree(album)) == {"biden.jpg"}
+    with Gallery.open(two_people, read_only=True) as gallery:
+        assert out in [place.path for place in gallery.written_places()]
     assert run("scan", album, out).out.startswith("4 unchanged\n")
     assert len([name for name in tree(out) if name.endswith("together.png")]) == 1
     assert run("sort", album, out, "--undo").out == "3 photos undone\n"
