@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .failures import SOME_FAILED
-from .output import DEGREES, progress, say, tell_videos, write_json, write_line
+from .output import DEGREES, progress, say, tell_skipped, write_json, write_line, write_skipped
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from facebank.faces import EnrolledPhoto, EnrolmentReport
+    from facebank.planning import PersonPhotos
 
 EXAMPLES = """\b
 Examples:
@@ -29,6 +32,19 @@ faces are that person's: a sentence says so. Other folders side by side are peop
 
 \b
 Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all, 130 interrupted."""
+
+_SKIPPED = {
+    "image": "",
+    "person": "",
+    "accepted": False,
+    "reason": "skipped",
+    "sample_id": None,
+    "turned": None,
+    "masked": False,
+    "detail": "",
+    "warning": None,
+    "advice": None,
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +88,8 @@ def enroll(
     total, enrolled, advices = len(gathered.photos), 0, dict[str, str | None]()
     for note in filter(None, (person.note for person in people)):
         say(note)
-    tell_videos(gathered.videos)
+    tell_skipped(gathered)
+    _write_skipped(people if as_json else ())
     terms = settings_of(ctx).first_use()
     with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
 
@@ -103,6 +120,13 @@ def enroll(
     for person in dict.fromkeys(report.person for report in reports if report.only_masked):
         say(only_masked_message(person))
     return SOME_FAILED if any(report.refused for report in reports) else 0
+
+
+def _write_skipped(people: Iterable[PersonPhotos]) -> None:
+    from facebank.photos import gather_photos
+
+    for person in people:
+        write_skipped(gather_photos(person.places), {**_SKIPPED, "person": person.name}, says="detail")
 
 
 def _tell(photo: EnrolledPhoto) -> None:

@@ -14,7 +14,18 @@ from facebank.errors import PhotoError, UsageError
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
-from .output import DEGREES, counted, progress, say, short_path, tell_videos, write_csv, write_json, write_table
+from .output import (
+    DEGREES,
+    counted,
+    progress,
+    say,
+    short_path,
+    tell_skipped,
+    write_csv,
+    write_json,
+    write_skipped,
+    write_table,
+)
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -98,7 +109,7 @@ def identify(
             album = opened.enter_context(_album(bank, scan_file))
             found, total = album.identify(places or [], settings), album.count(places or [])
         else:
-            photos = _photos_of(places or [], annotate)
+            photos = _photos_of(places or [], annotate, as_json=as_json)
             found, total = bank.identify(photos, settings), len(photos)
         tell_how(bank.identification(settings))
         pictures = None if annotate is None else _Pictures(bank, annotate, places or [])
@@ -133,7 +144,7 @@ def tell_how(identification: Identification) -> None:
         )
 
 
-def _photos_of(places: Sequence[Path], annotate: Path | None) -> Sequence[Path]:
+def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
     from facebank.annotating import originals
     from facebank.photos import gather_photos, nothing_there, require_places
 
@@ -141,7 +152,9 @@ def _photos_of(places: Sequence[Path], annotate: Path | None) -> Sequence[Path]:
         raise UsageError("name a photo or a folder, or ask a scan with --scan")
     require_places(places)
     gathered = gather_photos(places)
-    tell_videos(gathered.videos)
+    tell_skipped(gathered)
+    if as_json:
+        write_skipped(gathered, {"image": "", "width": None, "height": None, "turned": None, "error": "", "faces": []})
     photos = gathered.photos if annotate is None else originals(gathered.photos, places, annotate)
     if not photos:
         raise nothing_there(places)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from facebank.photos import Gathered
+
 Advance: TypeAlias = Callable[[], None]
 AdvanceTo: TypeAlias = Callable[[float], None]
 Styles: TypeAlias = Mapping[str, str]
@@ -83,10 +85,33 @@ def short_path(path: str) -> str:
     return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def tell_videos(count: int) -> None:
-    """Say on standard error how many videos were passed over, if there are any."""
-    if count:
-        say(f"{counted(count, 'video')} skipped")
+def tell_skipped(gathered: Gathered) -> None:
+    """Say on standard error how many videos and pictures of each unread kind were passed over, if there are any."""
+    from facebank.media.skipped import counted_skipped
+
+    if gathered.videos:
+        say(f"{counted(gathered.videos, 'video')} skipped")
+    pictures = counted_skipped(kind for _, kind in gathered.skipped)
+    if pictures:
+        say(f"{pictures} skipped: save them as JPEG or PNG to have them read")
+
+
+def write_skipped(gathered: Gathered, blank: Mapping[str, object], says: str = "error") -> None:
+    """Write a JSON object for each picture that was passed over.
+
+    Parameters
+    ----------
+    gathered
+        What the folders hold.
+    blank
+        The command's record of a photo of which nothing is known.
+    says
+        The record's key that says in words why.
+    """
+    from facebank.media.skipped import skipped_message
+
+    for path, kind in gathered.skipped:
+        write_json({**blank, "image": str(path), says: skipped_message(str(path), kind), "skipped": kind.code})
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import DEGREES, Advance, counted, progress, say, tell_videos, write_json, write_line
+from .output import DEGREES, Advance, counted, progress, say, tell_skipped, write_json, write_line, write_skipped
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -50,14 +50,17 @@ def scan(
     is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
     """
     from facebank.album.album import Album
-    from facebank.media import find_videos
+    from facebank.photos import gather_photos
 
     done = _Done(as_json)
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:
         if forget:
             say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
-        tell_videos(len({video.resolve() for place in places for video in find_videos(place)}))
+        gathered = gather_photos(places)
+        tell_skipped(gathered)
+        if as_json:
+            write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
         try:
             report = album.scan(places, on_plan=done.show_plan, on_file=done.show_file)
         except KeyboardInterrupt as error:

@@ -13,7 +13,18 @@ from facebank.text import printable
 
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
-from .output import Advance, counted, progress, say, short_path, write_json, write_line, write_table
+from .output import (
+    Advance,
+    counted,
+    progress,
+    say,
+    short_path,
+    tell_skipped,
+    write_json,
+    write_line,
+    write_skipped,
+    write_table,
+)
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -92,6 +103,7 @@ def sort(
             mended = album.mend_sorting(out)
             if mended is not None:
                 say(f"the run before was killed: {printable(short_path(mended))} was finished, with its sidecars")
+        shown.skipped(folder)
         unreadable = _scan(album, folder, shown)
         plan = album.plan_sorting(folder, out, way, settings)
         if dry_run:
@@ -142,6 +154,15 @@ class _Shown:
     def begin(self, bar: ExitStack, what: str, total: int) -> None:
         """Begin a bar."""
         self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
+
+    def skipped(self, folder: Path) -> None:
+        """Show which pictures of a folder are not read."""
+        from facebank.photos import gather_photos
+
+        gathered = gather_photos([folder])
+        tell_skipped(gathered)
+        if self._as_json:
+            write_skipped(gathered, {"image": "", "target": None, "person": None, "sidecars": []})
 
     def advance(self, _: object = None) -> None:
         """Go on by one."""

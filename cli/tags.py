@@ -11,12 +11,22 @@ import typer
 
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
-from .output import Advance, counted, progress, say, write_json, write_line, write_table
+from .output import (
+    Advance,
+    counted,
+    progress,
+    say,
+    tell_skipped,
+    write_json,
+    write_line,
+    write_skipped,
+    write_table,
+)
 from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from facebank.album.tag_import import ImportedTag
     from facebank.album.tag_listing import ShownPhoto
@@ -60,6 +70,7 @@ def show(
     photos = gather_photos(places).photos
     if not photos:
         raise nothing_there(places)
+    _tell_skipped(places, {"width": None, "height": None, "regions": []} if as_json else None)
     failed, rows = 0, list[tuple[str, ...]]()
     with progress("Reading", len(photos), writes_lines=as_json) as advance:
         for shown in map(list_tags, photos):
@@ -101,6 +112,7 @@ def write(
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = bank.settings.demanding(least)
         total = album.count(places)
+        _tell_skipped(places, {"files": [], "faces": []} if as_json else None)
         with progress("Writing", total, writes_lines=as_json) as advance:
             for photo in album.write_tags(places, options, settings):
                 shown.photo(photo)
@@ -130,6 +142,8 @@ def import_tags(
 
     shown = _Imported(as_json)
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+        blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
+        _tell_skipped(places, blank if as_json else None, says="detail")
         with ExitStack() as bar:
             report = album.scan(
                 places,
@@ -148,6 +162,16 @@ def import_tags(
     if not as_json:
         write_line(shown.summary())
     return SOME_FAILED if shown.refused or report.unreadable else 0
+
+
+def _tell_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, says: str = "error") -> None:
+    """Say which pictures of the folders are not read, also as JSON where a blank record is given."""
+    from facebank.photos import gather_photos
+
+    gathered = gather_photos(places)
+    tell_skipped(gathered)
+    if blank is not None:
+        write_skipped(gathered, blank, says)
 
 
 class _Written:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PhotoError, PhotoNotFoundError
 from facebank.faces import Photo
-from facebank.media import find_photos, find_videos, read_photo
+from facebank.media import FolderContents, find_photos, look_through, read_photo
+from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.engine import Engine
     from facebank.faces import AnalyzedPhoto
+    from facebank.media.skipped import SkippedKind
 
 Place: TypeAlias = str | os.PathLike[str]
 Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
@@ -26,10 +28,21 @@ Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The photos of some files and folders, each once, and how many videos were passed over."""
+    """What some files and folders hold, each once.
+
+    Attributes
+    ----------
+    photos
+        The photos.
+    videos
+        How many videos were passed over.
+    skipped
+        Pictures of kinds that are not read, with their kind.
+    """
 
     photos: tuple[Path, ...]
     videos: int
+    skipped: tuple[tuple[Path, SkippedKind], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +63,14 @@ def gather_photos(places: Sequence[Path]) -> Gathered:
     """
     photos: dict[Path, Path] = {}
     videos: set[Path] = set()
+    skipped: dict[Path, tuple[Path, SkippedKind]] = {}
     for place in places:
-        for photo in find_photos(place) if place.is_dir() else [place]:
+        found = look_through(place) if place.is_dir() else FolderContents(photos=(place,))
+        for photo in found.photos:
             photos.setdefault(_identity(photo), photo)
-        videos.update(map(_identity, find_videos(place)))
-    return Gathered(tuple(photos.values()), len(videos))
+        videos.update(map(_identity, found.videos))
+        skipped |= {_identity(path): (path, kind) for path, kind in found.skipped}
+    return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()))
 
 
 def require_places(places: Sequence[Path]) -> None:
@@ -111,8 +127,12 @@ def require_photos(photos: Photos) -> list[Path | Photo]:
 
 
 def nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
-    """Return the error that there is no photo at some places."""
-    return PhotoNotFoundError(f"{_named(places)}: no photos there")
+    """Return the error that there is no photo at some places, and say what there is instead."""
+    folders = [Path(place) for place in places if not isinstance(place, Photo)]
+    gathered = gather_photos([place for place in folders if place.is_dir()])
+    instead = counted_skipped(kind for _, kind in gathered.skipped)
+    only = f", only {instead}; save them as JPEG or PNG to have them read" if instead else ""
+    return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
 
 
 def _named(places: Sequence[Place | Photo]) -> str:

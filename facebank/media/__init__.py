@@ -8,7 +8,7 @@ warning filter and no other state of the process is left changed.
 from __future__ import annotations
 
 from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, draw_marks, is_annotated
-from facebank.media.finding import find_photos, find_videos
+from facebank.media.finding import FolderContents, find_photos, find_videos, look_through
 from facebank.media.limits import PhotoLimits
 from facebank.media.orientation import turn_photo
 from facebank.media.picture_hash import picture_hash, picture_hash_of
@@ -26,6 +26,7 @@ from facebank.media.thumbnails import encode_thumbnail
 
 __all__ = [
     "LARGEST_JPEG_SIDE",
+    "FolderContents",
     "Mark",
     "PhotoFile",
     "PhotoHeader",
@@ -37,6 +38,7 @@ __all__ = [
     "find_photos",
     "find_videos",
     "is_annotated",
+    "look_through",
     "picture_hash",
     "picture_hash_of",
     "picture_hash_of_photo",

@@ -4,29 +4,55 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoNotFoundError
-from facebank.media.formats import FORMATS
+from facebank.media.formats import FORMATS, SIGNATURE_BYTES, recognisable
+from facebank.media.skipped import SKIPPED_SUFFIXES, SkippedKind, skipped_kind
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Set
+    from collections.abc import Iterable, Iterator
 
 PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in photo_format.suffixes)
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 )
+# "Summer 2.5" and "12.03.2019" have no suffix, only a dot.
+_IS_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
 
 
-def find_photos(place: str | os.PathLike[str]) -> list[Path]:
-    """List the photos of a folder and of the folders in it.
+@dataclass(frozen=True, slots=True)
+class FolderContents:
+    """What a folder and the folders in it hold, each sorted as people sort.
 
-    A photo is known by its suffix. Hidden files and folders (their names start with a dot) are left out. Links are
-    followed, but each folder is visited once, so that links in a circle come to an end. A folder that may not be
-    opened is listed itself: reading it gives the error that says so, and the rest goes on.
+    Attributes
+    ----------
+    photos
+        Files that are read as photos.
+    videos
+        Files that are read as videos.
+    skipped
+        Pictures of kinds that are not read, with their kind; see `SkippedKind`.
+    """
+
+    photos: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
+    skipped: tuple[tuple[Path, SkippedKind], ...] = ()
+
+
+def look_through(place: str | os.PathLike[str]) -> FolderContents:
+    """List the photos of a folder and of the folders in it, its videos, and the pictures that are not read.
+
+    A photo is known by its suffix, and a file without one by its first bytes. Hidden files and folders (their names
+    start with a dot) are left out. Links are followed, but each folder is visited once, so that links in a circle come
+    to an end. A folder that may not be opened is listed as a photo: reading it gives the error that says so, and the
+    rest goes on.
 
     Parameters
     ----------
@@ -35,8 +61,8 @@ def find_photos(place: str | os.PathLike[str]) -> list[Path]:
 
     Returns
     -------
-    list of Path
-        Each starting with `place`, sorted as people sort: ``2.jpg`` before ``10.jpg``, large letters as small ones.
+    FolderContents
+        Each path starts with `place`; sorted as people sort: ``2.jpg`` before ``10.jpg``, large letters as small ones.
 
     Raises
     ------
@@ -51,12 +77,31 @@ def find_photos(place: str | os.PathLike[str]) -> list[Path]:
     except (OSError, ValueError) as error:
         raise PhotoNotFoundError(f"there is no photo or folder {printable(str(top))}; check the path") from error
     if not top.is_dir():
-        return [top]
-    return _sorted(_walk(top, PHOTO_SUFFIXES), top)
+        return FolderContents(photos=(top,))
+    photos, videos = list[Path](), list[Path]()
+    skipped = dict[Path, SkippedKind]()
+    for path, is_file in _walk(top):
+        kind = _kind_of(path) if is_file else _Kind.PHOTO
+        if kind is _Kind.PHOTO:
+            photos.append(path)
+        elif kind is _Kind.VIDEO:
+            videos.append(path)
+        elif kind is not None:
+            skipped[path] = kind
+    return FolderContents(
+        tuple(_sorted(photos, top)),
+        tuple(_sorted(videos, top)),
+        tuple((path, skipped[path]) for path in _sorted(skipped, top)),
+    )
+
+
+def find_photos(place: str | os.PathLike[str]) -> list[Path]:
+    """List the photos of a folder and of the folders in it; as `look_through`."""
+    return list(look_through(place).photos)
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the videos of a folder and of the folders in it, as `find_photos` does the photos.
+    """List the videos of a folder and of the folders in it, as `look_through` does.
 
     Parameters
     ----------
@@ -64,16 +109,51 @@ def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
         A folder; anything else has none in it.
     """
     top = named_path(folder)
-    if not top.is_dir():
-        return []
-    return _sorted((path for path in _walk(top, VIDEO_SUFFIXES) if path.suffix.lower() in VIDEO_SUFFIXES), top)
+    return list(look_through(top).videos) if top.is_dir() else []
+
+
+class _Kind(Enum):
+    PHOTO = auto()
+    VIDEO = auto()
+
+
+def _kind_of(path: Path) -> _Kind | SkippedKind | None:
+    """Tell what a file is: by its name where that says it, else by its first bytes; None for no picture."""
+    suffix = path.suffix.lower()
+    if suffix in PHOTO_SUFFIXES:
+        return _Kind.PHOTO
+    if suffix in VIDEO_SUFFIXES:
+        return _Kind.VIDEO
+    named = SKIPPED_SUFFIXES.get(suffix)
+    if named is None and _IS_SUFFIX.fullmatch(suffix):
+        return None
+    head = _first_bytes(path)
+    found = recognisable(head)
+    if found is not None and not (named and found.name == "TIFF"):  # most raw files begin as a TIFF does
+        return _Kind.PHOTO  # under another name
+    return named or skipped_kind(head)
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return the first bytes of a regular file; of anything else, or one that cannot be read, none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, SIGNATURE_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
 
 
 def _sorted(paths: Iterable[Path], top: Path) -> list[Path]:
     return sorted(paths, key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
 
 
-def _walk(top: Path, suffixes: Set[str]) -> Iterator[Path]:
+def _walk(top: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield files with True, and folders that may not be opened with False."""
     folders, linked_folders = [top], list[Path]()
     visited: set[tuple[int, int]] = set()
     # a folder and a link to it: it is listed under its own name
@@ -84,7 +164,7 @@ def _walk(top: Path, suffixes: Set[str]) -> Iterator[Path]:
             with os.scandir(folder) as scan:
                 entries = [entry for entry in scan if not entry.name.startswith(".")]
         except OSError:
-            yield folder
+            yield folder, False
             continue
         if (status.st_dev, status.st_ino) in visited:
             continue
@@ -92,8 +172,8 @@ def _walk(top: Path, suffixes: Set[str]) -> Iterator[Path]:
         for entry in entries:
             if _is_folder(entry):
                 (linked_folders if entry.is_symlink() else folders).append(folder / entry.name)
-            elif Path(entry.name).suffix.lower() in suffixes:
-                yield folder / entry.name
+            else:
+                yield folder / entry.name, True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

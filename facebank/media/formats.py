@@ -91,6 +91,7 @@ FORMATS = (
 )
 
 _VIDEO = "a video"
+_BRIEF = frozenset(("BMP", "PPM"))  # two letters, with which a text may begin as well
 
 # What people are likely to have by mistake, so that the message can name it.
 _NOT_READ = tuple(
@@ -112,6 +113,11 @@ _NOT_READ = tuple(
         ),
     )
 )
+
+
+def recognisable(head: bytes) -> PhotoFormat | None:
+    """Return the format of a file whose first `SIGNATURE_BYTES` bytes leave no doubt, whatever its name."""
+    return next((each for each in FORMATS if each.name not in _BRIEF and each.signature.match(head)), None)
 
 
 def recognise_format(data: bytes, source: str) -> PhotoFormat:

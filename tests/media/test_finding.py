@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
-from facebank.media import find_photos, find_videos, read_photo
+from facebank.media import find_photos, find_videos, look_through, read_photo
+from facebank.media.skipped import SKIPPED, counted_skipped
 
 
 def make(folder: Path, *names: str) -> None:
@@ -156,3 +157,50 @@ def test_folder_that_may_not_be_opened_is_listed(tmp_path: Path, monkeypatch: py
         read_photo(tmp_path / "closed")
     if os.geteuid() != 0:
         (tmp_path / "closed").chmod(0o700)
+
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_listed_with_their_kind(tmp_path: Path) -> None:
+    kinds = {
+        "raw": ["a.CR2", "b.nef", "c.dng", "d.arw", "sub/e.raf"],
+        "jpeg_xl": ["f.jxl"],
+        "icon": ["g.ico"],
+        "other": ["h.xcf"],
+    }
+    make(tmp_path, *(name for names in kinds.values() for name in names), "notes.txt", ".hidden.cr2", "README")
+    (tmp_path / "b.nef").write_bytes(b"MM\0*" + bytes(60))  # most raw files begin as a TIFF does
+    (tmp_path / "i").write_bytes(b"8BPS" + bytes(60))
+    contents = look_through(tmp_path)
+    assert contents.photos == contents.videos == ()
+    found: dict[str, list[str]] = {}
+    for path, kind in contents.skipped:
+        found.setdefault(kind.code, []).append(path.relative_to(tmp_path).as_posix())
+    assert found.pop("photoshop")[-1] == "i"
+    assert found == kinds
+
+
+def test_what_can_be_read_is_found_by_its_content_where_the_name_does_not_say(tmp_path: Path) -> None:
+    names = ["Summer 2.5", "no-extension", "photo 12.03.2019", "really-a-jpeg.cr2", "sub/DSC0001"]
+    make(tmp_path, *names, "BMW", "Makefile", "a.txt", "b.thm", "c.jpg.part")
+    for name in (*names, "a.txt", "b.thm", "c.jpg.part"):
+        (tmp_path / name).write_bytes(JPEG)
+    (tmp_path / "BMW").write_bytes(b"BMW, and P5 \n")
+    assert sorted(found(tmp_path)) == sorted(names)
+    assert look_through(tmp_path).skipped == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_without_extension_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    assert look_through(tmp_path).photos == ()
+
+
+def test_how_many_of_each_kind_in_words() -> None:
+    kinds = {kind.code: kind for kind in SKIPPED}
+    assert counted_skipped([]) == ""
+    assert counted_skipped([kinds["raw"]]) == "1 camera raw file"
+    several = [kinds["icon"], *[kinds["raw"]] * 1200, *[kinds["jpeg_xl"]] * 2]
+    assert counted_skipped(several) == "1,200 camera raw files, 2 JPEG XL pictures and 1 icon"

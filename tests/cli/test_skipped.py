@@ -1,0 +1,66 @@
+"""Pictures that are not read are counted by kind, and read where their content can be, by every command of folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+SENTENCE = "2 camera raw files and 1 JPEG XL picture skipped: save them as JPEG or PNG to have them read"
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of pictures that are not read, in one of a person's name."""
+    folder = tmp_path / "album" / "Barack Obama"
+    folder.mkdir(parents=True)
+    for name in ("a.CR2", "b.nef"):
+        (folder / name).write_bytes(b"II*\0" + bytes(60))
+    (folder / "c.jxl").write_bytes(b"\xff\x0a" + bytes(60))
+    return folder.parent
+
+
+@pytest.mark.parametrize(
+    "words", [["identify"], ["enroll", "--tree"], ["tags", "show"]], ids=["identify", "enroll", "tags show"]
+)
+def test_a_folder_of_nothing_else(run: Run, album: Path, two_people: Path, words: list[str]) -> None:
+    told = run(*words, album, code=2).err
+    assert "no photos there, only 2 camera raw files and 1 JPEG XL picture" in told
+
+
+def test_scan_sort_and_tags_say_what_they_skip(
+    run: Run, album: Path, two_people: Path, speech: Path, valid: Callable[..., None], tmp_path: Path
+) -> None:
+    shutil.copy(speech, album / "no-extension")
+    commands: dict[str, list[str | Path]] = {
+        "scan": ["scan", album],
+        "sort": ["sort", album, tmp_path / "sorted"],
+        "tags-show": ["tags", "show", album],
+        "tags-write": ["tags", "write", album],
+        "tags-import": ["tags", "import", album],
+        "identify": ["identify", album],
+    }
+    for schema, words in commands.items():
+        ran = run(*words, "--json")
+        valid(schema, ran.records)
+        assert ran.err.count(SENTENCE) == 1, schema
+        assert [record["skipped"] for record in ran.records if record.get("skipped")] == ["raw", "raw", "jpeg_xl"]
+        read = [record for record in ran.records if not record.get("skipped")]
+        assert [Path(record["image"]).name for record in read] == ["no-extension"] or schema.startswith("tags")
+    assert (tmp_path / "sorted" / "Barack Obama" / "no-extension").is_file()
+
+
+def test_enroll_says_what_it_skips(run: Run, album: Path, portrait: Path, valid: Callable[..., None]) -> None:
+    shutil.copy(portrait, album / "Barack Obama" / "DSC0001")
+    ran = run("enroll", "--tree", album, "--json")
+    valid("enroll", ran.records)
+    assert SENTENCE in ran.err
+    assert [(r["person"], r["reason"]) for r in ran.records] == [("Barack Obama", "skipped")] * 3 + [
+        ("Barack Obama", "enrolled")
+    ]
