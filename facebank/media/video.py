@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ _SEEK_BEFORE = 2.0  # seconds: files that are not evenly spaced are sought by th
 _MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how early a whole video may end, by what it says
 _ALMOST = 1e-6
 _SOONEST = 1 / 1000
+_UNDECODED = {b"AV01": "AV1", b"VVC1": "H.266"}
 _FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
 _MOST_BOXES = 1_000  # whole files have a handful; those in fragments begin with their index
 
@@ -200,7 +202,8 @@ class Video:
                 self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.source)
                 yield time, pixels  # type: ignore[misc]
         if not found:
-            raise UnreadableVideoError(f"{self._name} has no frame that can be read{_from(start)}: use another copy")
+            what = f"{self._name} has no frame that can be read{_from(start)}"
+            raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
 
     def _grabbed(self) -> Iterator[float]:
         """Decode frame after frame; return their times, which rise whatever the file says."""
@@ -259,6 +262,18 @@ def _next_due(due: float, time: float, step: float) -> float:
 
 def _from(start: float) -> str:
     return f" from {start:g} seconds on" if start else ""
+
+
+def _advice(capture: VideoCapture, path: Path) -> str:
+    """Say what helps with a video of which no frame can be decoded."""
+    import cv2
+
+    codec = _UNDECODED.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").upper())
+    if codec is None:
+        return "use another copy"
+    target = path.with_name(f"{path.stem}-h264.mp4")
+    line = f"ffmpeg -i {shlex.quote(str(path))} -c:v libx264 -crf 18 -c:a copy {shlex.quote(str(target))}"
+    return f"its codec is {codec}, which OpenCV does not decode here; convert it: {printable(line)}"
 
 
 def _check_file(path: Path, name: str) -> None:

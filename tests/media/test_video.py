@@ -281,3 +281,10 @@ def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(
     except VideoError:
         return
     assert all(one < other for one, other in itertools.pairwise(times))
+
+
+def test_a_codec_that_is_not_decoded_is_named_with_what_converts_it(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a clip.mp4"
+    path.write_bytes((shared / "data" / "cases" / "av1" / "clip_av1.mp4").read_bytes())
+    with pytest.raises(UnreadableVideoError, match=r"AV1.*ffmpeg -i '.*a clip\.mp4' .*'.*a clip-h264\.mp4'"):
+        sampled(path)
