@@ -6,7 +6,6 @@ writes it, else as it is, else, where changes lie beside it in ``-wal``, through
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -40,7 +39,7 @@ def open_unwritable(path: Path, busy_timeout: float) -> BoundedConnection:
     sqlite3.Error
         It cannot be opened.
     """
-    if not _is_in_wal_mode(path) or os.access(path.absolute().parent, os.W_OK):
+    if not _is_in_wal_mode(path):
         return open_guarded(path, "ro", busy_timeout)
     if path.with_name(path.name + "-shm").exists():
         with suppress(sqlite3.OperationalError):  # somebody else's, who does not let us read it
