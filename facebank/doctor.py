@@ -99,17 +99,22 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
 
 
 def list_software(installed: Installed) -> tuple[Finding, ...]:
-    """List the versions of Python, facebank and the libraries it uses."""
+    """List the versions of Python, facebank and the libraries it uses, and what an extra would bring."""
     versions = [
         Finding("facebank", __version__),
         Finding("Python", f"{platform.python_version()} ({platform.system()} {platform.machine()}), {sys.executable}"),
     ]
-    libraries = ((name, installed.version(name)) for name in (*CORE, *OPTIONAL))
-    return (*versions, *(Finding(name, version) for name, version in libraries if version))
+    libraries = ((name, installed.version(name)) for name in (*CORE, *(library.name for library in OPTIONAL)))
+    absent = (
+        Finding(library.name, f"not installed; for {library.purpose}: {install_command(f'facebank[{library.extra}]')}")
+        for library in OPTIONAL
+        if library.extra is not None and installed.version(library.name) is None
+    )
+    return (*versions, *(Finding(name, version) for name, version in libraries if version), *absent)
 
 
 def examine_imports(installed: Installed) -> tuple[Finding, ...]:
-    """Import every library that is needed and installed: whole metadata say little about what the system can load.
+    """Import every library that is used and installed: whole metadata say little about what the system can load.
 
     Parameters
     ----------
@@ -121,9 +126,10 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
     tuple[Finding, ...]
         One for each library that cannot be imported, with the command that mends it.
     """
+    modules = {**CORE, **{library.name: library.module for library in OPTIONAL if library.module}}
     libraries = [
         (name, module, install_command("--force-reinstall", f"{name}=={version}"))
-        for name, module in CORE.items()
+        for name, module in modules.items()
         if (version := installed.version(name))
     ]
     libraries += [

@@ -30,8 +30,6 @@ CORE = {
 }
 """The libraries that there is one distribution of, and the module that is imported of each."""
 
-OPTIONAL = ("rich", "pillow-heif", "insightface")
-
 
 class Severity(StrEnum):
     """How much a finding matters."""
@@ -61,6 +59,37 @@ class Finding:
     detail: str
     severity: Severity = Severity.OK
     command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalLibrary:
+    """A library that some things need and others do not.
+
+    Attributes
+    ----------
+    name
+        Of the distribution.
+    module
+        What is imported to see whether it works; None where that would cost too much.
+    extra
+        Which of facebank's extras brings it; None for one that comes with another library.
+    purpose
+        What needs it, in a few words.
+    """
+
+    name: str
+    module: str | None
+    extra: str | None
+    purpose: str
+
+
+OPTIONAL = (
+    OptionalLibrary("rich", "rich.table", None, "tables and progress on a terminal"),
+    OptionalLibrary("pillow-heif", "pillow_heif", "heif", "HEIC and HEIF photos"),
+    OptionalLibrary("lxml", "lxml.etree", "xmp", "names in photos, in XMP: facebank tags, and sidecars"),
+    OptionalLibrary("insightface", None, "insightface", "packs that the insightface library runs"),
+)
+"""The libraries that facebank can do without, those of every extra among them."""
 
 
 @dataclass(frozen=True, slots=True)

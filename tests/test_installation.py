@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from facebank.installation import CORE, Finding, Installed, Severity, examine_installation
+from facebank.doctor import examine_imports, list_software
+from facebank.installation import CORE, FAMILIES, OPTIONAL, Finding, Installed, Severity, examine_installation
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -165,3 +167,36 @@ def test_the_core_is_what_pyproject_states() -> None:
         stated = tomllib.load(file)["project"]["dependencies"]
     names = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in stated}
     assert names == {*CORE, "opencv-python-headless"}
+
+
+def test_the_libraries_of_every_extra_are_known() -> None:
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    brought = {
+        (extra, re.split(r"[\[<>=!~ ]", requirement)[0])
+        for extra, requirements in extras.items()
+        if extra not in {"test", "dev"}
+        for requirement in requirements
+    }
+    families = {"onnxruntime", "faiss"} & {family.module for family in FAMILIES}
+    others = {(extra, name) for extra, name in brought if not name.startswith(tuple(families))}
+    assert others == {(library.extra, library.name) for library in OPTIONAL if library.extra is not None}
+
+
+def test_optional_libraries_are_listed_whether_they_are_there_or_not(site: Path, install: Install) -> None:
+    install("lxml", "6.0")
+    found = {finding.subject: finding for finding in list_software(Installed.read([str(site)]))}
+    assert found["lxml"].detail == "6.0"
+    assert "facebank[heif]" in found["pillow-heif"].detail
+    assert found["pillow-heif"].severity is Severity.OK
+    assert "rich" not in found
+
+
+def test_an_optional_library_that_cannot_be_imported_is_a_problem(
+    site: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lxml.etree", None)
+    install("lxml", "6.0")
+    (finding,) = examine_imports(Installed.read([str(site)]))
+    assert (finding.subject, finding.severity) == ("lxml", Severity.PROBLEM)
+    assert finding.command is not None
+    assert finding.command.endswith("lxml==6.0")
