@@ -97,7 +97,9 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
 
 
 def _row(group: Group) -> tuple[str, ...]:
-    days = ("" if when is None else f"{when:%Y-%m-%d}" for when in (group.first_taken, group.last_taken))
+    from facebank.dates import shown_date
+
+    days = (shown_date(when, camera_dated=group.camera_dated) for when in (group.first_taken, group.last_taken))
     return (str(group.number), f"{len(group.faces):,}", f"{group.photos:,}", *days)
 
 
@@ -109,4 +111,5 @@ def _record(group: Group) -> dict[str, object]:
         "photos": group.photos,
         "first_taken": first,
         "last_taken": last,
+        "camera_dated": group.camera_dated,
     }

@@ -54,7 +54,7 @@ def find(
     """List the scanned photos that a person is in, or several people together, oldest first.
 
     Scan first, with 'facebank scan'. Only faces that are known count, with the probability that it is that person: see
-    'facebank identify --scan' for the uncertain ones.
+    'facebank identify --scan' for the uncertain ones. Of a photo without a camera's date its file's counts, marked so.
     """
     from facebank.album.album import Album
     from facebank.album.finding import Period
@@ -73,7 +73,9 @@ def find(
 
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
-    taken = "" if photo.taken_at is None else f"{photo.taken_at:%Y-%m-%d %H:%M}"
+    from facebank.dates import shown_date
+
+    taken = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
     return short_path(photo.path), taken, ", ".join(map(_named, photo.people))
 
 
@@ -85,5 +87,6 @@ def _record(photo: FoundPhoto) -> dict[str, object]:
     return {
         "image": photo.path,
         "taken_at": None if photo.taken_at is None else photo.taken_at.isoformat(),
+        "camera_dated": photo.camera_dated,
         "people": [{"person": person.name, "probability": person.probability} for person in photo.people],
     }

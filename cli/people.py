@@ -55,15 +55,19 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List who is enrolled."""
-    with settings_of(ctx).open_gallery() as gallery:
-        people = gallery.people()
+    """List who is enrolled, with how many samples, from how many photos."""
+    with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
+        people, counts = gallery.people(), gallery.photo_counts()
+    photos = [counts.get(person.id, 0) for person in people]
     if as_json:
-        for person in people:
-            write_json(person_record(person))
+        for person, count in zip(people, photos, strict=True):
+            write_json({**person_record(person), "photos": count})
     else:
-        rows = [(person.name, str(person.sample_count), _day(person.created_at)) for person in people]
-        write_table(("person", "samples", "enrolled"), rows)
+        rows = [
+            (person.name, str(person.sample_count), str(count), _day(person.created_at))
+            for person, count in zip(people, photos, strict=True)
+        ]
+        write_table(("person", "samples", "photos", "enrolled"), rows)
     return 0
 
 
@@ -105,6 +109,7 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
     Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
     birth, or every sample wears a mask.
     """
+    from facebank.dates import shown_date
     from facebank.facts import fact_warnings
 
     with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
@@ -129,7 +134,7 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
                 sample.source,
                 f"{sample.quality:.2f}",
                 "yes" if sample.masked else "",
-                _day(sample.taken_at),
+                shown_date(sample.taken_at, camera_dated=sample.camera_dated),
                 _day(sample.enrolled_at),
             )
             for sample in samples

@@ -76,6 +76,34 @@ def checked_birth_date(text: str, today: date | None = None) -> str:
     return born
 
 
+def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
+    """Write when a photo was taken, for people: a date that is only its file's says so.
+
+    Parameters
+    ----------
+    taken_at
+        When, if known.
+    camera_dated
+        Whether the camera noted it.
+    time
+        Whether hours and minutes are shown, too.
+
+    Returns
+    -------
+    str
+        Empty where nothing is known, or the date cannot be true, such as that of a clock that was reset.
+
+    Examples
+    --------
+    >>> shown_date(datetime(2019, 6, 1), camera_dated=True), shown_date(datetime(2019, 6, 1), camera_dated=False)
+    ('2019-06-01', "2019-06-01 (file's date)")
+    """
+    if taken_at is None or not (camera_dated or is_believable(taken_at)):
+        return ""
+    text = f"{taken_at:%Y-%m-%d %H:%M}" if time else taken_at.date().isoformat()
+    return text if camera_dated else f"{text} (file's date)"
+
+
 def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
     """Return whether a camera's date can be true: not that of a clock that was reset, too early or in the future.
 

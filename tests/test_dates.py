@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.dates import CLOCK_RESETS, EARLIEST_BIRTH, checked_birth_date, earliest_day, is_believable
+from facebank.dates import CLOCK_RESETS, EARLIEST_BIRTH, checked_birth_date, earliest_day, is_believable, shown_date
 from facebank.errors import UsageError
 
 TODAY = date(2026, 11, 28)
@@ -62,3 +62,12 @@ def test_only_possible_dates_are_believed(taken_at: datetime) -> None:
 def test_a_clock_that_was_reset_is_not_believed(day: str) -> None:
     assert not is_believable(datetime.fromisoformat(day))
     assert is_believable(datetime.fromisoformat(day) + timedelta(days=7))
+
+
+def test_a_date_that_is_no_cameras_says_so_or_is_left_away() -> None:
+    when = datetime(2019, 6, 1, 8, 30)
+    assert shown_date(when, camera_dated=True) == "2019-06-01"
+    assert shown_date(when, camera_dated=True, time=True) == "2019-06-01 08:30"
+    assert shown_date(when, camera_dated=False) == "2019-06-01 (file's date)"
+    assert shown_date(datetime(2000, 1, 1, 8), camera_dated=False) == ""
+    assert shown_date(None, camera_dated=False) == ""

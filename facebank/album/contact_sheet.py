@@ -112,7 +112,7 @@ def _section(scan_file: ScanFile, group: Group) -> str:
         _figure(scan_file, face, f"{group.number}.{place}") for place, face in enumerate(group.faces[:SHOWN_FACES], 1)
     )
     title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
-    if group.first_taken is not None and group.last_taken is not None:
+    if group.camera_dated:
         title += f", {group.first_taken:%Y-%m-%d} to {group.last_taken:%Y-%m-%d}"
     return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol>\n{faces}\n</ol>\n</section>'
 

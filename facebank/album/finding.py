@@ -75,11 +75,14 @@ class FoundPhoto:
         When it was taken, if known.
     people
         Everybody who is known in it, by name.
+    camera_dated
+        Whether `taken_at` is the camera's date; a file's modification time is not.
     """
 
     path: str
     taken_at: datetime | None
     people: tuple[KnownPerson, ...]
+    camera_dated: bool = False
 
 
 def photos_of(
@@ -112,7 +115,7 @@ def _found(
         is_wanted = not names.isdisjoint(known) if any_of else names <= known.keys()
         if is_wanted and period.holds(photo.taken_at):
             people = tuple(KnownPerson(*person) for person in sorted(known.items()))
-            yield FoundPhoto(photo.source, photo.taken_at, people)
+            yield FoundPhoto(photo.source, photo.taken_at, people, photo.camera_dated)
 
 
 def _moment(taken_at: datetime | None) -> datetime:

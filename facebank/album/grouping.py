@@ -35,7 +35,10 @@ class Group:
     photos
         In how many photos they are.
     first_taken, last_taken
-        When the first and the last of these was taken; None where no photo says.
+        When the first and the last of these was taken; None where nothing says. Of the photos that have a camera's
+        date, where there are any; else by the files' dates.
+    camera_dated
+        Whether these are cameras' dates.
     """
 
     number: int
@@ -43,6 +46,7 @@ class Group:
     photos: int
     first_taken: datetime | None
     last_taken: datetime | None
+    camera_dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,10 @@ def groups_of(scan_file: ScanFile) -> list[Group]:
     groups = list[Group]()
     for number, faces in scan_file.groups().items():
         photos = scan_file.dates_of(faces)
-        dates = [when for when in photos if when is not None]
-        groups.append(Group(number, tuple(faces), len(photos), min(dates, default=None), max(dates, default=None)))
+        noted = [when for when, camera_dated in photos if camera_dated and when is not None]
+        dates = noted or [when for when, _ in photos if when is not None]
+        first, last = min(dates, default=None), max(dates, default=None)
+        groups.append(Group(number, tuple(faces), len(photos), first, last, camera_dated=bool(noted)))
     return groups
 
 

@@ -320,14 +320,19 @@ class ScanFile:
             found.setdefault(number, []).append(face)
         return found
 
-    def dates_of(self, faces: Iterable[int]) -> list[datetime | None]:
-        """Return when each photo with one of some faces was taken, if known; in UTC where it knows no time zone."""
-        photos: dict[int, datetime | None] = {}
+    def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
+        """Return when each photo with one of some faces was taken, if known, and whether the camera says so.
+
+        Times are in UTC where the photo knows no time zone.
+        """
+        photos: dict[int, tuple[datetime | None, bool]] = {}
         with self._tables.reading():
             for face in faces:
                 photo = self._tables.photo_of_face(self._tables.face(face))
-                photos[photo.id] = photo.taken_at
-        return [when if when is None or when.tzinfo else when.replace(tzinfo=UTC) for when in photos.values()]
+                when = photo.taken_at
+                in_zone = when if when is None or when.tzinfo else when.replace(tzinfo=UTC)
+                photos[photo.id] = in_zone, photo.camera_dated
+        return list(photos.values())
 
     def told_apart(self) -> list[tuple[int, int]]:
         """Return the pairs of faces that are not one person."""

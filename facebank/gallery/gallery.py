@@ -51,6 +51,14 @@ class Gallery(TaughtGallery):
         with self._file.reading() as connection:
             return tables.people(connection)
 
+    def photo_counts(self) -> dict[int, int]:
+        """Return from how many photos each person's samples are, by the person's number.
+
+        Copies of a photo are one, also those with other metadata.
+        """
+        with self._file.reading() as connection:
+            return tables.photo_counts(connection)
+
     def person(self, name: str) -> Person:
         """Return the person of a name, whatever its case; `PersonNotFoundError` if there is none."""
         with self._file.reading() as connection:

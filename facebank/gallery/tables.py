@@ -52,6 +52,7 @@ _SAMPLES = """
 _PEOPLE = """
     SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id), {facts} FROM people
     """
+_PHOTO_COUNTS = "SELECT person_id, count(DISTINCT {picture}) FROM samples GROUP BY person_id"
 _FACTS_OF_PERSON = "born, note, (SELECT count(*) FROM samples WHERE person_id = people.id AND masked = 1)"
 
 
@@ -150,6 +151,13 @@ def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -
 def people(connection: sqlite3.Connection) -> list[Person]:
     """Return everybody, in the order of their names."""
     return [_person(row) for row in connection.execute(_people_rows(connection) + "ORDER BY key")]
+
+
+def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
+    """Return from how many photos each person's samples are, by the person's number; copies of a photo are one."""
+    picture = "coalesce(picture_hash, content_hash)" if schema_version(connection) >= PICTURES_SINCE else "content_hash"
+    rows = connection.execute(_PHOTO_COUNTS.format(picture=picture))
+    return {whole(person): whole(count) for person, count in rows}
 
 
 def find_person(connection: sqlite3.Connection, key: str) -> Person | None:

@@ -8,12 +8,14 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facebank.album.grouping import groups_of
 from facebank.album.scan_file import ScanFile, ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.album.scan_schema import SCAN_FILE
@@ -239,6 +241,15 @@ def test_names_that_are_not_utf_8_come_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
     scan_file.keep([file(name, 1)])
     assert [found.source for found in scan_file.photos()] == [name]
+
+
+def test_the_dates_of_a_group_are_the_cameras_where_there_are_any(scan_file: ScanFile) -> None:
+    by_file = replace(photo(2, source="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
+    scan_file.keep([file("/a/1.jpg", 1), replace(file("/a/2.jpg", 2), found=by_file)])
+    scan_file.keep_groups({1: [1, 3], 2: [4], 3: [2]})
+    both, only_file, _ = groups_of(scan_file)
+    assert (both.photos, both.first_taken, both.last_taken, both.camera_dated) == (2, WHEN, WHEN, True)
+    assert (only_file.first_taken, only_file.camera_dated) == (by_file.taken_at, False)
 
 
 def test_copies_that_are_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:

@@ -33,11 +33,14 @@ def test_people_are_grouped_named_and_known_then(run: Run, scanned: Path, tmp_pa
     groups = run("cluster", "--json").records
     valid("cluster", groups)
     assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
+    assert not any(group["camera_dated"] for group in groups), "the photos have no EXIF"
+    assert run("cluster").out.splitlines()[1].endswith(" (file's date)")
     page = tmp_path / "people.html"
     told = run("cluster", "--out", page)
     assert "groups; faces left out: 0 known already" in told.out
     text = page.read_text("utf-8")
     assert text.count("<section") == len(groups)
+    assert text.count("photos</h2>") == len(groups), "no dates that no camera noted"
     run("cluster", "--out", page)
     assert page.read_text("utf-8") == text
     assert "Serena_Williams_0001.jpg" in text

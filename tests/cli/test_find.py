@@ -51,10 +51,10 @@ def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid
     assert names(records) == ["together.png", "barack_obama_speech.jpg"]
     assert [person["person"] for person in records[0]["people"]] == ["Barack Obama", "Eileen Collins"]
     assert all(0.5 < person["probability"] <= 1 for person in records[0]["people"])
-    assert records[0]["taken_at"] == "2001-06-15T12:00:00+00:00"
+    assert (records[0]["taken_at"], records[0]["camera_dated"]) == ("2001-06-15T12:00:00+00:00", False)
     table = run("find", "Barack Obama").out.splitlines()
     assert table[0] == "photo\ttaken\tpeople"
-    assert table[1].startswith(f"{Path('album', 'together.png')}\t2001-06-15")
+    assert table[1].startswith(f"{Path('album', 'together.png')}\t2001-06-15 12:00 (file's date)\t")
     assert table[-1] == "2 photos"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -28,7 +29,10 @@ def test_list(run: Run, valid: Valid) -> None:
     records = run("people", "list", "--json").records
     valid("people-list", records)
     assert [record["person"] for record in records] == ["Barack Obama", "Eileen Collins"]
-    assert run("people", "list").out.splitlines()[0] == "person\tsamples\tenrolled"
+    assert [(record["samples"], record["photos"]) for record in records] == [(1, 1), (1, 1)]
+    titles, *rows = run("people", "list").out.splitlines()
+    assert titles == "person\tsamples\tphotos\tenrolled"
+    assert rows[0].startswith("Barack Obama\t1\t1\t")
 
 
 def test_show_knows_a_person_whatever_the_case(run: Run, portrait: Path, valid: Valid) -> None:
@@ -98,6 +102,21 @@ def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Pa
     valid("audit", run("audit", "--json").records)
     run("people", "set", "Child", "--no-born")
     assert run("people", "show", "Child").err == ""
+
+
+def test_a_files_date_is_not_shown_as_the_cameras(run: Run, portrait: Path, speech: Path, tmp_path: Path) -> None:
+    for name, noted in (("noted.jpg", "2012:05:17 10:00:00"), ("reset.jpg", "2000:01:01 00:00:00")):
+        with Image.open(speech if name == "noted.jpg" else portrait) as photo:
+            exif = photo.getexif()
+            exif.get_ifd(0x8769)[0x9003] = noted
+            photo.save(tmp_path / name, exif=exif, quality=95)
+    with Image.open(speech) as photo:
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "plain.jpg")
+    os.utime(tmp_path / "plain.jpg", (1_500_000_000, 1_500_000_000))
+    run("enroll", "--name", "Dated", "noted.jpg", "reset.jpg", "plain.jpg", "--force", code=None)
+    lines = [line.split("\t") for line in run("people", "show", "Dated").out.splitlines() if "\t" in line]
+    shown = {Path(cells[1]).name: cells[4] for cells in lines[1:]}
+    assert shown == {"noted.jpg": "2012-05-17", "reset.jpg": "", "plain.jpg": "2017-07-14 (file's date)"}
 
 
 def test_rename(run: Run, valid: Valid) -> None:

@@ -42,6 +42,13 @@ def test_two_faces_are_one_by_bytes_or_by_picture(seen: NewSample) -> None:
     assert not is_same_place(face, replace(edited(face), quarter_turns=(face.quarter_turns + 1) % 4))
 
 
+def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+    copies = [faces.sample(picture_hash=PICTURE, content_hash=content) for content in (EDITED, "12" * 32)]
+    gallery.enrol("Ada", [seen, *copies, *faces.samples(2)])
+    gallery.enrol("Grace", faces.samples(1))
+    assert sorted(gallery.photo_counts().values()) == [1, 3]
+
+
 def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enrol("Ada", faces.samples(2))
     face = key_of(seen)
