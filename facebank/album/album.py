@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ from facebank.errors import (
 )
 from facebank.gallery import Gallery, PlaceKind
 from facebank.recognition.cohort_file import read_album_people, write_album_people
+from facebank.storage.links import NamedFolders
 from facebank.storage.paths import named_path
 from facebank.text import printable
 
@@ -449,6 +451,7 @@ class Album:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
 
         A name is written for one face of a photo only, whatever the settings allow.
+        Nothing is written where a link leads out of the places.
         A photo that is written itself stays known to the scan and to what was denied of its faces.
 
         Parameters
@@ -467,6 +470,7 @@ class Album:
         """
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
+        options = replace(options, folders=NamedFolders(places))
         noted = set[Path]()
         with SortNotes(self._bank.gallery) as notes:
             for photo, identified in self._identified(places, one_face_each):

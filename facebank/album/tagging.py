@@ -32,12 +32,14 @@ from facebank.album.xmp_files import (
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.faces import Reason
 from facebank.gallery import FaceKey, name_key
+from facebank.storage.links import passed_over
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
     from facebank.faces import IdentifiedPhoto, PhotoFaces
     from facebank.gallery import Gallery
+    from facebank.storage.links import NamedFolders
 
 
 class Action(StrEnum):
@@ -66,11 +68,14 @@ class TagOptions:
         Whether faces that are not known are framed too, without a name.
     dry_run
         Whether nothing is written, and only said what would be.
+    folders
+        Where files may be written: a link leads nowhere else. None for anywhere.
     """
 
     into_photos: bool = False
     unnamed: bool = False
     dry_run: bool = False
+    folders: NamedFolders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,9 @@ def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagO
         raise XmpError(unclear)
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
+    outside = [str(target.path) for target in targets if options.folders and not options.folders.hold(target.path)]
+    if outside:
+        raise XmpError(passed_over(outside, "file"))
     changed, faces = list[XmpSource](), dict[int, TaggedFace]()
     for target in targets:
         view = RegionView.of(target, frame, boxes, finder)

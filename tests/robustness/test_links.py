@@ -11,4 +11,9 @@ from benchmarks.robustness.links import try_tree
 
 @pytest.mark.parametrize("seed", [1])
 def test_no_file_outside_is_changed(tmp_path: Path, seed: int) -> None:
-    assert try_tree(tmp_path, seed, ("sort --move", "sort --undo", "identify --annotate")) == []
+    assert (
+        try_tree(
+            tmp_path, seed, ("tags write", "tags write --embed", "sort --move", "sort --undo", "identify --annotate")
+        )
+        == []
+    )
