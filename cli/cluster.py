@@ -89,9 +89,9 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     if not groups:
         say(f"there is no group, so {out} is not written")
         return
+    album.note_written(PlaceKind.PAGE, out)
     with progress("Drawing", min(len(groups), MOST_GROUPS)) as advance:
         write_contact_sheet(album.scan_file, groups, out, advance)
-    album.note_written(PlaceKind.PAGE, out)
     shown = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
     say(f"page{shown}: {out}")
 

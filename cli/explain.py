@@ -50,8 +50,8 @@ def explain(
     check_target(out, [a, b])
     with settings_of(ctx).open_bank() as bank:
         pair = explain_photos(bank, a, b)
-        write_picture(pair, out)
         bank.note_written(PlaceKind.EXPLANATION, out)
+        write_picture(pair, out)
     if as_json:
         write_json(_record(pair, out))
     else:

@@ -11,6 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from facebank.errors import UsageError
+from facebank.text import printable
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
@@ -34,7 +37,8 @@ class Photo:
     source
         The path as the user gave it, or a label for bytes.
     pixels
-        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied.
+        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied. What OpenCV reads is BGR:
+        ``pixels[..., ::-1]`` is RGB.
     content_hash
         SHA-256 of the file's bytes, in hex.
     has_orientation
@@ -46,6 +50,11 @@ class Photo:
     picture_hash
         SHA-256 in hex of the picture as it is seen, whatever metadata its file has: see `facebank.media.picture_hash`;
         None for pixels that are of no file.
+
+    Raises
+    ------
+    UsageError
+        The pixels are none of that kind; the message says how to make them so.
     """
 
     source: str
@@ -56,6 +65,11 @@ class Photo:
     camera_dated: bool = False
     picture_hash: str | None = None
 
+    def __post_init__(self) -> None:
+        fault = _fault_of_pixels(self.pixels)
+        if fault is not None:
+            raise UsageError(f"the pixels of {printable(str(self.source))} cannot be a photo's: {fault}")
+
     @property
     def height(self) -> int:
         """Height in pixels."""
@@ -65,6 +79,29 @@ class Photo:
     def width(self) -> int:
         """Width in pixels."""
         return int(self.pixels.shape[1])
+
+
+def _fault_of_pixels(pixels: object) -> str | None:
+    """Return what is wrong with pixels, and what to do; None where nothing is."""
+    shape, kind = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
+    if not isinstance(shape, tuple) or kind is None:
+        return f"they are a {type(pixels).__name__}, and should be a NumPy array of RGB uint8, (height, width, 3)"
+    fault = None
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        fault = f"they are gray, of shape {shape}: repeat them for red, green and blue, numpy.dstack([pixels] * 3)"
+    elif len(shape) == 3 and shape[2] == 4:
+        fault = f"they have an alpha channel, shape {shape}: leave it out with pixels[..., :3]"
+    elif len(shape) == 3 and shape[0] == 3 and shape[2] != 3:
+        fault = f"their channels come first, shape {shape}: pixels.transpose(1, 2, 0) puts them last"
+    elif len(shape) != 3 or shape[2] != 3:
+        fault = f"their shape is {shape}, and should be (height, width, 3)"
+    elif 0 in shape:
+        fault = f"there are none, their shape is {shape}"
+    elif kind.kind == "f":
+        fault = f"they are {kind}, and should be uint8: (pixels * 255).round().astype('uint8') where 1 is white"
+    elif kind != "uint8":
+        fault = f"they are {kind}, and should be uint8, 0 to 255"
+    return fault
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -476,13 +476,13 @@ class Album:
             for photo, identified in self._identified(places, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
                     notes.look(Path(photo.source), photo.content_hash)
+                    if not options.dry_run and any(face.decision.person for face in identified.faces):
+                        self._note_tagged(Path(photo.source), places, noted)
                     tagged = tag_photo(photo, identified, options)
                     if tagged.content_hash is not None:
                         keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
                     if not options.dry_run:
                         notes.note(tagged.files)
-                    if tagged.files and not options.dry_run:
-                        self._note_tagged(Path(photo.source), places, noted)
                 yield tagged
 
     def _note_tagged(self, photo: Path, places: Sequence[Path], noted: set[Path]) -> None:

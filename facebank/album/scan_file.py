@@ -165,8 +165,9 @@ class ScanFile:
         return cls(path, connection, pack.dimension)
 
     def close(self) -> None:
-        """Close the file."""
-        self._tables.connection.close()
+        """Close the file. UsageError in another thread than the one that opened it."""
+        with SCAN_FILE.said_plainly(self._tables.path):
+            self._tables.connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,6 @@ the old one's place: a crash leaves one of the two, whole.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from facebank.album.xmp_document import MOST_BYTES, XmpDocument
 from facebank.album.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
+from facebank.storage.files import new_file
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -263,28 +263,25 @@ def _replace(
 ) -> None:
     """Write a file with another's permissions, look whether it is what it should be, and put it into its place."""
     name = printable(str(target))
-    part = target.with_name(f".facebank-{secrets.token_hex(8)}.part")
     try:
-        try:
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            _take_after(part, like, keep_times=keep_times)
-            if not check(part.read_bytes()):
-                raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
-            if not unchanged():
-                raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
-            part.replace(target)
-            _settle(target.parent)
-        finally:
-            part.unlink(missing_ok=True)
+        with new_file(target) as part:
+            part.stream.write(data)
+            part.stream.flush()
+            _take_after(part.path, like, keep_times=keep_times)
+            _require_right(name, check(part.path.read_bytes()), unchanged)
     except OSError as error:
         raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
     except (XmpError, StorageError):
         raise
     except PhotoError as error:
         raise StorageError(f"{name} was written wrongly and is as it was: {error}") from error
+
+
+def _require_right(name: str, is_right: bool, unchanged: Callable[[], bool]) -> None:
+    if not is_right:
+        raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
+    if not unchanged():
+        raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
 
 
 def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
@@ -296,13 +293,3 @@ def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
         shutil.copystat(like, part)
     else:
         part.chmod(stat.S_IMODE(status.st_mode) & 0o666)
-
-
-def _settle(folder: Path) -> None:
-    """Have the new name on the disk, where the system can."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -119,6 +119,7 @@ def export_gallery(
     try:
         if target.exists() and not (target.is_dir() and not any(target.iterdir())):
             raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
+        gallery.note_written(PlaceKind.EXPORT, target)  # first, so that what a kill leaves is found
         with new_folder(target, mode=face_folder_mode()) as partial:
             with gallery.snapshot():
                 everybody = gallery.people() if people is None else _named(gallery, people)
@@ -126,7 +127,6 @@ def export_gallery(
             sync_folder(partial)
             partial.rename(target)
         sync_folder(target.parent)
-        gallery.note_written(PlaceKind.EXPORT, target)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}.") from error
     return Exported(target, len(everybody), samples)

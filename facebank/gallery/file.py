@@ -67,8 +67,9 @@ class GalleryFile:
         return file
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
-        self._connection.close()
+        """Close the file; a second time does nothing. UsageError in another thread than the one that opened it."""
+        with GALLERY_FILE.said_plainly(self.path):
+            self._connection.close()
 
     @property
     def in_transaction(self) -> bool:

@@ -81,9 +81,11 @@ def without_name(known: object, name: str) -> list[dict[str, str]]:
 
 def written_places(gallery: GallerySession) -> list[WrittenPlace]:
     """Return the places that something was written to and that are still there, the latest first."""
-    places = _read(gallery.read_setting(WRITTEN_PLACES_SETTING))
-    there = [place for place in reversed(places) if os.path.lexists(place.path)]
-    return list(dict.fromkeys(there))
+    return [place for place in _noted(gallery) if os.path.lexists(place.path)]
+
+
+def _noted(gallery: GallerySession) -> list[WrittenPlace]:
+    return list(dict.fromkeys(reversed(_read(gallery.read_setting(WRITTEN_PLACES_SETTING)))))
 
 
 def folders_with_leftovers(gallery: Path, session: GallerySession | None) -> list[Path]:
@@ -101,7 +103,7 @@ def folders_with_leftovers(gallery: Path, session: GallerySession | None) -> lis
     folders += [cache / "prepared", cache / "evaluation"]
     noted = None if session is None else session.read_setting(DERIVED_FOLDERS_SETTING)
     folders += derived_folders(noted)
-    for place in [] if session is None else written_places(session):
+    for place in [] if session is None else _noted(session):  # a killed run may have left only a part
         folders.append(place.path.parent)
         if place.path.is_dir() and not place.path.is_symlink():
             folders += _folders_in(place.path)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from facebank.dates import FIRST_PHOTOS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,7 +22,7 @@ _DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x901
 _WANTED = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
 # In a JPEG it has 64 KB.
 _MAX_EXIF_BYTES = 1024 * 1024
-_DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)[ T](\d\d?):(\d\d?):(\d\d?)", re.ASCII)
+_DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?|(?!\d))", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
 
@@ -109,8 +111,10 @@ def _taken_at(tags: Mapping[int, object]) -> datetime | None:
         # Cameras without a clock write zeros, some a 24th hour: the next tag may know better.
         with suppress(ValueError):
             fraction = re.match(r"\d{1,6}", _text(tags.get(fraction_tag)), re.ASCII)
-            year, month, day, hour, minute, second = (int(part) for part in date.groups())
-            microsecond = int(fraction[0].ljust(6, "0")) if fraction else 0
+            year, month, day, hour, minute, second = (int(part or 0) for part in date.groups())
+            if year < FIRST_PHOTOS.year:
+                continue
+            microsecond = int(fraction[0].ljust(6, "0")) if fraction and date[6] else 0
             offset = _offset(_text(tags.get(offset_tag)))
             return datetime(year, month, day, hour, minute, second, microsecond, offset)
     return None

@@ -100,7 +100,7 @@ def new_file(
                     os.fsync(stream.fileno())
                 _publish(path, target, replaces=replaces)
             finally:
-                wipe_file(path, also_other_names=False)
+                _drop(path)
     finally:
         held.release()
     if sync:
@@ -170,6 +170,14 @@ def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
 def part_name(target: Path, suffix: str = "") -> Path:
     """Return a name beside a file for what is to take its place: see `facebank.storage.leftovers`."""
     return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
+
+
+def _drop(path: Path) -> None:
+    """Overwrite and remove what was not published; only the name goes where there is another one or no permission."""
+    try:
+        wipe_file(path, also_other_names=False)
+    except PermissionError:
+        path.unlink(missing_ok=True)
 
 
 def _publish(part: Path, target: Path, *, replaces: bool) -> None:

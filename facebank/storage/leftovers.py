@@ -68,7 +68,7 @@ def find_leftovers(folder: Path) -> list[Path]:
     """Return what killed processes left half-written in a folder, not in the folders below it; empty if unreadable."""
     try:
         with os.scandir(folder) as entries:
-            named = [Path(entry.path) for entry in entries if _is_named_so(entry.name)]
+            named = [Path(entry.path) for entry in entries if is_leftover_name(entry.name)]
     except OSError:
         return []
     return sorted(path for path in named if _is_abandoned(path))
@@ -127,7 +127,8 @@ def clean_once(folder: Path) -> None:
         remove_leftovers([folder])
 
 
-def _is_named_so(name: str) -> bool:
+def is_leftover_name(name: str) -> bool:
+    """Return whether a file or folder is called as what facebank is still writing, or left half-written."""
     if not name.startswith(".") and ".vectors." not in name:  # nearly all files of a folder of photos
         return False
     forms = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)

@@ -180,7 +180,7 @@ def test_exif_date_is_better_than_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "date",
-    ["1970:01:01 00:00:00", "1980:01:01 12:00:00", "2000:01:01 23:59:59", "0001:01:01 00:00:00", "2999:01:01 00:00:00"],
+    ["1970:01:01 00:00:00", "1980:01:01 12:00:00", "2000:01:01 23:59:59", "2999:01:01 00:00:00"],
 )
 def test_the_date_of_a_clock_that_was_not_set_is_no_cameras(date: str) -> None:
     photo = read_photo_bytes(encoded(SCENE, "PNG", exif=exif_with({0x0132: date})))
@@ -215,3 +215,14 @@ def test_exif_that_breaks_pillows_opening_does_not_fail_a_photo() -> None:
     with pytest.raises(UnidentifiedImageError):
         Image.open(BytesIO(data))
     assert read_photo_bytes(data).pixels.shape == SCENE.shape
+
+
+@pytest.mark.parametrize("text", ["2012:05:06", "2012-05-06", "2012:05:06 00:00", "2012:05:06\0"])
+def test_a_date_without_a_time_is_a_date(text: str) -> None:
+    assert taken_at({0x0132: text}) == datetime(2012, 5, 6)
+
+
+@pytest.mark.parametrize("text", ["0012:05:06 10:00:00", "0001:01:01 00:00:00", "1839:12:31 10:00:00", "2012:05:061"])
+def test_a_year_before_photography_is_no_date(text: str) -> None:
+    assert taken_at({0x0132: text}) is None
+    assert taken_at({0x0132: "2012:05:06 10:11:12"}, {0x9003: text}) == datetime(2012, 5, 6, 10, 11, 12)

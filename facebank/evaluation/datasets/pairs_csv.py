@@ -106,7 +106,14 @@ class _Read:
         try:
             return self.folder.at(named)
         except UnusableError as error:
-            raise UnusableError(f"{shown(named) or 'a photo'}: {error}") from error
+            hint = "; folders are separated by / there, not by \\" if self._is_with_slashes(named) else ""
+            raise UnusableError(f"{shown(named) or 'a photo'}: {error}{hint}") from error
+
+    def _is_with_slashes(self, named: str) -> bool:
+        try:
+            return "\\" in named and self.folder.at(named.replace("\\", "/")).exists()
+        except UnusableError:
+            return False
 
     def _person(self, row: Row, column: str, path: Path) -> str | None:
         text = row.values[f"{column}_person"] if self.has_people else ""

@@ -173,3 +173,10 @@ def test_any_text_is_a_dataset_or_an_error(draw: Draw, text: str) -> None:
         assert "\n" not in str(error)  # noqa: PT017
     else:
         assert dataset.pairs
+
+
+def test_paths_with_backslashes_are_left_out_with_a_hint(draw: Draw) -> None:
+    table = "first,second,same\nAda/1.jpg,Ada/2.jpg,1\nAda\\1.jpg,Bert/1.jpg,0\nA\\no.jpg,Bert/1.jpg,0\n"
+    left_out = read_pairs_csv(write(draw(*PHOTOS), table)).left_out
+    assert "folders are separated by / there" in left_out[0].why
+    assert "separated" not in left_out[1].why

@@ -1,0 +1,155 @@
+"""What a `facebank` that is killed with SIGKILL leaves half-written, and whether the next run removes it.
+
+    python -m benchmarks.robustness.leftovers --kills 40
+
+Each trial kills one command that writes over and over (see `benchmarks.robustness.killing`), counts what was left
+half-written, lets the same command run again and counts once more: nothing may be left. Then a person is forgotten:
+no byte of the name and of the embeddings may be left in any file but those that were written whole, on request. Exit
+code 1 if anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.robustness.killing import Killer, Outcome, Trial
+from facebank.gallery import Gallery
+from facebank.packs.pack import EMBEDDED_FOLDER
+from facebank.storage.leftovers import is_leftover_name
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+PERSON, OTHER = "Barack Obama", "Eileen Collins"
+ENROLLED = {PERSON: "barack_obama_portrait_2012.jpg", OTHER: "eileen_collins.jpg"}
+ALBUM, MORE, WANTED = "album", "more", "wanted"
+_PART = ".facebank-"
+_PIECE = 64  # bytes of an embedding that betray it
+
+
+class Counter:
+    """Counts what is left after kills and after the runs that follow."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self.left = self.after_the_next = 0
+        with Gallery.open(work / "test.facebank", read_only=True) as gallery:
+            numbers = {sample.id for sample in gallery.samples(PERSON)}
+            table = gallery.vectors()
+            rows = [row for row, number in zip(table.matrix, table.sample_ids, strict=True) if int(number) in numbers]
+        self._betraying = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
+
+    def count(self, _: Path) -> str | None:
+        """Count what a kill left; nothing is wrong about it."""
+        self.left += len(list(self._leftovers()))
+        return None
+
+    def none_is_left(self, _: Path) -> str | None:
+        """Return what the next run left."""
+        left = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
+        self.after_the_next += len(left)
+        return f"left: {left}" if left else None
+
+    def is_forgotten(self, work: Path) -> str | None:
+        """Return in which files something of a forgotten person is left that nobody asked for."""
+        betrayed = [
+            str(path.relative_to(work))
+            for path in work.rglob("*")
+            if path.is_file()
+            and not {WANTED, ALBUM, MORE} & set(path.relative_to(work).parts[:1])
+            and self._betrays(path)
+        ]
+        return f"something of the forgotten person is in {betrayed}" if betrayed else self.none_is_left(work)
+
+    def _leftovers(self) -> Iterator[Path]:
+        return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
+
+    def _betrays(self, path: Path) -> bool:
+        data = path.read_bytes()
+        return any(piece in data for piece in self._betraying)
+
+
+def trials(counter: Counter) -> list[Trial]:
+    """Return the trials, a command each."""
+    portrait, speech = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
+    commands: list[tuple[str, list[str], str, list[str]]] = [
+        ("people export", ["people", "export", f"{WANTED}/one"], _PART, ["people", "export", f"{WANTED}/two"]),
+        ("identify --annotate", ["identify", ALBUM, "--annotate", f"{WANTED}/drawn"], _PART, []),
+        ("explain", ["explain", str(portrait), str(speech), "--out", f"{WANTED}/why.png"], _PART, []),
+        ("cluster", ["cluster", "--out", f"{WANTED}/groups.html"], _PART, []),
+        ("tags write", ["tags", "write", ALBUM], _PART, []),
+        ("tags write --embed", ["tags", "write", ALBUM, "--embed"], _PART, []),
+        ("packs add", ["packs", "add", "mine"], _PART, []),
+        ("scan", ["scan", MORE], MORE, []),
+        ("identify, fitting a classifier", ["identify", str(speech), "--classifier", "svm"], _PART, []),
+        ("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
+    ]
+    forget = ["people", "forget", PERSON]
+    made = list[Trial]()
+    for name, command, begins, again in commands:
+        checks: list[tuple[list[str], Callable[[Path], str | None]]] = [
+            (["--version"], counter.count),
+            (again or command, counter.none_is_left),
+            (forget, counter.is_forgotten),
+        ]
+        made.append(Trial(name, command, begins, checks))
+        made.append(Trial(f"{name}, forget at once", command, begins, [(forget, counter.is_forgotten)]))
+    return made
+
+
+def make_album(work: Path) -> None:
+    """Make an album with two photos of a stranger, and a pack to add."""
+    (work / ALBUM).mkdir(parents=True)
+    (work / WANTED).mkdir()
+    for number, name in enumerate(("joe_biden_blue_room.jpg", "joe_biden_blue_room.jpg", "barack_obama_speech.jpg")):
+        shutil.copyfile(DEMO_PHOTOS / name, work / ALBUM / f"{number}.jpg")
+    with (work / ALBUM / "1.jpg").open("ab") as file:
+        file.write(b"\0")  # another file with the same face
+    (work / MORE).mkdir()
+    shutil.copyfile(DEMO_PHOTOS / "barack_obama_blue_room.jpg", work / MORE / "3.jpg")
+    shutil.copytree(EMBEDDED_FOLDER, work / "mine")
+    manifest = (work / "mine" / "pack.toml").read_text(encoding="utf-8")
+    (work / "mine" / "pack.toml").write_text(manifest.replace('name = "opencv"', 'name = "mine"', 1), encoding="utf-8")
+
+
+def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[str, Outcome], dict[str, int]]:
+    """Run the trials in a folder; return how each went, by its name, and how many leftovers there were."""
+    work = folder / "work"
+    make_album(work)
+    places = {"GALLERY": work / "test.facebank", "CACHE": work / "cache", "PACKS": work / "packs"}
+    environment = {f"FACEBANK_{name}": str(path) for name, path in places.items()}
+    environment |= {"FACEBANK_CALIBRATIONS": str(work / "calibrations"), "HOME": str(folder / "home")}
+    killer = Killer(work, environment)
+    prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    killer.prepare([*prepared, ["scan", ALBUM]])
+    counter = Counter(work)
+    chosen = filter(lambda trial: only in trial.name, trials(counter))
+    outcomes = {trial.name: killer.try_out(trial, kills, seed) for trial in chosen}
+    return outcomes, {"left by kills": counter.left, "left by the next runs": counter.after_the_next}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Kill, print the counts as JSON, a line a trial, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="kills a trial")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="only trials whose name holds this text")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes, counts = run(Path(folder), options.kills, options.seed, options.only)
+    for name, outcome in outcomes.items():
+        print(json.dumps({"trial": name, **asdict(outcome)}), flush=True)
+    wrong = sum(len(outcome.wrong) for outcome in outcomes.values())
+    kills, hits = (sum(getattr(outcome, what) for outcome in outcomes.values()) for what in ("kills", "hits"))
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    print(f"{kills:,} kills, {hits:,} hit the run, {told}, {wrong:,} went wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,15 @@
+"""A short run of the trial of leftovers: the next run removes what a kill left, and forgetting wipes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.robustness.leftovers import run
+
+
+def test_what_killed_exports_leave_is_removed_and_forgotten(tmp_path: Path) -> None:
+    outcomes, counts = run(tmp_path, kills=4, seed=1, only="people export")
+    assert [why for outcome in outcomes.values() for why in outcome.wrong] == []
+    assert sum(outcome.hits for outcome in outcomes.values()) >= 4
+    assert counts["left by kills"] > 0
+    assert counts["left by the next runs"] == 0

@@ -1,0 +1,42 @@
+"""Pixels that no photo has are refused when a `Photo` is made, and the message says how to make them right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facebank.errors import UsageError
+from facebank.faces import Photo
+
+
+def photo(pixels: Any) -> Photo:
+    return Photo("array", pixels, "", has_orientation=False, taken_at=None)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said", "mend"),
+    [
+        (np.zeros((4, 5), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
+        (np.zeros((4, 5, 1), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
+        (np.zeros((4, 5, 4), np.uint8), "alpha channel", lambda pixels: pixels[..., :3]),
+        (np.zeros((3, 4, 5), np.uint8), "channels come first", lambda pixels: pixels.transpose(1, 2, 0)),
+        (np.ones((4, 5, 3), np.float32), "float32", lambda pixels: (pixels * 255).round().astype("uint8")),
+        (np.ones((4, 5, 3), np.uint16), "uint16", None),
+        (np.ones((2, 4, 5, 3), np.uint8), "(height, width, 3)", None),
+        (np.ones((0, 5, 3), np.uint8), "there are none", None),
+        ([[[0, 0, 0]]], "a list", None),
+    ],
+)
+def test_wrong_pixels_are_refused_with_what_to_do(pixels: Any, said: str, mend: Any) -> None:
+    with pytest.raises(UsageError, match=r"the pixels of array cannot be a photo's") as refused:
+        photo(pixels)
+    assert said in str(refused.value)
+    if mend is not None:
+        assert photo(mend(pixels)).height == 4
+
+
+def test_right_pixels_are_taken_as_they_are() -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)[..., ::-1]
+    assert photo(pixels).pixels is pixels
