@@ -196,8 +196,8 @@ class SqliteKind:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
             elsewhere = "belongs to the thread that opened it: use and close it there, and open it anew in another"
-            said = elsewhere if "thread" in str(error) else f"cannot be used so ({error})"
-            return UsageError(f"{self.named(path)} {said}.")
+            why = elsewhere if "thread" in str(error) else f"cannot be used so ({error})"
+            return UsageError(f"{self.named(path)} {why}.")
         if code == sqlite3.SQLITE_IOERR_SHORT_READ:
             return self.damage_error(path, "it is shorter than it should be")
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
