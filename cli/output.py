@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from facebank.text import is_formula, printable, spreadsheet_cell
 
+from .pace import Pace, duration
+
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
@@ -247,9 +249,16 @@ def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[A
     if bar is None:
         yield _Lines(what, total).advance if total >= 2 and not _crosses(writes_lines=writes_lines) else lambda: None
         return
+    pace = Pace(total)
     with bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(what, total=total, left="")
+
+        def advance() -> None:
+            pace.step()
+            left = pace.seconds_left()
+            bar.update(task, advance=1, left="" if left is None else f"{duration(left)} left")
+
+        yield advance
 
 
 @contextmanager
@@ -268,25 +277,18 @@ class _Lines:
     """Writes now and then how far a long work is, for logs."""
 
     def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._begun = time.monotonic()
-        self._next = self._begun + _FIRST_LINE
+        self._what, self._total = what, total
+        self._pace = Pace(total)
+        self._next = time.monotonic() + _FIRST_LINE
 
     def advance(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now < self._next or self._done >= self._total:
+        self._pace.step()
+        now, done = time.monotonic(), self._pace.done
+        if now < self._next or done >= self._total:
             return
         self._next = now + _BETWEEN_LINES
-        left = (now - self._begun) / self._done * (self._total - self._done)
-        say(f"{self._what}: {self._done:,} of {self._total:,}, about {_duration(left)} left")
-
-
-def _duration(seconds: float) -> str:
-    """Write a time roughly, ``40 s``, ``5 min`` or ``2.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        left = self._pace.seconds_left()
+        say(f"{self._what}: {done:,} of {self._total:,}" + ("" if left is None else f", {duration(left)} left"))
 
 
 def _crosses(*, writes_lines: bool) -> bool:
@@ -301,7 +303,8 @@ def _bar(*, writes_lines: bool, counts: bool) -> Progress | None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    shown = [MofNCompleteColumn()] if counts else []
-    columns = TextColumn("{task.description}"), BarColumn(), *shown, TimeRemainingColumn()
+    # Rich's own estimate takes the first batch of photos, which come at once, for the pace of all.
+    shown = [MofNCompleteColumn(), TextColumn("{task.fields[left]}")] if counts else [TimeRemainingColumn()]
+    columns = TextColumn("{task.description}"), BarColumn(), *shown
     console = Console(file=sys.stderr)
     return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
