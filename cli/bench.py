@@ -58,6 +58,10 @@ Fpir: TypeAlias = Annotated[
     float | None,
     typer.Option(metavar="RATE", help="Share of strangers that may be named, such as 0.01.", show_default="0.01"),
 ]
+Scores: TypeAlias = Annotated[
+    bool,
+    typer.Option("--scores", help="Write every score as scores.csv, with the photos' names, for your own statistics."),
+]
 Command: TypeAlias = Callable[..., int]
 
 DEGRADED = {
@@ -117,6 +121,7 @@ def lfw(
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
+    scores: Scores = False,
     as_json: AsJson = False,
 ) -> int:
     """Run LFW's View 2.
@@ -126,7 +131,7 @@ def lfw(
     from facebank.evaluation import jobs
 
     job = jobs.lfw(photos, pairs)
-    return run_job(ctx, "lfw", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+    return run_job(ctx, "lfw", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json, scores=scores)
 
 
 def verify(
@@ -137,6 +142,7 @@ def verify(
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
+    scores: Scores = False,
     as_json: AsJson = False,
 ) -> int:
     """Compare photos by pairs: do they show one person.
@@ -147,7 +153,7 @@ def verify(
     from facebank.evaluation import jobs
 
     job = jobs.verify(data, pairs, people)
-    return run_job(ctx, "verify", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+    return run_job(ctx, "verify", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json, scores=scores)
 
 
 def fewshot(
@@ -182,6 +188,7 @@ def openset(
     out: Out = None,
     seed: Seed = 0,
     cache: Keeps = True,
+    scores: Scores = False,
     as_json: AsJson = False,
 ) -> int:
     """Search for enrolled people and strangers.
@@ -191,7 +198,7 @@ def openset(
     from facebank.evaluation import jobs
 
     job = jobs.openset(data, enrolled, people)
-    return run_job(ctx, "openset", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json)
+    return run_job(ctx, "openset", job, out=out, seed=seed, keeps_faces=cache, as_json=as_json, scores=scores)
 
 
 def twins(

@@ -62,16 +62,31 @@ class Bars:
 
 
 def run_job(
-    ctx: typer.Context, name: str, job: Job, *, out: Path | None, seed: int, keeps_faces: bool, as_json: bool
+    ctx: typer.Context,
+    name: str,
+    job: Job,
+    *,
+    out: Path | None,
+    seed: int,
+    keeps_faces: bool,
+    as_json: bool,
+    scores: bool = False,
 ) -> int:
     """Run a protocol, write its report and tell what was found; return the exit code."""
-    with showing(ctx, name, out=out, seed=seed, keeps_faces=keeps_faces, as_json=as_json) as how:
+    with showing(ctx, name, out=out, seed=seed, keeps_faces=keeps_faces, as_json=as_json, scores=scores) as how:
         return show(job, how, as_json=as_json)
 
 
 @contextmanager
 def showing(
-    ctx: typer.Context, name: str, *, out: Path | None, seed: int, keeps_faces: bool, as_json: bool
+    ctx: typer.Context,
+    name: str,
+    *,
+    out: Path | None,
+    seed: int,
+    keeps_faces: bool,
+    as_json: bool,
+    scores: bool = False,
 ) -> Iterator[Run]:
     """Give how a protocol is run, with bars that show how far it is."""
     from facebank.evaluation.running import Run
@@ -86,6 +101,7 @@ def showing(
             seed=seed,
             keeps_faces=keeps_faces,
             progress=bars,
+            scores=scores,
         )
 
 

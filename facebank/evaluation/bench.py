@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from facebank.evaluation.report import Report, Section
+from facebank.evaluation.report import Report, Section, Table
 
 if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset, LeftOut
@@ -83,6 +83,7 @@ class Bench:
         sections: Sequence[Section],
         failures: Sequence[LeftOut] = (),
         failed_checks: Sequence[str] = (),
+        scores: Table | None = None,
     ) -> Report:
         """Put a report together.
 
@@ -102,6 +103,8 @@ class Bench:
             What else was left out.
         failed_checks
             Titles of the checks of the harness that failed.
+        scores
+            Every comparison or search.
         """
         engine, dataset = self.laboratory.engine, faces.dataset
         calibration = engine.knowledge.calibration
@@ -127,4 +130,6 @@ class Bench:
             sections=tuple(sections),
             failures=(*dataset.left_out, *faces.failures, *failures),
             failed_checks=tuple(failed_checks),
+            scores=scores,
+            timing=self.laboratory.timing,
         )

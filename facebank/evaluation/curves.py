@@ -6,7 +6,8 @@ a false non-match where both photos show one person, as ISO/IEC 19795-1 generali
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _POINTS = 400
 _EER_RESAMPLES = 200
+_LEVEL = (0.025, 0.975)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,23 +146,82 @@ class ErrorCurve:
 
 
 def equal_error_rate(comparisons: Comparisons) -> Figure:
-    """Return the equal error rate with its interval, by drawing the people of both sides."""
-    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
-    drawn = []
-    same = comparisons.first == comparisons.second
-    for counts in weigh.draws:
-        weights = counts[weigh.first] * np.where(same, 1.0, counts[weigh.second])
-        if weights[comparisons.same].any() and weights[~comparisons.same].any():
-            drawn.append(ErrorCurve.of(comparisons, weights).equal_error_rate)
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (0.0, 1.0)
-    value = ErrorCurve.of(comparisons).equal_error_rate
+    """Return the equal error rate with its interval, by drawing the people of both sides.
+
+    It rests on as many errors as it makes of the kind that has fewer; without any, its interval is the rule of three's.
+    """
+    drawn = _resampled(comparisons).equal_error_rates
+    low, high = np.quantile(drawn, _LEVEL) if drawn.size else (0.0, 1.0)
+    value, fewest = ErrorCurve.of(comparisons).equal_error_rate, _fewest(comparisons)
+    if value == 0:
+        high = max(float(high), min(1.0, 3 / fewest))
     return Figure(
         value,
         (float(low), float(high)),
         len(comparisons.same),
         descriptive=True,
         meaning="The rate at which both kinds of errors are as frequent as each other.",
+        distinct=round(value * fewest),
     )
+
+
+def _fewest(comparisons: Comparisons) -> int:
+    return int(min(comparisons.same.sum(), (~comparisons.same).sum()))
+
+
+def banded(line: Line, comparisons: Comparisons) -> Line:
+    """Return a DET curve with its 95 % band: at each FMR the interval of the FNMR, by drawing the people of both sides.
+
+    Where no pair of one person is missed, the band is the rule of three's. Below an FMR of one pair in all there is no
+    band: nothing was seen there.
+    """
+    drawn = _resampled(comparisons)
+    if not len(drawn.fnmr):
+        return line
+    pairs, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
+    at = np.searchsorted(drawn.fmr, line.x, side="right").clip(1, len(drawn.fmr)) - 1
+    low, high = np.quantile(drawn.fnmr, _LEVEL, axis=0)[:, at]
+    high = np.where(line.y == 0, np.maximum(high, min(1.0, 3 / pairs)), high)
+    unseen = line.x < 1 / others
+    low, high = (np.where(unseen, np.nan, band) for band in (np.minimum(low, line.y), np.maximum(high, line.y)))
+    return replace(line, low=low, high=high)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Resampled:
+    """Error rates when people are drawn again.
+
+    Attributes
+    ----------
+    equal_error_rates
+        Of shape ``(R,)``.
+    fmr
+        Rising, of shape ``(P,)``.
+    fnmr
+        At each of these, of shape ``(R, P)``.
+    """
+
+    equal_error_rates: NDArray[np.float64]
+    fmr: NDArray[np.float64]
+    fnmr: NDArray[np.float64]
+
+
+@lru_cache(maxsize=4)
+def _resampled(comparisons: Comparisons) -> _Resampled:
+    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
+    same = comparisons.first == comparisons.second
+    lowest = 1 / int((~comparisons.same).sum())
+    at = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
+    rates: list[float] = []
+    missed: list[NDArray[np.float64]] = []
+    for counts in weigh.draws:
+        weights = counts[weigh.first] * np.where(same, 1.0, counts[weigh.second])
+        if weights[comparisons.same].any() and weights[~comparisons.same].any():
+            curve = ErrorCurve.of(comparisons, weights)
+            rates.append(curve.equal_error_rate)
+            # the lowest threshold at which no more match: the rates fall and rise with it
+            missed.append(curve.fnmr[np.searchsorted(-curve.fmr, -at - 1e-12)])
+    return _Resampled(np.array(rates), at, np.array(missed))
 
 
 def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:

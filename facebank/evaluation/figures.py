@@ -47,6 +47,8 @@ class Figure:
     expected
         How many events the rate that its threshold was set for lets expect, such as 3 false matches for an FMR of 0.1 %
         of 3,000 comparisons; None where the threshold was not set for a rate.
+    points
+        Whether it is a difference of shares, which is written in percentage points.
     distinct
         Of things that were counted several times, such as photos searched for in several draws: how many different ones
         were events, or were not, whichever is less. None where each was counted once. Of a number that is made of
@@ -64,6 +66,7 @@ class Figure:
     meaning: str = ""
     expected: float | None = None
     distinct: int | None = None
+    points: bool = False
 
     @property
     def insufficient(self) -> bool:
@@ -77,9 +80,12 @@ class Figure:
 
     def __str__(self) -> str:
         """Write it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
+        if self.points:
+            few = " (insufficient)" if self.insufficient else ""
+            return f"{in_points(self.value)}{_points_interval(self.interval)} points{few}"
         if self.kind is Kind.NUMBER:
             few = " (insufficient)" if self.insufficient else ""
-            return _number(self.value) + _interval(self.interval, 1, "") + few
+            return plain_number(self.value) + _interval(self.interval, 1, "") + few
         text = f"{self.value:.2%}".replace("%", " %") + _interval(self.interval, 100, "")
         if self.standard_error is not None:
             text = f"{self.value:.2%} ± {self.standard_error:.2%}".replace("%", " %")
@@ -88,14 +94,29 @@ class Figure:
         return text + (" (insufficient)" if self.insufficient else "")
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 10 else f"{value:.4g}"
+def plain_number(value: float) -> str:
+    """Write a number in four digits, two where it is small, and never with a power of ten."""
+    if value == int(value) and abs(value) >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{float(f'{value:.2g}'):.12f}".rstrip("0")
+
+
+def in_points(difference: float) -> str:
+    """Write a difference of shares in percentage points with its sign: ``+0.21``, ``-0.0087``."""
+    points = 100 * difference
+    if points == 0:
+        return "0"
+    return f"{points:+.2f}" if abs(points) >= 0.095 else f"{float(f'{points:.2g}'):+.10f}".rstrip("0")
+
+
+def _points_interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{in_points(interval[0])}, {in_points(interval[1])}]"
 
 
 def _interval(interval: tuple[float, float] | None, factor: float, unit: str) -> str:
     if interval is None:
         return ""
     if math.isinf(interval[1]):
-        return f" [{factor * interval[0]:.4g} or more]{unit}"
-    low, high = (f"{factor * bound:.2f}" if factor > 1 else f"{bound:.4g}" for bound in interval)
+        return f" [{plain_number(factor * interval[0])} or more]{unit}"
+    low, high = (f"{factor * bound:.2f}" if factor > 1 else plain_number(bound) for bound in interval)
     return f" [{low}, {high}]{unit}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pixels_digest, pixels_of, read_pixels
 from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.face_cache import as_kept
+from facebank.evaluation.report import Timing
 from facebank.faces import AnalyzedPhoto, Detection, Face
 from facebank.media import turn_photo
 from facebank.text import printable
@@ -128,6 +130,12 @@ class Laboratory:
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
         self.engine = engine
         self._cache = cache
+        self._photos, self._faces_seen, self._seconds = 0, 0, 0.0
+
+    @property
+    def timing(self) -> Timing | None:
+        """How fast photos were looked at so far; None where all were known."""
+        return Timing(self._photos, self._faces_seen, self._seconds) if self._photos else None
 
     @property
     def _analyzer(self) -> FaceAnalyzer:
@@ -292,12 +300,15 @@ class Laboratory:
                 missing.append(place)
                 continue
             _tell(on_photo)
+        began = time.perf_counter()
         for place, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
             read[place] = _read_of(turns, faces, before[place].content_hash, why)
             key = keys[place]
             if self._cache is not None and key is not None and not why:
                 self._cache.keep_faces(key, turns, faces)
             _tell(on_photo)
+        self._photos += len(missing)
+        self._seconds += time.perf_counter() - began
         return read
 
     def _find(
@@ -326,9 +337,12 @@ class Laboratory:
 
     def _faces(self, photos: Iterator[Photo], pick: Pick) -> Iterator[tuple[int, Face | None]]:
         if pick is Pick.ALIGNED:
-            yield from ((0, self._aligned(photo.pixels)) for photo in photos)
+            for photo in photos:
+                self._faces_seen += 1
+                yield 0, self._aligned(photo.pixels)
         else:
             for analyzed in self._analyzer.analyze(photos):
+                self._faces_seen += len(analyzed.faces)
                 yield analyzed.quarter_turns, picked_face(analyzed, pick)
 
     def _aligned(self, pixels: RGBImage) -> Face:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +14,26 @@ if TYPE_CHECKING:
     from facebank.evaluation.dataset import LeftOut
     from facebank.evaluation.figures import Figure
     from facebank.faces import RGBImage
+
+
+PAIR_SCORES = ("first", "second", "same_person", "similarity")
+SEARCH_SCORES = (
+    "enrolled",
+    "gallery",
+    "photo",
+    "person",
+    "best_candidate",
+    "named",
+    "uncertain",
+    "similarity",
+    "probability",
+)
+"""The columns of scores, of pairs and of searches."""
+
+
+def written_score(value: float) -> str:
+    """Write a similarity or probability in six decimals; "" where there is none."""
+    return f"{value:.6f}" if math.isfinite(value) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +95,8 @@ class Curves:
         Whether the line on which both axes are equal is drawn: chance, or perfect calibration.
     markers
         Points with their labels, such as the shipped threshold: label, x, y.
+    note
+        What is written into the picture where no line can be seen in it.
     """
 
     title: str
@@ -84,6 +107,7 @@ class Curves:
     y_scale: str = "linear"
     diagonal: bool = False
     markers: tuple[tuple[str, float, float], ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +206,23 @@ class Section:
     items: tuple[Item, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How fast photos were looked at in this very run: read, searched for faces, and all faces embedded.
+
+    Attributes
+    ----------
+    photos, faces
+        How many, without those that were known from an earlier run.
+    seconds
+        How long it took.
+    """
+
+    photos: int
+    faces: int
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
     """What a protocol found.
@@ -208,6 +249,11 @@ class Report:
         Photos in which no face was found, or that could not be read, and whatever else was left out.
     failed_checks
         Titles of the checks of the harness that failed.
+    scores
+        Every comparison or search, under the headings `PAIR_SCORES` or `SEARCH_SCORES`; written where that is asked
+        for, because names of people and files are in it. None where the protocol gives none.
+    timing
+        How fast photos were looked at; None where all were known.
     """
 
     protocol: str
@@ -220,3 +266,5 @@ class Report:
     sections: Sequence[Section]
     failures: Sequence[LeftOut] = field(default=())
     failed_checks: Sequence[str] = field(default=())
+    scores: Table | None = None
+    timing: Timing | None = None

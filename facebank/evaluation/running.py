@@ -42,6 +42,8 @@ class Run:
         Whether embeddings are kept in the user's cache folder, so that a second run takes seconds.
     progress
         Is told how far it is.
+    scores
+        Whether every comparison or search is written as well.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class Run:
     seed: int = 0
     keeps_faces: bool = True
     progress: Progress = field(default_factory=Silence)
+    scores: bool = False
 
 
 def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
@@ -73,10 +76,10 @@ def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
         The report cannot be written, or would replace a file that is no report; found out before the work begins.
     """
     _require_writable(how.out)
-    require_own(how.out)
+    require_own(how.out, scores=how.scores)
     with ExitStack() as stack:
         report = job(make_bench(how, stack))
-    return report, write_report(report, how.out, command=how.command)
+    return report, write_report(report, how.out, command=how.command, scores=how.scores)
 
 
 def make_bench(how: Run, stack: ExitStack, pack: str | None = None) -> Bench:

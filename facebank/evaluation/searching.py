@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from facebank.evaluation.laboratory import FaceSet, Laboratory
     from facebank.faces import Decision, FloatArray
     from facebank.recognition.recognizer import Recognizer
+
+_ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 
 NOBODY = -1
 """Stands for no person among numbers of people."""
@@ -99,6 +101,9 @@ class Searches:
         Whether a face was found.
     similarities, probabilities
         Of the best candidate, ``float64``; NaN without one, or where nothing is calibrated.
+    ranks
+        Place of the person shown among the candidates, 1 for the best, 0 where it is none of them; None where nobody
+        noted it.
     """
 
     places: NDArray[np.int64]
@@ -109,6 +114,7 @@ class Searches:
     acquired: NDArray[np.bool_]
     similarities: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+    ranks: NDArray[np.int64] | None = None
 
     @classmethod
     def of(
@@ -140,13 +146,18 @@ class Searches:
             probabilities=np.array(
                 [value(None if best is None else best.probability) for _, best in made], dtype=float
             ),
+            ranks=np.array(
+                [_rank(one, number, numbers) for one, number in zip(decisions, own.tolist(), strict=True)],
+                dtype=np.int64,
+            ),
         )
 
     @classmethod
     def joined(cls, parts: Sequence[Searches]) -> Searches:
         """Put several together, one after another."""
-        names = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        ranks = [part.ranks for part in parts if part.ranks is not None]
+        joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
+        return replace(cls(*joined), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
 
     @property
     def mated(self) -> NDArray[np.bool_]:
@@ -170,8 +181,13 @@ class Searches:
 
     def where(self, chosen: NDArray[np.bool_]) -> Searches:
         """Return some of the searches."""
-        names = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
-        return Searches(*(getattr(self, name)[chosen] for name in names))
+        ranks = None if self.ranks is None else self.ranks[chosen]
+        return replace(Searches(*(getattr(self, name)[chosen] for name in _ARRAYS)), ranks=ranks)
+
+
+def _rank(decision: Decision | None, own: int, numbers: dict[str, int]) -> int:
+    candidates = () if decision is None else decision.candidates
+    return next((place for place, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
 
 
 def enrol(

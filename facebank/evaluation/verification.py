@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
+from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
 from facebank.evaluation.evidence import CASES, evidence_of
 from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind
 from facebank.evaluation.rates import PairWeights, rate
-from facebank.evaluation.report import ContactSheet, Curves, Histogram, Section, Table
+from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.pairing import Compared
 
+BANDS = "The bands of the curves are 95 % intervals at each false match rate, by drawing the people of both sides."
+NO_ERRORS = "Some threshold makes no error at all:\nonly a bound of both rates can be shown."
+MOST_BANDS = 3
+"""With more lines their bands hide each other, and none is computed."""
 RATES = (1e-2, 1e-3, 1e-4)
 """False match rates at which the false non-match rate is read off."""
 
@@ -77,7 +81,15 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
         kind=Kind.NUMBER,
         descriptive=True,
         meaning="How often a pair of one person is more similar than a pair of different people.",
+        distinct=_out_of_order(comparisons),
     )
+
+
+def _out_of_order(comparisons: Comparisons) -> int:
+    """Count the pairs of the kind that has fewer of them that lie among pairs of the other kind."""
+    values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
+    own, others = values[comparisons.same], values[~comparisons.same]
+    return int(min((own <= others.max()).sum(), (others >= own.min()).sum()))
 
 
 def failure_to_acquire(compared: Compared) -> Figure:
@@ -109,7 +121,7 @@ def pair_difference(
     low, high = np.quantile(means, [0.025, 0.975])
     value = float((ours - theirs).mean())
     figure = Figure(value, (float(low), float(high)), len(ours), kind=Kind.NUMBER, meaning=meaning)
-    return never_apart(figure, ours, theirs)
+    return never_apart(of_shares(figure, ours, theirs), ours, theirs)
 
 
 def never_apart(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
@@ -123,9 +135,16 @@ def never_apart(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.fl
     return replace(figure, interval=(-most, most))
 
 
+def of_shares(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
+    """Return a paired difference of shares, such as error rates: in points, resting on what was decided differently."""
+    return replace(figure, points=True, distinct=int((ours != theirs).sum()))
+
+
 def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | None = None) -> tuple[Curves, Curves]:
     """Return the DET and ROC curves of one or more comparisons; the threshold is marked where there is one only."""
-    curves = [(label, ErrorCurve.of(comparisons)) for label, comparisons in lines]
+    curves = [(label, ErrorCurve.of(comparisons), comparisons) for label, comparisons in lines]
+    bands = len(lines) <= MOST_BANDS
+    dets = [banded(curve.det(label), of) if bands else curve.det(label) for label, curve, of in curves]
     det_marks: tuple[tuple[str, float, float], ...] = ()
     roc_marks = det_marks
     if threshold is not None and len(lines) == 1:
@@ -133,24 +152,42 @@ def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | No
         fmr, fnmr = float(matched[~same].mean()), float((~matched)[same].mean())
         label = f"shipped threshold {threshold:g}"
         det_marks, roc_marks = ((label, fmr, fnmr),), ((label, fmr, 1 - fnmr),)
+    bounds = tuple(bound for label, _, of in curves if (bound := _errorless(label, of, alone=len(lines) == 1)))
     det = Curves(
         "Errors at all thresholds (DET)",
         "false match rate",
         "false non-match rate",
-        tuple(curve.det(label) for label, curve in curves),
+        tuple(dets),
         x_scale="probit",
         y_scale="probit",
-        markers=det_marks,
+        markers=(*det_marks, *bounds),
+        note=NO_ERRORS if len(bounds) == len(lines) else "",
     )
     roc = Curves(
         "Pairs of one person that match, at all thresholds (ROC)",
         "false match rate",
         "true match rate",
-        tuple(curve.roc(label) for label, curve in curves),
+        tuple(opposite_line(line) for line in dets),
         x_scale="log",
         markers=roc_marks,
     )
     return det, roc
+
+
+def opposite_line(line: Line) -> Line:
+    """Return a line of what did not happen, with its band."""
+    low, high = (None if band is None else 1 - band for band in (line.high, line.low))
+    return replace(line, y=1 - line.y, low=low, high=high)
+
+
+def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[str, float, float] | None:
+    """Return what can be said where a threshold makes no error at all: both rates are below a bound, else None."""
+    curve = ErrorCurve.of(comparisons)
+    if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
+        return None
+    own, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
+    told = f"no errors at {own:,} and {others:,} pairs: each rate is below this with 95 %"
+    return (told if alone else f"{label}: {told}"), min(1.0, 3 / others), min(1.0, 3 / own)
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:
@@ -158,6 +195,16 @@ def similarity_histogram(comparisons: Comparisons) -> Histogram:
     values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
     groups = (("one person", comparisons.same & made), ("different people", ~comparisons.same & made))
     return Histogram("Similarities", "similarity (cosine)", tuple((label, values[chosen]) for label, chosen in groups))
+
+
+def pair_scores(compared: Compared) -> Table:
+    """Return every pair with its similarity, empty where no comparison could be made."""
+    names = [photo.name for photo in compared.faces.dataset.photos]
+    rows = [
+        (names[pair.first], names[pair.second], "yes" if pair.same else "no", written_score(value))
+        for pair, value in zip(compared.pairing.pairs, compared.comparisons.similarities.tolist(), strict=True)
+    ]
+    return Table("Scores", PAIR_SCORES, tuple(rows))
 
 
 def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> Table:
@@ -267,4 +314,6 @@ def share(figure: Figure) -> str:
     text = f"{100 * figure.value:.2f} %"
     if figure.standard_error is not None:
         return f"{text} ± {100 * figure.standard_error:.2f} %"
-    return f"{text} (insufficient: {figure.events:,} of {figure.count:,})" if figure.insufficient else text
+    if not figure.insufficient:
+        return text
+    return f"{text} (insufficient" + (")" if figure.events is None else f": {figure.events:,} of {figure.count:,})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
 import shutil
@@ -198,3 +199,18 @@ def test_what_is_kept_of_photos_can_be_forgotten(run: Run, lfw: Path, tmp_path: 
     assert list((cache / "evaluation").iterdir()) == []
     run("bench", "verify", lfw, "--no-cache", FACEBANK_CACHE=str(cache))
     assert list((cache / "evaluation").iterdir()) == []
+
+
+def test_scores_are_written_where_they_are_asked_for(run: Run, lfw: Path, tmp_path: Path) -> None:
+    run("bench", "verify", lfw, "--out", "report", "--scores")
+    with (tmp_path / "report" / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    figures = report_of(tmp_path / "report")["figures"]
+    assert len(rows) == figures["equal_error_rate"]["count"]
+    own = [float(row["similarity"]) for row in rows if row["same_person"] == "yes"]
+    assert sum(value < 0.29 for value in own) == figures["fnmr_at_shipped_threshold"]["events"]
+    assert (tmp_path / "report" / "scores.csv").stat().st_mode & 0o077 == 0
+    run("bench", "verify", lfw, "--out", "report")
+    assert not (tmp_path / "report" / "scores.csv").exists()  # it was of the run before
+    (tmp_path / "report" / "scores.csv").write_text("name,score\nAda,9\n")
+    assert "no report of facebank" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err

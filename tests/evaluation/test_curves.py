@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facebank.errors import UsageError
-from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
+from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
+from facebank.evaluation.figures import plain_number
+from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
+from facebank.evaluation.writing.wording import value_of
 
 
 def comparisons(own: list[float], other: list[float]) -> Comparisons:
@@ -92,3 +95,47 @@ def test_a_thinned_curve_keeps_its_ends_and_its_shape() -> None:
 def test_pairs_of_one_kind_only_have_no_error_rates(same: bool) -> None:
     with pytest.raises(UsageError, match="pairs of one person and pairs of different people"):
         comparisons([0.5] if same else [], [] if same else [0.5])
+
+
+def test_rates_of_no_errors_are_insufficient_and_bounded() -> None:
+    clear = comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
+    figure = equal_error_rate(clear)
+    assert (figure.value, figure.insufficient) == (0, True)
+    assert figure.interval is not None
+    assert figure.interval[1] == pytest.approx(3 / 300)
+    assert area_under_roc(clear).insufficient
+    assert not equal_error_rate(drawn(4000)).insufficient
+    det, _ = error_curves((("pairs", clear),), 0.5)
+    bounds = [marker for marker in det.markers if marker[0].startswith("no errors at 300 and 300 pairs")]
+    assert bounds[0][1] == bounds[0][2] == pytest.approx(0.01)
+    assert "no error" in det.note
+    assert not error_curves((("pairs", drawn()),), 0.5)[0].note
+
+
+def test_a_curve_lies_in_its_band_which_narrows_with_more_pairs() -> None:
+    widths = []
+    for count in (200, 2000):
+        some = drawn(count)
+        line = banded(ErrorCurve.of(some).det("pairs"), some)
+        assert line.low is not None
+        assert line.high is not None
+        seen = np.isfinite(line.low)
+        assert (line.low[seen] <= line.y[seen]).all()
+        assert (line.y[seen] <= line.high[seen]).all()
+        assert not seen[line.x < 1 / (2 * count)].any()
+        middle = int(np.argmin(np.abs(line.x - 0.1)))
+        widths.append(line.high[middle] - line.low[middle])
+    # four standard errors wide, of which that of ten times as many pairs is a third
+    assert widths[1] == pytest.approx(widths[0] / np.sqrt(10), rel=0.5)
+
+
+def test_differences_of_shares_are_written_in_points() -> None:
+    ours, theirs = np.zeros(20_000), np.zeros(20_000)
+    ours[:2] = 1
+    people = np.arange(20_000)
+    figure = pair_difference(ours, theirs, people, people)
+    assert str(figure).startswith("+0.01 [")
+    assert str(figure).endswith(" points (insufficient)")
+    assert value_of(figure) == "+0.01 points (insufficient)"
+    for value, written in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
+        assert plain_number(value) == written

@@ -19,7 +19,7 @@ from facebank.evaluation.dataset import read_pixels
 from facebank.evaluation.drawing import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.figures import Figure
 from facebank.evaluation.rates import difference, rate
-from facebank.evaluation.verification import never_apart
+from facebank.evaluation.verification import never_apart, of_shares
 from facebank.media import turn_photo
 from facebank.text import printable
 
@@ -73,9 +73,8 @@ def _people_check(bench: Bench, seen: _Seen) -> Check:
     bare = told_apart(seen.pixels[""], owners, folds)
     photos = np.arange(len(owners))
     before, after = without.astype(np.float64), drawn.astype(np.float64)
-    gain = never_apart(
-        difference(after, before, photos, "What the shapes add to the embeddings' accuracy."), after, before
-    )
+    gain = difference(after, before, photos, "What the shapes add to the embeddings' accuracy.")
+    gain = never_apart(of_shares(gain, after, before), after, before)
     figures = {
         "accuracy_of_embeddings": rate(without, photos, "Photos of two people told apart by their faces' embeddings."),
         "accuracy_of_embeddings_with_shapes": rate(drawn, photos, "The same, with a shape for each person."),

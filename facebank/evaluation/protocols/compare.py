@@ -12,7 +12,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.curves import Comparisons, ErrorCurve
+from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
 from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.measuring import Condition, searches_table, strangers_table
@@ -29,6 +29,7 @@ from facebank.evaluation.verification import (
     failure_to_acquire,
     fnmr_name,
     never_apart,
+    of_shares,
     operating_figures,
     pair_difference,
 )
@@ -230,6 +231,8 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
         (float(low), float(high)),
         len(ours.same),
         kind=Kind.NUMBER,
+        points=True,
+        distinct=min(equal_error_rate(one).distinct or 0 for one in (ours, theirs)),
         descriptive=True,
         meaning="Difference in the equal error rate, on the same pairs.",
     )
@@ -292,7 +295,8 @@ def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]
         if chosen.any():
             values = [part[chosen].astype(np.float64) for part in (mine, other)]
             meaning = f"Difference in {what}, in the same searches."
-            figures[name] = never_apart(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
+            figure = of_shares(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
+            figures[name] = never_apart(figure, values[0], values[1])
     return figures
 
 

@@ -28,6 +28,7 @@ from facebank.evaluation.verification import (
     failures_section,
     operating_figures,
     operating_sentence,
+    pair_scores,
     points_table,
     share,
     similarity_histogram,
@@ -155,6 +156,7 @@ def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
             error_sheets(bench, compared, dict.fromkeys(map(int, wrong_labels), "documented label error")),
         ),
         failures=compared.pairing.failures,
+        scores=pair_scores(compared),
     )
 
 

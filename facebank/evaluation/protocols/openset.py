@@ -25,8 +25,19 @@ from facebank.evaluation.measuring import (
     strangers_table,
     trust_table,
 )
-from facebank.evaluation.rates import rate
-from facebank.evaluation.report import ContactSheet, Curves, Item, Line, Report, Section
+from facebank.evaluation.rates import Resamples, rate
+from facebank.evaluation.report import (
+    SEARCH_SCORES,
+    ContactSheet,
+    Curves,
+    Histogram,
+    Item,
+    Line,
+    Report,
+    Section,
+    Table,
+    written_score,
+)
 from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
 from facebank.text import printable
@@ -48,6 +59,9 @@ _GALLERIES = 10
 _ENROLLED_IN_ALL = 300
 _STRANGERS_OF_A_SIZE = 500
 _PROBES_OF_A_SIZE = 3
+_CANDIDATES = 5
+_BAND_RESAMPLES = 200
+_POINTS = 200
 _CAST, _DRAW, _SIZE = 1, 2, 3
 
 
@@ -134,6 +148,7 @@ def openset(
         figures=figures,
         sections=sections,
         failures=leaks_as_failures(faces, _each_once([*rounds, *of_sizes])),
+        scores=_search_scores(faces, rounds),
     )
 
 
@@ -295,14 +310,88 @@ def _det(conditions: Iterable[Condition]) -> Curves:
         strangers = np.sort(_scores(searches)[~searches.mated])[::-1]
         if len(strangers) and searches.mated.any():
             thresholds = np.unique(strangers)[::-1]
+            thresholds = thresholds[np.unique(np.geomspace(1, len(thresholds), _POINTS).astype(int)) - 1]
             fpir = np.searchsorted(-strangers, -thresholds, side="right") / len(strangers)
-            fnir = np.array([_missed_at(searches, threshold).mean() for threshold in thresholds])
-            lines.append(Line(condition.label, fpir, fnir))
+            missed = [_missed_at(searches, threshold) for threshold in thresholds]  # a byte for each search
+            fnir, low, high = _banded(missed, condition.units[searches.mated])
+            lines.append(Line(condition.label, fpir, fnir, low, high))
+            if not fnir.any():
+                count = len(missed[0])
+                told = f"no misses in {count:,} searches, {condition.label}: FNIR is below this with 95 %"
+                markers.append((told, float(fpir.min()), min(1.0, 3 / count)))
             point = (figures[f"{key}_{condition.name}"].value for key in ("fpir", "fnir"))
             markers.append((f"as decided, {condition.label}", *point))  # type: ignore[arg-type]  # two of them
     return Curves(
         "Missed people over strangers named", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers)
     )
+
+
+def _banded(
+    missed: Sequence[NDArray[np.bool_]], units: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the FNIR at each threshold and its 95 % interval, by drawing people; the rule of three's without a miss."""
+    resamples = Resamples.of(units, _BAND_RESAMPLES)
+    counted = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
+    drawn = np.array([resamples.sums(row.astype(np.float64)) / counted for row in missed])
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=1)
+    fnir = np.array([row.mean() for row in missed])
+    return fnir, low, np.where(fnir == 0, np.maximum(high, min(1.0, 3 / len(units))), high)
+
+
+def _cmc(conditions: Iterable[Condition]) -> Curves:
+    """Return how often the person shown is among the best 1, 2, 3 ... candidates, as many as are ever listed."""
+    lines = []
+    for condition in conditions:
+        searches, mated = condition.searches, condition.searches.mated
+        if searches.ranks is None or not mated.any():
+            continue
+        ranks, units = searches.ranks[mated], condition.units[mated]
+        upto = np.arange(1, _CANDIDATES + 1)
+        found = [rate((ranks > 0) & (ranks <= rank), units, things=searches.places[mated]) for rank in upto]
+        bounds = np.array([figure.interval or (figure.value, figure.value) for figure in found])
+        values = np.array([figure.value for figure in found])
+        lines.append(Line(condition.label, upto.astype(np.float64), values, bounds[:, 0], bounds[:, 1]))
+    return Curves(
+        "Among the best candidates (CMC)",
+        "best candidates looked at",
+        "share of enrolled people among them",
+        tuple(lines),
+    )
+
+
+def _spread(condition: Condition) -> Histogram:
+    """Return how similar the best candidates of enrolled people and of strangers are."""
+    searches, made = condition.searches, np.isfinite(condition.searches.similarities)
+    right = searches.mated & ~searches.not_first
+    groups = (
+        ("enrolled, the right one", right & made),
+        ("enrolled, somebody else", searches.mated & ~right & made),
+        ("strangers", ~searches.mated & made),
+    )
+    shown = tuple((label, searches.similarities[chosen]) for label, chosen in groups if chosen.any())
+    return Histogram(f"Similarity of the best candidate, {condition.label}", "similarity (cosine)", shown)
+
+
+def _search_scores(faces: FaceSet, rounds: Sequence[Round]) -> Table:
+    photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
+    for gallery, one in enumerate(rounds, start=1):
+        searches, names = one.searches, one.trial.names
+        for number, place in enumerate(searches.places.tolist()):
+            first, named = int(searches.first[number]), int(searches.named[number])
+            rows.append(
+                (
+                    f"{len(one.trial.enrolled)}",
+                    f"{gallery}",
+                    photos[place].name,
+                    photos[place].person or "",
+                    "" if first == NOBODY else names[first],
+                    "" if named == NOBODY else names[named],
+                    "yes" if searches.uncertain[number] else "no",
+                    written_score(float(searches.similarities[number])),
+                    written_score(float(searches.probabilities[number])),
+                )
+            )
+    return Table("Scores", SEARCH_SCORES, tuple(rows))
 
 
 def _of_size(condition: Condition) -> dict[str, Figure]:
@@ -314,9 +403,10 @@ def _of_size(condition: Condition) -> dict[str, Figure]:
 
 
 def _main(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
-    det = _det(conditions)
+    det, cmc = _det(conditions), _cmc(conditions)
     items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
-    items += [det] if det.lines else []
+    items += [plot for plot in (det, cmc) if plot.lines]
+    items += [_spread(condition) for condition in conditions]
     judged = ("brier", "log_loss", "expected_calibration_error")
     names = [name for name in figures if "_among_" not in name and not name.startswith(judged)]
     return Section(
@@ -401,7 +491,8 @@ _MEANING = (
     "Each photo is searched for alone, and decided exactly as 'facebank identify' decides. A photo in which no face is "
     "found counts as missed, an uncertain answer too. Copies of enrolled photos are not searched for. The enrolled "
     "photos are drawn several times, so that a photo may be counted several times; intervals count it as one.",
-    "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing.",
+    "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing. "
+    "The bands of curves are 95 % intervals, by drawing people.",
 )
 _TRUST = (
     "The best candidate's probability against whether it is that person, half of the searches weighing as strangers'.",

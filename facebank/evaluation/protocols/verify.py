@@ -9,6 +9,7 @@ from facebank.evaluation.figures import Figure
 from facebank.evaluation.pairing import Compared
 from facebank.evaluation.report import Report, Section
 from facebank.evaluation.verification import (
+    BANDS,
     acquired_sentence,
     curve_figures,
     error_curves,
@@ -17,6 +18,7 @@ from facebank.evaluation.verification import (
     failures_section,
     operating_figures,
     operating_sentence,
+    pair_scores,
     points_table,
     share,
     similarity_histogram,
@@ -67,6 +69,7 @@ def verify(bench: Bench, dataset: Dataset) -> Report:
             error_sheets(bench, compared),
         ),
         failures=compared.pairing.failures,
+        scores=pair_scores(compared),
     )
 
 
@@ -79,7 +82,7 @@ def _curve_section(compared: Compared, figures: Mapping[str, Figure]) -> Section
     shown = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
     return Section(
         "At all thresholds",
-        ("These points were read off the curve of these very pairs: they describe it, and promise nothing.",),
+        ("These points were read off the curve of these very pairs: they describe it, and promise nothing.", BANDS),
         shown,
         (
             points_table(compared.comparisons, figures),

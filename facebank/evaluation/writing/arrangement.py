@@ -13,7 +13,7 @@ from facebank.evaluation.writing.wording import figure_tables
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from facebank.evaluation.report import Item, Report, Section
+    from facebank.evaluation.report import Item, Report, Section, Timing
 
 _MOST_FAILURES = 50
 
@@ -118,9 +118,18 @@ def _circumstances(report: Report) -> Iterator[Table]:
             *((f"Pack: {_words(key)}", value) for key, value in report.pack.items()),
             *((f"Dataset: {_words(key)}", _plain(value)) for key, value in report.dataset.items()),
             ("Machine", f"{used['system']}, {used['architecture']}, {used['processors']} processors"),
+            *(() if report.timing is None else (("Speed", _speed(report.timing)),)),
             ("Python", str(used["python"])),
             *((name, version or "not installed") for name, version in versions().items()),
         ),
+    )
+
+
+def _speed(timing: Timing) -> str:
+    seconds = max(timing.seconds, 1e-9)
+    return (
+        f"{timing.photos / seconds:.3g} photos and {timing.faces / seconds:.3g} faces a second, of {timing.photos:,} "
+        f"photos in {timing.seconds:,.1f} s of this run (not to be compared between machines)"
     )
 
 

@@ -28,6 +28,7 @@ _MOST_TICKS = 10
 _TICK_ROOM = 0.11
 _LINE_WIDTH = 1.8
 _LOW_ERRORS = 0.25
+_ABOVE_ZERO = 1e-12  # a band down to zero ends below every logarithmic axis
 _MOST_BANDS = 3  # more of them hide each other; the table has all
 
 
@@ -54,6 +55,8 @@ def draw_curves(curves: Curves) -> Figure:
         axes.plot(line, line, color=GREY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
     if not handles:
         axes.text(0.5, 0.5, "Nothing to show", ha="center", color=GREY, transform=axes.transAxes)
+    if curves.note:
+        axes.text(0.5, 0.55, curves.note, ha="center", color=GREY, transform=axes.transAxes)
     axes.set_xlim(*x_limits)
     axes.set_ylim(*y_limits)
     place_legend(figure, handles, labels)
@@ -85,7 +88,8 @@ def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool, h
     if line.x.size == 1 and line.low is not None and line.high is not None:
         axes.vlines(line.x, line.low, line.high, color=colour, alpha=0.4, linewidth=_LINE_WIDTH + 5 * hidden)
     elif banded and line.low is not None and line.high is not None:
-        axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.16, linewidth=0)
+        low = np.maximum(line.low, _ABOVE_ZERO) if axes.get_yscale() == "log" else line.low
+        axes.fill_between(line.x, low, line.high, color=colour, alpha=0.16, linewidth=0)
     if line.weights is not None:
         weights = np.nan_to_num(line.weights, nan=0.0)
         share = weights / max(float(weights.max(initial=0.0)), 1e-12)

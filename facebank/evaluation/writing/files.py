@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
+from facebank.evaluation.report import PAIR_SCORES, SEARCH_SCORES
 from facebank.evaluation.writing.arrangement import arrange
 from facebank.evaluation.writing.checking import check_report
 from facebank.evaluation.writing.markdown import as_markdown, escaped
 from facebank.evaluation.writing.page import as_page, safe
 from facebank.evaluation.writing.record import as_json
+from facebank.evaluation.writing.scores import as_csv
 from facebank.packs.files import write_atomically
 from facebank.text import printable
 
@@ -34,20 +36,23 @@ class WrittenReport:
         Everything, for programs.
     markdown, html
         The same for people: as text, and as one page with the pictures in it.
+    scores
+        Every comparison or search, where that was asked for.
     """
 
     json: Path
     markdown: Path
     html: Path
+    scores: Path
 
     @classmethod
     def of(cls, folder: Path) -> WrittenReport:
         """Return the files of a folder's report."""
-        return cls(folder / "report.json", folder / "report.md", folder / "report.html")
+        return cls(*(folder / name for name in ("report.json", "report.md", "report.html", "scores.csv")))
 
 
-def require_own(folder: Path) -> None:
-    """Refuse a folder with a ``report.*`` that facebank did not write: it would be replaced.
+def require_own(folder: Path, *, scores: bool = False) -> None:
+    """Refuse a folder with a ``report.*`` (or ``scores.csv``) that facebank did not write: it would be replaced.
 
     Raises
     ------
@@ -61,11 +66,25 @@ def require_own(folder: Path) -> None:
         files.markdown: f"# {escaped(title or '')}\n",
         files.html: f"<title>{safe(title or '')}</title>",
     }
+    if scores and os.path.lexists(files.scores) and not _are_scores(files.scores):
+        raise _foreign(files.scores)
     for path, mark in marks.items():
         if os.path.lexists(path) and (title is None or not _holds(path, mark)):
-            raise UsageError(
-                f"{printable(str(path))} is there already, and no report of facebank: name another folder with --out"
-            )
+            raise _foreign(path)
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(
+        f"{printable(str(path))} is there already, and no report of facebank: name another folder with --out"
+    )
+
+
+def _are_scores(path: Path) -> bool:
+    try:
+        first = _head(path).partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return first in {",".join(headings) for headings in (PAIR_SCORES, SEARCH_SCORES)}
 
 
 def _title(path: Path) -> str | None:
@@ -92,7 +111,7 @@ def _head(path: Path) -> str:
         return file.read(_LARGEST).decode("utf-8")
 
 
-def write_report(report: Report, folder: Path, *, command: str) -> WrittenReport:
+def write_report(report: Report, folder: Path, *, command: str, scores: bool = False) -> WrittenReport:
     """Write a report as ``report.json``, ``report.md`` and ``report.html``; the same report makes the same bytes.
 
     All three are made before the first is written, and each replaces an older one wholly or not at all.
@@ -105,6 +124,8 @@ def write_report(report: Report, folder: Path, *, command: str) -> WrittenReport
         Made where it is missing.
     command
         What the user typed, with paths as they were given.
+    scores
+        Whether every comparison or search is written as well, as ``scores.csv``; else an older one is removed.
 
     Returns
     -------
@@ -121,13 +142,17 @@ def write_report(report: Report, folder: Path, *, command: str) -> WrittenReport
     """
     check_report(report)
     chapters = arrange(report, command)
-    require_own(folder)
+    require_own(folder, scores=scores)
     written = WrittenReport.of(folder)
     contents = {
         written.json: as_json(report, command),
         written.markdown: as_markdown(report.title, chapters),
         written.html: as_page(report.title, chapters),
     }
+    if scores:
+        contents[written.scores] = as_csv(report)
     for path, text in contents.items():
         write_atomically(path, text.encode("utf-8"), _ADVICE)
+    if not scores and _are_scores(written.scores):
+        written.scores.unlink()  # it is of other figures than those that are written now
     return written

@@ -5,6 +5,9 @@ PAGE_STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --paper: #17181a; --ink: #ececee; --quiet: #a9a9b2; --line: #3a3b40; --shade: #222327; --accent: #6fc0f0; }
 }
+@media screen and (prefers-color-scheme: dark) {
+  .plot > img { filter: invert(.91) hue-rotate(180deg); }
+}
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 60rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.report import Item, Line, Report
+    from facebank.evaluation.report import Item, Line, Report, Timing
 
 _DIGITS = 6
 _MOST_POINTS = 2000
@@ -35,6 +35,7 @@ def as_json(report: Report, command: str) -> str:
         "dataset": dict(report.dataset),
         "machine": machine(),
         "versions": versions(),
+        "timing": None if report.timing is None else _timing(report.timing),
         "figures": {name: _figure(figure) for name, figure in report.figures.items()},
         "failures": [{"what": failure.what, "why": failure.why} for failure in report.failures],
         "tables": [_table(title, item) for title, item in _items(report) if isinstance(item, Table)],
@@ -88,6 +89,10 @@ def _number(value: float) -> float | None:
 
 def _rounded(values: NDArray[np.float64] | Sequence[float]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+
+
+def _timing(timing: Timing) -> dict[str, Any]:
+    return {"photos": timing.photos, "faces": timing.faces, "seconds": round(timing.seconds, 3)}
 
 
 def _table(section: str, table: Table) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.figures import Kind
+from facebank.evaluation.figures import Kind, in_points, plain_number
 from facebank.evaluation.report import Curves, Histogram, Matrix, Table
 from facebank.evaluation.writing.binning import finite
 
@@ -72,7 +72,7 @@ def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
 
 def value_of(figure: Figure) -> str:
     """Write a figure's value: ``0.45 %``, with its standard error, and ``insufficient`` where it is."""
-    text = _written(figure.value, figure.kind)
+    text = _written_as(figure, figure.value) + (" points" if figure.points else "")
     if figure.standard_error is not None:
         text += f" ± {_written(figure.standard_error, figure.kind)} (standard error)"
     return text + (" (insufficient)" if figure.insufficient else "")
@@ -84,8 +84,8 @@ def interval_of(figure: Figure) -> str:
         return "none"
     low, high = figure.interval
     if math.isinf(high):
-        return f"{_written(low, figure.kind)} or more"
-    return f"{_written(low, figure.kind)} to {_written(high, figure.kind)}"
+        return f"{_written_as(figure, low)} or more"
+    return f"{_written_as(figure, low)} to {_written_as(figure, high)}"
 
 
 def count_of(figure: Figure) -> str:
@@ -93,6 +93,10 @@ def count_of(figure: Figure) -> str:
     if figure.events is None:
         return f"{figure.count:,}" if figure.count else ""
     return f"{figure.events:,} of {figure.count:,}"
+
+
+def _written_as(figure: Figure, value: float) -> str:
+    return in_points(value) if figure.points and math.isfinite(value) else _written(value, figure.kind)
 
 
 def _written(value: float, kind: Kind) -> str:
@@ -120,7 +124,7 @@ def number(value: float) -> str:
     whole = round(value)
     if abs(value - whole) < _HARDLY and abs(value) < 1e15:
         return f"{whole:,}"
-    return f"{value:.4g}"
+    return plain_number(value)
 
 
 def similarity(value: float) -> str:

@@ -17,6 +17,7 @@ from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
 from facebank.evaluation.measuring import Condition
 from facebank.evaluation.protocols.openset import openset, read_off
+from facebank.evaluation.report import SEARCH_SCORES, Curves, Histogram
 from facebank.evaluation.searching import Searches
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
@@ -107,3 +108,17 @@ def test_a_point_of_the_curve_is_where_it_says(dataset: Dataset, bench: Bench) -
     assert figures["fnir_1_at_fpir_1e-2"].insufficient
     assert "fnir_1_at_fpir_1e-3" not in figures
     assert all(figure.descriptive for figure in figures.values())
+
+
+def test_candidates_scores_and_speed_are_reported(dataset: Dataset, bench: Bench) -> None:
+    report = openset(bench, dataset, shots=(1,), draws=2)
+    items = [item for section in report.sections for item in section.items]
+    cmc = next(item for item in items if isinstance(item, Curves) and "CMC" in item.title)
+    (line,) = cmc.lines
+    assert line.x.tolist() == [1, 2, 3, 4, 5]
+    assert line.y[0] == report.figures["rank_1_1"].value
+    assert (np.diff(line.y) >= 0).all()
+    assert any(isinstance(item, Histogram) and "best candidate" in item.title for item in items)
+    assert report.scores is not None
+    assert report.scores.headings == SEARCH_SCORES
+    assert len(report.scores.rows) >= report.figures["rank_1_1"].count
