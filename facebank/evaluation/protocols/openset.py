@@ -329,7 +329,7 @@ def _det(conditions: Iterable[Condition]) -> Curves:
 def _banded(
     missed: Sequence[NDArray[np.bool_]], units: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the FNIR at each threshold and its 95 % interval, by drawing people; without a miss the rule of three's."""
+    """Return the FNIR at each threshold and its 95 % interval, people drawn; without a miss the rule of three's."""
     resamples = Resamples.of(units, _BAND_RESAMPLES)
     counted = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
     drawn = np.array([resamples.sums(row.astype(np.float64)) / counted for row in missed])
