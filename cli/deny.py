@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from facebank.errors import UsageError
 
 from .feedback import AsJson, FaceNumber, PhotoFile, tell
+from .output import counted, say
 from .settings import settings_of
 
 EXAMPLES = """\b
@@ -41,6 +43,22 @@ def deny(
     """
     if nobody == (name is not None):
         raise UsageError("say who it is not: type either a NAME or --nobody")
+    from facebank.album.album import default_scan_path
+    from facebank.album.known_tags import files_with_name
+    from facebank.album.scanning import absolute
+
+    files: list[str] = []
     with settings_of(ctx).open_bank() as bank:
         feedback = bank.deny_everybody(photo, face) if name is None else bank.deny(photo, name, face)
-    return tell(feedback, {"stranger_id": feedback.stranger_id}, as_json=as_json)
+        if feedback.person is not None:
+            gallery = bank.gallery
+            person = gallery.person(feedback.person).id
+            files = files_with_name(default_scan_path(bank.path), gallery.pack, person, absolute(photo))
+    code = tell(feedback, {"stranger_id": feedback.stranger_id, "files_with_name": len(files)}, as_json=as_json)
+    if files:
+        inside = "--embed " if absolute(photo) in files else ""
+        say(
+            f"facebank wrote the name {feedback.person} into {counted(len(files), 'file')} of this photo: "
+            f"'facebank tags write {inside}{shlex.quote(str(photo))}' takes it out"
+        )
+    return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -241,22 +242,36 @@ def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = F
     Standard error lists what stays elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
     names in photos. On a terminal you are asked first.
     """
+    from facebank.album.album import default_scan_path
+    from facebank.album.known_tags import files_with_name
+
     from .forgetting import ask_first, tell_what_stays, told_before
 
     with settings_of(ctx).open_gallery() as gallery:
         person = gallery.person(name)
         before = told_before(gallery)
+        written = files_with_name(default_scan_path(gallery.path), gallery.pack, person.id)  # by number, known no more
         what = f"{person.name}, with {counted(person.sample_count, 'sample')}"
         if dry_run or not ask_first(f"Forget {what}, for good?", before, yes=yes):
             return _not_forgotten(
-                {"person": person.name, "samples": person.sample_count}, what, before, dry_run=dry_run, as_json=as_json
+                {"person": person.name, "samples": person.sample_count, "files_with_name": len(written)},
+                what,
+                before,
+                dry_run=dry_run,
+                as_json=as_json,
             )
         forgotten = gallery.forget(name)
     if as_json:
         record = {"person": person.name, "samples": forgotten.samples, "busy_readers": forgotten.busy_readers}
+        record["files_with_name"] = len(written)
         write_json({**record, "dry_run": False, **before.record(map(str, forgotten.wiped))})
     else:
         write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
+    if written:
+        say(
+            f"facebank wrote the name into {counted(len(written), 'file')}, where it still stands: "
+            f"'facebank tags remove {shlex.quote(person.name)}' takes it out"
+        )
     _tell_readers(forgotten)
     tell_what_stays(before)
     return 0

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from facebank.album.tag_import import ImportedTag
     from facebank.album.tag_listing import ShownPhoto
+    from facebank.album.tag_removal import RemovedTags
     from facebank.album.tagging import TaggedPhoto
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
@@ -42,7 +43,7 @@ _LEFT_OUT = {"written_by_facebank": "left out that facebank itself wrote (see --
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     tags = typer.Typer(
-        help="Show, write and import face regions and names in XMP, as digiKam, Lightroom and immich read them.",
+        help="Show, write, remove and import face regions and names in XMP, as digiKam, Lightroom and immich read it.",
         no_args_is_help=True,
         rich_markup_mode=None,
         epilog="\b\nExample:\n  facebank tags show photos/",
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
     commands = (
         ("show", show, "show party.jpg", "0 read; 1 some could not be; 2 no photo there"),
         ("write", write, "write photos/ --dry-run", "0 written; 1 some could not be; 2 wrong usage, or no scan"),
+        ("remove", remove, "remove Ada photos/", "0 done; 1 some files could not be changed; 2 wrong usage"),
         ("import", import_tags, "import photos/", "0 enrolled; 1 some faces or photos were refused; 2 wrong usage"),
     )
     for name, command, example, codes in commands:
@@ -101,8 +103,9 @@ def write(
     """Write who is known in scanned photos as face regions.
 
     Scan first, with 'facebank scan'. What other programs wrote stays, and so does a name that somebody gave: where
-    facebank knows another one it says so and changes nothing. The pictures are never encoded anew, and every file is
-    read back and compared before it takes the old one's place.
+    facebank knows another one it says so and changes nothing. A name that facebank wrote itself is taken out where it
+    was denied or the person forgotten since. The pictures are never encoded anew, and every file is read back and
+    compared before it takes the old one's place.
     """
     from facebank.album.album import Album
     from facebank.album.tagging import TagOptions
@@ -120,6 +123,43 @@ def write(
     if not as_json:
         write_line(shown.summary("would be written" if dry_run else "written"))
     return SOME_FAILED if shown.failed else 0
+
+
+def remove(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    places: Annotated[list[Path] | None, typer.Argument(metavar="[PHOTO_OR_DIR]...", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    scan_file: ScanPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Take a name out of photos and sidecars into which facebank wrote it.
+
+    The person need not be enrolled any more. Without folders, out of the files that the scan knows were written for
+    this person, or for people who are forgotten. What another program wrote, or somebody changed, stays.
+    """
+    from facebank.album.album import Album
+
+    failed = left = 0
+    names, files = 0, list[str]()
+    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+        photos = album.photos_with_tags(name, places or [])
+        with progress("Reading", len(photos), writes_lines=as_json) as advance:
+            for removed in album.remove_tags(name, photos, places or [], dry_run=dry_run):
+                advance()
+                failed += removed.error is not None
+                names, left = names + removed.names, left + removed.left
+                files += removed.files
+                if as_json and (removed.names or removed.left or removed.error is not None):
+                    write_json(_removed_record(removed))
+                if removed.error is not None:
+                    say(removed.error)
+    if not as_json:
+        what = "would be taken" if dry_run else "taken"
+        rest = f", {left:,} left that facebank did not write" if left else ""
+        lost = f", {counted(failed, 'photo')} failed" if failed else ""
+        write_line(f"{counted(names, 'name')} {what} out of {counted(len(files), 'file')}{rest}{lost}")
+    return SOME_FAILED if failed else 0
 
 
 def import_tags(
@@ -180,13 +220,15 @@ class _Written:
     def __init__(self, as_json: bool) -> None:
         self.failed = 0
         self._as_json = as_json
-        self._files = self._regions = self._conflicts = self._unsure = 0
+        self._files = self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
 
     def photo(self, photo: TaggedPhoto) -> None:
         """Show what became of a photo."""
         changed = [face for face in photo.faces if face.action in {"added", "named", "renamed"}]
         conflicts = [face for face in photo.faces if face.action == "conflict"]
         self._unsure += sum(face.action == "unsure" for face in photo.faces)
+        self._removed += len(photo.removed)
+        self._left += len(photo.left)
         self._files += len(photo.files)
         self._regions += len(changed)
         self._conflicts += len(conflicts)
@@ -203,10 +245,13 @@ class _Written:
 
     def summary(self, what: str) -> str:
         """Return how much there was."""
+        removed = f", {counted(self._removed, 'wrong name')} taken out" if self._removed else ""
+        inside = f", {counted(self._left, 'wrong name')} left inside photos (see --embed)" if self._left else ""
         left = f", {self._conflicts:,} left that somebody named otherwise" if self._conflicts else ""
         unsure = f", {counted(self._unsure, 'name')} too unsure (see --least-probability)" if self._unsure else ""
         failed = f", {counted(self.failed, 'photo')} failed" if self.failed else ""
-        return f"{counted(self._regions, 'region')} {what} into {counted(self._files, 'file')}{left}{unsure}{failed}"
+        written = f"{counted(self._regions, 'region')} {what} into {counted(self._files, 'file')}"
+        return f"{written}{removed}{inside}{left}{unsure}{failed}"
 
 
 class _Imported:
@@ -302,7 +347,18 @@ def _written_record(photo: TaggedPhoto) -> dict[str, object]:
         }
         for face in photo.faces
     ]
-    return {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
+    record = {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
+    return {**record, "removed": list(photo.removed), "left": list(photo.left)}
+
+
+def _removed_record(removed: RemovedTags) -> dict[str, object]:
+    return {
+        "image": removed.image,
+        "files": list(removed.files),
+        "names": removed.names,
+        "left": removed.left,
+        "error": removed.error,
+    }
 
 
 def _imported_record(tag: ImportedTag) -> dict[str, object]:

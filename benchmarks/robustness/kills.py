@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.robustness import kill_tags
 from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, tree
 from facebank.album.sort_journal import JOURNAL
 
@@ -122,7 +124,10 @@ def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") ->
     killer.prepare([*prepared, ["scan", ALBUM]])
     trials = [*sort_trials(album), *(undo_trial(album, way) for way in ("--move", "--copy", "--link"))]
     trials.append(undo_trial(album, "--move", on_other_disk=True))
-    return {trial.name: killer.try_out(trial, kills, seed) for trial in trials if only in trial.name}
+    outcomes = {trial.name: killer.try_out(trial, kills, seed) for trial in trials if only in trial.name}
+    if only in kill_tags.NAME:
+        outcomes[kill_tags.NAME] = kill_tags.trial(kills, random.Random(seed))
+    return outcomes
 
 
 if __name__ == "__main__":

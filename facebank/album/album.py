@@ -13,6 +13,7 @@ from facebank.album.album_people import album_people
 from facebank.album.finding import FoundPhoto, Period, photos_of
 from facebank.album.grouping import Group, Grouped, group_faces, groups_of
 from facebank.album.interruption import uninterrupted
+from facebank.album.known_tags import KnownTags
 from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
 from facebank.album.scan_lock import only_scan
@@ -26,7 +27,8 @@ from facebank.album.sort_journal import (
 from facebank.album.sort_notes import SortNotes
 from facebank.album.sort_plan import SortPlan, Way, plan_sorting
 from facebank.album.sorting import mend_sorting, sort_photos
-from facebank.album.tagging import TaggedPhoto, TagOptions, keep_known, tag_photo
+from facebank.album.tag_removal import RemovedTags, remove_name
+from facebank.album.tagging import TaggedPhoto, TagOptions, tag_photo
 from facebank.album.unsorting import undo_sorting
 from facebank.errors import (
     GalleryError,
@@ -34,10 +36,12 @@ from facebank.errors import (
     PackError,
     PhotoNotFoundError,
     ScanError,
+    ScanNotFoundError,
     StorageError,
     UsageError,
 )
-from facebank.gallery import Gallery, PlaceKind
+from facebank.gallery import Gallery, PlaceKind, name_key
+from facebank.photos import gather_photos, require_places
 from facebank.recognition.cohort_file import read_album_people, write_album_people
 from facebank.storage.links import NamedFolders
 from facebank.storage.paths import named_path
@@ -472,16 +476,16 @@ class Album:
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
         options = replace(options, folders=NamedFolders(places))
         noted = set[Path]()
+        tags = KnownTags(self.scan_file, self._bank.gallery)
         with SortNotes(self._bank.gallery) as notes:
             for photo, identified in self._identified(places, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
                     notes.look(Path(photo.source), photo.content_hash)
                     if not options.dry_run and any(face.decision.person for face in identified.faces):
                         self._note_tagged(Path(photo.source), places, noted)
-                    tagged = tag_photo(photo, identified, options)
-                    if tagged.content_hash is not None:
-                        keep_known(self.scan_file, self._bank.gallery, photo, tagged.content_hash)
+                    tagged = tag_photo(photo, identified, options, tags)
                     if not options.dry_run:
+                        tags.keep(photo, tagged)
                         notes.note(tagged.files)
                 yield tagged
 
@@ -491,6 +495,66 @@ class Album:
         if place not in noted:
             noted.add(place)
             self.note_written(PlaceKind.TAGS, place)
+
+    def photos_with_tags(self, name: str, places: Sequence[Path] = ()) -> list[Path]:
+        """Return the photos into which, or beside which, a name may have been written.
+
+        Parameters
+        ----------
+        name
+            The name, of somebody who is enrolled or was.
+        places
+            Files and folders; none for the photos that were written for this person, or for anybody who is forgotten,
+            as far as the scan knows.
+
+        Raises
+        ------
+        PhotoNotFoundError
+            There is no photo in one of the places.
+        """
+        if places:
+            require_places(places)
+            return [Path(absolute(photo)) for photo in gather_photos(places).photos]
+        names = self._bank.gallery.names()
+        others = {number for number, other in names.items() if name_key(other) != name_key(name)}
+        found = {tag.photo for tag in self.scan_file.tags() if tag.person not in others}
+        return sorted(map(Path, found))
+
+    def remove_tags(
+        self, name: str, photos: Sequence[Path], places: Sequence[Path] = (), *, dry_run: bool = False
+    ) -> Iterator[RemovedTags]:
+        """Take a name out of photos and sidecars into which facebank wrote it: see `facebank.album.tag_removal`.
+
+        Parameters
+        ----------
+        name
+            The name; case does not matter.
+        photos
+            As `photos_with_tags` gives them.
+        places
+            The files and folders that somebody named: what links lead out of them is left alone.
+        dry_run
+            Whether nothing is written, and only said what would be.
+
+        Yields
+        ------
+        RemovedTags
+            What became of each photo, when it is done.
+        """
+        folders, tags = NamedFolders(places), self._known_tags()
+        for photo in photos:
+            with uninterrupted():
+                removed = remove_name(photo, name, folders, dry_run=dry_run)
+                if tags is not None and not dry_run:
+                    tags.keep_removed(removed)
+            yield removed
+
+    def _known_tags(self) -> KnownTags | None:
+        """Return what the scan knows of names in photos; None where there is no scan or no gallery."""
+        try:
+            return KnownTags(self.scan_file, self._bank.gallery)
+        except (ScanNotFoundError, GalleryNotFoundError):
+            return None
 
     def import_tags(
         self,

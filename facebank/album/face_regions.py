@@ -60,6 +60,8 @@ class Region:
     circle
         Center and diameter of a round region, the diameter in shares of the picture's shorter side; None for a
         rectangle.
+    mark
+        By which a gallery knows the names that it wrote; None where there is none.
     """
 
     box: Box | None
@@ -68,6 +70,7 @@ class Region:
     vocabulary: Vocabulary
     written_name: str | None = None
     circle: tuple[float, float, float] | None = None
+    mark: str | None = None
 
     @property
     def has_place(self) -> bool:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.scan_file import ScannedFile
+from facebank.album.scan_file import UNSETTLED, ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.album.side_by_side import side_by_side
 from facebank.errors import PhotoError
+from facebank.faces import AnalyzedPhoto
 from facebank.media import decode_photo, read_photo_file
 from facebank.media.readers import readers
 from facebank.packs.runtime import usable_cores
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
     Task = tuple[str, FileState]
-
-UNSETTLED = FileState(-1, -1)
-"""The state of a file that has to be looked at again."""
 
 _CHANGED = "changed while it was read: scan again"
 
@@ -47,10 +46,19 @@ class Lookout:
         SHA-256 of photos whose faces need not be looked for; grows with those that were.
     workers
         How many files are looked at at the same time; None for one a core.
+    pictures
+        Hashes of pictures (`facebank.faces.Photo.picture_hash`) whose faces need not be looked for.
     """
 
-    def __init__(self, analyzer: FaceAnalyzer, known: set[bytes], workers: int | None = None) -> None:
+    def __init__(
+        self,
+        analyzer: FaceAnalyzer,
+        known: set[bytes],
+        workers: int | None = None,
+        pictures: AbstractSet[bytes] = frozenset(),
+    ) -> None:
         self._analyzer = analyzer
+        self._pictures = pictures
         self._settled = known
         self._claims = _Claims(known)
         self._workers = usable_cores() if workers is None else workers
@@ -72,7 +80,7 @@ class Lookout:
         again: list[Task] = []
         for file in self._looked_at(files):
             digest = b"" if file.content_hash is None else bytes.fromhex(file.content_hash)
-            if file.found is not None:
+            if file.found is not None or file.edited is not None:
                 self._settled.add(digest)
                 yield file
                 yield from copies.pop(digest, ())
@@ -125,6 +133,9 @@ class Lookout:
                 self._claims.give_up(bytes.fromhex(content_hash))
             by = None if content_hash is None else readers()  # what cannot even be opened is tried again each time
             return ScannedFile(path, state, content_hash, str(error), None, by), None
+        if bytes.fromhex(photo.picture_hash or "") in self._pictures:
+            edited = AnalyzedPhoto(photo, ()).found
+            return ScannedFile(path, state, content_hash, None, None, edited=edited), None
         return ScannedFile(path, state, content_hash, None, None), photo
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from facebank.album.face_regions import Box, Frame, Region, Vocabulary, match_faces, turned
@@ -230,6 +230,11 @@ class RegionView:
             ]
             of_face[vocabulary] = {face: place for place, (face, _) in match_faces(usable, faces).items()}
         return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
+
+    def without_names(self, places: Sequence[int]) -> RegionView:
+        """Return the view as if nobody had named some of the regions."""
+        bare = {place: replace(self.regions[place], name="", written_name="") for place in places}
+        return replace(self, regions=tuple(bare.get(place, region) for place, region in enumerate(self.regions)))
 
     @property
     def problem(self) -> str | None:

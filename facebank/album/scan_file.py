@@ -8,9 +8,10 @@ another answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,13 +34,13 @@ from facebank.album.scan_rows import (
 )
 from facebank.album.scan_schema import SCAN_FILE, prepare
 from facebank.album.scan_tables import PATIENCE, ScanTables
+from facebank.album.scan_tags import TagRow, forget_tags, keep_tags, move_tags, read_tags
 from facebank.face_numbers import embeddings_of, qualities_of
 from facebank.faces import PhotoFaces
 from facebank.storage.sqlite import connect
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Self
 
     from numpy.typing import NDArray
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from facebank.faces import FloatArray
     from facebank.gallery import PackIdentity
     from facebank.storage.guarded import BoundedConnection
+
+UNSETTLED = FileState(-1, -1)
+"""The state of a file that has to be looked at again."""
 
 _INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
 _EVERYWHERE = (b"", b"", b"\xff" * 8)
@@ -68,6 +72,8 @@ class ScannedFile:
         Why it cannot be read; None where it can.
     found
         What was found in it; None where that was known already, or it cannot be read.
+    edited
+        What the photo is now, without faces, where its picture was known under other bytes; else None.
     readers
         By which readers it could not be read, as `facebank.media.readers` names them; None to try it again in any case.
     """
@@ -78,6 +84,7 @@ class ScannedFile:
     error: str | None
     found: PhotoFaces | None
     readers: str | None = None
+    edited: PhotoFaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +227,17 @@ class ScanFile:
             rows = self._tables.whole_table("photos", "id", photo_row, "photos")
             return {bytes.fromhex(photo.content_hash) for photo in rows}
 
+    def known_pictures(self) -> set[bytes]:
+        """Return the hashes of the pictures whose faces are there, 32 bytes each."""
+        with self._tables.reading():
+            rows = self._tables.whole_table("photos", "id", photo_row, "photos")
+            return {bytes.fromhex(photo.picture_hash) for photo in rows if photo.picture_hash is not None}
+
+    def tags(self) -> list[TagRow]:
+        """Return in which files names stand that facebank wrote."""
+        with self._tables.reading():
+            return read_tags(self._tables)
+
     # Changes ----------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
@@ -228,10 +246,13 @@ class ScanFile:
             for file in files:
                 if file.found is not None:
                     self._tables.add_photo(file.found, changed)
+                state = file.state
+                if file.edited is not None and not self._tables.add_edited(file.path, file.edited, changed):
+                    state = UNSETTLED
                 error = None if file.error is None else printable(file.error)
                 photo = None if file.content_hash is None else self._tables.photo_of_content(file.content_hash)
                 self._tables.put_file(
-                    FileRow(file.path, file.state, None if photo is None else photo.id, error, file.readers), changed
+                    FileRow(file.path, state, None if photo is None else photo.id, error, file.readers), changed
                 )
 
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
@@ -247,8 +268,10 @@ class ScanFile:
     def forget(self, paths: Iterable[str]) -> int:
         """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
         with self._tables.changing() as changed:
-            for path in paths:
+            gone = list(paths)
+            for path in gone:
                 self._tables.drop_file(path, changed)
+            forget_tags(self._tables, gone, changed)
             orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
             numbers = [number for (number,) in self._tables.rows(orphans)]
             for number in numbers:
@@ -263,6 +286,17 @@ class ScanFile:
                 if file is not None and before != after:
                     self._tables.drop_file(before, changed)
                     self._tables.put_file(file._replace(path=after), changed)
+                    move_tags(self._tables, Path(before), Path(after), changed)
+
+    def learn_picture(self, content_hash: str, picture_hash: str) -> None:
+        """Note by which picture a photo is known, if the photo is."""
+        with self._tables.changing():
+            self._tables.set_picture(content_hash, picture_hash)
+
+    def keep_tags(self, photo: str, tags: Collection[TagRow]) -> None:
+        """Remember which names that facebank wrote stand at a photo, in the place of what was remembered."""
+        with self._tables.changing() as changed:
+            keep_tags(self._tables, photo, tags, changed)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
         """Remember groups of faces, by their numbers, in the place of those that were."""

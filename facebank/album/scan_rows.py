@@ -33,7 +33,8 @@ COLUMNS = {
     "files": ("path", "size", "modified", "photo", "error", "readers"),
     "groups": ("face", "number", "position"),
     "apart": ("first", "second"),
-    "totals": ("files", "photos", "faces", "grouped", "apart"),
+    "tags": ("photo", "file", "person"),
+    "totals": ("files", "photos", "faces", "grouped", "apart", "tags"),
 }
 """The columns that a digest covers, by table; the digest follows them."""
 
@@ -129,6 +130,7 @@ class Totals(NamedTuple):
     faces: int
     grouped: int
     apart: int
+    tags: int
 
 
 @cache
@@ -157,7 +159,9 @@ def file_row(row: Sequence[object]) -> FileRow:
     """Return a row of ``files``; raises `InvalidValueError` unless it can be one."""
     path, size, modified, photo, error, readers = checked_row("files", row)
     number = None if photo is None else whole(photo)
-    return FileRow(_path(path), FileState(whole(size), whole(modified)), number, _error(error), _text_or_none(readers))
+    return FileRow(
+        path_of(path), FileState(whole(size), whole(modified)), number, _error(error), _text_or_none(readers)
+    )
 
 
 def file_values(file: FileRow) -> tuple[object, ...]:
@@ -248,7 +252,7 @@ def totals_row(row: Sequence[object]) -> Totals:
     return Totals(*(_between(value, 0, 2**62) for value in checked_row("totals", row)))
 
 
-def _path(data: object) -> str:
+def path_of(data: object) -> str:
     """Return a path that is whole, so that none leads out of the folder by which it is asked for."""
     if not isinstance(data, bytes) or b"\0" in data:
         raise InvalidValueError("it holds a path that is none")

@@ -8,6 +8,7 @@
     files     a path, its size and time, and its photo, or why it cannot be read
     groups    the group of a face and its place in it, as grouped last
     apart     two faces that are not one person, as somebody said
+    tags      a file in which the name of a person stands that facebank wrote, and the photo's path (since 3)
     totals    one row: how many rows the other tables have (since 3)
 
 Since 2, photos say whether a camera dated them. Since 3, every row has a digest, a photo the hash of its picture and
@@ -67,6 +68,8 @@ _DATED_BY_A_CAMERA = """
 _DIGESTED = tuple(table for table in COLUMNS if table != "totals")
 # A photo knows how many faces it has, and the scan how many rows its tables have: so a lost row is noticed.
 _DIGEST_COLUMNS = (
+    "CREATE TABLE tags (photo BLOB NOT NULL, file BLOB NOT NULL, person INTEGER NOT NULL, "
+    "PRIMARY KEY (photo, file, person)) WITHOUT ROWID",
     "ALTER TABLE photos ADD COLUMN picture_hash TEXT",
     "ALTER TABLE photos ADD COLUMN face_count INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE files ADD COLUMN readers TEXT",
@@ -79,7 +82,7 @@ _DIGEST_COLUMNS = (
 )
 _TOTALS = """
     SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM photos), (SELECT count(*) FROM faces),
-        (SELECT count(*) FROM groups), (SELECT count(*) FROM apart)
+        (SELECT count(*) FROM groups), (SELECT count(*) FROM apart), (SELECT count(*) FROM tags)
     """
 
 

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facebank.album.scan_rows import (
+    COLUMNS,
     FaceRow,
     FileRow,
     PhotoRow,
@@ -211,6 +212,46 @@ class ScanTables:
         insert(self.connection, "faces", faces)
         changed.update(photos=1, faces=len(faces))
 
+    def add_edited(self, path: str, edited: PhotoFaces, changed: Counter[str]) -> bool:
+        """Write down a photo whose picture is known under other bytes; return False where it is known no more.
+
+        A photo that no other file holds keeps its number, its faces and their groups.
+
+        Parameters
+        ----------
+        path
+            The file.
+        edited
+            The photo as it is now, without its faces.
+        changed
+            Counts rows.
+        """
+        if self.photo_of_content(edited.content_hash) is not None:
+            return True
+        known = self.rows(
+            select(("photos",), "FROM photos WHERE picture_hash = ? ORDER BY id LIMIT 1"), (edited.picture_hash,)
+        )
+        if not known:
+            return False
+        old = self.read(photo_row, known[0])
+        new = old._replace(content_hash=edited.content_hash, taken_at=edited.taken_at, camera_dated=edited.camera_dated)
+        if not any(file.path != path and os.path.lexists(file.path) for file in self.files_of_photo(old.id)):
+            self._change_photo(new)
+            return True
+        faces = self.face_rows(old)
+        copy = new._replace(id=self._next("photos"))
+        insert(self.connection, "photos", [photo_values(copy)])
+        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next("faces"))]
+        insert(self.connection, "faces", rows)
+        changed.update(photos=1, faces=len(faces))
+        return True
+
+    def set_picture(self, content_hash: str, picture_hash: str) -> None:
+        """Note the hash of a photo's picture, if the photo is known."""
+        photo = self.photo_of_content(content_hash)
+        if photo is not None:
+            self._change_photo(photo._replace(picture_hash=picture_hash))
+
     def take_place(self, old: PhotoRow, content_hash: str, changed: Counter[str]) -> None:
         """Give a photo another content, and the files of the photo that had it."""
         new = self.photo_of_content(content_hash)
@@ -219,10 +260,16 @@ class ScanTables:
                 self.drop_file(file.path, changed)
                 self.put_file(file._replace(photo=old.id), changed)
             self.drop_photo(new.id, changed)
-        values = photo_values(old._replace(content_hash=content_hash))
+        self._change_photo(old._replace(content_hash=content_hash))
+
+    def _change_photo(self, photo: PhotoRow) -> None:
+        """Write what is known of a photo anew, in the same row."""
+        values = photo_values(photo)
+        columns = (*COLUMNS["photos"], "row_digest")
+        changes = ", ".join(f"{column} = ?" for column in columns)
         self.connection.execute(
-            "UPDATE photos SET content_hash = ?, row_digest = ? WHERE id = ?",
-            (content_hash, row_digest("photos", values), old.id),
+            f"UPDATE photos SET {changes} WHERE id = ?",  # noqa: S608 - names from our own table
+            (*values, row_digest("photos", values), photo.id),
         )
 
     def put_file(self, file: FileRow, changed: Counter[str]) -> None:

@@ -35,7 +35,7 @@ class ScanReport:
     looked_at
         Photos in which faces were looked for.
     known_by_content
-        Files that are new or changed but hold a photo that was known: moved, renamed or copied.
+        Files that are new or changed but hold a photo that was known: moved, renamed, copied or with other metadata.
     gone
         Photos that were known and that no file has any more.
     unreadable
@@ -144,7 +144,8 @@ def scan(
         The scan file cannot be written.
     """
     looked_at = known = 0
-    lookout = Lookout(engine.analyzer, scan_file.known_photos() if plan.todo else set(), workers)
+    known_photos = scan_file.known_photos() if plan.todo else set()
+    lookout = Lookout(engine.analyzer, known_photos, workers, scan_file.known_pictures() if plan.todo else frozenset())
     for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:

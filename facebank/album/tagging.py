@@ -7,7 +7,7 @@ where it is still that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from facebank.album.face_regions import Box, Frame, Vocabulary, face_boxes, frame_of
 from facebank.album.face_regions import turned_back as back_to_stored
-from facebank.album.lookout import state_of
 from facebank.album.region_views import RegionView, TurnFinder
-from facebank.album.scan_file import ScannedFile
 from facebank.album.sidecars import belongs_to_it_alone, sidecar_of
+from facebank.album.tag_marks import TagMarks
+from facebank.album.tag_removal import standing_names, take_out
 from facebank.album.xmp_document import XmpDocument
 from facebank.album.xmp_files import (
     PhotoXmp,
@@ -31,14 +31,14 @@ from facebank.album.xmp_files import (
 )
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.faces import Reason
-from facebank.gallery import FaceKey, name_key
+from facebank.gallery import name_key
+from facebank.media import picture_hash_of_photo
 from facebank.storage.links import passed_over
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    from facebank.album.scan_file import ScanFile
+    from facebank.album.known_tags import KnownTags
     from facebank.faces import IdentifiedPhoto, PhotoFaces
-    from facebank.gallery import Gallery
     from facebank.storage.links import NamedFolders
 
 
@@ -116,7 +116,13 @@ class TaggedPhoto:
     faces
         Those that were to be written, and those whose name is too improbable.
     content_hash
-        SHA-256 in hex of the photo's bytes where they are others now; else None.
+        SHA-256 in hex of the photo's bytes where they are others now and were as scanned before; else None.
+    removed
+        Names that were taken out, or would be, because they were denied or forgotten.
+    standing
+        Names that facebank wrote and that stand there now, by file; None where nothing was read.
+    left
+        Names that should go and stand in the photo itself, which is not written without ``into_photos``.
     """
 
     image: str
@@ -124,10 +130,18 @@ class TaggedPhoto:
     error: str | None
     faces: tuple[TaggedFace, ...]
     content_hash: str | None = None
+    removed: tuple[str, ...] = ()
+    standing: Mapping[str, tuple[str, ...]] | None = None
+    left: tuple[str, ...] = ()
 
 
-def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOptions) -> TaggedPhoto:
-    """Write who is in a photo.
+def tag_photo(
+    photo: PhotoFaces,
+    identified: IdentifiedPhoto,
+    options: TagOptions,
+    tags: KnownTags,
+) -> TaggedPhoto:
+    """Write who is in a photo, and take out what facebank wrote and was denied or forgotten since.
 
     Parameters
     ----------
@@ -137,6 +151,8 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
         Who that is.
     options
         How names are written.
+    tags
+        Tells which names are to go, and is told of what is about to be written.
 
     Raises
     ------
@@ -154,48 +170,100 @@ def tag_photo(photo: PhotoFaces, identified: IdentifiedPhoto, options: TagOption
         for place, decision in decisions.items()
         if decision.person is not None or options.unnamed
     }
-    if not wanted:
+    denied = tags.denied(photo)
+    if not wanted and not denied and not tags.may_have_forgotten(photo):
         return TaggedPhoto(photo.source, (), None, unsure)
     try:
         xmp = read_photo_xmp(Path(photo.source))
-        if xmp.file.content_hash != photo.content_hash:
+        is_as_scanned = xmp.file.content_hash == photo.content_hash
+        if not is_as_scanned and photo.picture_hash != picture_hash_of_photo(xmp.file, xmp.header):
             raise XmpError(f"{printable(photo.source)} has changed since it was scanned: scan again")
-        tagged = _tag(photo, wanted, xmp, options)
-        return replace(tagged, faces=tagged.faces + unsure)
+        if is_as_scanned and options.into_photos and not options.dry_run:
+            tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
+        tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
+        content_hash = tagged.content_hash if is_as_scanned else None  # else the next scan finds more than our change
+        return replace(tagged, faces=tagged.faces + unsure, content_hash=content_hash)
     except (PhotoError, StorageError) as error:
         return TaggedPhoto(photo.source, (), str(error), ())
 
 
-def _tag(photo: PhotoFaces, wanted: dict[int, str], xmp: PhotoXmp, options: TagOptions) -> TaggedPhoto:
+def _tag(
+    photo: PhotoFaces,
+    wanted: dict[int, str],
+    xmp: PhotoXmp,
+    options: TagOptions,
+    tags: KnownTags,
+    *,
+    denied: Mapping[int, AbstractSet[str]],
+) -> TaggedPhoto:
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
     finder = TurnFinder(frame, boxes, xmp.sources)
-    views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
+    named = {place for place, name in wanted.items() if name}
+
+    def seen(source: XmpSource) -> tuple[RegionView, list[int]]:
+        view = RegionView.of(source, frame, boxes, finder)
+        gone = _to_go(view, tags.marks, denied, named)
+        return view.without_names(gone), gone
+
+    views = [seen(source)[0] for source in xmp.sources]
     unclear = next((view.problem for view in views if view.turn.is_unclear), None)
-    if unclear is not None:
+    if unclear is not None and wanted:
         raise XmpError(unclear)
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
-    outside = [str(target.path) for target in targets if options.folders and not options.folders.hold(target.path)]
-    if outside:
-        raise XmpError(passed_over(outside, "file"))
-    changed, faces = list[XmpSource](), dict[int, TaggedFace]()
+    _require_inside(targets, options)
+    changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
-        view = RegionView.of(target, frame, boxes, finder)
-        named = {place for place, name in wanted.items() if name}
+        view, gone = seen(target)
+        names = [target.document.regions[place].name for place in gone]
         plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
         if _changes(plans):
-            _apply(plans, view, frame, boxes)
+            _apply(plans, view, frame, boxes, tags.marks)
+        take_out(target, gone)
         if target.path == xmp.path and not had_regions:
             # what only a sidecar said goes into the photo too
             copied = view.of_face[Vocabulary.MWG]
             plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
-        if _changes(plans):
+        if _changes(plans) or (gone and any(target is source for source in xmp.sources)):
             changed.append(target)
+            removed += names
         for plan in plans:
             before = faces.get(plan.face, plan)
             faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
-    planned = TaggedPhoto(photo.source, tuple(str(target.path) for target in changed), None, tuple(faces.values()))
-    return planned if options.dry_run else _write(planned, xmp, changed)
+    inside = [] if xmp.embedded is None or options.into_photos else [xmp.embedded]
+    planned = TaggedPhoto(
+        photo.source,
+        tuple(str(target.path) for target in changed),
+        None,
+        tuple(faces.values()),
+        removed=tuple(dict.fromkeys(removed)),
+        left=tuple(source.document.regions[place].name for source in inside for place in seen(source)[1]),
+    )
+    planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
+    if options.dry_run:
+        return planned
+    if changed:
+        tags.prepare(photo, planned.standing or {})
+    return _write(planned, xmp, changed)
+
+
+def _require_inside(targets: Sequence[XmpSource], options: TagOptions) -> None:
+    """Raise `XmpError` where a link leads out of the named folders to what is to be written."""
+    outside = [str(target.path) for target in targets if options.folders and not options.folders.hold(target.path)]
+    if outside:
+        raise XmpError(passed_over(outside, "file"))
+
+
+def _to_go(
+    view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
+) -> list[int]:
+    """Return the places of regions whose names are to go; a face that is known gets its name instead."""
+    faces = {place: face for face, place in view.of_face[Vocabulary.MWG].items()}
+    return [
+        place
+        for place, region in enumerate(view.regions)
+        if faces.get(place) not in named and marks.is_to_go(region, denied.get(faces.get(place, -1), frozenset()))
+    ]
 
 
 def _at_least_added(plan: TaggedFace) -> TaggedFace:
@@ -230,16 +298,17 @@ def _plan(
     return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
 
 
-def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box]) -> None:
+def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box], marks: TagMarks) -> None:
     document = view.source.document
     for plan in plans:
         if plan.action is Action.ADDED:
             turn = view.turn.written
             if turn is None:
                 raise XmpError(view.problem or "")
-            document.add_region(back_to_stored(boxes[plan.face], turn), plan.person, frame.size_of(turn))
+            box, mark = back_to_stored(boxes[plan.face], turn), marks.mark(plan.person)
+            document.add_region(box, plan.person, frame.size_of(turn), mark)
         elif plan.action in (Action.NAMED, Action.RENAMED):
-            document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person)
+            document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person, marks.mark(plan.person))
 
 
 def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
@@ -291,27 +360,3 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
         files.append(str(target.path))
     faces = planned.faces if error is None or files else ()
     return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
-
-
-def keep_known(scan_file: ScanFile, gallery: Gallery, photo: PhotoFaces, content_hash: str) -> None:
-    """Let a photo be known that has other bytes and the same picture: to its scan, and to what was denied of its faces.
-
-    Parameters
-    ----------
-    scan_file
-        Where the photo was found.
-    gallery
-        Open for writing.
-    photo
-        What was found in it.
-    content_hash
-        SHA-256 of its bytes now, in hex.
-    """
-    written = replace(photo, content_hash=content_hash)
-    file = ScannedFile(photo.source, state_of(photo.source), content_hash, None, written)
-    scan_file.keep_written(photo.content_hash, file)
-    names = gallery.names()
-    for face in photo.faces:
-        before = FaceKey(photo.content_hash, photo.quarter_turns, face.detection.box)
-        for person in gallery.denials_of(before):
-            gallery.deny(names[person], replace(before, content_hash=content_hash), face.embedding)

@@ -14,7 +14,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from facebank.album.face_regions import Box, Region, Vocabulary, clipped
-from facebank.album.xmp_structs import RDF, items_of, list_of, opened, set_text, struct_in, text_of
+from facebank.album.xmp_structs import RDF, drop, items_of, list_of, opened, set_text, struct_in, text_of
 from facebank.errors import MissingDependencyError, XmpError
 from facebank.text import printable
 
@@ -35,6 +35,8 @@ _MPREG = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _OURS = "urn:facebank:xmp:1.0:"
 _PREFIXES = {"mwg-rs": _MWG, "stArea": _AREA, "stDim": _DIM, "facebank": _OURS}
 _WRITTEN_NAME = f"{{{_OURS}}}Name"
+_MARK = f"{{{_OURS}}}Mark"
+_ADDED = f"{{{_OURS}}}Added"
 _EXTENSIONS = f"{{{_MWG}}}Extensions"
 _LONGEST_NUMBER = 64
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
@@ -174,7 +176,7 @@ class XmpDocument:
         """Whether there is a list of the Metadata Working Group's regions, were it an empty one."""
         return next(self._properties(_MWG, "Regions"), None) is not None
 
-    def name_region(self, number: int, name: str) -> None:
+    def name_region(self, number: int, name: str, mark: str | None = None) -> None:
         """Give a region another name, and note that facebank did.
 
         Parameters
@@ -183,15 +185,33 @@ class XmpDocument:
             Its place among `regions`, of the Metadata Working Group's.
         name
             Of the person.
+        mark
+            By which the gallery knows that it wrote the name.
         """
         item = list(self._mwg_items())[number]
         with _said_plainly(self._name, name):
             set_text(item, f"{{{_MWG}}}Name", name)
             if not text_of(item, f"{{{_MWG}}}Type"):
                 set_text(item, f"{{{_MWG}}}Type", "Face")
-            self._note(item, name)
+            self._note(item, name, mark)
 
-    def add_region(self, box: Box, name: str, size: tuple[int, int]) -> None:
+    def unname_region(self, number: int) -> None:
+        """Take out a name that facebank wrote, and the region where facebank made it.
+
+        Parameters
+        ----------
+        number
+            Its place among `regions`, of the Metadata Working Group's. Those behind it may move up by one.
+        """
+        item = list(self._mwg_items())[number]
+        extensions = struct_in(item, _EXTENSIONS)
+        if extensions is not None and text_of(extensions, _ADDED):
+            item.getparent().remove(item)
+            return
+        drop(item, f"{{{_MWG}}}Name")
+        self._note(item, "", None)
+
+    def add_region(self, box: Box, name: str, size: tuple[int, int], mark: str | None = None) -> None:
         """Add a face.
 
         Parameters
@@ -203,6 +223,8 @@ class XmpDocument:
         size
             Width and height in pixels of the picture that the regions are about, for a document that does not say it
             yet.
+        mark
+            By which the gallery knows that it wrote the name.
         """
         from lxml import etree
 
@@ -218,20 +240,25 @@ class XmpDocument:
         with _said_plainly(self._name, name):
             if name:
                 set_text(item, f"{{{_MWG}}}Name", name)
-            self._note(item, name)
+            self._note(item, name, mark)
+        set_text(struct_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
 
     def copy_regions(self, other: XmpDocument) -> None:
         """Take over the Metadata Working Group's regions of another document, for one that has none."""
         for info in other._properties(_MWG, "Regions"):
             self._description().append(deepcopy(info))
 
-    def _note(self, item: Any, name: str) -> None:
+    def _note(self, item: Any, name: str, mark: str | None) -> None:
         from lxml import etree
 
         extensions = struct_in(item, _EXTENSIONS)
         if extensions is None:
             extensions = etree.SubElement(opened(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES)
         set_text(extensions, _WRITTEN_NAME, name, nsmap=_PREFIXES)
+        if mark is None:
+            drop(extensions, _MARK)
+        else:
+            set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
 
     def _bag(self, size: tuple[int, int]) -> Any:
         """Return the list of regions, made where missing, with the size of the picture that they are about."""
@@ -294,6 +321,7 @@ class XmpDocument:
             vocabulary=Vocabulary.MWG,
             written_name=text_of(extensions, _WRITTEN_NAME) if ours else None,
             circle=circle,
+            mark=text_of(extensions, _MARK) or None if ours else None,
         )
 
     def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:

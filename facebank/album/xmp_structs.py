@@ -69,6 +69,14 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
     found.text = text or None  # as it is when read again
 
 
+def drop(element: Any, field: str) -> None:
+    """Take a field out, in whichever form it is; no-op where it is absent."""
+    body = _body(element)
+    body.attrib.pop(field, None)
+    for found in body.findall(field):
+        body.remove(found)
+
+
 def opened(element: Any) -> Any:
     """Return where a structure's fields can be added as elements.
 

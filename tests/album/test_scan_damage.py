@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from facebank.album.grouping import groups_of
 from facebank.album.scan_file import ScanFile, ScannedFile
 from facebank.album.scan_rows import COLUMNS, FileState
+from facebank.album.scan_tags import TagRow
 from facebank.errors import FacebankError, ScanFormatError
 from facebank.storage.row_digests import teach_row_digest
 from tests.album.test_scan_file import PACK, STATE, file, photo
@@ -30,6 +32,7 @@ def path(tmp_path: Path) -> Path:
         scan_file.keep([ScannedFile("/b/none.jpg", FileState(1, 1), f"{99:064x}", None, photo(99, faces=0))])
         scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
         scan_file.tell_apart(1, 2)
+        scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)})
     return path
 
 
@@ -51,8 +54,16 @@ def everything_said(path: Path) -> list[Any]:
             scan_file.groups(),
             groups_of(scan_file),
             scan_file.told_apart(),
+            scan_file.tags(),
+            sorted(scan_file.known_pictures()),
             [(told(found), place) for found, place in map(scan_file.place_of, (1, 4, 40))],
         ]
+
+
+def edited(path: str, content: int, picture: str) -> ScannedFile:
+    """A file whose picture is known and whose metadata is not."""
+    now = replace(photo(content, faces=0), source=path, picture_hash=picture)
+    return ScannedFile(path, STATE, now.content_hash, None, None, edited=now)
 
 
 def told(found: Any) -> Any:
@@ -133,6 +144,10 @@ HOSTILE_ROWS = {
     "a position that is none": "UPDATE groups SET position = -1 WHERE face = 1",
     "a face of no photo in a group": "UPDATE groups SET face = 7777 WHERE face = 1",
     "a pair of text": "UPDATE apart SET second = 'x'",
+    "a photo of text with a name": "UPDATE tags SET photo = 'x' WHERE person = 7",
+    "a name in no file": "UPDATE tags SET file = x'' WHERE person = 7",
+    "a name of nobody": "UPDATE tags SET person = 'x' WHERE person = 7",
+    "a lost name": "DELETE FROM tags WHERE person = 7",
     "totals that are none": "UPDATE totals SET files = 'x'",
     "totals below 0": "UPDATE totals SET faces = -1",
     "no totals": "DELETE FROM totals",
@@ -172,6 +187,12 @@ def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
         lambda scan_file: scan_file.move([("/a/3.jpg", "/c/3.jpg"), ("/a/4.jpg", "/a/5.jpg"), ("/none", "/a/6.jpg")]),
         lambda scan_file: scan_file.keep([file("/a/6.jpg", 6), file("/a/7.jpg", 77)]),
         lambda scan_file: scan_file.tell_apart(2, 1),
+        lambda scan_file: scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 8)}),
+        lambda scan_file: scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 8)}),
+        lambda scan_file: scan_file.move([("/a/2.jpg", "/d/2.jpg")]),
+        lambda scan_file: scan_file.learn_picture(f"{9:064x}", "ab" * 32),
+        lambda scan_file: scan_file.keep([edited("/a/9.jpg", 900, "ab" * 32), edited("/d/9.jpg", 901, "ab" * 32)]),
+        lambda scan_file: scan_file.keep([edited("/d/10.jpg", 902, "cd" * 32)]),
         lambda scan_file: scan_file.keep_written(f"{8:064x}", file("/a/8.jpg", 88)),
         lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/a/1.jpg", 111)),
         lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/b/copy.jpg", 111)),
@@ -188,4 +209,5 @@ def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
             scan_file.face_table()
             scan_file.groups()
             scan_file.told_apart()
+            scan_file.tags()
             scan_file.known_photos()

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from facebank.album.grouping import groups_of
-from facebank.album.scan_file import ScanFile, ScannedFile
+from facebank.album.scan_file import UNSETTLED, Counts, ScanFile, ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.album.scan_schema import SCAN_FILE
+from facebank.album.scan_tags import TagRow
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.faces import Detection, Face, PhotoFaces, Quality
 from facebank.gallery import PackIdentity
@@ -264,3 +265,61 @@ def test_copies_that_are_written_one_by_one_keep_their_groups(scan_file: ScanFil
     assert {found.content_hash for found in scan_file.photos()} == {f"{7:064x}"}
     assert scan_file.groups() == {1: [1], 2: [2]}
     assert scan_file.told_apart() == [(1, 2)]
+
+
+PICTURE = "ab" * 32
+
+
+def edited(path: str, number: int) -> ScannedFile:
+    """A file whose picture is known under other bytes, with another date."""
+    now = PhotoFaces(path, f"{number:064x}", 640, 480, 0, WHEN, (), camera_dated=True, picture_hash=PICTURE)
+    return ScannedFile(path, FileState(2000, 6), now.content_hash, None, None, edited=now)
+
+
+def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
+    known = replace(photo(2, source="/a.jpg"), picture_hash=PICTURE)
+    scan_file.keep([replace(file("/a.jpg", 2), found=known)])
+    scan_file.keep_groups({1: [1, 2]})
+    scan_file.keep([edited("/a.jpg", 20)])
+    (now,) = scan_file.photos()
+    assert (now.content_hash, now.picture_hash, now.taken_at, now.camera_dated) == (f"{20:064x}", PICTURE, WHEN, True)
+    assert len(now.faces) == 2
+    assert scan_file.groups() == {1: [1, 2]}
+    assert scan_file.known_pictures() == {bytes.fromhex(PICTURE)}
+    assert scan_file.known_photos() == {bytes.fromhex(f"{20:064x}")}
+
+
+def test_an_edited_copy_gets_the_faces_of_the_photo_that_is_still_there(scan_file: ScanFile, tmp_path: Path) -> None:
+    there = tmp_path / "there.jpg"
+    there.touch()
+    known = replace(photo(2, source=str(there)), picture_hash=PICTURE)
+    scan_file.keep([replace(file(str(there), 2), found=known)])
+    scan_file.keep([edited("/copy.jpg", 20)])
+    copy, kept = sorted(scan_file.photos(), key=lambda one: one.source)
+    assert (copy.source, copy.content_hash, kept.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")
+    for one, other in zip(copy.faces, kept.faces, strict=True):
+        np.testing.assert_array_equal(one.embedding, other.embedding)
+    assert scan_file.count() == Counts(2, 2, 4)
+
+
+def test_a_picture_that_is_known_no_more_is_looked_at_again(scan_file: ScanFile) -> None:
+    scan_file.keep([edited("/a.jpg", 20)])
+    assert scan_file.files("/") == {"/a.jpg": UNSETTLED}
+    assert list(scan_file.photos()) == []
+
+
+def test_names_in_files_go_with_their_photos(scan_file: ScanFile) -> None:
+    scan_file.keep([file("/a/1.jpg", 1), file("/a/2.jpg", 2)])
+    both = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
+    scan_file.keep_tags("/a/1.jpg", both)
+    scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 7)})
+    assert {tag for tag in scan_file.tags() if tag.photo == "/a/1.jpg"} == both
+    scan_file.move([("/a/1.jpg", "/b/1.jpg")])
+    assert {(tag.file, tag.person) for tag in scan_file.tags() if tag.photo == "/b/1.jpg"} == {
+        ("/b/1.jpg", 7),
+        ("/b/1.jpg.xmp", 8),
+    }
+    scan_file.forget(["/a/2.jpg"])
+    assert {tag.photo for tag in scan_file.tags()} == {"/b/1.jpg"}
+    scan_file.keep_tags("/b/1.jpg", set())
+    assert scan_file.tags() == []

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from facebank.album.lookout import UNSETTLED, Lookout, state_of
-from facebank.album.scan_file import ScanFile, ScannedFile
+from facebank.album.lookout import Lookout, state_of
+from facebank.album.scan_file import UNSETTLED, ScanFile, ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.album.scanning import ScanReport, plan_scan, scan
 from facebank.engine import Engine
@@ -72,11 +74,28 @@ def test_copies_in_one_scan_are_looked_at_once(engine: Engine, scan_file: ScanFi
     assert scan_file.count().files == 23
 
 
+def test_a_photo_with_other_metadata_is_not_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    rescan(engine, scan_file, folder)
+    before = {Path(photo.source).name: photo for photo in scan_file.photos()}
+    exif = Image.Exif()
+    exif[0x0132] = "2019:08:07 10:11:12"
+    data = (folder / "biden.jpg").read_bytes()
+    segment = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    (folder / "biden.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
+    report, _ = rescan(engine, scan_file, folder)
+    assert (report.looked_at, report.known_by_content) == (0, 1)
+    after = {Path(photo.source).name: photo for photo in scan_file.photos()}
+    biden = after["biden.jpg"]
+    assert biden.content_hash == sha256((folder / "biden.jpg").read_bytes()).hexdigest()
+    assert biden.picture_hash == before["biden.jpg"].picture_hash
+    assert str(biden.taken_at) == "2019-08-07 10:11:12"
+    assert len(biden.faces) == len(before["biden.jpg"].faces) == 1
+
+
 def test_a_changed_photo_is_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     shutil.copy(folder / "space" / "collins.jpg", folder / "obama.jpg")
-    with (folder / "biden.jpg").open("ab") as file:
-        file.write(b"a trailing byte")
+    Image.open(folder / "biden.jpg").save(folder / "biden.jpg", quality=80)
     report, _ = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content, report.unchanged) == (1, 1, 1)
     assert scan_file.count().photos == 2

@@ -13,7 +13,7 @@ from facebank import __version__, schemas
 from .conftest import Run
 
 PEOPLE = ("list", "name", "show", "set", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
-TAGS = ("show", "write", "import")
+TAGS = ("show", "write", "remove", "import")
 GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget"), "tags": TAGS}
 COMMANDS = [
     *(

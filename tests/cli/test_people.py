@@ -179,7 +179,15 @@ def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
     records = run("people", "forget", "barack obama", "--json").records
     valid("people-forget", records)
     assert records == [
-        {"person": "Barack Obama", "samples": 1, "busy_readers": False, "dry_run": False, "wiped": [], "stays": []}
+        {
+            "person": "Barack Obama",
+            "samples": 1,
+            "files_with_name": 0,
+            "busy_readers": False,
+            "dry_run": False,
+            "wiped": [],
+            "stays": [],
+        }
     ]
     assert people(run) == {"Eileen Collins": 1}
     assert run("people", "forget", "Eileen Collins").out == "Eileen Collins is forgotten, with 1 sample\n"
