@@ -21,7 +21,8 @@ class NamedFolders:
     """The files and folders that somebody named, to change what lies in them and nothing else.
 
     A place that is a link itself, or is reached by one, is what somebody named: what counts is where it leads.
-    A link inside of it that leads out of all of them does not count as named.
+    A link inside of it that leads out of all of them does not count as named. The XMP sidecars of a photo that is named
+    are named with it, unless they are links.
 
     Parameters
     ----------
@@ -38,14 +39,16 @@ class NamedFolders:
     """
 
     def __init__(self, places: Iterable[str | os.PathLike[str]]) -> None:
-        self._folders = tuple(_whole(os.path.realpath(named_path(place))) for place in places)
+        named = [named_path(place) for place in places]
+        self._folders = tuple(_whole(os.path.realpath(place)) for place in named)
+        self._beside = frozenset(path for place in named if not place.is_dir() for path in _sidecars(place))
         self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath)
 
     def hold(self, path: str | os.PathLike[str]) -> bool:
         """Return whether what a path leads to lies in one of the places, or would when it is made."""
         real = Path(_whole(self.real(path)))
         if self._folders:
-            return any(real.is_relative_to(folder) for folder in self._folders)
+            return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)
         return real == Path(_whole(_without_top_link(path)))
 
     def real(self, path: str | os.PathLike[str]) -> str:
@@ -75,6 +78,11 @@ def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool =
     if as_targets:
         why, advice = f"where {they} would be written", "take the links away"
     return f"{counted} passed over, because links lead out of the named folders {why} ({shown}{more}): {advice}"
+
+
+def _sidecars(photo: Path) -> tuple[str, str]:
+    folder = os.path.realpath(photo.parent)
+    return _whole(str(Path(folder, f"{photo.name}.xmp"))), _whole(str(Path(folder, f"{photo.stem}.xmp")))
 
 
 def _whole(path: str) -> str:

@@ -57,6 +57,15 @@ def test_a_link_that_somebody_named_is_what_is_named(album: Path) -> None:
     assert NamedFolders([album, album.parent / "outside"]).hold(album / "file.jpg")
 
 
+def test_the_sidecars_of_a_named_photo_are_named_with_it(album: Path) -> None:
+    named = NamedFolders([album / "2019" / "mia.jpg"])
+    assert named.hold(album / "2019" / "mia.jpg.xmp")
+    assert named.hold(album / "2019" / "mia.xmp")
+    assert not named.hold(album / "2019" / "bea.jpg.xmp")
+    (album / "2019" / "mia.jpg.xmp").symlink_to(album.parent / "outside" / "mia.xmp")
+    assert not NamedFolders([album / "2019" / "mia.jpg"]).hold(album / "2019" / "mia.jpg.xmp")
+
+
 def test_without_a_name_nothing_behind_a_link_is_held(album: Path) -> None:
     named = NamedFolders([])
     assert named.hold(album / "2019" / "mia.jpg")
