@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.text import never_certain
+
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
-from .identify import never_certain
-from .output import counted, short_path, write_json, write_line, write_table
+from .output import counted, say, short_path, write_json, write_line, write_table
+from .pages import PageOpen, PageOut, write_page
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -23,6 +25,7 @@ Examples:
   facebank find Ada --with Grace                the same as find Ada Grace
   facebank find Ada --since 2019 --until 2020-06
   facebank find Ada --since 2019-06-01 --json
+  facebank find Ada --out ada.html              a page with the photos; --open shows it in the browser
 
 \b
 Exit codes: 0 looked, also where there is no such photo; 2 wrong usage, nobody of that name, or no scan."""
@@ -48,6 +51,8 @@ def find(
     ] = None,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
+    out: PageOut = None,
+    opens: PageOpen = False,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
 ) -> int:
@@ -58,17 +63,31 @@ def find(
     """
     from facebank.album.album import Album
     from facebank.album.finding import Period
+    from facebank.album.person_pages import write_found_page
 
     period = Period.of(since, until)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         found = album.find([*names, *(others or [])], period, settings, any_of=any_of)
-    if as_json:
-        for photo in found:
-            write_json(_record(photo))
-        return 0
-    write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
-    write_line(counted(len(found), "photo"))
+        if as_json:
+            for photo in found:
+                write_json(_record(photo))
+        else:
+            write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
+            write_line(counted(len(found), "photo"))
+        people = list(dict.fromkeys(bank.gallery.person(name).name for name in [*names, *(others or [])]))
+        title = f"Photos of {(' or ' if any_of else ' and ').join(people)}"
+        if found:
+            write_page(
+                bank.gallery,
+                out,
+                len(found),
+                lambda page, advance: write_found_page(found, title, page, advance),
+                opens=opens,
+                writes_lines=as_json,
+            )
+        elif out is not None or opens:
+            say("there is no such photo, so no page is written")
     return 0
 
 

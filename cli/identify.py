@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import PhotoError, UsageError
+from facebank.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
@@ -284,8 +284,3 @@ def _decision_columns(identified: IdentifiedFace) -> tuple[str, ...]:
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
     probability = "" if decision.probability is None else never_certain(decision.probability)
     return decision.person or "", decision.outcome.value, decision.reason.value, similarity, probability
-
-
-def never_certain(probability: float) -> str:
-    """Write a probability with three digits, rounded down: what is not certain must not look so."""
-    return f"{math.floor(probability * 1000) / 1000:.3f}"

@@ -11,6 +11,7 @@ import typer
 
 from .failures import NOTHING_DONE, SOME_FAILED
 from .output import counted, progress, say, short_path, write_json, write_line, write_table
+from .pages import PageOpen, PageOut, write_page
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -39,7 +40,7 @@ def register(app: typer.Typer) -> None:
     for name, command, example in (
         ("list", list_people, "list"),
         ("name", name_group, "name 3 Ada"),
-        ("show", show, "show Ada"),
+        ("show", show, "show Ada\n  facebank people show Ada --out ada.html\n  facebank people show Ada --open"),
         ("set", set_facts, "set Ada --born 2015-06 --note 'daughter of Grace'"),
         ("rename", rename, "rename Ada 'Ada Lovelace'"),
         ("merge", merge, "merge 'A. Lovelace' Lovelace --into Ada"),
@@ -104,12 +105,15 @@ def name_group(
     return 0 if named.enrolled else SOME_FAILED
 
 
-def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
+def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = False, as_json: AsJson = False) -> int:
     """Show a person's samples: their numbers, photos and quality; and the birth date and note.
+
+    The page, with --out or --open, shows their faces.
 
     Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
     birth, or every sample wears a mask.
     """
+    from facebank.album.person_pages import write_samples_page
     from facebank.dates import shown_date
     from facebank.facts import fact_warnings
 
@@ -149,6 +153,16 @@ def show(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
             )
     for each in warnings:
         say(each.message)
+    if out is not None or opens:
+        with settings_of(ctx).open_gallery() as gallery:
+            write_page(
+                gallery,
+                out,
+                len(samples),
+                lambda page, advance: write_samples_page(gallery, person.name, samples, page, advance),
+                opens=opens,
+                writes_lines=as_json,
+            )
     return 0
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
-from facebank.text import printable
+from facebank.text import never_certain, printable
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
-from .identify import candidate_record, never_certain, rounded, tell_how
+from .identify import candidate_record, rounded, tell_how
 from .output import say, share_progress, write_json, write_line, write_table
 from .settings import settings_of
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import UsageError
+from facebank.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
-from .identify import never_certain, tell_how
+from .identify import tell_how
 from .output import say, write_json, write_line
 from .settings import settings_of
 from .video import clock, tell_cut_off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -87,3 +88,8 @@ def _is_emoji(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def never_certain(probability: float) -> str:
+    """Write a probability with three digits, rounded down: what is not certain must not look so."""
+    return f"{math.floor(probability * 1000) / 1000:.3f}"

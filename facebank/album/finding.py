@@ -15,7 +15,7 @@ from facebank.text import printable
 if TYPE_CHECKING:
     from typing import Self
 
-    from facebank.faces import IdentifiedPhoto, PhotoFaces
+    from facebank.faces import IdentifiedFace, IdentifiedPhoto, PhotoFaces
 
 
 _DAY_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
@@ -57,10 +57,21 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """Somebody who is known in a photo, and how probably, 0..1; None where nothing is calibrated."""
+    """Somebody who is known in a photo.
+
+    Attributes
+    ----------
+    name
+        The person's.
+    probability
+        How probably it is this person, 0..1; None where nothing is calibrated.
+    box
+        Where the face is, x1, y1, x2, y2 in pixels of the upright photo, if it is one of those who were looked for.
+    """
 
     name: str
     probability: float | None
+    box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +88,17 @@ class FoundPhoto:
         Everybody who is known in it, by name.
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
+    quarter_turns, content_hash, picture_hash
+        As of `facebank.faces.PhotoFaces`: how to turn the photo, and how to know it again.
     """
 
     path: str
     taken_at: datetime | None
     people: tuple[KnownPerson, ...]
     camera_dated: bool = False
+    quarter_turns: int = 0
+    content_hash: str = ""
+    picture_hash: str | None = None
 
 
 def photos_of(
@@ -108,14 +124,27 @@ def _found(
     photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period, any_of: bool
 ) -> Iterator[FoundPhoto]:
     for photo, identified in photos:
-        known: dict[str, float | None] = {}
-        for decision in (face.decision for face in identified.faces):
-            if decision.person is not None and (decision.probability or 0.0) >= (known.get(decision.person) or 0.0):
-                known[decision.person] = decision.probability
+        known: dict[str, KnownPerson] = {}
+        for face in identified.faces:
+            name, probability = face.decision.person, face.decision.probability
+            if name is not None and (name not in known or (probability or 0.0) >= (known[name].probability or 0.0)):
+                known[name] = KnownPerson(name, probability, _box(face) if name in names else None)
         is_wanted = not names.isdisjoint(known) if any_of else names <= known.keys()
         if is_wanted and period.holds(photo.taken_at):
-            people = tuple(KnownPerson(*person) for person in sorted(known.items()))
-            yield FoundPhoto(photo.source, photo.taken_at, people, photo.camera_dated)
+            yield FoundPhoto(
+                photo.source,
+                photo.taken_at,
+                tuple(person for _, person in sorted(known.items())),
+                photo.camera_dated,
+                photo.quarter_turns,
+                photo.content_hash,
+                photo.picture_hash,
+            )
+
+
+def _box(face: IdentifiedFace) -> tuple[float, float, float, float]:
+    left, top, right, bottom = face.face.detection.box.tolist()
+    return left, top, right, bottom
 
 
 def _moment(taken_at: datetime | None) -> datetime:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.packs.files import cache_folder, cannot_write
+from facebank.storage.files import PRIVATE_FOLDER
 from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ DERIVED_PLACES_SETTING = "derived_places"
 DERIVED_FOLDERS_SETTING = "derived_folders"
 
 _MOST_PLACES = 31
-_ROOMS = ("classifiers", "cohorts", "indexes")
+_ROOMS = ("classifiers", "cohorts", "indexes", "pages")
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,6 +39,22 @@ def cohort_file(gallery: Path) -> Path:
 def index_file(gallery: Path) -> Path:
     """Return where a large gallery's vectors are kept for searching; while it is written, its name is longer."""
     return _index_at(place_of(gallery))
+
+
+def page_file(gallery: Path) -> Path:
+    """Return where a page with faces is written for which nobody named a file; its folder is made, the owner's alone.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be made.
+    """
+    page = _page_at(place_of(gallery))
+    try:
+        page.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(page.parent, error, "name a file with --out") from error
+    return page
 
 
 def place_of(gallery: Path) -> str:
@@ -108,6 +125,7 @@ def _paths(gallery: Path, places: object, folders: object) -> Iterator[Path]:
             index = _index_at(place, cache)
             yield _derived_at(place, cache)
             yield _cohort_at(place, cache)
+            yield _page_at(place, cache)
             for form in (f"{index.name}*", f".facebank-*.part.{index.stem}"):  # an earlier version's, and this one's
                 yield from sorted(index.parent.glob(form))
 
@@ -118,6 +136,10 @@ def _derived_at(place: str, cache: Path | None = None) -> Path:
 
 def _cohort_at(place: str, cache: Path | None = None) -> Path:
     return (cache or cache_folder()) / "cohorts" / f"{place}.npz"
+
+
+def _page_at(place: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "pages" / f"{place}.html"
 
 
 def _index_at(place: str, cache: Path | None = None) -> Path:

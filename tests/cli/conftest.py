@@ -143,6 +143,15 @@ def stranger() -> Path:
     return DEMO_PHOTOS / "joe_biden_blue_room.jpg"
 
 
+@pytest.fixture
+def browser(tmp_path: Path) -> Path:
+    """A program that notes beside itself, in ``opened``, what a browser would show: for ``BROWSER``."""
+    script = tmp_path / "browser"
+    script.write_text(f"#!/bin/sh\necho \"$1\" >> '{tmp_path}/opened'\n")
+    script.chmod(0o700)
+    return script
+
+
 def check_schema(name: str, records: Sequence[dict[str, Any]]) -> None:
     """Check records against the schema of a command."""
     from jsonschema import Draft202012Validator

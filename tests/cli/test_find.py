@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,3 +92,23 @@ def test_mistakes_are_sentences(run: Run, album: Path) -> None:
     assert "is no day, month or year" in run("find", "Barack Obama", "--since", "last summer", code=2).err
     assert "is after" in run("find", "Barack Obama", "--since", "2002-01-01", "--until", "2001-01-01", code=2).err
     assert "no scan" in run("find", "Barack Obama", "--scan-file", "none.scan", code=2).err
+
+
+def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, valid: Valid) -> None:
+    (album / "eileen_collins.jpg").rename(album / "<b onclick=x>.jpg")
+    run("scan", album)
+    ran = run("find", "eileen collins", "--json", "--out", "found.html", "--open", BROWSER=str(browser))
+    valid("find", ran.records)
+    page = album.parent / "found.html"
+    assert browser.with_name("opened").read_text().split() == [page.as_uri()]
+    assert "page: found.html" in ran.err
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    text = page.read_text("utf-8")
+    assert text.count('src="data:image/jpeg;base64,') == text.count("<i style=") == 2
+    assert "<h1>Photos of Eileen Collins</h1>" in text
+    assert "<b onclick" not in text
+    assert "&lt;b onclick=x&gt;.jpg" in text
+    assert "no page" in run("find", "Eileen Collins", "--since", "2030", "--out", "none.html").err
+    assert not (album.parent / "none.html").exists()
+    (album.parent / "diary.html").write_text("Dear diary")
+    assert "no page of pictures" in run("find", "Eileen Collins", "--out", "diary.html", code=2).err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,28 @@ def test_show_knows_a_person_whatever_the_case(run: Run, portrait: Path, valid: 
     valid("people-show", records)
     assert [(record["person"], record["image"]) for record in records] == [("Barack Obama", str(portrait))]
     assert str(portrait) in run("people", "show", "Barack Obama").out
+
+
+def test_show_draws_a_page_of_the_faces(run: Run, portrait: Path, browser: Path, tmp_path: Path) -> None:
+    ran = run("people", "show", "barack obama", "--out", "faces.html")
+    assert "page: faces.html" in ran.err
+    text = (tmp_path / "faces.html").read_text("utf-8")
+    assert "<h1>Samples of Barack Obama</h1>" in text
+    assert text.count('src="data:image/jpeg;base64,') == 1
+    assert f'<b>1</b> <a href="{portrait.as_uri()}"' in text
+    assert f"<span>quality {run('people', 'show', 'Barack Obama', '--json').records[0]['quality']:.2f}</span>" in text
+    assert stat.S_IMODE((tmp_path / "faces.html").stat().st_mode) == 0o600
+    cache = str(tmp_path / "cache")
+    run("people", "show", "Barack Obama", "--open", BROWSER=str(browser), FACEBANK_CACHE=cache)
+    (page,) = (tmp_path / "cache" / "pages").iterdir()
+    assert browser.with_name("opened").read_text().split() == [page.as_uri()]
+    assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
+    assert page.read_text("utf-8") == text
+    unseen = run("people", "show", "Barack Obama", "--open", BROWSER="/no/browser", PATH="/no", FACEBANK_CACHE=cache)
+    assert "no browser could be started" in unseen.err
+    forgotten = run("people", "forget", "Barack Obama")
+    assert not page.exists(), "a page that nobody named a file for is wiped"
+    assert "faces.html" in forgotten.err
 
 
 def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:

@@ -1,0 +1,136 @@
+"""Pages of pictures: whole, private, escaped, bounded, and never in another file's place."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import pytest
+
+from facebank.album import person_pages
+from facebank.album.finding import FoundPhoto, KnownPerson
+from facebank.album.pages import Mark, figure, link, new_page
+from facebank.album.person_pages import write_found_page
+from facebank.errors import StorageError, UsageError
+from facebank.media import read_photo
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
+
+
+class Page(HTMLParser):
+    """Reads what a browser would make of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [str(attributes[name]) for found, attributes in self.tags if found == tag and name in attributes]
+
+
+def require_harmless(page: Page) -> None:
+    """Check that nothing runs, and that nothing comes from elsewhere."""
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "object", "embed", "form", "link", "base"})
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.attributes("img", "src"))
+    assert all(target.startswith("file:///") for target in page.attributes("a", "href"))
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page.attributes("meta", "content")
+
+
+def found(path: Path, when: datetime | None, *, camera_dated: bool, name: str = "Ada") -> FoundPhoto:
+    digest = read_photo(path).content_hash if path.exists() else "0" * 64
+    people = (KnownPerson(name, 0.9996, (10, 10, 50, 50)), KnownPerson("Grace", None))
+    return FoundPhoto(str(path), when, people, camera_dated, content_hash=digest)
+
+
+def test_a_page_is_whole_private_and_replaces_only_pages(tmp_path: Path) -> None:
+    page, diary = tmp_path / "page.html", tmp_path / "diary.html"
+    for text in ("first", "second"):
+        with new_page(page, HOSTILE) as add:
+            add(text)
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    read = Page(page.read_text("utf-8"))
+    require_harmless(read)
+    assert "second" in read.texts
+    assert "first" not in read.texts
+    with pytest.raises(KeyError), new_page(page, "Third"):
+        raise KeyError
+    assert "Third" not in page.read_text("utf-8")
+    diary.write_text("Dear diary")
+    (tmp_path / "link.html").symlink_to(page)
+    for other in (diary, tmp_path / "link.html", tmp_path):
+        with pytest.raises(UsageError, match="no page of pictures"), new_page(other, "Page"):
+            pass
+    with pytest.raises(StorageError, match="cannot be written"), new_page(tmp_path / "none" / "page.html", "Page"):
+        pass
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["diary.html", "link.html", "page.html"]
+
+
+def test_names_of_files_lead_to_the_files_and_are_escaped() -> None:
+    path = os.fsdecode(b"/a b/<b onclick=x>#?%\"'\xff.jpg")
+    page = Page(link(path))
+    (target,) = page.attributes("a", "href")
+    assert unquote_to_bytes(urlsplit(target).path) == os.fsencode(path)
+    assert [tag for tag, _ in page.tags] == ["a"]
+    assert Page(link("<bytes>")).tags == []
+    shown = Page(figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], marks=[Mark(HOSTILE, (0.1, 0.2, 0.3, 0.4))]))
+    assert [tag for tag, _ in shown.tags] == ["li", "figure", "span", "img", "i", "figcaption", "a", "span"]
+    assert shown.attributes("i", "style") == ["left:10.00%;top:20.00%;width:30.00%;height:40.00%"]
+    assert not any("\u202e" in text for text in shown.texts)
+
+
+def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_path: Path) -> None:
+    photo = DEMO_PHOTOS / "eileen_collins.jpg"
+    other, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
+    shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", other)
+    changed = found(other, datetime(2019, 6, 2), camera_dated=True)
+    shutil.copy(photo, other)
+    done = list[None]()
+    write_found_page(
+        [
+            found(photo, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
+            found(photo, datetime(2018, 1, 1, tzinfo=UTC), camera_dated=False),
+            changed,
+            found(gone, datetime(2019, 7, 1), camera_dated=True),
+            found(photo, datetime(2000, 1, 1), camera_dated=False),
+        ],
+        f"Photos of {HOSTILE}",
+        tmp_path / "page.html",
+        lambda: done.append(None),
+    )
+    text = (tmp_path / "page.html").read_text("utf-8")
+    read = Page(text)
+    require_harmless(read)
+    assert re.findall(r"<h[23]>(.*?)</h[23]>", text) == [
+        *("2012", "May", "2019", "June", "July", "2018, by the files&#x27; dates", "January", "Without a date"),
+    ]
+    assert len(done) == 5
+    assert len(read.attributes("img", "src")) == len(read.attributes("i", "style")) == 3
+    assert all(len(source) < 100_000 for source in read.attributes("img", "src"))
+    assert any(line.endswith("has changed since it was looked at") for line in read.texts)
+    assert any("gone.jpg" in line and "no photo" in line for line in read.texts)
+    assert "Ada 0.999, Grace" in read.texts
+
+
+def test_a_page_has_so_many_pictures_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(person_pages, "MOST_PICTURES", 2)
+    photo = found(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
+    write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    assert (len(page.attributes("img", "src")), len(page.attributes("a", "href"))) == (2, 5)
+    assert any(text.startswith("5 photos, the first 2 with pictures") for text in page.texts)
