@@ -42,9 +42,10 @@ def test_a_path_of_nothing_is_not_taken_for_a_name(run: Run, path: str) -> None:
     assert sentence(run("enroll", path, code=2)) == f"there is no such file or folder: {path}"
 
 
-def test_a_folder_of_nothing_is_not_taken_for_a_name_of_photos(run: Run, gallery: Path, speech: Path) -> None:
-    assert sentence(run("enroll", "nofolder/", speech, code=2)) == "there is no such file or folder: nofolder/"
-    assert not gallery.exists()
+def test_a_folder_that_is_not_there_is_a_name_and_said_to_be_one(run: Run, speech: Path) -> None:
+    ran = run("enroll", "nofolder/", speech)
+    assert "there is no folder nofolder/: the photos are enrolled as nofolder's" in ran.err
+    assert run("people", "list", "--json").records[0]["person"] == "nofolder"
 
 
 def test_a_slash_in_a_name_is_shown_as_it_is(run: Run, speech: Path) -> None:

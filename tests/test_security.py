@@ -1,0 +1,26 @@
+"""Every promise of SECURITY.md names tests that there are."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PROMISES = re.findall(
+    r"^- (.+?)(?=^- |^## |\Z)", (PROJECT / "SECURITY.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (PROJECT / "SECURITY.md").read_text("utf-8"))))
+
+
+def test_there_are_promises() -> None:
+    assert len(NAMED) > 20
+
+
+@pytest.mark.parametrize(("file", "test"), NAMED)
+def test_a_named_test_is_there(file: str, test: str) -> None:
+    tree = ast.parse((PROJECT / file).read_text("utf-8"))
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert not test or test in names
