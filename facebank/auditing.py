@@ -73,7 +73,8 @@ def audit_gallery(
     calibration = None if knowledge is None else knowledge.calibration
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
-        owned = [(person, gallery.samples(person.name)) for person in gallery.people()]
+        of_everybody = gallery.samples_of_everybody()
+        owned = [(person, of_everybody.get(person.id, [])) for person in gallery.people()]
     faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
     only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
     compared = {number: name for number, name in names.items() if number not in only_masked}

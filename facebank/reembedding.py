@@ -92,7 +92,9 @@ def re_embed(
     ReEmbeddingReport
         What became of the samples.
     """
-    samples = [sample for person in gallery.people() for sample in gallery.samples(person.name)]
+    with gallery.snapshot():
+        owned = gallery.samples_of_everybody()
+        samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
     kept = [_Kept.sample(sample) for sample in samples] + [_Kept.stranger(stranger) for stranger in strangers]
     found = _embed_anew(kept, engine, on_photo)

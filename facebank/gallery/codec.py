@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.faces import FloatArray
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 LARGEST_DIMENSION = 16_384
 LONGEST_NOTE = 2000
@@ -62,17 +64,19 @@ def float_array(values: object, shape: tuple[int, ...]) -> FloatArray:
 
 def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
     """Return stored embeddings as a matrix ``(N, dimension)``; raises `InvalidValueError` if one is no embedding."""
-    size = 4 * dimension
-    if any(not isinstance(row, bytes) or len(row) != size for row in rows):
+    if not rows:
+        return np.empty((0, dimension), np.float32)
+    if set(map(type, rows)) != {bytes} or set(map(len, rows)) != {4 * dimension}:
         raise InvalidValueError(f"an embedding has not {dimension} numbers")
-    matrix = np.frombuffer(b"".join(rows), dtype="<f4").astype(np.float32, copy=True).reshape(len(rows), dimension)
-    return unit_length(matrix)
+    return unit_length(np.frombuffer(b"".join(rows), dtype="<f4").astype(np.float32).reshape(len(rows), dimension))
 
 
 def unit_length(matrix: FloatArray) -> FloatArray:
     """Return the matrix ``(N, dimension)``; raises `InvalidValueError` unless its rows are finite, of length 1."""
-    lengths = np.linalg.norm(finite(matrix), axis=-1)
-    if (np.abs(lengths - 1.0) > _NORM_TOLERANCE).any():
+    with np.errstate(over="ignore"):
+        lengths = np.sqrt(np.einsum("...i,...i->...", matrix, matrix))
+    if not (np.abs(lengths - 1.0) <= _NORM_TOLERANCE).all():
+        finite(matrix)
         raise InvalidValueError("an embedding is not L2-normalised")
     return matrix
 
@@ -133,10 +137,19 @@ def whole(value: object) -> int:
     return value
 
 
-def wholes(values: list[Any]) -> NDArray[np.int64]:
+def wholes(values: Sequence[Any]) -> NDArray[np.int64]:
     """Return whole numbers as an array; raises `InvalidValueError` for anything else."""
+    return _numbers(values, np.int64)
+
+
+def reals(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return numbers as an array; raises `InvalidValueError` for anything else."""
+    return _numbers(values, np.float64)
+
+
+def _numbers(values: Sequence[Any], kind: type[Number]) -> NDArray[Number]:
     try:
-        return np.array(values, dtype=np.int64)
+        return np.array(values, dtype=kind)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValueError("it holds something else than a number") from error
 

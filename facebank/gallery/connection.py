@@ -30,5 +30,5 @@ GALLERY_FILE = SqliteKind(
     missing="`facebank enroll` makes it",
     empty="`facebank enroll` puts people into it",
     another="name another file with --gallery",
-    repair="restore it from a copy",
+    repair="`facebank people check --repair` mends what it can, or restore a copy",
 )

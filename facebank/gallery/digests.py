@@ -20,7 +20,7 @@ import numpy as np
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -32,17 +32,25 @@ Column: TypeAlias = "Sequence[Any] | NDArray[Any]"
 """The values of a column in many rows, in their order."""
 
 _BITS = (1 << 64) - 1
-_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # of Vigna's splitmix64, public domain
-_SHIFTS = 30, 27, 31
+_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # they and the shifts are splitmix64's, in the public domain
+_DOUBLE = struct.Struct("<d")
 
 
 class Kind(Enum):
     """What a column holds."""
 
-    WHOLE = "whole"
-    REAL = "real"
-    TEXT = "text"
-    BYTES = "bytes"
+    WHOLE = ("a whole number", int, bool)
+    REAL = ("a number", float, int)
+    TEXT = ("a text", str)
+    BYTES = ("bytes", bytes)
+
+    def __init__(self, said: str, *types: type) -> None:
+        self.said = said
+        self.types = frozenset(types)
+
+    def refused(self) -> InvalidValueError:
+        """Return the error for a value of another kind."""
+        return InvalidValueError(f"it holds something else than {self.said}")
 
 
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
@@ -62,14 +70,16 @@ def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]
     InvalidValueError
         A value is not of its column's kind.
     """
-    total = _seed(name)
-    for column, value in values.items():
-        if value is not None:
-            total += _mixed(_seed(f"{name}.{column}") ^ _number(value, kinds[column]))
-    return signed(_mixed(total & _BITS))
+    return signed(_mixed(_total(name, values, kinds) & _BITS))
 
 
-def row_digests(name: str, columns: Mapping[str, Column], kinds: Mapping[str, Kind], count: int) -> NDArray[np.int64]:
+def row_digests(
+    name: str,
+    columns: Mapping[str, Column],
+    kinds: Mapping[str, Kind],
+    count: int,
+    same: Mapping[str, Value] | None = None,
+) -> NDArray[np.int64]:
     """Return what `row_digest` does for many rows, ``(N,)``.
 
     Parameters
@@ -80,11 +90,13 @@ def row_digests(name: str, columns: Mapping[str, Column], kinds: Mapping[str, Ki
         The values of every row, by column.
     count
         How many rows there are.
+    same
+        Values that all rows have, by column.
     """
-    total = np.full(count, _seed(name), dtype=np.uint64)
+    total = np.full(count, _total(name, same or {}, kinds) & _BITS, dtype=np.uint64)
     for column, values in columns.items():
         present, numbers = _numbers(values, kinds[column])
-        mixed = _all_mixed(numbers ^ np.uint64(_seed(f"{name}.{column}")))
+        mixed = _all_mixed(numbers ^ np.uint64(_seed(name, column)))
         if present is None:
             total += mixed
         else:
@@ -104,31 +116,45 @@ def signed(number: int) -> int:
 
 
 @cache
-def _seed(name: str) -> int:
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+def _seed(name: str, column: str = "") -> int:
+    whole = f"{name}.{column}" if column else name
+    return int.from_bytes(blake2b(whole.encode(), digest_size=8).digest(), "little")
+
+
+def _total(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
+    total = _seed(name)
+    for column, value in values.items():
+        if value is not None:
+            total += _mixed(_seed(name, column) ^ _number(value, kinds[column]))
+    return total
 
 
 def _mixed(number: int) -> int:
-    number = (number ^ number >> _SHIFTS[0]) * _FACTORS[0] & _BITS
-    number = (number ^ number >> _SHIFTS[1]) * _FACTORS[1] & _BITS
-    return number ^ number >> _SHIFTS[2]
+    number = (number ^ number >> 30) * _FACTORS[0] & _BITS
+    number = (number ^ number >> 27) * _FACTORS[1] & _BITS
+    return number ^ number >> 31
 
 
 def _all_mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    numbers = (numbers ^ numbers >> np.uint64(_SHIFTS[0])) * np.uint64(_FACTORS[0])
-    numbers = (numbers ^ numbers >> np.uint64(_SHIFTS[1])) * np.uint64(_FACTORS[1])
-    return numbers ^ numbers >> np.uint64(_SHIFTS[2])
+    numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(_FACTORS[0])
+    numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(_FACTORS[1])
+    return numbers ^ numbers >> np.uint64(31)
 
 
 def _number(value: Value, kind: Kind) -> int:
-    _check_kinds((value,), kind)
+    if type(value) not in kind.types:
+        raise kind.refused()
     if isinstance(value, (str, bytes)):
         data = value.encode("utf-8") if isinstance(value, str) else value
         return crc32(data) | len(data) << 32
     if kind is Kind.REAL:
-        (bits,) = struct.unpack("<Q", struct.pack("<d", value))
-        return int(bits)
+        return int.from_bytes(_DOUBLE.pack(value), "little")
     return int(value or 0) & _BITS
+
+
+def _encoded(texts: Column) -> list[bytes]:
+    together = "\n".join(texts).encode("utf-8").split(b"\n")
+    return together if len(together) == len(texts) else [text.encode("utf-8") for text in texts]
 
 
 def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
@@ -138,25 +164,12 @@ def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDAr
         if None in values:
             present = np.array([value is not None for value in values], dtype=np.bool_)
             values = [value for value in values if value is not None]
-        _check_kinds(values, kind)
+        if not set(map(type, values)) <= kind.types:
+            raise kind.refused()
     if kind is Kind.WHOLE:
         return present, np.array(values, dtype=np.int64).view(np.uint64)
     if kind is Kind.REAL:
         return present, np.array(values, dtype=np.float64).view(np.uint64)
-    texts = [str(value).encode("utf-8") for value in values] if kind is Kind.TEXT else values
+    texts = _encoded(values) if kind is Kind.TEXT else values
     sums = np.fromiter(map(crc32, texts), dtype=np.uint64, count=len(texts))
     return present, sums | np.fromiter(map(len, texts), dtype=np.uint64, count=len(texts)) << np.uint64(32)
-
-
-def _check_kinds(values: Iterable[Value], kind: Kind) -> None:
-    if not set(map(type, values)) <= _TYPES[kind]:
-        raise InvalidValueError(f"it holds something else than {_SAID[kind]}")
-
-
-_TYPES: dict[Kind, set[type]] = {
-    Kind.WHOLE: {int, bool},
-    Kind.REAL: {float, int},
-    Kind.TEXT: {str},
-    Kind.BYTES: {bytes},
-}
-_SAID = {Kind.WHOLE: "a whole number", Kind.REAL: "a number", Kind.TEXT: "a text", Kind.BYTES: "bytes"}

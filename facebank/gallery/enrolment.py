@@ -78,6 +78,8 @@ def enrol_samples(
     name: str,
     samples: Sequence[NewSample],
     now: datetime,
+    *,
+    people_ids: dict[str, int] | None = None,
 ) -> list[EnrolledSample]:
     """Give a person samples, all but those that somebody has already; the caller holds the transaction.
 
@@ -95,6 +97,8 @@ def enrol_samples(
         Checked faces.
     now
         The time.
+    people_ids
+        Everybody's numbers by the names' keys, kept up to date; None to look the person up.
 
     Returns
     -------
@@ -102,10 +106,12 @@ def enrol_samples(
         One for each sample, in their order.
     """
     key = name_key(name)
-    person = tables.find_person(connection, key)
-    person_id = None if person is None else person.id
+    if people_ids is None:
+        person = tables.find_person(connection, key)
+        people_ids = {} if person is None else {key: person.id}
+    person_id = people_ids.get(key)
     if person_id is None and not samples:
-        tables.add_person(connection, name, key, now)
+        people_ids[key] = tables.add_person(connection, name, key, now)
         tables.advance(connection)
     revision = tables.revision(connection) + 1
     outcomes: list[EnrolledSample] = []
@@ -120,7 +126,7 @@ def enrol_samples(
                 owned.append(sample)
             continue
         if person_id is None:
-            person_id = tables.add_person(connection, name, key, now)
+            person_id = people_ids[key] = tables.add_person(connection, name, key, now)
         sample_id = tables.add_sample(connection, person_id, sample, now)
         vector_tables.add_vectors(connection, sample_id, bound.pack_id, sample.vectors, revision)
         outcomes.append(EnrolledSample(sample_id, None))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from facebank.gallery.checked_rows import every_row, kept_rows
 from facebank.gallery.codec import (
     bytes_to_path,
     floats_from_bytes,
@@ -20,9 +21,8 @@ from facebank.gallery.codec import (
     wholes,
 )
 from facebank.gallery.records import FaceKey, Stranger, StrangerTable
-from facebank.gallery.schema import FEEDBACK_SINCE, PICTURES_SINCE, schema_version
+from facebank.gallery.schema import PICTURES_SINCE, schema_version
 from facebank.gallery.sealing import delete, insert, update
-from facebank.gallery.tables import of_photo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from facebank.faces import FloatArray
+    from facebank.gallery.checked_rows import Row
     from facebank.gallery.digests import Value
     from facebank.gallery.tables import Binding
 
-_DENIALS = "SELECT id, person_id, content_hash, quarter_turns, box, denied_at, {picture} FROM denials "
-_STRANGERS = "SELECT id, content_hash, quarter_turns, box, source, remembered_at, {picture} FROM strangers "
 _PICTURED = ("samples", "denials", "strangers")
 
 
@@ -58,18 +57,16 @@ def denials_of_photo(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
 ) -> list[Denial]:
     """Return what was denied about the faces of one photo, which is known by its bytes or by its picture."""
-    if not _has_tables(connection):
-        return []
-    either, values = of_photo(connection, content_hash, picture_hash)
-    return [_denial(row) for row in connection.execute(f"{_denials(connection)}WHERE {either} ORDER BY id", values)]
+    return [
+        _denial(row)
+        for row in kept_rows(connection, "denials")
+        if row["content_hash"] == content_hash or (picture_hash and row["picture_hash"] == picture_hash)
+    ]
 
 
 def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
     """Return the faces that are not a person's."""
-    if not _has_tables(connection):
-        return []
-    rows = connection.execute(f"{_denials(connection)}WHERE person_id = ? ORDER BY id", (person_id,))
-    return [_denial(row) for row in rows]
+    return [_denial(row) for row in kept_rows(connection, "denials") if row["person_id"] == person_id]
 
 
 def move_denials(connection: sqlite3.Connection, source: int, target: int) -> None:
@@ -107,23 +104,17 @@ def add_stranger(connection: sqlite3.Connection, face: FaceKey, source: str, vec
 
 def strangers(connection: sqlite3.Connection) -> list[Stranger]:
     """Return all strangers, in the order of their numbers."""
-    if not _has_tables(connection):
-        return []
-    rows = connection.execute(f"{_STRANGERS.format(picture=_picture(connection))}ORDER BY id")
     return [
-        Stranger(
-            whole(number), _face(content_hash, turns, box, picture), bytes_to_path(source), text_to_time(remembered_at)
-        )
-        for number, content_hash, turns, box, source, remembered_at, picture in rows
+        Stranger(whole(row["id"]), _face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
+        for row in every_row(connection, "strangers")
     ]
 
 
 def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> StrangerTable:
     """Return the embeddings of all strangers, in the order of their numbers."""
-    rows = []
-    if _has_tables(connection):
-        rows = connection.execute("SELECT id, vector FROM strangers ORDER BY id").fetchall()
-    return StrangerTable(wholes([row[0] for row in rows]), unit_rows([row[1] for row in rows], bound.pack.dimension))
+    rows = every_row(connection, "strangers")
+    matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
+    return StrangerTable(wholes([row["id"] for row in rows]), matrix)
 
 
 def replace_stranger_vectors(connection: sqlite3.Connection, vectors: Mapping[int, FloatArray]) -> None:
@@ -163,22 +154,9 @@ def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash:
 # Rows -----------------------------------------------------------------------------------------------------------
 
 
-def _picture(connection: sqlite3.Connection) -> str:
-    return "picture_hash" if schema_version(connection) >= PICTURES_SINCE else "NULL"
-
-
-def _denials(connection: sqlite3.Connection) -> str:
-    return _DENIALS.format(picture=_picture(connection))
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return schema_version(connection) >= FEEDBACK_SINCE
-
-
-def _denial(row: tuple[object, ...]) -> Denial:
-    number, person_id, content_hash, turns, box, denied_at, picture = row
-    text_to_time(denied_at)
-    return Denial(whole(number), whole(person_id), _face(content_hash, turns, box, picture))
+def _denial(row: Row) -> Denial:
+    text_to_time(row["denied_at"])
+    return Denial(whole(row["id"]), whole(row["person_id"]), _face(row))
 
 
 def _columns(face: FaceKey) -> dict[str, Value]:
@@ -190,6 +168,10 @@ def _columns(face: FaceKey) -> dict[str, Value]:
     }
 
 
-def _face(content_hash: object, turns: object, box: object, picture: object) -> FaceKey:
-    picture_hash = None if picture is None else hex_digest(picture)
-    return FaceKey(hex_digest(content_hash), whole(turns), floats_from_bytes(box, (4,)), picture_hash)
+def _face(row: Row) -> FaceKey:
+    return FaceKey(
+        hex_digest(row["content_hash"]),
+        whole(row["quarter_turns"]),
+        floats_from_bytes(row["box"], (4,)),
+        None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
+    )

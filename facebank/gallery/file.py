@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError, StorageError, UsageError
 from facebank.gallery import tables
+from facebank.gallery.checked_rows import let_go
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
 from facebank.storage.file_systems import is_on_network
@@ -97,8 +98,11 @@ class GalleryFile:
         with GALLERY_FILE.said_plainly(self.path):
             if self._connection.in_transaction:
                 raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
-            with writing(self._connection, self.path, self._patience):
-                yield self._connection
+            try:
+                with writing(self._connection, self.path, self._patience):
+                    yield self._connection
+            finally:
+                let_go(self._connection)
 
     def wipe(self) -> bool:
         """Leave no byte of what was removed, in the file or in its log.

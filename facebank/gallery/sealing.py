@@ -128,7 +128,7 @@ def seal_table(connection: sqlite3.Connection, table: str) -> None:
 def seal_of(table: str, row: Mapping[str, Value]) -> int:
     """Return the digest of a row's sealed columns; others are left out."""
     kinds = TABLES[table].columns
-    return row_digest(table, {name: value for name, value in row.items() if name in kinds}, kinds)
+    return row_digest(table, {name: row[name] for name in kinds if name in row}, kinds)
 
 
 def sum_name(table: str, part: str | None = None, group: Value = None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.faces import Detection, Person, Sample
+from facebank.gallery.checked_rows import blocks_of, damage_of, every_row, kept_rows, rows_by_number, rows_of
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
     birth_date,
@@ -28,7 +29,6 @@ from facebank.gallery.codec import (
     text_to_time,
     time_to_text,
     whole,
-    wholes,
 )
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
@@ -38,22 +38,18 @@ from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from numpy.typing import NDArray
+
+    from facebank.faces import FloatArray
+    from facebank.gallery.checked_rows import Row
     from facebank.gallery.digests import Value
     from facebank.gallery.records import NewSample, PersonFacts
 
-_SAMPLES = """
-    SELECT samples.id, people.name, box, landmarks, detection_score, quality, source, content_hash, quarter_turns,
-        taken_at, enrolled_at, EXISTS (SELECT 1 FROM thumbnails WHERE sample_id = samples.id), {facts}
-    FROM samples JOIN people ON people.id = person_id
-    """
-_PEOPLE = """
-    SELECT id, name, created_at, (SELECT count(*) FROM samples WHERE person_id = people.id), {facts} FROM people
-    """
-_PHOTO_COUNTS = "SELECT person_id, count(DISTINCT {picture}) FROM samples GROUP BY person_id"
-_FACTS_OF_PERSON = "born, note, (SELECT count(*) FROM samples WHERE person_id = people.id AND masked = 1)"
+
+_NAMES_AT_ONCE = 4 * NAMES_TOGETHER
 
 
 class Binding(NamedTuple):
@@ -61,6 +57,14 @@ class Binding(NamedTuple):
 
     pack_id: int
     pack: PackIdentity
+
+
+class Owners(NamedTuple):
+    """Samples: their numbers, rising, their people's, both ``int64 (N,)``, and their qualities, ``float32 (N,)``."""
+
+    sample_ids: NDArray[np.int64]
+    person_ids: NDArray[np.int64]
+    qualities: FloatArray
 
 
 # The gallery itself ---------------------------------------------------------------------------------------------
@@ -83,12 +87,11 @@ def add_pack(connection: sqlite3.Connection, pack: PackIdentity) -> int:
 
 def binding(connection: sqlite3.Connection) -> Binding:
     """Return the pack the gallery is bound to."""
-    row = connection.execute(
-        "SELECT packs.id, name, digest, dimension FROM gallery JOIN packs ON packs.id = pack_id"
-    ).fetchone()
-    if row is None:
+    bound = [row["pack_id"] for row in rows_of(connection, "gallery")]
+    packs = [row for row in every_row(connection, "packs") if row["id"] in bound]
+    if len(bound) != 1 or not packs:
         raise InvalidValueError("it names no pack")
-    pack_id, name, digest, dimension = row
+    pack_id, name, digest, dimension = (packs[0][column] for column in ("id", "name", "digest", "dimension"))
     if not (isinstance(name, str) and isinstance(digest, str) and isinstance(dimension, int)):
         raise InvalidValueError("it names no pack")
     if not 1 <= dimension <= LARGEST_DIMENSION:
@@ -106,7 +109,7 @@ def bind(connection: sqlite3.Connection, pack_id: int) -> None:
 
 def revision(connection: sqlite3.Connection) -> int:
     """Return the gallery's revision."""
-    return whole(only(connection.execute("SELECT revision FROM gallery")))
+    return whole(_gallery(connection)["revision"])
 
 
 def advance(connection: sqlite3.Connection) -> int:
@@ -118,7 +121,7 @@ def advance(connection: sqlite3.Connection) -> int:
 
 def traces(connection: sqlite3.Connection) -> int:
     """Return the revision of the last removal whose bytes may still be in the file; 0 if there is none."""
-    return whole(only(connection.execute("SELECT traces FROM gallery")))
+    return whole(_gallery(connection)["traces"])
 
 
 def note_traces(connection: sqlite3.Connection) -> None:
@@ -134,8 +137,7 @@ def clear_traces(connection: sqlite3.Connection, noted: int) -> None:
 
 def read_setting(connection: sqlite3.Connection, key: str) -> str | None:
     """Return the text kept under a key."""
-    row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row[0])
+    return next((str(row["value"]) for row in kept_rows(connection, "settings") if row["key"] == key), None)
 
 
 def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -> None:
@@ -150,38 +152,56 @@ def write_setting(connection: sqlite3.Connection, key: str, value: str | None) -
 
 def people(connection: sqlite3.Connection) -> list[Person]:
     """Return everybody, in the order of their names."""
-    return [_person(row) for row in connection.execute(_people_rows(connection) + "ORDER BY key")]
+    numbers, masked = (_samples_by_person(connection, group) for group in (0, 1))
+    return [
+        _person(row, numbers.get(row["id"], 0) + masked.get(row["id"], 0), masked.get(row["id"], 0))
+        for row in sorted(every_row(connection, "people"), key=lambda row: str(row["key"]))
+    ]
 
 
 def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
     """Return from how many photos each person's samples are, by the person's number; copies of a photo are one."""
-    picture = "coalesce(picture_hash, content_hash)" if schema_version(connection) >= PICTURES_SINCE else "content_hash"
-    rows = connection.execute(_PHOTO_COUNTS.format(picture=picture))
-    return {whole(person): whole(count) for person, count in rows}
+    photos: dict[int, set[str]] = {}
+    for row in every_row(connection, "samples"):
+        photos.setdefault(whole(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
+    return {person: len(theirs) for person, theirs in photos.items()}
 
 
 def find_person(connection: sqlite3.Connection, key: str) -> Person | None:
     """Return the person of a name's key."""
-    row = connection.execute(_people_rows(connection) + "WHERE key = ?", (key,)).fetchone()
-    return None if row is None else _person(row)
+    rows = rows_of(connection, "people", "WHERE key = ?", (key,))
+    if not rows:
+        if rows_of(connection, "people", "NOT INDEXED WHERE key = ?", (key,)):
+            raise InvalidValueError("its index of names is not whole")
+        return None
+    number = whole(rows[0]["id"])
+    counted = "SELECT count(*), {} FROM samples WHERE person_id = ?"
+    masked = "coalesce(sum(masked), 0)" if _has_facts(connection) else "0"
+    count, masked_count = connection.execute(counted.format(masked), (number,)).fetchone()
+    return _person(rows[0], whole(count), whole(masked_count))
+
+
+def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return the numbers of everybody by the names' keys."""
+    return {str(row["key"]): whole(row["id"]) for row in every_row(connection, "people")}
 
 
 def names(connection: sqlite3.Connection) -> dict[int, str]:
     """Return every person's name by number."""
-    return {
-        whole(number): person_name(name)
-        for number, name in connection.execute("SELECT id, name FROM people ORDER BY id")
-    }
+    found: dict[int, str] = {}
+    for some, texts in blocks_of(connection, "people", "names"):
+        found.update(zip(some.tolist(), person_names(texts), strict=True))
+    return found
 
 
 def name_table(connection: sqlite3.Connection) -> NameTable:
     """Return every person's name by number, in little memory."""
-    rows = connection.execute("SELECT id, name FROM people ORDER BY id")
-    numbers, blocks = [np.empty(0, np.int64)], []
-    while block := rows.fetchmany(NAMES_TOGETHER):
-        some, texts = zip(*block, strict=True)
-        numbers.append(wholes(list(some)))
-        blocks.append(person_names(texts))
+    numbers = [np.empty(0, np.int64)]
+    blocks: list[Sequence[str]] = []
+    for some, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_AT_ONCE):
+        numbers.append(some)
+        starts = range(0, len(texts), NAMES_TOGETHER)
+        blocks.extend(person_names(texts[start : start + NAMES_TOGETHER]) for start in starts)
     return NameTable(np.concatenate(numbers), blocks)
 
 
@@ -203,10 +223,10 @@ def set_facts(connection: sqlite3.Connection, person_id: int, facts: PersonFacts
 
 def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
     """Return the birth dates that are known, by person."""
-    if not _has_facts(connection):
-        return {}
-    rows = connection.execute("SELECT id, born FROM people WHERE born IS NOT NULL ORDER BY id")
-    return {whole(number): birth_date(born) for number, born in rows}
+    found: dict[int, str] = {}
+    for some, dates in blocks_of(connection, "people", "births"):
+        found.update(zip(some.tolist(), map(birth_date, dates), strict=True))
+    return found
 
 
 def move_samples(connection: sqlite3.Connection, source: int, target: int) -> None:
@@ -257,8 +277,20 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
 
 def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
     """Return a person's samples, in the order of their numbers."""
-    rows = connection.execute(_sample_rows(connection) + "WHERE person_id = ? ORDER BY samples.id", (person_id,))
-    return [_sample(row) for row in rows]
+    rows = rows_of(connection, "samples", "WHERE person_id = ? ORDER BY id", (person_id,))
+    count = only(connection.execute("SELECT count(*) FROM samples NOT INDEXED WHERE person_id = ?", (person_id,)))
+    if count != len(rows):
+        raise damage_of(connection, "samples", "its index of samples is not whole")
+    return _samples(connection, rows)
+
+
+def samples_of_everybody(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
+    """Return all samples by their people's numbers, in the order of their own."""
+    found: dict[int, list[Sample]] = {}
+    rows = every_row(connection, "samples")
+    for row, sample in zip(rows, _samples(connection, rows), strict=True):
+        found.setdefault(whole(row["person_id"]), []).append(sample)
+    return found
 
 
 def samples_of_photo(
@@ -266,8 +298,38 @@ def samples_of_photo(
 ) -> list[Sample]:
     """Return the samples that come from one photo, known by its bytes or its picture, in the order of their numbers."""
     either, values = of_photo(connection, content_hash, picture_hash)
-    rows = connection.execute(f"{_sample_rows(connection)}WHERE {either} ORDER BY samples.id", values)
-    return [_sample(row) for row in rows]
+    return _samples(connection, rows_of(connection, "samples", f"WHERE {either} ORDER BY id", values))
+
+
+def samples_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[Sample]:
+    """Return the samples of some numbers, in the order given."""
+    wanted = list(numbers)
+    rows = {row["id"]: row for row in rows_by_number(connection, "samples", "id", wanted)}
+    if not rows.keys() >= set(wanted):
+        raise damage_of(connection, "samples", "an embedding belongs to no sample")
+    return _samples(connection, [rows[number] for number in wanted])
+
+
+def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Owners:
+    """Return whose all samples are, in the order of their numbers.
+
+    Parameters
+    ----------
+    connection
+        Inside a transaction.
+    masked
+        True for the samples that wear a mask, False for the others, None for all.
+    """
+    groups = (0, 1) if masked is None else (int(masked),)
+    blocks = [block[:3] for group in groups for block in blocks_of(connection, "samples", "owners", group)]
+    if not blocks:
+        return Owners(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    numbers, people_ids, rated = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+    qualities = np.nan_to_num(rated, nan=0.0).clip(0.0, 1.0).astype(np.float32)
+    if masked is None and len(blocks) > 1:
+        order = np.argsort(numbers, kind="stable")
+        numbers, people_ids, qualities = numbers[order], people_ids[order], qualities[order]
+    return Owners(numbers, people_ids, qualities)
 
 
 def of_photo(
@@ -281,7 +343,7 @@ def of_photo(
 
 def sample_ids(connection: sqlite3.Connection) -> set[int]:
     """Return the numbers of all samples."""
-    return {whole(number) for (number,) in connection.execute("SELECT id FROM samples")}
+    return set(owners(connection).sample_ids.tolist())
 
 
 def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
@@ -296,12 +358,10 @@ def delete_samples(connection: sqlite3.Connection, numbers: Iterable[int]) -> No
 
 def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
     """Return a sample's thumbnail, a JPEG."""
-    row = connection.execute("SELECT jpeg FROM thumbnails WHERE sample_id = ?", (sample_id,)).fetchone()
-    if row is None:
-        return None
-    if not isinstance(row[0], bytes):
+    rows = rows_of(connection, "thumbnails", "WHERE sample_id = ?", (sample_id,))
+    if rows and not isinstance(rows[0]["jpeg"], bytes):
         raise InvalidValueError("it holds a thumbnail that is none")
-    return row[0]
+    return rows[0]["jpeg"] if rows else None
 
 
 # Rows -----------------------------------------------------------------------------------------------------------
@@ -311,44 +371,62 @@ def _has_facts(connection: sqlite3.Connection) -> bool:
     return schema_version(connection) >= FACTS_SINCE
 
 
-def _people_rows(connection: sqlite3.Connection) -> str:
-    return _PEOPLE.format(facts=_FACTS_OF_PERSON if _has_facts(connection) else "NULL, NULL, 0")
+def _gallery(connection: sqlite3.Connection) -> Row:
+    rows = rows_of(connection, "gallery")
+    if len(rows) != 1:
+        raise InvalidValueError("it holds more or less than one row that must be there once")
+    return rows[0]
 
 
-def _sample_rows(connection: sqlite3.Connection) -> str:
-    facts = "masked, camera_dated" if _has_facts(connection) else "0, 0"
-    picture = "picture_hash" if schema_version(connection) >= PICTURES_SINCE else "NULL"
-    return _SAMPLES.format(facts=f"{facts}, {picture}")
+def _samples_by_person(connection: sqlite3.Connection, group: int) -> dict[int, int]:
+    numbers, counts = np.unique(owners(connection, masked=bool(group)).person_ids, return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
 
 
-def _person(row: tuple[object, ...]) -> Person:
-    number, name, created_at, sample_count, born, text, masked_count = row
+def _person(row: Row, sample_count: int, masked_count: int) -> Person:
     return Person(
-        id=whole(number),
-        name=person_name(name),
-        sample_count=whole(sample_count),
-        created_at=text_to_time(created_at),
-        born=None if born is None else birth_date(born),
-        note=None if text is None else note(text),
-        masked_count=whole(masked_count),
+        id=whole(row["id"]),
+        name=person_name(row["name"]),
+        sample_count=sample_count,
+        created_at=text_to_time(row["created_at"]),
+        born=None if row["born"] is None else birth_date(row["born"]),
+        note=None if row["note"] is None else note(row["note"]),
+        masked_count=masked_count,
     )
 
 
-def _sample(row: tuple[object, ...]) -> Sample:
-    number, person, box, landmarks, score, quality, source, content_hash, turns, *others = row
-    taken_at, enrolled_at, has_thumbnail, masked, camera_dated, picture = others
-    return Sample(
-        id=whole(number),
-        person=person_name(person),
-        detection=Detection(floats_from_bytes(box, (4,)), floats_from_bytes(landmarks, (5, 2)), share(score)),
-        quality=share(quality),
-        source=bytes_to_path(source),
-        content_hash=hex_digest(content_hash),
-        quarter_turns=whole(turns),
-        taken_at=None if taken_at is None else text_to_time(taken_at),
-        enrolled_at=text_to_time(enrolled_at),
-        has_thumbnail=bool(has_thumbnail),
-        masked=flag(masked),
-        camera_dated=flag(camera_dated),
-        picture_hash=None if picture is None else hex_digest(picture),
+def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
+    people_ids = {whole(row["person_id"]) for row in rows}
+    called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
+    pictured = _pictured(connection, [whole(row["id"]) for row in rows])
+    if people_ids - called.keys():
+        raise InvalidValueError("a sample belongs to nobody")
+    return [
+        Sample(
+            id=whole(row["id"]),
+            person=called[row["person_id"]],
+            detection=Detection(
+                floats_from_bytes(row["box"], (4,)),
+                floats_from_bytes(row["landmarks"], (5, 2)),
+                share(row["detection_score"]),
+            ),
+            quality=share(row["quality"]),
+            source=bytes_to_path(row["source"]),
+            content_hash=hex_digest(row["content_hash"]),
+            quarter_turns=whole(row["quarter_turns"]),
+            taken_at=None if row["taken_at"] is None else text_to_time(row["taken_at"]),
+            enrolled_at=text_to_time(row["enrolled_at"]),
+            has_thumbnail=row["id"] in pictured,
+            masked=flag(row["masked"]),
+            camera_dated=flag(row["camera_dated"]),
+            picture_hash=None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
+        )
+        for row in rows
+    ]
+
+
+def _pictured(connection: sqlite3.Connection, numbers: list[int]) -> set[int]:
+    found = (
+        connection.execute("SELECT 1 FROM thumbnails WHERE sample_id = ?", (number,)).fetchone() for number in numbers
     )
+    return {number for number, row in zip(numbers, found, strict=True) if row is not None}

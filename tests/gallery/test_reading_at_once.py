@@ -44,13 +44,12 @@ def test_nobody_is_read_at_once_too(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
-def test_a_damaged_quality_counts_as_none(gallery: Gallery, faces: Faces, damaged: str) -> None:
+def test_a_damaged_quality_is_refused_with_whose_it_is(gallery: Gallery, faces: Faces, damaged: str) -> None:
     gallery.enrol("Ada", faces.samples(2))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
-    assert gallery.rated_vectors()[1][0] == 0
-    assert gallery.rated_vectors()[1][1] > 0
-    assert len(gallery.vectors().matrix) == 2
+    with pytest.raises(GalleryFormatError, match=r"sample 1 of 'Ada'.*--repair"):
+        gallery.rated_vectors()
 
 
 def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> None:
