@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,13 @@ from typing import Any
 
 from facebank import FaceBank
 from facebank.album.album import Album
+from facebank.engine import Engine
 from facebank.errors import FacebankError
+from facebank.faces import AnalyzedPhoto, PhotoFaces
+from facebank.gallery import Gallery
+from facebank.identification import identified_photo, prepare_identification
+from facebank.photos import analyze_readable
+from facebank.settings import DecisionSettings, change_setting
 
 PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
 PEOPLE = {
@@ -58,6 +64,37 @@ class Subject:
 
     path: Path
     ask: Callable[[], Any]
+
+
+def gallery_subject(folder: Path) -> Subject:
+    """Return a gallery of three people, a face that is denied and one of a stranger, asked about all five photos."""
+    path = folder / "family.facebank"
+    with FaceBank.open(path, threads=1) as bank:
+        for person, photo in PEOPLE.items():
+            bank.enroll(person, photo)
+        bank.gallery.describe("Barack Obama", born="1961-08-04", note="of Honolulu")
+        bank.deny(PHOTOS / "barack_obama_speech.jpg", "Joe Biden")
+        bank.deny_everybody(PHOTOS / "barack_obama_blue_room.jpg")
+        change_setting(bank.gallery, "fpir", "0.01")
+        engine = bank.engine
+        probes = [
+            photo.found
+            for photo in analyze_readable(engine, sorted(PHOTOS.glob("*.jpg")))
+            if isinstance(photo, AnalyzedPhoto)
+        ]
+    return Subject(path, partial(ask_gallery, path, engine, probes))
+
+
+def ask_gallery(path: Path, engine: Engine, probes: Sequence[PhotoFaces]) -> Any:
+    """Return who is in some photos, and who is enrolled with what."""
+    with Gallery.open(path, engine.identity) as gallery:
+        identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
+        decided = [_told(identified_photo(probe, gallery, identification)) for probe in probes]
+        people = gallery.people()
+        samples = {person.name: repr(gallery.samples(person.name)) for person in people}
+        pictures = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]
+        nearest = gallery.index().search(gallery.vectors().matrix[:1], 3)
+        return decided, people, samples, pictures, nearest.sample_ids.tolist(), repr(gallery.stranger_faces())
 
 
 def scan_subject(folder: Path) -> Subject:
@@ -106,7 +143,7 @@ def _told(photo: Any) -> Any:
     return (photo.image, photo.width, photo.height, photo.quarter_turns, faces)
 
 
-SUBJECTS: dict[str, Callable[[Path], Subject]] = {"scan": scan_subject}
+SUBJECTS: dict[str, Callable[[Path], Subject]] = {"gallery": gallery_subject, "scan": scan_subject}
 
 
 def flip(subject: Subject, flips: int, seed: int, *, aimed: bool) -> Counter[str]:
