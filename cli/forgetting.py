@@ -57,7 +57,7 @@ def told_before(gallery: Gallery) -> ToldBefore:
     scan = WrittenPlace(PlaceKind.SCAN, default_scan_path(gallery.path).absolute())
     if scan not in stays and scan.path.exists():
         stays.append(scan)
-    wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers()]))
+    wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
     return ToldBefore(tuple(wiped), tuple(stays))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
 from .output import counted, progress, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
@@ -51,6 +52,8 @@ def register(app: typer.Typer) -> None:
         ("export", export, "export backup/ --person Ada"),
         ("import", import_people, "import backup/"),
         ("re-embed", re_embed, "re-embed --drop-missing"),
+        ("check", check, "check --repair"),
+        ("backup", backup, "backup ~/family-2024.facebank"),
     ):
         people.command(name, epilog=f"\b\nExample:\n  facebank people {example}")(command)
     app.add_typer(people, name="people")

@@ -63,9 +63,13 @@ class Settings:
 
 
 def _tell_upgraded(path: Path) -> None:
+    from facebank.gallery import upgrade_backup
+
     say(
         f"the gallery {path} was brought up to date; decisions may differ from before, because their rules have changed"
     )
+    if (backup := upgrade_backup(path)) is not None:
+        say(f"as it was before, it is kept in {backup}: 'facebank people forget' removes that file too")
 
 
 def settings_of(ctx: typer.Context) -> Settings:

@@ -28,6 +28,8 @@ from facebank.gallery.records import (
 from facebank.gallery.written_places import PlaceKind, WrittenPlace
 
 if TYPE_CHECKING:
+    from facebank.gallery.backups import upgrade_backup
+    from facebank.gallery.checking import Damage, GalleryCheck, check_gallery
     from facebank.gallery.exchange import (
         Exported,
         Imported,
@@ -37,8 +39,15 @@ if TYPE_CHECKING:
         import_gallery,
     )
     from facebank.gallery.health import GalleryHealth, inspect_gallery
+    from facebank.gallery.repairing import Repair, repair_gallery
 
 _HOMES = {
+    "Damage": "facebank.gallery.checking",
+    "GalleryCheck": "facebank.gallery.checking",
+    "Repair": "facebank.gallery.repairing",
+    "check_gallery": "facebank.gallery.checking",
+    "repair_gallery": "facebank.gallery.repairing",
+    "upgrade_backup": "facebank.gallery.backups",
     "Exported": "facebank.gallery.exchange",
     "GalleryHealth": "facebank.gallery.health",
     "Imported": "facebank.gallery.exchange",
@@ -50,11 +59,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Damage",
     "EnrolledSample",
     "Exported",
     "FaceKey",
     "Forgotten",
     "Gallery",
+    "GalleryCheck",
     "GalleryHealth",
     "Imported",
     "MergedPerson",
@@ -63,6 +74,7 @@ __all__ = [
     "PersonFacts",
     "PlaceKind",
     "RefusedSample",
+    "Repair",
     "SearchHits",
     "Stranger",
     "StrangerTable",
@@ -71,6 +83,7 @@ __all__ = [
     "VectorTable",
     "WrittenPlace",
     "check_export",
+    "check_gallery",
     "default_gallery_path",
     "export_gallery",
     "exported_pack",
@@ -78,6 +91,8 @@ __all__ = [
     "inspect_gallery",
     "name_key",
     "normalise_name",
+    "repair_gallery",
+    "upgrade_backup",
 ]
 
 

@@ -182,7 +182,7 @@ def check_sum(connection: sqlite3.Connection, table: str, part: str | None, seen
 def damage_of(connection: sqlite3.Connection, table: str, otherwise: str) -> InvalidValueError:
     """Return the error that names the first row of a table that is not as it was sealed, or says something else."""
     try:
-        for row in _unchecked(connection, table):
+        for row in unchecked_rows(connection, table):
             seal = row.pop("seal")
             if not is_sealed(table, row, seal):
                 return InvalidValueError(f"{described(connection, table, row)} is not as it was written")
@@ -247,8 +247,12 @@ def _array(values: Sequence[Any], kind: Kind) -> Column:
     return wholes(values) if kind is Kind.WHOLE else values
 
 
-def _unchecked(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
-    columns = (*TABLES[table].columns_in(schema_version(connection)), "seal")
+def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """Yield all rows of a table as they are, with their ``seal`` where they have one; for what looks for damage."""
+    version = schema_version(connection)
+    columns = TABLES[table].columns_in(version)
+    if version >= SEALS_SINCE:
+        columns += ("seal",)
     for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"):
         yield dict(zip(columns, row, strict=True))
 

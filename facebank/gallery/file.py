@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError, StorageError, UsageError
 from facebank.gallery import tables
+from facebank.gallery.backups import back_up, back_up_before
 from facebank.gallery.checked_rows import let_go
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
@@ -17,6 +18,7 @@ from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writab
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from facebank.gallery.records import PackIdentity
@@ -30,6 +32,7 @@ class GalleryFile:
         self.path = path
         self.writable = writable
         self.upgraded = False
+        self.backup: Path | None = None
         self._connection = connection
         self._patience = patience
 
@@ -104,6 +107,11 @@ class GalleryFile:
             finally:
                 let_go(self._connection)
 
+    def back_up(self, target: str | os.PathLike[str]) -> Path:
+        """Copy the file as it is at one moment: see `facebank.gallery.backups.back_up`."""
+        with GALLERY_FILE.said_plainly(self.path):
+            return back_up(self._connection, target)
+
     def wipe(self) -> bool:
         """Leave no byte of what was removed, in the file or in its log.
 
@@ -174,6 +182,7 @@ class GalleryFile:
                 f"The gallery {printable(str(self.path))} was written by an older facebank: "
                 "open it once where it can be written."
             )
+        self.backup = back_up_before(self._connection, self.path, SCHEMA_VERSION)
         with self.changing() as connection:
             self.upgraded = GALLERY_FILE.check_tables(connection, self.path) < SCHEMA_VERSION
             migrate(connection)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
+from facebank.gallery.backups import automatic_backups
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
@@ -15,7 +16,7 @@ from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
 from facebank.gallery.written_places import WRITTEN_PLACES_SETTING, folders_with_leftovers, without_name
-from facebank.storage.leftovers import remove_leftovers
+from facebank.storage.leftovers import remove_leftovers, wipe_file
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
@@ -477,7 +478,10 @@ class Gallery(TaughtGallery):
         places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
         wiped = wipe_derived(self.path, places, folders)
         leftovers, _ = remove_leftovers(folders_with_leftovers(self.path, self))
-        return Forgotten(samples, busy_readers=not done, wiped=(*wiped, *leftovers))
+        backups = automatic_backups(self.path)
+        for backup in backups:
+            wipe_file(backup)
+        return Forgotten(samples, busy_readers=not done, wiped=(*wiped, *leftovers, *backups))
 
 
 def _check_new(what: str, vectors: Mapping[int, Mapping[str, FloatArray]], dimension: int) -> None:

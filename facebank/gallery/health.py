@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryNotFoundError
-from facebank.gallery import feedback_tables, tables, vector_tables
+from facebank.gallery import tables
+from facebank.gallery.checking import examine
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.schema import schema_version
 from facebank.storage.paths import named_path
@@ -89,23 +90,12 @@ def _examined(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
         people=len(tables.names(connection)),
         samples=len(tables.sample_ids(connection)),
         journal_mode=str(mode),
-        problems=(*_damage(connection, bound), *_exposure(place), *_traces(connection)),
+        problems=(*_damage(connection), *_exposure(place), *_traces(connection)),
     )
 
 
-def _damage(connection: sqlite3.Connection, bound: tables.Binding) -> list[str]:
-    answers = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-    problems = [f"The file is damaged: {answer}." for answer in answers if answer != "ok"]
-    if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        problems.append("The file is damaged: a sample, thumbnail, embedding or denial belongs to nothing.")
-    for person in tables.people(connection):
-        tables.samples_of(connection, person.id)
-        feedback_tables.denials_of_person(connection, person.id)
-    feedback_tables.strangers(connection)
-    feedback_tables.stranger_vectors(connection, bound)
-    for variant in vector_tables.variants(connection, bound.pack_id):
-        vector_tables.vectors(connection, bound, variant, masked=None)
-    return problems
+def _damage(connection: sqlite3.Connection) -> list[str]:
+    return [f"The file is damaged: {damage.message}." for damage in examine(connection)[1]]
 
 
 def _exposure(place: Path) -> list[str]:

@@ -186,7 +186,7 @@ def _add_up(
     changes: dict[str, Sum] = {}
     for sign, rows in ((-1, before), (1, after)):
         for row in rows:
-            for name, digest in _summands(table, row):
+            for name, digest in summands(table, row):
                 row_count, total = changes.get(name, NOTHING)
                 changes[name] = Sum(row_count + sign, total + sign * digest)
     for name, change in changes.items():
@@ -203,7 +203,7 @@ def _add_up(
             )
 
 
-def _summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
+def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
     """Yield the sums that a row is part of, and the digests by which it is."""
     known = TABLES[table]
     if known.is_summed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
 from facebank.gallery import settings, tables
+from facebank.gallery.backups import automatic_backups
 from facebank.gallery.codec import LARGEST_DIMENSION
 from facebank.gallery.derived import (
     DERIVED_FOLDERS_SETTING,
@@ -20,6 +21,7 @@ from facebank.gallery.derived import (
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.written_places import (
     WRITTEN_PLACES_SETTING,
+    PlaceKind,
     folders_with_leftovers,
     with_place,
     written_places,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.gallery.records import PackIdentity
-    from facebank.gallery.written_places import PlaceKind, WrittenPlace
+    from facebank.gallery.written_places import WrittenPlace
 
 BUSY_TIMEOUT = 30.0
 """How long another process is waited for, in seconds."""
@@ -202,6 +204,29 @@ class GallerySession:
     def written_places(self) -> list[WrittenPlace]:
         """Return where copies were written that are still there, the latest first."""
         return written_places(self)
+
+    def back_up(self, target: str | os.PathLike[str]) -> Path:
+        """Copy the gallery as it is at one moment, whoever uses it meanwhile, into a new file that only you can read.
+
+        Parameters
+        ----------
+        target
+            The new file; `forget` says that it is there.
+
+        Raises
+        ------
+        UsageError
+            Something is there already, or its folder is not.
+        StorageError
+            It cannot be written.
+        """
+        place = self._file.back_up(target)
+        self.note_written(PlaceKind.BACKUP, place)
+        return place
+
+    def automatic_backups(self) -> list[Path]:
+        """Return the copies that facebank made beside the gallery before it changed all of it: `forget` wipes them."""
+        return automatic_backups(self.path)
 
     def derived_files(self) -> list[Path]:
         """Return the files in the cache that were made from this gallery's people: `forget` wipes them."""

@@ -50,7 +50,7 @@ def add_vectors(
     """Write a sample's embeddings down, by variant; `revision` is the gallery's from now on."""
     rows: list[dict[str, Value]] = []
     for variant, vector in vectors.items():
-        first, second = _first_two(vector)
+        first, second = first_two(vector)
         rows.append(
             {
                 "sample_id": sample_id,
@@ -183,7 +183,7 @@ def alike(
 
     Two vectors are at least as far apart as any of their components are; the first two are looked at.
     """
-    first, second = _first_two(vector)
+    first, second = first_two(vector)
     near = connection.execute(
         "SELECT sample_id FROM vectors "
         "WHERE pack_id = ? AND variant = ? AND first BETWEEN ? AND ? AND second BETWEEN ? AND ?",
@@ -261,5 +261,6 @@ def _check_whole(connection: sqlite3.Connection, ids: NDArray[np.int64], wanted:
         raise damage_of(connection, "vectors", "a sample has no embedding, or more than one")
 
 
-def _first_two(vector: FloatArray) -> tuple[float, float]:
+def first_two(vector: FloatArray) -> tuple[float, float]:
+    """Return the components by which an embedding is looked up."""
     return float(vector[0]), float(vector[1]) if len(vector) > 1 else 0.0

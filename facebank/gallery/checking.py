@@ -1,0 +1,233 @@
+"""All of a gallery looked through for damage: every page, row, sum, embedding and reference."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facebank.errors import GalleryFormatError, UsageError
+from facebank.gallery import feedback_tables, settings, tables, vector_tables
+from facebank.gallery.checked_rows import described, has_seals, is_sealed, unchecked_rows
+from facebank.gallery.codec import floats_from_bytes, unit_length
+from facebank.gallery.connection import GALLERY_FILE
+from facebank.gallery.digests import signed
+from facebank.gallery.file import GalleryFile
+from facebank.gallery.records import PLAIN
+from facebank.gallery.schema import schema_version
+from facebank.gallery.sealed_tables import TABLES
+from facebank.gallery.sealing import NOTHING, Sum, is_sum_of, kept_sum, summands
+from facebank.storage.paths import named_path
+from facebank.storage.values import InvalidValueError
+from facebank.text import printable
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from facebank.gallery.checked_rows import Row
+
+_WAIT = 5.0  # seconds
+_MOST_COMPLAINTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is wrong with a gallery.
+
+    Attributes
+    ----------
+    kind
+        ``file`` for pages and indexes, ``row`` for a row that is not as it was written, ``sum`` for rows that are lost
+        or too much, ``reference`` for what belongs to nothing, ``value`` for what cannot be, such as an embedding that
+        has not length 1, ``missing`` for a sample without an embedding.
+    message
+        A sentence.
+    table
+        The table; None where it cannot be told.
+    person, sample_id, image
+        Whose it is and the sample and its photo, as far as that can be told.
+    """
+
+    kind: str
+    message: str
+    table: str | None = None
+    person: str | None = None
+    sample_id: int | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryCheck:
+    """What was found out about a gallery.
+
+    Attributes
+    ----------
+    path
+        The file.
+    schema_version
+        Of its tables; None where it cannot be read.
+    is_sealed
+        Whether its rows are sealed; those of a gallery that an older facebank wrote are not.
+    rows
+        How many rows were looked at.
+    damage
+        What is wrong; empty for a healthy gallery.
+    """
+
+    path: Path
+    schema_version: int | None
+    is_sealed: bool
+    rows: int
+    damage: tuple[Damage, ...]
+
+
+def check_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | None = None) -> GalleryCheck:
+    """Look a gallery through and change nothing.
+
+    Parameters
+    ----------
+    path
+        The file.
+    on_table
+        Called after each table, of which there are ``len(TABLES)``.
+
+    Raises
+    ------
+    GalleryNotFoundError, GalleryFormatError
+        If there is none, or it is no gallery at all.
+    GalleryBusyError, GalleryVersionError, StorageError
+        If it is in use, a newer facebank's, or cannot be read.
+    """
+    place = named_path(path, "the path of the gallery")
+    GALLERY_FILE.check_header(place)
+    try:
+        file = GalleryFile.open(place, read_only=True, busy_timeout=_WAIT)
+    except GalleryFormatError as error:
+        return GalleryCheck(place, None, False, 0, (Damage("file", str(error)),))
+    try:
+        with file.reading() as connection:
+            rows, found = examine(connection, on_table)
+            return GalleryCheck(place, schema_version(connection), has_seals(connection), rows, tuple(found))
+    finally:
+        file.close()
+
+
+def examine(connection: sqlite3.Connection, on_table: Callable[[], None] | None = None) -> tuple[int, list[Damage]]:
+    """Return how many rows an open gallery has, and all that is wrong with it."""
+    rows, found = 0, [*_file_damage(connection)]
+    for table in TABLES:
+        count, damage = _table_damage(connection, table, is_sealed_file=has_seals(connection))
+        rows += count
+        found += damage
+        if on_table is not None:
+            on_table()
+    return rows, found or [*_value_damage(connection)]
+
+
+def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -> Damage:
+    """Return what is said of a damaged row: whose it is, as far as the file tells."""
+    number = row.get("sample_id") if table != "samples" else row.get("id")
+    owner, image, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
+    try:
+        if isinstance(number, int) and table != "samples":
+            found = connection.execute("SELECT person_id, source FROM samples WHERE id = ?", (number,)).fetchone()
+            owner, image = (None, None) if found is None else found
+        if owner is not None:
+            found = connection.execute("SELECT name FROM people WHERE id = ?", (owner,)).fetchone()
+            name = None if found is None else found[0]
+    except (sqlite3.Error, UnicodeDecodeError):
+        pass
+    return Damage(
+        "row",
+        f"{described(connection, table, row)} {what}",
+        table,
+        None if name is None else str(name),
+        number if isinstance(number, int) else None,
+        image.decode("utf-8", "replace") if isinstance(image, bytes) else None,
+    )
+
+
+def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
+    try:
+        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})"):
+            if answer != "ok":
+                yield Damage("file", f"SQLite says: {printable(str(answer))}")
+        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+            yield Damage("reference", f"a row of '{table}' belongs to none of '{parent}'", str(table))
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        yield Damage("file", f"SQLite says: {printable(str(error))}")
+
+
+def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file: bool) -> tuple[int, list[Damage]]:
+    """Return how many rows of a table there are, and what is wrong with them."""
+    found: list[Damage] = []
+    sums: dict[str, Sum] = {}
+    count = 0
+    if schema_version(connection) < TABLES[table].since:
+        return 0, []
+    try:
+        for row in unchecked_rows(connection, table):
+            count += 1
+            seal = row.pop("seal", None)
+            if is_sealed_file and not is_sealed(table, row, seal):
+                found.append(damage_to(connection, table, row, "is not as it was written"))
+                continue
+            for name, digest in summands(table, row) if is_sealed_file else ():
+                row_count, total = sums.get(name, NOTHING)
+                sums[name] = Sum(row_count + 1, total + digest)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        found.append(Damage("file", f"the table '{table}' cannot be read to its end: {printable(str(error))}", table))
+    if is_sealed_file and not found:
+        found += _sum_damage(connection, table, sums)
+    return count, found
+
+
+def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]) -> list[Damage]:
+    found = []
+    try:
+        names = [str(name) for (name,) in connection.execute("SELECT name FROM sums NOT INDEXED")]
+        for name in dict.fromkeys([*sums, *(name for name in names if is_sum_of(name, table))]):
+            seen, kept = sums.get(name, NOTHING), kept_sum(connection, name)
+            if (seen.row_count, signed(seen.total)) != kept:
+                counts = f"there are {seen.row_count} rows, and {kept.row_count} were written"
+                found.append(Damage("sum", f"rows of '{table}' are lost or too much ({name}): {counts}", table))
+    except (sqlite3.Error, InvalidValueError, UnicodeDecodeError) as error:
+        found.append(Damage("sum", f"the sums of '{table}' cannot be read: {printable(str(error))}", table))
+    return found
+
+
+def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
+    """Yield what is as it was written, and yet cannot be: somebody else than facebank wrote it."""
+    try:
+        bound = tables.binding(connection)
+        tables.people(connection)
+        samples = {one.id: one for some in tables.samples_of_everybody(connection).values() for one in some}
+        feedback_tables.strangers(connection)
+        feedback_tables.stranger_vectors(connection, bound)
+        for number in {row["person_id"] for row in unchecked_rows(connection, "denials")}:
+            feedback_tables.denials_of_person(connection, number)
+        for row in unchecked_rows(connection, "settings"):
+            settings.read(connection, str(row["key"]))
+    except (InvalidValueError, UsageError) as error:
+        yield Damage("value", f"it holds what cannot be: {error}")
+        return
+    lacking = set(samples)
+    statement = "SELECT sample_id, pack_id, variant, vector, first, second FROM vectors NOT INDEXED"
+    for number, pack_id, variant, vector, first, second in connection.execute(statement):
+        sample = samples.get(number)
+        if variant == PLAIN and pack_id == bound.pack_id:
+            lacking.discard(number)
+        try:
+            values = unit_length(floats_from_bytes(vector, (bound.pack.dimension,)))
+            why = "" if (first, second) == vector_tables.first_two(values) else "it is looked up by other numbers"
+        except InvalidValueError as error:
+            why = str(error)
+        if why:
+            what = f"the embedding '{printable(str(variant))}' of the sample {number} cannot be: {why}"
+            person, image = (None, None) if sample is None else (sample.person, sample.source)
+            yield Damage("value", what, "vectors", person, number, image)
+    for number in sorted(lacking):
+        what = f"the sample {number} of '{printable(samples[number].person)}' has no embedding"
+        yield Damage("missing", what, "vectors", samples[number].person, number, samples[number].source)

@@ -1,0 +1,278 @@
+"""A damaged gallery made whole: what its seals prove is kept, what is derived is made anew, what is lost is named.
+
+Nothing is guessed. A row that its seal does not fit is put right where one flipped bit explains it: of all rows that
+differ in one bit, the one that the 64 bits of the seal fit was written. The damaged file is kept beside the gallery.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.errors import GalleryFormatError
+from facebank.gallery import schema
+from facebank.gallery.backups import keep_damaged
+from facebank.gallery.checked_rows import described
+from facebank.gallery.checking import Damage, damage_to
+from facebank.gallery.connection import GALLERY_FILE
+from facebank.gallery.derived import wipe_derived
+from facebank.gallery.digests import Kind, signed
+from facebank.gallery.following import INDEX_FILE_SETTING
+from facebank.gallery.records import PLAIN
+from facebank.gallery.sealed_tables import TABLES
+from facebank.gallery.sealing import is_sum_of, kept_sum, seal_of, seal_table
+from facebank.gallery.vector_tables import first_two
+from facebank.storage.files import PRIVATE_FILE, new_file
+from facebank.storage.paths import named_path
+from facebank.storage.sqlite import connect, transaction
+from facebank.storage.values import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from facebank.gallery.checked_rows import Row
+
+_WAIT = 5.0  # seconds
+_LARGEST_MENDED = 16 * 1024  # bytes of a value of which every bit is tried
+_MOST_NUMBERS = 10_000_000
+_PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What became of a damaged gallery.
+
+    Attributes
+    ----------
+    path
+        The gallery.
+    backup
+        The damaged file, kept beside it.
+    rows
+        How many rows are kept.
+    mended
+        What was put right, a sentence each.
+    lost
+        What is lost: a person's photos can be enrolled again from the paths in it.
+    """
+
+    path: Path
+    backup: Path
+    rows: int
+    mended: tuple[str, ...]
+    lost: tuple[Damage, ...]
+
+
+def repair_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | None = None) -> Repair:
+    """Make a damaged gallery whole again; other processes must not be using it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    on_table
+        Called after each table, of which there are ``len(TABLES)``.
+
+    Raises
+    ------
+    GalleryNotFoundError, GalleryBusyError, StorageError
+        There is none; it is in use; it or a copy of it cannot be written.
+    GalleryFormatError
+        It is no gallery, or too little of it is left: it is as it was then.
+    """
+    place = named_path(path, "the path of the gallery")
+    GALLERY_FILE.check_header(place)
+    with GALLERY_FILE.said_plainly(place), closing(connect(place, busy_timeout=_WAIT)) as held:
+        with suppress(sqlite3.DatabaseError):
+            held.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        backup = keep_damaged(place)
+        with new_file(place, mode=PRIVATE_FILE) as part:
+            with closing(sqlite3.connect(part.path, isolation_level=None)) as made, transaction(made):
+                schema.migrate(made)
+                rows, mended, lost = _salvaged(place, backup, made, on_table)
+            held.close()
+            for companion in ("-wal", "-shm", "-journal"):
+                place.with_name(place.name + companion).unlink(missing_ok=True)
+    wipe_derived(place)
+    return Repair(place, backup, rows, tuple(mended), tuple(lost))
+
+
+class _Salvage:
+    """What is right in a damaged file, table by table."""
+
+    def __init__(self, old: sqlite3.Connection) -> None:
+        old.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        self._old = old
+        self.kept: dict[str, dict[tuple[Any, ...], Row]] = {}
+        self.mended: list[str] = []
+        self.lost: list[Damage] = []
+
+    def read(self, table: str) -> None:
+        """Keep the rows of a table that are as they were written, and whose parents are kept."""
+        kept = self.kept[table] = {}
+        known = TABLES[table]
+        broken: dict[tuple[Any, ...], Row] = {}
+        for row in self._rows(table):
+            seal = row.pop("seal")
+            right = _put_right(table, row, seal)
+            if right is None:
+                broken[tuple(row[name] for name in known.key)] = row
+                continue
+            if right != row or seal != seal_of(table, right):
+                self.mended.append(f"{described(self._old, table, right)} had a flipped bit")
+            kept[tuple(right[name] for name in known.key)] = right
+        for key, row in broken.items():
+            if key not in kept:
+                self._lose(table, row, "is not as it was written, and is lost")
+        for key, row in list(kept.items()):
+            gone = [
+                parent
+                for column, parent in known.parents.items()
+                if row[column] is not None and (row[column],) not in self.kept[parent]
+            ]
+            if gone:
+                self._lose(table, kept.pop(key), f"belongs to none of '{gone[0]}', and is lost")
+
+    def drop_samples_without_embedding(self) -> None:
+        """Let go of the samples that nobody could be recognized by, and of what belongs to them."""
+        embedded = {row["sample_id"] for row in self.kept["vectors"].values() if row["variant"] == PLAIN}
+        for key, row in list(self.kept["samples"].items()):
+            if row["id"] not in embedded:
+                self._lose("samples", self.kept["samples"].pop(key), "has no embedding, and is lost")
+        for table in ("thumbnails", "vectors", "merged_samples"):
+            rows = self.kept[table]
+            for key in [key for key, row in rows.items() if (row["sample_id"],) not in self.kept["samples"]]:
+                del rows[key]
+
+    def highest(self, table: str) -> int:
+        """Return the highest number that was ever given in a table, as far as the file tells."""
+        with suppress(sqlite3.Error):
+            row = self._old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+            return row[0] if row is not None and isinstance(row[0], int) else 0
+        return 0
+
+    def _rows(self, table: str) -> Iterator[Row]:
+        columns = (*TABLES[table].columns, "seal")
+        statement = f"SELECT rowid, {', '.join(columns)} FROM {table} NOT INDEXED"
+        seen: set[int] = set()
+        whole = False
+        with suppress(sqlite3.DatabaseError):
+            for number, *values in self._old.execute(statement):
+                seen.add(number)
+                yield dict(zip(columns, values, strict=True))
+            whole = len(seen) >= self._expected(table)
+        if whole:
+            return
+        for number in range(1, min(_MOST_NUMBERS, max([self.highest(table), *seen, 1_000])) + 1):
+            if number not in seen:
+                with suppress(sqlite3.DatabaseError):
+                    row = self._old.execute(f"{statement} WHERE rowid = ?", (number,)).fetchone()
+                    if row is not None:
+                        yield dict(zip(columns, row[1:], strict=True))
+
+    def _expected(self, table: str) -> int:
+        with suppress(sqlite3.Error, InvalidValueError):
+            names = [str(name) for (name,) in self._old.execute("SELECT name FROM sums NOT INDEXED")]
+            return sum(
+                kept_sum(self._old, name).row_count for name in names if is_sum_of(name, table) and "." not in name
+            )
+        return 0
+
+    def _lose(self, table: str, row: Row, what: str) -> None:
+        self.lost.append(damage_to(self._old, table, row, what))
+
+
+def _salvaged(
+    place: Path, backup: Path, made: sqlite3.Connection, on_table: Callable[[], None] | None
+) -> tuple[int, list[str], list[Damage]]:
+    """Fill a new gallery with what is right in a damaged one."""
+    with closing(connect(backup, busy_timeout=_WAIT)) as old:
+        if GALLERY_FILE.check_tables(old, place) < schema.SEALS_SINCE:
+            raise GalleryFormatError(
+                f"{GALLERY_FILE.named(place)} was written by an older facebank, which could not tell what is damaged "
+                "in it: restore a copy."
+            )
+        salvage = _Salvage(old)
+        for table in _PARENTS_FIRST:
+            if table != "sums":
+                salvage.read(table)
+            if on_table is not None:
+                on_table()
+        salvage.drop_samples_without_embedding()
+        kept = salvage.kept
+        if len(kept["packs"]) != 1:
+            raise GalleryFormatError(
+                f"{GALLERY_FILE.named(place)} does not say any more what its embeddings are made with: restore a copy."
+            )
+        _begin_again(salvage)
+        kept["settings"].pop((INDEX_FILE_SETTING,), None)
+        for table, rows in kept.items():
+            for row in rows.values():
+                _insert(made, table, row)
+            seal_table(made, table)
+            if TABLES[table].key == ("id",) and rows:
+                number = max(salvage.highest(table), *(int(row["id"]) for row in rows.values()))
+                made.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (number, table))
+        return sum(map(len, kept.values())), salvage.mended, salvage.lost
+
+
+def _begin_again(salvage: _Salvage) -> None:
+    """Advance the gallery's revision beyond all that were, so that nothing made from the damaged file is used."""
+    revisions = [int(row["revision"]) for row in (*salvage.kept["gallery"].values(), *salvage.kept["vectors"].values())]
+    (pack_id,) = next(iter(salvage.kept["packs"]))
+    row: Row = {"id": 1, "pack_id": pack_id, "revision": max(revisions, default=0) + 1, "traces": 0}
+    salvage.kept["gallery"] = {(1,): row}
+    salvage.lost = [damage for damage in salvage.lost if damage.table != "gallery"]
+
+
+def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
+    values = dict(row)
+    if table == "vectors":
+        values["first"], values["second"] = first_two(np.frombuffer(row["vector"], "<f4"))
+    marks = ", ".join("?" * len(values))
+    made.execute(f"INSERT INTO {table} ({', '.join(values)}, seal) VALUES ({marks}, 0)", tuple(values.values()))
+
+
+def _put_right(table: str, row: Row, seal: object) -> Row | None:
+    """Return the row that was sealed, if it is this one or differs in one bit; None if neither."""
+    if not isinstance(seal, int):
+        return None
+    found = _sealed(table, row)
+    if found is not None and (found ^ seal).bit_count() <= 1:
+        return row
+    for name, kind in TABLES[table].columns.items():
+        for value in _with_one_bit_flipped(row[name], kind):
+            other = {**row, name: value}
+            if _sealed(table, other) == seal:
+                return other
+    return None
+
+
+def _sealed(table: str, row: Row) -> int | None:
+    try:
+        return seal_of(table, row)
+    except ValueError:  # a value of another kind, or no text
+        return None
+
+
+def _with_one_bit_flipped(value: Any, kind: Kind) -> Iterator[Any]:
+    if kind is Kind.WHOLE and isinstance(value, int):
+        yield from (signed(value ^ 1 << bit) for bit in range(64))
+    elif kind is Kind.REAL and isinstance(value, float):
+        (bits,) = struct.unpack("<Q", struct.pack("<d", value))
+        for bit in range(64):
+            yield struct.unpack("<d", struct.pack("<Q", bits ^ 1 << bit))[0]
+    elif kind in {Kind.TEXT, Kind.BYTES} and isinstance(value, (str, bytes)):
+        data = bytearray(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)
+        for bit in range(8 * len(data) if len(data) <= _LARGEST_MENDED else 0):
+            data[bit // 8] ^= 1 << bit % 8
+            with suppress(UnicodeDecodeError):
+                yield bytes(data) if kind is Kind.BYTES else data.decode("utf-8")
+            data[bit // 8] ^= 1 << bit % 8

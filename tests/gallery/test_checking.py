@@ -1,0 +1,257 @@
+"""Damage is found by `check_gallery`, mended where the seals prove what was written, and named where it is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from facebank.errors import FacebankError, GalleryFormatError, StorageError, UsageError
+from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
+from facebank.gallery.feedback import key_of
+from facebank.gallery.sealed_tables import TABLES
+
+if TYPE_CHECKING:
+    from tests.gallery.conftest import Faces
+
+
+@pytest.fixture
+def filled(gallery: Gallery, faces: Faces) -> Path:
+    """A closed gallery of two people, a denial, a stranger and a setting."""
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.enrol("Bob", [*faces.samples(2), faces.sample(masked=True)])
+    gallery.deny("Bob", key_of(faces.sample()))
+    gallery.remember_stranger(faces.sample())
+    gallery.describe("Ada", born="1985", note="of London")
+    gallery.write_setting("fpir", 0.01)
+    gallery.close()
+    return gallery.path
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in TABLES
+            if table not in {"gallery", "sums"}
+        }
+
+
+def tamper(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_a_whole_gallery_is_whole(filled: Path) -> None:
+    before, steps = filled.read_bytes(), []
+    checked = check_gallery(filled, lambda: steps.append(1))
+    assert (checked.damage, checked.is_sealed, len(steps)) == ((), True, len(TABLES))
+    assert checked.rows > 20
+    assert filled.read_bytes() == before
+    assert inspect_gallery(filled).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "said"),
+    [
+        ("UPDATE samples SET person_id = 2 WHERE id = 1", "row", "sample 1 of 'Bob'"),
+        ("UPDATE people SET name = 'Eve' WHERE id = 1", "row", "person 1 'Eve'"),
+        ("UPDATE vectors SET vector = zeroblob(64) WHERE sample_id = 2", "row", "sample 2 of 'Ada'"),
+        ("UPDATE thumbnails SET jpeg = x'00' WHERE sample_id = 2", "row", "thumbnail of the sample 2 of 'Ada'"),
+        ("DELETE FROM vectors WHERE sample_id = 3 AND variant = 'plain'", "sum", "vectors plain"),
+        ("DELETE FROM denials", "sum", "denials"),
+        ("DELETE FROM people WHERE id = 2", "reference", "people"),
+        ("UPDATE vectors SET first = 0.5 WHERE sample_id = 1", "value", "looked up"),
+        ("UPDATE sums SET total = total + 1 WHERE name = 'people'", "row", "sums"),
+    ],
+)
+def test_damage_is_found_and_named(filled: Path, statement: str, kind: str, said: str) -> None:
+    tamper(filled, statement)
+    found = [damage for damage in check_gallery(filled).damage if damage.kind == kind]
+    assert any(said in damage.message for damage in found), check_gallery(filled).damage
+    assert inspect_gallery(filled).problems
+
+
+def test_a_flipped_bit_is_put_back(filled: Path) -> None:
+    before = contents(filled)
+    vectors = {row[:3]: row for row in before["vectors"]}
+    (first, *_) = vectors
+    tamper(
+        filled,
+        "UPDATE samples SET person_id = person_id + 2 WHERE id = 1",
+        "UPDATE people SET name = 'Cda' WHERE id = 1",
+        "UPDATE denials SET seal = seal + 1 - 2 * (seal & 1)",
+        "UPDATE settings SET value = '0.03' WHERE key = 'fpir'",
+    )
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        (vector,) = connection.execute(
+            "SELECT vector FROM vectors WHERE sample_id = 1 AND variant = 'plain'"
+        ).fetchone()
+        flipped = bytes([vector[0] ^ 4]) + vector[1:]
+        connection.execute("UPDATE vectors SET vector = ? WHERE sample_id = 1 AND variant = 'plain'", (flipped,))
+    assert check_gallery(filled).damage
+    repaired = repair_gallery(filled)
+    assert repaired.lost == ()
+    assert len(repaired.mended) == 5
+    assert contents(filled) == before
+    assert check_gallery(filled).damage == ()
+    assert first
+
+
+def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces) -> None:
+    with Gallery.open(filled) as gallery:
+        photos = [sample.source for sample in gallery.samples("Ada")]
+        revision = gallery.revision
+    tamper(
+        filled,
+        "UPDATE vectors SET vector = randomblob(64) WHERE sample_id = 1 AND variant = 'plain'",
+        "UPDATE samples SET quality = 0.123 WHERE id = 2",
+    )
+    repaired = repair_gallery(filled)
+    lost = {(damage.table, damage.person, damage.sample_id, damage.image) for damage in repaired.lost}
+    assert ("vectors", "Ada", 1, photos[0]) in lost
+    assert ("samples", "Ada", 2, photos[1]) in lost
+    assert repaired.backup.exists()
+    assert stat.S_IMODE(repaired.backup.stat().st_mode) == 0o600
+    assert check_gallery(filled).damage == ()
+    with Gallery.open(filled, faces.pack) as gallery:
+        assert [sample.id for sample in gallery.samples("Ada")] == [3]
+        assert gallery.person("Bob").sample_count == 3
+        assert gallery.revision > revision
+        (outcome,) = gallery.enrol("Ada", [faces.sample()])
+        assert outcome.sample_id == 7  # a number that was lost is not given again
+
+
+def test_a_damaged_index_is_made_anew(filled: Path) -> None:
+    before = contents(filled)
+    with closing(sqlite3.connect(filled, isolation_level=None)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'samples_by_person'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with filled.open("r+b") as stream:
+        stream.seek((root - 1) * size + 3)
+        stream.write(b"\0\1")
+    assert check_gallery(filled).damage
+    assert repair_gallery(filled).lost == ()
+    assert check_gallery(filled).damage == ()
+    assert contents(filled) == before
+
+
+def test_flips_are_never_silent_and_never_make_anything_up(filled: Path, faces: Faces) -> None:
+    """Sixty flips anywhere: the same answers, or an error; and after a repair nothing that was not there before."""
+    whole, before = filled.read_bytes(), contents(filled)
+    right, draw, mended = told(filled, faces), random.Random(5), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        filled.write_bytes(damaged)
+        try:
+            assert told(filled, faces) == right
+        except FacebankError:
+            mended += 1
+        if mended % 4 == 1:
+            try:
+                if check_gallery(filled).damage:
+                    repair_gallery(filled)
+                    after = contents(filled)
+                    assert all(set(after[table]) <= set(before[table]) for table in after), "something was made up"
+            except GalleryFormatError:
+                pass
+        for other in filled.parent.iterdir():
+            other.unlink()
+    assert mended > 3
+    filled.write_bytes(whole)
+
+
+def told(path: Path, faces: Faces) -> object:
+    with Gallery.open(path, faces.pack) as gallery:
+        table, qualities = gallery.rated_vectors()
+        return (
+            gallery.people(),
+            gallery.name_table()[1],
+            [array.tobytes() for array in (table.sample_ids, table.person_ids, table.matrix, qualities)],
+            gallery.rated_vectors(masked=True)[0].matrix.tobytes(),
+            gallery.vectors("flip").matrix.tobytes(),
+            gallery.index().count,
+            gallery.birth_dates(),
+            gallery.strangers().matrix.tobytes(),
+            gallery.read_setting("fpir"),
+            [repr(gallery.samples(person.name)) for person in gallery.people()],
+            gallery.thumbnail(1),
+        )
+
+
+def test_a_gallery_is_copied_while_it_is_in_use(filled: Path, faces: Faces, tmp_path: Path) -> None:
+    target = tmp_path / "copy.facebank"
+    with Gallery.open(filled, faces.pack) as gallery:
+        gallery.enrol("Carl", faces.samples(1))  # lies in the log only
+        with Gallery.open(filled) as other:
+            assert other.back_up(target) == target
+            assert [place.kind for place in other.written_places()] == [PlaceKind.BACKUP]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.facebank", "family.facebank"]
+    with Gallery.open(target, faces.pack, read_only=True) as copy:
+        assert [person.name for person in copy.people()] == ["Ada", "Bob", "Carl"]
+    assert check_gallery(target).damage == ()
+    with Gallery.open(filled) as gallery:
+        for refused in (target, tmp_path / "no" / "folder"):
+            with pytest.raises(UsageError, match=r"there already|no folder"):
+                gallery.back_up(refused)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_copy_that_cannot_be_written_says_so(filled: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    with Gallery.open(filled) as gallery, pytest.raises(StorageError):
+        gallery.back_up(folder / "copy")
+
+
+def test_an_old_gallery_is_copied_before_it_is_changed_and_the_copy_goes_with_whoever_is_forgotten(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA application_id = {0x46424E4B}")
+    path.chmod(0o600)
+    assert not check_gallery(path).is_sealed
+    before = contents_of_version_2(path)
+    with Gallery.open(path) as gallery:
+        (copy,) = gallery.automatic_backups()
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        assert contents_of_version_2(copy) == before
+        forgotten = gallery.forget("Ada")
+        assert copy in forgotten.wiped
+        assert gallery.automatic_backups() == []
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def contents_of_version_2(path: Path) -> object:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT * FROM samples").fetchall(), connection.execute(
+            "SELECT * FROM people"
+        ).fetchall()
+
+
+def test_files_of_others_are_no_automatic_backups(gallery: Gallery) -> None:
+    for name in ("family.facebank.backup", "family.facebank.before-schema-x.backup", "other.before-schema-4.backup"):
+        gallery.path.with_name(name).touch()
+    gallery.path.with_name("family.facebank.before-schema-4.backup").symlink_to(gallery.path)
+    assert gallery.automatic_backups() == []
+
+
+def test_embeddings_that_cannot_be_are_found_although_they_are_sealed(filled: Path) -> None:
+    from facebank.gallery.sealing import seal_table
+
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        vector = np.full(16, 2, "<f4").tobytes()
+        connection.execute("UPDATE vectors SET vector = ?, first = 2, second = 2 WHERE sample_id = 1", (vector,))
+        seal_table(connection, "vectors")
+    assert {damage.kind for damage in check_gallery(filled).damage} == {"value"}
