@@ -250,6 +250,8 @@ def _array(values: Sequence[Any], kind: Kind) -> Column:
 def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
     """Yield all rows of a table as they are, with their ``seal`` where they have one; for what looks for damage."""
     version = schema_version(connection)
+    if version < TABLES[table].since:
+        return
     columns = TABLES[table].columns_in(version)
     if version >= SEALS_SINCE:
         columns += ("seal",)
