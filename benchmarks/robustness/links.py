@@ -45,7 +45,7 @@ def make_tree(folder: Path, seed: int) -> None:
     """Make a hostile tree: an album and an output folder, whose links lead to ``outside`` beside them."""
     chance = random.Random(seed)
     album, out, outside = folder / "album", folder / "out", folder / "outside"
-    for each in (album / "sub", out, outside / "deep"):
+    for each in (album / "sub", out / "report", outside / "deep"):
         each.mkdir(parents=True)
     for number in range(6):
         data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
@@ -65,7 +65,12 @@ def make_tree(folder: Path, seed: int) -> None:
         if chance.random() < 0.7:
             make()
     waiting = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
-    waiting += [out / "export", out / "report", *(out / f"photo {number}.jpg" for number in range(6)), out / "sub"]
+    waiting += [
+        out / "export",
+        *(out / "report" / f"report.{kind}" for kind in ("json", "md", "html")),
+        *(out / f"photo {number}.jpg" for number in range(6)),
+        out / "sub",
+    ]
     for path in waiting:
         if chance.random() < 0.4:
             is_folder = path.suffix == ""
