@@ -66,9 +66,13 @@ def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
     """Return stored embeddings as a matrix ``(N, dimension)``; raises `InvalidValueError` if one is no embedding."""
     if not rows:
         return np.empty((0, dimension), np.float32)
-    if set(map(type, rows)) != {bytes} or set(map(len, rows)) != {4 * dimension}:
+    try:
+        data = b"".join(rows)
+    except TypeError as error:
+        raise InvalidValueError(f"an embedding has not {dimension} numbers") from error
+    if set(map(len, rows)) != {4 * dimension}:
         raise InvalidValueError(f"an embedding has not {dimension} numbers")
-    return unit_length(np.frombuffer(b"".join(rows), dtype="<f4").astype(np.float32).reshape(len(rows), dimension))
+    return unit_length(np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(rows), dimension))
 
 
 def unit_length(matrix: FloatArray) -> FloatArray:

@@ -77,7 +77,7 @@ def normalise_name(text: str) -> str:
 
 def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
     """Tell whether all of some names are as they should be at first sight; if not, that has to be looked at."""
-    if not all(type(text) is str for text in texts):
+    if set(map(type, texts)) - {str}:
         return False
     names = cast("Sequence[str]", texts)
     short = max(map(len, names), default=0) <= LONGEST_NAME and not _FOLDERS.intersection(names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from facebank.gallery.digests import row_digest, signed
+from facebank.gallery.digests import row_digest, row_digests, signed
 from facebank.gallery.sealed_tables import TABLES
 from facebank.storage.values import InvalidValueError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facebank.gallery.digests import Value
 
 _AT_ONCE = 500
+_SEALED_AT_ONCE = 2_000
 _FIRST_ROW = -(1 << 63)
 
 
@@ -112,17 +113,21 @@ def seal_table(connection: sqlite3.Connection, table: str) -> None:
     there = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
     columns = [column for column in TABLES[table].columns if column in there]
     _drop_sums(connection, table)
-    statement = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_AT_ONCE}"
+    statement = (
+        f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_SEALED_AT_ONCE}"
+    )
+    sums: dict[str, Sum] = {}
     last = _FIRST_ROW
     while block := connection.execute(statement, (last,)).fetchall():
-        rows = [dict(zip(columns, values, strict=True)) for _, *values in block]
-        numbers = [number for number, *_ in block]
-        connection.executemany(
-            f"UPDATE {table} SET seal = ? WHERE rowid = ?",
-            ((seal_of(table, row), number) for row, number in zip(rows, numbers, strict=True)),
-        )
-        _add_up(connection, table, (), rows)
+        numbers, *values = zip(*block, strict=True)
+        by_column = dict(zip(columns, values, strict=True))
+        seals = row_digests(table, by_column, TABLES[table].columns, len(block)).tolist()
+        connection.executemany(f"UPDATE {table} SET seal = ? WHERE rowid = ?", zip(seals, numbers, strict=True))
+        for name, digests in _all_summands(table, by_column, seals):
+            row_count, total = sums.get(name, NOTHING)
+            sums[name] = Sum(row_count + len(digests), total + sum(digests))
         last = numbers[-1]
+    _change_sums(connection, sums)
 
 
 def seal_of(table: str, row: Mapping[str, Value]) -> int:
@@ -189,10 +194,14 @@ def _add_up(
             for name, digest in summands(table, row):
                 row_count, total = changes.get(name, NOTHING)
                 changes[name] = Sum(row_count + sign, total + sign * digest)
+    _change_sums(connection, changes)
+
+
+def _change_sums(connection: sqlite3.Connection, changes: Mapping[str, Sum]) -> None:
     for name, change in changes.items():
         if change.row_count or signed(change.total):
             kept = kept_sum(connection, name)
-            row = {
+            row: dict[str, Value] = {
                 "name": name,
                 "row_count": kept.row_count + change.row_count,
                 "total": signed(kept.total + change.total),
@@ -213,3 +222,31 @@ def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
         if part.having is None or values[part.having] is not None:
             group = part.by and values[part.by]
             yield sum_name(table, name, group), row_digest(f"{table}.{name}", values, known.columns)
+
+
+def _all_summands(
+    table: str, columns: Mapping[str, Sequence[Value]], seals: Sequence[int]
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield what `summands` does for many rows: each sum they are part of, and the digests by which they are."""
+    known = TABLES[table]
+    everything = range(len(seals))
+    if known.is_summed:
+        for group, rows in _grouped(everything, known.by and columns[known.by]):
+            yield sum_name(table, group=group), [seals[row] for row in rows]
+    for name, part in known.parts.items():
+        there = {column: columns[column] for column in part.columns if column in columns}
+        if part.having is not None and part.having not in there:
+            continue
+        digests = row_digests(f"{table}.{name}", there, known.columns, len(seals)).tolist()
+        counted = [row for row in everything if part.having is None or there[part.having][row] is not None]
+        for group, rows in _grouped(counted, part.by and columns[part.by]):
+            yield sum_name(table, name, group), [digests[row] for row in rows]
+
+
+def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Iterable[tuple[Value, Iterable[int]]]:
+    if not values:
+        return [(None, rows)]
+    groups: dict[Value, list[int]] = {}
+    for row in rows:
+        groups.setdefault(values[row], []).append(row)
+    return groups.items()

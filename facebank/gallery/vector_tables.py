@@ -211,8 +211,8 @@ def _all_vectors(
                 digests = _digests(bound, variant, numbers, wholes(revisions), embeddings)
                 seen = Sum(seen.row_count + len(block), seen.total + summed(digests))
             rows_read = unit_rows(embeddings, bound.pack.dimension)
-            is_wanted = _are_among(numbers, wanted)
-            if not is_wanted.all():
+            if not np.array_equal(numbers, wanted[done : done + len(numbers)]):
+                is_wanted = _are_among(numbers, wanted)
                 numbers, rows_read = numbers[is_wanted], rows_read[is_wanted]
             ids[done : done + len(numbers)] = numbers
             matrix[done : done + len(numbers)] = rows_read
