@@ -111,7 +111,7 @@ def let_go(connection: sqlite3.Connection) -> None:
 def blocks_of(
     connection: sqlite3.Connection, table: str, part: str, group: Value = None, rows_at_once: int = _AT_ONCE
 ) -> Iterator[list[Any]]:
-    """Yield some columns of all rows of a table, or of a group of them, in the order of their numbers.
+    """Yield some columns of all rows of a table, or of a group of them, in the order of numbers or, if any, an index.
 
     Whole and real numbers are arrays of ``int64`` and ``float64``, texts and bytes sequences.
 
@@ -142,7 +142,10 @@ def blocks_of(
     if wanted.by is not None and wanted.by in there:
         conditions.append(f"{wanted.by} = ?")
         values.append(group)
-    statement = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {' AND '.join(conditions)} ORDER BY {known.key[0]}"
+    indexed = wanted.index is not None and version >= wanted.since
+    source = f"{table} INDEXED BY {wanted.index}" if indexed else f"{table} NOT INDEXED"
+    order = "" if indexed else f"ORDER BY {known.key[0]}"
+    statement = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)} {order}"
     seen = Sum(0, 0)
     cursor = connection.execute(statement, values)
     while block := cursor.fetchmany(rows_at_once):

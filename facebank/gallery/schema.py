@@ -77,7 +77,13 @@ def _merges(connection: sqlite3.Connection) -> None:
         seal_table(connection, table)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _feedback, _facts, _seals, _merges)
+def _owners(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE INDEX samples_by_owner ON samples (masked, person_id, quality)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    *(_first_tables, _feedback, _facts, _seals, _merges, _owners),
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 OLDEST_READABLE = 1
@@ -95,6 +101,9 @@ SEALS_SINCE = 4
 MERGES_SINCE = 5
 """The first version with the table ``merges`` and those that belong to it."""
 
+
+OWNERS_SINCE = 6
+"""The first version with the index ``samples_by_owner``, which holds all that says whose a sample is."""
 
 PICTURES_SINCE = 4
 """The first version whose samples, denials and strangers have ``picture_hash``."""

@@ -26,11 +26,16 @@ class Part:
         The column by whose values there is a sum each; None for one sum.
     having
         The column without whose value a row does not count; None for all rows.
+    index, since
+        An index that holds all of the columns, and the version that brought it: it is read in the table's place, and
+        not in the order of numbers. The sum tells whether it is whole.
     """
 
     columns: tuple[str, ...]
     by: str | None = None
     having: str | None = None
+    index: str | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,9 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             },
             later={"masked": 3, "camera_dated": 3, "picture_hash": 4},
             parents={"person_id": "people"},
-            parts={"owners": Part(("id", "person_id", "quality", "masked"), by="masked")},
+            parts={
+                "owners": Part(("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=6)
+            },
         ),
         "thumbnails": Table(("sample_id",), {"sample_id": _WHOLE, "jpeg": _BYTES}, parents={"sample_id": "samples"}),
         "vectors": Table(

@@ -326,7 +326,7 @@ def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Own
         return Owners(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     numbers, people_ids, rated = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
     qualities = np.nan_to_num(rated, nan=0.0).clip(0.0, 1.0).astype(np.float32)
-    if masked is None and len(blocks) > 1:
+    if not (np.diff(numbers) > 0).all():
         order = np.argsort(numbers, kind="stable")
         numbers, people_ids, qualities = numbers[order], people_ids[order], qualities[order]
     return Owners(numbers, people_ids, qualities)

@@ -130,7 +130,7 @@ def blocks(
 ) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
     """Yield the listing and the plain embeddings it names, in the order of their samples: so many at a time."""
     whose, done, is_sealed = tables.owners(connection, masked=False), 0, has_seals(connection)
-    bare = " AND masked = 0" if schema_version(connection) >= FACTS_SINCE else ""
+    bare = " AND +masked = 0" if schema_version(connection) >= FACTS_SINCE else ""
     rows = connection.execute(
         _IN_ORDER.format(seal="vectors.seal" if is_sealed else "0", bare=bare), (bound.pack_id, PLAIN)
     )
