@@ -366,12 +366,14 @@ def _shown(content: _Line) -> str:
 def _doubt(out: Path, lines: Sequence[_Line]) -> str:
     place = printable(str(out))
     why = "was not written with this gallery, or was altered since"
+    mend = "name the gallery that wrote it with --gallery, or "
     if "mac" not in lines[0]:
         why = "is not signed: an older facebank wrote it, or somebody else"
+        mend = ""
     return (
         f"{_journal(out)} {why}; nothing was done. Look at it with 'facebank sort {place} --undo --dry-run'. If it is "
-        f"yours, name the gallery with --gallery, or say 'facebank sort DIR {place} --undo --trust-journal' with the "
-        "DIR that was sorted; else remove the file"
+        f"yours, {mend}believe it: 'facebank sort DIR {place} --trust-journal', with the DIR that was sorted, goes on "
+        "sorting, and the same with --undo undoes it; else remove the file"
     )
 
 

@@ -78,7 +78,7 @@ def terms_notice(manifest: PackManifest) -> str | None:
     if manifest.commercial_use_known:
         return None
     what = (
-        "the license of its weights allows commercial use; whether the data that they come from do is not known"
+        "the license of its weights allows commercial use; whether the data they were trained on do is not known"
         if manifest.commercial_use
         else f"it is not for commercial use ({manifest.licence})"
     )
