@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,6 +47,8 @@ Examples:
 Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage, no gallery, or nothing
 where the photos should be."""
 
+_OUTCOMES = ("known", "uncertain", "unknown")
+_SUMMED_UP = 10  # people
 _COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity", "probability")
 _STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "unreadable": "bold red"}
 _CSV_COLUMNS = ("image", "face", "x1", "y1", "x2", "y2", *_COLUMNS[2:], "error")
@@ -124,6 +127,7 @@ def identify(
             write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
         if pictures is not None:
             pictures.tell_count()
+        results.tally.tell(places or [])
     return SOME_FAILED if results.failed else 0
 
 
@@ -172,10 +176,12 @@ class _Results:
         self._pictures = pictures
         self._writes_lines = writes_lines
         self.failed = False
+        self.tally = _Tally()
 
     def __iter__(self) -> Iterator[IdentifiedPhoto]:
         with progress("Identifying", self._total, writes_lines=self._writes_lines) as advance:
             for photo in self._photos:
+                self.tally.count(photo)
                 if photo.error is not None:
                     self.failed = True
                     say(photo.error)
@@ -183,6 +189,38 @@ class _Results:
                     self.failed = True
                 yield photo
                 advance()
+
+
+class _Tally:
+    """Counts what was found in several photos."""
+
+    def __init__(self) -> None:
+        self._photos = self._unreadable = self._empty = 0
+        self._decisions, self._people = Counter[str](), Counter[str]()
+
+    def count(self, photo: IdentifiedPhoto) -> None:
+        """Count one photo, its faces, and each person who is known in it once."""
+        self._photos += 1
+        self._unreadable += photo.error is not None
+        self._empty += photo.error is None and not photo.faces
+        self._decisions.update(identified.decision.outcome.value for identified in photo.faces)
+        self._people.update({face.decision.person for face in photo.faces if face.decision.person is not None})
+
+    def tell(self, places: Sequence[Path]) -> None:
+        """Say it on standard error, for several photos of folders, or of a whole scan, for which no place is named."""
+        if self._photos < 2 or (places and not any(place.is_dir() for place in places)):
+            return
+        shown = self._people.most_common(_SUMMED_UP)
+        known = ", ".join(f"{name} in {count:,}" for name, count in shown)
+        if len(self._people) > len(shown):
+            known += f", {counted(len(self._people) - len(shown), 'more person', 'more people')}"
+        parts = [
+            f"{counted(self._photos, 'photo')} with {counted(self._decisions.total(), 'face')}",
+            *(f"{self._decisions[outcome]:,} {outcome}" for outcome in _OUTCOMES),
+            *([f"{self._empty:,} without a face"] if self._empty else []),
+            *([f"{self._unreadable:,} unreadable"] if self._unreadable else []),
+        ]
+        say(", ".join(parts) + (f"; {known}" if known else ""))
 
 
 class _Pictures:

@@ -93,9 +93,16 @@ def tell_skipped(gathered: Gathered) -> None:
 
     if gathered.videos:
         say(f"{counted(gathered.videos, 'video')} skipped")
+    tell_annotated(gathered.annotated)
     pictures = counted_skipped(kind for _, kind in gathered.skipped)
     if pictures:
         say(f"{pictures} skipped: save them as JPEG or PNG to have them read")
+
+
+def tell_annotated(count: int) -> None:
+    """Say on standard error how many annotated copies were passed over, if there are any."""
+    if count:
+        say(f"{counted(count, 'annotated copy', 'annotated copies')} skipped, with frames that facebank drew")
 
 
 def write_skipped(gathered: Gathered, blank: Mapping[str, object], says: str = "error") -> None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import DEGREES, Advance, counted, progress, say, tell_skipped, write_json, write_line, write_skipped
+from .output import (
+    DEGREES,
+    Advance,
+    counted,
+    progress,
+    say,
+    tell_annotated,
+    tell_skipped,
+    write_json,
+    write_line,
+    write_skipped,
+)
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -57,7 +68,7 @@ def scan(
         if forget:
             say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
-        gathered = gather_photos(places)
+        gathered = gather_photos(places, knows_annotated=False)  # the scan looks at the new ones only
         tell_skipped(gathered)
         if as_json:
             write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
@@ -91,6 +102,7 @@ class _Done:
                 f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
                 "is missing; with --forget it is forgotten"
             )
+        tell_annotated(plan.annotated)
         self._advance = self.bar.enter_context(progress("Scanning", len(plan.todo), writes_lines=self._as_json))
 
     def show_file(self, file: ScannedFile) -> None:

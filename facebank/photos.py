@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PhotoError, PhotoNotFoundError
 from facebank.faces import Photo
-from facebank.media import FolderContents, find_photos, look_through, read_photo
+from facebank.media import FolderContents, find_photos, is_annotated, look_through, read_photo
 from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -38,11 +38,14 @@ class Gathered:
         How many videos were passed over.
     skipped
         Pictures of kinds that are not read, with their kind.
+    annotated
+        How many annotated copies, which facebank drew, were passed over in folders.
     """
 
     photos: tuple[Path, ...]
     videos: int
     skipped: tuple[tuple[Path, SkippedKind], ...] = ()
+    annotated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +56,30 @@ class UnreadPhoto:
     error: str
 
 
-def gather_photos(places: Sequence[Path]) -> Gathered:
+def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
     """List the photos of files and folders as somebody types them: one that is named twice counts once.
 
     Parameters
     ----------
     places
         Files, and folders of photos. One that is missing is listed, and fails when it is read.
+    knows_annotated
+        Whether annotated copies are passed over in folders, for which every photo is opened.
     """
     photos: dict[Path, Path] = {}
+    annotated: set[Path] = set()
     videos: set[Path] = set()
     skipped: dict[Path, tuple[Path, SkippedKind]] = {}
     for place in places:
         found = look_through(place) if place.is_dir() else FolderContents(photos=(place,))
         for photo in found.photos:
-            photos.setdefault(_identity(photo), photo)
+            if knows_annotated and photo != place and is_annotated(photo):
+                annotated.add(_identity(photo))
+            else:
+                photos.setdefault(_identity(photo), photo)
         videos.update(map(_identity, found.videos))
         skipped |= {_identity(path): (path, kind) for path, kind in found.skipped}
-    return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()))
+    return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()), len(annotated - photos.keys()))
 
 
 def require_places(places: Sequence[Path]) -> None:
@@ -100,7 +109,7 @@ def list_photos(photos: Photos) -> list[Path | Photo]:
     Parameters
     ----------
     photos
-        Photos, files or folders of them.
+        Photos, files or folders of them; annotated copies in folders are passed over.
 
     Returns
     -------
@@ -113,7 +122,7 @@ def list_photos(photos: Photos) -> list[Path | Photo]:
             found.append(photo)
             continue
         place = named_path(photo)
-        found += find_photos(place) if place.is_dir() else [place]
+        found += [path for path in find_photos(place) if not is_annotated(path)] if place.is_dir() else [place]
     return found
 
 

@@ -12,7 +12,7 @@ from facebank.album.lookout import Lookout, state_of
 from facebank.album.scan_file import ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.errors import PhotoNotFoundError
-from facebank.media import find_photos
+from facebank.media import find_photos, is_annotated
 from facebank.media.readers import readers
 from facebank.photos import nothing_there, require_places
 from facebank.storage.paths import named_path
@@ -66,6 +66,8 @@ class ScanPlan:
         Files that are known and no more, absolute.
     emptied
         Places that held photos and hold none at all: more likely a disk that is not there than photos that are gone.
+    annotated
+        How many annotated copies, which facebank drew, were passed over in folders.
     """
 
     places: tuple[str, ...]
@@ -73,6 +75,7 @@ class ScanPlan:
     unchanged: int
     gone: tuple[str, ...]
     emptied: tuple[str, ...]
+    annotated: int = 0
 
 
 def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
@@ -93,12 +96,14 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     roots = _roots(places)
     _require_some(scan_file, places, roots)
     todo: list[tuple[str, FileState]] = []
-    unchanged, still_unreadable, gone, emptied = 0, 0, list[str](), list[str]()
+    unchanged, still_unreadable, annotated, gone, emptied = 0, 0, 0, list[str](), list[str]()
     for root in roots:
         known, photos = {file.path: file for file in scan_file.known_files(root)}, _photos_in(root)
         for path in photos:
             state, file = state_of(path), known.pop(path, None)
-            if file is None or file.state != state or (file.error is not None and file.readers != readers()):
+            if file is None and path != root and is_annotated(Path(path)):
+                annotated += 1
+            elif file is None or file.state != state or (file.error is not None and file.readers != readers()):
                 todo.append((path, state))
             else:
                 unchanged += file.error is None
@@ -108,9 +113,9 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
         else:
             # what is unreadable and no photo by its name was named once, such as a text
             gone += [file.path for file in known.values() if file.error is not None or not _may_be_there(file.path)]
-    if not (todo or unchanged or still_unreadable or gone or emptied):
+    if not (todo or unchanged or still_unreadable or gone or emptied or annotated):
         raise nothing_there(places)
-    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied))
+    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied), annotated)
 
 
 def scan(

@@ -292,3 +292,37 @@ def test_a_files_time_is_no_cameras_date(run: Run, two_people: Path, speech: Pat
     run("people", "set", "Barack Obama", "--born", "2015")
     (record,) = run("identify", copy, "--json").records
     assert record["faces"][0]["person"] == "Barack Obama"
+
+
+def test_a_folder_ends_with_a_summary(run: Run, two_people: Path, tmp_path: Path, speech: Path, stranger: Path) -> None:
+    (tmp_path / "album").mkdir()
+    for number, photo in enumerate((speech, speech, stranger)):
+        shutil.copy(photo, tmp_path / "album" / f"{number}.jpg")
+    (tmp_path / "album" / "text.jpg").write_text("no photo")
+    for more in ((), ("--json",)):
+        ran = run("identify", "album", *more, code=1)
+        assert ran.err.splitlines()[-1] == (
+            "facebank: 4 photos with 3 faces, 2 known, 0 uncertain, 1 unknown, 1 unreadable; Barack Obama in 2"
+        )
+        assert "Barack Obama in 2" not in ran.out
+    assert "photos with" not in run("identify", speech).err
+
+
+def test_annotated_copies_in_a_folder_are_no_photos(
+    run: Run, two_people: Path, tmp_path: Path, speech: Path, stranger: Path
+) -> None:
+    (tmp_path / "album").mkdir()
+    for photo in (speech, stranger):
+        shutil.copy(photo, tmp_path / "album" / photo.name)
+    run("identify", "album", "--annotate", "album/named")
+    said = "2 annotated copies skipped"
+    ran = run("identify", "album", "--json")
+    assert [Path(record["image"]).parent.name for record in ran.records] == ["album", "album"]
+    assert said in ran.err
+    for _ in range(2):
+        ran = run("scan", "album")
+        assert said in ran.err
+        assert "2 faces in 2 photos (2 files)" in ran.out
+    enrolled = run("enroll", "--name", "Joe Biden", "album/named", code=2)
+    assert "no photos there" in enrolled.err
+    assert len(run("identify", f"album/named/{speech.name}", "--json").records) == 1  # whoever names one means it
