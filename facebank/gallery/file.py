@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError, StorageError, UsageError
 from facebank.gallery import tables
-from facebank.gallery.backups import back_up, back_up_before
 from facebank.gallery.checked_rows import let_go
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
@@ -109,6 +108,8 @@ class GalleryFile:
 
     def back_up(self, target: str | os.PathLike[str]) -> Path:
         """Copy the file as it is at one moment: see `facebank.gallery.backups.back_up`."""
+        from facebank.gallery.backups import back_up
+
         with GALLERY_FILE.said_plainly(self.path):
             return back_up(self._connection, target)
 
@@ -182,6 +183,8 @@ class GalleryFile:
                 f"The gallery {printable(str(self.path))} was written by an older facebank: "
                 "open it once where it can be written."
             )
+        from facebank.gallery.backups import back_up_before
+
         self.backup = back_up_before(self._connection, self.path, SCHEMA_VERSION)
         with self.changing() as connection:
             self.upgraded = GALLERY_FILE.check_tables(connection, self.path) < SCHEMA_VERSION

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
-from facebank.gallery.backups import automatic_backups
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
@@ -478,7 +477,7 @@ class Gallery(TaughtGallery):
         places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
         wiped = wipe_derived(self.path, places, folders)
         leftovers, _ = remove_leftovers(folders_with_leftovers(self.path, self))
-        backups = automatic_backups(self.path)
+        backups = self.automatic_backups()
         for backup in backups:
             wipe_file(backup)
         return Forgotten(samples, busy_readers=not done, wiped=(*wiped, *leftovers, *backups))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
 from facebank.gallery import settings, tables
-from facebank.gallery.backups import automatic_backups
 from facebank.gallery.codec import LARGEST_DIMENSION
 from facebank.gallery.derived import (
     DERIVED_FOLDERS_SETTING,
@@ -226,6 +225,8 @@ class GallerySession:
 
     def automatic_backups(self) -> list[Path]:
         """Return the copies that facebank made beside the gallery before it changed all of it: `forget` wipes them."""
+        from facebank.gallery.backups import automatic_backups
+
         return automatic_backups(self.path)
 
     def derived_files(self) -> list[Path]:

@@ -17,7 +17,6 @@ from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, r
 from facebank.packs.network_file import check_network
 from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_names
 from facebank.packs.prepare import checked_file
-from facebank.packs.trial import try_pack
 from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -273,6 +272,8 @@ def publish(staging: Path, replace: bool) -> Pack:
             )
         check_network(staging / file)
     refuse_taken(manifest.name, replace)
+    from facebank.packs.trial import try_pack  # what starts processes is needed here only
+
     try_pack(staging, manifest)
     target = packs_folder() / manifest.name
     with staging_folder() as aside:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from facebank.errors import FacebankError, StorageError, UsageError
 from facebank.storage.guarded import BoundedConnection, is_filled, open_guarded
 from facebank.storage.turns import begin_in_turn
-from facebank.storage.unwritable import open_unwritable
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
 
@@ -236,6 +235,8 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
     """
     if is_writable(path):
         return open_guarded(path, "rw", busy_timeout)
+    from facebank.storage.unwritable import open_unwritable  # few files are
+
     return open_unwritable(path, busy_timeout)
 
 

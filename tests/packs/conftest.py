@@ -54,7 +54,7 @@ def tried() -> Callable[..., None]:
 @pytest.fixture(autouse=True)
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install packs without a trial, which has tests of its own and takes a process."""
-    monkeypatch.setattr("facebank.packs.store.try_pack", lambda *_: None)
+    monkeypatch.setattr("facebank.packs.trial.try_pack", lambda *_: None)
 
 
 @pytest.fixture

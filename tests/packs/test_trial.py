@@ -91,7 +91,7 @@ def test_a_frozen_program_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -
 def test_nothing_is_installed_that_failed(
     make: Make, places: Places, monkeypatch: pytest.MonkeyPatch, tried: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr("facebank.packs.store.try_pack", tried)
+    monkeypatch.setattr("facebank.packs.trial.try_pack", tried)
     folder, _ = make(small_detector(), small_embedder("picture"))
     with pytest.raises(ManifestError, match=r"correct pack\.toml"):
         add_pack(folder)
