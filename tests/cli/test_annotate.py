@@ -59,13 +59,14 @@ def test_again_replaces_facebanks_own_pictures_and_nothing_else(
     if not foreign.exists():
         foreign.write_text("a file of somebody else's")
     before = files(tmp_path)
+    before.pop(two_people.name)  # keeps where copies were written
     run("identify", "holiday", "--annotate", folder, code=None)
     once = files(tmp_path)
     assert before.items() <= once.items()
     run("people", "rename", "Barack Obama", "B. O.")
     run("identify", "holiday", "--annotate", folder, code=None)
     again = files(tmp_path)
-    assert before.items() - {(two_people.name, before[two_people.name])} <= again.items()
+    assert before.items() <= again.items()
     assert again.keys() == once.keys()
     pictures = {name for name in once.keys() - before.keys() if name.endswith(".jpg")}
     assert len(pictures) == 2

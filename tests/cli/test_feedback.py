@@ -114,6 +114,7 @@ def test_a_denial_is_kept_once(run: Run, stranger: Path, valid: Valid) -> None:
             "reason": "denied",
             "detail": "Eileen Collins is not offered for this face any more",
             "stranger_id": None,
+            "files_with_name": 0,
         }
     ]
     again = run("deny", stranger, "Eileen Collins", "--json").records

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from facebank.album.scan_lock import only_scan
 
@@ -103,9 +104,10 @@ def test_a_scan_file_of_ones_own(run: Run, two_people: Path, album: Path, tmp_pa
 def test_a_killed_scan_goes_on_where_it_was(
     run: Run, program: list[str], environment: dict[str, str], gallery: Path, album: Path
 ) -> None:
-    original = (album / "eileen_collins.jpg").read_bytes()
-    for number in range(150):
-        (album / f"{number}.jpg").write_bytes(original + bytes([number]))
+    with Image.open(album / "eileen_collins.jpg") as picture:
+        for number in range(150):
+            picture.paste((number, 0, 255 - number), (0, 0, 16, 16))
+            picture.save(album / f"{number}.jpg", quality=95)
     scan_file = gallery.with_suffix(".scan")
     process = subprocess.Popen(
         [*program, "--gallery", str(gallery), "scan", str(album)], env=environment, stdout=subprocess.DEVNULL
