@@ -106,7 +106,7 @@ def test_a_killed_scan_goes_on_where_it_was(
 ) -> None:
     with Image.open(album / "eileen_collins.jpg") as picture:
         for number in range(150):
-            picture.paste((number, 0, 255 - number), (0, 0, 16, 16))
+            picture.paste((number % 16 * 16, number // 16 * 16, 128), (0, 0, 16, 16))
             picture.save(album / f"{number}.jpg", quality=95)
     scan_file = gallery.with_suffix(".scan")
     process = subprocess.Popen(
