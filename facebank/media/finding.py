@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoNotFoundError
-from facebank.media.formats import FORMATS, SIGNATURE_BYTES, recognisable
+from facebank.media.formats import FORMATS, SIGNATURE_BYTES, recognizable
 from facebank.media.skipped import SKIPPED_SUFFIXES, SkippedKind, skipped_kind
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -128,7 +128,7 @@ def _kind_of(path: Path) -> _Kind | SkippedKind | None:
     if named is None and _IS_SUFFIX.fullmatch(suffix):
         return None
     head = _first_bytes(path)
-    found = recognisable(head)
+    found = recognizable(head)
     if found is not None and not (named and found.name == "TIFF"):  # most raw files begin as a TIFF does
         return _Kind.PHOTO  # under another name
     return named or skipped_kind(head)

@@ -115,7 +115,7 @@ _NOT_READ = tuple(
 )
 
 
-def recognisable(head: bytes) -> PhotoFormat | None:
+def recognizable(head: bytes) -> PhotoFormat | None:
     """Return the format of a file whose first `SIGNATURE_BYTES` bytes leave no doubt, whatever its name."""
     return next((each for each in FORMATS if each.name not in _BRIEF and each.signature.match(head)), None)
 

@@ -16,7 +16,7 @@ def is_on_network(path: Path) -> bool:
     """Return whether a file lies on a network share, where SQLite's write-ahead log is not safe.
 
     The log's index is shared memory, and machines share none. It is
-    recognised on Linux, and by Windows' UNC paths; elsewhere a file counts as local.
+    recognized on Linux, and by Windows' UNC paths; elsewhere a file counts as local.
     """
     place = str(path.resolve())
     if place.startswith("\\\\"):

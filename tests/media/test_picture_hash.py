@@ -32,7 +32,7 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (23, 37, 4), np.uint8)
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpeg": ("JPEG", {}),
     "progressive": ("JPEG", {"progressive": True}),
-    "grey jpeg": ("JPEG", {}),
+    "gray jpeg": ("JPEG", {}),
     "cmyk jpeg": ("JPEG", {}),
     "png": ("PNG", {}),
     "png with alpha": ("PNG", {}),
@@ -40,7 +40,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "lossless webp": ("WEBP", {"lossless": True}),
     "webp with alpha": ("WEBP", {"lossless": True}),
 }
-MODES = {"grey jpeg": "L", "cmyk jpeg": "CMYK", "png with alpha": "RGBA", "webp with alpha": "RGBA"}
+MODES = {"gray jpeg": "L", "cmyk jpeg": "CMYK", "png with alpha": "RGBA", "webp with alpha": "RGBA"}
 LIMITS = PhotoLimits(max_pixels=100_000)
 
 

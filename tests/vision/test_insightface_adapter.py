@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     package = tmp_path / "buffalo_tiny"
     package.mkdir()
     (package / "detector.onnx").write_bytes(b"a detector")
-    (package / "recogniser.onnx").write_bytes(b"a recogniser")
+    (package / "recognizer.onnx").write_bytes(b"a recogniser")
     return package
 
 
@@ -50,7 +50,7 @@ def test_name_and_digest_come_from_the_folder(folder: Path) -> None:
     package = open_package(f"insightface:{folder}")
     assert package.name == "insightface:buffalo_tiny"
     assert package == open_package(f"insightface:{folder}")
-    (folder / "recogniser.onnx").write_bytes(b"another recogniser")
+    (folder / "recognizer.onnx").write_bytes(b"another recogniser")
     changed = open_package(f"insightface:{folder}")
     assert changed.digest != package.digest
     (folder / "manifest.json").write_text("{}")
@@ -79,7 +79,7 @@ def test_an_unknown_device_is_refused(folder: Path) -> None:
         open_package(f"insightface:{folder}").load("quantum")
 
 
-@pytest.mark.parametrize("name", ["recogniser.onnx", "more/unused.ONNX"])
+@pytest.mark.parametrize("name", ["recognizer.onnx", "more/unused.ONNX"])
 def test_weights_in_another_file_are_refused_before_the_library_sees_them(
     folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

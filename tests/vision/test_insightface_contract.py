@@ -115,7 +115,7 @@ def network(path: Path, *operations: str) -> Path:
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
     """A recogniser's network that leaves its input as it is."""
-    return network(tmp_path / "recogniser.onnx", "Add")
+    return network(tmp_path / "recognizer.onnx", "Add")
 
 
 def picture(height: int, width: int, colour: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
