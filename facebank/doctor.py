@@ -248,16 +248,19 @@ def _leftovers(gallery: Path | None) -> list[Path]:
 
 
 def _album_findings(path: Path) -> list[Finding]:
-    """Tell how many other people the album has; nothing where that cannot be read."""
+    """Tell how many other people the album has, and of a damaged file of theirs; nothing where that cannot be read."""
     from facebank.gallery import Gallery
     from facebank.identification import counted_others, other_people
+    from facebank.recognition.cohort_file import album_people_problem
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
             others = other_people(gallery)
+            problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
     except FacebankError:  # told of already
         return []
-    return [Finding("Album", f"your album: {counted_others(others)}")]
+    findings = [Finding("Album", f"your album: {counted_others(others)}")]
+    return findings if problem is None else [*findings, Finding("Album", problem, Severity.WARNING)]
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:

@@ -14,7 +14,7 @@ from facebank.gallery import FaceKey
 from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
-from facebank.recognition.cohort_file import album_version, read_album_people
+from facebank.recognition.cohort_file import album_version, read_album_people, warn_of_unusable_people
 from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.masked import masked_scorer
@@ -119,6 +119,8 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     mixed = _with_masks(enrolled, table, masks)
     version = album_version(gallery.path)
     further = _album_people(gallery, enrolled)
+    if further is None:
+        warn_of_unusable_people(gallery.path, gallery.pack.digest, enrolled.dimension)
     recognizer = build_recognizer(
         enrolled,
         names,

@@ -246,8 +246,14 @@ def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
     (kept,) = Path(cache, "cohorts").iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-1])
-    assert "unchanged" in run("scan", album, FACEBANK_CACHE=cache).out
+    asked = run("identify", album, "--json", FACEBANK_CACHE=cache)
+    assert asked.err.count(f"{kept} is damaged: until 'facebank scan' makes it anew") == 1
+    assert f"{kept} is damaged" in run("doctor", FACEBANK_CACHE=cache, code=None).out
+    again = run("scan", album, FACEBANK_CACHE=cache)
+    assert "unchanged" in again.out
+    assert "damaged" not in again.err
     assert kept.read_bytes() == whole
+    assert "damaged" not in run("identify", album, "--json", FACEBANK_CACHE=cache).err
     kept.unlink()
     kept.symlink_to(album / "eileen_collins.jpg")
     run("scan", album, FACEBANK_CACHE=cache)

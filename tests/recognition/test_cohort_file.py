@@ -10,8 +10,10 @@ import pytest
 from facebank.gallery.derived import cohort_file, wipe_derived
 from facebank.recognition.cohort_file import (
     MOST_PEOPLE,
+    album_people_problem,
     album_version,
     read_album_people,
+    warn_of_unusable_people,
     write_album_people,
 )
 from tests.recognition.made_up import DIMENSION
@@ -56,14 +58,38 @@ def test_a_scan_without_people_is_kept_as_such(gallery: Path) -> None:
 
 
 def test_of_another_pack_or_damaged_it_is_nothing(gallery: Path) -> None:
+    assert album_people_problem(gallery, DIGEST, DIMENSION) is None
     write_album_people(gallery, DIGEST, made(0, 7))
-    assert read_album_people(gallery, "cd" * 32, DIMENSION) is None
-    assert read_album_people(gallery, DIGEST, DIMENSION + 1) is None
+    assert album_people_problem(gallery, DIGEST, DIMENSION) is None
+    for digest, dimension in (("cd" * 32, DIMENSION), (DIGEST, DIMENSION + 1)):
+        assert read_album_people(gallery, digest, dimension) is None
+        assert "is damaged, or was made with another pack: " in (album_people_problem(gallery, digest, dimension) or "")
     path = cohort_file(gallery)
     whole = path.read_bytes()
     for damaged in (b"", whole[:50], whole[:-1], whole[:-1] + b"\x00", whole + b"\x00" * 64, b"x" * len(whole)):
         path.write_bytes(damaged)
         assert read_album_people(gallery, DIGEST, DIMENSION) is None
+        assert f"{path} is damaged: " in (album_people_problem(gallery, DIGEST, DIMENSION) or "")
     path.unlink()
     path.symlink_to("/dev/zero")
     assert read_album_people(gallery, DIGEST, DIMENSION) is None
+    assert f"{path} is damaged: " in (album_people_problem(gallery, DIGEST, DIMENSION) or "")
+
+
+def test_every_flipped_bit_is_told_of(gallery: Path) -> None:
+    write_album_people(gallery, DIGEST, made(0, 2))
+    path = cohort_file(gallery)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        assert album_people_problem(gallery, DIGEST, DIMENSION) is not None
+
+
+def test_damage_is_warned_of_once(gallery: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_album_people(gallery, DIGEST, made(0, 7))
+    warn_of_unusable_people(gallery, DIGEST, DIMENSION)
+    assert caplog.messages == []
+    cohort_file(gallery).write_bytes(b"x" * 200)
+    for _ in range(2):
+        warn_of_unusable_people(gallery, DIGEST, DIMENSION)
+    assert caplog.messages == [album_people_problem(gallery, DIGEST, DIMENSION)]
