@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import typer
 
     from facebank import FaceBank, Gallery
+    from facebank.gallery import Upgrade
 
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -62,14 +63,12 @@ class Settings:
         return Gallery.open(path, read_only=read_only, on_upgrade=_tell_upgraded)
 
 
-def _tell_upgraded(path: Path) -> None:
-    from facebank.gallery import upgrade_backup
-
-    say(
-        f"the gallery {path} was brought up to date; decisions may differ from before, because their rules have changed"
-    )
-    if (backup := upgrade_backup(path)) is not None:
-        say(f"as it was before, it is kept in {backup}: 'facebank people forget' removes that file too")
+def _tell_upgraded(upgrade: Upgrade) -> None:
+    decisions = "no decision is changed by that"
+    if upgrade.may_decide_otherwise:
+        decisions = "decisions may differ from before, because their rules have changed since it was written"
+    say(f"the gallery {upgrade.path} was brought up to date: {', '.join(upgrade.changes)}; {decisions}")
+    say(f"as it was before, it is kept in {upgrade.backup}: 'facebank people forget' removes that file too")
 
 
 def settings_of(ctx: typer.Context) -> Settings:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facebank.enrolment import Enroller, Pick
     from facebank.faces import Person, Photo, Verification
     from facebank.feedback import Feedback
-    from facebank.gallery import Imported, PlaceKind
+    from facebank.gallery import Imported, PlaceKind, Upgrade
     from facebank.identification import Identification
     from facebank.lookalikes import Lookalikes
     from facebank.photos import Photos, Place, UnreadPhoto
@@ -45,7 +45,7 @@ class FaceBank:
     threads
         Threads for one network on the CPU; None for as many as this process may use.
     on_upgrade
-        Called with the gallery's file once it was brought up to date from an older version.
+        Called once the gallery was brought up to date from an older version.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FaceBank:
         pack: str | None = None,
         device: str = "auto",
         threads: int | None = None,
-        on_upgrade: Callable[[Path], None] | None = None,
+        on_upgrade: Callable[[Upgrade], None] | None = None,
     ) -> None:
         self.path = path
         self._on_upgrade = on_upgrade
@@ -72,7 +72,7 @@ class FaceBank:
         pack: str | None = None,
         device: str = "auto",
         threads: int | None = None,
-        on_upgrade: Callable[[Path], None] | None = None,
+        on_upgrade: Callable[[Upgrade], None] | None = None,
     ) -> Self:
         """Open a gallery, which need not exist yet.
 
@@ -88,7 +88,7 @@ class FaceBank:
             Threads for one network on the CPU; None for as many as this process may use. For who runs several photos
             side by side, one.
         on_upgrade
-            Called with the gallery's file once it was brought up to date from an older version.
+            Called once the gallery was brought up to date from an older version.
         """
         place = default_gallery_path() if path is None else named_path(path, "the path of the gallery")
         return cls(place, pack, device, threads, on_upgrade)

@@ -23,12 +23,12 @@ from facebank.gallery.records import (
     RefusedSample,
     Stranger,
     StrangerTable,
+    Upgrade,
     VectorTable,
 )
 from facebank.gallery.written_places import PlaceKind, WrittenPlace
 
 if TYPE_CHECKING:
-    from facebank.gallery.backups import upgrade_backup
     from facebank.gallery.checking import Damage, GalleryCheck, check_gallery
     from facebank.gallery.exchange import (
         Exported,
@@ -47,7 +47,6 @@ _HOMES = {
     "Repair": "facebank.gallery.repairing",
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
-    "upgrade_backup": "facebank.gallery.backups",
     "Exported": "facebank.gallery.exchange",
     "GalleryHealth": "facebank.gallery.health",
     "Imported": "facebank.gallery.exchange",
@@ -78,6 +77,7 @@ __all__ = [
     "SearchHits",
     "Stranger",
     "StrangerTable",
+    "Upgrade",
     "VectorIndex",
     "VectorStore",
     "VectorTable",
@@ -92,7 +92,6 @@ __all__ = [
     "name_key",
     "normalise_name",
     "repair_gallery",
-    "upgrade_backup",
 ]
 
 

@@ -16,12 +16,14 @@ from facebank.errors import StorageError, UsageError
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.paths import named_path
+from facebank.storage.sqlite import connect
 from facebank.text import printable
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
+_WAIT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
 
 
@@ -56,22 +58,24 @@ def back_up(connection: sqlite3.Connection, target: str | os.PathLike[str]) -> P
     return place
 
 
-def back_up_before(connection: sqlite3.Connection, gallery: Path, version: int) -> Path:
-    """Copy a gallery, as it is, before it is brought up to date to a version; an older such copy is replaced."""
+def back_up_before(gallery: Path, version: int) -> Path:
+    """Copy a gallery, as it is, before it is brought up to date to a version; an older such copy is replaced.
+
+    The caller has begun a write transaction and changed nothing in it: nobody else brings the gallery up to date
+    meanwhile. SQLite copies nothing through a connection that writes, so the file is opened once more.
+    """
     place = gallery.with_name(f"{gallery.name}.before-schema-{version}.backup")
     try:
-        with new_file(place, mode=PRIVATE_FILE) as part, closing(sqlite3.connect(part.path)) as copy:
-            connection.backup(copy)
+        with (
+            new_file(place, mode=PRIVATE_FILE) as part,
+            closing(connect(gallery, busy_timeout=_WAIT)) as source,
+            closing(sqlite3.connect(part.path)) as copy,
+        ):
+            source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
     except OSError as error:
         raise _no_room(gallery, error) from error
     return place
-
-
-def upgrade_backup(gallery: Path) -> Path | None:
-    """Return the newest copy of a gallery from before it was brought up to date; None if there is none."""
-    found = [path for path in automatic_backups(gallery) if ".before-schema-" in path.name]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def keep_damaged(gallery: Path) -> Path:

@@ -11,7 +11,8 @@ from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError
 from facebank.gallery import tables
 from facebank.gallery.checked_rows import let_go
 from facebank.gallery.connection import GALLERY_FILE
-from facebank.gallery.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
+from facebank.gallery.records import Upgrade
+from facebank.gallery.schema import OLDEST_READABLE, RULES_SINCE, SCHEMA_VERSION, migrate, upgrade_changes
 from facebank.storage.file_systems import is_on_network
 from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction, writing
 from facebank.text import printable
@@ -30,8 +31,7 @@ class GalleryFile:
     def __init__(self, connection: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
         self.path = path
         self.writable = writable
-        self.upgraded = False
-        self.backup: Path | None = None
+        self.upgrade: Upgrade | None = None
         self._connection = connection
         self._patience = patience
 
@@ -185,10 +185,14 @@ class GalleryFile:
             )
         from facebank.gallery.backups import back_up_before
 
-        self.backup = back_up_before(self._connection, self.path, SCHEMA_VERSION)
         with self.changing() as connection:
-            self.upgraded = GALLERY_FILE.check_tables(connection, self.path) < SCHEMA_VERSION
+            before = GALLERY_FILE.check_tables(connection, self.path)
+            if before == SCHEMA_VERSION:  # another process was faster
+                return
+            backup = back_up_before(self.path, SCHEMA_VERSION)
             migrate(connection)
+        changes, is_ruled_otherwise = upgrade_changes(before), before < RULES_SINCE
+        self.upgrade = Upgrade(self.path, before, SCHEMA_VERSION, backup, changes, is_ruled_otherwise)
 
     def _finish_wiping(self) -> None:
         if not self.writable:

@@ -39,6 +39,32 @@ class PackIdentity:
     dimension: int
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """How a gallery was brought up to date from an older version.
+
+    Attributes
+    ----------
+    path
+        The gallery's file.
+    before, after
+        The versions of its tables.
+    backup
+        The file as it was, kept beside it.
+    changes
+        What came with each version since, a clause each, such as ``merges can be undone``.
+    may_decide_otherwise
+        Whether the older version was written under other rules of decision. What is changed in the file changes none.
+    """
+
+    path: Path
+    before: int
+    after: int
+    backup: Path
+    changes: tuple[str, ...]
+    may_decide_otherwise: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewSample:
     """A face to be enrolled.

@@ -101,12 +101,27 @@ SEALS_SINCE = 4
 MERGES_SINCE = 5
 """The first version with the table ``merges`` and those that belong to it."""
 
-
 OWNERS_SINCE = 6
 """The first version with the index ``samples_by_owner``, which holds all that says whose a sample is."""
 
 PICTURES_SINCE = 4
 """The first version whose samples, denials and strangers have ``picture_hash``."""
+
+RULES_SINCE = 3
+"""The first version that was written under the present rules of decision."""
+
+_CHANGES = {
+    FEEDBACK_SINCE: "it keeps which faces are not a person's",
+    FACTS_SINCE: "it keeps birth dates, masks and which dates are a camera's",
+    SEALS_SINCE: "its rows have digests, by which damage is noticed",
+    MERGES_SINCE: "merges can be undone",
+    OWNERS_SINCE: "it is read faster",
+}
+
+
+def upgrade_changes(before: int) -> tuple[str, ...]:
+    """Return what came with each version after one, a clause each."""
+    return tuple(change for version, change in _CHANGES.items() if version > before)
 
 
 def migrate(

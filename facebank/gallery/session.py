@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from facebank.gallery.records import PackIdentity
+    from facebank.gallery.records import PackIdentity, Upgrade
     from facebank.gallery.written_places import WrittenPlace
 
 BUSY_TIMEOUT = 30.0
@@ -58,7 +58,7 @@ class GallerySession:
         create: bool = False,
         read_only: bool = False,
         busy_timeout: float = BUSY_TIMEOUT,
-        on_upgrade: Callable[[Path], None] | None = None,
+        on_upgrade: Callable[[Upgrade], None] | None = None,
     ) -> Self:
         """Open a gallery.
 
@@ -76,7 +76,7 @@ class GallerySession:
         busy_timeout
             How long another process is waited for, in seconds.
         on_upgrade
-            Called with the file once it was brought up to date from an older version, which happens once to a file.
+            Called once the file was brought up to date from an older version, which happens once to a file.
 
         Raises
         ------
@@ -101,8 +101,8 @@ class GallerySession:
         except BaseException:
             file.close()
             raise
-        if file.upgraded and on_upgrade is not None:
-            on_upgrade(place)
+        if file.upgrade is not None and on_upgrade is not None:
+            on_upgrade(file.upgrade)
         return cls(file, bound)
 
     def close(self) -> None:

@@ -18,24 +18,30 @@ if TYPE_CHECKING:
     from .conftest import Run
 
 TABLES = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings")
-TOLD = "was brought up to date; decisions may differ"
+TOLD = "was brought up to date: "
+OTHER_RULES, SAME_RULES = "decisions may differ from before", "no decision is changed by that"
 
 
-@pytest.fixture
-def older(two_people: Path) -> Path:
-    """The gallery of two people as the version before left it."""
-    newer = two_people.with_name("newer.facebank")
-    with closing(sqlite3.connect(two_people)) as connection:
+def copied_as(version: int, gallery: Path) -> None:
+    """Put a gallery into the tables of an earlier version."""
+    newer = gallery.with_name("newer.facebank")
+    with closing(sqlite3.connect(gallery)) as connection:
         connection.execute("VACUUM INTO ?", (str(newer),))
-    for file in two_people.parent.glob(f"{two_people.name}*"):
+    for file in gallery.parent.glob(f"{gallery.name}*"):
         file.unlink()
-    with closing(sqlite3.connect(two_people, isolation_level=None)) as connection:
-        migrate(connection, MIGRATIONS[:2])
+    with closing(sqlite3.connect(gallery, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:version])
         connection.execute("ATTACH ? AS newer", (str(newer),))
         for table in TABLES:
             columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
             connection.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM newer.{table}")
     newer.unlink()
+
+
+@pytest.fixture
+def older(two_people: Path) -> Path:
+    """The gallery of two people as the version before left it."""
+    copied_as(2, two_people)
     return two_people
 
 
@@ -44,6 +50,8 @@ def test_a_command_for_people_tells_of_it_once(
 ) -> None:
     first, second = run("people", "list", "--json"), run("people", "list", "--json")
     assert f"{older} {TOLD}" in first.err
+    assert OTHER_RULES in first.err
+    assert f"{older}.before-schema-{len(MIGRATIONS)}.backup" in first.err
     assert second.err == ""
     valid("people-list", first.records)
     assert first.out == second.out
@@ -56,3 +64,13 @@ def test_identify_tells_of_it_once(run: Run, older: Path, portrait: Path) -> Non
     assert TOLD not in second.err
     assert first.out == second.out
     assert first.records[0]["faces"][0]["person"] == "Barack Obama"
+
+
+def test_where_the_rules_are_the_same_no_decision_is_said_to_differ(run: Run, two_people: Path, portrait: Path) -> None:
+    decided = run("identify", portrait, "--json").out
+    copied_as(3, two_people)
+    done = run("identify", portrait, "--json")
+    assert f"{two_people} {TOLD}its rows have digests, by which damage is noticed, merges can be undone" in done.err
+    assert SAME_RULES in done.err
+    assert OTHER_RULES not in done.err
+    assert done.out == decided

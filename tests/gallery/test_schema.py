@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import GalleryVersionError
-from facebank.gallery import FaceKey, Gallery, export_gallery, inspect_gallery, schema
+from facebank.gallery import FaceKey, Gallery, Upgrade, export_gallery, inspect_gallery, schema
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
 
@@ -147,12 +147,34 @@ def test_a_gallery_of_the_second_version_takes_birth_dates(second_gallery: Path,
 @pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
 def test_that_a_gallery_was_brought_up_to_date_is_told_once(dump: str, path: Path) -> None:
     restored(dump, path)
-    told: list[Path] = []
+    told: list[Upgrade] = []
     Gallery.open(path, read_only=True, on_upgrade=told.append).close()
     assert told == []
     for _ in range(2):
         Gallery.open(path, on_upgrade=told.append).close()
-    assert told == [path]
+    (upgrade,) = told
+    assert (upgrade.path, upgrade.before, upgrade.after) == (path, int(dump[7]), SCHEMA_VERSION)
+
+
+@pytest.mark.parametrize("before", range(1, SCHEMA_VERSION))
+def test_each_version_that_was_missed_is_told_of(before: int, first_gallery: Path) -> None:
+    with closing(sqlite3.connect(first_gallery, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:before])
+    told: list[Upgrade] = []
+    Gallery.open(first_gallery, on_upgrade=told.append).close()
+    (upgrade,) = told
+    assert len(upgrade.changes) == SCHEMA_VERSION - before
+    assert upgrade.may_decide_otherwise == (before < 3)
+    with closing(sqlite3.connect(upgrade.backup)) as connection:
+        assert schema_version(connection) == before
+
+
+def test_who_is_slower_keeps_the_copy_of_who_was_faster(second_gallery: Path) -> None:
+    with Gallery.open(second_gallery) as gallery:
+        gallery._file._upgrade()
+        (copy,) = gallery.automatic_backups()
+    with closing(sqlite3.connect(copy)) as connection:
+        assert schema_version(connection) == 2
 
 
 @pytest.mark.parametrize(
@@ -183,7 +205,7 @@ def test_older_samples_are_dated_by_a_camera_where_only_one_can_have(
 
 
 def test_a_new_gallery_is_not_told_of(path: Path, faces: Faces) -> None:
-    told: list[Path] = []
+    told: list[Upgrade] = []
     for _ in range(2):
         Gallery.open(path, faces.pack, create=True, on_upgrade=told.append).close()
     assert told == []
