@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+from facebank.text import shell_command
 
 from .failures import SOME_FAILED
 from .output import Advance, progress, say, write_json, write_line, write_table
@@ -95,7 +96,7 @@ def showing(
     with Bars(writes_lines=as_json) as bars:
         yield Run(
             out=out or Path(f"bench-{name}"),
-            command=shlex.join(["facebank", *sys.argv[1:]]),
+            command=shell_command(*sys.argv[1:]),
             pack=settings.pack,
             device=settings.device,
             seed=seed,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from facebank.errors import UsageError
+from facebank.text import shell_command
 
 from .feedback import AsJson, FaceNumber, PhotoFile, tell
 from .output import counted, say
@@ -56,9 +56,9 @@ def deny(
             files = files_with_name(default_scan_path(bank.path), gallery.pack, person, absolute(photo))
     code = tell(feedback, {"stranger_id": feedback.stranger_id, "files_with_name": len(files)}, as_json=as_json)
     if files:
-        inside = "--embed " if absolute(photo) in files else ""
+        inside = ("--embed",) if absolute(photo) in files else ()
         say(
             f"facebank wrote the name {feedback.person} into {counted(len(files), 'file')} of this photo: "
-            f"'facebank tags write {inside}{shlex.quote(str(photo))}' takes it out"
+            f"`{shell_command('tags', 'write', *inside, photo)}` takes it out"
         )
     return code

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facebank.text import shell_command
+
 from . import calibrate
 from .download_bar import download_bar
 from .failures import NOTHING_DONE
@@ -282,7 +284,8 @@ def _installed(pack: Pack, as_json: bool) -> int:
         write_json({"name": pack.name, "version": pack.manifest.version, "folder": str(pack.folder)})
     else:
         write_line(f"The pack {pack.name} {pack.manifest.version} is installed: {pack.folder}")
-        write_line(f"Use it for a new gallery with: facebank --pack {pack.name} --gallery NEW.facebank enroll ...")
+        use = shell_command("--pack", pack.name, "--gallery", "NEW.facebank", "enroll")
+        write_line(f"Use it for a new gallery with: {use} ...")
     return 0
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+from facebank.text import shell_command
 
 from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
@@ -287,7 +288,7 @@ def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = F
     if written:
         say(
             f"facebank wrote the name into {counted(len(written), 'file')}, where it still stands: "
-            f"'facebank tags remove {shlex.quote(person.name)}' takes it out"
+            f"`{shell_command('tags', 'remove', person.name)}` takes it out"
         )
     _tell_readers(forgotten)
     tell_what_stays(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from facebank.gallery import FaceKey
 from facebank.merging import find_halves
 from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
 from facebank.recognition.enrolled import Enrolled
+from facebank.text import shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -105,8 +105,8 @@ def _two_people(halves: Halves) -> Finding:
         f"the samples of {halves.person} look like two people (mean similarity {halves.similarity:.2f}): {larger}, and "
         f"{smaller}",
         (
-            shlex.join(["facebank", "people", "show", halves.person]),
-            shlex.join(["facebank", "people", "split", halves.person, "--into"]) + " NEW_NAME",
+            shell_command("people", "show", halves.person),
+            shell_command("people", "split", halves.person, "--into") + " NEW_NAME",
         ),
     )
 
@@ -122,7 +122,7 @@ def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding
     joined = gallery.merged_into()
     about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
     return [
-        _also(finding, shlex.join(["facebank", "people", "unmerge", finding.people[0]]))
+        _also(finding, shell_command("people", "unmerge", finding.people[0]))
         if finding.kind in about and finding.people[0] in joined
         else finding
         for finding in findings
@@ -136,7 +136,7 @@ def _also(finding: Finding, command: str) -> Finding:
 
 def _dated(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
-        commands = [shlex.join(["facebank", "enroll", "--name", person.name]) + " PHOTO..."]
+        commands = [shell_command("enroll", "--name", person.name) + " PHOTO..."]
     else:
         commands = [f"facebank people remove-sample {number}" for number in warning.samples]
     kind = FindingKind(warning.code.value)

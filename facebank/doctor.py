@@ -8,7 +8,6 @@ import importlib
 import io
 import platform
 import re
-import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from facebank.installation import (
     replace_command,
 )
 from facebank.packs.files import keep_plots_out_of_home
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,8 +213,8 @@ def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
     some = len({path.parent for path in found}) > 3
     many = "1 file that a killed run left" if len(found) == 1 else f"{len(found):,} files that killed runs left"
     said = f"{many} half-written, perhaps with faces or names, in {shown}{' and elsewhere' if some else ''}"
-    option = "" if gallery is None else f"--gallery {shlex.quote(str(gallery))} "
-    return (Finding("Leftovers", said, Severity.WARNING, f"facebank {option}doctor --clean"),)
+    option = () if gallery is None else ("--gallery", gallery)
+    return (Finding("Leftovers", said, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
 
 
 def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
@@ -348,8 +347,8 @@ def _pack_command(name: str, embedded: bool) -> str | None:
     if embedded:
         return install_command("--force-reinstall", "--no-deps", "facebank")
     if name in known_packs():
-        return f"facebank packs remove {name} && facebank packs install {name}"
-    return f"facebank packs remove {name}"
+        return f"{shell_command('packs', 'remove', name)} && {shell_command('packs', 'install', name)}"
+    return shell_command("packs", "remove", name)
 
 
 def _foreign_pack_finding(pack: str) -> Finding:
@@ -381,13 +380,13 @@ def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, p
         return Finding("Gallery's pack", f"cannot be compared: {error}", Severity.WARNING)
     if digest in (in_use, None):
         return Finding("Gallery's pack", name)
-    option = "" if pack is None else f" --pack {shlex.quote(pack)}"
+    option = () if pack is None else ("--pack", pack)
     return Finding(
         "Gallery's pack",
         f"its embeddings were made by the pack {printable(made_by or '?')}, in use is {printable(name)}: "
         "use that pack with --pack, or make the embeddings again from the photographs",
         Severity.PROBLEM,
-        f"facebank --gallery {shlex.quote(str(path))}{option} people re-embed",
+        shell_command("--gallery", path, *option, "people", "re-embed"),
     )
 
 

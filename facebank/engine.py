@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from facebank.errors import PackNotFoundError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -103,10 +103,10 @@ def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = No
     except PackNotFoundError as error:
         from facebank.packs.registry import known_packs
 
-        install = f"install {bound}" if bound in known_packs() else "add FOLDER"
+        install = ("install", bound) if bound in known_packs() else ("add", "FOLDER")
         raise PackNotFoundError(
             f"the gallery {printable(str(gallery))} was made with the pack {printable(bound)!r}, which is not "
-            f"installed: name its folder with --pack, or install it with 'facebank packs {install}'"
+            f"installed: name its folder with --pack, or install it with `{shell_command('packs', *install)}`"
         ) from error
 
 

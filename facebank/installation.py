@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+
+from facebank.text import shell_word
 
 CORE = {
     "numpy": "numpy",
@@ -199,12 +200,12 @@ def python_command() -> str:
     found = shutil.which("python")
     if found and Path(found).absolute() == Path(sys.executable).absolute():
         return "python"
-    return shlex.quote(sys.executable)
+    return shell_word(sys.executable)
 
 
 def install_command(*requirements: str) -> str:
     """Return the command that installs requirements into this environment."""
-    return " ".join([python_command(), "-m pip install", *map(shlex.quote, requirements)])
+    return " ".join([python_command(), "-m pip install", *map(shell_word, requirements)])
 
 
 def replace_command(remove: Iterable[str], install: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.media import find_photos
 from facebank.media.finding import PHOTO_SUFFIXES
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 _GENERIC = re.compile(
     "albums?|bild(er)?|camera( roll| uploads)?|dcim|downloads?|faces?|fotos?|images?|imgs?|jpe?g|(new|untitled) folder|"
@@ -226,4 +225,4 @@ def _name_of(folder: Path) -> str:
 
 
 def _command(*arguments: str) -> str:
-    return f"facebank enroll {printable(shlex.join(arguments))}"
+    return shell_command("enroll", *arguments)

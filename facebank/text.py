@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import shlex
 import unicodedata
 
 _SIGNS = frozenset("+-")
@@ -88,6 +90,41 @@ def _is_emoji(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def shell_word(text: str) -> str:
+    """Return an argument as it is typed into a shell: quoted where it must be, and safe to print.
+
+    Parameters
+    ----------
+    text
+        Any string. What `printable` would escape becomes bytes between ``$'`` and ``'``, as bash and zsh read them.
+
+    Examples
+    --------
+    >>> print(shell_word("ada.jpg"), shell_word("my photos"))
+    ada.jpg 'my photos'
+    """
+    if printable(text) == text:
+        return shlex.quote(text)
+    escapes = {"'": "\\'", "\\": "\\\\"}
+    typed = (escapes.get(one) or (one if one.isprintable() else _as_bytes(one)) for one in text)
+    return f"$'{''.join(typed)}'"
+
+
+def shell_command(*words: str | os.PathLike[str]) -> str:
+    """Return a command of facebank's as it is typed into a shell: see `shell_word`.
+
+    Parameters
+    ----------
+    words
+        What follows ``facebank``, such as ``"people", "unmerge", name``.
+    """
+    return " ".join(["facebank", *(shell_word(os.fspath(word)) for word in words)])
+
+
+def _as_bytes(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def never_certain(probability: float) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.text import printable, spreadsheet_cell
+from facebank.text import printable, shell_command, shell_word, spreadsheet_cell
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,42 @@ def test_numbers_and_other_text_stay_as_they_are_in_csv(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1+1", "-", "-nan", "--1", "-0.5\t"])
 def test_what_only_begins_like_a_number_is_text(text: str) -> None:
     assert spreadsheet_cell(text).startswith("'")
+
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "photo.jpg",
+        "my photos/ada.jpg",
+        "it's",
+        "$(rm x) `y` \\",
+        "line\nbreak \x1b[31m",
+        "a\u202eb'\\",
+        "\udc80.jpg",
+        "Zoë",
+        "",
+    ],
+)
+def test_what_is_to_be_typed_is_one_word_for_a_shell(text: str) -> None:
+    word = shell_word(text)
+    assert printable(word) == word
+    said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
+    assert said == text.encode("utf-8", "surrogateescape")
+
+
+def test_a_command_quotes_what_must_be() -> None:
+    typed = shell_command("--gallery", Path("/my data/g.facebank"), "people", "unmerge", "Ada Lovelace")
+    assert typed == "facebank --gallery '/my data/g.facebank' people unmerge 'Ada Lovelace'"
+
+
+def test_commands_with_paths_and_names_are_written_in_one_place() -> None:
+    sources = [*(PROJECT / "facebank").rglob("*.py"), *(PROJECT / "cli").rglob("*.py")]
+    assert [path.name for path in sources if re.search(r"\bshlex\b", path.read_text(encoding="utf-8"))] == ["text.py"]
+    unquoted = re.compile(
+        r"[`'\"]facebank (?!wrote)[a-z -]*\{(?:printable|str|path|place|person|name\b|\w+\.(?:path|person))"
+    )
+    assert [path.name for path in sources if unquoted.search(path.read_text(encoding="utf-8"))] == []

@@ -27,7 +27,7 @@ from facebank.errors import StorageError
 from facebank.storage.files import write_file
 from facebank.storage.leftovers import flock_now
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,8 +109,8 @@ class Sorted:
         if self.refused:
             what, why = self.refused[0]
             raise StorageError(
-                f"{_journal(self.out)} cannot be true: {what}: {why}; nothing was done. Look at it with 'facebank sort "
-                f"{printable(str(self.out))} --undo --dry-run'"
+                f"{_journal(self.out)} cannot be true: {what}: {why}; nothing was done. Look at it with "
+                f"`{shell_command('sort', self.out, '--undo', '--dry-run')}`"
             )
 
 
@@ -364,15 +364,18 @@ def _shown(content: _Line) -> str:
 
 
 def _doubt(out: Path, lines: Sequence[_Line]) -> str:
-    place = printable(str(out))
+    look, trust = (
+        shell_command(*words)
+        for words in (("sort", out, "--undo", "--dry-run"), ("sort", "DIR", out, "--trust-journal"))
+    )
     why = "was not written with this gallery, or was altered since"
     mend = "name the gallery that wrote it with --gallery, or "
     if "mac" not in lines[0]:
         why = "is not signed: an older facebank wrote it, or somebody else"
         mend = ""
     return (
-        f"{_journal(out)} {why}; nothing was done. Look at it with 'facebank sort {place} --undo --dry-run'. If it is "
-        f"yours, {mend}believe it: 'facebank sort DIR {place} --trust-journal', with the DIR that was sorted, goes on "
+        f"{_journal(out)} {why}; nothing was done. Look at it with `{look}`. If it is "
+        f"yours, {mend}believe it: `{trust}`, with the DIR that was sorted, goes on "
         "sorting, and the same with --undo undoes it; else remove the file"
     )
 

@@ -31,7 +31,7 @@ from facebank.gallery.written_places import PlaceKind
 from facebank.storage.files import face_folder_mode, new_folder, sync_folder
 from facebank.storage.paths import named_path
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
+from facebank.text import printable, shell_command, shell_word
 
 if TYPE_CHECKING:
     import os
@@ -156,12 +156,12 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
     """
     exported = exported_pack(folder)
     if (exported.digest, exported.dimension) != (pack.digest, pack.dimension):
-        made_by = printable(exported.name[:60])
+        made_by = exported.name[:64]
         raise PackMismatchError(
-            f"The export {printable(str(folder))} was made with the pack '{made_by}' "
+            f"The export {printable(str(folder))} was made with the pack '{printable(made_by)}' "
             f"({printable(exported.digest[:8])}), the gallery with '{printable(pack.name)}' ({pack.digest[:8]}): "
-            f"import it into a new gallery with --pack {made_by}, and take that over with "
-            f"`facebank --pack {printable(pack.name)} people re-embed`."
+            f"import it into a new gallery with --pack {shell_word(made_by)}, and take that over with "
+            f"`{shell_command('--pack', pack.name, 'people', 're-embed')}`."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from facebank.gallery.checking import examine
 from facebank.gallery.file import GalleryFile
 from facebank.gallery.schema import schema_version
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.text import shell_word
 
 if TYPE_CHECKING:
     import sqlite3
@@ -101,7 +100,7 @@ def _damage(connection: sqlite3.Connection) -> list[str]:
 def _exposure(place: Path) -> list[str]:
     if os.name != "posix" or not place.stat().st_mode & 0o077:
         return []
-    return [f"Other users of this computer can read the faces: `chmod 600 {shlex.quote(printable(str(place)))}`."]
+    return [f"Other users of this computer can read the faces: `chmod 600 {shell_word(str(place))}`."]
 
 
 def _traces(connection: sqlite3.Connection) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import UTC, datetime
 from types import EllipsisType
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from facebank.gallery import feedback, feedback_tables, merge_tables, tables
 from facebank.gallery.codec import LONGEST_NOTE
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PersonFacts
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,9 +34,10 @@ def _where(connection: sqlite3.Connection, name: str) -> str:
     merges = merge_tables.merges_called(connection, name_key(normalise_name(name)))
     if not merges:
         return "`facebank people list` shows who is"
-    person = printable(merges[-1].person)
-    unmerge_it = shlex.join(["facebank", "people", "unmerge", person])
-    return f"joined with {person}, from whom `{unmerge_it}` separates and with whom `facebank people forget` forgets"
+    person = merges[-1].person
+    unmerge_it = shell_command("people", "unmerge", person)
+    joined = f"joined with {printable(person)}"
+    return f"{joined}, from whom `{unmerge_it}` separates and with whom `facebank people forget` forgets"
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:

@@ -27,7 +27,7 @@ from facebank.gallery.written_places import (
 )
 from facebank.storage.leftovers import find_leftovers
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.text import printable, shell_command, shell_word
 
 if TYPE_CHECKING:
     import sqlite3
@@ -259,8 +259,8 @@ def _check_dimension(pack: PackIdentity | None) -> None:
 def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
     if (bound.digest, bound.dimension) != (wanted.digest, wanted.dimension):
         raise PackMismatchError(
-            f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:60])}' "
+            f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:64])}' "
             f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
-            f"use --pack {printable(bound.name[:60])}, or go over to '{printable(wanted.name)}' with "
-            f"`facebank --pack {printable(wanted.name)} people re-embed`."
+            f"use --pack {shell_word(bound.name[:64])}, or go over to '{printable(wanted.name)}' with "
+            f"`{shell_command('--pack', wanted.name, 'people', 're-embed')}`."
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from facebank.media.capture import VideoLimits, length_of, open_capture, size_of
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
 from facebank.media.shots import CutDetector
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.text import printable, shell_word
 
 if TYPE_CHECKING:
     from typing import Self
@@ -272,8 +271,8 @@ def _advice(capture: VideoCapture, path: Path) -> str:
     if codec is None:
         return "use another copy"
     target = path.with_name(f"{path.stem}-h264.mp4")
-    line = f"ffmpeg -i {shlex.quote(str(path))} -c:v libx264 -crf 18 -c:a copy {shlex.quote(str(target))}"
-    return f"its codec is {codec}, which OpenCV does not decode here; convert it: {printable(line)}"
+    line = f"ffmpeg -i {shell_word(str(path))} -c:v libx264 -crf 18 -c:a copy {shell_word(str(target))}"
+    return f"its codec is {codec}, which OpenCV does not decode here; convert it: {line}"
 
 
 def _check_file(path: Path, name: str) -> None:

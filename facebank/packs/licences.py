@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import LicenceNotAcceptedError
 from facebank.packs.files import packs_folder, write_atomically
+from facebank.text import shell_command
 
 if TYPE_CHECKING:
     from facebank.packs.manifest import PackManifest
@@ -82,7 +83,7 @@ def terms_notice(manifest: PackManifest) -> str | None:
         if manifest.commercial_use
         else f"it is not for commercial use ({manifest.licence})"
     )
-    return f"the pack {manifest.name!r} reads the faces: {what}; see 'facebank packs show {manifest.name}'"
+    return f"the pack {manifest.name!r} reads the faces: {what}; see `{shell_command('packs', 'show', manifest.name)}`"
 
 
 def commercial_use(manifest: PackManifest) -> str:

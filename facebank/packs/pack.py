@@ -10,7 +10,7 @@ from facebank.errors import ManifestError, PackNotFoundError
 from facebank.packs.files import is_file, packs_folder
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
 from facebank.packs.prepare import checked_file, prepared_model, prepared_network
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 EMBEDDED_NAME = "opencv"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
@@ -127,7 +127,7 @@ def _not_installed(name: str) -> PackNotFoundError:
     from facebank.packs.registry import known_packs
 
     if name in known_packs():
-        return PackNotFoundError(f"the pack '{name}' is not installed: run 'facebank packs install {name}'")
+        return PackNotFoundError(f"the pack '{name}' is not installed: run `{shell_command('packs', 'install', name)}`")
     return PackNotFoundError(
         f"there is no pack {printable(name)!r}: installed are {', '.join(installed_names())}; "
         "see 'facebank packs list' and 'facebank packs install'"

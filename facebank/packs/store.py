@@ -19,7 +19,7 @@ from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_
 from facebank.packs.prepare import checked_file
 from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     import os
@@ -290,7 +290,7 @@ def refuse_taken(name: str, replace: bool) -> None:
     if name == EMBEDDED_NAME:
         raise PackError(f"the name {EMBEDDED_NAME!r} belongs to the embedded pack: give the pack another name")
     if not replace and name in installed_names():
-        raise PackError(f"a pack {name!r} is installed: remove it first ('facebank packs remove {name}')")
+        raise PackError(f"a pack {name!r} is installed: remove it first (`{shell_command('packs', 'remove', name)}`)")
 
 
 def copy_checked(source: Path, target: Path, sha256: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,7 @@ from facebank.errors import UsageError
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
 from facebank.recognition.neighbourhood import Neighbourhood, alike_samples, survey
+from facebank.text import shell_command
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,7 +196,7 @@ def _shared_photos(
             (
                 _remove(samples.number(wrong)),
                 _remove(samples.number(right)),
-                _command("people", "merge", second, "--into", first),
+                shell_command("people", "merge", second, "--into", first),
             ),
         )
 
@@ -222,7 +222,7 @@ def _mislabelled(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Fin
             float(around.other[row]),
             f"sample {number} of {name} looks like {nearer} (similarity {around.other[row]:.2f}, to the other samples "
             f"of {name} {around.own[row]:.2f})",
-            (_command("people", "show", name), _remove(number)),
+            (shell_command("people", "show", name), _remove(number)),
         )
 
 
@@ -233,7 +233,7 @@ def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
     doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
         doubt = ", or are one person"
-        advice.insert(0, _command("people", "merge", second, "--into", first))
+        advice.insert(0, shell_command("people", "merge", second, "--into", first))
     nearer = ""
     if numbers:
         listed = ", ".join(map(str, numbers))
@@ -283,8 +283,8 @@ def _disagreeing(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Fin
             message = f"the two samples of {name} hardly look like one person (similarity {around.own[row]:.2f})"
         else:
             message = f"sample {numbers[0]} of {name} is unlike the others (similarity {around.own[row]:.2f})"
-        split = _command("people", "split", name, "--into") + f" NEW_NAME {numbers[-1]}"
-        commands = (_command("people", "show", name), split, *map(_remove, numbers))
+        split = shell_command("people", "split", name, "--into") + f" NEW_NAME {numbers[-1]}"
+        commands = (shell_command("people", "show", name), split, *map(_remove, numbers))
         yield Finding(FindingKind.DISAGREEING, (name,), numbers, float(around.own[row]), message, commands)
 
 
@@ -328,12 +328,8 @@ def _by_name(names: Mapping[int, str]) -> list[tuple[int, str]]:
 
 
 def _remove(number: int) -> str:
-    return _command("people", "remove-sample", str(number))
+    return shell_command("people", "remove-sample", str(number))
 
 
 def _enroll(name: str) -> str:
-    return _command("enroll", "--name", name) + " PHOTO..."
-
-
-def _command(*words: str) -> str:
-    return shlex.join(["facebank", *words])
+    return shell_command("enroll", "--name", name) + " PHOTO..."

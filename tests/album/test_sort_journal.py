@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -119,6 +121,16 @@ def test_what_was_tampered_with_is_refused(out: Path, name: str) -> None:
 def test_another_gallery_s_journal_is_refused(out: Path, key: bytes | None) -> None:
     write(out)
     assert "was not written with this gallery" in (read_journal(out, key).doubt or "")
+
+
+def test_what_helps_can_be_pasted_into_a_shell(out: Path) -> None:
+    spaced = out.with_name("sorted photos")
+    spaced.mkdir()
+    write(spaced)
+    doubt = read_journal(spaced, OTHER_KEY).doubt or ""
+    look, trust = (shlex.split(command) for command in re.findall(r"`([^`]+)`", doubt))
+    assert look == ["facebank", "sort", str(spaced), "--undo", "--dry-run"]
+    assert trust == ["facebank", "sort", "DIR", str(spaced), "--trust-journal"]
 
 
 def test_any_changed_character_is_refused(out: Path) -> None:

@@ -543,7 +543,7 @@ def test_a_name_that_was_denied_is_taken_out_again(run: Run, album: Path, valid:
     told = run("deny", album / OBAMA, "Barack Obama", "--json")
     valid("deny", told.records)
     assert told.records[0]["files_with_name"] == 1
-    assert f"'facebank tags write {album / OBAMA}' takes it out" in told.err
+    assert f"`facebank tags write {album / OBAMA}` takes it out" in told.err
     planned = run("tags", "write", album, "--dry-run", "--json").records
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
     written = run("tags", "write", album, "--json").records
@@ -578,7 +578,7 @@ def test_a_forgotten_name_is_found_and_taken_out(
     told = run("people", "forget", "Eileen Collins", "--json")
     valid("people-forget", told.records)
     assert told.records[0]["files_with_name"] == 1
-    assert "'facebank tags remove 'Eileen Collins'' takes it out" in told.err
+    assert "`facebank tags remove 'Eileen Collins'` takes it out" in told.err
     for file in gallery.parent.glob("test.*"):
         assert b"Eileen" not in file.read_bytes(), "forgetting leaves no name behind"
     places = () if how[0] == "remove" else (album,)
