@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -283,7 +284,8 @@ class Album:
         UsageError
             The people's folders would lie inside the folder.
         """
-        if Path(absolute(out)).is_relative_to(absolute(folder)):
+        inside = ((kind(out), kind(folder)) for kind in (absolute, os.path.realpath))  # as named, and where links lead
+        if any(Path(one).is_relative_to(other) for one, other in inside):
             raise UsageError(
                 f"{printable(str(out))} lies in {printable(str(folder))}, whose photos are sorted: name a folder "
                 "outside of it"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from facebank.packs.files import is_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,7 +29,7 @@ def own_sidecars(photo: Path) -> list[Path]:
     return [
         path
         for path in possible_sidecars(photo)
-        if path.is_file() and not path.is_symlink() and (path == beside or belongs_to_it_alone(photo))
+        if is_file(path) and not path.is_symlink() and (path == beside or belongs_to_it_alone(photo))
     ]
 
 

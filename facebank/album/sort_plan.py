@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from facebank.album.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
 from facebank.faces import Reason
-from facebank.packs.files import sha256_of
+from facebank.packs.files import is_file, sha256_of
 from facebank.storage.links import NamedFolders
 from facebank.text import printable
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows'
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
 _MOST_NAMES = 10_000
+_LONGEST_NAME = 255  # bytes, of most file systems
 
 
 class Way(StrEnum):
@@ -168,18 +169,25 @@ def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -
         folder, number = had.get(name, plain), 1
         while owners.get(folder.casefold(), name) != name:
             number += 1
-            folder = f"{plain} ({number})"
+            suffix = f" ({number})"
+            folder = f"{_cut(plain, _LONGEST_NAME - len(suffix))}{suffix}"
         owners[folder.casefold()] = name
         folders[name] = folder
     return folders
 
 
 def folder_name(person: str) -> str:
-    """Return the name of a person's folder: the name, but never one that means something else to a file system."""
+    """Return the name of a person's folder: the name, cut to 255 bytes, and never one that means something else."""
     name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
     if name.startswith(".") or _RESERVED.fullmatch(name):
         name = f"_{name}"
-    return name
+    return _cut(name, _LONGEST_NAME).rstrip(". ")
+
+
+def _cut(name: str, most: int) -> str:
+    """Return as much of a name as has so many bytes, without half a character."""
+    data = name.encode("utf-8", "surrogatepass")
+    return name if len(data) <= most else data[:most].decode("utf-8", "ignore")
 
 
 class _Planner:
@@ -239,4 +247,4 @@ def _stands_alone(target: Path) -> bool:
 
 
 def _is(path: Path, content_hash: str) -> bool:
-    return path.is_file() and sha256_of(path) == content_hash
+    return is_file(path) and sha256_of(path) == content_hash

@@ -131,6 +131,8 @@ def _take(journal: SortJournal, step: Step, folder: Path, out: Path, way: Way) -
 def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
     """Do what is left of an entry, or all of it if it may begin; return whether the file is at its target then."""
     with _both(entry, folder, out) as (source, target):
+        if source.is_same_place(target):
+            return False  # a link leads from one folder to the other by now: there is nothing to finish
         moves = entry.way == Way.MOVE.value
         if target.is_taken:
             if digest_of(target) != entry.content_hash:

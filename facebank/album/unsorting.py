@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from facebank.album.sort_journal import only_undoing, remove_journal
 from facebank.album.sort_plan import Way
 from facebank.album.sorting import remove_sort_leftovers
 from facebank.errors import UsageError
-from facebank.storage.folders import Spot, spot_within
+from facebank.storage.folders import NOT_THERE, Spot, spot_within
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class _SortedPhoto:
         source, target = Path(entry.source), Path(entry.target)
         with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
             there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
+            if at is not None and home is not None and at.is_same_place(home):
+                return None  # it is at home: the one folder leads to the other by now
             beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
             if there and at is not None:
                 self._require_same(at)
@@ -149,7 +151,7 @@ class _SortedPhoto:
         with _spot(self.journal.out, target) as at:
             there = at is not None and at.is_taken
             beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
-            if at is None or not (there or beside):
+            if at is None or not (there or beside) or self._is_original(at):
                 return None
             if there:
                 self._require_same(at, alone=True)
@@ -219,6 +221,12 @@ class _SortedPhoto:
                 shown = printable(str(sidecar.path))
                 raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
 
+    def _is_original(self, spot: Spot) -> bool:
+        """Return whether a place is the original's: the one folder leads to the other by now, and nothing is a copy."""
+        with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
+            return original is not None and original.is_same_place(spot)
+        return False
+
     def _has_original(self) -> bool:
         with _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
             return original is not None and original.is_taken and self._is_same(original)
@@ -245,13 +253,17 @@ def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
     with ExitStack() as opened:
         try:
             spot = opened.enter_context(spot_within(root, path))
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
             spot = None
         yield spot
 
 
 def _put_back(spot: Spot, home: Spot) -> None:
     """Move a file home; where the very file is there already, it only leaves."""
+    if home.is_same_place(spot):
+        return
     if home.is_taken:
         spot.remove()
     else:

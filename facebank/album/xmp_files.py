@@ -23,7 +23,9 @@ from facebank.album.xmp_document import MOST_BYTES, XmpDocument
 from facebank.album.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
+from facebank.packs.files import is_file
 from facebank.storage.files import new_file
+from facebank.storage.folders import NOT_THERE
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -149,16 +151,16 @@ def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -
         It cannot be written, or was changed meanwhile.
     """
     data, target = document.to_bytes(), Path(os.path.realpath(path))
-    if target.exists() and _links(target) > 1:
+    if is_file(target) and _links(target) > 1:
         raise XmpError(f"{printable(str(path))} is linked to other names, which would keep the old file: unlink it")
 
     def check(written: bytes) -> bool:
         return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
 
     def unchanged() -> bool:
-        return (target.read_bytes() if target.exists() else None) == was
+        return (target.read_bytes() if is_file(target) else None) == was
 
-    _replace(target, data, check, unchanged, like=target if target.exists() else path.with_suffix(""))
+    _replace(target, data, check, unchanged, like=target if is_file(target) else path.with_suffix(""))
 
 
 def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
@@ -245,9 +247,11 @@ def _read_sidecar(path: Path) -> XmpSource | None:
             raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
         return None
     except OSError as error:
+        if error.errno in NOT_THERE:
+            return None
         raise XmpError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
     return XmpSource(path, XmpDocument.parse(data, str(path)), data)
 

@@ -23,6 +23,9 @@ _FOLDER = getattr(os, "O_DIRECTORY", 0) | os.O_RDONLY
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
 _BINARY = getattr(os, "O_BINARY", 0)
 
+NOT_THERE = frozenset((errno.ENOENT, errno.ENAMETOOLONG))
+"""Errors of looking for a file that say that there is none: no file has a name that is too long."""
+
 
 class OpenFolder:
     """A folder that is held open. Use `open` or `folder`, and ``with`` to let go of it.
@@ -92,8 +95,18 @@ class OpenFolder:
         at, handle = self._at(name)
         try:
             return os.stat(at, dir_fd=handle, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if error.errno in NOT_THERE:
+                return None
+            raise
+
+    def is_same_folder(self, other: OpenFolder) -> bool:
+        """Return whether another path leads to the very same folder."""
+        one, two = (
+            os.stat(each.path if each._handle is None else each._handle)  # noqa: PTH116 - by its descriptor
+            for each in (self, other)
+        )
+        return os.path.samestat(one, two)
 
     def read(self, name: str) -> BufferedReader:
         """Open a regular file for reading.
@@ -159,6 +172,13 @@ class Spot:
     def is_taken(self) -> bool:
         """Whether anything has the name, a link without a target included."""
         return self.folder.stat(self.name) is not None
+
+    def is_same_place(self, other: Spot) -> bool:
+        """Return whether what is removed at one place is gone at the other: two hard links are two places."""
+        if self.folder.is_same_folder(other.folder) and self.name.casefold() == other.name.casefold():
+            return True
+        one, two = self.folder.stat(self.name), other.folder.stat(other.name)
+        return one is not None and two is not None and os.path.samestat(one, two) and one.st_nlink <= 1
 
     def read(self) -> BufferedReader:
         """Open it as `OpenFolder.read` does."""

@@ -23,6 +23,8 @@ from facebank.album.sort_plan import folder_name
         ("nul.txt", "_nul.txt"),
         ("AC/DC", "AC_DC"),
         ("a\\b:c?", "a_b_c_"),
+        ("日" * 200, "日" * 85),
+        ("x" + "😀" * 200, "x" + "😀" * 63),
     ],
 )
 def test_a_name_becomes_a_folder(person: str, folder: str) -> None:

@@ -488,3 +488,60 @@ def test_a_folder_stays_its_person_s(run: Run, album: Path, tmp_path: Path) -> N
 def test_nothing_to_sort_leaves_nothing(run: Run, album: Path, tmp_path: Path) -> None:
     run("sort", album, tmp_path / "sorted", "--least-probability", "1")
     assert not (tmp_path / "sorted").exists()
+
+
+@pytest.mark.parametrize("way", ["--copy", "--link", "--move"])
+def test_no_photo_is_lost_where_the_folder_is_a_link_to_the_album_since(
+    run: Run, album: Path, tmp_path: Path, way: str
+) -> None:
+    (album / OBAMA).mkdir()
+    (album / "speech.jpg").rename(album / OBAMA / "speech.jpg")
+    (album / OBAMA / "speech.jpg.xmp").write_text(EMPTY_XMP)
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, way)
+    for name, data in tree(out).items():  # somebody puts both into one folder
+        (album / name).parent.mkdir(parents=True, exist_ok=True)
+        (album / name).unlink(missing_ok=True)
+        (album / name).write_bytes(data)
+    shutil.rmtree(out)
+    out.symlink_to(album)
+    run("sort", out, "--undo", code=None)
+    assert before.items() <= tree(album).items()
+
+
+def test_a_move_is_not_finished_where_the_folder_is_a_link_to_the_album_since(
+    run: Run, album: Path, tmp_path: Path
+) -> None:
+    for each in ("biden.jpg", "together.png", "space/collins.jpg"):
+        (album / each).unlink()
+    (album / OBAMA).mkdir()
+    (album / "speech.jpg").rename(album / OBAMA / "speech.jpg")
+    before, out = tree(album), tmp_path / "sorted"
+    run("sort", album, out, "--move")
+    journal = (out / JOURNAL).read_text().splitlines(keepends=True)
+    shutil.copytree(out, album, dirs_exist_ok=True)
+    (album / JOURNAL).write_text("".join(journal[:-1]))  # as if it had been killed before it said that all was done
+    shutil.rmtree(out)
+    out.symlink_to(album)
+    other = tmp_path / "other"
+    other.mkdir()
+    run("sort", other, out, code=None)
+    assert before.items() <= tree(album).items()
+
+
+def test_a_folder_that_a_link_leads_to_is_in_the_album_too(run: Run, album: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(album)
+    assert "name a folder outside of it" in run("sort", album, tmp_path / "out", "--move", code=2).err
+    (tmp_path / "also").symlink_to(album)
+    assert "name a folder outside of it" in run("sort", tmp_path / "also", album / "space", code=2).err
+
+
+def test_long_names_keep_nobody_from_being_sorted(run: Run, album: Path, tmp_path: Path) -> None:
+    run("people", "rename", OBAMA, "日" * 200)
+    (album / "speech.jpg").rename(album / f"{'s' * 251}.jpg")
+    before, out = tree(album), tmp_path / "sorted"
+    assert run("sort", album, out).out == "4 photos sorted\n"
+    assert (out / ("日" * 85) / f"{'s' * 251}.jpg").is_file()
+    assert run("sort", album, out).out == "0 photos sorted, 4 there already\n"
+    assert run("sort", out, "--undo").out == "4 photos undone\n"
+    assert (tree(album), out.exists()) == (before, False)
