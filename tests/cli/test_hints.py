@@ -65,7 +65,7 @@ def test_a_global_option_belongs_before_the_command(run: Run, command: list[str]
 
 
 def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: Path) -> None:
-    assert "'facebank packs install buffalo_l'" in sentence(
+    assert "`facebank packs install buffalo_l`" in sentence(
         run("--pack", "buffalo_l", "verify", speech, speech, code=2)
     )
 

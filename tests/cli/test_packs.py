@@ -120,7 +120,7 @@ def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> 
 
 
 def test_the_first_use_says_what_is_known_of_the_terms(run: Run, portrait: Path, speech: Path) -> None:
-    said = "whether the data they were trained on do is not known; see 'facebank packs show opencv'"
+    said = "whether the data they were trained on do is not known; see `facebank packs show opencv`"
     assert said in run("enroll", "--name", "Barack Obama", portrait).err
     assert said not in run("enroll", "--name", "Barack Obama", speech).err
 
