@@ -14,6 +14,7 @@ from facebank.text import printable, shell_command
 
 EMBEDDED_NAME = "opencv"
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+_FORMER = ".former"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
         return Pack(read_manifest(EMBEDDED_FOLDER), EMBEDDED_FOLDER)
     text = os.fspath(name_or_folder)
     if isinstance(name_or_folder, str) and is_pack_name(text):
-        folder = packs_folder() / text
+        folder = pack_folder(text)
         if folder.is_dir():
-            return _installed(folder)
+            return _installed(text, folder)
     if text and is_file(Path(text) / MANIFEST_NAME):
         return Pack(read_manifest(Path(text)), Path(text))
     raise _not_installed(text)
@@ -117,10 +118,22 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
 def installed_names() -> list[str]:
     """Return the names of the installed packs, broken ones too, the embedded one first."""
     try:
-        names = [entry.name for entry in packs_folder().iterdir() if is_pack_name(entry.name) and entry.is_dir()]
+        folders = [entry.name for entry in packs_folder().iterdir() if entry.is_dir()]
     except OSError:
-        names = []
-    return [EMBEDDED_NAME, *sorted(name for name in names if name != EMBEDDED_NAME)]
+        folders = []
+    names = {name.removeprefix(".").removesuffix(_FORMER) if name.endswith(_FORMER) else name for name in folders}
+    return [EMBEDDED_NAME, *sorted(name for name in names if is_pack_name(name) and name != EMBEDDED_NAME)]
+
+
+def pack_folder(name: str) -> Path:
+    """Return the folder of an installed pack; the former pack's where a replacement was killed between the two."""
+    folder, former = packs_folder() / name, former_folder(name)
+    return former if former.is_dir() and not folder.exists() else folder
+
+
+def former_folder(name: str) -> Path:
+    """Return the folder in which a pack is kept while another takes its place."""
+    return packs_folder() / f".{name}{_FORMER}"
 
 
 def _not_installed(name: str) -> PackNotFoundError:
@@ -134,11 +147,11 @@ def _not_installed(name: str) -> PackNotFoundError:
     )
 
 
-def _installed(folder: Path) -> Pack:
+def _installed(name: str, folder: Path) -> Pack:
     manifest = read_manifest(folder)
-    if manifest.name != folder.name:
+    if manifest.name != name:
         raise ManifestError(
             f"{printable(str(folder / MANIFEST_NAME))}: name is {manifest.name!r}, but the pack is installed as "
-            f"{folder.name!r}: remove it and add it again"
+            f"{name!r}: remove it and add it again"
         )
     return Pack(manifest, folder)

@@ -15,7 +15,7 @@ from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNo
 from facebank.packs.files import cannot_write, packs_folder, sha256_of
 from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest, read_manifest_file
 from facebank.packs.network_file import check_network
-from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, installed_names
+from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, former_folder, installed_names, pack_folder
 from facebank.packs.prepare import checked_file
 from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path
@@ -184,10 +184,11 @@ def remove_pack(name: str) -> None:
     """
     if name == EMBEDDED_NAME:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
-    folder = packs_folder() / _checked_name(name)
+    folder, former = pack_folder(_checked_name(name)), former_folder(name)
     with staging_folder() as staging:
         try:
-            folder.replace(staging / name)
+            for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
+                each.replace(staging / str(number))
         except OSError as error:
             raise cannot_write(folder, error, "check the permissions of the folder") from error
 
@@ -279,7 +280,7 @@ def publish(staging: Path, replace: bool) -> Pack:
     with staging_folder() as aside:
         try:
             staging.chmod(0o755)
-            _swap(staging, target, aside / manifest.name)
+            _swap(staging, target, former_folder(manifest.name), aside)
         except OSError as error:
             raise cannot_write(target, error, _ADVICE) from error
     return Pack(read_manifest(target), target)
@@ -310,21 +311,27 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
         raise cannot_write(target, error, _ADVICE) from error
 
 
-def _swap(new: Path, target: Path, aside: Path) -> None:
-    """Move a folder to its place and what was there aside; interrupted wherever it may be, one of the two is there."""
+def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
+    """Move a folder to its place and what was there aside; killed anywhere, `pack_folder` finds one of the two."""
+    _settle(target, former, aside / "0")
     try:
         with contextlib.suppress(FileNotFoundError):
-            target.replace(aside)
+            target.replace(former)
         new.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):  # nothing was there before, or the new folder is there already
-            aside.replace(target)
-        raise
+    finally:
+        with contextlib.suppress(OSError):  # the next replacement does it
+            _settle(target, former, aside / "1")
+
+
+def _settle(target: Path, former: Path, aside: Path) -> None:
+    """Put a former pack back where no other has taken its place, else aside."""
+    if former.is_dir():
+        former.replace(aside if target.exists() else target)
 
 
 def _installed(name: str) -> InstalledPack:
     embedded = name == EMBEDDED_NAME
-    folder = EMBEDDED_FOLDER if embedded else packs_folder() / name
+    folder = EMBEDDED_FOLDER if embedded else pack_folder(name)
     try:
         manifest = read_manifest(folder)
     except ManifestError as error:

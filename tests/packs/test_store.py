@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ from facebank.packs import (
     verify_pack,
 )
 from facebank.packs.manifest import MANIFEST_NAME
+from facebank.packs.pack import former_folder, installed_names
+from facebank.storage.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Places
@@ -117,6 +121,53 @@ def test_an_interrupted_replacement_leaves_a_whole_pack(
         add_pack(pack_folder, replace=True)
     assert verify_pack("small").ok
     assert [path.name for path in places.packs.iterdir()] == ["small"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it has made by fork")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_killed_replacement_leaves_a_pack_that_is_found(
+    pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
+) -> None:
+    add_pack(pack_folder)
+    moves, move = list[Path](), Path.replace
+
+    def moved(source: Path, target: Path) -> None:
+        moves.append(source)
+        if len(moves) == nth and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        move(source, target)
+        if len(moves) == nth and after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed = os.fork()
+    if not killed:
+        monkeypatch.setattr(Path, "replace", moved)
+        try:
+            add_pack(pack_folder, replace=True)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(killed, 0)[1]) == signal.SIGKILL
+    remove_leftovers([places.packs])  # as the next command that writes there does
+    assert "small" in installed_names()
+    assert load_pack("small").embedder_path().is_file()
+    assert verify_pack("small").ok
+    with pytest.raises(PackError, match="is installed"):
+        add_pack(pack_folder)
+    add_pack(pack_folder, replace=True)
+    assert [path.name for path in places.packs.iterdir()] == ["small"]
+    remove_pack("small")
+    assert list(places.packs.iterdir()) == []
+
+
+@pytest.mark.parametrize("also", [False, True], ids=["alone", "beside its replacement"])
+def test_a_former_pack_that_was_left_is_removed_with_its_name(pack_folder: Path, places: Places, also: bool) -> None:
+    add_pack(pack_folder)
+    (places.packs / "small").rename(former_folder("small"))
+    if also:
+        shutil.copytree(former_folder("small"), places.packs / "small")
+    remove_pack("small")
+    assert list(places.packs.iterdir()) == []
 
 
 def test_the_embedded_pack_stays() -> None:
