@@ -45,7 +45,7 @@ def deny(
         raise UsageError("say who it is not: type either a NAME or --nobody")
     from facebank.album.album import default_scan_path
     from facebank.album.known_tags import files_with_name
-    from facebank.album.scanning import absolute
+    from facebank.storage.paths import absolute
 
     files: list[str] = []
     with settings_of(ctx).open_bank() as bank:

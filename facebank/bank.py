@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from facebank.engine import Engine, load_engine, load_engine_of
 from facebank.errors import GalleryError, PackError, StorageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
 from facebank.gallery import Gallery, default_gallery_path
@@ -17,6 +16,7 @@ from facebank.storage.paths import named_path
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from facebank.engine import Engine
     from facebank.enrolment import Enroller, Pick
     from facebank.faces import Person, Photo, Verification
     from facebank.feedback import Feedback
@@ -128,6 +128,8 @@ class FaceBank:
         PackError
             The pack is unknown or broken.
         """
+        from facebank.engine import load_engine, load_engine_of
+
         if self._pack_name is not None:
             return load_engine(self._pack_name, self._device, self._threads)
         return load_engine_of(self.path, self._device, self._threads)
@@ -138,6 +140,8 @@ class FaceBank:
         try:
             return self.engine
         except GalleryError:
+            from facebank.engine import load_engine
+
             return load_engine(None, self._device, self._threads)
 
     def preload(self) -> None:

@@ -10,27 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.album_people import album_people
-from facebank.album.finding import FoundPhoto, Period, photos_of
-from facebank.album.grouping import Group, Grouped, group_faces, groups_of
-from facebank.album.interruption import uninterrupted
-from facebank.album.known_tags import KnownTags
-from facebank.album.naming import MOST_SAMPLES, NamedGroup, name_group, parse_face
 from facebank.album.scan_file import ScanFile
-from facebank.album.scan_lock import only_scan
-from facebank.album.scanning import ScanPlan, ScanReport, absolute, plan_scan, scan
-from facebank.album.sort_journal import (
-    adopt_journal,
-    journal_key,
-    made_journal_key,
-    read_journal,
-)
-from facebank.album.sort_notes import SortNotes
-from facebank.album.sort_plan import SortPlan, Way, plan_sorting
-from facebank.album.sorting import mend_sorting, sort_photos
-from facebank.album.tag_removal import RemovedTags, remove_name
-from facebank.album.tagging import TaggedPhoto, TagOptions, tag_photo
-from facebank.album.unsorting import undo_sorting
 from facebank.errors import (
     GalleryError,
     GalleryNotFoundError,
@@ -42,19 +22,23 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import Gallery, PlaceKind, name_key
-from facebank.photos import gather_photos, require_places
-from facebank.recognition.cohort_file import read_album_people, write_album_people
-from facebank.storage.links import NamedFolders
-from facebank.storage.paths import named_path
+from facebank.storage.paths import absolute, named_path
 from facebank.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from facebank.album.finding import FoundPhoto, Period
+    from facebank.album.grouping import Group, Grouped
+    from facebank.album.known_tags import KnownTags
+    from facebank.album.naming import NamedGroup
     from facebank.album.scan_file import ScannedFile
+    from facebank.album.scanning import ScanPlan, ScanReport
     from facebank.album.sort_journal import Sorted
-    from facebank.album.sort_plan import Step
+    from facebank.album.sort_plan import SortPlan, Step, Way
     from facebank.album.tag_import import ImportedTag
+    from facebank.album.tag_removal import RemovedTags
+    from facebank.album.tagging import TaggedPhoto, TagOptions
     from facebank.album.unsorting import Undone
     from facebank.bank import FaceBank
     from facebank.faces import IdentifiedPhoto, PhotoFaces
@@ -138,6 +122,9 @@ class Album:
         StorageError
             The scan file cannot be written.
         """
+        from facebank.album.scan_lock import only_scan
+        from facebank.album.scanning import plan_scan, scan
+
         engine = self._bank.engine
         engine.preload()
         with only_scan(self.path):
@@ -163,11 +150,16 @@ class Album:
 
     def _people_are_kept(self) -> bool:
         """Return whether the people of the gallery's scan are there to be used: their file may be lost or damaged."""
+        from facebank.recognition.cohort_file import read_album_people
+
         identity = self._bank.engine.identity
         return read_album_people(self._bank.path, identity.digest, identity.dimension) is not None
 
     def _keep_people(self, scan_file: ScanFile) -> None:
         """Keep what the people of the gallery's own scan look like, for the decisions in this album."""
+        from facebank.album.album_people import album_people
+        from facebank.recognition.cohort_file import write_album_people
+
         if self.path != default_scan_path(self._bank.path):
             return
         with suppress(GalleryError):  # one who may only read the gallery forgets nobody in it
@@ -265,6 +257,8 @@ class Album:
         PersonNotFoundError
             Nobody of one of the names is enrolled.
         """
+        from facebank.album.finding import Period, photos_of
+
         wanted = frozenset(self._bank.gallery.person(name).name for name in names)
         photos = self._identified(settings=settings)
         return photos_of(photos, wanted, Period() if period is None else period, any_of=any_of)
@@ -284,6 +278,9 @@ class Album:
         UsageError
             The people's folders would lie inside the folder.
         """
+        from facebank.album.sort_journal import journal_key, read_journal
+        from facebank.album.sort_plan import plan_sorting
+
         inside = ((kind(out), kind(folder)) for kind in (absolute, os.path.realpath))  # as named, and where links lead
         if any(Path(one).is_relative_to(other) for one, other in inside):
             raise UsageError(
@@ -301,6 +298,10 @@ class Album:
         self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
     ) -> None:
         """Do what was planned: see `facebank.album.sorting.sort_photos`. The scan knows where moved photos are then."""
+        from facebank.album.sort_journal import made_journal_key
+        from facebank.album.sort_plan import Way
+        from facebank.album.sorting import sort_photos
+
         moved: list[tuple[str, str]] = []
 
         def done(step: Step, why: str | None) -> None:
@@ -331,6 +332,10 @@ class Album:
         StorageError
             The journal there may be somebody else's.
         """
+        from facebank.album.sort_journal import journal_key, read_journal
+        from facebank.album.sort_plan import Way
+        from facebank.album.sorting import mend_sorting
+
         target = Path(absolute(out))
         journal = read_journal(target, key := journal_key(self._bank.gallery))
         journal.require_trust()
@@ -356,6 +361,8 @@ class Album:
         StorageError
             It cannot be true, or cannot be written.
         """
+        from facebank.album.sort_journal import adopt_journal, journal_key, made_journal_key, read_journal
+
         target, source = Path(absolute(out)), _folder_of(folder)
         if read_journal(target, journal_key(self._bank.gallery)).doubt is None:
             return
@@ -372,6 +379,8 @@ class Album:
             The folder that was sorted, where the user says that the journal is to be trusted though it is not signed by
             the gallery; None to trust the signature alone.
         """
+        from facebank.album.sort_journal import journal_key, read_journal
+
         try:
             with Gallery.open(self._bank.path, read_only=True) as gallery:
                 key = journal_key(gallery)
@@ -387,6 +396,9 @@ class Album:
         self, journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
     ) -> None:
         """Undo what was sorted into a folder: see `facebank.album.unsorting`. The scan, if any, knows it."""
+        from facebank.album.sort_plan import Way
+        from facebank.album.unsorting import undo_sorting
+
         moved: list[tuple[str, str]] = []
 
         def done(undone: Undone) -> None:
@@ -416,12 +428,16 @@ class Album:
         on_progress
             Called with the share that is done, 0..1.
         """
+        from facebank.album.grouping import group_faces
+
         return group_faces(
             self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, on_progress=on_progress
         )
 
     def groups(self) -> list[Group]:
         """Return the groups as they were remembered, largest first."""
+        from facebank.album.grouping import groups_of
+
         return groups_of(self.scan_file)
 
     def tell_apart(self, one: str, other: str) -> None:
@@ -437,6 +453,8 @@ class Album:
         UsageError
             There is no such face, or it is the same.
         """
+        from facebank.album.naming import parse_face
+
         groups = self.scan_file.groups()
         first, second = (parse_face(name, groups) for name in (one, other))
         if first == second:
@@ -447,6 +465,8 @@ class Album:
         self, number: int, person: str, *, force: bool = False, on_photo: Callable[[], None] | None = None
     ) -> NamedGroup:
         """Enrol the best and most varied faces of a group: see `facebank.album.naming.name_group`."""
+        from facebank.album.naming import name_group
+
         scan_file = self.scan_file
         self._bank.preload()
         return name_group(scan_file, self._bank, number, person, force=force, on_photo=on_photo)
@@ -474,6 +494,12 @@ class Album:
         TaggedPhoto
             What became of each photo, when it is done.
         """
+        from facebank.album.interruption import uninterrupted
+        from facebank.album.known_tags import KnownTags
+        from facebank.album.sort_notes import SortNotes
+        from facebank.album.tagging import tag_photo
+        from facebank.storage.links import NamedFolders
+
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
         options = replace(options, folders=NamedFolders(places))
@@ -515,6 +541,8 @@ class Album:
             There is no photo in one of the places.
         """
         if places:
+            from facebank.photos import gather_photos, require_places
+
             require_places(places)
             return [Path(absolute(photo)) for photo in gather_photos(places).photos]
         names = self._bank.gallery.names()
@@ -543,6 +571,10 @@ class Album:
         RemovedTags
             What became of each photo, when it is done.
         """
+        from facebank.album.interruption import uninterrupted
+        from facebank.album.tag_removal import remove_name
+        from facebank.storage.links import NamedFolders
+
         folders, tags = NamedFolders(places), self._known_tags()
         for photo in photos:
             with uninterrupted():
@@ -553,6 +585,8 @@ class Album:
 
     def _known_tags(self) -> KnownTags | None:
         """Return what the scan knows of names in photos; None where there is no scan or no gallery."""
+        from facebank.album.known_tags import KnownTags
+
         try:
             return KnownTags(self.scan_file, self._bank.gallery)
         except (ScanNotFoundError, GalleryNotFoundError):
@@ -562,7 +596,7 @@ class Album:
         self,
         places: Sequence[Path],
         *,
-        most: int = MOST_SAMPLES,
+        most: int | None = None,
         own: bool = False,
         force: bool = False,
         on_photo: Callable[[], None] | None = None,
@@ -575,7 +609,7 @@ class Album:
         places
             Files and folders.
         most
-            How many faces of a person are enrolled.
+            How many faces of a person are enrolled; None for `facebank.album.naming.MOST_SAMPLES`.
         own
             Whether names count that facebank wrote and nobody changed since.
         force
@@ -590,6 +624,7 @@ class Album:
         ImportedTag
             What became of each region; those that give no face first.
         """
+        from facebank.album.naming import MOST_SAMPLES
         from facebank.album.tag_import import TagOffer, enrol_tags, read_tags
 
         photos = self.scan_file.photos([absolute(place) for place in places])
@@ -603,7 +638,8 @@ class Album:
             if on_offers is not None:
                 on_offers(len(offers))
             gallery = self._bank.open_gallery(create=True)
-            yield from enrol_tags(gallery, self._bank.engine, offers, most=most, force=force)
+            wanted = MOST_SAMPLES if most is None else most
+            yield from enrol_tags(gallery, self._bank.engine, offers, most=wanted, force=force)
 
     def _identified(
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from facebank.errors import PhotoNotFoundError
 from facebank.media import find_photos, is_annotated
 from facebank.media.readers import readers
 from facebank.photos import nothing_there, require_places
-from facebank.storage.paths import named_path
+from facebank.storage.paths import absolute
 
 if TYPE_CHECKING:
     from facebank.album.scan_file import ScanFile
@@ -176,11 +175,6 @@ def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[s
             f"{error}; the scan knows {known:,} photos of there, and keeps them in case a disk is missing: with "
             "--forget it forgets them"
         ) from error
-
-
-def absolute(place: Path) -> str:
-    """Return a path as scan files have it: whole, but with links as they are, by which people know their folders."""
-    return os.path.abspath(named_path(place))  # noqa: PTH100 - resolve() follows links
 
 
 def _roots(places: Iterable[Path]) -> list[str]:

@@ -1,6 +1,6 @@
 """What is remembered: people and their enrolled faces in one SQLite file, the index over them, and their exchange.
 
-What only some commands need, exchange and inspection, is loaded when it is first used.
+What only some commands need, exchange, inspection and the index, is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from facebank.gallery.gallery import Gallery
-from facebank.gallery.index import SearchHits, VectorIndex, VectorStore
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.places import default_gallery_path
 from facebank.gallery.records import (
@@ -39,12 +38,16 @@ if TYPE_CHECKING:
         import_gallery,
     )
     from facebank.gallery.health import GalleryHealth, inspect_gallery
+    from facebank.gallery.index import SearchHits, VectorIndex, VectorStore
     from facebank.gallery.repairing import Repair, repair_gallery
 
 _HOMES = {
     "Damage": "facebank.gallery.checking",
     "GalleryCheck": "facebank.gallery.checking",
     "Repair": "facebank.gallery.repairing",
+    "SearchHits": "facebank.gallery.index",
+    "VectorIndex": "facebank.gallery.index",
+    "VectorStore": "facebank.gallery.index",
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
     "Exported": "facebank.gallery.exchange",

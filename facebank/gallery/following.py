@@ -37,7 +37,7 @@ class IndexFollower:
     dimension
         Length of an embedding.
     make_index
-        Makes an empty index of a dimension.
+        Makes an empty index of a dimension; None for `VectorIndex`.
     gallery
         The gallery's file, beside which the vectors of a large index are kept; None to keep them in memory.
     """
@@ -45,11 +45,11 @@ class IndexFollower:
     def __init__(
         self,
         dimension: int,
-        make_index: Callable[[int], VectorIndex] = VectorIndex,
+        make_index: Callable[[int], VectorIndex] | None = None,
         gallery: Path | None = None,
     ) -> None:
-        self._make_index = make_index
-        self._index = make_index(dimension)
+        self._make_index = VectorIndex if make_index is None else make_index
+        self._index = self._make_index(dimension)
         self._gallery = gallery
         self._held = np.empty((0, 3), dtype=np.int64)
         self.written: IndexKey | None = None

@@ -9,8 +9,6 @@ from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
-from facebank.gallery.following import INDEX_FILE_SETTING, IndexFollower
-from facebank.gallery.index import VectorIndex
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
 from facebank.gallery.taught import TaughtGallery
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
 
     from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.file import GalleryFile
+    from facebank.gallery.following import IndexFollower
+    from facebank.gallery.index import VectorIndex
     from facebank.gallery.index_file import IndexKey
     from facebank.gallery.names import NameTable
     from facebank.gallery.records import NewSample, PersonFacts
@@ -43,8 +43,8 @@ class Gallery(TaughtGallery):
 
     def __init__(self, file: GalleryFile, bound: tables.Binding) -> None:
         super().__init__(file, bound)
-        self._make_index: Callable[[int], VectorIndex] = VectorIndex
-        self._follower = IndexFollower(bound.pack.dimension, gallery=file.path)
+        self._make_index: Callable[[int], VectorIndex] | None = None
+        self._follower: IndexFollower | None = None
 
     # People -----------------------------------------------------------------------------------------------------
 
@@ -386,33 +386,45 @@ class Gallery(TaughtGallery):
         search. That of a very large gallery reads vectors from a file in the cache, which is written when there is
         none; a search raises `GalleryBusyError` where another process has just overwritten it to forget somebody.
         """
+        if self._follower is None:
+            from facebank.gallery.following import IndexFollower
+
+            self._follower = IndexFollower(self.pack.dimension, self._make_index, self.path)
+        follower = self._follower
         may_write = self._file.writable and not self._file.in_transaction
         with self._reading() as connection:
-            index = self._follower.follow(connection, self._bound, may_write=may_write)
-        if self._follower.written is None or self._keep_index_file(self._follower.written):
+            index = follower.follow(connection, self._bound, may_write=may_write)
+        if follower.written is None or self._keep_index_file(follower, follower.written):
             return index
-        self._follower.without_file()
+        follower.without_file()
         with self._reading() as connection:
-            return self._follower.follow(connection, self._bound)
+            return follower.follow(connection, self._bound)
 
     def search_with(self, make_index: Callable[[int], VectorIndex]) -> None:
         """Make another index from now on, such as one that scans codes earlier; it gets an embedding's length."""
         self._make_index = make_index
-        self._follower.let_go()
-        self._follower = IndexFollower(self.pack.dimension, make_index, self.path)
+        self._let_go_of_index()
 
-    def _keep_index_file(self, key: IndexKey) -> bool:
+    def _let_go_of_index(self) -> None:
+        """Let go of the index and its file; the next call of `index` makes another."""
+        if self._follower is not None:
+            self._follower.let_go()
+            self._follower = None
+
+    def _keep_index_file(self, follower: IndexFollower, key: IndexKey) -> bool:
         """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
+        from facebank.gallery.following import INDEX_FILE_SETTING
+
         try:
             self.note_place()
             with self._changing() as connection:
                 kept = tables.revision(connection) == key.revision
-                if kept and self._follower.is_written(key):
+                if kept and follower.is_written(key):
                     tables.write_setting(connection, INDEX_FILE_SETTING, settings.encode(INDEX_FILE_SETTING, key.token))
         except (GalleryError, StorageError):
             return False
         if kept:
-            self._follower.written = None
+            follower.written = None
         return kept
 
     def rebind(
@@ -467,13 +479,13 @@ class Gallery(TaughtGallery):
             tables.note_traces(connection)
             bound = tables.binding(connection)
         self._bound = bound
-        self._follower.let_go()
-        self._follower = IndexFollower(pack.dimension, self._make_index, self.path)
+        self._let_go_of_index()
         return self._wiped(len(dropped))
 
     def _wiped(self, samples: int) -> Forgotten:
         done = self._file.wipe()
-        self._follower.let_go()  # where it is mapped, it cannot be removed on every system
+        if self._follower is not None:
+            self._follower.let_go()  # where it is mapped, it cannot be removed on every system
         places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
         wiped = wipe_derived(self.path, places, folders)
         leftovers, _ = remove_leftovers(folders_with_leftovers(self.path, self))

@@ -33,6 +33,11 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     return Path(path)
 
 
+def absolute(place: str | os.PathLike[str]) -> str:
+    """Return a path as scan files have it: whole, but with links as they are, by which people know their folders."""
+    return os.path.abspath(named_path(place))  # noqa: PTH100 - resolve() follows links
+
+
 def path_from_environment(variable: str) -> Path | None:
     """Return the path that a variable of the environment names; None where it is not set, or set to nothing."""
     named = os.environ.get(variable)

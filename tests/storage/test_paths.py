@@ -10,7 +10,6 @@ import pytest
 
 from facebank import FaceBank, read_photo
 from facebank.album.album import Album
-from facebank.album.scanning import absolute
 from facebank.annotating import Annotator
 from facebank.demo import run_demo
 from facebank.errors import PackNotFoundError, StreamError, UsageError
@@ -22,7 +21,7 @@ from facebank.packs.files import cache_folder, calibrations_folder, packs_folder
 from facebank.packs.pack import load_pack
 from facebank.packs.store import add_pack
 from facebank.photos import list_photos
-from facebank.storage.paths import named_path
+from facebank.storage.paths import absolute, named_path
 from facebank.vision.insightface_adapter import open_package
 
 PHOTO = Path(__file__).parents[2] / "facebank" / "demo_photos" / "eileen_collins.jpg"
