@@ -67,12 +67,12 @@ def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
     if not rows:
         return np.empty((0, dimension), np.float32)
     try:
-        data = b"".join(rows)
+        data = bytearray().join(rows)  # which an array may share, and write to
     except TypeError as error:
         raise InvalidValueError(f"an embedding has not {dimension} numbers") from error
     if set(map(len, rows)) != {4 * dimension}:
         raise InvalidValueError(f"an embedding has not {dimension} numbers")
-    return unit_length(np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(len(rows), dimension))
+    return unit_length(np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False).reshape(len(rows), dimension))
 
 
 def unit_length(matrix: FloatArray) -> FloatArray:

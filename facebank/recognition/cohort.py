@@ -94,7 +94,7 @@ class Cohort:
         elsewhere = np.empty(people)
         for start in range(0, people, _ROWS_AT_ONCE):
             rows = prototypes[start : start + _ROWS_AT_ONCE].astype(np.float64)
-            elsewhere[start : start + _ROWS_AT_ONCE] = rows @ self._sum - (rows**2).sum(axis=1)
+            elsewhere[start : start + _ROWS_AT_ONCE] = rows @ self._sum - np.einsum("ij,ij->i", rows, rows)
         others = np.full(people, self.others, dtype=np.int64)
         self._alike, self._alike_sums, counts = _alike(prototypes, groups)
         others[self._alike] -= counts

@@ -289,7 +289,8 @@ def prototypes(enrolled: Enrolled) -> FloatArray:
     found = np.empty((len(ends), enrolled.dimension), dtype=np.float32)
     for block in _blocks(len(ends), enrolled.dimension, _AVERAGED_AT_ONCE):
         samples = together[starts[block][0] : ends[block][-1]]
-        rows = enrolled.matrix[samples].astype(np.float64) * weights[samples, None]
+        rows = enrolled.matrix[samples].astype(np.float64)
+        rows *= weights[samples, None]
         if len(rows) > len(starts[block]):  # somebody has several
             rows = np.add.reduceat(rows, starts[block] - starts[block][0], axis=0)
         found[block] = unit(rows)
@@ -341,7 +342,7 @@ def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows of length 1; a row that is as good as zeros becomes zeros."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
     scaled: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > _NOTHING)
     return scaled
 
