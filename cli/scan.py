@@ -102,7 +102,7 @@ class _Done:
                 f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
                 "is missing; with --forget it is forgotten"
             )
-        tell_annotated(plan.annotated)
+        tell_annotated(plan.skipped.annotated)
         self._advance = self.bar.enter_context(progress("Scanning", len(plan.todo), writes_lines=self._as_json))
 
     def show_file(self, file: ScannedFile) -> None:

@@ -16,6 +16,7 @@ from .output import (
     counted,
     progress,
     say,
+    short_path,
     tell_skipped,
     write_json,
     write_line,
@@ -122,6 +123,7 @@ def write(
                 advance()
     if not as_json:
         write_line(shown.summary("would be written" if dry_run else "written"))
+    _tell_outside(shown.outside)
     return SOME_FAILED if shown.failed else 0
 
 
@@ -141,7 +143,7 @@ def remove(
     from facebank.album.album import Album
 
     failed = left = 0
-    names, files = 0, list[str]()
+    names, files, outside = 0, list[str](), list[str]()
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         photos = album.photos_with_tags(name, places or [])
         with progress("Reading", len(photos), writes_lines=as_json) as advance:
@@ -150,7 +152,8 @@ def remove(
                 failed += removed.error is not None
                 names, left = names + removed.names, left + removed.left
                 files += removed.files
-                if as_json and (removed.names or removed.left or removed.error is not None):
+                outside += removed.outside
+                if as_json and (removed.names or removed.left or removed.outside or removed.error is not None):
                     write_json(_removed_record(removed))
                 if removed.error is not None:
                     say(removed.error)
@@ -159,6 +162,7 @@ def remove(
         rest = f", {left:,} left that facebank did not write" if left else ""
         lost = f", {counted(failed, 'photo')} failed" if failed else ""
         write_line(f"{counted(names, 'name')} {what} out of {counted(len(files), 'file')}{rest}{lost}")
+    _tell_outside(outside)
     return SOME_FAILED if failed else 0
 
 
@@ -214,11 +218,20 @@ def _tell_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, sa
         write_skipped(gathered, blank, says)
 
 
+def _tell_outside(files: Sequence[str]) -> None:
+    """Say which files were left alone because links lead out of the folders to them, if there are any."""
+    from facebank.storage.links import passed_over
+
+    if files:
+        say(passed_over([short_path(path) for path in dict.fromkeys(files)], "file"))
+
+
 class _Written:
     """What is shown of what is written."""
 
     def __init__(self, as_json: bool) -> None:
         self.failed = 0
+        self.outside: list[str] = []
         self._as_json = as_json
         self._files = self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
 
@@ -233,6 +246,7 @@ class _Written:
         self._regions += len(changed)
         self._conflicts += len(conflicts)
         self.failed += photo.error is not None
+        self.outside += photo.outside
         if self._as_json:
             write_json(_written_record(photo))
         if photo.error is not None:
@@ -347,18 +361,20 @@ def _written_record(photo: TaggedPhoto) -> dict[str, object]:
         }
         for face in photo.faces
     ]
-    record = {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
-    return {**record, "removed": list(photo.removed), "left": list(photo.left)}
+    record: dict[str, object] = {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
+    record = {**record, "removed": list(photo.removed), "left": list(photo.left)}
+    return {**record, "skipped": "outside"} if photo.outside else record
 
 
 def _removed_record(removed: RemovedTags) -> dict[str, object]:
-    return {
+    record: dict[str, object] = {
         "image": removed.image,
         "files": list(removed.files),
         "names": removed.names,
         "left": removed.left,
         "error": removed.error,
     }
+    return {**record, "skipped": "outside"} if removed.outside else record
 
 
 def _imported_record(tag: ImportedTag) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -205,12 +206,12 @@ class FaceBank:
         from facebank.photos import require_photos, require_places
 
         person = normalise_name(name)
-        found = require_photos(photos)
+        found, skipped = require_photos(photos)
         files = [photo for photo in found if isinstance(photo, Path)]
         if len(files) == len(found):
             require_places(files)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-        return enroller.enrol(person, self._analyzed(found), on_photo, on_read)
+        return replace(enroller.enrol(person, self._analyzed(found), on_photo, on_read), skipped=skipped)
 
     def enroll_people(
         self,
@@ -250,17 +251,18 @@ class FaceBank:
         names = [normalise_name(person.name) for person in people]
         places = [place for person in people for place in person.places]
         require_places(places)
-        photos = [gather_photos(person.places).photos for person in people]
-        if not any(photos):
+        gathered = [gather_photos(person.places) for person in people]
+        if not any(found.photos for found in gathered):
             raise nothing_there(places)
         reports: list[EnrolmentReport] = []
-        for name, person, found in zip(names, people, photos, strict=True):
-            if not found:
-                reports.append(_nothing_to_enrol(name, person.places, on_photo))
+        for name, person, found in zip(names, people, gathered, strict=True):
+            if not found.photos:
+                reports.append(replace(_nothing_to_enrol(name, person.places, on_photo), skipped=found.counts))
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-            reports.append(enroller.enrol(name, self._analyzed(found), on_photo, on_read, earlier=earlier))
+            report = enroller.enrol(name, self._analyzed(found.photos), on_photo, on_read, earlier=earlier)
+            reports.append(replace(report, skipped=found.counts))
         return reports
 
     def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[IdentifiedPhoto]:
@@ -289,7 +291,7 @@ class FaceBank:
         from facebank.photos import require_photos
 
         gallery = self.gallery
-        for result in self._analyzed(require_photos(photos)):
+        for result in self._analyzed(require_photos(photos)[0]):
             if isinstance(result, AnalyzedPhoto):
                 yield identified_photo(result.found, gallery, self.identification(settings))
             else:

@@ -15,6 +15,7 @@ from facebank.errors import UsageError
 from facebank.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypeAlias
 
     import numpy as np
@@ -497,6 +498,26 @@ class EnrolledPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedCounts:
+    """How many files were passed over in folders.
+
+    Attributes
+    ----------
+    pictures
+        Pictures of kinds that are not read, by the code of the kind, such as ``{"raw": 3, "jpeg_xl": 1}``: see
+        `facebank.media.skipped.SKIPPED`.
+    videos
+        Videos.
+    annotated
+        Annotated copies, which facebank drew.
+    """
+
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    videos: int = 0
+    annotated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolmentReport:
     """What became of all photos of one person.
 
@@ -511,12 +532,15 @@ class EnrolmentReport:
     given_as
         The name under which the photos were given, where their faces are another person's of the same enrollment, who
         has them now; None where that is the person's own.
+    skipped
+        How many files were passed over in the folders that were given.
     """
 
     person: str
     photos: tuple[EnrolledPhoto, ...]
     only_masked: bool = False
     given_as: str | None = None
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)
 
     @property
     def accepted(self) -> int:

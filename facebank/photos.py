@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PhotoError, PhotoNotFoundError
-from facebank.faces import Photo
-from facebank.media import FolderContents, find_photos, is_annotated, look_through, read_photo
+from facebank.faces import Photo, SkippedCounts
+from facebank.media import FolderContents, is_annotated, look_through, read_photo
 from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
 from facebank.text import printable
@@ -46,6 +46,11 @@ class Gathered:
     videos: int
     skipped: tuple[tuple[Path, SkippedKind], ...] = ()
     annotated: int = 0
+
+    @property
+    def counts(self) -> SkippedCounts:
+        """How many files were passed over."""
+        return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,36 +108,41 @@ def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path.parent), path.name)
 
 
-def list_photos(photos: Photos) -> list[Path | Photo]:
-    """List the photos that files and folders stand for; a file that is not there fails when it is read.
+def require_photos(photos: Photos) -> tuple[list[Path | Photo], SkippedCounts]:
+    """List the photos that files and folders stand for, and count what is passed over in folders.
 
     Parameters
     ----------
     photos
-        Photos, files or folders of them; annotated copies in folders are passed over.
+        Photos, files or folders of them. A file that is not there fails when it is read.
 
     Returns
     -------
-    list[Path | Photo]
-        Folders give their photos in the order of people's sorting; empty if there is not a single one.
+    tuple[list[Path | Photo], SkippedCounts]
+        Folders give their photos in the order of people's sorting.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        There is not a single photo.
     """
-    found: list[Path | Photo] = []
-    for photo in _several(photos):
-        if isinstance(photo, Photo):
-            found.append(photo)
-            continue
-        place = named_path(photo)
-        found += [path for path in find_photos(place) if not is_annotated(path)] if place.is_dir() else [place]
-    return found
-
-
-def require_photos(photos: Photos) -> list[Path | Photo]:
-    """List photos as `list_photos` does; `PhotoNotFoundError` if there is not a single one."""
     several = _several(photos)
-    found = list_photos(several)
+    found: list[Path | Photo] = []
+    videos, annotated, skipped = set[Path](), set[Path](), dict[Path, str]()
+    for photo in several:
+        place = photo if isinstance(photo, Photo) else named_path(photo)
+        if isinstance(place, Photo) or not place.is_dir():
+            found.append(place)
+            continue
+        contents = look_through(place)
+        drawn = {path for path in contents.photos if is_annotated(path)}
+        found += [path for path in contents.photos if path not in drawn]
+        videos.update(map(_identity, contents.videos))
+        annotated.update(map(_identity, drawn))
+        skipped |= {_identity(path): kind.code for path, kind in contents.skipped}
     if not found:
         raise nothing_there(several)
-    return found
+    return found, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
 
 
 def nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:

@@ -23,7 +23,7 @@ from facebank.errors import (
     PhotoNotFoundError,
     UsageError,
 )
-from facebank.faces import EnrolledPhoto, EnrolmentReason, Outcome, Photo
+from facebank.faces import EnrolledPhoto, EnrolmentReason, Outcome, Photo, SkippedCounts
 from facebank.gallery import export_gallery
 from facebank.packs import add_pack, load_pack
 from facebank.planning import PersonPhotos
@@ -167,6 +167,20 @@ def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path:
     assert [photo.reason for photo in nobody_.photos] == [EnrolmentReason.NO_PHOTOS]
     assert (barack.person, barack.accepted) == ("Barack", 2)
     assert [person.name for person in bank.gallery.people()] == ["Barack"]
+
+
+def test_what_is_passed_over_is_counted(bank: FaceBank, tmp_path: Path) -> None:
+    folder = tmp_path / "Barack"
+    folder.mkdir()
+    shutil.copy(OBAMA, folder)
+    for name in ("a.cr2", "b.cr2", "c.jxl", "clip.mp4"):
+        (folder / name).touch()
+    reports = [
+        bank.enroll("Barack", [folder, folder / "barack_obama_portrait_2012.jpg"]),
+        *bank.enroll_people([PersonPhotos("Barack", (folder,))]),
+    ]
+    assert [report.skipped for report in reports] == [SkippedCounts({"raw": 2, "jpeg_xl": 1}, videos=1)] * 2
+    assert bank.enroll("Barack", SPEECH).skipped == SkippedCounts()
 
 
 def test_one_name_that_cannot_be_stops_all(bank: FaceBank) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from facebank.album.lookout import Lookout, state_of
 from facebank.album.scan_file import ScannedFile
 from facebank.album.scan_rows import FileState
 from facebank.errors import PhotoNotFoundError
-from facebank.media import find_photos, is_annotated
+from facebank.faces import SkippedCounts
+from facebank.media import FolderContents, is_annotated, look_through
 from facebank.media.readers import readers
 from facebank.photos import nothing_there, require_places
 from facebank.storage.paths import absolute
@@ -39,6 +41,8 @@ class ScanReport:
         Photos that were known and that no file has any more.
     unreadable
         Paths of files that cannot be read, and why.
+    skipped
+        How many files were passed over in the folders.
     """
 
     unchanged: int
@@ -46,6 +50,7 @@ class ScanReport:
     known_by_content: int
     gone: int
     unreadable: dict[str, str]
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,8 @@ class ScanPlan:
         Files that are known and no more, absolute.
     emptied
         Places that held photos and hold none at all: more likely a disk that is not there than photos that are gone.
-    annotated
-        How many annotated copies, which facebank drew, were passed over in folders.
+    skipped
+        How many files were passed over in the folders.
     """
 
     places: tuple[str, ...]
@@ -74,7 +79,7 @@ class ScanPlan:
     unchanged: int
     gone: tuple[str, ...]
     emptied: tuple[str, ...]
-    annotated: int = 0
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)
 
 
 def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
@@ -96,8 +101,12 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     _require_some(scan_file, places, roots)
     todo: list[tuple[str, FileState]] = []
     unchanged, still_unreadable, annotated, gone, emptied = 0, 0, 0, list[str](), list[str]()
+    videos, skipped = 0, Counter[str]()
     for root in roots:
-        known, photos = {file.path: file for file in scan_file.known_files(root)}, _photos_in(root)
+        known, contents = {file.path: file for file in scan_file.known_files(root)}, _contents_of(root)
+        photos = list(map(str, contents.photos))
+        videos += len(contents.videos)
+        skipped.update(kind.code for _, kind in contents.skipped)
         for path in photos:
             state, file = state_of(path), known.pop(path, None)
             if file is None and path != root and is_annotated(Path(path)):
@@ -114,7 +123,8 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
             gone += [file.path for file in known.values() if file.error is not None or not _may_be_there(file.path)]
     if not (todo or unchanged or still_unreadable or gone or emptied or annotated):
         raise nothing_there(places)
-    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied), annotated)
+    counts = SkippedCounts(skipped, videos, annotated)
+    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied), counts)
 
 
 def scan(
@@ -160,7 +170,7 @@ def scan(
     gone = scan_file.forget(plan.gone)
     there = [place for place in plan.places if place not in plan.emptied]
     unreadable = {path: why for place in there for path, why in scan_file.unreadable(place).items()}
-    return ScanReport(plan.unchanged, looked_at, known, gone, unreadable)
+    return ScanReport(plan.unchanged, looked_at, known, gone, unreadable, plan.skipped)
 
 
 def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[str]) -> None:
@@ -186,11 +196,11 @@ def _roots(places: Iterable[Path]) -> list[str]:
     return roots
 
 
-def _photos_in(root: str) -> list[str]:
+def _contents_of(root: str) -> FolderContents:
     try:
-        return list(map(str, find_photos(root)))
+        return look_through(root)
     except PhotoNotFoundError:  # another of the places is there
-        return []
+        return FolderContents()
 
 
 def _may_be_there(path: str) -> bool:

@@ -11,7 +11,6 @@ from facebank.album.face_regions import Vocabulary
 from facebank.album.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.gallery import name_key
-from facebank.storage.links import passed_over
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ class RemovedTags:
         The photo as it was read; None where nothing was to be changed.
     standing
         Names that facebank wrote and that stand there now, by file.
+    outside
+        Files with the name that links lead out of the named folders to: where there is one, nothing is changed.
     """
 
     image: str
@@ -55,6 +56,7 @@ class RemovedTags:
     content_hash: str | None = None
     before: PhotoFile | None = None
     standing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
 
 
 def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool = False) -> RemovedTags:
@@ -98,7 +100,7 @@ def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool 
     )
     outside = [str(source.path) for source, _ in changed if not folders.hold(source.path)]
     if outside:
-        return replace(planned, files=(), names=0, error=passed_over(outside, "file"))
+        return replace(planned, files=(), names=0, outside=tuple(outside))
     return planned if dry_run else _written(planned, xmp, changed)
 
 

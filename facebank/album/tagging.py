@@ -33,7 +33,6 @@ from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.faces import Reason
 from facebank.gallery import name_key
 from facebank.media import picture_hash_of_photo
-from facebank.storage.links import passed_over
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -123,6 +122,8 @@ class TaggedPhoto:
         Names that facebank wrote and that stand there now, by file; None where nothing was read.
     left
         Names that should go and stand in the photo itself, which is not written without ``into_photos``.
+    outside
+        Files that links lead out of the named folders to: where there is one, nothing is written for this photo.
     """
 
     image: str
@@ -133,6 +134,7 @@ class TaggedPhoto:
     removed: tuple[str, ...] = ()
     standing: Mapping[str, tuple[str, ...]] | None = None
     left: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def tag_photo(
@@ -206,12 +208,10 @@ def _tag(
         return view.without_names(gone), gone
 
     views = [seen(source)[0] for source in xmp.sources]
-    unclear = next((view.problem for view in views if view.turn.is_unclear), None)
-    if unclear is not None and wanted:
-        raise XmpError(unclear)
+    if wanted:
+        _require_clear(views)
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
-    _require_inside(targets, options)
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
         view, gone = seen(target)
@@ -240,6 +240,9 @@ def _tag(
         left=tuple(source.document.regions[place].name for source in inside for place in seen(source)[1]),
     )
     planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
+    outside = _outside(changed, options.folders)
+    if outside:
+        return TaggedPhoto(photo.source, (), None, (), outside=outside)
     if options.dry_run:
         return planned
     if changed:
@@ -247,11 +250,18 @@ def _tag(
     return _write(planned, xmp, changed)
 
 
-def _require_inside(targets: Sequence[XmpSource], options: TagOptions) -> None:
-    """Raise `XmpError` where a link leads out of the named folders to what is to be written."""
-    outside = [str(target.path) for target in targets if options.folders and not options.folders.hold(target.path)]
-    if outside:
-        raise XmpError(passed_over(outside, "file"))
+def _require_clear(views: Sequence[RegionView]) -> None:
+    """Raise `XmpError` where it is not clear which way round a document's regions are."""
+    unclear = next((view.problem for view in views if view.turn.is_unclear), None)
+    if unclear is not None:
+        raise XmpError(unclear)
+
+
+def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
+    """Return what links lead out of the named folders to."""
+    if folders is None:
+        return ()
+    return tuple(str(target.path) for target in targets if not folders.hold(target.path))
 
 
 def _to_go(

@@ -19,6 +19,7 @@ from facebank.album.scan_rows import FileState
 from facebank.album.scanning import ScanReport, plan_scan, scan
 from facebank.engine import Engine
 from facebank.errors import PhotoNotFoundError
+from facebank.faces import SkippedCounts
 from facebank.media import read_photo
 
 
@@ -44,6 +45,15 @@ def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, fold
     assert all(len(photo.faces) == 1 for photo in scan_file.photos())
     report, done = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged, done) == (0, 3, [])
+
+
+def test_what_is_passed_over_is_counted(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    assert rescan(engine, scan_file, folder)[0].skipped == SkippedCounts()
+    for name in ("a.cr2", "space/b.cr2", "c.psd", "clip.mp4"):
+        (folder / name).touch()
+    for _ in range(2):
+        report, _ = rescan(engine, scan_file, folder, folder / "space")
+        assert report.skipped == SkippedCounts({"raw": 2, "photoshop": 1}, videos=1)
 
 
 def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile, folder: Path) -> None:

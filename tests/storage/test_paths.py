@@ -20,7 +20,7 @@ from facebank.media.video import Video
 from facebank.packs.files import cache_folder, calibrations_folder, packs_folder
 from facebank.packs.pack import load_pack
 from facebank.packs.store import add_pack
-from facebank.photos import list_photos
+from facebank.photos import require_photos
 from facebank.storage.paths import absolute, named_path
 from facebank.vision.insightface_adapter import open_package
 
@@ -43,8 +43,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         read_photo,
         find_photos,
         find_videos,
-        list_photos,
-        lambda empty: list_photos([PHOTO, empty]),
+        require_photos,
+        lambda empty: require_photos([PHOTO, empty]),
         FaceBank.open,
         Gallery.open,
         inspect_gallery,
