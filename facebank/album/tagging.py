@@ -208,8 +208,7 @@ def _tag(
         return view.without_names(gone), gone
 
     views = [seen(source)[0] for source in xmp.sources]
-    if wanted:
-        _require_clear(views)
+    _require_clear(views if wanted else ())
     had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
