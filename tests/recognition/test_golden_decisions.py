@@ -1,0 +1,69 @@
+"""Decisions stay what they were: person, decision, reason and order exactly, numbers within a millionth."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facebank.engine import load_engine
+from tests.recognition import golden
+
+TOLERANCE = 1e-6
+
+
+@cache
+def kept() -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return what was recorded."""
+    loaded: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def galleries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a gallery of each size."""
+    folder = tmp_path_factory.mktemp("golden")
+    for people in golden.SIZES:
+        golden.make_gallery(folder / f"{people}.facebank", load_engine(None), people)
+    return folder
+
+
+def test_every_kind_of_decision_is_recorded() -> None:
+    decisions = [face for photos in kept().values() for faces in photos.values() for face in faces]
+    reasons = {face["reason"] for face in decisions}
+    assert {
+        "match",
+        "below_threshold",
+        "runner_up_too_near",
+        "improbable",
+        "confusable",
+        "same_person_twice",
+    } <= reasons
+    assert {"face_too_poor", "remembered_stranger"} <= reasons
+    assert {case.name for case in golden.cases()} == set(kept())
+
+
+@pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
+def test_decisions_are_those_that_were_recorded(case: golden.Case, galleries: Path) -> None:
+    path = galleries / f"{case.people}.facebank"
+    found = golden.decided(path, load_engine(None), case)
+    wanted = kept()[case.name]
+    assert list(found) == list(wanted)
+    for name, faces in found.items():
+        assert [without_numbers(face) for face in faces] == [without_numbers(face) for face in wanted[name]], name
+        numbers = [number for face in wanted[name] for number in numbers_of(face)]
+        assert [number for face in faces for number in numbers_of(face)] == pytest.approx(numbers, abs=TOLERANCE), name
+
+
+def without_numbers(face: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what must be equal."""
+    return face["decision"], face["reason"], face["person"], [person for person, _, _ in face["candidates"]]
+
+
+def numbers_of(face: dict[str, Any]) -> list[float]:
+    """Return the similarities and probabilities; -1 for those that are not known."""
+    numbers = [number for _, *both in face["candidates"] for number in both]
+    return [-1.0 if number is None else number for number in [*numbers, face["stranger"]]]
