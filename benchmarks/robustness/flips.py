@@ -3,25 +3,32 @@
 From the project's root, with facebank installed in the Python that runs this::
 
     python benchmarks/robustness/flips.py                        # 2,000 random and 2,000 aimed flips of each file
-    python benchmarks/robustness/flips.py --flips 100 --only scan
+    python benchmarks/robustness/flips.py --flips 100 --only scan --json
 
 Random flips hit any byte of the file; aimed ones a byte in the rows of a table or index. After each flip everything
-that decides is asked again, and one of these is counted:
+that decides is asked again, in a process of its own, and one of these is counted:
 
 same      the answers are what they were
 noticed   an error of facebank's says that the file is damaged
 silent    other answers, and no error: must be 0
-crashed   an error that is not facebank's: must be 0
+crashed   an error that is not facebank's, or the end of the process: must be 0
+hung      no answer within ``--limit`` seconds: must be 0
 
-It prints a line a file and exits 1 where a count that must be 0 is not.
+It prints a line a file and kind of flips (``--json``: an object) and exits 1 where a count that must be 0 is not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
+import signal
 import sys
 import tempfile
+import time
+import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +53,12 @@ PEOPLE = {
     "Eileen Collins": PHOTOS / "eileen_collins.jpg",
     "Joe Biden": PHOTOS / "joe_biden_blue_room.jpg",
 }
+OUTCOMES = ("same", "noticed", "silent", "crashed", "hung")
+MUST_BE_NONE = OUTCOMES[2:]
+LIMIT = 60.0
+"""Seconds that asking takes at most; whole files are asked within one."""
+
+_PAUSE = 0.002
 _LEAVES = (0x0A, 0x0D)
 _INTERIOR = (0x02, 0x05)
 
@@ -146,8 +159,22 @@ def _told(photo: Any) -> Any:
 SUBJECTS: dict[str, Callable[[Path], Subject]] = {"gallery": gallery_subject, "scan": scan_subject}
 
 
-def flip(subject: Subject, flips: int, seed: int, *, aimed: bool) -> Counter[str]:
-    """Flip bits of a file one at a time, and count what comes of it."""
+def flip(subject: Subject, flips: int, seed: int, *, aimed: bool, limit: float = LIMIT) -> Counter[str]:
+    """Flip bits of a file one at a time, and count what comes of it.
+
+    Parameters
+    ----------
+    subject
+        The file, and what is asked.
+    flips
+        How many bits are flipped, each in the whole file.
+    seed
+        Of the choice of bits.
+    aimed
+        Whether only bits of rows are flipped.
+    limit
+        Seconds after which asking counts as hung.
+    """
     whole, right, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
     random = Random(seed)
     places = list(bytes_of_rows(whole)) if aimed else range(len(whole))
@@ -157,21 +184,43 @@ def flip(subject: Subject, flips: int, seed: int, *, aimed: bool) -> Counter[str
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             subject.path.write_bytes(damaged)
-            try:
-                outcome = "same" if subject.ask() == right else "silent"
-            except FacebankError:
-                outcome = "noticed"
-            except Exception as error:  # noqa: BLE001 - it is what is looked for
-                outcome = "crashed"
-                print(f"byte {place}, bit {bit}: {error!r}", file=sys.stderr)
-            if outcome == "silent":
-                print(f"byte {place}, bit {bit}: other answers", file=sys.stderr)
+            outcome = asked(subject, right, limit)
+            if outcome in MUST_BE_NONE:
+                print(f"byte {place}, bit {bit}: {outcome}", file=sys.stderr)
             counts[outcome] += 1
             for companion in ("-wal", "-shm", "-journal", "-queue"):
                 subject.path.with_name(subject.path.name + companion).unlink(missing_ok=True)
     finally:
         subject.path.write_bytes(whole)
     return counts
+
+
+def asked(subject: Subject, right: Any, limit: float) -> str:
+    """Ask in a forked process, and return what is counted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads: the child needs none of them
+        child = os.fork()
+    if not child:
+        outcome = OUTCOMES.index("crashed")
+        try:
+            outcome = OUTCOMES.index("same" if subject.ask() == right else "silent")
+        except FacebankError:
+            outcome = OUTCOMES.index("noticed")
+        except BaseException:  # noqa: BLE001 - it is what is looked for
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(outcome)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "crashed"
+        time.sleep(_PAUSE)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hung"
 
 
 def bytes_of_rows(content: bytes) -> Iterator[int]:
@@ -184,26 +233,32 @@ def bytes_of_rows(content: bytes) -> Iterator[int]:
             yield from range(start + first, start + size)
 
 
-def main() -> int:
+def main(options: Sequence[str] | None = None) -> int:
     """Run the trial."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=2000, help="of each kind, of each file")
     parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="which files; else all")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, metavar="SECONDS", help="after which asking counts as hung"
+    )
+    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+    arguments = parser.parse_args(options)
     failed = False
     for name in arguments.only or sorted(SUBJECTS):
         folder = Path(tempfile.mkdtemp(prefix="facebank-flips-"))
         try:
             subject = SUBJECTS[name](folder)
             for aimed in (False, True):
-                counts = flip(subject, arguments.flips, arguments.seed, aimed=aimed)
-                kind = "aimed" if aimed else "random"
-                said = ", ".join(
-                    f"{counts[outcome]:,} {outcome}" for outcome in ("same", "noticed", "silent", "crashed")
-                )
-                print(f"{name}, {arguments.flips:,} {kind} flips of {subject.path.stat().st_size:,} bytes: {said}")
-                failed |= bool(counts["silent"] or counts["crashed"])
+                counts = flip(subject, arguments.flips, arguments.seed, aimed=aimed, limit=arguments.limit)
+                kind, size = "aimed" if aimed else "random", subject.path.stat().st_size
+                if arguments.json:
+                    record = {"file": name, "kind": kind, "flips": arguments.flips, "bytes": size}
+                    print(json.dumps(record | {outcome: counts[outcome] for outcome in OUTCOMES}), flush=True)
+                else:
+                    said = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES)
+                    print(f"{name}, {arguments.flips:,} {kind} flips of {size:,} bytes: {said}", flush=True)
+                failed |= any(counts[outcome] for outcome in MUST_BE_NONE)
         finally:
             shutil.rmtree(folder)
     return 1 if failed else 0

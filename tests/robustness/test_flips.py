@@ -1,0 +1,60 @@
+"""The trial of flipped bits counts what it should, on a file that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.robustness import flips
+from benchmarks.robustness.flips import Subject, flip
+from facebank.errors import StorageError
+
+WHOLE = bytes(8)
+
+
+def subject(folder: Path, behavior: str) -> Subject:
+    """Return a file of 8 bytes that behaves in some way where it is damaged."""
+    path = folder / "file"
+    path.write_bytes(WHOLE)
+
+    def ask() -> object:
+        if path.read_bytes() == WHOLE or behavior == "same":
+            return "right"
+        if behavior == "noticed":
+            raise StorageError("it is damaged")
+        if behavior == "crashed":
+            raise ZeroDivisionError
+        if behavior == "hung":
+            time.sleep(60)
+        if behavior == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "wrong"
+
+    return Subject(path, ask)
+
+
+@pytest.mark.parametrize("behavior", ["same", "noticed", "silent", "crashed", "hung", "killed"])
+def test_each_outcome_is_a_count_of_its_own(behavior: str, tmp_path: Path) -> None:
+    asked = subject(tmp_path, behavior)
+    outcome = "crashed" if behavior == "killed" else behavior
+    assert flip(asked, 3, 0, aimed=False, limit=0.5 if behavior == "hung" else 60) == {outcome: 3}
+    assert asked.path.read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize(("behavior", "code"), [("noticed", 0), ("hung", 1)])
+def test_counts_are_written_as_json(
+    behavior: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flips, "SUBJECTS", {"made up": lambda folder: subject(folder, behavior)})
+    monkeypatch.setattr(flips, "bytes_of_rows", lambda content: range(len(content)))
+    assert flips.main(["--flips", "2", "--json", "--limit", "0.5"]) == code
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    counts = dict.fromkeys(flips.OUTCOMES, 0) | {behavior: 2}
+    assert records == [
+        {"file": "made up", "kind": kind, "flips": 2, "bytes": 8, **counts} for kind in ("random", "aimed")
+    ]
