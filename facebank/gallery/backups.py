@@ -5,6 +5,8 @@ The latter lie beside the gallery, its owner's alone, and are wiped when somebod
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import sqlite3
@@ -17,40 +19,51 @@ from facebank.gallery.connection import GALLERY_FILE
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.paths import named_path
 from facebank.storage.sqlite import connect
+from facebank.storage.turns import QUEUE
 from facebank.text import printable
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
+    from typing import IO
+
+    from facebank.storage.files import Part
 
 _WAIT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
+_JOURNAL_FORMAT = 18  # bytes into the file, in which SQLite says by two bytes how it is written and read
+_NOT_WRITTEN = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE),
+)
+_COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{_AUTOMATIC.pattern}")
 
 
-def back_up(connection: sqlite3.Connection, target: str | os.PathLike[str]) -> Path:
+def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.PathLike[str]) -> Path:
     """Copy an open gallery as it is at one moment, whoever uses it meanwhile, into a new file.
 
     Parameters
     ----------
     connection
         The gallery's, outside of a transaction.
+    gallery
+        Its file.
     target
         The new file, which only its owner can read.
 
     Raises
     ------
     UsageError
-        Something is there already, or the folder is not.
+        Something is there already, the folder is not, or SQLite or facebank use a file of that name beside the gallery.
     StorageError
         It cannot be written.
     """
     place = named_path(target, "the path of the copy")
     if not place.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {printable(str(place.absolute().parent))} for the copy: make it first.")
+    if _is_companion(place, gallery):
+        raise UsageError(f"{printable(str(place))} is what a file that belongs to the gallery is called: name another.")
     try:
-        with new_file(place, mode=PRIVATE_FILE, replaces=False) as part, closing(sqlite3.connect(part.path)) as copy:
-            connection.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        with new_file(place, mode=PRIVATE_FILE, replaces=False) as part:
+            _copy(connection, part)
     except FileExistsError:
         raise UsageError(f"{printable(str(place))} is there already: name another file.") from None
     except OSError as error:
@@ -64,25 +77,23 @@ def back_up_before(gallery: Path, version: int) -> Path:
     The caller has begun a write transaction and changed nothing in it: nobody else brings the gallery up to date
     meanwhile. SQLite copies nothing through a connection that writes, so the file is opened once more.
     """
-    place = gallery.with_name(f"{gallery.name}.before-schema-{version}.backup")
+    file = itself(gallery)
+    place = file.with_name(f"{file.name}.before-schema-{version}.backup")
     try:
-        with (
-            new_file(place, mode=PRIVATE_FILE) as part,
-            closing(connect(gallery, busy_timeout=_WAIT)) as source,
-            closing(sqlite3.connect(part.path)) as copy,
-        ):
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
+        with new_file(place, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
+            _copy(source, part)
     except OSError as error:
         raise _no_room(gallery, error) from error
     return place
 
 
-def keep_damaged(gallery: Path) -> Path:
-    """Copy a damaged gallery byte by byte, with its log, before it is repaired."""
-    place = gallery.with_name(f"{gallery.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
+def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
+    """Copy a damaged gallery, byte by byte from its open file, before it is repaired."""
+    file = itself(gallery)
+    place = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
     try:
-        with gallery.open("rb") as stream, new_file(place, mode=PRIVATE_FILE) as part:
+        with new_file(place, mode=PRIVATE_FILE) as part:
+            stream.seek(0)
             shutil.copyfileobj(stream, part.stream)
     except OSError as error:
         raise _no_room(gallery, error) from error
@@ -91,18 +102,48 @@ def keep_damaged(gallery: Path) -> Path:
 
 def automatic_backups(gallery: Path) -> list[Path]:
     """Return the copies that facebank itself made beside a gallery, under its present name."""
+    file = itself(gallery)
     try:
-        beside = sorted(gallery.absolute().parent.iterdir())
+        beside = sorted(file.absolute().parent.iterdir())
     except OSError:
         return []
     return [
         path
         for path in beside
-        if path.name.startswith(gallery.name)
-        and _AUTOMATIC.fullmatch(path.name[len(gallery.name) :])
+        if path.name.startswith(file.name)
+        and _AUTOMATIC.fullmatch(path.name[len(file.name) :])
         and not path.is_symlink()
         and path.is_file()
     ]
+
+
+def itself(gallery: Path) -> Path:
+    """Return the file that a link to a gallery leads to; the path as it is where it is no link."""
+    return gallery.resolve() if gallery.is_symlink() else gallery
+
+
+def _is_companion(path: Path, gallery: Path) -> bool:
+    """Return whether a file of that name would be taken for a log, queue or copy of the gallery, and removed."""
+    return any(
+        path.name.startswith(file.name)
+        and _COMPANION.fullmatch(path.name[len(file.name) :]) is not None
+        and path.absolute().parent.resolve() == file.absolute().parent.resolve()
+        for file in (gallery, itself(gallery))
+    )
+
+
+def _copy(connection: sqlite3.Connection, part: Part) -> None:
+    """Copy a database into an empty file, with nothing beside it that a killed process would leave."""
+    with closing(sqlite3.connect(part.path, isolation_level=None)) as copy:
+        copy.execute("PRAGMA journal_mode = OFF")
+        try:
+            connection.backup(copy)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) in _NOT_WRITTEN:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
+    part.stream.seek(_JOURNAL_FORMAT)
+    part.stream.write(b"\x01\x01")  # a rollback journal: the copy needs no log to be read
 
 
 def _no_room(gallery: Path, error: OSError) -> StorageError:

@@ -106,12 +106,17 @@ def check_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | N
         file = GalleryFile.open(place, read_only=True, busy_timeout=_WAIT)
     except GalleryFormatError as error:
         return GalleryCheck(place, None, False, 0, (Damage("file", str(error)),))
+    checked: GalleryCheck | None = None
     try:
         with file.reading() as connection:
             rows, found = examine(connection, on_table)
-            return GalleryCheck(place, schema_version(connection), has_seals(connection), rows, tuple(found))
+            checked = GalleryCheck(place, schema_version(connection), has_seals(connection), rows, tuple(found))
+    except GalleryFormatError as error:  # a damaged page may end the transaction
+        if checked is None or not checked.damage:
+            return GalleryCheck(place, None, False, 0, (Damage("file", str(error)),))
     finally:
         file.close()
+    return checked
 
 
 def examine(connection: sqlite3.Connection, on_table: Callable[[], None] | None = None) -> tuple[int, list[Damage]]:

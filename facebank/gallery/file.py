@@ -111,7 +111,7 @@ class GalleryFile:
         from facebank.gallery.backups import back_up
 
         with GALLERY_FILE.said_plainly(self.path):
-            return back_up(self._connection, target)
+            return back_up(self._connection, self.path, target)
 
     def wipe(self) -> bool:
         """Leave no byte of what was removed, in the file or in its log.

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import struct
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.errors import GalleryFormatError
+from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError
 from facebank.gallery import schema
-from facebank.gallery.backups import keep_damaged
+from facebank.gallery.backups import itself, keep_damaged
 from facebank.gallery.checked_rows import described
 from facebank.gallery.checking import Damage, damage_to
 from facebank.gallery.connection import GALLERY_FILE
@@ -26,22 +27,27 @@ from facebank.gallery.digests import Kind, signed
 from facebank.gallery.following import INDEX_FILE_SETTING
 from facebank.gallery.records import PLAIN
 from facebank.gallery.sealed_tables import TABLES
-from facebank.gallery.sealing import is_sum_of, kept_sum, seal_of, seal_table
+from facebank.gallery.sealing import is_sum_of, seal_of, seal_table
 from facebank.gallery.vector_tables import first_two
 from facebank.storage.files import PRIVATE_FILE, new_file
+from facebank.storage.guarded import is_filled
+from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import named_path
-from facebank.storage.sqlite import connect, transaction
-from facebank.storage.values import InvalidValueError
+from facebank.storage.sqlite import choose_journal, connect, is_writable, transaction
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import IO
 
     from facebank.gallery.checked_rows import Row
 
 _WAIT = 5.0  # seconds
 _LARGEST_MENDED = 16 * 1024  # bytes of a value of which every bit is tried
 _MOST_NUMBERS = 10_000_000
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LITTLE_LEFT = replace(GALLERY_FILE, repair="too little of it is left to be repaired, restore a copy")
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
 
 
@@ -89,19 +95,57 @@ def repair_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | 
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
-    with GALLERY_FILE.said_plainly(place), closing(connect(place, busy_timeout=_WAIT)) as held:
-        with suppress(sqlite3.DatabaseError):
-            held.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        backup = keep_damaged(place)
-        with new_file(place, mode=PRIVATE_FILE) as part:
-            with closing(sqlite3.connect(part.path, isolation_level=None)) as made, transaction(made):
-                schema.migrate(made)
-                rows, mended, lost = _salvaged(place, backup, made, on_table)
-            held.close()
-            for companion in ("-wal", "-shm", "-journal"):
-                place.with_name(place.name + companion).unlink(missing_ok=True)
+    with _LITTLE_LEFT.said_plainly(place), _held_alone(place) as stream:
+        backup = keep_damaged(place, stream)
+        try:
+            rows, mended, lost = _replaced(place, backup, stream, on_table)
+        except BaseException:
+            wipe_file(backup)
+            raise
     wipe_derived(place)
     return Repair(place, backup, rows, tuple(mended), tuple(lost))
+
+
+@contextmanager
+def _held_alone(place: Path) -> Iterator[IO[bytes]]:
+    """Keep all other processes from a gallery, with all of it in its file, which is yielded open."""
+    if not is_writable(place):
+        raise StorageError(f"{GALLERY_FILE.named(place)} cannot be repaired: facebank may not write it or beside it.")
+    with ExitStack() as stack:
+        # Closed last: whoever closes a file lets go of all locks that the process has on it.
+        stream = stack.enter_context(place.open("rb"))
+        held = stack.enter_context(closing(connect(place, busy_timeout=_WAIT)))
+        try:
+            # Nobody else may have the file open for this: a log would be left with what is not in the file yet.
+            if choose_journal(held, log=False) != "delete":
+                raise GalleryBusyError(
+                    f"{GALLERY_FILE.named(place)} is in use by another process: try again when that has finished."
+                )
+            held.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED or is_filled(itself(place), "-wal"):
+                raise
+        yield stream
+
+
+def _replaced(
+    place: Path, backup: Path, stream: IO[bytes], on_table: Callable[[], None] | None
+) -> tuple[int, list[str], list[Damage]]:
+    """Put what is right in a damaged file into its place, where a link leads to, as its owner's and as readable."""
+    file, was = itself(place), os.fstat(stream.fileno())
+    with new_file(file, mode=PRIVATE_FILE) as part:
+        with closing(sqlite3.connect(part.path, isolation_level=None)) as made:
+            made.execute("PRAGMA journal_mode = OFF")  # what fails here is thrown away
+            with transaction(made):
+                schema.migrate(made)
+                salvaged = _salvaged(place, backup, made, on_table)
+        if hasattr(os, "chown"):
+            with suppress(OSError):
+                os.chown(part.path, was.st_uid, was.st_gid)
+        part.path.chmod(stat.S_IMODE(was.st_mode))
+        for companion in ("-wal", "-shm", "-journal"):
+            file.with_name(file.name + companion).unlink(missing_ok=True)
+    return salvaged
 
 
 class _Salvage:
@@ -113,6 +157,7 @@ class _Salvage:
         self.kept: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.mended: list[str] = []
         self.lost: list[Damage] = []
+        self._counts = self._kept_counts()
 
     def read(self, table: str) -> None:
         """Keep the rows of a table that are as they were written, and whose parents are kept."""
@@ -131,6 +176,7 @@ class _Salvage:
         for key, row in broken.items():
             if key not in kept:
                 self._lose(table, row, "is not as it was written, and is lost")
+        self._tell_missing(table, len(kept.keys() | broken.keys()))
         for key, row in list(kept.items()):
             gone = [
                 parent
@@ -167,7 +213,7 @@ class _Salvage:
             for number, *values in self._old.execute(statement):
                 seen.add(number)
                 yield dict(zip(columns, values, strict=True))
-            whole = len(seen) >= self._expected(table)
+            whole = len(seen) >= (self._expected(table) or 0)
         if whole:
             return
         for number in range(1, min(_MOST_NUMBERS, max([self.highest(table), *seen, 1_000])) + 1):
@@ -177,13 +223,49 @@ class _Salvage:
                     if row is not None:
                         yield dict(zip(columns, row[1:], strict=True))
 
-    def _expected(self, table: str) -> int:
-        with suppress(sqlite3.Error, InvalidValueError):
-            names = [str(name) for (name,) in self._old.execute("SELECT name FROM sums NOT INDEXED")]
-            return sum(
-                kept_sum(self._old, name).row_count for name in names if is_sum_of(name, table) and "." not in name
-            )
-        return 0
+    def _kept_counts(self) -> dict[str, int]:
+        """Return how many rows each sum is over, as far as the sums are as they were written."""
+        counts: dict[str, int] = {}
+        with suppress(sqlite3.Error):
+            for name, row_count, total, seal in self._old.execute("SELECT name, row_count, total, seal FROM sums"):
+                right = _put_right("sums", {"name": name, "row_count": row_count, "total": total}, seal)
+                if right is not None:
+                    counts[right["name"]] = right["row_count"]
+        return counts
+
+    def _expected(self, table: str) -> int | None:
+        """Return how many rows a table had; None where its sums are lost, or there never were any."""
+        totals: dict[str, int] = {}
+        for name, count in self._counts.items():
+            if is_sum_of(name, table):
+                part, _, _ = name.partition(" ")
+                totals[part] = totals.get(part, 0) + count
+        return max(totals.values(), default=None)
+
+    def _tell_missing(self, table: str, found: int) -> None:
+        """Name what is lost without a trace: nothing but the sums tells that it was there."""
+        if not TABLES[table].is_summed:
+            return
+        expected = self._expected(table)
+        if expected is None and found:
+            what = f"how many rows '{table}' had is lost: whether one of them is, too, cannot be told"
+            self.lost.append(Damage("sum", what, table))
+        elif expected is not None and found < expected:
+            what = f"{expected - found} of the {expected} rows of '{table}' cannot be found any more: lost"
+            self.lost.append(Damage("sum", f"{what}{self._lacking(table)}", table))
+
+    def _lacking(self, table: str) -> str:
+        """Return which embeddings a sum counted are no more, and whose they may have been."""
+        if table != "vectors":
+            return ""
+        said = []
+        for name, count in self._counts.items():
+            variant = name.partition(" ")[2]
+            there = {row["sample_id"] for row in self.kept[table].values() if row["variant"] == variant}
+            if is_sum_of(name, table) and len(there) < count:
+                lacking = ", ".join(str(key[0]) for key in self.kept["samples"] if key[0] not in there)
+                said.append(f"'{printable(variant)}', which these samples have not: {lacking}")
+        return "".join(f" ({text})" for text in said)
 
     def _lose(self, table: str, row: Row, what: str) -> None:
         self.lost.append(damage_to(self._old, table, row, what))
@@ -194,7 +276,7 @@ def _salvaged(
 ) -> tuple[int, list[str], list[Damage]]:
     """Fill a new gallery with what is right in a damaged one."""
     with closing(connect(backup, busy_timeout=_WAIT)) as old:
-        if GALLERY_FILE.check_tables(old, place) < schema.SEALS_SINCE:
+        if _version(old, place) < schema.SEALS_SINCE:
             raise GalleryFormatError(
                 f"{GALLERY_FILE.named(place)} was written by an older facebank, which could not tell what is damaged "
                 "in it: restore a copy."
@@ -221,6 +303,17 @@ def _salvaged(
                 number = max(salvage.highest(table), *(int(row["id"]) for row in rows.values()))
                 made.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (number, table))
         return sum(map(len, kept.values())), salvage.mended, salvage.lost
+
+
+def _version(old: sqlite3.Connection, place: Path) -> int:
+    """Return the version of a file's tables, by the tables themselves where the note of it is damaged."""
+    try:
+        return _LITTLE_LEFT.check_tables(old, place)
+    except (GalleryFormatError, sqlite3.DatabaseError):
+        for version in range(schema.SCHEMA_VERSION, 0, -1):
+            if GALLERY_FILE.has_tables(old, version):
+                return version
+        raise
 
 
 def _begin_again(salvage: _Salvage) -> None:

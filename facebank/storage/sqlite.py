@@ -154,11 +154,19 @@ class SqliteKind:
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
         """Return the version of a file's tables, which are exactly that version's: no trigger, no view, nothing else.
 
+        All of it is read at one moment, so that a file that another process is bringing up to date is not refused.
+
         Raises
         ------
         FacebankError
             `format_error` or `version_error`.
         """
+        if connection.in_transaction:
+            return self._checked_version(connection, path)
+        with transaction(connection, "BEGIN"):
+            return self._checked_version(connection, path)
+
+    def _checked_version(self, connection: sqlite3.Connection, path: Path) -> int:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != self.application_id:
             raise self._belongs_to_another(path)

@@ -1,0 +1,194 @@
+"""A repair loses nothing silently: not what others write, not what lies behind a link, not what is only counted."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError, UsageError
+from facebank.gallery import Gallery, check_gallery, repair_gallery
+from facebank.gallery.feedback import key_of
+
+if TYPE_CHECKING:
+    from tests.gallery.conftest import Faces
+
+KILLED_WHILE_COPYING = """
+import os, signal, sys
+from facebank.gallery import Gallery
+from facebank.storage.guarded import BoundedConnection
+
+backup = BoundedConnection.backup
+BoundedConnection.backup = lambda connection, target: backup(
+    connection, target, pages=1, progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+)
+with Gallery.open(sys.argv[1]) as gallery:
+    gallery.back_up(sys.argv[2])
+"""
+
+
+@pytest.fixture
+def filled(gallery: Gallery, faces: Faces) -> Path:
+    """A closed gallery of two people and a denial."""
+    gallery.enrol("Ada", faces.samples(3))
+    gallery.enrol("Bob", faces.samples(2))
+    gallery.deny("Bob", key_of(faces.sample()))
+    gallery.close()
+    return gallery.path
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+def damage(path: Path) -> None:
+    change(path, "UPDATE thumbnails SET jpeg = CAST('other' AS BLOB) WHERE sample_id = 1")
+
+
+def overwrite_page_of(path: Path, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as stream:
+        stream.seek((root - 1) * size)
+        stream.write(b"\xa5" * size)
+
+
+def dumped(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def names_beside(path: Path) -> list[str]:
+    return sorted(other.name for other in path.parent.iterdir())
+
+
+def test_a_gallery_that_somebody_has_open_is_not_repaired(filled: Path) -> None:
+    damage(filled)
+    with Gallery.open(filled) as other:
+        with pytest.raises(GalleryBusyError, match="in use"):
+            repair_gallery(filled)
+        other.rename("Ada", "Grace")
+    repair_gallery(filled)
+    with Gallery.open(filled) as gallery:
+        assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
+
+
+def test_what_is_in_the_log_only_is_not_lost(filled: Path) -> None:
+    damage(filled)
+    with closing(sqlite3.connect(filled, isolation_level=None)) as reader:
+        reader.execute("PRAGMA journal_mode = WAL").fetchone()
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchone()
+        with Gallery.open(filled) as gallery:
+            gallery.rename("Ada", "Grace")
+        with pytest.raises(GalleryBusyError, match="in use"):
+            repair_gallery(filled)
+    with Gallery.open(filled) as gallery:
+        assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
+
+
+def test_a_gallery_behind_a_link_is_repaired_where_it_is(filled: Path, tmp_path: Path) -> None:
+    damage(filled)
+    filled.chmod(0o640)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = elsewhere / "link"
+    link.symlink_to(filled)
+    repaired = repair_gallery(link)
+    assert link.is_symlink()
+    assert stat.S_IMODE(filled.stat().st_mode) == 0o640
+    assert check_gallery(filled).damage == ()
+    assert repaired.backup.parent == filled.parent
+    for path in (link, filled):
+        with Gallery.open(path) as gallery:
+            assert gallery.automatic_backups() == [repaired.backup]
+    with Gallery.open(filled) as gallery:
+        gallery.forget("Ada")
+    assert not repaired.backup.exists()
+    assert names_beside(link) == ["link"]
+
+
+def test_a_repair_that_fails_changes_nothing_and_does_not_advise_itself(filled: Path) -> None:
+    change(filled, "CREATE TABLE further (number INTEGER)")
+    before, beside = dumped(filled), names_beside(filled)
+    with pytest.raises(GalleryFormatError, match="restore a copy") as raised:
+        repair_gallery(filled)
+    assert "--repair" not in str(raised.value)
+    assert (dumped(filled), names_beside(filled)) == (before, beside)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DELETE FROM denials", "1 of the 1 rows of 'denials'"),
+        ("DELETE FROM vectors WHERE sample_id = 2 AND variant = 'flip'", "'flip', which these samples have not: 2"),
+        ("DELETE FROM sums WHERE name = 'thumbnails'", "how many rows 'thumbnails' had is lost"),
+    ],
+)
+def test_what_is_lost_without_a_trace_is_named(filled: Path, statement: str, said: str) -> None:
+    change(filled, statement)
+    lost = repair_gallery(filled).lost
+    assert any(said in one.message for one in lost), lost
+    assert check_gallery(filled).damage == ()
+
+
+@pytest.mark.parametrize("name", ["denials_by_content", "samples_by_owner", "vectors_by_components", "migrations"])
+def test_a_page_that_is_overwritten_is_found_and_nothing_is_lost_with_it(filled: Path, name: str) -> None:
+    overwrite_page_of(filled, name)
+    assert check_gallery(filled).damage
+    assert repair_gallery(filled).lost == ()
+    assert check_gallery(filled).damage == ()
+    with Gallery.open(filled) as gallery:
+        assert [person.sample_count for person in gallery.people()] == [3, 2]
+
+
+def test_a_damaged_page_of_rows_is_told_of_and_not_raised(filled: Path) -> None:
+    overwrite_page_of(filled, "vectors")
+    assert "vectors" in {damage.table for damage in check_gallery(filled).damage}
+
+
+@pytest.mark.parametrize("name", ["-wal", "-shm", "-journal", "-queue", ".before-schema-6.backup"])
+def test_no_copy_is_called_as_what_belongs_to_the_gallery(filled: Path, name: str) -> None:
+    target = filled.with_name(filled.name + name)
+    with Gallery.open(filled) as gallery, pytest.raises(UsageError):
+        gallery.back_up(target)
+    with Gallery.open(filled) as gallery:
+        assert gallery.back_up(filled.with_name(f"copy{name}")).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
+def test_a_full_disk_is_said_of_the_copy(filled: Path, tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with Gallery.open(filled) as gallery:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+            with pytest.raises(StorageError, match=r"copy\.facebank cannot be written"):
+                gallery.back_up(tmp_path / "copy.facebank")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_copy_leaves_nothing_that_is_not_cleaned_away(filled: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    command = [sys.executable, "-c", KILLED_WHILE_COPYING, os.fspath(filled), os.fspath(folder / "first")]
+    assert subprocess.run(command, check=False).returncode < 0
+    assert any(folder.iterdir())
+    with Gallery.open(filled) as gallery:
+        gallery.back_up(folder / "second")
+    assert [path.name for path in folder.iterdir()] == ["second"]
