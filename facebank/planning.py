@@ -15,8 +15,10 @@ from facebank.media.finding import PHOTO_SUFFIXES
 from facebank.text import printable, shell_command
 
 _GENERIC = re.compile(
-    "albums?|bild(er)?|camera( roll| uploads)?|dcim|downloads?|faces?|fotos?|images?|imgs?|jpe?g|(new|untitled) folder|"
-    "photos?|pics?|pictures?|png|selfies?|snapshots?|uploads?"
+    "albums?|bild(er)?|camera( roll| uploads)?|dcim|downloads?|faces?|"
+    "(my )?(fotos?|images?|imgs?|photos?|pics?|pictures?)|jpe?g|(new|untitled) folder|png|selfies?|snapshots?|uploads?|"
+    "afbeeldingen|fotografi[ae]s?|fotografías|im[aá]genes|imagens|immagini|obrazy|zdj[eę]cia|"
+    "изображения|фото(графии)?|图片|照片|相册|画像|写真|사진"
 )
 _DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?[0-3]\d)?)?([-_. ]\D.*)?")
 _CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # as DCF names them: 100APPLE, 101CANON

@@ -126,6 +126,13 @@ def test_names_of_folders_that_are_of_nobody(name: str) -> None:
     assert is_generic(name)
 
 
+@pytest.mark.parametrize(
+    "name", ["My Photos", "Ima\u0301genes", "Immagini", "Фото", "фотографии", "Zdjęcia", "照片", "写真", "사진"]
+)
+def test_names_of_folders_in_other_languages_are_of_nobody(name: str) -> None:
+    assert is_generic(name)
+
+
 @pytest.mark.parametrize("name", ["Ada", "May", "April", "Pixie", "Imogen", "0001", "3456", "Álan", "Ada 2019", ""])
 def test_names_that_may_be_a_persons(name: str) -> None:
     assert not is_generic(name)

@@ -263,7 +263,7 @@ def _telling(folder: Path, name: str) -> Iterator[None]:
     except KeyError as error:
         raise ExchangeError(f"{file} cannot be imported: {printable(str(error))} is missing.") from error
     except (*_BROKEN, ValueError, TypeError, AttributeError) as error:
-        raise ExchangeError(f"{file} cannot be imported: {printable(str(error))}.") from error
+        raise ExchangeError(f"{file} cannot be imported: {printable(str(error)).removesuffix('.')}.") from error
 
 
 @contextmanager

@@ -148,6 +148,11 @@ def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequenc
     foreign = next((number for number in wanted if number not in own), None)
     if foreign is not None:
         raise UsageError(f"Sample {foreign} is none of '{printable(person.name)}': `facebank people show` lists those.")
+    if len(own) == 1:
+        raise UsageError(
+            f"'{printable(person.name)}' has one sample, which cannot be split: "
+            "`facebank people rename` gives another name."
+        )
     if not wanted or len(wanted) == len(own):
         raise UsageError(
             f"'{printable(person.name)}' has {len(own)} samples: name some of them to split, but not all; "

@@ -182,8 +182,9 @@ def test_a_person_that_cannot_be_is_refused(other: Gallery, exported: Path, name
     lines[1] = json.dumps({"name": name})
     (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
     reseal(exported)
-    with pytest.raises(ExchangeError):
+    with pytest.raises(ExchangeError) as refusal:
         import_gallery(other, exported)
+    assert not str(refusal.value).endswith("..")
     assert other.people() == []
 
 

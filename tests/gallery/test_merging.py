@@ -181,3 +181,9 @@ def test_a_split_that_cannot_be_is_refused(
     with pytest.raises(error, match=why):
         people.split("Ada", into, samples)
     assert state(people) == before
+
+
+def test_one_sample_is_not_split(people: Gallery) -> None:
+    people.split("Ada", "Eve", [2])
+    with pytest.raises(UsageError, match="has one sample, which cannot be split"):
+        people.split("Eve", "Mallory", [2])
