@@ -17,37 +17,76 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.robustness.killing import Killer
 from benchmarks.robustness.kills import DEMO_PHOTOS, ENROLLED, XMP
+from facebank.packs.pack import EMBEDDED_FOLDER
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg", "joe_biden_blue_room.jpg")
 PEOPLE = tuple(ENROLLED)
 COMMANDS: dict[str, Sequence[str]] = {
     "sort --copy": ("sort", "album", "out", "--copy"),
+    "undo of --copy": ("sort", "out", "--undo"),
     "sort --link": ("sort", "album", "out", "--link"),
+    "undo of --link": ("sort", "out", "--undo"),
     "sort --move": ("sort", "album", "out", "--move"),
-    "sort --undo": ("sort", "out", "--undo"),
+    "undo of --move": ("sort", "out", "--undo"),
     "tags write": ("tags", "write", "album", "--unnamed"),
     "tags write --embed": ("tags", "write", "album", "--embed"),
     "identify --annotate": ("identify", "album", "--annotate", "out"),
     "cluster --out": ("cluster", "--out", "out/sheet.html"),
     "explain --out": ("explain", "album/sub/photo 0.jpg", "album/photo 1.jpg", "--out", "out/why.png"),
+    "video --annotate": ("video", "clip.avi", "--annotate", "out/clip.mp4", "--thumbnails", "out/faces"),
+    "find --out": ("find", "Barack Obama", "--out", "out/found.html"),
+    "people show --out": ("people", "show", "Barack Obama", "--out", "out/person.html"),
     "people export": ("people", "export", "out/export"),
-    "bench --out": ("bench", "verify", "people", "--out", "out/report"),
+    "people backup": ("people", "backup", "out/copy.facebank"),
+    "bench --out": ("bench", "verify", "people", "--out", "out/report", "--scores"),
+    "demo": ("demo", "--out", "out/demo"),
+    "scan --scan-file": ("scan", "album", "--scan-file", "out/album.scan"),
+    "packs add": ("packs", "add", "mine"),
+    "packs add --replace": ("packs", "add", "mine", "--replace"),
+    "packs remove": ("packs", "remove", "mine"),
+    "tags import": ("tags", "import", "album"),
+    "tags remove": ("tags", "remove", "Eileen Collins", "album"),
+    "people check --repair": ("people", "check", "--repair"),
+    "doctor --clean": ("doctor", "--clean"),
+    "people forget": ("people", "forget", "Eileen Collins", "--yes"),
 }
 """The runs over each tree, in this order; a later one works with what an earlier one left."""
+
+_GALLERY_ALONE = (
+    *("enroll", "confirm", "deny", "people name", "people set", "people rename", "people merge", "people unmerge"),
+    *("people split", "people remove-sample", "people re-embed", "strangers forget", "settings set", "settings unset"),
+)
+_NOTHING = (
+    *("verify", "lookalike", "audit", "tags show", "people list", "strangers list", "settings show"),
+    *("packs list", "packs show", "packs verify"),
+)
+ELSEWHERE: Mapping[str, str] = {
+    "packs install": "needs a server or an archive, and puts a pack in its place as packs add does",
+    "packs calibrate": "needs photos of 40 people",
+    "watch": "needs a camera, and writes nothing",
+    "people import": "needs an export of its own, and writes to the gallery alone",
+    **dict.fromkeys(_GALLERY_ALONE, "writes to the gallery alone"),
+    **dict.fromkeys(_NOTHING, "writes nothing"),
+}
+"""The commands that are not run, and why."""
+
+
+_PHOTOS = 8
 
 
 def make_tree(folder: Path, seed: int) -> None:
     """Make a hostile tree: an album and an output folder, whose links lead to ``outside`` beside them."""
     chance = random.Random(seed)
     album, out, outside = folder / "album", folder / "out", folder / "outside"
-    for each in (album / "sub", out / "report", outside / "deep"):
+    folders = (out / name for name in ("report", "faces", "demo"))
+    for each in (album / "sub", outside / "deep", folder / "packs", *folders):
         each.mkdir(parents=True)
-    for number in range(6):
+    for number in range(_PHOTOS):
         data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
         note = f"{seed:04}{number:04}".encode()
         place = outside if number % 2 else outside / "deep"
@@ -64,17 +103,48 @@ def make_tree(folder: Path, seed: int) -> None:
     for make in _links(album, outside):
         if chance.random() < 0.7:
             make()
+    _make_clip(folder / "clip.avi")
+    _make_pack(folder / "mine")
     waiting = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
     waiting += [
         out / "export",
+        *(out / name for name in ("clip.mp4", "found.html", "person.html", "copy.facebank", "album.scan")),
+        out / "faces" / "stranger 1 00m00.jpg",
+        out / "faces" / "Barack Obama 00m00.jpg",
+        *(out / "demo" / name for name in ("demo.jpg", "demo.png")),
+        *(out / f".facebank-{number}-{number:016}.part" for number in (1, 2)),
+        *(out / f".facebank-3-{3:016}.part{suffix}" for suffix in (".jpg", ".html")),
+        folder / "packs" / "mine",
         *(out / "report" / f"report.{kind}" for kind in ("json", "md", "html")),
-        *(out / f"photo {number}.jpg" for number in range(6)),
+        out / "report" / "scores.csv",
+        *(out / f"photo {number}.jpg" for number in range(_PHOTOS)),
         out / "sub",
     ]
     for path in waiting:
         if chance.random() < 0.4:
             is_folder = path.suffix == ""
             path.symlink_to(outside / ("deep" if is_folder else chance.choice(("page.html", "photo 1.jpg", "none"))))
+
+
+def _make_clip(path: Path) -> None:
+    """Write a video of a second with a face in it."""
+    import cv2
+
+    photo = cv2.imread(str(DEMO_PHOTOS / PHOTOS[0]))
+    if photo is None:
+        raise FileNotFoundError(PHOTOS[0])
+    picture = cv2.resize(photo, (640, 480))
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (640, 480))
+    for _ in range(10):
+        video.write(picture)
+    video.release()
+
+
+def _make_pack(folder: Path) -> None:
+    """Write a pack that is the embedded one under another name."""
+    shutil.copytree(EMBEDDED_FOLDER, folder)
+    manifest = folder / "pack.toml"
+    manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"', 1))
 
 
 def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
@@ -113,7 +183,12 @@ def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS))
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     make_tree(work, seed)
-    environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}
+    environment = {
+        "FACEBANK_GALLERY": str(work / "test.facebank"),
+        "FACEBANK_CACHE": str(folder / "cache"),
+        "FACEBANK_PACKS": str(work / "packs"),
+        "FACEBANK_CALIBRATIONS": str(work / "calibrations"),
+    }
     killer, before = Killer(work, environment), state_of(work / "outside")
     for name, photo in ENROLLED.items():
         killer.run(("enroll", "--name", name, str(DEMO_PHOTOS / photo)))

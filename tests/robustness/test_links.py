@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from benchmarks.robustness.links import try_tree
+from benchmarks.robustness.links import COMMANDS, ELSEWHERE, try_tree
+
+RUNS = ("tags write", "tags write --embed", "sort --move", "undo of --move", "identify --annotate", "people backup")
 
 
 @pytest.mark.parametrize("seed", [1])
 def test_no_file_outside_is_changed(tmp_path: Path, seed: int) -> None:
-    assert (
-        try_tree(
-            tmp_path, seed, ("tags write", "tags write --embed", "sort --move", "sort --undo", "identify --annotate")
-        )
-        == []
-    )
+    assert try_tree(tmp_path, seed, RUNS) == []
+
+
+def test_every_command_is_tried_or_said_why_not() -> None:
+    tried = {" ".join(arguments) for arguments in COMMANDS.values()}
+    names = list(commands_of(get_command(import_module("facebank_cli.app").build_app())))
+    for name in names:
+        assert (name in ELSEWHERE) != any(f"{run} ".startswith(f"{name} ") for run in tried), name
+    assert set(ELSEWHERE) <= set(names)
+
+
+def commands_of(group: Any, before: str = "") -> Iterator[str]:
+    """Yield what is typed for each command; the protocols of bench are one."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands") and name != "bench":
+            yield from commands_of(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
