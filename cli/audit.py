@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,8 @@ from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from facebank.auditing import GalleryAudit
     from facebank.recognition.audit import Finding
 
@@ -90,5 +93,17 @@ def _tell(found: GalleryAudit) -> None:
     if not found.findings:
         write_line(f"nothing is wrong with the samples ({found.samples}) of those enrolled ({found.people})")
         return
+    if sys.stdout.isatty():
+        _tell_under_each_other(found.findings)
+        return
     rows = [(finding.kind.value, finding.message, ", or ".join(finding.commands)) for finding in found.findings]
     write_table(("finding", "what", "what to do: one of these"), rows)
+
+
+def _tell_under_each_other(findings: Sequence[Finding]) -> None:
+    """Write each command on a line of its own, so that it can be copied from the terminal."""
+    for finding in findings:
+        write_line(f"{finding.kind.value}: {finding.message}")
+        for command in finding.commands:
+            write_line(f"  {command}")
+    write_line("under each finding: what to do, one of the commands")

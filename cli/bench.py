@@ -330,7 +330,7 @@ def compare(
         return show(job, how, as_json=as_json)
 
 
-def forget(as_json: AsJson = False) -> int:
+def forget(as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False) -> int:
     """Remove all embeddings that benchmarks keep in your cache folder."""
     from facebank.evaluation.face_cache import evaluation_folder, forget_evaluated_faces
 

@@ -88,7 +88,7 @@ def identify(
 ) -> int:
     """Say who is in photos.
 
-    A name is given only when it is earned: the others are unknown, or uncertain, with the reason.
+    A face is named only above the calibrated threshold; the others are unknown or uncertain, with the reason.
     """
     if scan_file is not None and not scan:
         raise UsageError("--scan-file goes with --scan")

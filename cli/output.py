@@ -36,7 +36,7 @@ DEGREES = 90
 
 _BETWEEN = 3  # columns of a drawn table
 _FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
-_FEWEST_UNDER_A_LINE = 4  # columns; tables of fewer are folded
+_MOST_ABOVE = 3  # columns that may be lines of their own, above the others
 
 
 def is_interactive() -> bool:
@@ -190,11 +190,13 @@ def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: S
     console = Console(file=sys.stdout)
     shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *shown, strict=True)]
-    if len(columns) < _FEWEST_UNDER_A_LINE or sum(widths) + _BETWEEN * len(widths) <= console.width:
+    if sum(widths) + _BETWEEN * len(widths) <= console.width:
         console.print(_table(columns, shown, styles))
-    else:
-        for line in _under_lines(columns, shown, widths, styles):
-            console.print(line, soft_wrap=True)
+        return
+    above = next((n for n in range(1, _MOST_ABOVE + 1) if sum(width + 2 for width in widths[n:]) <= console.width), 0)
+    lines = _under_lines(columns, shown, widths, styles, above) if above else _as_records(columns, shown, styles)
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> Table:
@@ -209,26 +211,40 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles
 
 
 def _under_lines(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], styles: Styles
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], styles: Styles, above: int
 ) -> Iterator[Text]:
-    """Yield a table that is too wide: what is in the first column has lines of its own, with the rest under them."""
+    """Yield a table that is too wide: the first `above` columns have lines of their own, with the rest under them."""
     from rich.cells import cell_len
     from rich.text import Text
 
     def line(cells: Sequence[str], styled: Styles) -> Text:
         parts = list[tuple[str, str]]()
-        for cell, width in zip(cells, widths[1:], strict=True):
+        for cell, width in zip(cells, widths[above:], strict=True):
             parts += [(cell, styled.get(cell, "")), (" " * (width - cell_len(cell) + 2), "")]
-        return Text.assemble("  ", *parts)
+        indented = Text.assemble("  ", *parts)
+        indented.rstrip()
+        return indented
 
-    yield Text(columns[0], "bold")
-    yield line(columns[1:], dict.fromkeys(columns, "bold"))
+    yield Text("  ".join(columns[:above]), "bold")
+    yield line(columns[above:], dict.fromkeys(columns, "bold"))
     before = None
-    for first, *rest in rows:
+    for row in rows:
+        first = "  ".join(row[:above])
         if first != before:
             yield Text(first)
-        yield line(rest, styles)
+        yield line(row[above:], styles)
         before = first
+
+
+def _as_records(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> Iterator[Text]:
+    """Yield a table whose rows fit under no line: each cell that holds something has a line of its own."""
+    from rich.text import Text
+
+    for first, *rest in rows:
+        yield Text(first, "bold")
+        for title, cell in zip(columns[1:], rest, strict=True):
+            if cell:
+                yield Text.assemble(f"  {title}: ", (cell, styles.get(cell, "")))
 
 
 @contextmanager
@@ -313,5 +329,6 @@ def _bar(*, writes_lines: bool, counts: bool) -> Progress | None:
     # Rich's own estimate takes the first batch of photos, which come at once, for the pace of all.
     shown = [MofNCompleteColumn(), TextColumn("{task.fields[left]}")] if counts else [TimeRemainingColumn()]
     columns = TextColumn("{task.description}"), BarColumn(), *shown
-    console = Console(file=sys.stderr)
+    # Lines that are written above the bar are wrapped by the terminal alone: commands and paths in them can be copied.
+    console = Console(file=sys.stderr, soft_wrap=True)
     return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())

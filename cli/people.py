@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from facebank.errors import GalleryFormatError
 from facebank.text import shell_command
 
 from .checking import backup, check
@@ -19,7 +20,7 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.faces import Person, Sample
-    from facebank.gallery import Forgotten
+    from facebank.gallery import Forgotten, Gallery
 
     from .forgetting import ToldBefore
 
@@ -306,10 +307,9 @@ def remove_sample(
     from .forgetting import ask_first, tell_what_stays, told_before
 
     with settings_of(ctx).open_gallery() as gallery:
-        gallery.require_sample(sample_id)
+        what = _described_sample(gallery, sample_id)
         before = told_before(gallery)
-        if dry_run or not ask_first(f"Remove sample {sample_id}, for good?", before, yes=yes):
-            what = f"sample {sample_id}"
+        if dry_run or not ask_first(f"Remove {what}, for good?", before, yes=yes):
             return _not_forgotten({"sample_id": sample_id}, what, before, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.remove_sample(sample_id)
     if as_json:
@@ -320,6 +320,16 @@ def remove_sample(
     _tell_readers(forgotten)
     tell_what_stays(before)
     return 0
+
+
+def _described_sample(gallery: Gallery, sample_id: int) -> str:
+    """Say whose sample it is and of which photo; only its number where its row is damaged."""
+    gallery.require_sample(sample_id)
+    try:
+        sample = gallery.sample(sample_id)
+    except GalleryFormatError:
+        return f"sample {sample_id}"
+    return f"sample {sample_id} of {sample.person} ({short_path(sample.source)})"
 
 
 def _not_forgotten(record: dict[str, object], what: str, before: ToldBefore, *, dry_run: bool, as_json: bool) -> int:

@@ -130,7 +130,7 @@ def write(
 def remove(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    places: Annotated[list[Path] | None, typer.Argument(metavar="[PHOTO_OR_DIR]...", show_default=False)] = None,
+    places: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,

@@ -15,7 +15,7 @@ from facebank.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .identify import tell_how
-from .output import say, write_json, write_line
+from .output import counted, say, write_json, write_line
 from .settings import settings_of
 from .video import clock, tell_cut_off
 
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="[CAMERA|URL]", show_default=False)] = "0",
+    source: Annotated[str, typer.Argument(metavar="CAMERA|URL", show_default=False)] = "0",
     fps: Annotated[float, typer.Option(metavar="RATE", help="How many frames a second are looked at, at most.")] = 5.0,
     seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so long.")] = None,
     least_probability: LeastProbability = None,
@@ -140,7 +140,8 @@ def _summary_record(where: LiveSource, seen: Attendance, lasted: float, passed_o
 def _summary(seen: Attendance, lasted: float, passed_over: int) -> str:
     people = ", ".join(f"{name} {clock(seconds)}" for name, seconds in sorted(seen.people.items())) or "nobody known"
     others = f", {seen.strangers:,} others" if seen.strangers else ""
-    return f"{clock(lasted)} watched: {people}{others}; {seen.frames:,} frames looked at, {passed_over:,} passed over"
+    looked_at = counted(seen.frames, "frame")
+    return f"{clock(lasted)} watched: {people}{others}; {looked_at} looked at, {passed_over:,} passed over"
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from facebank.text import printable
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
-    title = f"{live.source.shown}  {clock(live.now)}  {watching.attendance.frames:,} frames looked at"
+    title = f"{live.source.shown}  {clock(live.now)}  {counted(watching.attendance.frames, 'frame')} looked at"
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
         decision = visitor.decision

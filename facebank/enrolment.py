@@ -15,7 +15,7 @@ from facebank.gallery import FaceKey, name_key, normalise_name
 from facebank.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
 from facebank.photos import UnreadPhoto
 from facebank.samples import complete_sample, plain_sample
-from facebank.text import printable
+from facebank.text import printable, shell_command
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -130,7 +130,7 @@ class Enroller:
         InvalidNameError
             Nobody can be called that.
         """
-        given = person = normalise_name(name)
+        given = person = self._known_as(normalise_name(name))
         fates: list[EnrolledPhoto | _Waiting] = []
         turns: list[int | None] = []
         for photo in photos:
@@ -152,6 +152,13 @@ class Enroller:
         only_masked = has_only_masked_samples(self._gallery, person)
         given_as = None if given == person else given
         return EnrolmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
+
+    def _known_as(self, name: str) -> str:
+        """Return a name as the gallery spells it, if somebody is called so."""
+        try:
+            return self._gallery.person(name).name
+        except PersonNotFoundError:
+            return name
 
     def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
         """Return who of some people is in most photos of a folder; its own name where nobody is."""
@@ -247,7 +254,7 @@ class Enroller:
                 photo.source,
                 person,
                 EnrolmentReason.ENROLLED_AS_ANOTHER,
-                f"this very face is enrolled as {printable(owner)}: remove it there first, or merge the two people",
+                f"this very face is enrolled as {printable(owner)}: {self._advice(person, owner, outcome.sample_id)}",
             )
         warning = judgment.warning
         if denied:
@@ -257,6 +264,16 @@ class Enroller:
         return EnrolledPhoto(
             photo.source, person, True, reason, detail, outcome.sample_id, warning, masked=sample.masked
         )
+
+    def _advice(self, person: str, owner: str, sample_id: int) -> str:
+        """Say what to do about a face that is a sample of somebody else."""
+        try:
+            into = self._gallery.person(person).name
+            one = shell_command("people", "merge", owner, "--into", into)
+        except PersonNotFoundError:
+            one = shell_command("people", "rename", owner, person)
+        wrong = shell_command("people", "remove-sample", str(sample_id))
+        return f"if it is {printable(person)}'s, `{wrong}`; if the two are one person, `{one}`"
 
     def _is_denied(self, person: str, sample: NewSample) -> bool:
         denied = self._gallery.denials_of(FaceKey.enrolled(sample))

@@ -75,6 +75,20 @@ def test_the_very_same_face_is_still_told_as_such(bank: FaceBank) -> None:
     assert again.reason is EnrolmentReason.ALREADY_ENROLLED
 
 
+def test_advice_about_the_very_same_face_can_be_followed(bank: FaceBank) -> None:
+    (photo,) = bank.enroll("Barack O.", OBAMA).photos
+    assert "`facebank people rename Barack 'Barack O.'`" in photo.detail
+    (photo,) = bank.enroll("joe", OBAMA, force=True).photos
+    assert "`facebank people merge Barack --into Joe`" in photo.detail
+    assert f"`facebank people remove-sample {bank.gallery.samples('Barack')[0].id}`" in photo.detail
+
+
+def test_a_name_is_given_as_the_gallery_spells_it(bank: FaceBank) -> None:
+    report = bank.enroll("barack", BLUE_ROOM)
+    assert (report.person, report.given_as) == ("Barack", None)
+    assert [photo.person for photo in report.photos] == ["Barack"]
+
+
 def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
     with Image.open(BLUE_ROOM) as left, Image.open(COLLINS) as right:
         parts = [left.convert("RGB").resize((700, 700 * left.height // left.width)), right.convert("RGB")]

@@ -126,3 +126,15 @@ def test_the_supported_pythons_are_those_of_the_package() -> None:
     assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
     assert "Python 3.11 to 3.13" in README
     assert sys.version_info[:2] >= (3, 11)
+
+
+def test_where_the_keys_of_json_are_named_is_said() -> None:
+    from facebank import schemas
+
+    (name,) = re.findall(r'`facebank\.schemas\.load\("([a-z-]+)"\)`', README)
+    assert schemas.load(name)["$schema"]
+
+
+def test_documents_about_packs_are_in_us_english() -> None:
+    text = re.sub(r"```.*?```|`[^`]*`", "", (PROJECT / "models/README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not re.findall(r"colour|licence|quantis|recognis|normalis", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -75,10 +75,17 @@ def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
     StorageError, UsageError
         The report cannot be written, or would replace a file that is no report; found out before the work begins.
     """
+    is_new = not how.out.exists()
     _require_writable(how.out)
     require_own(how.out, scores=how.scores)
-    with ExitStack() as stack:
-        report = job(make_bench(how, stack))
+    try:
+        with ExitStack() as stack:
+            report = job(make_bench(how, stack))
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                how.out.rmdir()
+        raise
     return report, write_report(report, how.out, command=how.command, scores=how.scores)
 
 

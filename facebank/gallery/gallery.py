@@ -329,6 +329,13 @@ class Gallery(TaughtGallery):
         with self._file.reading() as connection:
             return tables.thumbnail(connection, sample_id)
 
+    def sample(self, sample_id: int) -> Sample:
+        """Return the sample of a number; `UsageError` if there is none."""
+        with self._file.reading() as connection:
+            self._require_sample(connection, sample_id)
+            (found,) = tables.samples_by_number(connection, [sample_id])
+        return found
+
     def require_sample(self, sample_id: int) -> None:
         """Raise `UsageError` if there is no such sample."""
         with self._file.reading() as connection:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .conftest import Run
+from .test_identify import on_a_terminal
 
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
@@ -19,6 +20,18 @@ def test_people_with_one_sample_are_told_of(run: Run, two_people: Path, valid: V
         ("few_samples", ["Eileen Collins"]),
     ]
     assert records[0]["commands"] == ["facebank enroll --name 'Barack Obama' PHOTO..."]
+
+
+def test_on_a_terminal_each_command_has_a_line_of_its_own(
+    program: list[str], environment: dict[str, str], run: Run, two_people: Path, tmp_path: Path
+) -> None:
+    name = "Eileen O'Collins of the long name that fits into no column"
+    run("people", "rename", "Eileen Collins", name)
+    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80"}
+    lines = [line.strip() for line in on_a_terminal([*program, "audit"], tmp_path, settings).splitlines()]
+    commands = [command for record in run("audit", "--json").records for command in record["commands"]]
+    assert len(commands) == 2
+    assert set(commands) <= set(lines)
 
 
 def test_a_wrong_name_shows(run: Run, two_people: Path, speech: Path, portrait: Path, valid: Valid) -> None:

@@ -214,3 +214,11 @@ def test_scores_are_written_where_they_are_asked_for(run: Run, lfw: Path, tmp_pa
     assert not (tmp_path / "report" / "scores.csv").exists()  # it was of the run before
     (tmp_path / "report" / "scores.csv").write_text("name,score\nAda,9\n")
     assert "no report of facebank" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err
+
+
+def test_a_benchmark_that_cannot_run_leaves_no_empty_folder(run: Run, lfw: Path, tmp_path: Path) -> None:
+    assert "itself" in run("bench", "compare", lfw, "--with", "opencv", code=2).err
+    assert not (tmp_path / "bench-compare").exists()
+    (tmp_path / "mine").mkdir()
+    run("bench", "compare", lfw, "--with", "opencv", "--out", "mine", code=2)
+    assert (tmp_path / "mine").is_dir()

@@ -75,6 +75,19 @@ def test_forgetting_asks_at_a_terminal(
     assert "Eileen Collins" not in run("people", "list").out
 
 
+def test_whose_sample_would_go_is_said(
+    program: list[str], environment: dict[str, str], run: Run, two_people: Path, portrait: Path
+) -> None:
+    (sample,) = run("people", "show", "Barack Obama", "--json").records
+    number = str(sample["sample_id"])
+    what = f"sample {number} of Barack Obama ({portrait})"
+    assert f"to be removed: {what}" in run("people", "remove-sample", number, "--dry-run").out
+    environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
+    _, shown = at_a_terminal([*program, "people", "remove-sample", number], environment, b"n\n")
+    assert f"Remove sample {number} of Barack Obama (" in shown
+    assert f"{portrait.name}), for good? [y/N]" in shown
+
+
 def test_a_sample_that_is_not_there_is_said_before_anything_is_asked(run: Run, two_people: Path) -> None:
     assert "There is no sample 99" in run("people", "remove-sample", "99", code=2).err
 

@@ -42,6 +42,7 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     assert "Example" in text
     assert f"facebank {command}" in text
     assert "\x1b" not in text
+    assert "[[" not in text.splitlines()[0]
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command != "packs"])

@@ -161,7 +161,7 @@ def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Pat
     assert "--csv" in run("identify", speech, "--json", "--csv", code=2).err
 
 
-def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> str:
+def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str], code: int = 0) -> str:
     """Run a command with a terminal for all its streams and return what it shows."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
@@ -178,7 +178,7 @@ def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict
                 break
             shown += piece
         os.close(controller)
-        assert running.wait() == 0
+        assert running.wait() == code
     return shown.decode()
 
 

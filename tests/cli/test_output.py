@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import time
@@ -48,6 +49,55 @@ def test_a_table_never_cuts_what_it_holds(
     assert lines[-2] == photo.name
     assert "  Barack Obama  " in lines[-1]
     assert "below_threshold" in on_a_terminal([*program, "identify", stranger], tmp_path, settings)
+
+
+def test_a_table_of_three_columns_keeps_its_paths_whole(
+    program: list[str], environment: dict[str, str], run: Run, two_people: Path, speech: Path, tmp_path: Path
+) -> None:
+    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
+    photo = tmp_path / "all photos" / ("party-" * 8 + ".jpg")
+    photo.parent.mkdir()
+    photo.write_bytes(speech.read_bytes())
+    run("scan", "all photos")
+    shown = f"all photos/{photo.name}"
+    assert shown in on_a_terminal([*program, "find", "Barack Obama"], tmp_path, settings).splitlines()
+    lines = on_a_terminal([*program, "sort", "all photos", "sorted", "--dry-run"], tmp_path, settings).splitlines()
+    assert lines[-3:-1] == [shown, f"  sorted/Barack Obama/{photo.name}"]
+
+
+def test_a_table_whose_rows_fit_under_no_line_has_a_line_for_each_cell(
+    program: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    shown = on_a_terminal([*program, "packs", "list"], tmp_path, {**environment, "COLUMNS": "80", "TERM": "dumb"})
+    lines = shown.splitlines()
+    assert lines[:2] == ["opencv", "  installed: with facebank"]
+    assert "  license: MIT (YuNet), Apache-2.0 (SFace)" in lines
+
+
+def test_columns_go_above_until_the_others_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = importlib.import_module("facebank_cli.output")
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.write_table(("sample", "photo", "quality", "taken"), [("4", "a long path/ada.jpg", "0.96", "2012-12-06")])
+    shown = re.sub(r"\x1b\[[0-9]*m", "", capsys.readouterr().out)
+    assert shown.splitlines() == [
+        "sample  photo",
+        "  quality  taken",
+        "4  a long path/ada.jpg",
+        "  0.96     2012-12-06",
+    ]
+
+
+def test_what_is_said_beside_a_bar_is_not_broken_into_lines(
+    program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
+) -> None:
+    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "60", "NO_COLOR": "1"}
+    photo = tmp_path / ("a photo of nothing at all " * 3 + ".jpg")
+    photo.write_text("Dear diary")
+    shown = on_a_terminal([*program, "enroll", "Ada", speech, photo, "--force"], tmp_path, settings, code=1)
+    assert f"{photo} is no photo: its bytes are of no format that is read" in shown
 
 
 def test_doctor_is_colourful_only_where_that_is_wanted(

@@ -30,7 +30,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
     bench
         Where they run.
     dataset
-        With at least two people of two photos each; for the drawn shapes, two people of eight.
+        With at least two people of two photos each; for the drawn shapes, two people of twenty.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from facebank.faces import Detection, Photo
 @pytest.fixture(scope="module")
 def crowd(shared: Path) -> Dataset:
     """Two people with enough photos for all checks, and a third with few."""
-    wanted = (("Alejandro_Toledo", 12), ("Alvaro_Uribe", 12), ("Ai_Sugiyama", 4))
+    wanted = (("Alejandro_Toledo", 24), ("Alvaro_Uribe", 24), ("Ai_Sugiyama", 4))
     paths = [path for person, count in wanted for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:count]]
     photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
     return Dataset("three people", photos, pick=Pick.CENTRAL)
@@ -55,6 +55,13 @@ def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkey
 def test_without_two_photos_each_nothing_can_be_checked(bench: Bench, album: Dataset) -> None:
     with pytest.raises(DatasetError, match="two photos with a face or more"):
         sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
+
+
+def test_shapes_are_not_judged_on_so_few_photos_that_chance_decides(bench: Bench, crowd: Dataset) -> None:
+    few = replace(crowd, photos=crowd.photos[:12] + crowd.photos[24:36])
+    report = sanity(bench, few)
+    assert not report.failed_checks
+    assert any("needs two people with 20 photos" in text for text in report.summary)
 
 
 def test_a_check_that_the_data_do_not_suffice_for_is_told(bench: Bench, album: Dataset) -> None:
