@@ -1,1 +1,1 @@
-"""What every room that keeps files stands on: paths that people name, SQLite opened safely, kinds of file systems."""
+"""Paths that callers name, atomic files, folders and links, leftovers of killed runs, and SQLite opened safely."""

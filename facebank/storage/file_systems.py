@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -53,13 +52,6 @@ def filesystem_kind(mounts: str, place: str) -> str:
         if (place == point or place.startswith(point + "/")) and len(point) >= longest:
             longest, kind = len(point), described.split()[0]
     return kind
-
-
-def is_read_only_medium(path: Path) -> bool:
-    """Return whether a file lies on a file system that nobody can write to from here."""
-    if not hasattr(os, "statvfs"):
-        return False
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _unescaped(text: str) -> str:

@@ -14,16 +14,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, StorageError, UsageError
 from facebank.storage.guarded import BoundedConnection, is_filled, open_guarded
 from facebank.storage.turns import begin_in_turn
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
-
-if TYPE_CHECKING:
-    pass
 
 _MAGIC = b"SQLite format 3\x00"
 _MOST_OBJECTS = 200
