@@ -18,14 +18,14 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.sort_entries import Entry, entry_of, is_whole, require_seen
 from facebank.errors import StorageError
 from facebank.storage.files import write_file
-from facebank.storage.leftovers import flock_now
+from facebank.storage.leftovers import flock_now, is_at
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable, shell_command
 
@@ -90,6 +90,8 @@ class Sorted:
         SHA-256 that facebank itself gave the files at targets since, in hex.
     is_there
         Whether there is a journal at all.
+    length
+        Bytes of its whole lines.
     """
 
     out: Path
@@ -101,6 +103,7 @@ class Sorted:
     unfinished: int = 0
     rewritten: frozenset[tuple[str, str]] = frozenset()
     is_there: bool = True
+    length: int = 0
 
     def require_trust(self) -> None:
         """Raise `StorageError` where somebody else may have written it."""
@@ -133,14 +136,13 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
         It is damaged, or cannot be read.
     """
     try:
-        lines = _lines(out)
+        lines, length = _lines(out)
     except FileNotFoundError:
         return Sorted(out, is_there=False)
     if not lines:
         return Sorted(out, is_signed=True)
-    if trusting is None and key is not None and _is_signed(lines, key):
-        return _signed(out, lines)
-    return _doubted(out, lines, trusting)
+    is_signed = trusting is None and key is not None and _is_signed(lines, key)
+    return replace(_signed(out, lines) if is_signed else _doubted(out, lines, trusting), length=length)
 
 
 class SortJournal:
@@ -263,19 +265,21 @@ def adopt_journal(journal: Sorted, folder: Path, key: bytes) -> None:
 
 
 @contextmanager
-def only_undoing(out: Path) -> Iterator[None]:
-    """Keep other processes from sorting into a folder meanwhile.
+def only_undoing(journal: Sorted) -> Iterator[None]:
+    """Keep other processes from sorting into a journal's folder meanwhile.
 
     Raises
     ------
     StorageError
-        Another one is.
+        Another one is, or did since the journal was read.
     """
-    path = out / JOURNAL
+    path = journal.out / JOURNAL
     with _said_plainly(path, "read"):
         handle = os.open(path, os.O_RDONLY | _FLAGS)
     try:
         _lock(handle, path)
+        if _read(handle, path)[1] != journal.length:
+            raise _busy(path)
         yield
     finally:
         os.close(handle)
@@ -292,10 +296,14 @@ def _header(out: Path) -> _Line:
 
 def _lock(handle: int, path: Path) -> None:
     """Keep a file to this process until it is closed, where the system can."""
-    if flock_now(handle) is False:
-        raise StorageError(
-            f"another process is sorting into {printable(str(path.parent))}, or undoing it: wait until it has finished"
-        )
+    if flock_now(handle) is False or not is_at(handle, path):  # undone and removed before it was locked
+        raise _busy(path)
+
+
+def _busy(path: Path) -> StorageError:
+    return StorageError(
+        f"another process is sorting into {printable(str(path.parent))}, or undoing it: wait until it has finished"
+    )
 
 
 def _signed(out: Path, lines: Sequence[_Line]) -> Sorted:
@@ -416,12 +424,12 @@ def _mac_of(line: _Line) -> bytes:
     return bytes.fromhex(str(line["mac"]))
 
 
-def _lines(out: Path) -> list[_Line]:
+def _lines(out: Path) -> tuple[list[_Line], int]:
     path = out / JOURNAL
     with _said_plainly(path, "read"):
         handle = os.open(path, os.O_RDONLY | _FLAGS)
         try:
-            return _read(handle, path)[0]
+            return _read(handle, path)
         finally:
             os.close(handle)
 

@@ -74,7 +74,7 @@ def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = No
         raise UsageError(f"nothing was sorted into {printable(str(out))}: there is no journal of it")
     journal.require_trust()
     failed = False
-    with only_undoing(out):
+    with only_undoing(journal):
         if not dry_run:
             remove_sort_leftovers(journal)
         for photo in reversed(list(_photos(journal))):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNotFoundError, UsageError
 from facebank.packs.files import cannot_write, packs_folder, sha256_of
@@ -20,9 +20,6 @@ from facebank.packs.prepare import checked_file
 from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path
 from facebank.text import printable, shell_command
-
-if TYPE_CHECKING:
-    import os
 
 _ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
 
@@ -325,8 +322,8 @@ def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
 
 def _settle(target: Path, former: Path, aside: Path) -> None:
     """Put a former pack back where no other has taken its place, else aside."""
-    if former.is_dir():
-        former.replace(aside if target.exists() else target)
+    if os.path.lexists(former):
+        former.replace(aside if os.path.lexists(target) else target)
 
 
 def _installed(name: str) -> InstalledPack:

@@ -58,7 +58,7 @@ def lock(path: Path) -> Lock | None:
     if taken is None:
         os.close(handle)
         return Lock(None) if os.path.lexists(path) else None
-    if taken and _is_at(handle, path):
+    if taken and is_at(handle, path):
         return Lock(handle)
     os.close(handle)
     return None
@@ -210,7 +210,8 @@ def flock_now(handle: int) -> bool | None:
     return True
 
 
-def _is_at(handle: int, path: Path) -> bool:
+def is_at(handle: int, path: Path) -> bool:
+    """Return whether a path still leads to an open file, and not by a link."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except OSError:

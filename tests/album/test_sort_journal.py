@@ -26,6 +26,7 @@ from facebank.album.sort_journal import (
 from facebank.album.unsorting import undo_sorting
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
+from facebank.storage.leftovers import flock_now
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 DIGEST = "ab" * 32
@@ -263,8 +264,31 @@ def test_one_process_sorts_or_undoes_at_a_time(out: Path) -> None:
     with SortJournal.open(out, out.parent, KEY):
         with pytest.raises(StorageError, match="another process"):
             SortJournal.open(out, out.parent, KEY)
-        with pytest.raises(StorageError, match="another process"), only_undoing(out):
+        with pytest.raises(StorageError, match="another process"), only_undoing(read_journal(out, KEY)):
             pass
+
+
+def test_a_journal_that_was_removed_before_it_was_locked_is_not_written(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(out)
+
+    def undone_meanwhile(handle: int) -> bool | None:
+        (out / JOURNAL).unlink(missing_ok=True)
+        return flock_now(handle)
+
+    monkeypatch.setattr("facebank.album.sort_journal.flock_now", undone_meanwhile)
+    with pytest.raises(StorageError, match="another process"):
+        SortJournal.open(out, out.parent, KEY)
+
+
+def test_what_was_sorted_since_the_journal_was_read_is_not_forgotten(out: Path) -> None:
+    write(out, 1)
+    read = read_journal(out, KEY)
+    write(out, 2)
+    with pytest.raises(StorageError, match="another process"):
+        undo_sorting(read)
+    assert len(read_journal(out, KEY).entries) == 3
 
 
 def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:

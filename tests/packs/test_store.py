@@ -170,6 +170,14 @@ def test_a_former_pack_that_was_left_is_removed_with_its_name(pack_folder: Path,
     assert list(places.packs.iterdir()) == []
 
 
+def test_a_link_to_nothing_that_has_a_pack_s_name_is_replaced(pack_folder: Path, places: Places) -> None:
+    places.packs.mkdir()
+    (places.packs / "small").symlink_to("nowhere")
+    add_pack(pack_folder)
+    assert [path.name for path in places.packs.iterdir()] == ["small"]
+    assert verify_pack("small").ok
+
+
 def test_the_embedded_pack_stays() -> None:
     with pytest.raises(UsageError, match="part of facebank"):
         remove_pack("opencv")
