@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.faces import Detection, Person, Sample
-from facebank.gallery.checked_rows import blocks_of, damage_of, every_row, kept_rows, rows_by_number, rows_of
+from facebank.gallery.checked_rows import (
+    blocks_of,
+    damage_of,
+    every_row,
+    has_seals,
+    kept_rows,
+    rows_by_number,
+    rows_of,
+)
 from facebank.gallery.codec import (
     LARGEST_DIMENSION,
     birth_date,
@@ -33,7 +41,7 @@ from facebank.gallery.codec import (
 from facebank.gallery.names import NAMES_TOGETHER, NameTable
 from facebank.gallery.records import PackIdentity
 from facebank.gallery.schema import FACTS_SINCE, PICTURES_SINCE, schema_version
-from facebank.gallery.sealing import delete, delete_all, insert, update
+from facebank.gallery.sealing import delete, delete_all, insert, kept_sum, sum_name, update
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -359,9 +367,24 @@ def delete_samples(connection: sqlite3.Connection, numbers: Iterable[int]) -> No
 def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
     """Return a sample's thumbnail, a JPEG."""
     rows = rows_of(connection, "thumbnails", "WHERE sample_id = ?", (sample_id,))
-    if rows and not isinstance(rows[0]["jpeg"], bytes):
+    if not rows:
+        _check_thumbnails_have_samples(connection)
+        return None
+    if not isinstance(rows[0]["jpeg"], bytes):
         raise InvalidValueError("it holds a thumbnail that is none")
-    return rows[0]["jpeg"] if rows else None
+    jpeg: bytes = rows[0]["jpeg"]
+    return jpeg
+
+
+def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
+    """Refuse lost thumbnails, and those of no sample: a damaged number looks like a sample that never had one."""
+    if not has_seals(connection):
+        return
+    theirs = [number for (number,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]
+    samples = {number for (number,) in connection.execute("SELECT id FROM samples NOT INDEXED")}
+    kept = kept_sum(connection, sum_name("thumbnails")).row_count
+    if len(theirs) != kept or len(set(theirs)) != kept or not samples.issuperset(theirs):
+        raise damage_of(connection, "thumbnails", "a thumbnail belongs to no sample")
 
 
 # Rows -----------------------------------------------------------------------------------------------------------

@@ -82,6 +82,13 @@ def test_damage_is_found_and_named(filled: Path, statement: str, kind: str, said
     assert inspect_gallery(filled).problems
 
 
+@pytest.mark.parametrize("statement", ["UPDATE thumbnails SET sample_id = 1000", "DELETE FROM thumbnails"])
+def test_a_thumbnail_that_is_astray_or_lost_is_missed(filled: Path, faces: Faces, statement: str) -> None:
+    tamper(filled, f"{statement} WHERE sample_id = 2")
+    with Gallery.open(filled, faces.pack) as gallery, pytest.raises(GalleryFormatError, match="thumbnail"):
+        gallery.thumbnail(2)
+
+
 def test_a_flipped_bit_is_put_back(filled: Path) -> None:
     before = contents(filled)
     vectors = {row[:3]: row for row in before["vectors"]}
