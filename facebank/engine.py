@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from facebank.errors import PackNotFoundError
+from facebank.forking import PerProcess, computed
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
 from facebank.text import printable, shell_command
@@ -110,11 +110,10 @@ def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = No
         ) from error
 
 
-@dataclass
 class _PackEngine:
-    pack: Pack
-    device: str
-    threads: int | None
+    def __init__(self, pack: Pack, device: str, threads: int | None) -> None:
+        self.pack = pack
+        self._loading = PerProcess(partial(_begin_loading, pack, device, threads))
 
     @property
     def identity(self) -> PackIdentity:
@@ -124,50 +123,47 @@ class _PackEngine:
     def thresholds(self) -> Thresholds:
         return self.pack.manifest.thresholds
 
-    @cached_property
+    @computed
     def knowledge(self) -> Knowledge:
         from facebank.calibrations import find_knowledge
 
         return find_knowledge(self.identity, self.pack.folder)
 
-    @cached_property
+    @property
     def analyzer(self) -> FaceAnalyzer:
-        return self._loading.result()
+        return self._loading.get().result()
 
     def preload(self) -> None:
-        _ = self._loading
-
-    @cached_property
-    def _loading(self) -> Future[FaceAnalyzer]:
-        from concurrent.futures import ThreadPoolExecutor
-
-        from facebank.packs.runtime import load_runtime
-        from facebank.vision import FaceAnalyzer
-
-        # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
-        load_runtime()
-        loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
-        loading = loader.submit(FaceAnalyzer.from_pack, self.pack, self.device, self.threads)
-        loader.shutdown(wait=False)
-        return loading
+        self._loading.get()
 
 
-@dataclass
+def _begin_loading(pack: Pack, device: str, threads: int | None) -> Future[FaceAnalyzer]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from facebank.packs.runtime import load_runtime
+    from facebank.vision import FaceAnalyzer
+
+    # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
+    load_runtime()
+    loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
+    loading = loader.submit(FaceAnalyzer.from_pack, pack, device, threads)
+    loader.shutdown(wait=False)
+    return loading
+
+
 class _InsightFaceEngine:
-    package: InsightFacePackage
-    device: str
+    def __init__(self, package: InsightFacePackage, device: str) -> None:
+        self.package = package
+        self._analyzer = PerProcess(partial(_load_package, package, device))
 
-    @cached_property
+    @property
     def analyzer(self) -> FaceAnalyzer:
-        from facebank.vision import FaceFinder
-
-        detector, embedder = self.package.load(self.device)
-        return FaceAnalyzer(FaceFinder(detector), embedder)
+        return self._analyzer.get()
 
     def preload(self) -> None:
         pass  # whoever knows the identity has loaded the networks
 
-    @cached_property
+    @computed
     def knowledge(self) -> Knowledge:
         from facebank.calibrations import find_knowledge
 
@@ -181,3 +177,10 @@ class _InsightFaceEngine:
     @property
     def thresholds(self) -> Thresholds:
         return self.package.thresholds
+
+
+def _load_package(package: InsightFacePackage, device: str) -> FaceAnalyzer:
+    from facebank.vision import FaceAnalyzer, FaceFinder
+
+    detector, embedder = package.load(device)
+    return FaceAnalyzer(FaceFinder(detector), embedder)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from facebank.album.face_regions import Box, Frame, Region, Vocabulary, match_faces, turned
 from facebank.album.xmp_files import XmpSource
+from facebank.forking import computed
 from facebank.gallery import name_key
 from facebank.text import printable
 
@@ -90,7 +90,7 @@ class TurnFinder:
             return Turn(usual, usual)
         return self._without_faces(lists)
 
-    @cached_property
+    @computed
     def _together(self) -> Turn | None:
         lists = [regions for source in self._sources for regions in self._lists(source)]
         return self._decided(lists, None) if len(self._sources) > 1 else None

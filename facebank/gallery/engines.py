@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from facebank.errors import MissingDependencyError
+from facebank.forking import at_fork
 from facebank.gallery.nearest import Nearest, candidates, lengths, summing_error
 
 if TYPE_CHECKING:
@@ -151,6 +153,16 @@ def load_faiss() -> Any:  # the module has no types
             "`python -m pip install 'facebank[cpu]'`, or 'facebank[gpu]' for CUDA."
         ) from error
     return faiss
+
+
+def _search_alone() -> None:
+    """Let FAISS search with the one thread that is left in a forked process: it would wait for the others for ever."""
+    faiss = sys.modules.get("faiss")
+    if faiss is not None:
+        faiss.omp_set_num_threads(1)
+
+
+at_fork(in_child=_search_alone)
 
 
 def _errors(queries: FloatArray, longest: float) -> NDArray[np.float64]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from weakref import WeakSet
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
+from facebank.forking import at_fork, keep_for_good
 from facebank.packs.network_file import check_network, check_network_bytes
 from facebank.text import printable
 
@@ -28,6 +30,10 @@ DEVICES = ("auto", "cpu", "cuda")
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+_FORKED_CUDA = (
+    "this process was forked from one that used CUDA, which cannot be used in both: start processes with "
+    "multiprocessing's 'spawn'"
+)
 _PLACES = {_CUDA: "cuda", _CPU: "cpu"}
 _FATAL_ONLY = 4
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -88,6 +94,26 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
     else:
         check_network(model)
     return _open(model, device, options)
+
+
+def note_session(session: InferenceSession) -> None:
+    """Note a session that is opened, which cannot be used once this process is forked."""
+    _sessions.add(session)
+
+
+def require_own(session: InferenceSession) -> None:
+    """Refuse a session that another process opened, from which this one was forked: its threads are not here.
+
+    Raises
+    ------
+    DeviceError
+        It would wait for them for ever.
+    """
+    if id(session) in _inherited:
+        raise DeviceError(
+            "the networks were loaded before this process was forked and cannot run here: load them anew, or start "
+            "processes with multiprocessing's 'spawn'"
+        )
 
 
 def where_it_runs(session: InferenceSession) -> Device:
@@ -190,6 +216,12 @@ def _broken_runtime() -> MissingDependencyError:
 
 
 def _open(model: Path | bytes, device: str, options: SessionOptions) -> InferenceSession:
+    session = _opened(model, device, options)
+    note_session(session)
+    return session
+
+
+def _opened(model: Path | bytes, device: str, options: SessionOptions) -> InferenceSession:
     if device != "cpu":
         try:
             return _cuda_session(model, options)
@@ -213,7 +245,7 @@ def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSessi
 
 
 def _cuda_session(model: Path | bytes, options: SessionOptions) -> InferenceSession:
-    trouble = cuda_trouble()
+    trouble = _FORKED_CUDA if _cuda_is_lost else cuda_trouble()
     if trouble is not None:
         raise DeviceError(f"CUDA cannot be used: {trouble}; {_MEND}")
     onnxruntime = load_runtime()
@@ -308,3 +340,21 @@ def _quota(text: str) -> int | None:
 
 def _first_line(error: Exception) -> str:
     return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
+
+
+_sessions: WeakSet[InferenceSession] = WeakSet()
+_inherited: set[int] = set()
+_cuda_is_lost = False
+
+
+def _leave_inherited() -> None:
+    """Leave the sessions of the process from which this one was forked: freeing them would wait for their threads."""
+    global _cuda_is_lost  # noqa: PLW0603
+    for session in list(_sessions):
+        keep_for_good(session)  # so that its number stays its own
+        _inherited.add(id(session))
+        _cuda_is_lost = _cuda_is_lost or where_it_runs(session) == "cuda"
+    _sessions.clear()
+
+
+at_fork(in_child=_leave_inherited)

@@ -7,12 +7,12 @@ Who they are, and how far a face tells two of them apart, is read off their enro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.forking import computed
 from facebank.recognition.cohort import NO_CORRECTION, Cohort
 from facebank.recognition.pairs import (
     ALIKE,
@@ -97,11 +97,11 @@ class Confusables:
         self._told_common = common
         self._curves: dict[tuple[int, int], PairCurve] = {}
 
-    @cached_property
+    @computed
     def _prototypes(self) -> FloatArray:
         return prototypes(self._enrolled) if self._scorer is None else self._scorer.prototypes
 
-    @cached_property
+    @computed
     def _common(self) -> float:
         told = self._told_common
         return common_similarity(self._prototypes) if told is None else min(told, _MOST_COMMON)

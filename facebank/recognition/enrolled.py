@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.forking import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +82,7 @@ class Enrolled:
         """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
         return self._groups[1]
 
-    @cached_property
+    @computed
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         ids = self.person_ids
         if (ids[1:] >= ids[:-1]).all():  # as a gallery holds them whose people were enrolled one after the other

@@ -20,6 +20,7 @@ from facebank.errors import DeviceError, MissingDependencyError, PackError, Pack
 from facebank.faces import Detection
 from facebank.packs.manifest import Thresholds
 from facebank.packs.network_file import check_network
+from facebank.packs.runtime import note_session
 from facebank.text import printable
 from facebank.vision.candidates import Candidates
 from facebank.vision.detector import NetworkDetector
@@ -117,6 +118,8 @@ class InsightFacePackage:
             raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
         if device == "cuda":
             _demand_cuda(app)
+        for model in app.models.values():
+            note_session(model.session)
         return networks
 
 

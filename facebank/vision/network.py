@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import ManifestError, PackError
+from facebank.packs.runtime import require_own
 from facebank.text import printable
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
     ------
     PackError
         The network cannot take this input.
+    DeviceError
+        Another process loaded it, from which this one was forked.
     """
+    require_own(session)
     name = session.get_inputs()[0].name
     try:
         results: list[FloatArray] = session.run(outputs, {name: tensor})
