@@ -4,6 +4,7 @@
 
     FacebankError
     +-- UsageError                   arguments that make no sense together
+    |   +-- ClosedError              a gallery, scan or bank that was closed, perhaps by another thread
     +-- MissingDependencyError       an optional package (an extra) is not installed
     +-- DeviceError                  the device asked for cannot run the networks
     +-- StorageError                 disk full, no permission, a file that cannot be written
@@ -52,6 +53,10 @@ class FacebankError(Exception):
 
 class UsageError(FacebankError):
     """The arguments of a call or a command make no sense together."""
+
+
+class ClosedError(UsageError):
+    """What is used was closed, perhaps by another thread meanwhile: open it anew."""
 
 
 class MissingDependencyError(FacebankError):

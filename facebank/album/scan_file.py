@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from facebank.album.scan_tables import PATIENCE, ScanTables
 from facebank.album.scan_tags import TagRow, forget_tags, keep_tags, move_tags, read_tags
 from facebank.face_numbers import embeddings_of, qualities_of
 from facebank.faces import PhotoFaces
+from facebank.storage.connections import ThreadConnections
 from facebank.storage.sqlite import connect
 from facebank.text import printable
 
@@ -53,7 +55,12 @@ UNSETTLED = FileState(-1, -1)
 """The state of a file that has to be looked at again."""
 
 _INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
-_EVERYWHERE = (b"", b"", b"\xff" * 8)
+_EVERYWHERE = (b"", b"\x00", b"\xff" * 8)
+_PHOTOS = "FROM files LEFT JOIN photos ON photos.id = files.photo WHERE files.photo IS NOT NULL AND"
+_ONE_PHOTO = select(("files", "photos"), f"{_PHOTOS} files.path = ?")
+_PAGE_OF_PHOTOS = select(
+    ("files", "photos"), f"{_PHOTOS} files.path > ? AND files.path < ? ORDER BY files.path LIMIT 200"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,22 +124,22 @@ class StoredFaces:
 
 
 class ScanFile:
-    """Photos by content, with their faces. Use `open`, and ``with`` to close it.
+    """Photos by content, with their faces. Use `open`, and ``with`` to close it. Several threads may use it at once.
 
     Parameters
     ----------
     path
         The file.
-    connection
+    connections
         To it.
     dimension
         Length of the embeddings.
     """
 
-    def __init__(self, path: Path, connection: BoundedConnection, dimension: int) -> None:
+    def __init__(self, path: Path, connections: ThreadConnections, dimension: int) -> None:
         self.path = path
         self._dimension = dimension
-        self._tables = ScanTables(path, connection)
+        self._tables = ScanTables(path, connections)
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
@@ -162,19 +169,12 @@ class ScanFile:
             SCAN_FILE.make_empty_file(path)
         SCAN_FILE.check_header(path, may_be_empty=create)
         with SCAN_FILE.said_plainly(path):
-            connection = connect(path, busy_timeout=PATIENCE)
-        try:
-            with SCAN_FILE.said_plainly(path):
-                connection = prepare(connection, path, pack)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(path, connection, pack.dimension)
+            connection = _opened(path, pack)
+        return cls(path, ThreadConnections(connection, partial(_opened, path, pack)), pack.dimension)
 
     def close(self) -> None:
-        """Close the file. UsageError in another thread than the one that opened it."""
-        with SCAN_FILE.said_plainly(self._tables.path):
-            self._tables.connection.close()
+        """Close the file for all threads; what another one is doing with it then ends with `ClosedError`."""
+        self._tables.close()
 
     def __enter__(self) -> Self:
         return self
@@ -398,20 +398,31 @@ class ScanFile:
     ) -> Iterator[tuple[list[FaceRow], PhotoFaces]]:
         """Yield photos by their files, each only once where `seen` is kept."""
         self._tables.check_files()
-        statement = select(
-            ("files", "photos"),
-            f"FROM files LEFT JOIN photos ON photos.id = files.photo "
-            f"WHERE files.photo IS NOT NULL AND {_INSIDE} ORDER BY files.path",
-        )
-        for values in [_range_of(place) for place in places] or [_EVERYWHERE]:
-            for page in self._tables.pages(statement, values):
-                some = [self._file_and_photo(row) for row in page]
-                if seen is not None:
-                    some = [(path, photo) for path, photo in some if _is_new(photo.id, seen)]
-                rows = [self._tables.face_rows(photo) for _, photo in some]
-                faces = self._tables.read(faces_of, rows, self._dimension)
-                for (path, photo), numbered, found in zip(some, rows, faces, strict=True):
-                    yield numbered, photo.with_faces(path, found)
+        for exact, below, above in [_range_of(place) for place in places] or [_EVERYWHERE]:
+            yield from self._page(_ONE_PHOTO, (exact,), seen)[1]
+            last = below
+            while last:
+                last, page = self._page(_PAGE_OF_PHOTOS, (last, above), seen)
+                yield from page
+
+    def _page(
+        self, statement: str, values: Sequence[bytes], seen: set[int] | None
+    ) -> tuple[bytes, list[tuple[list[FaceRow], PhotoFaces]]]:
+        """Return the path with which some photos end, or nothing where there are none, and the photos.
+
+        They are read as they were at one moment; nothing stays open until the next are asked for, in any thread.
+        """
+        with self._tables.reading():
+            some = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
+            last = os.fsencode(some[-1][0]) if some else b""
+            if seen is not None:
+                some = [(path, photo) for path, photo in some if _is_new(photo.id, seen)]
+            rows = [self._tables.face_rows(photo) for _, photo in some]
+        faces = self._tables.read(faces_of, rows, self._dimension)
+        return last, [
+            (numbered, photo.with_faces(path, found))
+            for (path, photo), numbered, found in zip(some, rows, faces, strict=True)
+        ]
 
     def _file_and_photo(self, row: Sequence[object]) -> tuple[str, PhotoRow]:
         file = self._tables.read(file_row, row[: width("files")])
@@ -434,3 +445,13 @@ def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
     separator = os.fsencode(os.sep)
     inside = path if path.endswith(separator) else path + separator
     return path, inside, inside[:-1] + bytes([inside[-1] + 1])
+
+
+def _opened(path: Path, pack: PackIdentity) -> BoundedConnection:
+    """Return a connection for a thread."""
+    connection = connect(path, busy_timeout=PATIENCE)
+    try:
+        return prepare(connection, path, pack)
+    except BaseException:
+        connection.close()
+        raise

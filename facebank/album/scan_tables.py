@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facebank.album.scan_rows import (
@@ -26,6 +25,7 @@ from facebank.album.scan_rows import (
     totals_row,
 )
 from facebank.album.scan_schema import SCAN_FILE, keep_totals
+from facebank.storage.guarded import UnusableError
 from facebank.storage.row_digests import row_digest
 from facebank.storage.sqlite import transaction, writing
 from facebank.storage.values import InvalidValueError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facebank.faces import PhotoFaces
+    from facebank.storage.connections import ThreadConnections
     from facebank.storage.guarded import BoundedConnection
 
 _Row = TypeVar("_Row")
@@ -41,7 +42,6 @@ _Row = TypeVar("_Row")
 PATIENCE = 60.0
 """How long another process is waited for, in seconds."""
 
-_PAGE = 200
 _DROP_PHOTO = {
     "grouped": "DELETE FROM groups WHERE face IN (SELECT id FROM faces WHERE photo = :photo)",
     "apart": "DELETE FROM apart WHERE first IN (SELECT id FROM faces WHERE photo = :photo) "
@@ -64,35 +64,51 @@ class ScanTables:
     ----------
     path
         The file, for messages.
-    connection
-        To it.
+    connections
+        To it, one a thread.
     """
 
-    def __init__(self, path: Path, connection: BoundedConnection) -> None:
+    def __init__(self, path: Path, connections: ThreadConnections) -> None:
         self.path = path
-        self.connection = connection
         self.files_are_whole = False
+        self._connections = connections
+
+    @property
+    def connection(self) -> BoundedConnection:
+        """The connection of this thread, inside of `reading` and `changing`."""
+        connection = self._connections.current
+        if connection is None:
+            raise UnusableError("is used outside of a transaction")
+        return connection
+
+    def close(self) -> None:
+        """Close the file for all threads."""
+        with SCAN_FILE.said_plainly(self.path):
+            self._connections.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read in one transaction: rows and their totals are seen as they were at one moment."""
-        if self.connection.in_transaction:
-            yield
-            return
-        with SCAN_FILE.said_plainly(self.path), transaction(self.connection, "BEGIN"):
-            yield
+        with SCAN_FILE.said_plainly(self.path), self._connections.use() as connection:
+            if connection.in_transaction:
+                yield
+                return
+            with transaction(connection, "BEGIN"):
+                yield
 
     @contextmanager
     def changing(self) -> Iterator[Counter[str]]:
         """Write in one transaction, and count by table how many rows there are more."""
-        with SCAN_FILE.said_plainly(self.path), writing(self.connection, self.path, PATIENCE):
+        with (
+            SCAN_FILE.said_plainly(self.path),
+            self._connections.use() as connection,
+            writing(connection, self.path, PATIENCE),
+        ):
             changed = Counter[str]()
             yield changed
             if any(changed.values()):
                 totals = self.totals()
-                keep_totals(
-                    self.connection, Totals(*(getattr(totals, name) + changed[name] for name in Totals._fields))
-                )
+                keep_totals(connection, Totals(*(getattr(totals, name) + changed[name] for name in Totals._fields)))
 
     def read(self, checked: Callable[..., _Row], *values: Any) -> _Row:
         """Return what a checking function makes of values; what cannot be is a `ScanFormatError`."""
@@ -103,24 +119,13 @@ class ScanTables:
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
-        with SCAN_FILE.said_plainly(self.path):
-            rows = self.connection.execute(statement, values).fetchall()
-        self._require_unchanged()
+        with SCAN_FILE.said_plainly(self.path), self._connections.use() as connection:
+            rows = connection.execute(statement, values).fetchall()
+            self._require_unchanged(connection)
         return rows
 
-    def pages(self, statement: str, values: Sequence[object]) -> Iterator[list[Any]]:
-        """Yield some rows as they are asked for; nothing is left to be done where nobody asks to the end."""
-        with SCAN_FILE.said_plainly(self.path):
-            cursor = self.connection.execute(statement, values)
-            page = cursor.fetchmany(_PAGE)
-        while page:
-            self._require_unchanged()
-            yield page
-            with SCAN_FILE.said_plainly(self.path):
-                page = cursor.fetchmany(_PAGE)
-
-    def _require_unchanged(self) -> None:
-        if self.connection.is_outdated():
+    def _require_unchanged(self, connection: BoundedConnection) -> None:
+        if connection.is_outdated():
             raise SCAN_FILE.busy_error(
                 f"{SCAN_FILE.named(self.path)} was changed by another process while it was read: try again."
             )
@@ -144,14 +149,17 @@ class ScanTables:
             raise SCAN_FILE.damage_error(self.path, "some of its rows are lost")
 
     def whole_table(self, table: str, key: str, checked: Callable[..., _Row], total: str) -> Iterator[_Row]:
-        """Yield all rows of a table; raises `ScanFormatError` where one is lost, altered or out of its place."""
+        """Yield all rows of a table; raises `ScanFormatError` where one is lost, altered or out of its place.
+
+        The caller is inside of `reading`, to the end.
+        """
         count, last = 0, None
-        pages = self.pages(select((table,), f"FROM {table} NOT INDEXED ORDER BY {key}"), ())
-        for row in chain.from_iterable(pages):
+        for row in self.connection.execute(select((table,), f"FROM {table} NOT INDEXED ORDER BY {key}")):
             yield self.read(checked, row)
             if last is not None and not row[0] > last:
                 raise SCAN_FILE.damage_error(self.path)
             count, last = count + 1, row[0]
+        self._require_unchanged(self.connection)
         self.require_total(count, getattr(self.totals(), total))
 
     def all_files(self) -> list[FileRow]:

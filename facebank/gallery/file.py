@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from facebank.gallery.checked_rows import let_go
 from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.records import Upgrade
 from facebank.gallery.schema import OLDEST_READABLE, RULES_SINCE, SCHEMA_VERSION, migrate, upgrade_changes
+from facebank.storage.connections import ThreadConnections
 from facebank.storage.file_systems import is_on_network
 from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction, writing
 from facebank.text import printable
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class GalleryFile:
-    """An open gallery's file. Use `open` to make one."""
+    """An open gallery's file, with a connection for each thread. Use `open` to make one."""
 
-    def __init__(self, connection: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
+    def __init__(self, first: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
         self.path = path
         self.writable = writable
         self.upgrade: Upgrade | None = None
-        self._connection = connection
+        self._connections = ThreadConnections(first, partial(_open_anew, path, writable=writable, patience=patience))
         self._patience = patience
 
     @classmethod
@@ -61,35 +63,37 @@ class GalleryFile:
         GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
         with GALLERY_FILE.said_plainly(path):
             connection = connect(path, busy_timeout=busy_timeout)
+        file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
         try:
-            file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
             file._prepare(new_for)
         except BaseException:
-            connection.close()
+            file.close()
             raise
         return file
 
     def close(self) -> None:
-        """Close the file; a second time does nothing. UsageError in another thread than the one that opened it."""
+        """Close the file for all threads; a second time does nothing."""
         with GALLERY_FILE.said_plainly(self.path):
-            self._connection.close()
+            self._connections.close()
 
     @property
     def in_transaction(self) -> bool:
-        """Whether somebody is reading or changing, a snapshot, say."""
-        return self._connection.in_transaction
+        """Whether this thread is reading or changing, a snapshot, say."""
+        connection = self._connections.current
+        return connection is not None and connection.in_transaction
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Read in one transaction: everything inside is seen as it was at one moment."""
-        with GALLERY_FILE.said_plainly(self.path):
-            if self._connection.in_transaction:
-                yield self._connection
+        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as opened:
+            if opened.in_transaction:
+                yield opened
                 return
-            self._follow_others()
-            with transaction(self._connection, "BEGIN"):
-                yield self._connection
-            if self._connection.is_outdated():
+            # It may be outdated where it may not be written, and others, who may, have changed it.
+            connection = self._connections.renew() if opened.is_outdated() else opened
+            with transaction(connection, "BEGIN"):
+                yield connection
+            if connection.is_outdated():
                 raise GalleryBusyError(
                     f"{GALLERY_FILE.named(self.path)} was changed by another process while it was read: try again."
                 )
@@ -97,21 +101,21 @@ class GalleryFile:
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Write in one transaction: all of it is kept or, whatever goes wrong, nothing."""
-        with GALLERY_FILE.said_plainly(self.path):
-            if self._connection.in_transaction:
+        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+            if connection.in_transaction:
                 raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
             try:
-                with writing(self._connection, self.path, self._patience):
-                    yield self._connection
+                with writing(connection, self.path, self._patience):
+                    yield connection
             finally:
-                let_go(self._connection)
+                let_go(connection)
 
     def back_up(self, target: str | os.PathLike[str]) -> Path:
         """Copy the file as it is at one moment: see `facebank.gallery.backups.back_up`."""
         from facebank.gallery.backups import back_up
 
-        with GALLERY_FILE.said_plainly(self.path):
-            return back_up(self._connection, self.path, target)
+        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+            return back_up(connection, self.path, target)
 
     def wipe(self) -> bool:
         """Leave no byte of what was removed, in the file or in its log.
@@ -132,9 +136,9 @@ class GalleryFile:
         with self.reading() as connection:
             traces = tables.traces(connection)
         try:
-            with GALLERY_FILE.said_plainly(self.path):
-                self._connection.execute("VACUUM")
-                (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+                connection.execute("VACUUM")
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
                 return False
             with self.changing() as connection:
@@ -148,27 +152,19 @@ class GalleryFile:
             ) from error
         return True
 
-    def _follow_others(self) -> None:
-        """Open the file anew where it may not be written and others, who may, have changed it."""
-        if self._connection.is_outdated():
-            self._connection.close()
-            self._connection = connect(self.path, busy_timeout=self._patience)
-            self._connection.execute("PRAGMA query_only = ON")
-            GALLERY_FILE.check_tables(self._connection, self.path)
-
     def _prepare(self, new_for: PackIdentity | None) -> None:
-        with GALLERY_FILE.said_plainly(self.path):
+        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
             if not self.writable:
-                self._connection.execute("PRAGMA query_only = ON")
-            if new_for is not None and not is_begun(self._connection):
+                connection.execute("PRAGMA query_only = ON")
+            if new_for is not None and not is_begun(connection):
                 self._begin(new_for)
-            if not is_begun(self._connection):
+            if not is_begun(connection):
                 raise GALLERY_FILE.empty_file_error(self.path)
-            version = GALLERY_FILE.check_tables(self._connection, self.path)
+            version = GALLERY_FILE.check_tables(connection, self.path)
             if version < (SCHEMA_VERSION if self.writable else OLDEST_READABLE):
                 self._upgrade()
             if self.writable:
-                choose_journal(self._connection, log=not is_on_network(self.path))
+                choose_journal(connection, log=not is_on_network(self.path))
         self._finish_wiping()
 
     def _begin(self, pack: PackIdentity) -> None:
@@ -202,3 +198,16 @@ class GalleryFile:
         if traces:
             with suppress(FacebankError):  # it was only a second try; `inspect_gallery` tells that it is still due
                 self.wipe()
+
+
+def _open_anew(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
+    """Return a connection for another thread, or one that sees what others changed."""
+    connection = connect(path, busy_timeout=patience)
+    try:
+        if not writable:
+            connection.execute("PRAGMA query_only = ON")
+        GALLERY_FILE.check_tables(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

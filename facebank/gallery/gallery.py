@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from threading import local
 from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
@@ -37,14 +38,18 @@ class Gallery(TaughtGallery):
     """The enrolled people, in one SQLite file. Use `open` to get one, and ``with`` to close it.
 
     Every change is one transaction: it is kept wholly and for good when the call returns, or nothing of it is. Several
-    processes may use one file; readers never wait for the one that writes. A `Gallery` belongs to the thread that
-    opened it.
+    processes may use one file; readers never wait for the one that writes.
+
+    Several threads may use one `Gallery`, as several processes use one file: each thread has a connection of its own
+    and, where it asks for `index`, an index of its own. `close` closes it for all of them; what another thread is doing
+    with it then ends with `ClosedError`. A snapshot belongs to the thread that began it. After `os.fork` both processes
+    may go on with it, unless a thread was using it just then: the forked process is refused it then (`UsageError`).
     """
 
     def __init__(self, file: GalleryFile, bound: tables.Binding) -> None:
         super().__init__(file, bound)
         self._make_index: Callable[[int], VectorIndex] | None = None
-        self._follower: IndexFollower | None = None
+        self._followers = local()
 
     # People -----------------------------------------------------------------------------------------------------
 
@@ -389,16 +394,12 @@ class Gallery(TaughtGallery):
     def index(self) -> VectorIndex:
         """Return the index over the plain embeddings of all bare faces, in step with the gallery as it is now.
 
-        The index is the gallery's own and is brought up to date by the next call: ask for it anew before every
+        The index is this thread's own and is brought up to date by the next call: ask for it anew before every
         search. That of a very large gallery reads vectors from a file in the cache, which is written when there is
         none; a search raises `GalleryBusyError` where another process has just overwritten it to forget somebody.
         """
-        if self._follower is None:
-            from facebank.gallery.following import IndexFollower
-
-            self._follower = IndexFollower(self.pack.dimension, self._make_index, self.path)
-        follower = self._follower
         may_write = self._file.writable and not self._file.in_transaction
+        follower = self._follower()
         with self._reading() as connection:
             index = follower.follow(connection, self._bound, may_write=may_write)
         if follower.written is None or self._keep_index_file(follower, follower.written):
@@ -412,11 +413,22 @@ class Gallery(TaughtGallery):
         self._make_index = make_index
         self._let_go_of_index()
 
+    def _follower(self) -> IndexFollower:
+        """Return what keeps the index of this thread in step."""
+        made: tuple[object, object, IndexFollower] | None = getattr(self._followers, "made", None)
+        if made is None or made[0] is not self._bound or made[1] is not self._make_index:
+            from facebank.gallery.following import IndexFollower
+
+            self._let_go_of_index()
+            made = self._bound, self._make_index, IndexFollower(self.pack.dimension, self._make_index, self.path)
+            self._followers.made = made
+        return made[2]
+
     def _let_go_of_index(self) -> None:
-        """Let go of the index and its file; the next call of `index` makes another."""
-        if self._follower is not None:
-            self._follower.let_go()
-            self._follower = None
+        """Let go of the file that the index of this thread reads: where it is mapped, not every system removes it."""
+        made: tuple[object, object, IndexFollower] | None = getattr(self._followers, "made", None)
+        if made is not None:
+            made[2].let_go()
 
     def _keep_index_file(self, follower: IndexFollower, key: IndexKey) -> bool:
         """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
@@ -491,8 +503,7 @@ class Gallery(TaughtGallery):
 
     def _wiped(self, samples: int) -> Forgotten:
         done = self._file.wipe()
-        if self._follower is not None:
-            self._follower.let_go()  # where it is mapped, it cannot be removed on every system
+        self._let_go_of_index()
         places, folders = self.read_setting(DERIVED_PLACES_SETTING), self.read_setting(DERIVED_FOLDERS_SETTING)
         wiped = wipe_derived(self.path, places, folders)
         leftovers, _ = remove_leftovers(folders_with_leftovers(self.path, self))

@@ -30,7 +30,7 @@ from facebank.gallery.sealed_tables import TABLES
 from facebank.gallery.sealing import is_sum_of, seal_of, seal_table
 from facebank.gallery.vector_tables import first_two
 from facebank.storage.files import PRIVATE_FILE, new_file
-from facebank.storage.guarded import is_filled
+from facebank.storage.guarded import is_filled, is_open_here
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import named_path
 from facebank.storage.sqlite import choose_journal, connect, is_writable, transaction
@@ -77,7 +77,7 @@ class Repair:
 
 
 def repair_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | None = None) -> Repair:
-    """Make a damaged gallery whole again; other processes must not be using it.
+    """Make a damaged gallery whole again; nobody else must be using it, in this process either.
 
     Parameters
     ----------
@@ -111,6 +111,8 @@ def _held_alone(place: Path) -> Iterator[IO[bytes]]:
     """Keep all other processes from a gallery, with all of it in its file, which is yielded open."""
     if not is_writable(place):
         raise StorageError(f"{GALLERY_FILE.named(place)} cannot be repaired: facebank may not write it or beside it.")
+    if is_open_here(place):  # closing `stream` would let go of its locks
+        raise GalleryBusyError(f"{GALLERY_FILE.named(place)} is in use by this process: close it first.")
     with ExitStack() as stack:
         # Closed last: whoever closes a file lets go of all locks that the process has on it.
         stream = stack.enter_context(place.open("rb"))

@@ -106,7 +106,7 @@ class GallerySession:
         return cls(file, bound)
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
+        """Close the file for all threads; a second time does nothing."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -140,7 +140,7 @@ class GallerySession:
 
     @contextmanager
     def snapshot(self) -> Iterator[Self]:
-        """See the gallery as it is at one moment in everything that is read inside; nothing can be changed inside."""
+        """See the gallery as it is at one moment in everything that this thread reads inside; it can change nothing."""
         with self._file.reading():
             yield self
 

@@ -15,8 +15,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from facebank.errors import FacebankError, StorageError, UsageError
-from facebank.storage.guarded import BoundedConnection, is_filled, open_guarded
+from facebank.errors import ClosedError, FacebankError, StorageError, UsageError
+from facebank.storage.guarded import (
+    BoundedConnection,
+    UnusableError,
+    WasClosedError,
+    is_filled,
+    is_open_here,
+    open_guarded,
+)
 from facebank.storage.turns import begin_in_turn
 from facebank.storage.values import InvalidValueError
 from facebank.text import printable
@@ -137,6 +144,8 @@ class SqliteKind:
             `missing_error`, `format_error` or `StorageError`.
         """
         file = printable(str(path))
+        if is_open_here(path):
+            return  # reading it would let go of this process's locks on it; `check_tables` looks at its mark again
         header = self._read_header(path)
         if not header and not may_be_empty:
             raise self.empty_file_error(path)
@@ -198,9 +207,9 @@ class SqliteKind:
     def _explained(self, error: sqlite3.Error, path: Path) -> FacebankError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
-            elsewhere = "belongs to the thread that opened it: use and close it there, and open it anew in another"
-            why = elsewhere if "thread" in str(error) else f"cannot be used so ({error})"
-            return UsageError(f"{self.named(path)} {why}.")
+            kind = ClosedError if isinstance(error, WasClosedError) else UsageError
+            why = str(error) if isinstance(error, UnusableError) else f"cannot be used so ({error})"
+            return kind(f"{self.named(path)} {why}.")
         if code == sqlite3.SQLITE_IOERR_SHORT_READ:
             return self.damage_error(path, "it is shorter than it should be")
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:

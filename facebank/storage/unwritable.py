@@ -13,8 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from facebank.errors import StorageError
-from facebank.storage.guarded import BoundedConnection, appearance, copied_to_memory, is_filled, open_guarded
+from facebank.storage.guarded import (
+    BoundedConnection,
+    FileId,
+    appearance,
+    copied_to_memory,
+    file_id,
+    is_filled,
+    is_open_here,
+    open_guarded,
+)
 from facebank.text import printable
+
+_read_modes: dict[FileId, bool] = {}
 
 _LARGEST_COPY = 1 << 30
 _ATTEMPTS = 3
@@ -65,8 +76,12 @@ def _readable(connection: BoundedConnection) -> BoundedConnection:
 
 
 def _is_in_wal_mode(path: Path) -> bool:
+    identity = file_id(path)
+    if identity in _read_modes and is_open_here(path):
+        return _read_modes[identity]  # reading it would let go of this process's locks on it
     with path.open("rb") as file:
-        return file.read(20)[_WRITTEN_IN_WAL_MODE:] == b"\2\2"
+        _read_modes[identity] = file.read(20)[_WRITTEN_IN_WAL_MODE:] == b"\2\2"
+    return _read_modes[identity]
 
 
 def _copied(path: Path) -> BoundedConnection:

@@ -288,13 +288,3 @@ def test_the_default_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("FACEBANK_GALLERY")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert default_gallery_path().name == "gallery.facebank"
-
-
-def test_another_thread_is_told_whose_the_gallery_is(gallery: Gallery) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        for use in (gallery.close, gallery.people):
-            with pytest.raises(UsageError, match="belongs to the thread that opened it"):
-                pool.submit(use).result()
-    assert gallery.people() == []

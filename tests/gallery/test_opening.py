@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
-import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -316,21 +315,6 @@ def test_a_locked_gallery_is_waited_for_and_then_reported(
     assert gallery.index().count == 1  # readers do not wait
     writer.communicate()
     assert gallery.enrol("Bob", faces.samples(1))[0].duplicate_of_person is None
-
-
-def test_a_gallery_belongs_to_its_thread(gallery: Gallery) -> None:
-    raised: list[BaseException] = []
-
-    def use() -> None:
-        try:
-            gallery.people()
-        except FacebankError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert [type(error) for error in raised] == [UsageError]
 
 
 @pytest.fixture

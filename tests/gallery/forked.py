@@ -1,0 +1,164 @@
+# ruff: noqa: T201
+"""Forks in several states of a gallery, for the tests: prints what each of both processes sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from facebank.errors import FacebankError, UsageError
+from facebank.gallery import Gallery, file
+from facebank.gallery.index import VectorIndex
+from tests.gallery.conftest import Faces
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do a work in a forked process, in a minute at most; return the process's number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    signal.alarm(60)
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def wait(child: int) -> None:
+    _, status = os.waitpid(child, 0)
+    if status:
+        print("the child ended with", status)
+
+
+def said(what: str, call: Callable[[], object]) -> None:
+    try:
+        print(f"{what}: {call()}")
+    except FacebankError as error:
+        print(f"{what}: {error}")
+
+
+def both(path: Path, journal: str) -> None:
+    """Enroll in both processes after the fork, the first process closing while the other is at it."""
+    if journal == "delete":
+        vars(file)["choose_journal"] = lambda *_, **__: "delete"
+    gallery = Gallery.open(path, Faces.pack, create=True)
+    gallery.enrol("Ada", Faces(1).samples(1))
+
+    def enrol() -> None:
+        faces = Faces(2)
+        for _ in range(30):
+            gallery.enrol("Bob", faces.samples(1))
+        print("child", gallery.person("Bob").sample_count + gallery.person("Ada").sample_count)
+
+    child, faces = in_child(enrol), Faces(3)
+    for _ in range(10):
+        gallery.enrol("Carl", faces.samples(1))
+    gallery.close()
+    again = Gallery.open(path, Faces.pack)
+    for _ in range(20):
+        again.enrol("Carl", faces.samples(1))
+    wait(child)
+    print("parent", again.index().count)
+
+
+def busy(path: Path) -> None:
+    """Fork while another thread reads."""
+    gallery = Gallery.open(path, Faces.pack, create=True)
+    inside, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with gallery.snapshot():
+            inside.set()
+            done.wait()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    inside.wait()
+
+    def use() -> None:
+        said("child using", gallery.people)
+        said("child inside", lambda: gallery.enrol("Ada", Faces(1).samples(1)))
+        said("child opening", lambda: Gallery.open(path, Faces.pack))
+
+    child = in_child(use)
+    gallery.enrol("Ada", Faces(1).samples(3))
+    wait(child)
+    done.set()
+    reader.join()
+    print("parent:", gallery.person("Ada").sample_count)
+
+
+def snapshot(path: Path) -> None:
+    """Fork inside of a snapshot, which both processes leave."""
+    gallery = Gallery.open(path, Faces.pack, create=True)
+    gallery.enrol("Ada", Faces(1).samples(1))
+    child = 0
+    try:
+        with gallery.snapshot():
+            sys.stdout.flush()
+            child = os.fork()
+            gallery.people()
+    except UsageError:
+        print("child: UsageError")
+    if not child:
+        sys.exit(0)  # frees what it inherited
+    wait(child)
+    gallery.enrol("Ada", Faces(2).samples(1))
+    print("parent:", gallery.person("Ada").sample_count)
+
+
+def many(path: Path) -> None:
+    """Fork again and again while threads write; each forked process writes, too, or is refused."""
+    gallery = Gallery.open(path, Faces.pack, create=True)
+    stop, kept = threading.Event(), [0, 0, 0]
+
+    def write(number: int) -> None:
+        while not stop.is_set():
+            gallery.enrol(f"Thread {number} {kept[number]}", [])
+            kept[number] += 1
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+
+    def add(number: int) -> None:
+        try:
+            gallery.enrol(f"Child {number}", [])
+        except UsageError:
+            return
+        print("kept 1")
+
+    for number in range(20):
+        wait(in_child(lambda number=number: add(number)))  # type: ignore[misc]
+    stop.set()
+    for writer in writers:
+        writer.join()
+    for count in kept:
+        print("kept", count)
+    print("people", len(gallery.people()))
+
+
+def faiss(path: Path) -> None:
+    """Search with FAISS in both processes."""
+    gallery = Gallery.open(path, Faces.pack, create=True)
+    gallery.enrol("Ada", Faces(1).samples(300))
+    gallery.search_with(lambda dimension: VectorIndex(dimension, faiss_from=100))
+    queries = gallery.vectors().matrix
+
+    def search() -> str:
+        return " ".join(map(str, gallery.index().search(queries, 10).sample_ids[-1]))
+
+    print("parent", search())
+    wait(in_child(lambda: print("child", search())))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,239 @@
+"""Several threads at one gallery, and a process that is forked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facebank.errors import ClosedError, GalleryBusyError, UsageError
+from facebank.gallery import Gallery, file, inspect_gallery
+from facebank.gallery.index import VectorIndex
+from facebank.gallery.repairing import repair_gallery
+from facebank.storage.guarded import is_open_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.gallery.conftest import Faces
+
+THREADS = 16
+FORKED = Path(__file__).with_name("forked.py")
+PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def shared_gallery(path: Path, faces: Faces) -> Gallery:
+    return Gallery.open(path, faces.pack, create=True)
+
+
+def open_here(path: Path) -> int:
+    """Return how many descriptors this process has on a gallery."""
+    links = Path("/proc/self/fd")
+    if not links.is_dir():
+        pytest.skip("open files are counted in /proc")
+    found = 0
+    for link in links.iterdir():
+        with suppress(OSError):
+            found += os.readlink(link).startswith(str(path))  # noqa: PTH115 - of files that are gone too
+    return found
+
+
+def at_once(work: Callable[[int], object], threads: int = THREADS) -> list[object]:
+    """Do a work in several threads that begin together."""
+    together = threading.Barrier(threads)
+
+    def begin(number: int) -> object:
+        together.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(begin, range(threads)))
+
+
+def test_no_change_of_sixteen_threads_is_lost(shared_gallery: Gallery, random_faces: type[Faces]) -> None:
+    def work(number: int) -> None:
+        faces, name = random_faces(number), f"Person {number}"
+        for _ in range(3):
+            shared_gallery.enrol(name, faces.samples(1))
+            assert shared_gallery.person(name).sample_count == len(shared_gallery.samples(name))
+        shared_gallery.enrol(f"Guest {number}", faces.samples(1))
+        index = shared_gallery.index()
+        hits = index.search(shared_gallery.vectors().matrix[:1], 1)
+        assert hits.similarities[0, 0] == pytest.approx(1.0)
+        shared_gallery.forget(f"Guest {number}")
+        shared_gallery.rename(name, f"Renamed {number}")
+
+    with shared_gallery as gallery:
+        at_once(work)
+        assert {person.name: person.sample_count for person in gallery.people()} == {
+            f"Renamed {number}": 3 for number in range(THREADS)
+        }
+        assert gallery.index().count == 3 * THREADS
+        assert gallery.revision == THREADS * 6
+    assert inspect_gallery(gallery.path).problems == ()
+
+
+def test_a_snapshot_is_its_own_threads(shared_gallery: Gallery, faces: Faces) -> None:
+    with shared_gallery as gallery, ThreadPoolExecutor(1) as pool, gallery.snapshot():
+        assert gallery.people() == []
+        pool.submit(gallery.enrol, "Ada", faces.samples(1)).result()
+        assert gallery.people() == []
+        assert [person.name for person in pool.submit(gallery.people).result()] == ["Ada"]
+
+
+def test_threads_that_end_leave_nothing_open(shared_gallery: Gallery) -> None:
+    with shared_gallery as gallery:
+        before = open_here(gallery.path)
+        for _ in range(50):
+            at_once(lambda _: gallery.people(), 4)
+        # SQLite keeps the descriptor of a connection that ended for the next one, while it holds a lock on the file.
+        assert open_here(gallery.path) <= before + 4
+    assert open_here(gallery.path) == 0
+    assert not is_open_here(gallery.path)
+
+
+def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> None:
+    gallery = shared_gallery
+    gallery.enrol("Ada", faces.samples(200))
+    begun = threading.Semaphore(0)
+
+    def work(number: int) -> str:
+        begun.release()
+        try:
+            while True:
+                if number % 4:
+                    gallery.samples_of_everybody()
+                else:
+                    gallery.write_setting(f"key{number}", "value")
+        except ClosedError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        ends = [pool.submit(work, number) for number in range(8)]
+        for _ in ends:
+            begun.acquire()
+        closing = threading.Thread(target=gallery.close)
+        closing.start()
+        closing.join()
+        said = [end.result(timeout=60) for end in ends]
+    assert set(said) == {f"The gallery {gallery.path} was closed: open it anew."}
+    assert not is_open_here(gallery.path)
+    assert inspect_gallery(gallery.path).problems == ()
+    with pytest.raises(ClosedError):
+        gallery.people()
+
+
+def test_a_call_in_flight_ends_when_it_is_closed(shared_gallery: Gallery, faces: Faces) -> None:
+    gallery = shared_gallery
+    gallery.enrol("Ada", faces.samples(3))
+    inside, closed = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with gallery.snapshot():
+            gallery.people()
+            inside.set()
+            closed.wait()
+            gallery.people()
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        inside.wait()
+        gallery.close()
+        closed.set()
+        with pytest.raises(ClosedError):
+            reading.result(timeout=60)
+    assert not is_open_here(gallery.path)
+
+
+def test_a_gallery_is_not_repaired_while_it_is_open_here(shared_gallery: Gallery) -> None:
+    with shared_gallery as gallery, pytest.raises(GalleryBusyError, match="close it first"):
+        repair_gallery(gallery.path)
+
+
+def test_a_file_put_in_its_place_is_not_mixed_with_it(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
+    with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
+        copy = gallery.back_up(tmp_path / "copy.facebank")
+        copy.replace(gallery.path)
+        with pytest.raises(UsageError, match="replaced by another file"):
+            pool.submit(gallery.enrol, "Ada", faces.samples(1)).result()
+
+
+def test_indexes_of_two_threads_do_not_disturb_each_other(shared_gallery: Gallery, faces: Faces) -> None:
+    with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
+        gallery.enrol("Ada", faces.samples(2))
+        mine = gallery.index()
+        gallery.enrol("Bob", faces.samples(1))
+        assert pool.submit(lambda: gallery.index().count).result() == 3
+        assert mine.count == 2
+        gallery.search_with(lambda dimension: VectorIndex(dimension, faiss_from=1))
+        assert pool.submit(lambda: gallery.index().count).result() == gallery.index().count == 3
+
+
+def test_a_second_opening_lets_go_of_no_lock(path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(file), "choose_journal", lambda *_, **__: "delete")
+    writes = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    with Gallery.open(path, faces.pack, create=True) as gallery, gallery._file.changing():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: Gallery.open(path, read_only=True).close()).result()
+        other = subprocess.run([sys.executable, "-c", writes, path], capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr
+
+
+# Forks ----------------------------------------------------------------------------------------------------------------
+
+
+def forked(*arguments: object) -> list[str]:
+    """Run ``forked.py`` and return what it and its forked process said, sorted."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs os.fork")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(FORKED), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return sorted(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_both_processes_go_on_after_a_fork(path: Path, journal: str) -> None:
+    assert forked("both", path, journal) == ["child 31", "parent 61"]
+    assert inspect_gallery(path).problems == ()
+
+
+def test_a_process_forked_while_the_gallery_is_read_is_refused_it(path: Path) -> None:
+    said = forked("busy", path)
+    assert [line.partition(":")[0] for line in said] == ["child inside", "child opening", "child using", "parent"]
+    assert all("was being used when this process was forked" in line for line in said[:3])
+    assert said[3] == "parent: 3"
+    assert inspect_gallery(path).problems == ()
+
+
+def test_a_process_forked_in_a_snapshot_leaves_it_alone(path: Path) -> None:
+    assert forked("snapshot", path) == ["child: UsageError", "parent: 2"]
+    assert inspect_gallery(path).problems == ()
+
+
+def test_many_forks_while_threads_work_lose_nothing(path: Path) -> None:
+    said = forked("many", path)
+    kept = sum(int(line.split()[1]) for line in said if line.startswith("kept"))
+    assert {f"people {kept}"} == {line for line in said if line.startswith("people")}
+    assert inspect_gallery(path).problems == ()
+
+
+def test_an_index_on_faiss_is_searched_after_a_fork(path: Path) -> None:
+    pytest.importorskip("faiss")
+    child, parent = forked("faiss", path)
+    assert child.removeprefix("child ") == parent.removeprefix("parent ")
+    assert len(child.split()) == 11
