@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from facebank.errors import GalleryError, PackError, StorageError
+from facebank.errors import ClosedError, GalleryError, PackError, StorageError
 from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
+from facebank.forking import SharedLock
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.paths import named_path
+from facebank.text import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,6 +36,15 @@ class FaceBank:
 
     Nothing is opened, loaded or even imported before it is needed.
 
+    Several threads may use one bank at once, such as those of a web server or of `asyncio.to_thread`; each answer is
+    the one that a single thread would get. They share the networks; each has a connection to the gallery of its own,
+    which is closed when the thread has ended. `close` may be called in any thread: what others are doing with the
+    gallery then ends with `ClosedError`, and so does every later use.
+
+    After `os.fork` (so also `multiprocessing` with ``fork``) both processes may go on with the bank. The forked one
+    loads the networks anew when it needs them, and is refused the gallery (`UsageError`) if a thread was using it at
+    the moment of the fork.
+
     Parameters
     ----------
     path
@@ -44,7 +54,8 @@ class FaceBank:
     device
         ``auto``, ``cpu`` or ``cuda``.
     threads
-        Threads for one network on the CPU; None for as many as this process may use.
+        Threads for one network on the CPU; None for as many as this process may use. Use 1 when photos are processed
+        in parallel.
     on_upgrade
         Called once the gallery was brought up to date from an older version.
     """
@@ -63,7 +74,11 @@ class FaceBank:
         self._pack_name = pack
         self._device = device
         self._gallery: Gallery | None = None
+        self._engine: Engine | None = None
         self._identification: Identification | None = None
+        self._is_closed = False
+        self._opening = SharedLock()
+        self._deciding = SharedLock()
 
     @classmethod
     def open(
@@ -86,8 +101,8 @@ class FaceBank:
         device
             ``auto``, ``cpu`` or ``cuda``.
         threads
-            Threads for one network on the CPU; None for as many as this process may use. For who runs several photos
-            side by side, one.
+            Threads for one network on the CPU; None for as many as this process may use. Use 1 when photos are
+            processed in parallel.
         on_upgrade
             Called once the gallery was brought up to date from an older version.
         """
@@ -95,11 +110,16 @@ class FaceBank:
         return cls(place, pack, device, threads, on_upgrade)
 
     def close(self) -> None:
-        """Close the gallery; a second time does nothing."""
-        if self._gallery is not None:
-            self._gallery.close()
-            self._gallery = None
-            self._identification = None
+        """Close the gallery for good, in whatever thread it is used; a second time does nothing."""
+        with self._opening:
+            self._is_closed = True
+            self._close_gallery()
+
+    def _close_gallery(self) -> None:
+        with self._opening:
+            if self._gallery is not None:
+                self._gallery.close()
+            self._gallery = self._identification = None
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +140,7 @@ class FaceBank:
         """
         return self.open_gallery(create=False)
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The pack's networks and thresholds.
 
@@ -129,6 +149,17 @@ class FaceBank:
         PackError
             The pack is unknown or broken.
         """
+        if self._engine is None:
+            with self._opening:
+                if self._engine is None:
+                    self._engine = self._found_engine()
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def _found_engine(self) -> Engine:
         from facebank.engine import load_engine, load_engine_of
 
         if self._pack_name is not None:
@@ -315,13 +346,21 @@ class FaceBank:
         from facebank.identification import prepare_identification
         from facebank.recognition.cohort_file import album_version
 
-        gallery = self.gallery
         wanted = self.settings if settings is None else settings
-        kept = self._identification
-        now = gallery.revision, wanted, album_version(gallery.path)
-        if kept is None or (kept.revision, kept.settings, kept.album_version) != now:
-            kept = self._identification = prepare_identification(gallery, self.engine, wanted)
-        return kept
+
+        def kept() -> Identification | None:
+            last, gallery = self._identification, self.gallery
+            now = gallery.revision, wanted, album_version(gallery.path)
+            is_current = last is not None and (last.revision, last.settings, last.album_version) == now
+            return last if is_current else None
+
+        found = kept()
+        if found is None:
+            with self._deciding:  # other threads wait rather than do the same
+                found = kept()
+                if found is None:
+                    found = self._identification = prepare_identification(self.gallery, self.engine, wanted)
+        return found
 
     def verify(self, a: Place | Photo, b: Place | Photo) -> Verification:
         """Compare the largest faces of two photos; needs no gallery.
@@ -383,8 +422,9 @@ class FaceBank:
         """
         from facebank.reembedding import re_embed
 
-        self.close()
+        self._require_open()
         engine = self.engine
+        self._close_gallery()
         with Gallery.open(self.path, on_upgrade=self._on_upgrade) as gallery:
             return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
 
@@ -446,6 +486,7 @@ class FaceBank:
         from facebank.gallery import check_export, exported_pack, import_gallery
         from facebank.guard import ImportGuard
 
+        self._require_open()
         if self._pack_name is None and not self.path.exists():
             with Gallery.open(self.path, exported_pack(folder), create=True) as gallery:
                 return import_gallery(gallery, folder)
@@ -462,9 +503,15 @@ class FaceBank:
         GalleryError
             There is none, or it cannot be used with the pack.
         """
-        if self._gallery is None:
-            self._gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
-        return self._gallery
+        gallery = self._gallery
+        if gallery is None:
+            with self._opening:
+                self._require_open()
+                gallery = self._gallery
+                if gallery is None:
+                    gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
+                    self._gallery = gallery
+        return gallery
 
     def note_written(self, kind: PlaceKind, path: Place) -> None:
         """Remember in the gallery, if there is one, where a copy of something of its people was written.
@@ -481,6 +528,10 @@ class FaceBank:
         with suppress(GalleryError, PackError, StorageError):
             if self.path.exists():
                 self.gallery.note_written(kind, path)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError(f"The bank of {printable(str(self.path))} was closed: open it anew.")
 
     def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
         from facebank.enrolment import Enroller

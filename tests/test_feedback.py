@@ -46,8 +46,8 @@ def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
     key = FaceKey.of(photo, photo.faces[0])
     assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
     assert bank.gallery.denials_of(key) == {1}
-    bank.close()
-    assert bank.gallery.denials_of(key) == {1}
+    with FaceBank.open(bank.path) as again:
+        assert again.gallery.denials_of(key) == {1}
     refused = bank.confirm(BIDEN, "Barack Obama")
     assert (refused.accepted, refused.reason) == (False, FeedbackReason.UNLIKE_THE_PERSON)
     assert bank.gallery.denials_of(key) == {1}

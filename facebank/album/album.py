@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from facebank.errors import (
     StorageError,
     UsageError,
 )
+from facebank.forking import SharedLock
 from facebank.gallery import Gallery, PlaceKind, name_key
 from facebank.storage.paths import absolute, named_path
 from facebank.text import printable
@@ -60,6 +60,8 @@ def _folder_of(place: Path) -> Path:
 class Album:
     """Many photos, looked at once. Use ``with`` to close its scan file; the bank stays open.
 
+    Several threads may use one album at once, as they may use one `FaceBank`; one of them can scan at a time.
+
     Parameters
     ----------
     bank
@@ -71,15 +73,17 @@ class Album:
     def __init__(self, bank: FaceBank, path: Place | None = None) -> None:
         self.path = default_scan_path(bank.path) if path is None else named_path(path, "the path of the scan")
         self._bank = bank
+        self._scan_file: ScanFile | None = None
+        self._opening = SharedLock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if "scan_file" in self.__dict__:
-            self.scan_file.close()
+        if self._scan_file is not None:
+            self._scan_file.close()
 
-    @cached_property
+    @property
     def scan_file(self) -> ScanFile:
         """What was found in the photos.
 
@@ -90,7 +94,10 @@ class Album:
         PackMismatchError
             Another pack made it.
         """
-        return ScanFile.open(self.path, self._bank.engine.identity)
+        with self._opening:
+            if self._scan_file is None:
+                self._scan_file = ScanFile.open(self.path, self._bank.engine.identity)
+            return self._scan_file
 
     def scan(
         self,
