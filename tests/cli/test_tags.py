@@ -559,7 +559,7 @@ def test_a_name_that_was_denied_is_taken_out_again(run: Run, album: Path, valid:
 def test_a_name_inside_a_photo_is_taken_out_with_embed(run: Run, album: Path) -> None:
     photo = album / OBAMA
     run("tags", "write", album, "--embed")
-    assert "'facebank tags write --embed" in run("deny", photo, "Barack Obama").err
+    assert "`facebank tags write --embed" in run("deny", photo, "Barack Obama").err
     before = contents(album)
     assert "1 wrong name left inside photos (see --embed)" in run("tags", "write", album).out
     assert {name: data for name, data in contents(album).items() if name in before} == before
