@@ -133,14 +133,17 @@ class Album:
         from facebank.album.scanning import plan_scan, scan
 
         engine = self._bank.engine
-        engine.preload()
         with only_scan(self.path):
             is_new = not self.path.exists()
+            if is_new:
+                engine.preload()  # while the folders are gone through
             try:
                 with ScanFile.open(self.path, engine.identity, create=True) as scan_file:
                     plan = plan_scan(scan_file, places)
                     if on_plan is not None:
                         on_plan(plan)
+                    if plan.todo:
+                        engine.preload()
                     report = scan(engine, scan_file, plan, workers=workers, on_file=on_file)
                     if report.looked_at or report.gone or not self._people_are_kept():
                         self._keep_people(scan_file)

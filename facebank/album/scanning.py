@@ -158,9 +158,7 @@ def scan(
         The scan file cannot be written.
     """
     looked_at = known = 0
-    known_photos = scan_file.known_photos() if plan.todo else set()
-    lookout = Lookout(engine.analyzer, known_photos, workers, scan_file.known_pictures() if plan.todo else frozenset())
-    for batch in _batches(lookout.look(plan.todo), _KEPT_AT_ONCE):
+    for batch in _batches(_looked_at(engine, scan_file, plan.todo, workers), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:
             looked_at += file.found is not None
@@ -171,6 +169,15 @@ def scan(
     there = [place for place in plan.places if place not in plan.emptied]
     unreadable = {path: why for place in there for path, why in scan_file.unreadable(place).items()}
     return ScanReport(plan.unchanged, looked_at, known, gone, unreadable, plan.skipped)
+
+
+def _looked_at(
+    engine: Engine, scan_file: ScanFile, todo: Sequence[tuple[str, FileState]], workers: int | None
+) -> Iterator[ScannedFile]:
+    """Look at files; no network is loaded where there are none."""
+    if todo:
+        lookout = Lookout(engine.analyzer, scan_file.known_photos(), workers, scan_file.known_pictures())
+        yield from lookout.look(todo)
 
 
 def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[str]) -> None:

@@ -343,7 +343,7 @@ def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows of length 1; a row that is as good as zeros becomes zeros."""
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    scaled: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > _NOTHING)
+    scaled: NDArray[np.float64] = rows / np.where(lengths > _NOTHING, lengths, np.inf)
     return scaled
 
 

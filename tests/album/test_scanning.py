@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -45,6 +47,18 @@ def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, fold
     assert all(len(photo.faces) == 1 for photo in scan_file.photos())
     report, done = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged, done) == (0, 3, [])
+
+
+def test_no_network_is_loaded_where_nothing_is_new(folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from facebank import FaceBank; from facebank.album.album import Album\n"
+        "with FaceBank.open(sys.argv[1]) as bank, Album(bank) as album:\n"
+        "    print(album.scan([Path(sys.argv[2])]).looked_at, 'onnxruntime' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "family.facebank"), str(folder)]
+    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["3 True\n", "0 False\n"]
 
 
 def test_what_is_passed_over_is_counted(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
