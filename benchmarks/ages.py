@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 WEIGHTS = (1.0, 2.0, 4.0, np.inf)
 FMR = 0.01

@@ -33,7 +33,7 @@ from facebank.vision.refinement import LandmarkRefiner
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, Photo
+    from facebank.types import FloatArray, Photo
 
 
 def enlarged(factor: float, side: int) -> list[float]:

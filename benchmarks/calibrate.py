@@ -23,14 +23,14 @@ import numpy as np
 
 from benchmarks.hard_cases import without_people_of
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
-from facebank.calibrations import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
 from facebank.packs import Pack, load_pack
-from facebank.recognition.background import Background
-from facebank.recognition.calibration import Calibration
-from facebank.recognition.fitting import Effort, Population, fit_calibrator
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.fitting import Effort, Population, fit_calibrator
+from facebank.recognition.calibration.simulation import Identities
+from facebank.recognition.calibrations import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.simulation import Identities
 from facebank.recognition.training import FITTED
 
 READABLE_BY_EVERYBODY = 0o644

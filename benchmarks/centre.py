@@ -23,7 +23,7 @@ from facebank.vision.embedding import normalised
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 PHOTOS_EACH = 8
 

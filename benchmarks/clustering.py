@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
-from facebank.album.clustering import ClusteringThresholds, FaceTable, cluster
-from facebank.album.grouping import clustering_thresholds
+from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
+from facebank.album.groups.grouping import clustering_thresholds
 from facebank.packs import load_pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 TRIED = ((0.52, 0.52), (0.56, 0.50), (0.56, 0.52), (0.58, 0.52), (0.60, 0.50), (0.60, 0.52), (0.62, 0.52), (0.62, 0.54))

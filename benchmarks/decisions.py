@@ -31,19 +31,19 @@ import numpy as np
 
 from benchmarks.calibrate import EFFORT, populations
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
-from facebank.calibrations import Knowledge, find_knowledge
-from facebank.faces import Decision, Detection, Face, Outcome, Quality
 from facebank.gallery import PackIdentity
-from facebank.identification import build_recognizer
+from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
-from facebank.recognition.calibration import Calibration, Calibrator
+from facebank.recognition.calibration.calibration import Calibration, Calibrator
+from facebank.recognition.calibration.fitting import fit_calibrator
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.fitting import fit_calibrator
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
 from facebank.recognition.scoring import build_scorer
-from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
-from facebank.settings import DecisionSettings
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Decision, Detection, Face, Outcome, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

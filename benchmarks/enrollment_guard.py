@@ -2,12 +2,12 @@
 
     python -m benchmarks.enrollment_guard ../shared/data --out benchmarks/reports/enrollment_guard
 
-The rule of `facebank.resemblance` is asked about kept embeddings: LFW (people with two photos and more, five each), and
-brothers and sisters and people as children and as adults of the folder ``hard``. Everybody is enrolled in random order,
-all photos in one call; wrong photos are one among one to four true ones. With ``--raw`` people of LFW with two photos
-and more are enrolled from their files, in a gallery of their own, and all reasons are counted. Development people are
-those of LFW's list and, in the folder ``hard``, the even numbers; the others are reported on. Intervals are 95 % of
-bootstrap samples of people or families.
+The rule of `facebank.recognition.resemblance` is asked about kept embeddings: LFW (people with two photos and more,
+five each), and brothers and sisters and people as children and as adults of the folder ``hard``. Everybody is enrolled
+in random order, all photos in one call; wrong photos are one among one to four true ones. With ``--raw`` people of LFW
+with two photos and more are enrolled from their files, in a gallery of their own, and all reasons are counted.
+Development people are those of LFW's list and, in the folder ``hard``, the even numbers; the others are reported on.
+Intervals are 95 % of bootstrap samples of people or families.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import numpy as np
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, people_listed
 from facebank import FaceBank
 from facebank.packs import load_pack
-from facebank.resemblance import OtherPeople, compare
+from facebank.recognition.resemblance import OtherPeople, compare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
     from facebank.packs import Pack
+    from facebank.types import FloatArray
 
 ORDERS = 3
 BOOTSTRAPS = 1000

@@ -26,13 +26,13 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.evaluation.explanation import SHIPPED_OCCLUDER, Filling, Occluder, explain
+from facebank.operations.explanation import SHIPPED_OCCLUDER, Filling, Occluder, explain
 from facebank.packs import load_pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
     Doubles = NDArray[np.float64]
     Crops = tuple[RGBImage, RGBImage]

@@ -2,9 +2,9 @@
 
     python -m benchmarks.folders_of_one_person ../shared/data --out benchmarks/reports/folders_of_one_person
 
-`facebank.resemblance.is_one_person` is asked about kept embeddings of brothers and sisters (``hard/siblings.npz``): two
-folders of one person, of a brother or sister, and of people of different families, with 1 to 5 photos each. Families
-with even numbers are for development, those with odd numbers are reported on.
+`facebank.recognition.resemblance.is_one_person` is asked about kept embeddings of brothers and sisters
+(``hard/siblings.npz``): two folders of one person, of a brother or sister, and of people of different families, with 1
+to 5 photos each. Families with even numbers are for development, those with odd numbers are reported on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.packs import load_pack
-from facebank.resemblance import is_one_person
+from facebank.recognition.resemblance import is_one_person
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DRAWS = 10
 SIZES = (1, 2, 3, 5)

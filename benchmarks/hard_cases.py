@@ -34,21 +34,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
-from facebank.calibrations import Knowledge, find_knowledge
-from facebank.faces import Decision, Detection, Face, Outcome, Quality
 from facebank.gallery import PackIdentity
-from facebank.identification import build_recognizer
+from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
-from facebank.recognition.calibration import Calibration
+from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.simulation import Identities
+from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import build_scorer, prototypes
-from facebank.recognition.simulation import Identities
-from facebank.settings import DecisionSettings
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Decision, Detection, Face, Outcome, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 RESAMPLES = 1000
 BINS = 10

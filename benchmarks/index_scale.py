@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 
 from benchmarks.cold_start import processor
 from facebank.gallery import PackIdentity, VectorIndex, VectorTable
-from facebank.gallery.codes import PART_SIZE
-from facebank.gallery.index import CODED_FROM
-from facebank.gallery.index_file import IndexKey, read_index_file, write_index_file
+from facebank.index.codes import PART_SIZE
+from facebank.index.index_file import IndexKey, read_index_file, write_index_file
+from facebank.index.vector_index import CODED_FROM
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 SIZES = (10_000, 100_000, 1_000_000)
 DIMENSIONS = (128, 512)

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.lfw import LfwFaces, lfw_faces
-from facebank.faces import Detection
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
+from facebank.types import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 SIZES = (5, 1000)
 CLASSIFIERS = ("prototype", "knn", "svm", "logistic")

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank import FaceAnalyzer, read_photo
-from facebank.packs.files import cache_folder
+from facebank.storage.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import AnalyzedPhoto, Face, FloatArray, Photo
     from facebank.packs import Pack
+    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
 
 DEVELOPMENT, REPORTING = "peopleDevTrain.txt", "peopleDevTest.txt"
 

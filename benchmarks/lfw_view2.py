@@ -32,7 +32,7 @@ from facebank.vision import FaceAnalyzer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import AnalyzedPhoto, FloatArray, Photo
+    from facebank.types import AnalyzedPhoto, FloatArray, Photo
 
 FOLDS = 10
 # Those of the reference evaluations of FaceNet and InsightFace: squared distances 0 to 4 in steps of 0.01.

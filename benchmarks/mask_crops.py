@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.faces import Photo
-from facebank.packs.files import cache_folder
+from facebank.storage.user_folders import cache_folder
+from facebank.types import Photo
 from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
     from facebank.packs import Pack
+    from facebank.types import FloatArray, RGBImage
 
 SIDE = 112
 DRAWN = 1600

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.faces import Photo
-from facebank.packs.files import cache_folder
+from facebank.storage.user_folders import cache_folder
+from facebank.types import Photo
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import VARIANTS, augment
 from facebank.vision.building import build_embedder
@@ -24,8 +24,8 @@ from facebank.vision.quality import hidden_parts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import Face, FloatArray, RGBImage
     from facebank.packs import Pack
+    from facebank.types import Face, FloatArray, RGBImage
 
 PHOTOS_EACH = 8
 ENROLLED = 5

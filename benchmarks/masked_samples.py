@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks
-from facebank.identification import mix_masks
+from facebank.operations.identify import mix_masks
 from facebank.packs import load_pack
 from facebank.recognition.masked import WORN_PENALTY
 from facebank.vision.augmentation import augment
@@ -31,8 +31,8 @@ from facebank.vision.embedding import normalised
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
     from facebank.packs import Pack
+    from facebank.types import FloatArray
     from facebank.vision.embedding import Embedder
 
 WORN_QUALITY = 0.85

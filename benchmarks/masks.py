@@ -28,7 +28,7 @@ from facebank.vision.augmentation import VARIANTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 1.0)
 FPIR = 0.01

@@ -23,13 +23,13 @@ import numpy as np
 from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, people_listed
 from benchmarks.quality import worsened
 from facebank import FaceAnalyzer, read_photo
-from facebank.faces import Photo
 from facebank.packs import load_pack
+from facebank.types import Photo
 from facebank.vision.geometry import overlaps
 from facebank.vision.quality import likeness_left, score_of
 
 if TYPE_CHECKING:
-    from facebank.faces import AnalyzedPhoto, Face, RGBImage
+    from facebank.types import AnalyzedPhoto, Face, RGBImage
 
 LISTED = Path(__file__).with_name("no_faces.tsv")
 HARDLY = "hardly a face"

@@ -24,13 +24,13 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, people_listed
 from facebank import read_photo
-from facebank.faces import Photo
 from facebank.media import turn_photo
 from facebank.packs import load_pack
+from facebank.types import Photo
 from facebank.vision import FaceFinder, build_detector
 
 if TYPE_CHECKING:
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 SINGLES, WORSE, HEADS = 150, 60, 900
 FOLDERS = ("demo", "photos/enrol", "photos/probe")

@@ -32,7 +32,7 @@ from facebank.recognition.scoring import QUALITY_FLOOR
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 PHOTOS = ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 4))
 DRAWS = 5

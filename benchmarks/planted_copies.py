@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from facebank.engine import load_engine
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
 from facebank.evaluation.laboratory import FaceSet, Laboratory
 from facebank.evaluation.leakage import LEAST_SIMILARITY, are_one_picture, small_gray
 from facebank.media import read_photo
+from facebank.operations.engine import load_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 PEOPLE = 200
 MOST_PHOTOS = 6  # of each person, for the pairs of real photos

@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.faces import Detection
 from facebank.packs import load_pack
+from facebank.types import Detection
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
 from facebank.vision.building import build_embedder
@@ -35,8 +35,8 @@ from facebank.vision.quality import assess, frontality, likeness_left, score_of,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
     from facebank.packs import Pack
+    from facebank.types import FloatArray, RGBImage
     from facebank.vision import Embedder
 
     Doubles = NDArray[np.float64]

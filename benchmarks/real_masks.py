@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.mask_crops import Crops
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 COVERED = {
     "Adrian_Annus/Adrian_Annus_0001.jpg": "hand",

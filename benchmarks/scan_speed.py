@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.make_reports import build_packs
-from facebank.album.lookout import Lookout, state_of
-from facebank.faces import Detection
+from facebank.album.scan.lookout import Lookout, state_of
 from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session
 from facebank.packs.runtime import usable_cores
+from facebank.types import Detection
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
 from facebank.vision.finder import scales
 from facebank.vision.geometry import letterbox, overlaps
@@ -46,7 +46,7 @@ from facebank.vision.network import run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import PhotoFaces, RGBImage
+    from facebank.types import PhotoFaces, RGBImage
     from facebank.vision import Detector
 
 PEERS = Path(__file__).resolve().parent / "peers"

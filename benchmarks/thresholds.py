@@ -24,7 +24,7 @@ from facebank.packs import Pack, load_pack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 PHOTOS_EACH = 6
 REPETITIONS = 20

@@ -24,19 +24,19 @@ import numpy as np
 
 from benchmarks.decisions import FPIR
 from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
-from facebank.calibrations import find_knowledge
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
+from facebank.recognition.calibration.simulation import KEPT
+from facebank.recognition.calibrations import find_knowledge
 from facebank.recognition.cohort import Cohort
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import PrototypeScorer
-from facebank.recognition.simulation import KEPT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.calibration import Calibrator
+    from facebank.recognition.calibration.calibration import Calibrator
+    from facebank.types import FloatArray
 
 GALLERIES, SIZE, FACES = 40, 100, 5
 WAYS = ("one photo", "mean score", "mean embedding")

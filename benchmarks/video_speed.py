@@ -29,18 +29,18 @@ import cv2
 import numpy as np
 
 from facebank import FaceAnalyzer, FaceBank
-from facebank.album.video import RATE, VideoPlan, identify_video
-from facebank.faces import Photo
 from facebank.media.video import Video
 from facebank.packs import load_pack
+from facebank.types import Photo
+from facebank.video.identify import RATE, VideoPlan, identify_video
 from facebank.vision import FaceFinder, build_detector, build_embedder
 from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
     from facebank.packs import Pack
+    from facebank.types import FloatArray
     from facebank.vision import Embedder
 
 SIZES = {"640 x 360": None, "1920 x 1080": (1920, 1080), "3840 x 2160": (3840, 2160)}

@@ -2,10 +2,10 @@
 
     python -m benchmarks.wrong_merges ../shared/data --out benchmarks/reports/wrong_merges
 
-`facebank.resemblance.halves` is asked about kept embeddings: LFW, and brothers and sisters and people as children and
-as adults of the folder ``hard``. People who are joined have 2 to 5 photos each; people who are not have 4, 6 or 10.
-Dates are not known here: with them, halves that years explain are no finding. Development people are those of LFW's
-list and, in the folder ``hard``, the families and people with even numbers; the others are reported on.
+`facebank.recognition.resemblance.halves` is asked about kept embeddings: LFW, and brothers and sisters and people as
+children and as adults of the folder ``hard``. People who are joined have 2 to 5 photos each; people who are not have
+4, 6 or 10. Dates are not known here: with them, halves that years explain are no finding. Development people are those
+of LFW's list and, in the folder ``hard``, the families and people with even numbers; the others are reported on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.enrollment_guard import Faces, hard_people, lfw_people
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from facebank.packs import load_pack
-from facebank.resemblance import halves
+from facebank.recognition.resemblance import halves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.auditing import GalleryAudit
+    from facebank.operations.audit import GalleryAudit
     from facebank.recognition.audit import Finding
 
 EXAMPLES = """\b
@@ -57,7 +57,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
 ) -> int:
     """Look for what will make recognition go wrong: people who will be confused, and doubtful samples."""
-    from facebank.auditing import audit_gallery
+    from facebank.operations.audit import audit_gallery
 
     with settings_of(ctx).open_bank() as bank:
         knowledge, thresholds = bank.engine.knowledge, bank.engine.thresholds

@@ -14,7 +14,7 @@ from .output import write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.evaluation.jobs import Opponent
-    from facebank.settings import DecisionSettings
+    from facebank.recognition.settings import DecisionSettings
 
 EXIT_CODES = """\b
 Exit codes: 0 measured; 1 measured, with something left out or a failed check; 2 wrong usage, or nothing to measure."""
@@ -344,7 +344,7 @@ def forget(as_json: Annotated[bool, typer.Option("--json", help="Write one JSON 
 
 def _opponents(pack: str | None, packs: list[str] | tuple[()], classifiers: list[str] | tuple[()]) -> list[Opponent]:
     from facebank.evaluation.jobs import Opponent
-    from facebank.settings import DecisionSettings
+    from facebank.recognition.settings import DecisionSettings
 
     def named(place: str | None) -> str:
         return "opencv" if place is None else Path(place).name

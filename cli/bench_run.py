@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
 
 from .failures import SOME_FAILED
 from .output import Advance, progress, say, write_json, write_line, write_table

@@ -12,10 +12,10 @@ from .output import progress, say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.calibrating import Calibrated, Job
-    from facebank.known_faces import AlbumPhoto, KnownFaces, TwoPeople
-    from facebank.recognition.calibration import Calibrator
-    from facebank.recognition.reliability import Reliability
+    from facebank.operations.calibrate import Calibrated, Job
+    from facebank.operations.known_faces import AlbumPhoto, KnownFaces, TwoPeople
+    from facebank.recognition.calibration.calibration import Calibrator
+    from facebank.recognition.calibration.reliability import Reliability
 
 ENOUGH = 100
 """From how many people in the largest simulated galleries on nothing is said about still larger ones."""
@@ -65,10 +65,10 @@ def calibrate(
     Decisions get probabilities, and thresholds that hold for a gallery's size: both are counted in simulated galleries
     of these people. Then half of the people are calibrated with the other half, to tell how far it can be trusted.
     """
-    from facebank.calibrating import calibrate, plan_calibration, wanted_classifiers
-    from facebank.calibrations import require_folder, save_knowledge, user_folder
-    from facebank.engine import load_engine
-    from facebank.known_faces import find_album, read_faces
+    from facebank.operations.calibrate import calibrate, plan_calibration, wanted_classifiers
+    from facebank.operations.engine import load_engine
+    from facebank.operations.known_faces import find_album, read_faces
+    from facebank.recognition.calibrations import require_folder, save_knowledge, user_folder
 
     wanted = wanted_classifiers(classifier)
     album = find_album(photos, strangers)
@@ -149,8 +149,8 @@ def _by_size(
     """Yield each size of gallery with the threshold for one sample each and what was counted, where there are any."""
     import numpy as np
 
-    from facebank.recognition.fitting import SIZES_OF_FITTED
-    from facebank.recognition.reliability import FPIR
+    from facebank.recognition.calibration.fitting import SIZES_OF_FITTED
+    from facebank.recognition.calibration.reliability import FPIR
 
     simulated = {table.size for table in calibrator.tables}
     counted = {one.size: one for one in reliability[calibrator.classifier]}

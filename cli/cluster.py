@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.album import Album
-    from facebank.album.grouping import Group, Grouped
+    from facebank.album.groups.grouping import Group, Grouped
 
 EXAMPLES = """\b
 Examples:
@@ -81,7 +81,7 @@ def _show(grouped: Grouped, *, as_json: bool) -> None:
 
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
-    from facebank.album.contact_sheet import MOST_GROUPS, write_contact_sheet
+    from facebank.album.groups.contact_sheet import MOST_GROUPS, write_contact_sheet
     from facebank.gallery import PlaceKind
 
     from .output import progress
@@ -97,7 +97,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
 
 
 def _row(group: Group) -> tuple[str, ...]:
-    from facebank.dates import shown_date
+    from facebank.storage.dates import shown_date
 
     days = (shown_date(when, camera_dated=group.camera_dated) for when in (group.first_taken, group.last_taken))
     return (str(group.number), f"{len(group.faces):,}", f"{group.photos:,}", *days)

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from facebank import FaceBank
-    from facebank.settings import DecisionSettings, Value
+    from facebank.recognition.settings import DecisionSettings, Value
 
 LeastProbability: TypeAlias = Annotated[
     float | None,

@@ -11,8 +11,8 @@ from .output import say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.identification import AlbumFacts
-    from facebank.settings import Setting, Value
+    from facebank.operations.identify import AlbumFacts
+    from facebank.recognition.settings import Setting, Value
 
 Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a setting.")]
@@ -55,8 +55,8 @@ def settings_or_show(ctx: typer.Context) -> int:
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
     """Show all settings and their defaults, and the share of strangers named at most by all of them together."""
-    from facebank.identification import described_others
-    from facebank.settings import list_settings
+    from facebank.operations.identify import described_others
+    from facebank.recognition.settings import list_settings
 
     with settings_of(ctx).open_gallery() as gallery:
         settings = list_settings(gallery)
@@ -83,7 +83,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
 def _facts(ctx: typer.Context) -> AlbumFacts | None:
     """Return what decisions rest on; None where the pack that says so is not there."""
     from facebank.errors import FacebankError
-    from facebank.identification import album_facts
+    from facebank.operations.identify import album_facts
 
     with settings_of(ctx).open_bank() as bank:
         try:
@@ -100,7 +100,7 @@ def change(
     as_json: AsJson = False,
 ) -> int:
     """Keep a setting in the gallery."""
-    from facebank.settings import change_setting
+    from facebank.recognition.settings import change_setting
 
     with settings_of(ctx).open_gallery() as gallery:
         setting = change_setting(gallery, key, value)
@@ -109,7 +109,7 @@ def change(
 
 def unset(ctx: typer.Context, key: Key, as_json: AsJson = False) -> int:
     """Go back to the default of a setting."""
-    from facebank.settings import unset_setting
+    from facebank.recognition.settings import unset_setting
 
     with settings_of(ctx).open_gallery() as gallery:
         setting = unset_setting(gallery, key)

@@ -11,7 +11,7 @@ from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.demo import DemoReport, DemoResult
+    from facebank.demo.demonstration import DemoReport, DemoResult
 
 WRONG = 1
 
@@ -31,7 +31,7 @@ def demo(
     Two people are enrolled from one photograph each, and looked for in a picture made of other photographs. Exit code
     1 if a name comes out wrong.
     """
-    from facebank.demo import run_demo
+    from facebank.demo.demonstration import run_demo
 
     settings = settings_of(ctx)
     report = run_demo(out, pack=settings.pack, device=settings.device)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facebank.errors import UsageError
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
 
 from .feedback import AsJson, FaceNumber, PhotoFile, tell
 from .output import counted, say
@@ -44,7 +44,7 @@ def deny(
     if nobody == (name is not None):
         raise UsageError("say who it is not: type either a NAME or --nobody")
     from facebank.album.album import default_scan_path
-    from facebank.album.known_tags import files_with_name
+    from facebank.album.tags.known import files_with_name
     from facebank.storage.paths import absolute
 
     files: list[str] = []

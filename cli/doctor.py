@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.text import printable
+from facebank.storage.text import printable
 
 from .output import counted, say, shows_colours, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.doctor import Diagnosis
-    from facebank.installation import Finding
+    from facebank.doctor.diagnosis import Diagnosis
+    from facebank.doctor.installation import Finding
 
 UNHEALTHY = 1
 
@@ -39,7 +39,7 @@ def doctor(
 
     Exit code 1 if something is wrong.
     """
-    from facebank.doctor import examine
+    from facebank.doctor.diagnosis import examine
 
     settings = settings_of(ctx)
     if clean:
@@ -53,7 +53,7 @@ def doctor(
 
 
 def _clean(gallery: Path | None) -> None:
-    from facebank.doctor import clean
+    from facebank.doctor.diagnosis import clean
 
     removed, kept = clean(gallery)
     say(f"{counted(len(removed), 'leftover')} of killed runs removed")

@@ -14,8 +14,8 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from facebank.faces import EnrolledPhoto, EnrolmentReport
-    from facebank.planning import PersonPhotos
+    from facebank.operations.person_folders import PersonPhotos
+    from facebank.types import EnrolledPhoto, EnrolmentReport
 
 EXAMPLES = """\b
 Examples:
@@ -78,10 +78,10 @@ def enroll(
     person, with or without a slash at its end, and the rest are photos or folders of them. A person's photos are
     looked at together before the first is enrolled: one that shows somebody else is refused.
     """
-    from facebank.facts import only_masked_message
-    from facebank.photos import gather_photos
-    from facebank.planning import plan_enrolment
-    from facebank.poor_samples import advice_about
+    from facebank.operations.inputs import gather_photos
+    from facebank.operations.person_folders import plan_enrolment
+    from facebank.recognition.facts import only_masked_message
+    from facebank.recognition.poor_samples import advice_about
 
     people = plan_enrolment(arguments, name=name, tree=tree)
     gathered = gather_photos([place for person in people for place in person.places])
@@ -123,7 +123,7 @@ def enroll(
 
 
 def _write_skipped(people: Iterable[PersonPhotos]) -> None:
-    from facebank.photos import gather_photos
+    from facebank.operations.inputs import gather_photos
 
     for person in people:
         write_skipped(gather_photos(person.places), {**_SKIPPED, "person": person.name}, says="detail")

@@ -11,8 +11,8 @@ from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.evaluation.explaining import ExplainedPair
-    from facebank.faces import FloatArray
+    from facebank.operations.explain import ExplainedPair
+    from facebank.types import FloatArray
 
 _CELLS = 14
 EXAMPLES = """\b
@@ -44,8 +44,8 @@ def explain(
 
     The largest face of each photo is taken. Needs no gallery.
     """
-    from facebank.evaluation.explaining import check_target, explain_photos, write_picture
     from facebank.gallery import PlaceKind
+    from facebank.operations.explain import check_target, explain_photos, write_picture
 
     check_target(out, [a, b])
     with settings_of(ctx).open_bank() as bank:
@@ -84,7 +84,7 @@ def _rounded(grid: FloatArray) -> list[list[float]]:
 
 
 def _tell(pair: ExplainedPair, out: Path) -> None:
-    from facebank.evaluation.explaining import answer
+    from facebank.operations.explain import answer
 
     found = pair.verification
     write_line(f"{answer(found)} (similarity {found.similarity:.3f}, threshold {found.threshold:.3f})")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from facebank.errors import FacebankError, was_interrupted
-from facebank.text import printable
+from facebank.storage.text import printable
 
 from .output import say, write_nowhere
 

@@ -12,7 +12,7 @@ from .failures import SOME_FAILED
 from .output import write_json, write_line
 
 if TYPE_CHECKING:
-    from facebank.feedback import Feedback
+    from facebank.operations.feedback import Feedback
 
 PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False)]
 FaceNumber: TypeAlias = Annotated[

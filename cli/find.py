@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.text import never_certain
+from facebank.storage.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .output import counted, say, short_path, write_json, write_line, write_table
@@ -92,7 +92,7 @@ def find(
 
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
-    from facebank.dates import shown_date
+    from facebank.storage.dates import shown_date
 
     taken = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
     return short_path(photo.path), taken, ", ".join(map(_named, photo.people))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import PhotoError, UsageError
-from facebank.text import never_certain
+from facebank.storage.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
@@ -33,8 +33,8 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.album.album import Album
-    from facebank.faces import Candidate, IdentifiedFace, IdentifiedPhoto
-    from facebank.identification import Identification
+    from facebank.operations.identify import Identification
+    from facebank.types import Candidate, IdentifiedFace, IdentifiedPhoto
 
 EXAMPLES = """\b
 Examples:
@@ -149,8 +149,8 @@ def tell_how(identification: Identification) -> None:
 
 
 def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
-    from facebank.annotating import originals
-    from facebank.photos import gather_photos, nothing_there, require_places
+    from facebank.operations.annotate import originals
+    from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
     if not places:
         raise UsageError("name a photo or a folder, or ask a scan with --scan")
@@ -227,8 +227,8 @@ class _Pictures:
     """Annotated pictures, with what is to be said about them."""
 
     def __init__(self, bank: FaceBank, folder: Path, places: Sequence[Path]) -> None:
-        from facebank.annotating import Annotator
         from facebank.gallery import PlaceKind
+        from facebank.operations.annotate import Annotator
 
         self._folder = folder
         self._annotator = Annotator(folder, places)

@@ -12,7 +12,7 @@ from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.lookalikes import Lookalikes
+    from facebank.operations.lookalike import Lookalikes
     from facebank.recognition.lookalike import Resemblance
 
 EXAMPLES = """\b

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
-from facebank.text import is_formula, printable, spreadsheet_cell
+from facebank.storage.text import is_formula, printable, spreadsheet_cell
 
 from .pace import Pace, duration
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from facebank.photos import Gathered
+    from facebank.operations.inputs import Gathered
 
 Advance: TypeAlias = Callable[[], None]
 AdvanceTo: TypeAlias = Callable[[float], None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
 
 from . import calibrate
 from .download_bar import download_bar
@@ -207,9 +207,9 @@ def _thresholds(thresholds: Thresholds) -> dict[str, object]:
 
 def _calibration(pack: CataloguedPack) -> dict[str, Any] | None:
     """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
-    from facebank.calibrations import find_knowledge, user_folder
     from facebank.errors import PackIntegrityError
     from facebank.gallery import PackIdentity
+    from facebank.recognition.calibrations import find_knowledge, user_folder
 
     if pack.manifest is None:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import GalleryFormatError
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
 
 from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
@@ -19,8 +19,8 @@ from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.faces import Person, Sample
     from facebank.gallery import Forgotten, Gallery
+    from facebank.types import Person, Sample
 
     from .forgetting import ToldBefore
 
@@ -90,7 +90,7 @@ def name_group(
 ) -> int:
     """Give a group of 'facebank cluster' a name: its best and most varied faces are enrolled."""
     from facebank.album.album import Album
-    from facebank.album.naming import MOST_SAMPLES
+    from facebank.album.groups.naming import MOST_SAMPLES
 
     with (
         settings_of(ctx).open_bank() as bank,
@@ -119,8 +119,8 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
     birth, or every sample wears a mask.
     """
     from facebank.album.person_pages import write_samples_page
-    from facebank.dates import shown_date
-    from facebank.facts import fact_warnings
+    from facebank.recognition.facts import fact_warnings
+    from facebank.storage.dates import shown_date
 
     with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
         person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
@@ -191,7 +191,7 @@ def set_facts(
     earliest possible day counts.
     """
     from facebank.errors import UsageError
-    from facebank.facts import fact_warnings
+    from facebank.recognition.facts import fact_warnings
 
     if (no_born and born is not None) or (no_note and note is not None):
         raise UsageError("--born and --no-born, or --note and --no-note, exclude each other")
@@ -262,7 +262,7 @@ def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = F
     names in photos. On a terminal you are asked first.
     """
     from facebank.album.album import default_scan_path
-    from facebank.album.known_tags import files_with_name
+    from facebank.album.tags.known import files_with_name
 
     from .forgetting import ask_first, tell_what_stays, told_before
 

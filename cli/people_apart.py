@@ -23,7 +23,7 @@ def split(
     Without numbers of samples, those of the smaller half go where the samples are in two halves that look like two
     people; 'facebank audit' finds those, and 'facebank people show' lists the numbers.
     """
-    from facebank.merging import find_half
+    from facebank.operations.merge import find_half
 
     settings, numbers = settings_of(ctx), samples
     if not numbers:

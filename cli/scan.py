@@ -24,8 +24,8 @@ from .output import (
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.album.scan_file import ScannedFile
-    from facebank.album.scanning import ScanPlan, ScanReport
+    from facebank.album.scan.scan_file import ScannedFile
+    from facebank.album.scan.scanning import ScanPlan, ScanReport
 
 EXAMPLES = """\b
 Examples:
@@ -61,7 +61,7 @@ def scan(
     is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
     """
     from facebank.album.album import Album
-    from facebank.photos import gather_photos
+    from facebank.operations.inputs import gather_photos
 
     done = _Done(as_json)
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:

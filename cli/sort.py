@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from facebank.errors import UsageError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.album import Album
-    from facebank.album.sort_journal import Sorted
-    from facebank.album.sort_plan import SortPlan, Step
-    from facebank.album.unsorting import Undone
+    from facebank.album.sort.journal import Sorted
+    from facebank.album.sort.plan import SortPlan, Step
+    from facebank.album.sort.undoing import Undone
 
 EXAMPLES = """\b
 Examples:
@@ -84,7 +84,7 @@ def sort(
     if undo and (copy or link or move):
         raise UsageError("--undo stands alone, but for --dry-run: it undoes everything that was sorted into the folder")
     from facebank.album.album import Album
-    from facebank.album.sort_plan import Way
+    from facebank.album.sort.plan import Way
 
     shown = _Shown(as_json)
     way = Way.MOVE if move else Way.LINK if link else Way.COPY
@@ -157,7 +157,7 @@ class _Shown:
 
     def skipped(self, folder: Path) -> None:
         """Show which pictures of a folder are not read."""
-        from facebank.photos import gather_photos
+        from facebank.operations.inputs import gather_photos
 
         gathered = gather_photos([folder])
         tell_skipped(gathered)

@@ -29,10 +29,10 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facebank.album.tag_import import ImportedTag
-    from facebank.album.tag_listing import ShownPhoto
-    from facebank.album.tag_removal import RemovedTags
-    from facebank.album.tagging import TaggedPhoto
+    from facebank.album.tags.importing import ImportedTag
+    from facebank.album.tags.listing import ShownPhoto
+    from facebank.album.tags.removing import RemovedTags
+    from facebank.album.tags.writing import TaggedPhoto
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
@@ -66,8 +66,8 @@ def show(
     as_json: AsJson = False,
 ) -> int:
     """List the regions in photos and in their sidecars, photo.jpg.xmp and photo.xmp, whoever wrote them."""
-    from facebank.album.tag_listing import list_tags
-    from facebank.photos import gather_photos, nothing_there, require_places
+    from facebank.album.tags.listing import list_tags
+    from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
     require_places(places)
     photos = gather_photos(places).photos
@@ -109,7 +109,7 @@ def write(
     compared before it takes the old one's place.
     """
     from facebank.album.album import Album
-    from facebank.album.tagging import TagOptions
+    from facebank.album.tags.writing import TagOptions
 
     options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
     shown = _Written(as_json)
@@ -210,7 +210,7 @@ def import_tags(
 
 def _tell_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, says: str = "error") -> None:
     """Say which pictures of the folders are not read, also as JSON where a blank record is given."""
-    from facebank.photos import gather_photos
+    from facebank.operations.inputs import gather_photos
 
     gathered = gather_photos(places)
     tell_skipped(gathered)

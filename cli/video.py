@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
-from facebank.text import never_certain, printable
+from facebank.storage.text import never_certain, printable
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
@@ -18,10 +18,10 @@ from .output import say, share_progress, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.album.video import VideoPlan, VideoReport
-    from facebank.album.video_people import Appearance
     from facebank.bank import FaceBank
     from facebank.media.video import VideoInfo
+    from facebank.video.identify import VideoPlan, VideoReport
+    from facebank.video.people import Appearance
 
 EXAMPLES = """\b
 Examples:
@@ -64,8 +64,8 @@ def video(
     Faces are followed from frame to frame; each track is one decision from all its frames, as careful as that about a
     single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
     """
-    from facebank.album.video import VideoPlan, identify_video
-    from facebank.album.video_annotation import annotate_video, write_pictures
+    from facebank.video.annotation import annotate_video, write_pictures
+    from facebank.video.identify import VideoPlan, identify_video
 
     since, until = _seconds(start) or 0.0, _seconds(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
@@ -118,8 +118,8 @@ def clock(seconds: float) -> str:
 
 
 def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -> None:
-    from facebank.album.video_annotation import check_folder
     from facebank.media.video_writing import check_target
+    from facebank.video.annotation import check_folder
 
     if annotate is not None:
         check_target(annotate, file)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import UsageError
-from facebank.text import never_certain
+from facebank.storage.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .identify import tell_how
@@ -22,8 +22,8 @@ from .video import clock, tell_cut_off
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from facebank.album.watching import Attendance, News, Visitor, Watch
     from facebank.media.live import Change, LiveSource, LiveVideo
+    from facebank.video.watch import Attendance, News, Visitor, Watch
 
     Show: TypeAlias = Callable[[Watch], None]
 
@@ -58,8 +58,8 @@ def watch(
     is a stream, by rtsp, http and others. A stream that drops is opened again. Where the machine is too slow, frames
     are passed over: what is told is always about now.
     """
-    from facebank.album.watching import watch as watch_live
     from facebank.media.live import LiveVideo, live_source
+    from facebank.video.watch import watch as watch_live
 
     if not 0 < fps <= 1000 or (seconds is not None and seconds <= 0):
         raise UsageError("--fps and --seconds have to be above 0")
@@ -164,7 +164,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from facebank.text import printable
+    from facebank.storage.text import printable
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
     title = f"{live.source.shown}  {clock(live.now)}  {counted(watching.attendance.frames, 'frame')} looked at"

@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facebank.errors import ClosedError, GalleryError, PackError, StorageError
-from facebank.faces import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
-from facebank.forking import SharedLock
 from facebank.gallery import Gallery, default_gallery_path
+from facebank.storage.forking import SharedLock
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from facebank.engine import Engine
-    from facebank.enrolment import Enroller, Pick
-    from facebank.faces import Person, Photo, Verification
-    from facebank.feedback import Feedback
     from facebank.gallery import Imported, PlaceKind, Upgrade
-    from facebank.identification import Identification
-    from facebank.lookalikes import Lookalikes
-    from facebank.photos import Photos, Place, UnreadPhoto
-    from facebank.planning import PersonPhotos
-    from facebank.reembedding import ReEmbeddingReport
-    from facebank.settings import DecisionSettings
+    from facebank.operations.engine import Engine
+    from facebank.operations.enroll import Enroller, Pick
+    from facebank.operations.feedback import Feedback
+    from facebank.operations.identify import Identification
+    from facebank.operations.inputs import Photos, Place, UnreadPhoto
+    from facebank.operations.lookalike import Lookalikes
+    from facebank.operations.person_folders import PersonPhotos
+    from facebank.operations.reembed import ReEmbeddingReport
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import Person, Photo, Verification
 
 
 class FaceBank:
@@ -160,7 +160,7 @@ class FaceBank:
         self._engine = engine
 
     def _found_engine(self) -> Engine:
-        from facebank.engine import load_engine, load_engine_of
+        from facebank.operations.engine import load_engine, load_engine_of
 
         if self._pack_name is not None:
             return load_engine(self._pack_name, self._device, self._threads)
@@ -172,7 +172,7 @@ class FaceBank:
         try:
             return self.engine
         except GalleryError:
-            from facebank.engine import load_engine
+            from facebank.operations.engine import load_engine
 
             return load_engine(None, self._device, self._threads)
 
@@ -234,7 +234,7 @@ class FaceBank:
             There is not a single photo; no gallery is made then.
         """
         from facebank.gallery import normalise_name
-        from facebank.photos import require_photos, require_places
+        from facebank.operations.inputs import require_photos, require_places
 
         person = normalise_name(name)
         found, skipped = require_photos(photos)
@@ -259,7 +259,7 @@ class FaceBank:
         Parameters
         ----------
         people
-            Names with files and folders, as `facebank.planning.plan_enrolment` gives them.
+            Names with files and folders, as `facebank.operations.person_folders.plan_enrolment` gives them.
         pick, thumbnails, force, on_photo, on_read
             As for `enroll`.
 
@@ -277,7 +277,7 @@ class FaceBank:
             There is not a single photo of anybody, or none of the files and folders.
         """
         from facebank.gallery import normalise_name
-        from facebank.photos import gather_photos, nothing_there, require_places
+        from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
         names = [normalise_name(person.name) for person in people]
         places = [place for person in people for place in person.places]
@@ -318,8 +318,8 @@ class FaceBank:
         PhotoNotFoundError
             There is not a single photo.
         """
-        from facebank.identification import identified_photo
-        from facebank.photos import require_photos
+        from facebank.operations.identify import identified_photo
+        from facebank.operations.inputs import require_photos
 
         gallery = self.gallery
         for result in self._analyzed(require_photos(photos)[0]):
@@ -331,7 +331,7 @@ class FaceBank:
     @property
     def settings(self) -> DecisionSettings:
         """The gallery's own settings of how decisions are made."""
-        from facebank.settings import DecisionSettings
+        from facebank.recognition.settings import DecisionSettings
 
         return DecisionSettings.from_gallery(self.gallery)
 
@@ -343,7 +343,7 @@ class FaceBank:
         settings
             How decisions are made; None for the gallery's own settings.
         """
-        from facebank.identification import prepare_identification
+        from facebank.operations.identify import prepare_identification
         from facebank.recognition.cohort_file import album_version
 
         wanted = self.settings if settings is None else settings
@@ -375,31 +375,31 @@ class FaceBank:
         PhotoError
             One cannot be read or shows no face.
         """
-        from facebank.comparing import compare_photos
+        from facebank.operations.verify import compare_photos
 
         return compare_photos(self.comparing_engine, a, b)
 
     def confirm(self, photo: Place | Photo, name: str, face: int | None = None, *, force: bool = False) -> Feedback:
-        """Say that a face is this person's: see `facebank.feedback.confirm`."""
-        from facebank import feedback
+        """Say that a face is this person's: see `facebank.operations.feedback.confirm`."""
+        from facebank.operations import feedback
 
         return feedback.confirm(self.gallery, self.engine, photo, name, face, force=force)
 
     def deny(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
-        """Say that a face is not this person's: see `facebank.feedback.deny`."""
-        from facebank import feedback
+        """Say that a face is not this person's: see `facebank.operations.feedback.deny`."""
+        from facebank.operations import feedback
 
         return feedback.deny(self.gallery, self.engine, photo, name, face)
 
     def deny_everybody(self, photo: Place | Photo, face: int | None = None) -> Feedback:
-        """Say that a face is nobody's whom you know: see `facebank.feedback.deny_everybody`."""
-        from facebank import feedback
+        """Say that a face is nobody's whom you know: see `facebank.operations.feedback.deny_everybody`."""
+        from facebank.operations import feedback
 
         return feedback.deny_everybody(self.gallery, self.engine, photo, face)
 
     def lookalikes(self, photo: Place | Photo, face: int | None = None) -> Lookalikes:
-        """Rank everybody by resemblance to a face: see `facebank.lookalikes.find_lookalikes`."""
-        from facebank.lookalikes import find_lookalikes
+        """Rank everybody by resemblance to a face: see `facebank.operations.lookalike.find_lookalikes`."""
+        from facebank.operations.lookalike import find_lookalikes
 
         return find_lookalikes(self.gallery, self.engine, photo, face)
 
@@ -420,7 +420,7 @@ class FaceBank:
         ReEmbeddingReport
             What became of the samples.
         """
-        from facebank.reembedding import re_embed
+        from facebank.operations.reembed import re_embed
 
         self._require_open()
         engine = self.engine
@@ -429,7 +429,7 @@ class FaceBank:
             return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
 
     def merge(self, sources: Sequence[str], into: str, *, force: bool = False) -> Person:
-        """Join people who are one person: see `facebank.merging.merge_people`.
+        """Join people who are one person: see `facebank.operations.merge.merge_people`.
 
         Parameters
         ----------
@@ -438,7 +438,7 @@ class FaceBank:
         force
             Whether they are joined even if their samples look like two people.
         """
-        from facebank.merging import merge_people
+        from facebank.operations.merge import merge_people
 
         if force:
             return self.gallery.merge(sources, into)
@@ -458,7 +458,7 @@ class FaceBank:
         samples
             Which go to the new person; none for the smaller of the two halves that the samples are in.
         """
-        from facebank.merging import find_half
+        from facebank.operations.merge import find_half
 
         gallery = self.gallery
         return gallery.split(name, into, samples or find_half(gallery, name, self.engine.thresholds.verify))
@@ -484,7 +484,7 @@ class FaceBank:
             The export is partial or altered; nothing is imported then.
         """
         from facebank.gallery import check_export, exported_pack, import_gallery
-        from facebank.guard import ImportGuard
+        from facebank.operations.guard import ImportGuard
 
         self._require_open()
         if self._pack_name is None and not self.path.exists():
@@ -534,12 +534,12 @@ class FaceBank:
             raise ClosedError(f"The bank of {printable(str(self.path))} was closed: open it anew.")
 
     def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
-        from facebank.enrolment import Enroller
+        from facebank.operations.enroll import Enroller
 
         return Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
 
     def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
-        from facebank.photos import analyze_readable
+        from facebank.operations.inputs import analyze_readable
 
         return analyze_readable(self.engine, photos)
 

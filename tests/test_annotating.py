@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from facebank import FaceBank
-from facebank.annotating import Annotator, originals
-from facebank.faces import IdentifiedPhoto
 from facebank.media import Mark, annotate_photo, read_photo
+from facebank.operations.annotate import Annotator, originals
+from facebank.types import IdentifiedPhoto
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 
 
 @pytest.mark.parametrize(

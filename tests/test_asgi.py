@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from facebank import FaceBank
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 REQUESTS = 64
 

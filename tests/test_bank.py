@@ -23,12 +23,12 @@ from facebank.errors import (
     PhotoNotFoundError,
     UsageError,
 )
-from facebank.faces import EnrolledPhoto, EnrolmentReason, Outcome, Photo, SkippedCounts
 from facebank.gallery import export_gallery
+from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
-from facebank.planning import PersonPhotos
+from facebank.types import EnrolledPhoto, EnrolmentReason, Outcome, Photo, SkippedCounts
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.calibrating import QUICK, calibrate, plan_calibration, wanted_classifiers
-from facebank.calibrations import save_knowledge, user_folder
-from facebank.engine import Engine, load_engine
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.gallery import PackIdentity
-from facebank.known_faces import AlbumPhoto, LeftOut, find_album, read_faces
-from facebank.recognition.calibration import Calibration
-from facebank.recognition.fitting import Effort
+from facebank.operations.calibrate import QUICK, calibrate, plan_calibration, wanted_classifiers
+from facebank.operations.engine import Engine, load_engine
+from facebank.operations.known_faces import AlbumPhoto, LeftOut, find_album, read_faces
+from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.fitting import Effort
+from facebank.recognition.calibration.simulation import Identities
+from facebank.recognition.calibrations import save_knowledge, user_folder
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.simulation import Identities
 from facebank.recognition.training import FITTED
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
 PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 6))
 DIMENSION = 24

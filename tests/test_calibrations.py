@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.calibrations import (
+from facebank.errors import PackIntegrityError, StorageError
+from facebank.gallery import PackIdentity
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, SizeTable
+from facebank.recognition.calibrations import (
     BACKGROUND_NAME,
     CALIBRATION_NAME,
     Knowledge,
@@ -18,10 +22,6 @@ from facebank.calibrations import (
     save_knowledge,
     user_folder,
 )
-from facebank.errors import PackIntegrityError, StorageError
-from facebank.gallery import PackIdentity
-from facebank.recognition.background import Background
-from facebank.recognition.calibration import RATES, SAMPLES, Calibration, Calibrator, SizeTable
 
 PACK = PackIdentity("small", "ab" * 32, 3)
 TABLE = SizeTable(1, ((-1.0, 2.0),) * len(SAMPLES), tuple(0.9 - 0.1 * n for n in range(len(RATES))), 0.0, 0.01)

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.dates import CLOCK_RESETS, EARLIEST_BIRTH, checked_birth_date, earliest_day, is_believable, shown_date
 from facebank.errors import UsageError
+from facebank.storage.dates import (
+    CLOCK_RESETS,
+    EARLIEST_BIRTH,
+    checked_birth_date,
+    earliest_day,
+    is_believable,
+    shown_date,
+)
 
 TODAY = date(2026, 11, 28)
 BIRTHS = st.dates(EARLIEST_BIRTH, TODAY)

@@ -87,7 +87,7 @@ def test_the_wheel_holds_the_library_its_data_and_the_program(wheel: Path, sourc
     assert names - metadata == expected
     assert "facebank/py.typed" in names
     assert {PurePosixPath(name).name for name in names if name.startswith("facebank/packs/embedded/")} == EMBEDDED
-    assert sum(name.startswith("facebank/demo_photos/") for name in names) >= 6
+    assert sum(name.startswith("facebank/demo/photos/") for name in names) >= 6
     assert any(name.startswith("facebank/schemas/") and name.endswith(".json") for name in names)
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.calibrations import CALIBRATION_NAME, user_folder
-from facebank.doctor import examine, examine_device, examine_gallery, examine_packs
+from facebank.doctor.diagnosis import examine, examine_device, examine_gallery, examine_packs
+from facebank.doctor.installation import Finding, Installed, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
-from facebank.installation import Finding, Installed, Severity
 from facebank.packs import load_pack
 from facebank.packs.pack import EMBEDDED_FOLDER
+from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +87,7 @@ def test_a_section_that_cannot_be_looked_at_is_a_problem_and_the_others_go_on(
     def fail(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device\x1b")
 
-    monkeypatch.setattr(f"facebank.doctor.{part}", fail)
+    monkeypatch.setattr(f"facebank.doctor.diagnosis.{part}", fail)
     sections = {
         section.title: section.findings for section in examine(tmp_path / "none.facebank", None, "cpu").sections
     }
@@ -112,7 +112,7 @@ def run_examination(tmp_path: Path, prelude: str) -> list[str]:
     program = (
         f"import sys; {prelude}\n"
         "from pathlib import Path\n"
-        "from facebank.doctor import examine\n"
+        "from facebank.doctor.diagnosis import examine\n"
         f"diagnosis = examine(Path({str(tmp_path / 'none.facebank')!r}), None, 'cpu')\n"
         "print(*(section.title for section in diagnosis.sections))\n"
         "for finding in diagnosis.findings:\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from facebank import FaceBank
-from facebank.engine import Engine, load_engine
 from facebank.errors import PhotoNotFoundError
-from facebank.planning import plan_enrolment
+from facebank.operations.engine import Engine, load_engine
+from facebank.operations.person_folders import plan_enrolment
 
 Enrolled = dict[str, int]
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from facebank import FaceBank
-from facebank.faces import EnrolledPhoto, EnrolmentReason
-from facebank.planning import PersonPhotos
+from facebank.operations.person_folders import PersonPhotos
+from facebank.types import EnrolledPhoto, EnrolmentReason
 from facebank.vision.augmentation import ENROLLED_VARIANTS
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

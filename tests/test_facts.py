@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.faces import Detection, Person, Sample
-from facebank.facts import FactWarningCode, fact_warnings
+from facebank.recognition.facts import FactWarningCode, fact_warnings
+from facebank.types import Detection, Person, Sample
 
 TODAY = date(2026, 11, 28)
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

@@ -10,13 +10,13 @@ import pytest
 
 from facebank import FaceBank, read_photo
 from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
-from facebank.faces import AnalyzedPhoto, Photo
-from facebank.feedback import FeedbackReason
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
-from facebank.identification import MASK
-from facebank.pointing import point_at
+from facebank.operations.feedback import FeedbackReason
+from facebank.operations.identify import MASK
+from facebank.operations.pointing import point_at
+from facebank.types import AnalyzedPhoto, Photo
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from facebank.face_choice import SeveralFaces, choose_faces
-from facebank.guard import may_look_different
-from facebank.resemblance import Kind, OtherPeople, compare, halves, is_one_person, linked_sets
+from facebank.operations.guard import may_look_different
+from facebank.recognition.face_choice import SeveralFaces, choose_faces
+from facebank.recognition.resemblance import Kind, OtherPeople, compare, halves, is_one_person, linked_sets
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 VERIFY = 0.29
 NOBODY = OtherPeople.of(np.zeros(0, dtype=np.int64), np.zeros((0, 64), dtype=np.float32))

@@ -16,10 +16,18 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
-from facebank.calibrations import CALIBRATION_NAME, user_folder
-from facebank.engine import Engine, load_engine
 from facebank.errors import UsageError
-from facebank.faces import (
+from facebank.gallery import FaceKey, Gallery, NewSample
+from facebank.gallery.derived import derived_file
+from facebank.operations.engine import Engine, load_engine
+from facebank.operations.identify import MASK, described_others, identified_photo, prepare_identification
+from facebank.packs import load_pack
+from facebank.recognition import coefficient_cache
+from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.settings import DecisionSettings
+from facebank.recognition.training import Coefficients, fit
+from facebank.types import (
     MOUTH_HIDDEN,
     AnalyzedPhoto,
     Decision,
@@ -31,20 +39,12 @@ from facebank.faces import (
     Quality,
     Reason,
 )
-from facebank.gallery import FaceKey, Gallery, NewSample
-from facebank.gallery.derived import derived_file
-from facebank.identification import MASK, described_others, identified_photo, prepare_identification
-from facebank.packs import load_pack
-from facebank.recognition import coefficient_cache
-from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.training import Coefficients, fit
-from facebank.settings import DecisionSettings
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
-    from facebank.identification import Identification
-    from facebank.recognition.background import Background
+    from facebank.operations.identify import Identification
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
+    from facebank.types import FloatArray
 
 DIMENSION = 128
 NAMES = ("Ada", "Ben", "Cleo", "Dan")
@@ -381,7 +381,7 @@ def test_auto_says_what_it_chose_and_keeps_it_while_the_gallery_is_the_same(
     assert "40 samples" in first.why
     assert gallery.revision == revision
     with monkeypatch.context() as patch:
-        patch.delattr("facebank.identification.choose_classifier")
+        patch.delattr("facebank.operations.identify.choose_classifier")
         assert prepare_identification(gallery, engine, automatic).choice == first
     gallery.enrol("Eve", [sample(look(4, photo)) for photo in range(10)])
     assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.why

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from facebank.doctor import examine_imports, list_software
-from facebank.installation import CORE, FAMILIES, OPTIONAL, Finding, Installed, Severity, examine_installation
+from facebank.doctor.diagnosis import examine_imports, list_software
+from facebank.doctor.installation import CORE, FAMILIES, OPTIONAL, Finding, Installed, Severity, examine_installation
 
 PROJECT = Path(__file__).resolve().parent.parent
 

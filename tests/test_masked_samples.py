@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from facebank import FaceBank, read_photo
-from facebank.auditing import audit_gallery
-from facebank.faces import EnrolmentReason, Outcome
 from facebank.gallery import Gallery, export_gallery, import_gallery
-from facebank.identification import prepare_identification
+from facebank.operations.audit import audit_gallery
+from facebank.operations.identify import prepare_identification
 from facebank.recognition.audit import FindingKind
-from facebank.settings import DecisionSettings
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import EnrolmentReason, Outcome
 from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

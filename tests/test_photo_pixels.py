@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import UsageError
-from facebank.faces import Photo
+from facebank.types import Photo
 
 
 def photo(pixels: Any) -> Photo:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import PhotoNotFoundError, UsageError
-from facebank.planning import PersonPhotos, is_generic, plan_enrolment
+from facebank.operations.person_folders import PersonPhotos, is_generic, plan_enrolment
 
 FOLDERS = ("Ada", "Grace", "Ada Lovelace", "[red]")
 FILES = ("one.jpg", "two.png")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.settings import (
+from facebank.recognition.settings import (
     KEYS,
     LARGEST_FPIR,
     SMALLEST_FPIR,

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from facebank import FaceBank
-from facebank.auditing import audit_gallery
-from facebank.engine import Engine, load_engine
 from facebank.errors import UsageError
-from facebank.feedback import FeedbackReason
 from facebank.gallery import export_gallery
-from facebank.merging import find_halves
+from facebank.operations.audit import audit_gallery
+from facebank.operations.engine import Engine, load_engine
+from facebank.operations.feedback import FeedbackReason
+from facebank.operations.merge import find_halves
 from facebank.recognition.audit import FindingKind
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.text import printable, shell_command, shell_word, spreadsheet_cell
+from facebank.storage.text import printable, shell_command, shell_word, spreadsheet_cell
 
 
 @pytest.mark.parametrize(

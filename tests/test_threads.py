@@ -15,13 +15,13 @@ import pytest
 from facebank import FaceBank, read_photo
 from facebank.album.album import Album
 from facebank.errors import ClosedError
-from facebank.faces import IdentifiedPhoto
 from facebank.gallery import FaceKey, inspect_gallery
+from facebank.types import IdentifiedPhoto
 
 PROJECT = Path(__file__).resolve().parent.parent
 FORKED = Path(__file__).with_name("forked_bank.py")
 THREADS = 16
-DEMO_PHOTOS = PROJECT / "facebank" / "demo_photos"
+DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from facebank.vision.insightface_adapter import open_package  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
     from facebank.vision.insightface_adapter import InsightFaceDetector, InsightFaceEmbedder
 
 GOLDEN = PROJECT / "tests" / "vision" / "golden"

@@ -39,15 +39,15 @@ from typing import Any
 
 from facebank import FaceBank
 from facebank.album.album import Album
-from facebank.engine import Engine
 from facebank.errors import FacebankError
-from facebank.faces import AnalyzedPhoto, PhotoFaces
 from facebank.gallery import Gallery
-from facebank.identification import identified_photo, prepare_identification
-from facebank.photos import analyze_readable
-from facebank.settings import DecisionSettings, change_setting
+from facebank.operations.engine import Engine
+from facebank.operations.identify import identified_photo, prepare_identification
+from facebank.operations.inputs import analyze_readable
+from facebank.recognition.settings import DecisionSettings, change_setting
+from facebank.types import AnalyzedPhoto, PhotoFaces
 
-PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PEOPLE = {
     "Barack Obama": PHOTOS / "barack_obama_portrait_2012.jpg",
     "Eileen Collins": PHOTOS / "eileen_collins.jpg",

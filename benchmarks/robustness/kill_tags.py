@@ -21,11 +21,11 @@ from PIL import Image
 from benchmarks.robustness.killing import Outcome
 from facebank import FaceBank
 from facebank.album.album import Album
-from facebank.album.tagging import TagOptions
-from facebank.album.xmp_files import read_photo_xmp
+from facebank.album.tags.writing import TagOptions
+from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import picture_hash, read_photo, read_photo_bytes
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 DEADLINE = 120.0  # seconds
 NAME = "deny, then tags write --embed"
 DENIED, KNOWN = "Barack Obama", "Eileen Collins"

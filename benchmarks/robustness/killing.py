@@ -27,7 +27,14 @@ Check = Callable[[Path], str | None]
 _CHANGES = frozenset(
     ("open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.utime")
 )
-_IMPORTED = ("facebank_cli.app", "facebank.album.album", "facebank.identification", "onnxruntime", "cv2", "PIL.Image")
+_IMPORTED = (
+    "facebank_cli.app",
+    "facebank.album.album",
+    "facebank.operations.identify",
+    "onnxruntime",
+    "cv2",
+    "PIL.Image",
+)
 NOTHING_DONE = 2  # what the run that was killed had done already
 _LONGEST = 120.0  # seconds that a run may take
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from benchmarks.robustness import kill_tags
 from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, tree
-from facebank.album.sort_journal import JOURNAL
+from facebank.album.sort.journal import JOURNAL
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
 SORTED = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
 ALBUM, OUT = "album", "sorted"

@@ -24,7 +24,7 @@ from facebank.gallery import Gallery
 from facebank.packs.pack import EMBEDDED_FOLDER
 from facebank.storage.leftovers import is_leftover_name
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PERSON, OTHER = "Barack Obama", "Eileen Collins"
 ENROLLED = {PERSON: "barack_obama_portrait_2012.jpg", OTHER: "eileen_collins.jpg"}
 ALBUM, MORE, WANTED = "album", "more", "wanted"

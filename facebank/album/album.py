@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.scan_file import ScanFile
+from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import (
     GalleryError,
     GalleryNotFoundError,
@@ -20,30 +20,30 @@ from facebank.errors import (
     StorageError,
     UsageError,
 )
-from facebank.forking import SharedLock
 from facebank.gallery import Gallery, PlaceKind, name_key
+from facebank.storage.forking import SharedLock
 from facebank.storage.paths import absolute, named_path
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
     from facebank.album.finding import FoundPhoto, Period
-    from facebank.album.grouping import Group, Grouped
-    from facebank.album.known_tags import KnownTags
-    from facebank.album.naming import NamedGroup
-    from facebank.album.scan_file import ScannedFile
-    from facebank.album.scanning import ScanPlan, ScanReport
-    from facebank.album.sort_journal import Sorted
-    from facebank.album.sort_plan import SortPlan, Step, Way
-    from facebank.album.tag_import import ImportedTag
-    from facebank.album.tag_removal import RemovedTags
-    from facebank.album.tagging import TaggedPhoto, TagOptions
-    from facebank.album.unsorting import Undone
+    from facebank.album.groups.grouping import Group, Grouped
+    from facebank.album.groups.naming import NamedGroup
+    from facebank.album.scan.scan_file import ScannedFile
+    from facebank.album.scan.scanning import ScanPlan, ScanReport
+    from facebank.album.sort.journal import Sorted
+    from facebank.album.sort.plan import SortPlan, Step, Way
+    from facebank.album.sort.undoing import Undone
+    from facebank.album.tags.importing import ImportedTag
+    from facebank.album.tags.known import KnownTags
+    from facebank.album.tags.removing import RemovedTags
+    from facebank.album.tags.writing import TaggedPhoto, TagOptions
     from facebank.bank import FaceBank
-    from facebank.faces import IdentifiedPhoto, PhotoFaces
-    from facebank.photos import Place
-    from facebank.settings import DecisionSettings
+    from facebank.operations.inputs import Place
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import IdentifiedPhoto, PhotoFaces
 
 
 def default_scan_path(gallery: Path) -> Path:
@@ -129,8 +129,8 @@ class Album:
         StorageError
             The scan file cannot be written.
         """
-        from facebank.album.scan_lock import only_scan
-        from facebank.album.scanning import plan_scan, scan
+        from facebank.album.scan.lock import only_scan
+        from facebank.album.scan.scanning import plan_scan, scan
 
         engine = self._bank.engine
         with only_scan(self.path):
@@ -167,7 +167,7 @@ class Album:
 
     def _keep_people(self, scan_file: ScanFile) -> None:
         """Keep what the people of the gallery's own scan look like, for the decisions in this album."""
-        from facebank.album.album_people import album_people
+        from facebank.album.groups.album_people import album_people
         from facebank.recognition.cohort_file import write_album_people
 
         if self.path != default_scan_path(self._bank.path):
@@ -274,7 +274,7 @@ class Album:
         return photos_of(photos, wanted, Period() if period is None else period, any_of=any_of)
 
     def plan_sorting(self, folder: Path, out: Path, way: Way, settings: DecisionSettings | None = None) -> SortPlan:
-        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort_plan`.
+        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort.plan`.
 
         Parameters
         ----------
@@ -288,8 +288,8 @@ class Album:
         UsageError
             The people's folders would lie inside the folder.
         """
-        from facebank.album.sort_journal import journal_key, read_journal
-        from facebank.album.sort_plan import plan_sorting
+        from facebank.album.sort.journal import journal_key, read_journal
+        from facebank.album.sort.plan import plan_sorting
 
         inside = ((kind(out), kind(folder)) for kind in (absolute, os.path.realpath))  # as named, and where links lead
         if any(Path(one).is_relative_to(other) for one, other in inside):
@@ -307,10 +307,10 @@ class Album:
     def sort(
         self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
     ) -> None:
-        """Do what was planned: see `facebank.album.sorting.sort_photos`. The scan knows where moved photos are then."""
-        from facebank.album.sort_journal import made_journal_key
-        from facebank.album.sort_plan import Way
-        from facebank.album.sorting import sort_photos
+        """Do what was planned: see `facebank.album.sort.sorting`. The scan knows where moved photos are then."""
+        from facebank.album.sort.journal import made_journal_key
+        from facebank.album.sort.plan import Way
+        from facebank.album.sort.sorting import sort_photos
 
         moved: list[tuple[str, str]] = []
 
@@ -330,7 +330,7 @@ class Album:
             self.scan_file.move(moved)
 
     def mend_sorting(self, out: Path) -> str | None:
-        """Finish what was done by half when a sort into a folder was killed: see `facebank.album.sorting`.
+        """Finish what was done by half when a sort into a folder was killed: see `facebank.album.sort.sorting`.
 
         Returns
         -------
@@ -342,9 +342,9 @@ class Album:
         StorageError
             The journal there may be somebody else's.
         """
-        from facebank.album.sort_journal import journal_key, read_journal
-        from facebank.album.sort_plan import Way
-        from facebank.album.sorting import mend_sorting
+        from facebank.album.sort.journal import journal_key, read_journal
+        from facebank.album.sort.plan import Way
+        from facebank.album.sort.sorting import mend_sorting
 
         target = Path(absolute(out))
         journal = read_journal(target, key := journal_key(self._bank.gallery))
@@ -371,7 +371,7 @@ class Album:
         StorageError
             It cannot be true, or cannot be written.
         """
-        from facebank.album.sort_journal import adopt_journal, journal_key, made_journal_key, read_journal
+        from facebank.album.sort.journal import adopt_journal, journal_key, made_journal_key, read_journal
 
         target, source = Path(absolute(out)), _folder_of(folder)
         if read_journal(target, journal_key(self._bank.gallery)).doubt is None:
@@ -379,7 +379,7 @@ class Album:
         adopt_journal(read_journal(target, None, source), source, made_journal_key(self._bank.gallery))
 
     def sorting(self, out: Path, trusting: Path | None = None) -> Sorted:
-        """Return what the journal of a folder says: see `facebank.album.sort_journal.read_journal`.
+        """Return what the journal of a folder says: see `facebank.album.sort.journal.read_journal`.
 
         Parameters
         ----------
@@ -389,7 +389,7 @@ class Album:
             The folder that was sorted, where the user says that the journal is to be trusted though it is not signed by
             the gallery; None to trust the signature alone.
         """
-        from facebank.album.sort_journal import journal_key, read_journal
+        from facebank.album.sort.journal import journal_key, read_journal
 
         try:
             with Gallery.open(self._bank.path, read_only=True) as gallery:
@@ -405,9 +405,9 @@ class Album:
     def undo_sorting(
         self, journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
     ) -> None:
-        """Undo what was sorted into a folder: see `facebank.album.unsorting`. The scan, if any, knows it."""
-        from facebank.album.sort_plan import Way
-        from facebank.album.unsorting import undo_sorting
+        """Undo what was sorted into a folder: see `facebank.album.sort.undoing`. The scan, if any, knows it."""
+        from facebank.album.sort.plan import Way
+        from facebank.album.sort.undoing import undo_sorting
 
         moved: list[tuple[str, str]] = []
 
@@ -438,7 +438,7 @@ class Album:
         on_progress
             Called with the share that is done, 0..1.
         """
-        from facebank.album.grouping import group_faces
+        from facebank.album.groups.grouping import group_faces
 
         return group_faces(
             self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, on_progress=on_progress
@@ -446,7 +446,7 @@ class Album:
 
     def groups(self) -> list[Group]:
         """Return the groups as they were remembered, largest first."""
-        from facebank.album.grouping import groups_of
+        from facebank.album.groups.grouping import groups_of
 
         return groups_of(self.scan_file)
 
@@ -463,7 +463,7 @@ class Album:
         UsageError
             There is no such face, or it is the same.
         """
-        from facebank.album.naming import parse_face
+        from facebank.album.groups.naming import parse_face
 
         groups = self.scan_file.groups()
         first, second = (parse_face(name, groups) for name in (one, other))
@@ -474,8 +474,8 @@ class Album:
     def name_group(
         self, number: int, person: str, *, force: bool = False, on_photo: Callable[[], None] | None = None
     ) -> NamedGroup:
-        """Enrol the best and most varied faces of a group: see `facebank.album.naming.name_group`."""
-        from facebank.album.naming import name_group
+        """Enrol the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`."""
+        from facebank.album.groups.naming import name_group
 
         scan_file = self.scan_file
         self._bank.preload()
@@ -484,7 +484,7 @@ class Album:
     def write_tags(
         self, places: Sequence[Path], options: TagOptions, settings: DecisionSettings | None = None
     ) -> Iterator[TaggedPhoto]:
-        """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tagging`.
+        """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tags.writing`.
 
         A name is written for one face of a photo only, whatever the settings allow.
         Nothing is written where a link leads out of the places.
@@ -504,10 +504,10 @@ class Album:
         TaggedPhoto
             What became of each photo, when it is done.
         """
-        from facebank.album.interruption import uninterrupted
-        from facebank.album.known_tags import KnownTags
-        from facebank.album.sort_notes import SortNotes
-        from facebank.album.tagging import tag_photo
+        from facebank.album.sort.notes import SortNotes
+        from facebank.album.tags.known import KnownTags
+        from facebank.album.tags.writing import tag_photo
+        from facebank.storage.interruption import uninterrupted
         from facebank.storage.links import NamedFolders
 
         chosen = self._bank.settings if settings is None else settings
@@ -551,7 +551,7 @@ class Album:
             There is no photo in one of the places.
         """
         if places:
-            from facebank.photos import gather_photos, require_places
+            from facebank.operations.inputs import gather_photos, require_places
 
             require_places(places)
             return [Path(absolute(photo)) for photo in gather_photos(places).photos]
@@ -563,7 +563,7 @@ class Album:
     def remove_tags(
         self, name: str, photos: Sequence[Path], places: Sequence[Path] = (), *, dry_run: bool = False
     ) -> Iterator[RemovedTags]:
-        """Take a name out of photos and sidecars into which facebank wrote it: see `facebank.album.tag_removal`.
+        """Take a name out of photos and sidecars into which facebank wrote it: see `facebank.album.tags.removing`.
 
         Parameters
         ----------
@@ -581,8 +581,8 @@ class Album:
         RemovedTags
             What became of each photo, when it is done.
         """
-        from facebank.album.interruption import uninterrupted
-        from facebank.album.tag_removal import remove_name
+        from facebank.album.tags.removing import remove_name
+        from facebank.storage.interruption import uninterrupted
         from facebank.storage.links import NamedFolders
 
         folders, tags = NamedFolders(places), self._known_tags()
@@ -595,7 +595,7 @@ class Album:
 
     def _known_tags(self) -> KnownTags | None:
         """Return what the scan knows of names in photos; None where there is no scan or no gallery."""
-        from facebank.album.known_tags import KnownTags
+        from facebank.album.tags.known import KnownTags
 
         try:
             return KnownTags(self.scan_file, self._bank.gallery)
@@ -612,14 +612,14 @@ class Album:
         on_photo: Callable[[], None] | None = None,
         on_offers: Callable[[int], None] | None = None,
     ) -> Iterator[ImportedTag]:
-        """Enrol people from the regions of scanned photos: see `facebank.album.tag_import`.
+        """Enrol people from the regions of scanned photos: see `facebank.album.tags.importing`.
 
         Parameters
         ----------
         places
             Files and folders.
         most
-            How many faces of a person are enrolled; None for `facebank.album.naming.MOST_SAMPLES`.
+            How many faces of a person are enrolled; None for `facebank.album.groups.naming.MOST_SAMPLES`.
         own
             Whether names count that facebank wrote and nobody changed since.
         force
@@ -634,8 +634,8 @@ class Album:
         ImportedTag
             What became of each region; those that give no face first.
         """
-        from facebank.album.naming import MOST_SAMPLES
-        from facebank.album.tag_import import TagOffer, enrol_tags, read_tags
+        from facebank.album.groups.naming import MOST_SAMPLES
+        from facebank.album.tags.importing import TagOffer, enrol_tags, read_tags
 
         photos = self.scan_file.photos([absolute(place) for place in places])
         offers = list[TagOffer]()
@@ -655,7 +655,7 @@ class Album:
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
     ) -> Iterator[tuple[PhotoFaces, IdentifiedPhoto]]:
         """Return what was found in photos, and who it is."""
-        from facebank.identification import identified_photo
+        from facebank.operations.identify import identified_photo
 
         gallery = self._bank.gallery
         for photo in self.scan_file.photos([absolute(place) for place in places]):
@@ -663,7 +663,7 @@ class Album:
 
     def _known_faces(self) -> set[int]:
         """Return the numbers of the faces whose person the gallery knows; nobody is known without a gallery."""
-        from facebank.identification import identified_photo
+        from facebank.operations.identify import identified_photo
 
         try:
             gallery = self._bank.gallery

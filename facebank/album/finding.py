@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from facebank.faces import IdentifiedFace, IdentifiedPhoto, PhotoFaces
+    from facebank.types import IdentifiedFace, IdentifiedPhoto, PhotoFaces
 
 
 _DAY_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
@@ -89,7 +89,7 @@ class FoundPhoto:
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
     quarter_turns, content_hash, picture_hash
-        As of `facebank.faces.PhotoFaces`: how to turn the photo, and how to know it again.
+        As of `facebank.types.PhotoFaces`: how to turn the photo, and how to know it again.
     """
 
     path: str

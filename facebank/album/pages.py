@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError, UsageError
 from facebank.storage.files import face_file_mode, new_file
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.album.pages import Mark, as_html, figure, link, new_page
-from facebank.dates import shown_date
 from facebank.errors import PhotoError
 from facebank.media import encode_thumbnail, read_photo, turn_photo
-from facebank.text import never_certain, printable
+from facebank.storage.dates import shown_date
+from facebank.storage.text import never_certain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from facebank.album.finding import FoundPhoto, KnownPerson
-    from facebank.faces import Photo, Sample
     from facebank.gallery import Gallery
+    from facebank.types import Photo, Sample
 
 MOST_PICTURES = 500
 """How many pictures a page shows, so that it stays one that a browser can hold; the others are links."""

@@ -17,7 +17,7 @@ from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import Detection, Photo, RGBImage
+    from facebank.types import Detection, Photo, RGBImage
 
 _GAMMA = 2.2
 """From stored values to light: of sRGB, nearly."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.faces import Face, Photo
 from facebank.media import read_photo, read_photo_bytes
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Face, Photo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 
 @runtime_checkable

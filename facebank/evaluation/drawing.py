@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from facebank.faces import Detection, Photo
+    from facebank.types import Detection, Photo
 
 _SIDE = 0.16
 _SEEN = 1.25

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import DatasetError
-from facebank.faces import Face
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Face
 
 if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset

@@ -53,7 +53,7 @@ def evidence_of(
 
 
 def _case(bench: Bench, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence | None:
-    from facebank.evaluation.explanation import explain
+    from facebank.operations.explanation import explain
 
     laboratory = bench.laboratory
     try:

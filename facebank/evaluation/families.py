@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.relatives import MOST_PAIRS, Relatives
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.datasets.checking import broken, shown
 from facebank.evaluation.datasets.tables import read_table
 from facebank.gallery.names import name_key, normalise_name
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from facebank.errors import DatasetError
 from facebank.evaluation.datasets import find_pairs, only_named, open_dataset, read_errata, read_lfw
 from facebank.evaluation.running import Run, make_bench
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

@@ -16,9 +16,9 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pi
 from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.face_cache import as_kept
 from facebank.evaluation.report import Timing
-from facebank.faces import AnalyzedPhoto, Detection, Face
 from facebank.media import turn_photo
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import AnalyzedPhoto, Detection, Face
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.augmentation import augment
 from facebank.vision.quality import assess
@@ -26,9 +26,9 @@ from facebank.vision.quality import assess
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.engine import Engine
     from facebank.evaluation.face_cache import FaceCache
-    from facebank.faces import FloatArray, Photo, RGBImage
+    from facebank.operations.engine import Engine
+    from facebank.types import FloatArray, Photo, RGBImage
     from facebank.vision import FaceAnalyzer
 
 NO_FACE = "no face was found"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.laboratory import FaceSet, Laboratory
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 LEAST_SIMILARITY = 0.7
 """Embeddings nearer than this are looked at: those of a photo and its copy, saved again or smaller, are."""

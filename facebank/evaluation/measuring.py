@@ -14,8 +14,8 @@ from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.rates import Resamples, mean_figure, rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Table
 from facebank.evaluation.searching import NOBODY, Searches
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import Dataset, LeftOut, Pair
 from facebank.evaluation.rates import sampling_units
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self

@@ -15,7 +15,7 @@ from facebank.errors import InvalidNameError
 from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.datasets.checking import broken, read_text, shown
 from facebank.gallery.names import name_key, normalise_name
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.dataset import LeftOut
     from facebank.evaluation.figures import Figure
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 
 PAIR_SCORES = ("first", "second", "same_person", "similarity")

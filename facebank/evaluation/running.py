@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from facebank.engine import load_engine
 from facebank.evaluation.bench import Bench, Progress, Silence
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
 from facebank.evaluation.writing import WrittenReport, require_own, write_report
-from facebank.packs.files import cannot_write
+from facebank.operations.engine import load_engine
+from facebank.storage.user_folders import cannot_write
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report

@@ -10,20 +10,20 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick
-from facebank.faces import Outcome
-from facebank.identification import build_recognizer, mix_masks
+from facebank.operations.identify import build_recognizer, mix_masks
+from facebank.operations.samples import STEADYING
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import build_scorer
-from facebank.samples import STEADYING
-from facebank.settings import DecisionSettings
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Outcome
 from facebank.vision.quality import with_stability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.laboratory import FaceSet, Laboratory
-    from facebank.faces import Decision, FloatArray
     from facebank.recognition.recognizer import Recognizer
+    from facebank.types import Decision, FloatArray
 
 _ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 

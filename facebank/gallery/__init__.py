@@ -38,16 +38,16 @@ if TYPE_CHECKING:
         import_gallery,
     )
     from facebank.gallery.health import GalleryHealth, inspect_gallery
-    from facebank.gallery.index import SearchHits, VectorIndex, VectorStore
     from facebank.gallery.repairing import Repair, repair_gallery
+    from facebank.index.vector_index import SearchHits, VectorIndex, VectorStore
 
 _HOMES = {
     "Damage": "facebank.gallery.checking",
     "GalleryCheck": "facebank.gallery.checking",
     "Repair": "facebank.gallery.repairing",
-    "SearchHits": "facebank.gallery.index",
-    "VectorIndex": "facebank.gallery.index",
-    "VectorStore": "facebank.gallery.index",
+    "SearchHits": "facebank.index.vector_index",
+    "VectorIndex": "facebank.index.vector_index",
+    "VectorStore": "facebank.index.vector_index",
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
     "Exported": "facebank.gallery.exchange",

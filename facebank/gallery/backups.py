@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError, UsageError
-from facebank.gallery.connection import GALLERY_FILE
+from facebank.gallery.store.connection import GALLERY_FILE
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.paths import named_path
 from facebank.storage.sqlite import connect
+from facebank.storage.text import printable
 from facebank.storage.turns import QUEUE
-from facebank.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryFormatError, UsageError
-from facebank.gallery import feedback_tables, settings, tables, vector_tables
-from facebank.gallery.checked_rows import described, has_seals, is_sealed, unchecked_rows
-from facebank.gallery.codec import floats_from_bytes, unit_length
-from facebank.gallery.connection import GALLERY_FILE
-from facebank.gallery.digests import signed
-from facebank.gallery.file import GalleryFile
+from facebank.gallery import settings
 from facebank.gallery.records import PLAIN
-from facebank.gallery.schema import schema_version
-from facebank.gallery.sealed_tables import TABLES
-from facebank.gallery.sealing import NOTHING, Sum, is_sum_of, kept_sum, summands
+from facebank.gallery.store import feedback_tables, tables, vector_tables
+from facebank.gallery.store.checked_rows import described, has_seals, is_sealed, unchecked_rows
+from facebank.gallery.store.codec import floats_from_bytes, unit_length
+from facebank.gallery.store.connection import GALLERY_FILE
+from facebank.gallery.store.digests import signed
+from facebank.gallery.store.file import GalleryFile
+from facebank.gallery.store.schema import schema_version
+from facebank.gallery.store.sealed_tables import TABLES
+from facebank.gallery.store.sealing import NOTHING, Sum, is_sum_of, kept_sum, summands
 from facebank.storage.paths import named_path
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from facebank.gallery.checked_rows import Row
+    from facebank.gallery.store.checked_rows import Row
 
 _WAIT = 5.0  # seconds
 _MOST_COMPLAINTS = 100

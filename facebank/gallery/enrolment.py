@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.gallery import feedback, feedback_tables, tables, vector_tables
-from facebank.gallery.codec import float_array, hex_digest, share, turns, unit_length, variant_name
+from facebank.gallery import feedback
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
 from facebank.gallery.same_face import find_sample
+from facebank.gallery.store import feedback_tables, tables, vector_tables
+from facebank.gallery.store.codec import float_array, hex_digest, share, turns, unit_length, variant_name
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from facebank.faces import FloatArray
     from facebank.gallery.records import NewSample
+    from facebank.types import FloatArray
 
 _LARGEST_THUMBNAIL = 256 * 1024
 _LONGEST_SOURCE = 32 * 1024

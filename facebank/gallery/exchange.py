@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, StorageError
-from facebank.faces import Detection
 from facebank.gallery import exchange_files as files
-from facebank.gallery.codec import (
+from facebank.gallery.enrolment import require_sample
+from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
+from facebank.gallery.store.codec import (
     birth_date,
     float_array,
     hex_digest,
@@ -24,22 +26,20 @@ from facebank.gallery.codec import (
     time_to_text,
     unit_length,
 )
-from facebank.gallery.enrolment import require_sample
-from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
 from facebank.gallery.written_places import PlaceKind
 from facebank.storage.files import face_folder_mode, new_folder, sync_folder
 from facebank.storage.paths import named_path
+from facebank.storage.text import printable, shell_command, shell_word
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable, shell_command, shell_word
+from facebank.types import Detection
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
-    from facebank.faces import FloatArray, Person, Sample
     from facebank.gallery.gallery import Gallery
+    from facebank.types import FloatArray, Person, Sample
 
     JudgeSamples: TypeAlias = Callable[[str, Sequence[NewSample]], Sequence[RefusedSample | None]]
 

@@ -26,10 +26,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import ExchangeError, StorageError
-from facebank.gallery.codec import LARGEST_DIMENSION, hex_digest, variant_name
 from facebank.gallery.records import PackIdentity
+from facebank.gallery.store.codec import LARGEST_DIMENSION, hex_digest, variant_name
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

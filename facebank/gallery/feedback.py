@@ -9,23 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.gallery import feedback_tables
-from facebank.gallery.codec import float_array, hex_digest, turns, unit_length
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, FaceKey
 from facebank.gallery.same_face import find_sample, is_same_place, is_same_vector
+from facebank.gallery.store import feedback_tables
+from facebank.gallery.store.codec import float_array, hex_digest, turns, unit_length
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
-    from facebank.faces import FloatArray, Person
     from facebank.gallery.records import NewSample, Stranger
-    from facebank.gallery.tables import Binding
-    from facebank.gallery.vector_tables import Known
+    from facebank.gallery.store.tables import Binding
+    from facebank.gallery.store.vector_tables import Known
+    from facebank.types import FloatArray, Person
 
 
 def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None:

@@ -7,29 +7,30 @@ from threading import local
 from typing import TYPE_CHECKING
 
 from facebank.errors import GalleryError, StorageError, UsageError
-from facebank.gallery import feedback_tables, merge_tables, people, settings, tables, vector_tables
+from facebank.gallery import people, settings
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
 from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
+from facebank.gallery.store import feedback_tables, merge_tables, tables, vector_tables
 from facebank.gallery.taught import TaughtGallery
 from facebank.gallery.written_places import WRITTEN_PLACES_SETTING, folders_with_leftovers, without_name
 from facebank.storage.leftovers import remove_leftovers, wipe_file
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
     from types import EllipsisType
 
-    from facebank.faces import FloatArray, Person, Sample
-    from facebank.gallery.file import GalleryFile
-    from facebank.gallery.following import IndexFollower
-    from facebank.gallery.index import VectorIndex
-    from facebank.gallery.index_file import IndexKey
     from facebank.gallery.names import NameTable
     from facebank.gallery.records import NewSample, PersonFacts
+    from facebank.gallery.store.file import GalleryFile
+    from facebank.index.following import IndexFollower
+    from facebank.index.index_file import IndexKey
+    from facebank.index.vector_index import VectorIndex
+    from facebank.types import FloatArray, Person, Sample
 
 _MANY = 20  # people are looked up faster by reading all names at once
 
@@ -417,7 +418,7 @@ class Gallery(TaughtGallery):
         """Return what keeps the index of this thread in step."""
         made: tuple[object, object, IndexFollower] | None = getattr(self._followers, "made", None)
         if made is None or made[0] is not self._bound or made[1] is not self._make_index:
-            from facebank.gallery.following import IndexFollower
+            from facebank.index.following import IndexFollower
 
             self._let_go_of_index()
             made = self._bound, self._make_index, IndexFollower(self.pack.dimension, self._make_index, self.path)
@@ -432,7 +433,7 @@ class Gallery(TaughtGallery):
 
     def _keep_index_file(self, follower: IndexFollower, key: IndexKey) -> bool:
         """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
-        from facebank.gallery.following import INDEX_FILE_SETTING
+        from facebank.index.following import INDEX_FILE_SETTING
 
         try:
             self.note_place()

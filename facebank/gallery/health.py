@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, GalleryNotFoundError
-from facebank.gallery import tables
 from facebank.gallery.checking import examine
-from facebank.gallery.file import GalleryFile
-from facebank.gallery.schema import schema_version
+from facebank.gallery.store import tables
+from facebank.gallery.store.file import GalleryFile
+from facebank.gallery.store.schema import schema_version
 from facebank.storage.paths import named_path
-from facebank.text import shell_word
+from facebank.storage.text import shell_word
 
 if TYPE_CHECKING:
     import sqlite3

@@ -6,19 +6,20 @@ from datetime import UTC, datetime
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
-from facebank.dates import checked_birth_date
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
-from facebank.gallery import feedback, feedback_tables, merge_tables, tables
-from facebank.gallery.codec import LONGEST_NOTE
+from facebank.gallery import feedback
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PersonFacts
-from facebank.text import printable, shell_command
+from facebank.gallery.store import feedback_tables, merge_tables, tables
+from facebank.gallery.store.codec import LONGEST_NOTE
+from facebank.storage.dates import checked_birth_date
+from facebank.storage.text import printable, shell_command
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-    from facebank.faces import Person
+    from facebank.types import Person
 
 
 def find(connection: sqlite3.Connection, name: str) -> Person:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.faces import AnalyzedPhoto, Detection, Face, FloatArray, PhotoFaces, Sample
+    from facebank.types import AnalyzedPhoto, Detection, Face, FloatArray, PhotoFaces, Sample
 
 PLAIN = "plain"
 """The variant every sample has: the embedding of the face as it is."""
@@ -176,7 +176,7 @@ class RefusedSample:
     person, image
         Whose it was in the export, and its photo's path.
     reason, detail
-        A code, as `facebank.faces.EnrolmentReason` has them, and a sentence for people.
+        A code, as `facebank.types.EnrolmentReason` has them, and a sentence for people.
     """
 
     person: str

@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError
-from facebank.gallery import schema
 from facebank.gallery.backups import itself, keep_damaged
-from facebank.gallery.checked_rows import described
 from facebank.gallery.checking import Damage, damage_to
-from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.derived import wipe_derived
-from facebank.gallery.digests import Kind, signed
-from facebank.gallery.following import INDEX_FILE_SETTING
 from facebank.gallery.records import PLAIN
-from facebank.gallery.sealed_tables import TABLES
-from facebank.gallery.sealing import is_sum_of, seal_of, seal_table
-from facebank.gallery.vector_tables import first_two
+from facebank.gallery.store import schema
+from facebank.gallery.store.checked_rows import described
+from facebank.gallery.store.connection import GALLERY_FILE
+from facebank.gallery.store.digests import Kind, signed
+from facebank.gallery.store.sealed_tables import TABLES
+from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
+from facebank.gallery.store.vector_tables import first_two
+from facebank.index.following import INDEX_FILE_SETTING
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.guarded import is_filled, is_open_here
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import named_path
 from facebank.storage.sqlite import choose_journal, connect, is_writable, transaction
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import IO
 
-    from facebank.gallery.checked_rows import Row
+    from facebank.gallery.store.checked_rows import Row
 
 _WAIT = 5.0  # seconds
 _LARGEST_MENDED = 16 * 1024  # bytes of a value of which every bit is tried

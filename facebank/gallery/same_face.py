@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.gallery import tables, vector_tables
 from facebank.gallery.records import FaceKey
+from facebank.gallery.store import tables, vector_tables
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 SAME_VECTOR = 1e-4
 """Two embeddings at most this far apart (Euclidean) are one face embedded twice."""

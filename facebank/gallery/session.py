@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
-from facebank.gallery import settings, tables
-from facebank.gallery.codec import LARGEST_DIMENSION
+from facebank.gallery import settings
 from facebank.gallery.derived import (
     DERIVED_FOLDERS_SETTING,
     DERIVED_PLACES_SETTING,
@@ -17,7 +16,9 @@ from facebank.gallery.derived import (
     noted,
     noted_folders,
 )
-from facebank.gallery.file import GalleryFile
+from facebank.gallery.store import tables
+from facebank.gallery.store.codec import LARGEST_DIMENSION
+from facebank.gallery.store.file import GalleryFile
 from facebank.gallery.written_places import (
     WRITTEN_PLACES_SETTING,
     PlaceKind,
@@ -27,7 +28,7 @@ from facebank.gallery.written_places import (
 )
 from facebank.storage.leftovers import find_leftovers
 from facebank.storage.paths import named_path
-from facebank.text import printable, shell_command, shell_word
+from facebank.storage.text import printable, shell_command, shell_word
 
 if TYPE_CHECKING:
     import sqlite3

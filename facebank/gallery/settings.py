@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import UsageError
-from facebank.gallery import tables
-from facebank.gallery.codec import variant_name
+from facebank.gallery.store import tables
+from facebank.gallery.store.codec import variant_name
+from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     import sqlite3

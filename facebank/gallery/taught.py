@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.gallery import feedback, feedback_tables, people, tables
+from facebank.gallery import feedback, people
 from facebank.gallery.enrolment import check_sample
 from facebank.gallery.records import Forgotten
 from facebank.gallery.session import GallerySession
-from facebank.text import printable
+from facebank.gallery.store import feedback_tables, tables
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from facebank.faces import FloatArray
     from facebank.gallery.records import FaceKey, NewSample, Stranger, StrangerTable
+    from facebank.types import FloatArray
 
 
 class TaughtGallery(GallerySession):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
-from facebank.faces import Outcome
 from facebank.media.labels import LabelPainter
 from facebank.storage.files import face_file_mode, write_file
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, Photo, RGBImage
+    from facebank.types import FloatArray, Photo, RGBImage
 
 # Told apart by people with colour-blindness too: bluish green and orange of Okabe and Ito (2008), and grey.
 _COLOURS = {

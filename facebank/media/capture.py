@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from facebank.errors import UnreadableVideoError, UsageError, VideoTooLargeError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from cv2 import VideoCapture

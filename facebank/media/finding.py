@@ -14,7 +14,7 @@ from facebank.errors import PhotoNotFoundError
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES, recognizable
 from facebank.media.skipped import SKIPPED_SUFFIXES, SkippedKind, skipped_kind
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

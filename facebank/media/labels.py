@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facebank.errors import PhotoTooLargeError, UsageError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,14 @@ from facebank.errors import StreamError, UsageError
 from facebank.media.capture import VideoLimits, open_capture, silent
 from facebank.media.shots import CutDetector
 from facebank.media.video import Frame, Video
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
     from cv2 import VideoCapture
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 """Addresses that are opened; others, such as those by which FFmpeg joins files, are not."""

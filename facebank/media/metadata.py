@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from facebank.dates import FIRST_PHOTOS
+from facebank.storage.dates import FIRST_PHOTOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

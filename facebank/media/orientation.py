@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from facebank.faces import Photo, RGBImage
+    from facebank.types import Photo, RGBImage
 
 # The EXIF orientations that ask for 0 to 3 quarter turns counter-clockwise.
 _QUARTER_TURNS = (1, 8, 3, 6)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 # A band of this many pixels fits the processor's cache: three times as fast as the whole photo at once (12 megapixels
 # in 18 ms instead of 55), and what is needed for the conversion stays small.

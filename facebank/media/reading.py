@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from facebank.dates import is_believable
 from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
-from facebank.faces import Photo
 from facebank.media.formats import PhotoFormat, open_photo, recognise_format
 from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
 from facebank.media.metadata import PhotoMetadata, read_metadata, stored_orientation
@@ -24,13 +22,15 @@ from facebank.media.picture_hash import picture_hash
 from facebank.media.pixels import to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
 from facebank.media.tiff import tiff_fault
+from facebank.storage.dates import is_believable
 from facebank.storage.paths import named_path
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Photo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 _MAX_REASON_LENGTH = 160
 _FAULT_FINDERS = {

@@ -10,7 +10,7 @@ import numpy as np
 from facebank.errors import UsageError
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray, Photo
+    from facebank.types import FloatArray, Photo
 
 _MARGIN = 0.25
 _JPEG_QUALITY = 88

@@ -18,14 +18,14 @@ from facebank.media.capture import VideoLimits, length_of, open_capture, size_of
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
 from facebank.media.shots import CutDetector
 from facebank.storage.paths import named_path
-from facebank.text import printable, shell_word
+from facebank.storage.text import printable, shell_word
 
 if TYPE_CHECKING:
     from typing import Self
 
     from cv2 import VideoCapture
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 _DEFAULT_LIMITS = VideoLimits()
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")

@@ -13,14 +13,14 @@ from facebank.errors import StorageError, UsageError, VideoError
 from facebank.media.capture import is_text, silent
 from facebank.media.video import Video
 from facebank.storage.files import face_file_mode, new_file
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from typing import Self
 
     from cv2 import VideoWriter as Writer
 
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 SUFFIXES = (".mp4", ".mkv")
 _CODEC = "mp4v"  # what OpenCV's FFmpeg can write without a library that is not free, and fast

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import PackNotFoundError
 from facebank.packs.registry import known_packs
 from facebank.packs.store import list_packs
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from facebank.errors import DownloadError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from facebank.errors import PackIntegrityError
 from facebank.packs.network_file import check_network_bytes
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import LicenceNotAcceptedError
-from facebank.packs.files import packs_folder, write_atomically
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
+from facebank.storage.user_folders import packs_folder, write_atomically
 
 if TYPE_CHECKING:
     from facebank.packs.manifest import PackManifest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from facebank.errors import ManifestError
 from facebank.packs.tables import PerChannel, Table
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

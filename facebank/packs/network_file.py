@@ -12,7 +12,7 @@ import mmap
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PackIntegrityError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from facebank.errors import PackIntegrityError, StorageError
-from facebank.packs.files import cache_folder, sha256_of, write_atomically
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.storage.user_folders import cache_folder, sha256_of, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from weakref import WeakSet
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
-from facebank.forking import at_fork, keep_for_good
 from facebank.packs.network_file import check_network, check_network_bytes
-from facebank.text import printable
+from facebank.storage.forking import at_fork, keep_for_good
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from types import ModuleType

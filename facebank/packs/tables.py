@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from facebank.errors import ManifestError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     import re

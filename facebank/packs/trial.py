@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError, ManifestError, MissingDependencyError, PackError, PackIntegrityError
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.packs.manifest import PackManifest

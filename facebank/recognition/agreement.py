@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
 
 TYPICAL_AGREEMENT = 0.65
 """The mean cosine of two photos of one person, where a pack's background does not tell it."""

@@ -13,13 +13,13 @@ from facebank.errors import UsageError
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
 from facebank.recognition.neighbourhood import Neighbourhood, alike_samples, survey
-from facebank.text import shell_command
+from facebank.storage.text import shell_command
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.gallery import FaceKey
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.pairs import PairModel
 

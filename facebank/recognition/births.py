@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Self
 
-from facebank.dates import TOLERANCE, earliest_day
-from facebank.faces import Decision, Face, Outcome, Reason
+from facebank.storage.dates import TOLERANCE, earliest_day
+from facebank.types import Decision, Face, Outcome, Reason
 
 if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer

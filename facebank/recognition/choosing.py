@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
 
 DEFAULT = "prototype"
 """The classifier that measured best over sizes of galleries and numbers of samples."""

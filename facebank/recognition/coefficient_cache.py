@@ -18,15 +18,15 @@ import numpy as np
 from facebank.errors import StorageError
 from facebank.gallery.derived import derived_file
 from facebank.gallery.exchange_files import read_arrays
-from facebank.packs.files import cannot_write, write_atomically
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
 from facebank.storage.leftovers import wipe_file
+from facebank.storage.user_folders import cannot_write, write_atomically
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
 
 _FORMAT = 1

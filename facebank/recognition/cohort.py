@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 SAME_PERSON = 0.5
 """The similarity from which a further person of the album may be an enrolled one, and does not count."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.gallery.derived import cohort_file
-from facebank.packs.files import write_atomically
+from facebank.storage.text import printable
+from facebank.storage.user_folders import write_atomically
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 MOST_PEOPLE = 1000
 """How many people are kept; those with most faces."""

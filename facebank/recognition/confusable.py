@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.forking import computed
 from facebank.recognition.cohort import NO_CORRECTION, Cohort
 from facebank.recognition.pairs import (
     ALIKE,
@@ -24,14 +23,15 @@ from facebank.recognition.pairs import (
     left_out_margins,
 )
 from facebank.recognition.scoring import prototypes
+from facebank.storage.forking import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PrototypeScorer
+    from facebank.types import FloatArray
 
 LEAST_EXPECTED_ERROR = 0.03
 """The expected error from which people who look very much alike are told of as confusable."""

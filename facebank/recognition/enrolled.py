@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.forking import computed
+from facebank.storage.forking import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 _LENGTH_TOLERANCE = 1e-3
 

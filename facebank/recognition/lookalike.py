@@ -17,8 +17,8 @@ from facebank.recognition.enrolled import check_embeddings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facebank.faces import FloatArray
     from facebank.gallery import VectorTable
+    from facebank.types import FloatArray
 
 TEMPERATURE = 0.1
 """How much more similar somebody is with e times the share of another; of cosines, so from -1 to 1."""

@@ -10,8 +10,8 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import QUALITY_FLOOR, LinearScorer, PrototypeScorer, prototypes
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
     from facebank.recognition.scoring import PersonScorer
+    from facebank.types import FloatArray
 
 WORN_PENALTY = 0.12
 """What a score loses for a person all of whose samples wear a mask, and others by their share.

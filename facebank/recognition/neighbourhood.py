@@ -13,9 +13,9 @@ from facebank.recognition.scoring import QUALITY_FLOOR, prototypes, unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
+    from facebank.types import FloatArray
 
 ALIKE = 0.97
 """The similarity from which two samples are one photo, saved twice; two photos of one person hardly reach it."""

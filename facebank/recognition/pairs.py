@@ -24,7 +24,7 @@ from facebank.recognition.scoring import QUALITY_FLOOR, unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 ALIKE, VERY_ALIKE = 0.15, 0.30
 """Similarities of two prototypes: up to the first scores tell two people apart, from the second on margins do."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.faces import Candidate, Decision, Face, Outcome, Reason
+from facebank.recognition.calibration.simulation import KEPT
 from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, Confusables, share_among_alike
 from facebank.recognition.enrolled import check_embeddings
 from facebank.recognition.pairs import USUAL_ERROR, least_before
@@ -24,16 +24,16 @@ from facebank.recognition.ranking import (
     without_name,
 )
 from facebank.recognition.scoring import PrototypeScorer, greatest, unit
-from facebank.recognition.simulation import KEPT
+from facebank.types import Candidate, Decision, Face, Outcome, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.calibration import Calibrator
+    from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.cohort import Cohort
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PersonScorer
+    from facebank.types import FloatArray
 
 CANDIDATES = 5
 

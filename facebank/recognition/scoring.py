@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
+    from facebank.types import FloatArray
 
 CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")
 """The kinds of classifiers that `build_scorer` knows."""

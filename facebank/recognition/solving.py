@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 Loss = Literal["squared_hinge", "logistic"]
 """What a row on the wrong side costs: a linear SVM's cost, or logistic regression's."""

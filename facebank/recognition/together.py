@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 COMPETING = 0.05
 """The probability from which a face competes for a person."""

@@ -21,10 +21,10 @@ from facebank.recognition.solving import separate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
-    from facebank.recognition.background import Background
+    from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PersonScorer
+    from facebank.types import FloatArray
 
 FITTED = ("svm", "svm-rbf", "logistic")
 """The kinds of `CLASSIFIERS` that have something to fit."""

@@ -18,7 +18,7 @@ from threading import RLock
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
-from facebank.forking import at_fork, keep_for_good
+from facebank.storage.forking import at_fork, keep_for_good
 
 FileId: TypeAlias = tuple[int, int]
 """Device and number of a file, whatever its name."""

@@ -4,8 +4,8 @@ The digest covers the table's name and every value with its type, so that neithe
 another's place. It protects against damage, not against an author of files, who can make new digests: what a value may
 be is checked apart.
 
-Scans and the cache of evaluated faces keep these digests. A gallery's are others (`facebank.gallery.digests`), which
-can be summed and are made for 100,000 rows at once; both are on disk, so neither can take the other's place.
+Scans and the cache of evaluated faces keep these digests. A gallery's are others (`facebank.gallery.store.digests`),
+which can be summed and are made for 100,000 rows at once; both are on disk, so neither can take the other's place.
 """
 
 from __future__ import annotations

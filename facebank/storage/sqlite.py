@@ -24,9 +24,9 @@ from facebank.storage.guarded import (
     is_open_here,
     open_guarded,
 )
+from facebank.storage.text import printable
 from facebank.storage.turns import begin_in_turn
 from facebank.storage.values import InvalidValueError
-from facebank.text import printable
 
 _MAGIC = b"SQLite format 3\x00"
 _MOST_OBJECTS = 200

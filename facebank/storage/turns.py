@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-from facebank.text import printable
+from facebank.storage.text import printable
 
 QUEUE = "-queue"
 """What is added to a file's name for the file by which writers queue; it is there only while some of them do."""

@@ -23,7 +23,7 @@ from facebank.storage.guarded import (
     is_open_here,
     open_guarded,
 )
-from facebank.text import printable
+from facebank.storage.text import printable
 
 _read_modes: dict[FileId, bool] = {}
 

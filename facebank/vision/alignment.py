@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 # Where the landmarks of a face lie in a 112 x 112 crop: J. Deng et al., "ArcFace", CVPR 2019, the reference code.
 _ARCFACE_112 = np.array(

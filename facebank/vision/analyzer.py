@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.faces import AnalyzedPhoto, Detection, Face, Photo
+from facebank.types import AnalyzedPhoto, Detection, Face, Photo
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
 from facebank.vision.finder import FaceFinder
@@ -16,8 +16,8 @@ from facebank.vision.quality import assess
 from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray, RGBImage
     from facebank.packs import Pack
+    from facebank.types import FloatArray, RGBImage
     from facebank.vision.embedding import Embedder
 
 _CHUNK_FACES = 32

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.text import printable
+from facebank.storage.text import printable
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 _BRIGHTER, _DARKER = 0.6, 1.7
 _DEGREES = 7.0

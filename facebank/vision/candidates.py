@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.faces import Detection
+from facebank.types import Detection
 from facebank.vision.geometry import overlaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 _MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
 

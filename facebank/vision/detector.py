@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.faces import Detection, RGBImage
     from facebank.packs import DetectorSpec
+    from facebank.types import Detection, RGBImage
 
 
 class Detector(Protocol):

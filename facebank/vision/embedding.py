@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
-    from facebank.faces import FloatArray
     from facebank.packs import EmbedderSpec
+    from facebank.types import FloatArray
 
 # On a processor two faces at once stay in its caches: 16 take SFace 1.5 times as long each. A GPU wants many.
 _CPU_BATCH, _GPU_BATCH = 2, 32

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.faces import Detection
 from facebank.media import turn_photo
+from facebank.types import Detection
 from facebank.vision.geometry import inside, resize
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from facebank.faces import Photo, RGBImage
+    from facebank.types import Photo, RGBImage
     from facebank.vision.detector import Detector
     from facebank.vision.refinement import LandmarkRefiner
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 
 def resize(pixels: RGBImage, width: int, height: int) -> RGBImage:

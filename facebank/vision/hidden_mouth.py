@@ -18,7 +18,7 @@ from facebank.vision.colour import lab_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 NUMBERS = Path(__file__).with_name("hidden_mouth.npz")
 """The judge's numbers, in the package."""

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
-from facebank.faces import Detection
 from facebank.packs.manifest import Thresholds
 from facebank.packs.network_file import check_network
 from facebank.packs.runtime import note_session
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Detection
 from facebank.vision.candidates import Candidates
 from facebank.vision.detector import NetworkDetector
 from facebank.vision.embedding import normalised
@@ -30,7 +30,7 @@ from facebank.vision.geometry import letterbox, pad_to_multiple
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 PREFIX = "insightface:"
 

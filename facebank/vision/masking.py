@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
     Colour: TypeAlias = tuple[int, int, int]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from facebank.errors import ManifestError, PackError
 from facebank.packs.runtime import require_own
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 
 class Preprocessing(Protocol):

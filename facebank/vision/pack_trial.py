@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from facebank.faces import RGBImage
     from facebank.packs import Pack
+    from facebank.types import RGBImage
     from facebank.vision.detector import NetworkDetector
     from facebank.vision.embedding import NetworkEmbedder
 
@@ -90,7 +90,7 @@ def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBI
     found = []
     crops = []
     for name in _PORTRAITS:
-        pixels = read_photo(Path(__file__).parent.parent / "demo_photos" / name).pixels
+        pixels = read_photo(Path(__file__).parent.parent / "demo" / "photos" / name).pixels
         faces = detector.detect(pixels)
         if not faces:
             raise _ProblemError("its detector finds no face in a portrait")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facebank.faces import Detection, Quality
+from facebank.types import Detection, Quality
 from facebank.vision.colour import lab_of
 from facebank.vision.hidden_mouth import NOTICED, hidden_mouth
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 # The share of a face's detail that blurring leaves: LFW's faces as photographed have 0.13 to 0.21; at 0.29 (24 pixels
 # high) a quarter of the likeness is lost, at 0.5 two thirds.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facebank.faces import Detection
+from facebank.types import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
 from facebank.vision.candidates import Candidates, best_score, voted_landmarks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
     from facebank.vision.detector import NetworkDetector
 
 # Chosen on LFW's development people (benchmarks/alignment.py): landmarks are steadiest where a face is this large.

@@ -19,7 +19,7 @@ from facebank.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import Face, FloatArray
+    from facebank.types import Face, FloatArray
 
 PATIENCE = 1.5
 """For how many seconds a face may be out of sight and still be followed."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from facebank.engine import Engine, load_engine
+from facebank.operations.engine import Engine, load_engine
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 
 
 @pytest.fixture(scope="session")

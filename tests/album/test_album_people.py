@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facebank.album import album_people as module
-from facebank.album.album_people import album_people
-from facebank.album.scan_file import StoredFaces
+from facebank.album.groups import album_people as module
+from facebank.album.groups.album_people import album_people
+from facebank.album.scan.scan_file import StoredFaces
 from facebank.packs import load_pack
 
 from .test_clustering import people

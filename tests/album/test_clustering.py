@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facebank.album import clustering
-from facebank.album.clustering import ClusteringThresholds, FaceTable, cluster
+from facebank.album.groups import clustering
+from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
 from facebank.vision.embedding import normalised
 
 THRESHOLDS = ClusteringThresholds(0.6, 0.52)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.album.face_regions import (
+from facebank.album.tags.regions import (
     Box,
     Frame,
     clipped,
@@ -17,9 +17,9 @@ from facebank.album.face_regions import (
     turned,
     turned_back,
 )
-from facebank.faces import Detection, Face, Photo, PhotoFaces, Quality
 from facebank.media import turn_photo
 from facebank.media.orientation import upright
+from facebank.types import Detection, Face, Photo, PhotoFaces, Quality
 
 ORIENTATIONS = st.integers(1, 8)
 

@@ -20,7 +20,7 @@ from facebank.album.person_pages import write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo_photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.face_regions import Box, Frame, Vocabulary, turned_back
-from facebank.album.region_views import RegionView, TurnFinder
-from facebank.album.xmp_document import XmpDocument
-from facebank.album.xmp_files import XmpSource
+from facebank.album.tags.region_views import RegionView, TurnFinder
+from facebank.album.tags.regions import Box, Frame, Vocabulary, turned_back
+from facebank.album.tags.xmp_document import XmpDocument
+from facebank.album.tags.xmp_files import XmpSource
 
 from .xmp_samples import region, with_regions
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from facebank.album.grouping import groups_of
-from facebank.album.scan_file import ScanFile, ScannedFile
-from facebank.album.scan_rows import COLUMNS, FileState
-from facebank.album.scan_tags import TagRow
+from facebank.album.groups.grouping import groups_of
+from facebank.album.scan.rows import COLUMNS, FileState
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.album.scan.written_tags import TagRow
 from facebank.errors import FacebankError, ScanFormatError
 from facebank.storage.row_digests import teach_row_digest
 from tests.album.test_scan_file import PACK, STATE, file, photo

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.lookout import Lookout, state_of
-from facebank.album.scan_file import UNSETTLED, ScanFile, ScannedFile
-from facebank.album.scan_rows import FileState
-from facebank.album.scanning import ScanReport, plan_scan, scan
-from facebank.engine import Engine
+from facebank.album.scan.lookout import Lookout, state_of
+from facebank.album.scan.rows import FileState
+from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
+from facebank.album.scan.scanning import ScanReport, plan_scan, scan
 from facebank.errors import PhotoNotFoundError
-from facebank.faces import SkippedCounts
 from facebank.media import read_photo
+from facebank.operations.engine import Engine
+from facebank.types import SkippedCounts
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_broken_files_are_listed_and_tried_when_they_change(engine: Engine, scan
 def test_an_interrupted_scan_goes_on(
     engine: Engine, scan_file: ScanFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facebank.album.scanning._KEPT_AT_ONCE", 1)
+    monkeypatch.setattr("facebank.album.scan.scanning._KEPT_AT_ONCE", 1)
 
     def interrupt(_: ScannedFile) -> None:
         raise KeyboardInterrupt

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.sort_entries import Entry
-from facebank.album.sort_journal import (
+from facebank.album.sort.entries import Entry
+from facebank.album.sort.journal import (
     JOURNAL,
     SortJournal,
     adopt_journal,
@@ -23,7 +23,7 @@ from facebank.album.sort_journal import (
     only_undoing,
     read_journal,
 )
-from facebank.album.unsorting import undo_sorting
+from facebank.album.sort.undoing import undo_sorting
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.storage.leftovers import flock_now
@@ -277,7 +277,7 @@ def test_a_journal_that_was_removed_before_it_was_locked_is_not_written(
         (out / JOURNAL).unlink(missing_ok=True)
         return flock_now(handle)
 
-    monkeypatch.setattr("facebank.album.sort_journal.flock_now", undone_meanwhile)
+    monkeypatch.setattr("facebank.album.sort.journal.flock_now", undone_meanwhile)
     with pytest.raises(StorageError, match="another process"):
         SortJournal.open(out, out.parent, KEY)
 

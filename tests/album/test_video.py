@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
-from facebank.album.video import VideoPlan, VideoReport, identify_video
-from facebank.album.video_annotation import annotate_video, write_pictures
 from facebank.errors import GalleryNotFoundError
-from facebank.faces import Outcome, Reason
 from facebank.media import read_photo
 from facebank.media.video import Video
+from facebank.types import Outcome, Reason
+from facebank.video.annotation import annotate_video, write_pictures
+from facebank.video.identify import VideoPlan, VideoReport, identify_video
 from tests.video_files import CLIP_FRAMES, CLIP_RATE, CUTS, clip_of, streamable
 
 MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from facebank.album import xmp_document
-from facebank.album.face_regions import Box, Frame, Vocabulary, turned, turned_back
-from facebank.album.xmp_document import XmpDocument
+from facebank.album.tags import xmp_document
+from facebank.album.tags.regions import Box, Frame, Vocabulary, turned, turned_back
+from facebank.album.tags.xmp_document import XmpDocument
 from facebank.errors import XmpError
 from facebank.gallery import normalise_name
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.sidecars import belongs_to_it_alone, sidecar_of
-from facebank.album.xmp_document import MOST_BYTES, XmpDocument
-from facebank.album.xmp_files import embed, read_photo_xmp, write_sidecar
+from facebank.album.tags.sidecars import belongs_to_it_alone, sidecar_of
+from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.tags.xmp_files import embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoNotFoundError, StorageError, XmpError
 from facebank.media import PhotoFile, read_header, read_photo, read_photo_bytes, read_photo_file
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facebank.album.xmp_document import MOST_BYTES
-from facebank.album.xmp_packets import find_packet, with_packet
+from facebank.album.tags.xmp_document import MOST_BYTES
+from facebank.album.tags.xmp_packets import find_packet, with_packet
 from facebank.errors import XmpError
 from facebank.media import read_photo_bytes
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-DEMO_PHOTOS = PROJECT / "facebank" / "demo_photos"
+DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from facebank.demo import PANELS, PEOPLE, DemoPanel, DemoPerson, run_demo
+from facebank.demo.demonstration import PANELS, PEOPLE, DemoPanel, DemoPerson, run_demo
 from facebank.media import read_photo
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def own_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("own_cache")
 def test_a_wrong_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
-    monkeypatch.setattr("facebank.demo.PEOPLE", swapped)
+    monkeypatch.setattr("facebank.demo.demonstration.PEOPLE", swapped)
     report = run_demo(tmp_path, device="cpu")
     assert not report.correct
     assert [result.correct for result in report.results] == [not panel.enrolled for panel in PANELS]
@@ -64,7 +64,7 @@ def test_a_wrong_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("own_cache")
 def test_a_part_without_a_face_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     beheaded = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False, top=288)
-    monkeypatch.setattr("facebank.demo.PANELS", (beheaded,))
+    monkeypatch.setattr("facebank.demo.demonstration.PANELS", (beheaded,))
     report = run_demo(tmp_path, device="cpu")
     assert report.results[0].face is None
     assert not report.correct

@@ -239,7 +239,7 @@ def test_a_face_nearer_to_another_is_refused_unless_forced(
 
 def test_photos_in_masks_are_told_and_warned_about(run: Run, tmp_path: Path, portrait: Path, valid: Valid) -> None:
     from facebank import read_photo
-    from facebank.engine import load_engine
+    from facebank.operations.engine import load_engine
     from facebank.vision.masking import draw_mask
 
     (photo,) = load_engine(None, "cpu").analyzer.analyze([read_photo(portrait)])

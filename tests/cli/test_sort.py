@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facebank.album.sort_journal import JOURNAL
+from facebank.album.sort.journal import JOURNAL
 from facebank.gallery import Gallery
 from facebank.media import read_photo
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.xmp_document import XmpDocument
-from facebank.album.xmp_files import read_photo_xmp
+from facebank.album.tags.xmp_document import XmpDocument
+from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
 from facebank.media.orientation import upright
 

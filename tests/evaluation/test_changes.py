@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from facebank.evaluation.changes import Blurred, DrawnMask, Exposed, Hazy, Shrunk
 from facebank.evaluation.laboratory import Change
 from facebank.evaluation.steps import BLUR, EXPOSURE, MASKS, SIZES
-from facebank.faces import Detection, Photo
+from facebank.types import Detection, Photo
 from facebank.vision.masking import MaskShape
 
 SIDE = 100.0

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.engine import load_engine
 from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.explaining import ExplainedPair, draw_picture
-from facebank.evaluation.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
 from facebank.evaluation.laboratory import Laboratory
-from facebank.faces import Verification
+from facebank.operations.engine import load_engine
+from facebank.operations.explain import ExplainedPair, draw_picture
+from facebank.operations.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
+from facebank.types import Verification
 
 SIZE = 112
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo", "Ana_Guevara")

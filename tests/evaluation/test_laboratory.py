@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facebank.engine import Engine, load_engine
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Region, cut_square, read_pixels
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
-from facebank.faces import Detection, Photo
+from facebank.operations.engine import Engine, load_engine
+from facebank.types import Detection, Photo
 
 PEOPLE = ("Aaron_Peirsol", "Abdullah_Gul", "Ai_Sugiyama")
 

@@ -11,7 +11,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
 from facebank.evaluation.laboratory import FaceSet
 from facebank.evaluation.roles import choose_roles, in_turns
-from facebank.faces import Detection, Face, Quality
+from facebank.types import Detection, Face, Quality
 
 FACE = Face(
     Detection(np.array([0, 0, 9, 9], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from facebank.bank import FaceBank
-from facebank.engine import Engine, load_engine
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.laboratory import FaceSet, Laboratory
 from facebank.evaluation.searching import NOBODY, Searches, enrol
-from facebank.settings import DecisionSettings
+from facebank.operations.engine import Engine, load_engine
+from facebank.recognition.settings import DecisionSettings
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe")
 STRANGERS = ("Aaron_Peirsol", "Al_Gore")

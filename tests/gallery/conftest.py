@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from facebank.faces import Detection
 from facebank.gallery import Gallery, NewSample, PackIdentity, export_gallery
+from facebank.types import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 WORKER = Path(__file__).with_name("worker.py")
 PROJECT = Path(__file__).resolve().parent.parent.parent

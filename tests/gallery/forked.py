@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facebank.errors import FacebankError, UsageError
-from facebank.gallery import Gallery, file
-from facebank.gallery.index import VectorIndex
+from facebank.gallery import Gallery
+from facebank.gallery.store import file
+from facebank.index.vector_index import VectorIndex
 from tests.gallery.conftest import Faces
 
 

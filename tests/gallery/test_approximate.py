@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.gallery import VectorIndex, VectorTable
-from facebank.gallery.approximate import ApproximateIndex
+from facebank.index.approximate import ApproximateIndex
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery

@@ -16,7 +16,7 @@ import pytest
 from facebank.errors import FacebankError, GalleryFormatError, StorageError, UsageError
 from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
 from facebank.gallery.feedback import key_of
-from facebank.gallery.sealed_tables import TABLES
+from facebank.gallery.store.sealed_tables import TABLES
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
@@ -255,7 +255,7 @@ def test_files_of_others_are_no_automatic_backups(gallery: Gallery) -> None:
 
 
 def test_embeddings_that_cannot_be_are_found_although_they_are_sealed(filled: Path) -> None:
-    from facebank.gallery.sealing import seal_table
+    from facebank.gallery.store.sealing import seal_table
 
     with closing(sqlite3.connect(filled)) as connection, connection:
         vector = np.full(16, 2, "<f4").tobytes()

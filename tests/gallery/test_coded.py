@@ -12,13 +12,13 @@ from hypothesis.extra import numpy as hnp
 
 from facebank.errors import UsageError
 from facebank.gallery import VectorIndex, VectorTable
-from facebank.gallery.coded import CodedEngine
-from facebank.gallery.codes import BITS, CodedPart, encode
+from facebank.index.coded import CodedEngine
+from facebank.index.codes import BITS, CodedPart, encode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 FLOATS = st.floats(-1, 1, width=32)
 AWKWARD = st.sampled_from([0.0, 1.0, -1.0, 1e-30, -1e-7, 0.5, np.float32(0.1), 2.0**-14, 1e-40])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.gallery.digests import Kind, Value, row_digest, row_digests, signed, summed
+from facebank.gallery.store.digests import Kind, Value, row_digest, row_digests, signed, summed
 from facebank.storage.values import InvalidValueError
 
 KINDS = {"id": Kind.WHOLE, "share": Kind.REAL, "name": Kind.TEXT, "vector": Kind.BYTES}

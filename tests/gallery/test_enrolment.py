@@ -14,8 +14,8 @@ from facebank.errors import (
     PersonNotFoundError,
     UsageError,
 )
-from facebank.faces import Detection
 from facebank.gallery import EnrolledSample, Gallery
+from facebank.types import Detection
 
 if TYPE_CHECKING:
     from typing import Any

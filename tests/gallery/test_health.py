@@ -9,7 +9,7 @@ import pytest
 
 from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
 from facebank.gallery.feedback import key_of
-from facebank.gallery.schema import SCHEMA_VERSION
+from facebank.gallery.store.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path

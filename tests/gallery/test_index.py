@@ -17,7 +17,7 @@ from facebank.errors import MissingDependencyError, UsageError
 from facebank.gallery import VectorIndex, VectorStore, VectorTable
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 8
 STORES = {

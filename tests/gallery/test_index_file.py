@@ -15,15 +15,15 @@ import pytest
 from facebank.errors import GalleryBusyError, UsageError
 from facebank.gallery import Gallery, VectorIndex
 from facebank.gallery.derived import index_file
-from facebank.gallery.index_file import write_index_file
-from facebank.gallery.vector_tables import blocks
+from facebank.gallery.store.vector_tables import blocks
+from facebank.index.index_file import write_index_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facebank.faces import FloatArray
     from facebank.gallery import SearchHits
-    from facebank.gallery.index_file import StoredIndex
+    from facebank.index.index_file import StoredIndex
+    from facebank.types import FloatArray
     from tests.gallery.conftest import Faces
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -116,7 +116,7 @@ def test_what_changed_since_is_added_to_what_is_read(large: Gallery, faces: Face
 
 
 def test_a_gallery_that_grew_gets_a_new_file(large: Gallery, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facebank.gallery.following._FEW", 3)
+    monkeypatch.setattr("facebank.index.following._FEW", 3)
     large.index()
     size = index_file(large.path).stat().st_size
     large.enrol("Person 3", faces.samples(30))
@@ -290,9 +290,9 @@ def test_a_file_written_while_somebody_is_forgotten_does_not_stay(
 
     with monkeypatch.context() as patched:
         if moment == "while it is written":
-            patched.setattr("facebank.gallery.vector_tables.blocks", read)
+            patched.setattr("facebank.gallery.store.vector_tables.blocks", read)
         else:
-            patched.setattr("facebank.gallery.following.write_index_file", write)
+            patched.setattr("facebank.index.following.write_index_file", write)
         large.index()
     assert not list(index_file(large.path).parent.iterdir())
     assert agrees(large)

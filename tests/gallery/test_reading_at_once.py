@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import GalleryFormatError
-from facebank.gallery import vector_tables
 from facebank.gallery.names import NAMES_TOGETHER, NameTable, are_plain, normalise_name
+from facebank.gallery.store import vector_tables
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from facebank.errors import GalleryVersionError
-from facebank.gallery import FaceKey, Gallery, Upgrade, export_gallery, inspect_gallery, schema
-from facebank.gallery.connection import GALLERY_FILE
-from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from facebank.gallery import FaceKey, Gallery, Upgrade, export_gallery, inspect_gallery
+from facebank.gallery.store import schema
+from facebank.gallery.store.connection import GALLERY_FILE
+from facebank.gallery.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,11 +58,11 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
     gallery.enrol("Ada", faces.samples(2))
     gallery.close()
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
-    monkeypatch.setattr("facebank.gallery.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))
-    monkeypatch.setattr("facebank.gallery.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("facebank.gallery.store.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))
+    monkeypatch.setattr("facebank.gallery.store.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with Gallery.open(path, faces.pack, read_only=True) as older:
         assert older.person("Ada").sample_count == 2
-    monkeypatch.setattr("facebank.gallery.file.OLDEST_READABLE", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("facebank.gallery.store.file.OLDEST_READABLE", SCHEMA_VERSION + 1)
     with pytest.raises(GalleryVersionError, match="older"):
         Gallery.open(path, faces.pack, read_only=True)
     with Gallery.open(path, faces.pack) as newer:

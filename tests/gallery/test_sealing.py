@@ -10,11 +10,11 @@ import pytest
 
 from facebank.errors import GalleryFormatError
 from facebank.gallery import Gallery
-from facebank.gallery.connection import GALLERY_FILE
 from facebank.gallery.feedback import key_of
-from facebank.gallery.schema import MIGRATIONS, SCHEMA_VERSION, migrate
-from facebank.gallery.sealed_tables import TABLES
-from facebank.gallery.sealing import is_sum_of, seal_of, seal_table
+from facebank.gallery.store.connection import GALLERY_FILE
+from facebank.gallery.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
+from facebank.gallery.store.sealed_tables import TABLES
+from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from facebank.errors import PersonNotFoundError, StorageError, UsageError
-from facebank.faces import AnalyzedPhoto, Face, Photo, Quality
 from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery, inspect_gallery
 from facebank.gallery.feedback import key_of
+from facebank.types import AnalyzedPhoto, Face, Photo, Quality
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import ClosedError, GalleryBusyError, UsageError
-from facebank.gallery import Gallery, file, inspect_gallery
-from facebank.gallery.index import VectorIndex
+from facebank.gallery import Gallery, inspect_gallery
 from facebank.gallery.repairing import repair_gallery
+from facebank.gallery.store import file
+from facebank.index.vector_index import VectorIndex
 from facebank.storage.guarded import is_open_here
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.gallery import Gallery
-from facebank.gallery.file import GalleryFile
-from facebank.gallery.schema import SCHEMA_VERSION, migrate, schema_version
+from facebank.gallery.store.file import GalleryFile
+from facebank.gallery.store.schema import SCHEMA_VERSION, migrate, schema_version
 from facebank.storage import sqlite
 from facebank.storage.sqlite import transaction
 

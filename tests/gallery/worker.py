@@ -17,8 +17,8 @@ from contextlib import closing
 
 import numpy as np
 
-from facebank.faces import Detection
 from facebank.gallery import Gallery, NewSample, PackIdentity
+from facebank.types import Detection
 
 PACK = PackIdentity("opencv", "ab" * 32, 16)
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
-from facebank.faces import Outcome, Photo
 from facebank.media import Mark, annotate_photo, is_annotated
 from facebank.media import labels as labels_module
 from facebank.media.labels import LabelPainter
+from facebank.types import Outcome, Photo
 
 GREEN, ORANGE, GREY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
 BACKGROUND = (90, 60, 200)
@@ -258,7 +258,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from facebank.errors import StorageError
-from facebank.faces import Photo
+from facebank.types import Photo
 from facebank.media import annotate_photo
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)

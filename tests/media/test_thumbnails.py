@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facebank.errors import UsageError
-from facebank.faces import Photo
 from facebank.media import encode_thumbnail
+from facebank.types import Photo
 
 WIDTH, HEIGHT = 400, 300
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebank.engine import load_engine
-from facebank.faces import Detection, Face, PhotoFaces, Quality
 from facebank.gallery import FaceKey, Gallery, NewSample
-from facebank.identification import identified_photo, prepare_identification
-from facebank.settings import DecisionSettings
+from facebank.operations.engine import load_engine
+from facebank.operations.identify import identified_photo, prepare_identification
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Detection, Face, PhotoFaces, Quality
 
 if TYPE_CHECKING:
-    from facebank.engine import Engine
-    from facebank.faces import Decision, FloatArray
+    from facebank.operations.engine import Engine
+    from facebank.types import Decision, FloatArray
 
 GOLDEN = Path(__file__).with_name("golden_decisions.json")
 SIZES = (1, 5, 60, 1_000, 12_000)

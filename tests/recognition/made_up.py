@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from facebank.faces import Decision, Detection, Face, Outcome, Quality, Reason
 from facebank.recognition import Recognizer, Rule
-from facebank.recognition.background import Background
-from facebank.recognition.calibration import RATES, Calibrator, SizeTable
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.calibration import RATES, Calibrator, SizeTable
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import CLASSIFIERS, build_scorer
+from facebank.types import Decision, Detection, Face, Outcome, Quality, Reason
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 16
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))

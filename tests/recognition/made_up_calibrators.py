@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from facebank.packs import load_pack
-from facebank.recognition.calibration import (
+from facebank.recognition.calibration.calibration import (
     RATES,
     SAMPLES,
     Calibration,

@@ -18,7 +18,7 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.neighbourhood import least_similarity
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 128
 BOX = np.array([10, 10, 90, 110], dtype=np.float32)

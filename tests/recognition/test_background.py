@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import StorageError, UsageError
-from facebank.recognition.background import LEAST_IDENTITIES, Background
+from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
 
 DIMENSION = 8
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.recognition.calibration import (
+from facebank.recognition.calibration.calibration import (
     RATES,
     SAMPLES,
     Calibrator,
@@ -26,7 +26,7 @@ from facebank.recognition.cohort import NO_CORRECTION
 from facebank.recognition.scoring import CLASSIFIERS
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 from .made_up_calibrators import (
     alike,

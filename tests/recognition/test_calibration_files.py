@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.packs import load_pack
-from facebank.recognition.calibration import (
+from facebank.recognition.calibration.calibration import (
     Calibration,
     Calibrator,
 )

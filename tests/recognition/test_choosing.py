@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.recognition import choosing
-from facebank.recognition.background import Background
+from facebank.recognition.calibration.background import Background
 from facebank.recognition.choosing import (
     DEFAULT,
     FOLDS,

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from facebank.errors import UsageError
 from facebank.recognition.agreement import TYPICAL_AGREEMENT, agreement
-from facebank.recognition.background import Background
+from facebank.recognition.calibration.background import Background
 from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, MOST_PAIRS, Confusables, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 128
 

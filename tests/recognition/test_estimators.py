@@ -11,19 +11,19 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
-from facebank.recognition.background import Background
+from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.estimators import (
+from facebank.recognition.scoring import build_scorer
+from facebank.recognition.training import MOST_FOR_KERNEL
+from facebank.sklearn import (
     FaceKnnClassifier,
     FaceLogisticClassifier,
     FacePrototypeClassifier,
     FaceSvmClassifier,
 )
-from facebank.recognition.scoring import build_scorer
-from facebank.recognition.training import MOST_FOR_KERNEL
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 16
 BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))

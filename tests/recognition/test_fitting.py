@@ -9,11 +9,10 @@ import pytest
 from scipy.optimize import check_grad
 
 from facebank.errors import UsageError
-from facebank.recognition import fitting
-from facebank.recognition.background import Background
-from facebank.recognition.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_shares
-from facebank.recognition.cohort import Correction
-from facebank.recognition.fitting import (
+from facebank.recognition.calibration import fitting
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, prior_shares
+from facebank.recognition.calibration.fitting import (
     CORRECTION,
     FURTHER,
     LEAST_PEOPLE,
@@ -24,8 +23,9 @@ from facebank.recognition.fitting import (
     calibrated_sizes,
     fit_calibrator,
 )
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.cohort import Correction
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.recognition.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.training import MOST_FOR_KERNEL
 
 DIMENSION = 24

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facebank.engine import load_engine
+from facebank.operations.engine import load_engine
 from tests.recognition import golden
 
 TOLERANCE = 1e-6

@@ -15,7 +15,7 @@ from facebank.gallery import VectorTable
 from facebank.recognition.lookalike import TEMPERATURE, rank_resemblance
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 16
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.faces import Decision, Outcome, Reason
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, LEAST_ODDS, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, build_scorer
+from facebank.types import Decision, Outcome, Reason
 
 from .made_up import (
     BACKGROUND,

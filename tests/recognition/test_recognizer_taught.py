@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.faces import Decision, Outcome, Reason
 from facebank.recognition import Rule
 from facebank.recognition.recognizer import CANDIDATES
+from facebank.types import Decision, Outcome, Reason
 
 if TYPE_CHECKING:
     pass

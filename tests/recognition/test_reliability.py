@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from facebank.recognition.calibration import RATES, SAMPLES, Calibrator, SizeTable
-from facebank.recognition.fitting import Effort, fit_calibrator
-from facebank.recognition.reliability import cross_fit, galleries_of, reliability, simulated_galleries
-from facebank.recognition.simulation import Identities, Searches
+from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibrator, SizeTable
+from facebank.recognition.calibration.fitting import Effort, fit_calibrator
+from facebank.recognition.calibration.reliability import cross_fit, galleries_of, reliability, simulated_galleries
+from facebank.recognition.calibration.simulation import Identities, Searches
 
 DIMENSION = 24
 TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.recognition.background import Background
+from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import (
     CLASSIFIERS,
@@ -28,7 +28,7 @@ from facebank.recognition.scoring import (
 )
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 DIMENSION = 16
 kinds = pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -60,7 +60,7 @@ def test_scoring_does_not_load_scikit_learn() -> None:
     program = (
         "import sys, numpy as np\n"
         "from facebank.recognition.enrolled import Enrolled\n"
-        "from facebank.recognition.background import Background\n"
+        "from facebank.recognition.calibration.background import Background\n"
         "from facebank.recognition.scoring import CLASSIFIERS, build_scorer\n"
         "enrolled = Enrolled(np.eye(3, 4), np.arange(3), np.ones(3))\n"
         "background = Background(np.zeros(4), np.eye(4))\n"

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.recognition import simulation
-from facebank.recognition.background import Background
+from facebank.recognition.calibration import simulation
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.simulation import KEPT, PROBES_EACH, GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.scoring import CLASSIFIERS, PersonScorer, build_scorer
-from facebank.recognition.simulation import KEPT, PROBES_EACH, GalleryPlan, Identities, Searches, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.faces import FloatArray
     from facebank.recognition.enrolled import Enrolled
+    from facebank.types import FloatArray
 
 DIMENSION = 24
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))

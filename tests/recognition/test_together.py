@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebank.faces import Decision, Face, Outcome, Reason
 from facebank.recognition import Rule
 from facebank.recognition.recognizer import LEAST_ODDS
 from facebank.recognition.together import MOST_EXACT, competing, share_probabilities
+from facebank.types import Decision, Face, Outcome, Reason
 
 from .made_up import (
     DIMENSION,

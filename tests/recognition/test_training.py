@@ -14,15 +14,15 @@ from sklearn.svm import LinearSVC
 from facebank.errors import StorageError, UsageError
 from facebank.gallery.derived import derived_file, wipe_derived
 from facebank.recognition import coefficient_cache, solving, training
-from facebank.recognition.background import Background
+from facebank.recognition.calibration.background import Background
 from facebank.recognition.coefficient_cache import fit_cached
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.solving import separate
 from facebank.recognition.training import FITTED, MOST_FOR_KERNEL, fit
 
 if TYPE_CHECKING:
-    from facebank.faces import FloatArray
     from facebank.recognition.solving import Loss
+    from facebank.types import FloatArray
 
 DIMENSION = 16
 fitted_kinds = pytest.mark.parametrize("kind", FITTED)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.recognition import Recognizer, Rule, scoring
+from facebank.recognition.calibration.simulation import KEPT
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import QUALITY_FLOOR, LinearScorer, PrototypeScorer
-from facebank.recognition.simulation import KEPT
 
 from .made_up import DIMENSION, called, people, probes, rules, said, sample_counts, seeds
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.faces import Decision, FloatArray
+    from facebank.types import Decision, FloatArray
 
 
 class AtOnce(LinearScorer):

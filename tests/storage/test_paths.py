@@ -10,21 +10,21 @@ import pytest
 
 from facebank import FaceBank, read_photo
 from facebank.album.album import Album
-from facebank.annotating import Annotator
-from facebank.demo import run_demo
+from facebank.demo.demonstration import run_demo
 from facebank.errors import PackNotFoundError, StreamError, UsageError
 from facebank.gallery import Gallery, default_gallery_path, exported_pack, inspect_gallery
 from facebank.media import find_photos, find_videos
 from facebank.media.live import live_source
 from facebank.media.video import Video
-from facebank.packs.files import cache_folder, calibrations_folder, packs_folder
+from facebank.operations.annotate import Annotator
+from facebank.operations.inputs import require_photos
 from facebank.packs.pack import load_pack
 from facebank.packs.store import add_pack
-from facebank.photos import require_photos
 from facebank.storage.paths import absolute, named_path
+from facebank.storage.user_folders import cache_folder, calibrations_folder, packs_folder
 from facebank.vision.insightface_adapter import open_package
 
-PHOTO = Path(__file__).parents[2] / "facebank" / "demo_photos" / "eileen_collins.jpg"
+PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_collins.jpg"
 
 
 @pytest.fixture

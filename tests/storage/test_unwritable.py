@@ -31,7 +31,7 @@ def filled(tmp_path: Path) -> Path:
 @pytest.fixture
 def unwritable_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("facebank.storage.sqlite.is_writable", lambda _: False)
-    monkeypatch.setattr("facebank.gallery.file.is_writable", lambda _: False)
+    monkeypatch.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
     return iter(())
 
 
@@ -90,7 +90,7 @@ def test_what_others_change_in_a_gallery_is_seen(tmp_path: Path, monkeypatch: py
         writer.enrol("Ada", [])
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr("facebank.storage.sqlite.is_writable", lambda _: False)
-        elsewhere.setattr("facebank.gallery.file.is_writable", lambda _: False)
+        elsewhere.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
         reader = Gallery.open(path, PACK)
     with reader:
         assert [person.name for person in reader.people()] == ["Ada"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from facebank.faces import Photo
 from facebank.media import read_photo
 from facebank.packs import Pack, assemble_pack, load_pack
+from facebank.types import Photo
 from facebank.vision import FaceAnalyzer
 
 PROJECT = Path(__file__).resolve().parents[2]
-DEMO_PHOTOS = PROJECT / "facebank" / "demo_photos"
+DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 MANIFESTS = PROJECT / "models" / "manifests"
 
 

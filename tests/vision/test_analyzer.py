@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facebank.faces import Photo
+from facebank.types import Photo
 from facebank.vision import FaceAnalyzer
 
 

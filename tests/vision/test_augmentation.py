@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import UsageError
-from facebank.faces import Photo
+from facebank.types import Photo
 from facebank.vision import FaceAnalyzer
 from facebank.vision.augmentation import ENROLLED_VARIANTS, VARIANTS, augment
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facebank.faces import Detection, Photo
 from facebank.packs import Pack
+from facebank.types import Detection, Photo
 from facebank.vision import Detector, build_detector
 from facebank.vision.geometry import overlaps, resize
 

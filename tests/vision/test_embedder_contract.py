@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from facebank.faces import Photo
 from facebank.packs import Pack
+from facebank.types import Photo
 from facebank.vision import Embedder, align, build_detector, build_embedder
 from facebank.vision.finder import FaceFinder
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.faces import Detection, Photo
 from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
+from facebank.types import Detection, Photo
 from facebank.vision import FaceFinder, build_detector
 from facebank.vision.finder import scales
 from facebank.vision.geometry import letterbox, resize
 from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 
 @pytest.fixture(scope="module")

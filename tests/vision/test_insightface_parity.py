@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from facebank.faces import Detection
 from facebank.packs import DetectorSpec, EmbedderSpec, open_session
+from facebank.types import Detection
 from facebank.vision.alignment import align
 from facebank.vision.embedding import NetworkEmbedder
 from facebank.vision.geometry import letterbox

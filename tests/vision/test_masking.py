@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.faces import Photo
+from facebank.types import Photo
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask

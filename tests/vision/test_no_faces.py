@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.faces import Detection, Face, Photo
 from facebank.media import read_photo
 from facebank.packs import Pack
+from facebank.types import Detection, Face, Photo
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.candidates import Candidates, best_score
 from facebank.vision.quality import assess, plausibility
 
 if TYPE_CHECKING:
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 HARDLY = "hardly a face"
 DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), template_landmarks("arcface", 112), 0.7)

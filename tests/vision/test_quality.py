@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from facebank.faces import Detection, Face, Photo, Quality
+from facebank.types import Detection, Face, Photo, Quality
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.quality import assess, exposure, frontality, hidden_parts, sharpness, uprightness, with_stability

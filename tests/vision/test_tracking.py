@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.faces import Detection, Face, Quality
+from facebank.types import Detection, Face, Quality
 from facebank.vision.tracking import Sighting, Track, Tracker, overlap, seen_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 VERIFY = 0.3
 DIMENSION = 32

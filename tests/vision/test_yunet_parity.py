@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facebank.faces import Photo
 from facebank.packs import Pack
+from facebank.types import Photo
 from facebank.vision import build_detector
 from facebank.vision.geometry import resize
 

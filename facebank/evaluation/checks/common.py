@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.figures import Figure
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,14 +21,14 @@ from facebank.evaluation.figures import Figure
 from facebank.evaluation.rates import difference, rate
 from facebank.evaluation.verification import never_apart, of_shares
 from facebank.media import turn_photo
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
-    from facebank.faces import Photo
+    from facebank.types import Photo
 
 LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # of fewer, pixels too miss more than `NEARLY_ALL` allows, by chance
 NEARLY_ALL = 0.95

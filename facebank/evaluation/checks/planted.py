@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 COPIES = 24
 

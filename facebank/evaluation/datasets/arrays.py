@@ -18,7 +18,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, PhotoContent, Pic
 from facebank.evaluation.datasets.checking import People, UnusableError, shown, split_named
 from facebank.evaluation.datasets.folders import title_of
 from facebank.evaluation.datasets.npz import Member, PictureArray, StoredPicture, find_members, told
-from facebank.text import printable
+from facebank.storage.text import printable
 
 MOST_PICTURES = 1_000_000
 

@@ -12,7 +12,7 @@ from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import LeftOut
 from facebank.gallery.names import name_key, normalise_name
 from facebank.media import find_photos
-from facebank.text import printable
+from facebank.storage.text import printable
 
 LARGEST_TEXT = 64 * 1024**2
 """Bytes of a list of photos, boxes or pairs."""

@@ -22,13 +22,13 @@ from facebank.evaluation.datasets.arrays import texts_of
 from facebank.evaluation.datasets.checking import People, UnusableError
 from facebank.evaluation.datasets.folders import title_of
 from facebank.evaluation.datasets.npz import LARGEST, Member, find_members, member_names, told
-from facebank.faces import Detection, Face, Quality
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Detection, Face, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.faces import FloatArray
+    from facebank.types import FloatArray
 
 MOST_EMBEDDINGS = 1_000_000
 LONGEST_EMBEDDING = 4096

@@ -10,7 +10,7 @@ from facebank.errors import PhotoNotFoundError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick
 from facebank.evaluation.datasets.checking import People, UnusableError, broken, split_named
 from facebank.media import find_photos
-from facebank.text import printable
+from facebank.storage.text import printable
 
 
 def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:

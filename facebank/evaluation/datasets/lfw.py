@@ -14,7 +14,7 @@ from pathlib import Path
 from facebank.evaluation.dataset import Dataset, LeftOut, Pair, Pick
 from facebank.evaluation.datasets.checking import broken, read_text, shown
 from facebank.evaluation.datasets.folders import read_folders
-from facebank.text import printable
+from facebank.storage.text import printable
 
 LARGEST_NUMBER = 9999
 """Of a person's photos: their names have four digits."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.datasets.checking import broken, read_text
 from facebank.evaluation.datasets.lfw import read_people
-from facebank.text import printable
+from facebank.storage.text import printable
 
 
 def read_names(path: Path) -> frozenset[str]:

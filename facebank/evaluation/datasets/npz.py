@@ -23,7 +23,7 @@ import numpy as np
 
 from facebank.errors import PhotoError
 from facebank.evaluation.datasets.checking import UnusableError, broken, shown
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from facebank.evaluation.datasets.embedding_arrays import holds_embeddings, read
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import add_pairs, is_lfw
 from facebank.evaluation.datasets.tables import read_columns
-from facebank.text import printable
+from facebank.storage.text import printable
 
 KINDS = (
     "a folder for each person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "

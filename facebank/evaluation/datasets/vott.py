@@ -14,7 +14,7 @@ from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.datasets.boxes import TaggedBox, dataset_of_boxes, number
 from facebank.evaluation.datasets.checking import UnusableError, broken, read_json, shown
 from facebank.evaluation.datasets.tables import Row, read_table
-from facebank.text import printable
+from facebank.storage.text import printable
 
 COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
 

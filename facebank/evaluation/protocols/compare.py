@@ -33,8 +33,8 @@ from facebank.evaluation.verification import (
     operating_figures,
     pair_difference,
 )
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

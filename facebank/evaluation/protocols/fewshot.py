@@ -22,8 +22,8 @@ from facebank.evaluation.protocols.fewshot_plan import Draw, Plan, draw_all, pla
 from facebank.evaluation.report import Curves, Line, Section, Table
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
 from facebank.recognition.scoring import CLASSIFIERS
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

@@ -12,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.leakage import find_leakage, leaks_as_failures
 from facebank.evaluation.roles import in_turns, unrelated
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,8 +30,8 @@ from facebank.evaluation.protocols.groups_trials import (
 )
 from facebank.evaluation.protocols.siblings import EMBEDDED
 from facebank.evaluation.report import Histogram, Report, Section, Table
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
-    from facebank.settings import DecisionSettings
+    from facebank.recognition.settings import DecisionSettings
 
 STRANGERS = 100
 """As many strangers of the group, and of others, are searched for in each gallery, one photo of each."""

@@ -34,7 +34,7 @@ from facebank.evaluation.verification import (
     similarity_histogram,
     true_accept_figures,
 )
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

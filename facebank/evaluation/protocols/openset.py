@@ -40,7 +40,7 @@ from facebank.evaluation.report import (
 )
 from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -36,8 +36,8 @@ from facebank.evaluation.protocols.siblings_trials import (
 from facebank.evaluation.protocols.twins_groups import photos_found
 from facebank.evaluation.rates import LEAST_PEOPLE
 from facebank.evaluation.report import Report, Section, Table
-from facebank.settings import DecisionSettings
-from facebank.text import printable
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

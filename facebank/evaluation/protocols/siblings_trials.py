@@ -12,8 +12,8 @@ import numpy as np
 from facebank.evaluation.protocols.experiments.parts import draw_photos
 from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import TrialGallery, enrol
-from facebank.faces import Outcome
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Outcome
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
-    from facebank.faces import Decision
-    from facebank.settings import DecisionSettings
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import Decision
 
 ONE_ENROLLED = 3
 """Photos of the one who is enrolled where the brother or sister is not."""

@@ -13,7 +13,7 @@ from facebank.evaluation.protocols.twins_groups import Group, photos_found
 from facebank.evaluation.rates import pair_rate, sampling_units
 from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
 from facebank.evaluation.report import Section, Table
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.evaluation.report import ContactSheet, Curves, Histogram, Matrix, Table
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Evidence, Item, Line, Report

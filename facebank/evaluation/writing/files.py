@@ -16,8 +16,8 @@ from facebank.evaluation.writing.markdown import as_markdown, escaped
 from facebank.evaluation.writing.page import as_page, safe
 from facebank.evaluation.writing.record import as_json
 from facebank.evaluation.writing.scores import as_csv
-from facebank.packs.files import write_atomically
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.storage.user_folders import write_atomically
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report

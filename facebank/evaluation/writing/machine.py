@@ -6,7 +6,7 @@ import os
 import platform
 
 from facebank import __version__
-from facebank.installation import Installed
+from facebank.doctor.installation import Installed
 
 _DISTRIBUTIONS = {
     "numpy": ("numpy",),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facebank.evaluation.report import ContactSheet, Table
 from facebank.evaluation.writing.arrangement import Code
 from facebank.evaluation.writing.wording import as_table, similarity
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,14 +16,14 @@ from facebank.evaluation.writing.arrangement import Code
 from facebank.evaluation.writing.page_style import PAGE_STYLE
 from facebank.evaluation.writing.pictures import draw
 from facebank.evaluation.writing.wording import as_table, similarity
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.evaluation.report import Curves, Evidence, Histogram, Matrix
     from facebank.evaluation.writing.arrangement import Block, Chapter
-    from facebank.faces import RGBImage
+    from facebank.types import RGBImage
 
 _JPEG_QUALITY = 85
 _LARGEST_FACE = 160

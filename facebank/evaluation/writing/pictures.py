@@ -12,7 +12,7 @@ from facebank.evaluation.writing.drawing_curves import draw_curves
 from facebank.evaluation.writing.drawing_histograms import draw_histogram
 from facebank.evaluation.writing.drawing_matrices import draw_matrix
 from facebank.evaluation.writing.style import house_style
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

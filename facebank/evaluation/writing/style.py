@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-from facebank.packs.files import keep_plots_out_of_home
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.storage.user_folders import keep_plots_out_of_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

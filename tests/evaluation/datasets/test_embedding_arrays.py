@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facebank.engine import load_engine
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
 from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
 from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.laboratory import Laboratory
 from facebank.evaluation.searching import enrol
-from facebank.faces import Face
+from facebank.operations.engine import load_engine
+from facebank.types import Face
 
 VECTORS = np.eye(4, 128, dtype=np.float32)
 PEOPLE = np.array(["Ada", "Bea", "", "ada"])

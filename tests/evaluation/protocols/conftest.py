@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from facebank.engine import load_engine
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
+from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
 

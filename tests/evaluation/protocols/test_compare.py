@@ -13,7 +13,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.laboratory import FaceSet
 from facebank.evaluation.protocols.compare import Contender, Question, compare
-from facebank.settings import DecisionSettings
+from facebank.recognition.settings import DecisionSettings
 
 
 class Noisy:

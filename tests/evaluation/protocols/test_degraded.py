@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.engine import load_engine
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import Blurred, Hazy
@@ -18,6 +17,7 @@ from facebank.evaluation.laboratory import Laboratory
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
 from facebank.evaluation.roles import choose_roles
 from facebank.evaluation.steps import Axis, Step
+from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
 STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")

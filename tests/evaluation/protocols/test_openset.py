@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.engine import load_engine
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
@@ -19,6 +18,7 @@ from facebank.evaluation.measuring import Condition
 from facebank.evaluation.protocols.openset import openset, read_off
 from facebank.evaluation.report import SEARCH_SCORES, Curves, Histogram
 from facebank.evaluation.searching import Searches
+from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
 STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")

@@ -19,7 +19,7 @@ from facebank.evaluation.drawing import CORNERS, Drawing, Shape
 from facebank.evaluation.laboratory import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
-from facebank.faces import Detection, Photo
+from facebank.types import Detection, Photo
 
 
 @pytest.fixture(scope="module")

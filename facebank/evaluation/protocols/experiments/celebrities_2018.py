@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.figures import Figure
     from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Report
-    from facebank.faces import Decision, Face, Photo
+    from facebank.types import Decision, Face, Photo
 
 FOOTBALLERS = (
     "David_Beckham", "Luis_Figo", "Michael_Ballack", "Rio_Ferdinand", "Roberto_Carlos",

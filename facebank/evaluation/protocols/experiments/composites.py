@@ -10,7 +10,7 @@ import numpy as np
 from facebank.vision.alignment import similarity_transform
 
 if TYPE_CHECKING:
-    from facebank.faces import Detection, RGBImage
+    from facebank.types import Detection, RGBImage
 
 _WIDER, _HIGHER = 0.56, 0.60
 """Half axes of the head that is carried over, of the sides of the face's box."""

@@ -12,8 +12,8 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.report import Table
-from facebank.faces import Photo
-from facebank.text import printable
+from facebank.storage.text import printable
+from facebank.types import Photo
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

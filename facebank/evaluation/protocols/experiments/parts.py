@@ -15,7 +15,7 @@ from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Section, Table
 from facebank.evaluation.roles import unrelated
 from facebank.evaluation.searching import Searches, TrialGallery, enrol
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import DatasetError
 from facebank.evaluation.protocols.experiments.parts import photos_of
-from facebank.text import printable
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.engine import load_engine
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
@@ -28,6 +27,7 @@ from facebank.evaluation.protocols.experiments.filmed import read_frames
 from facebank.evaluation.protocols.experiments.parts import with_most_photos
 from facebank.evaluation.protocols.experiments.relatives import BROTHERS, SISTERS, closest
 from facebank.evaluation.report import Matrix, Report, Table
+from facebank.operations.engine import load_engine
 
 SISTERS_HERE = ("Serena_Williams", "Venus_Williams")
 

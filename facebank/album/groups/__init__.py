@@ -1,0 +1,1 @@
+"""Faces that nobody has named, in groups of one person each, and names for them."""

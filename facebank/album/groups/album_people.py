@@ -1,0 +1,53 @@
+"""The people of a scan, one mean embedding each: what else an album's faces look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.groups.clustering import FaceTable, cluster
+from facebank.album.groups.grouping import clustering_thresholds
+
+if TYPE_CHECKING:
+    from facebank.album.scan.scan_file import StoredFaces
+    from facebank.packs import Thresholds
+    from facebank.types import FloatArray
+
+MOST_FACES = 10_000
+"""How many faces are grouped, evenly taken from all: a second or two of one core."""
+
+LEAST_FACES = 2
+"""How many faces a person of an album has: somebody who is seen once is a passer-by, or no face."""
+
+
+def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
+    """Group all good faces of a scan, named or not, and return the mean of each person.
+
+    Parameters
+    ----------
+    stored
+        The faces.
+    thresholds
+        The pack's.
+
+    Returns
+    -------
+    FloatArray
+        L2-normalized, ``float32`` of shape ``(G, D)``; those with most faces first.
+    """
+    good = np.flatnonzero(stored.qualities >= thresholds.minimum_quality)
+    if len(good) > MOST_FACES:
+        good = good[np.linspace(0, len(good) - 1, MOST_FACES).astype(np.int64)]
+    none = np.empty((0, 2), dtype=np.int64)
+    embeddings = stored.embeddings[good]
+    labels = cluster(
+        FaceTable(embeddings, stored.photos[good], stored.qualities[good], none), clustering_thresholds(thresholds)
+    )
+    sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
+    sums = np.zeros((len(sizes), embeddings.shape[1]))
+    np.add.at(sums, labels, embeddings * stored.qualities[good, None])
+    several = np.flatnonzero(sizes >= LEAST_FACES)
+    several = several[np.argsort(-sizes[several], kind="stable")]
+    lengths = np.maximum(np.linalg.norm(sums[several], axis=1, keepdims=True), 1e-12)
+    return np.asarray(sums[several] / lengths, dtype=np.float32)

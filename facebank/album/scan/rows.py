@@ -1,0 +1,297 @@
+"""The rows of a scan file, checked when they come back: each has a digest, and each value is one that can be."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from facebank.gallery.store.codec import flag, hex_digest, text_to_time, time_to_text, turns, whole
+from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
+from facebank.storage.row_digests import checked_row, row_digest
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError
+from facebank.types import PhotoFaces
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from facebank.types import Face, FloatArray
+
+COLUMNS = {
+    "photos": (
+        *("id", "content_hash", "width", "height", "quarter_turns", "taken_at", "camera_dated"),
+        *("picture_hash", "face_count"),
+    ),
+    "faces": ("id", "photo", "numbers", "weaknesses"),
+    "files": ("path", "size", "modified", "photo", "error", "readers"),
+    "groups": ("face", "number", "position"),
+    "apart": ("first", "second"),
+    "tags": ("photo", "file", "person"),
+    "totals": ("files", "photos", "faces", "grouped", "apart", "tags"),
+}
+"""The columns that a digest covers, by table; the digest follows them."""
+
+_LONGEST_SIDE = 2**31
+_MOST_FACES = 1_000_000
+_LONGEST_ERROR = 20_000
+_MOST_WEAKNESSES, _LONGEST_WEAKNESS, _LONGEST_WEAKNESSES = 20, 100, 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file looked like from outside: when both are as they were, it is taken to be the same.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    modified
+        Time of the last change in nanoseconds since 1970.
+    """
+
+    size: int
+    modified: int
+
+
+class FileRow(NamedTuple):
+    """A path, its state, and its photo or why it cannot be read, and by which readers it could not."""
+
+    path: str
+    state: FileState
+    photo: int | None
+    error: str | None
+    readers: str | None
+
+
+class PhotoRow(NamedTuple):
+    """A photo, without its faces."""
+
+    id: int
+    content_hash: str
+    width: int
+    height: int
+    quarter_turns: int
+    taken_at: datetime | None
+    camera_dated: bool
+    picture_hash: str | None
+    face_count: int
+
+    @classmethod
+    def of(cls, number: int, photo: PhotoFaces) -> PhotoRow:
+        """Return the row of a photo that was looked at."""
+        return cls(
+            number,
+            photo.content_hash,
+            photo.width,
+            photo.height,
+            photo.quarter_turns,
+            photo.taken_at,
+            photo.camera_dated,
+            photo.picture_hash,
+            len(photo.faces),
+        )
+
+    def with_faces(self, path: str, faces: tuple[Face, ...]) -> PhotoFaces:
+        """Return the photo as it was found in a file."""
+        return PhotoFaces(
+            path,
+            self.content_hash,
+            self.width,
+            self.height,
+            self.quarter_turns,
+            self.taken_at,
+            faces,
+            self.camera_dated,
+            self.picture_hash,
+        )
+
+
+class FaceRow(NamedTuple):
+    """A face's number, its photo's, and what `facebank.storage.face_numbers` makes a face of."""
+
+    id: int
+    photo: int
+    numbers: bytes
+    weaknesses: str
+
+
+class Totals(NamedTuple):
+    """How many rows the tables have: a lost row is noticed by them."""
+
+    files: int
+    photos: int
+    faces: int
+    grouped: int
+    apart: int
+    tags: int
+
+
+@cache
+def select(tables: tuple[str, ...], rest: str) -> str:
+    """Return a SELECT of all columns of tables, each table's digest after its own; `rest` begins with FROM."""
+    columns = (f"{table}.{column}" for table in tables for column in (*COLUMNS[table], "row_digest"))
+    return f"SELECT {', '.join(columns)} {rest}"
+
+
+def width(table: str) -> int:
+    """Return how many columns `select` names of a table."""
+    return len(COLUMNS[table]) + 1
+
+
+def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
+    """Write rows with their digests."""
+    names = ", ".join((*COLUMNS[table], "row_digest"))
+    marks = ", ".join("?" * width(table))
+    connection.executemany(
+        f"INSERT INTO {table} ({names}) VALUES ({marks})",  # noqa: S608 - names from the table above
+        ((*row, row_digest(table, row)) for row in rows),
+    )
+
+
+def file_row(row: Sequence[object]) -> FileRow:
+    """Return a row of ``files``; raises `InvalidValueError` unless it can be one."""
+    path, size, modified, photo, error, readers = checked_row("files", row)
+    number = None if photo is None else whole(photo)
+    return FileRow(
+        path_of(path), FileState(whole(size), whole(modified)), number, _error(error), _text_or_none(readers)
+    )
+
+
+def file_values(file: FileRow) -> tuple[object, ...]:
+    """Return what `file_row` makes a file of, without the digest."""
+    return (os.fsencode(file.path), file.state.size, file.state.modified, file.photo, file.error, file.readers)
+
+
+def photo_row(row: Sequence[object]) -> PhotoRow:
+    """Return a row of ``photos``; raises `InvalidValueError` unless it can be one."""
+    number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = checked_row("photos", row)
+    return PhotoRow(
+        whole(number),
+        hex_digest(content_hash),
+        _between(across, 1, _LONGEST_SIDE),
+        _between(down, 1, _LONGEST_SIDE),
+        turns(turned),
+        None if taken_at is None else _time(taken_at),
+        flag(dated),
+        None if picture_hash is None else hex_digest(picture_hash),
+        _between(faces, 0, _MOST_FACES),
+    )
+
+
+def photo_values(photo: PhotoRow) -> tuple[object, ...]:
+    """Return what `photo_row` makes a photo of, without the digest."""
+    taken_at = None if photo.taken_at is None else time_to_text(photo.taken_at)
+    return (*photo[:5], taken_at, int(photo.camera_dated), *photo[7:])
+
+
+def face_row(row: Sequence[object]) -> FaceRow:
+    """Return a row of ``faces``; its values are checked by `faces_of` and `numbers_of`."""
+    number, photo, numbers, weaknesses = checked_row("faces", row)
+    if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
+        raise InvalidValueError("it holds a face that is none")
+    return FaceRow(whole(number), whole(photo), numbers, weaknesses)
+
+
+def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
+    """Return what `face_row` makes a face of, without the digest."""
+    return (number, photo, face_to_numbers(face).tobytes(), json.dumps(face.quality.weaknesses))
+
+
+def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
+    """Return the numbers of faces as ``float32`` of shape ``(N, W)``; raises `InvalidValueError` for what is none."""
+    across = width_of(dimension)
+    if any(len(row.numbers) != 4 * across for row in rows):
+        raise InvalidValueError(f"it holds a face whose embedding has not {dimension} numbers")
+    numbers = np.frombuffer(b"".join(row.numbers for row in rows), dtype="<f4").reshape(-1, across)
+    return check_face_numbers(numbers)
+
+
+def faces_of(photos: Sequence[Sequence[FaceRow]], dimension: int) -> list[tuple[Face, ...]]:
+    """Return the faces of photos, each photo's together; raises `InvalidValueError` unless all of them can be.
+
+    The faces of many photos are checked at once, which takes a fraction of the time.
+    """
+    numbers = iter(numbers_of([row for rows in photos for row in rows], dimension))
+    return [tuple(face_from_numbers(next(numbers), weaknesses_of(row.weaknesses)) for row in rows) for rows in photos]
+
+
+@lru_cache(maxsize=1000)
+def weaknesses_of(text: str) -> tuple[str, ...]:
+    """Return the weaknesses of a face, a JSON list of words; raises `InvalidValueError` for anything else."""
+    try:
+        words = json.loads(text) if len(text) <= _LONGEST_WEAKNESSES else None
+    except (ValueError, RecursionError) as error:
+        raise InvalidValueError("it holds weaknesses of a face that are none") from error
+    if not isinstance(words, list) or len(words) > _MOST_WEAKNESSES or not all(map(_is_word, words)):
+        raise InvalidValueError("it holds weaknesses of a face that are none")
+    return tuple(words)
+
+
+def group_row(row: Sequence[object]) -> tuple[int, int]:
+    """Return group and face of a row of ``groups``; raises `InvalidValueError` unless it can be one."""
+    face, number, position = checked_row("groups", row)
+    _between(position, 0, 2**62)
+    return _between(number, 1, 2**62), whole(face)
+
+
+def apart_row(row: Sequence[object]) -> tuple[int, int]:
+    """Return the two faces of a row of ``apart``; raises `InvalidValueError` unless it can be one."""
+    first, second = map(whole, checked_row("apart", row))
+    return first, second
+
+
+def totals_row(row: Sequence[object]) -> Totals:
+    """Return the one row of ``totals``; raises `InvalidValueError` unless it can be one."""
+    return Totals(*(_between(value, 0, 2**62) for value in checked_row("totals", row)))
+
+
+def path_of(data: object) -> str:
+    """Return a path that is whole, so that none leads out of the folder by which it is asked for."""
+    if not isinstance(data, bytes) or b"\0" in data:
+        raise InvalidValueError("it holds a path that is none")
+    path = os.fsdecode(data)
+    if not os.path.isabs(path) or os.path.normpath(path) != path:  # noqa: PTH117 - a million paths
+        raise InvalidValueError("it holds a path that is none")
+    return path
+
+
+def _error(value: object) -> str | None:
+    """Return why a file cannot be read, as it may be printed."""
+    error = _text_or_none(value)
+    if error is not None and (len(error) > _LONGEST_ERROR or printable(error) != error):
+        raise InvalidValueError("it holds an error that is none")
+    return error
+
+
+def _text_or_none(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidValueError("it holds something else than a text")
+    return value
+
+
+def _time(value: object) -> datetime:
+    when = text_to_time(value)
+    if when.tzinfo is not None:
+        try:
+            when.astimezone(UTC)
+        except OverflowError as error:  # before the year 1, or after 9999
+            raise InvalidValueError("it holds a time that is none") from error
+    return when
+
+
+def _between(value: object, least: int, most: int) -> int:
+    number = whole(value)
+    if not least <= number <= most:
+        raise InvalidValueError(f"it holds the number {number}, which cannot be")
+    return number
+
+
+def _is_word(word: Any) -> bool:
+    return isinstance(word, str) and 0 < len(word) <= _LONGEST_WEAKNESS and word.isprintable()

@@ -1,0 +1,457 @@
+"""The scan file: which photos there are, by content, and the faces that were found in them.
+
+One SQLite file. It holds faces of everybody in the photos, so that only its owner can read it; what a scan finds gone
+is wiped from it. Every row is checked when it is read, and that none is lost: damage is a `ScanFormatError`, never
+another answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.scan.rows import (
+    FaceRow,
+    FileRow,
+    FileState,
+    PhotoRow,
+    apart_row,
+    face_row,
+    faces_of,
+    file_row,
+    group_row,
+    insert,
+    numbers_of,
+    photo_row,
+    select,
+    width,
+)
+from facebank.album.scan.schema import SCAN_FILE, prepare
+from facebank.album.scan.tables import PATIENCE, ScanTables
+from facebank.album.scan.written_tags import TagRow, forget_tags, keep_tags, move_tags, read_tags
+from facebank.storage.connections import ThreadConnections
+from facebank.storage.face_numbers import embeddings_of, qualities_of
+from facebank.storage.sqlite import connect
+from facebank.storage.text import printable
+from facebank.types import PhotoFaces
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery import PackIdentity
+    from facebank.storage.guarded import BoundedConnection
+    from facebank.types import FloatArray
+
+UNSETTLED = FileState(-1, -1)
+"""The state of a file that has to be looked at again."""
+
+_INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
+_EVERYWHERE = (b"", b"\x00", b"\xff" * 8)
+_PHOTOS = "FROM files LEFT JOIN photos ON photos.id = files.photo WHERE files.photo IS NOT NULL AND"
+_ONE_PHOTO = select(("files", "photos"), f"{_PHOTOS} files.path = ?")
+_PAGE_OF_PHOTOS = select(
+    ("files", "photos"), f"{_PHOTOS} files.path > ? AND files.path < ? ORDER BY files.path LIMIT 200"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScannedFile:
+    """What a scan found out about a file.
+
+    Attributes
+    ----------
+    path
+        Absolute.
+    state
+        As it was before it was read.
+    content_hash
+        SHA-256 of its bytes, in hex; None where not even those can be read.
+    error
+        Why it cannot be read; None where it can.
+    found
+        What was found in it; None where that was known already, or it cannot be read.
+    edited
+        What the photo is now, without faces, where its picture was known under other bytes; else None.
+    readers
+        By which readers it could not be read, as `facebank.media.readers` names them; None to try it again in any case.
+    """
+
+    path: str
+    state: FileState
+    content_hash: str | None
+    error: str | None
+    found: PhotoFaces | None
+    readers: str | None = None
+    edited: PhotoFaces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many files can be read, how many different photos they are, and how many faces those have."""
+
+    files: int
+    photos: int
+    faces: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredFaces:
+    """All faces of a scan.
+
+    Attributes
+    ----------
+    ids, photos
+        Numbers of the faces and of their photos, ``int64`` of shape ``(N,)``.
+    embeddings
+        ``float32`` of shape ``(N, D)``.
+    qualities
+        0..1, ``float32`` of shape ``(N,)``.
+    """
+
+    ids: NDArray[np.int64]
+    photos: NDArray[np.int64]
+    embeddings: FloatArray
+    qualities: FloatArray
+
+
+class ScanFile:
+    """Photos by content, with their faces. Use `open`, and ``with`` to close it. Several threads may use it at once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    connections
+        To it.
+    dimension
+        Length of the embeddings.
+    """
+
+    def __init__(self, path: Path, connections: ThreadConnections, dimension: int) -> None:
+        self.path = path
+        self._dimension = dimension
+        self._tables = ScanTables(path, connections)
+
+    @classmethod
+    def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
+        """Open a scan file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        pack
+            Whose embeddings it holds.
+        create
+            Whether to make it where there is none.
+
+        Raises
+        ------
+        ScanNotFoundError
+            There is none.
+        ScanFormatError
+            It is no scan file, a damaged one, or one of a newer facebank.
+        PackMismatchError
+            Another pack made its embeddings.
+        StorageError
+            It cannot be made or opened.
+        """
+        if create:
+            SCAN_FILE.make_empty_file(path)
+        SCAN_FILE.check_header(path, may_be_empty=create)
+        with SCAN_FILE.said_plainly(path):
+            connection = _opened(path, pack)
+        return cls(path, ThreadConnections(connection, partial(_opened, path, pack)), pack.dimension)
+
+    def close(self) -> None:
+        """Close the file for all threads; what another one is doing with it then ends with `ClosedError`."""
+        self._tables.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def known_files(self, place: str) -> list[FileRow]:
+        """Return the files known in a folder and the folders in it, or a single file, in the order of the paths."""
+        exact, below, above = inside = _range_of(place)
+        if self._tables.files_are_whole:
+            rows = self._tables.rows(select(("files",), f"FROM files WHERE {_INSIDE} ORDER BY path"), inside)
+            return [self._tables.read(file_row, row) for row in rows]
+        files = ((file, os.fsencode(file.path)) for file in self._tables.all_files())
+        return [file for file, path in files if path == exact or below < path < above]
+
+    def files(self, place: str) -> dict[str, FileState]:
+        """Return the files known in a folder and the folders in it, or a single file, with their states."""
+        return {file.path: file.state for file in self.known_files(place)}
+
+    def unreadable(self, place: str) -> dict[str, str]:
+        """Return the files in a folder that cannot be read, and why."""
+        self._tables.check_files()
+        statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {_INSIDE} ORDER BY path")
+        files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, _range_of(place)))
+        return {file.path: str(file.error) for file in files}
+
+    def count_in(self, place: str) -> int:
+        """Return how many files of a folder can be read."""
+        self._tables.check_files()
+        ((count,),) = self._tables.rows(
+            f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {_INSIDE}",  # noqa: S608 - a constant
+            _range_of(place),
+        )
+        return int(count)
+
+    def count(self) -> Counts:
+        """Return how much it holds."""
+        with self._tables.reading():
+            self._tables.check_files()
+            ((readable,),) = self._tables.rows("SELECT count(*) FROM files WHERE photo IS NOT NULL")
+            totals = self._tables.totals()
+        return Counts(readable, totals.photos, totals.faces)
+
+    def known_photos(self) -> set[bytes]:
+        """Return SHA-256 of all photos whose faces are there, 32 bytes each."""
+        with self._tables.reading():
+            rows = self._tables.whole_table("photos", "id", photo_row, "photos")
+            return {bytes.fromhex(photo.content_hash) for photo in rows}
+
+    def known_pictures(self) -> set[bytes]:
+        """Return the hashes of the pictures whose faces are there, 32 bytes each."""
+        with self._tables.reading():
+            rows = self._tables.whole_table("photos", "id", photo_row, "photos")
+            return {bytes.fromhex(photo.picture_hash) for photo in rows if photo.picture_hash is not None}
+
+    def tags(self) -> list[TagRow]:
+        """Return in which files names stand that facebank wrote."""
+        with self._tables.reading():
+            return read_tags(self._tables)
+
+    # Changes ----------------------------------------------------------------------------------------------------------
+
+    def keep(self, files: Sequence[ScannedFile]) -> None:
+        """Remember what was found out about files, all or nothing."""
+        with self._tables.changing() as changed:
+            for file in files:
+                if file.found is not None:
+                    self._tables.add_photo(file.found, changed)
+                state = file.state
+                if file.edited is not None and not self._tables.add_edited(file.path, file.edited, changed):
+                    state = UNSETTLED
+                error = None if file.error is None else printable(file.error)
+                photo = None if file.content_hash is None else self._tables.photo_of_content(file.content_hash)
+                self._tables.put_file(
+                    FileRow(file.path, state, None if photo is None else photo.id, error, file.readers), changed
+                )
+
+    def keep_written(self, old_hash: str, file: ScannedFile) -> None:
+        """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
+        with self._tables.changing() as changed:
+            old = self._tables.photo_of_content(old_hash)
+            if old is not None and file.content_hash is not None and old_hash != file.content_hash:
+                files = self._tables.files_of_photo(old.id)
+                if len(files) == 1:  # copies that were written before have a photo of their own by now
+                    self._tables.take_place(old, file.content_hash, changed)
+        self.keep([file])  # copies that were not written keep the old photo
+
+    def forget(self, paths: Iterable[str]) -> int:
+        """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
+        with self._tables.changing() as changed:
+            gone = list(paths)
+            for path in gone:
+                self._tables.drop_file(path, changed)
+            forget_tags(self._tables, gone, changed)
+            orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
+            numbers = [number for (number,) in self._tables.rows(orphans)]
+            for number in numbers:
+                self._tables.drop_photo(number, changed)
+            return len(numbers)
+
+    def move(self, paths: Iterable[tuple[str, str]]) -> None:
+        """Know files under other paths; a path that is not known is passed over."""
+        with self._tables.changing() as changed:
+            for before, after in paths:
+                file = self._tables.file_at(before)
+                if file is not None and before != after:
+                    self._tables.drop_file(before, changed)
+                    self._tables.put_file(file._replace(path=after), changed)
+                    move_tags(self._tables, Path(before), Path(after), changed)
+
+    def learn_picture(self, content_hash: str, picture_hash: str) -> None:
+        """Note by which picture a photo is known, if the photo is."""
+        with self._tables.changing():
+            self._tables.set_picture(content_hash, picture_hash)
+
+    def keep_tags(self, photo: str, tags: Collection[TagRow]) -> None:
+        """Remember which names that facebank wrote stand at a photo, in the place of what was remembered."""
+        with self._tables.changing() as changed:
+            keep_tags(self._tables, photo, tags, changed)
+
+    def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
+        """Remember groups of faces, by their numbers, in the place of those that were."""
+        rows = [(face, number, position) for number, faces in groups.items() for position, face in enumerate(faces)]
+        with self._tables.changing() as changed:
+            changed["grouped"] -= self._tables.connection.execute("DELETE FROM groups").rowcount
+            insert(self._tables.connection, "groups", rows)
+            changed["grouped"] += len(rows)
+
+    def tell_apart(self, first: int, second: int) -> None:
+        """Remember that two faces are not one person."""
+        pair = (min(first, second), max(first, second))
+        with self._tables.changing() as changed:
+            if not self._tables.rows("SELECT 1 FROM apart WHERE first = ? AND second = ?", pair):
+                insert(self._tables.connection, "apart", [pair])
+                changed["apart"] += 1
+
+    # Photos and faces -------------------------------------------------------------------------------------------------
+
+    def photos(self, places: Sequence[str] = ()) -> Iterator[PhotoFaces]:
+        """Return what was found in the photos of some folders, or in all; a photo in several files comes for each.
+
+        Yields
+        ------
+        PhotoFaces
+            In the order of the paths.
+        """
+        for _, photo in self._photos(places):
+            yield photo
+
+    def each_photo(self) -> Iterator[tuple[list[int], PhotoFaces]]:
+        """Return what was found in each photo, once however many files it has, with the faces' numbers."""
+        seen = set[int]()
+        for faces, photo in self._photos((), seen):
+            yield [face.id for face in faces], photo
+
+    def face_table(self) -> StoredFaces:
+        """Return all faces, with what is needed to group them."""
+        with self._tables.reading():
+            rows = list(self._tables.whole_table("faces", "id", face_row, "faces"))
+            values = self._tables.read(numbers_of, rows, self._dimension)
+        return StoredFaces(
+            ids=np.array([row.id for row in rows], dtype=np.int64),
+            photos=np.array([row.photo for row in rows], dtype=np.int64),
+            embeddings=np.ascontiguousarray(embeddings_of(values)),
+            qualities=qualities_of(values),
+        )
+
+    def groups(self) -> dict[int, list[int]]:
+        """Return the groups as they were remembered."""
+        found: dict[int, list[int]] = {}
+        with self._tables.reading():
+            rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
+            self._tables.require_total(len(rows), self._tables.totals().grouped)
+        for number, face in (self._tables.read(group_row, row) for row in rows):
+            found.setdefault(number, []).append(face)
+        return found
+
+    def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
+        """Return when each photo with one of some faces was taken, if known, and whether the camera says so.
+
+        Times are in UTC where the photo knows no time zone.
+        """
+        photos: dict[int, tuple[datetime | None, bool]] = {}
+        with self._tables.reading():
+            for face in faces:
+                photo = self._tables.photo_of_face(self._tables.face(face))
+                when = photo.taken_at
+                in_zone = when if when is None or when.tzinfo else when.replace(tzinfo=UTC)
+                photos[photo.id] = in_zone, photo.camera_dated
+        return list(photos.values())
+
+    def told_apart(self) -> list[tuple[int, int]]:
+        """Return the pairs of faces that are not one person."""
+        with self._tables.reading():
+            rows = self._tables.rows(select(("apart",), "FROM apart ORDER BY first, second"))
+            self._tables.require_total(len(rows), self._tables.totals().apart)
+        return [self._tables.read(apart_row, row) for row in rows]
+
+    def place_of(self, face: int) -> tuple[PhotoFaces, int]:
+        """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
+
+        Raises
+        ------
+        ScanFormatError
+            There is no such face.
+        """
+        with self._tables.reading():
+            photo = self._tables.photo_of_face(self._tables.face(face))
+            files, rows = self._tables.files_of_photo(photo.id), self._tables.face_rows(photo)
+        numbers = [row.id for row in rows]
+        if not files or face not in numbers:
+            raise SCAN_FILE.damage_error(self.path)
+        (faces,) = self._tables.read(faces_of, [rows], self._dimension)
+        return photo.with_faces(files[0].path, faces), numbers.index(face)
+
+    def _photos(
+        self, places: Sequence[str], seen: set[int] | None = None
+    ) -> Iterator[tuple[list[FaceRow], PhotoFaces]]:
+        """Yield photos by their files, each only once where `seen` is kept."""
+        self._tables.check_files()
+        for exact, below, above in [_range_of(place) for place in places] or [_EVERYWHERE]:
+            yield from self._page(_ONE_PHOTO, (exact,), seen)[1]
+            last = below
+            while last:
+                last, page = self._page(_PAGE_OF_PHOTOS, (last, above), seen)
+                yield from page
+
+    def _page(
+        self, statement: str, values: Sequence[bytes], seen: set[int] | None
+    ) -> tuple[bytes, list[tuple[list[FaceRow], PhotoFaces]]]:
+        """Return the path with which some photos end, or nothing where there are none, and the photos.
+
+        They are read as they were at one moment; nothing stays open until the next are asked for, in any thread.
+        """
+        with self._tables.reading():
+            some = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
+            last = os.fsencode(some[-1][0]) if some else b""
+            if seen is not None:
+                some = [(path, photo) for path, photo in some if _is_new(photo.id, seen)]
+            rows = [self._tables.face_rows(photo) for _, photo in some]
+        faces = self._tables.read(faces_of, rows, self._dimension)
+        return last, [
+            (numbered, photo.with_faces(path, found))
+            for (path, photo), numbered, found in zip(some, rows, faces, strict=True)
+        ]
+
+    def _file_and_photo(self, row: Sequence[object]) -> tuple[str, PhotoRow]:
+        file = self._tables.read(file_row, row[: width("files")])
+        photo = self._tables.read(photo_row, row[width("files") :])
+        if photo.id != file.photo:
+            raise SCAN_FILE.damage_error(self.path)
+        return file.path, photo
+
+
+def _is_new(number: int, seen: set[int]) -> bool:
+    if number in seen:
+        return False
+    seen.add(number)
+    return True
+
+
+def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
+    """Return the path itself, and what lies between which two is inside of it."""
+    path = os.fsencode(place).rstrip(b"/\\") or b"/"
+    separator = os.fsencode(os.sep)
+    inside = path if path.endswith(separator) else path + separator
+    return path, inside, inside[:-1] + bytes([inside[-1] + 1])
+
+
+def _opened(path: Path, pack: PackIdentity) -> BoundedConnection:
+    """Return a connection for a thread."""
+    connection = connect(path, busy_timeout=PATIENCE)
+    try:
+        return prepare(connection, path, pack)
+    except BaseException:
+        connection.close()
+        raise

@@ -1,0 +1,483 @@
+"""What was sorted where, a line each, in the folder it was sorted into.
+
+The journal is signed with a key that is kept in the user's gallery and nowhere else. Each line carries an HMAC-SHA256
+of itself and of the line before it, so that nobody without the gallery can write a line, alter one, take one out,
+change their order or bring lines here from another journal. One that was cut off at the end says less, and nothing
+wrong.
+
+The first line names the folder. Then come, for each run, a line with the folder that was sorted, a line for each file
+before it is put anywhere, and a line when the run has ended. Older versions wrote the files' lines alone,
+unsigned.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.sort.entries import Entry, entry_of, is_whole, require_seen
+from facebank.errors import StorageError
+from facebank.storage.files import write_file
+from facebank.storage.leftovers import flock_now, is_at
+from facebank.storage.text import printable, shell_command
+from facebank.storage.values import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from facebank.gallery import Gallery
+
+JOURNAL = ".facebank-sort.jsonl"
+KEY_SETTING = "sort_journal_key"
+_VERSION = 2
+_KEY_BYTES = 32
+_LARGEST = 1 << 28
+_LARGEST_UNSIGNED = 1 << 26
+_LONGEST_LINE = 1 << 18
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_Line = dict[str, object]
+_SEED = b"facebank sort journal 2"
+
+
+def journal_key(gallery: Gallery) -> bytes | None:
+    """Return the key that signs the journals of a gallery's user; None where nothing was sorted with it."""
+    return _key_of(gallery.read_setting(KEY_SETTING))
+
+
+def made_journal_key(gallery: Gallery) -> bytes:
+    """Return the key that signs the journals of a gallery's user, made where there is none."""
+    key = _key_of(gallery.keep_setting(KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
+    if key is None:
+        raise StorageError(f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is none")
+    return key
+
+
+def _key_of(setting: object) -> bytes | None:
+    with suppress(ValueError, TypeError):
+        key = bytes.fromhex(str(setting)) if isinstance(setting, str) else b""
+        return key if len(key) == _KEY_BYTES else None
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """What a journal says.
+
+    Attributes
+    ----------
+    out
+        The folder for the people's folders, absolute, as it is named now.
+    entries
+        What was put there, first to last.
+    folders
+        For each entry the folder that was sorted, absolute.
+    doubt
+        Why it is not trusted; None for one that was written with the gallery and by nobody else.
+    refused
+        Entries that cannot be true, of one that is not trusted: what they say, and why.
+    is_signed
+        Whether it was written with the gallery and by nobody else.
+    unfinished
+        How many of the last entries may be done by half, because the program was killed.
+    rewritten
+        SHA-256 that facebank itself gave the files at targets since, in hex.
+    is_there
+        Whether there is a journal at all.
+    length
+        Bytes of its whole lines.
+    """
+
+    out: Path
+    entries: tuple[Entry, ...] = ()
+    folders: tuple[Path, ...] = ()
+    doubt: str | None = None
+    refused: tuple[tuple[str, str], ...] = ()
+    is_signed: bool = False
+    unfinished: int = 0
+    rewritten: frozenset[tuple[str, str]] = frozenset()
+    is_there: bool = True
+    length: int = 0
+
+    def require_trust(self) -> None:
+        """Raise `StorageError` where somebody else may have written it."""
+        if self.doubt is not None:
+            raise StorageError(self.doubt)
+        if self.refused:
+            what, why = self.refused[0]
+            raise StorageError(
+                f"{_journal(self.out)} cannot be true: {what}: {why}; nothing was done. Look at it with "
+                f"`{shell_command('sort', self.out, '--undo', '--dry-run')}`"
+            )
+
+
+def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> Sorted:
+    """Read the journal of a folder; nothing is done, and nothing in it is believed without its signature.
+
+    Parameters
+    ----------
+    out
+        The folder for the people's folders, absolute.
+    key
+        The gallery's; None where there is none.
+    trusting
+        The folder that was sorted, absolute, where the user says that the journal is to be trusted although it is not
+        signed by the gallery; everything in it must come from there.
+
+    Raises
+    ------
+    StorageError
+        It is damaged, or cannot be read.
+    """
+    try:
+        lines, length = _lines(out)
+    except FileNotFoundError:
+        return Sorted(out, is_there=False)
+    if not lines:
+        return Sorted(out, is_signed=True)
+    is_signed = trusting is None and key is not None and _is_signed(lines, key)
+    return replace(_signed(out, lines) if is_signed else _doubted(out, lines, trusting), length=length)
+
+
+class SortJournal:
+    """Written while photos are sorted. Use `open`, and ``with`` to close it: that says that all was done.
+
+    Parameters
+    ----------
+    path, handle
+        Where it is, and its descriptor, at its end.
+    key
+        The gallery's.
+    last
+        The signature of its last line.
+    """
+
+    def __init__(self, path: Path, handle: int, key: bytes, last: bytes) -> None:
+        self._path = path
+        self._handle = handle
+        self._key = key
+        self._last = last
+
+    @classmethod
+    def open(cls, out: Path, folder: Path | None, key: bytes) -> SortJournal:
+        """Open the journal of a folder, which is made where missing; nobody else can sort into it meanwhile.
+
+        Parameters
+        ----------
+        out
+            The folder for the people's folders, absolute.
+        folder
+            What is sorted, absolute; None where nothing is.
+        key
+            The gallery's.
+
+        Raises
+        ------
+        StorageError
+            It cannot be written, or is not signed by the gallery.
+        """
+        path = out / JOURNAL
+        with _said_plainly(path):
+            out.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        try:
+            with _said_plainly(path):
+                _lock(handle, path)
+                if hasattr(os, "fchmod"):
+                    os.fchmod(handle, 0o600)  # an older facebank let everybody read it
+                lines, end = _read(handle, path)
+                _require_signed(out, lines, key)
+                os.ftruncate(handle, end)  # a torn last line: the program was killed before it did anything
+                os.lseek(handle, end, os.SEEK_SET)
+            journal = cls(path, handle, key, _mac_of(lines[-1]) if lines else _SEED)
+            begun: list[_Line] = [] if lines else [_header(out)]
+            if folder is not None:
+                begun.append({"sorting": str(folder)})
+            journal._append(begun)
+        except BaseException:
+            os.close(handle)
+            raise
+        return journal
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write a photo's entry and those of its sidecars, so that they outlast whatever happens next.
+
+        Raises
+        ------
+        StorageError
+            They cannot be written; nothing may be done then.
+        """
+        self._append([asdict(entry) for entry in entries])
+
+    def note_rewritten(self, target: Path, content_hash: str) -> None:
+        """Note that facebank itself has changed a file that was put somewhere: to what SHA-256, in hex."""
+        self._append([{"rewritten": str(target), "content_hash": content_hash}])
+
+    def close(self) -> None:
+        """Let go of it, without saying that all was done."""
+        os.close(self._handle)
+
+    def __enter__(self) -> SortJournal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None or not issubclass(kind, StorageError):
+                self._append([{"done": True}])
+        finally:
+            self.close()
+
+    def _append(self, contents: Sequence[_Line]) -> None:
+        lines, self._last = _signed_lines(self._key, self._last, contents)
+        if not lines:
+            return
+        with _said_plainly(self._path):
+            while lines:
+                lines = lines[os.write(self._handle, lines) :]
+            os.fsync(self._handle)
+
+
+def adopt_journal(journal: Sorted, folder: Path, key: bytes) -> None:
+    """Sign what a journal says once its user has said that it is true.
+
+    Parameters
+    ----------
+    journal
+        As `read_journal` gives it when told to trust.
+    folder
+        The folder that was sorted, absolute.
+    key
+        The gallery's.
+    """
+    journal.require_trust()
+    written: list[_Line] = [asdict(entry) for entry in journal.entries]
+    contents: list[_Line] = [_header(journal.out), {"sorting": str(folder)}, *written, {"done": True}]
+    lines, _ = _signed_lines(key, _SEED, contents)
+    path = journal.out / JOURNAL
+    with _said_plainly(path):
+        write_file(path, lines)
+
+
+@contextmanager
+def only_undoing(journal: Sorted) -> Iterator[None]:
+    """Keep other processes from sorting into a journal's folder meanwhile.
+
+    Raises
+    ------
+    StorageError
+        Another one is, or did since the journal was read.
+    """
+    path = journal.out / JOURNAL
+    with _said_plainly(path, "read"):
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        _lock(handle, path)
+        if _read(handle, path)[1] != journal.length:
+            raise _busy(path)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_journal(out: Path) -> None:
+    """Remove the journal of a folder."""
+    (out / JOURNAL).unlink(missing_ok=True)
+
+
+def _header(out: Path) -> _Line:
+    return {"journal": _VERSION, "id": secrets.token_hex(8), "folder": str(out)}
+
+
+def _lock(handle: int, path: Path) -> None:
+    """Keep a file to this process until it is closed, where the system can."""
+    if flock_now(handle) is False or not is_at(handle, path):  # undone and removed before it was locked
+        raise _busy(path)
+
+
+def _busy(path: Path) -> StorageError:
+    return StorageError(
+        f"another process is sorting into {printable(str(path.parent))}, or undoing it: wait until it has finished"
+    )
+
+
+def _signed(out: Path, lines: Sequence[_Line]) -> Sorted:
+    """Return what a journal says whose signatures are right; what cannot be true is refused all the same."""
+    named = Path(str(lines[0].get("folder")))
+    if os.path.realpath(named) != os.path.realpath(out):
+        doubt = (
+            f"{_journal(out)} is about {printable(str(named))}: move the folder back there to undo what was sorted, or "
+            "remove the file"
+        )
+        return Sorted(out, doubt=doubt)
+    entries, folders, refused = list[Entry](), list[Path](), list[tuple[str, str]]()
+    rewritten, unfinished = set[tuple[str, str]](), 0
+    sorting = list[Path]()
+    for line in lines[1:]:
+        content = _unsigned(line)
+        if "sorting" in content:
+            sorting, unfinished = [Path(str(content["sorting"]))], 0
+        elif "done" in content:
+            unfinished = 0
+        elif "rewritten" in content:
+            rewritten.add((str(out / Path(str(content["rewritten"])).relative_to(named)), str(content["content_hash"])))
+        else:
+            try:
+                entry = entry_of(content, named, sorting)
+            except InvalidValueError as error:
+                refused.append((_shown(content), str(error)))
+                continue
+            entries.append(_at(entry, out, named))
+            folders += sorting
+            unfinished = unfinished + 1 if entry.is_sidecar else 1
+    return Sorted(out, tuple(entries), tuple(folders), None, tuple(refused), True, unfinished, frozenset(rewritten))
+
+
+def _doubted(out: Path, lines: Sequence[_Line], trusting: Path | None) -> Sorted:
+    """Return what a journal says that is not signed by the gallery."""
+    contents = list(map(_unsigned, lines))
+    named = Path(str(contents[0].get("folder", out)))
+    if not is_whole(str(named)) or os.path.realpath(named) != os.path.realpath(out):
+        named = out
+    written = [content for content in contents if not content.keys() & {"journal", "sorting", "done", "rewritten"}]
+    if trusting is None:
+        shown = tuple((_shown(content), "it is not signed") for content in written)
+        return Sorted(out, doubt=_doubt(out, lines), refused=shown)
+    entries, refused = list[Entry](), list[tuple[str, str]]()
+    for content in written:
+        try:
+            entry = entry_of(content, named, [trusting])
+            require_seen(entry, trusting)
+            entries.append(_at(entry, out, named))
+        except InvalidValueError as error:
+            refused.append((_shown(content), str(error)))
+    return Sorted(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
+
+
+def _at(entry: Entry, out: Path, named: Path) -> Entry:
+    """Return an entry with the folder as it is named now: a link may lead to it today and another tomorrow."""
+    if named == out:
+        return entry
+    return Entry(**{**asdict(entry), "target": str(out / Path(entry.target).relative_to(named))})
+
+
+def _shown(content: _Line) -> str:
+    source, target = (str(content.get(name))[:1000] for name in ("source", "target"))
+    return printable(f"{str(content.get('way'))[:10]} of {source} to {target}")
+
+
+def _doubt(out: Path, lines: Sequence[_Line]) -> str:
+    look, trust = (
+        shell_command(*words)
+        for words in (("sort", out, "--undo", "--dry-run"), ("sort", "DIR", out, "--trust-journal"))
+    )
+    why = "was not written with this gallery, or was altered since"
+    mend = "name the gallery that wrote it with --gallery, or "
+    if "mac" not in lines[0]:
+        why = "is not signed: an older facebank wrote it, or somebody else"
+        mend = ""
+    return (
+        f"{_journal(out)} {why}; nothing was done. Look at it with `{look}`. If it is "
+        f"yours, {mend}believe it: `{trust}`, with the DIR that was sorted, goes on "
+        "sorting, and the same with --undo undoes it; else remove the file"
+    )
+
+
+def _require_signed(out: Path, lines: Sequence[_Line], key: bytes) -> None:
+    if lines and not _is_signed(lines, key):
+        raise StorageError(_doubt(out, lines))
+
+
+def _is_signed(lines: Sequence[_Line], key: bytes) -> bool:
+    last = _SEED
+    for line in lines:
+        last = _signature(key, last, _unsigned(line))
+        if not hmac.compare_digest(last.hex().encode(), str(line.get("mac")).encode("utf-8", "replace")):
+            return False
+    return "journal" in lines[0]
+
+
+def _unsigned(line: _Line) -> _Line:
+    return {name: value for name, value in line.items() if name != "mac"}
+
+
+def _signed_lines(key: bytes, last: bytes, contents: Sequence[_Line]) -> tuple[bytes, bytes]:
+    """Return lines with their signatures, and the last of those."""
+    lines = list[str]()
+    for content in contents:
+        last = _signature(key, last, content)
+        lines.append(json.dumps({**content, "mac": last.hex()}) + "\n")
+    return "".join(lines).encode("ascii"), last
+
+
+def _signature(key: bytes, before: bytes, content: _Line) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hmac.digest(key, before + b"\n" + text.encode("ascii"), "sha256")
+
+
+def _mac_of(line: _Line) -> bytes:
+    return bytes.fromhex(str(line["mac"]))
+
+
+def _lines(out: Path) -> tuple[list[_Line], int]:
+    path = out / JOURNAL
+    with _said_plainly(path, "read"):
+        handle = os.open(path, os.O_RDONLY | _FLAGS)
+        try:
+            return _read(handle, path)
+        finally:
+            os.close(handle)
+
+
+def _read(handle: int, path: Path) -> tuple[list[_Line], int]:
+    """Return what the whole lines of a journal say, and where the last of them ends."""
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
+        raise _damaged(path)
+    lines, end = list[_Line](), 0
+    with os.fdopen(os.dup(handle), "rb") as file:
+        while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
+            lines.append(_parsed(line, path))
+            end += len(line)
+            if end > _LARGEST_UNSIGNED and "mac" not in lines[0]:
+                raise _damaged(path)
+    if len(line) == _LONGEST_LINE:
+        raise _damaged(path)
+    return lines, end
+
+
+def _parsed(line: bytes, path: Path) -> _Line:
+    try:
+        content = json.loads(line.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path) from error
+    if not isinstance(content, dict):
+        raise _damaged(path)
+    return content
+
+
+def _damaged(path: Path) -> StorageError:
+    return StorageError(
+        f"{printable(str(path))} is damaged: nothing can be undone from it, and nothing was done; move it away to sort "
+        "anew"
+    )
+
+
+def _journal(out: Path) -> str:
+    return f"the sort journal {printable(str(out / JOURNAL))}"
+
+
+@contextmanager
+def _said_plainly(path: Path, verb: str = "written") -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = "it is a link" if path.is_symlink() else error.strerror
+        raise StorageError(f"{printable(str(path))} cannot be {verb}: {reason}") from error

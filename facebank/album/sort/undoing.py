@@ -1,0 +1,277 @@
+"""Undoing what was sorted, from its journal: nothing is lost, and a photo and its sidecars stay together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.sort.entries import Entry, is_photo_or_sidecar
+from facebank.album.sort.files import digest_of, is_picture, move_file, picture_of
+from facebank.album.sort.journal import only_undoing, remove_journal
+from facebank.album.sort.plan import Way
+from facebank.album.sort.sorting import remove_sort_leftovers
+from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
+from facebank.errors import UsageError
+from facebank.storage.folders import NOT_THERE, Spot, spot_within
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from facebank.album.sort.journal import Sorted
+
+
+class _StaysError(Exception):
+    """Why something is not undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of a photo that was sorted.
+
+    Attributes
+    ----------
+    entry
+        What the journal says of it.
+    why
+        Why it is not undone; None where it is.
+    sidecars
+        Sidecars that were written or changed since and went home with it: where they are now.
+    """
+
+    entry: Entry
+    why: str | None
+    sidecars: tuple[str, ...] = ()
+
+
+def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False) -> None:
+    """Undo everything that was sorted into a folder, the last first.
+
+    A copy or link is removed if it is still the photo that was sorted and its original is there; a moved photo goes
+    back to where it was if nothing else is there now, whatever was written into it beside its picture. Sidecars follow
+    their photos, whoever wrote them since. The journal goes when everything is undone.
+
+    Parameters
+    ----------
+    journal
+        As `facebank.album.sort.journal.read_journal` gives it; one that is not trusted is refused.
+    on_photo
+        Called with each photo that was put back, or could not be.
+    dry_run
+        Whether nothing is done, and only said what would be.
+
+    Raises
+    ------
+    UsageError
+        Nothing was sorted there.
+    StorageError
+        The journal may be somebody else's, or cannot be true.
+    """
+    out = journal.out
+    if not journal.is_there:
+        raise UsageError(f"nothing was sorted into {printable(str(out))}: there is no journal of it")
+    journal.require_trust()
+    failed = False
+    with only_undoing(journal):
+        if not dry_run:
+            remove_sort_leftovers(journal)
+        for photo in reversed(list(_photos(journal))):
+            undone = photo.undo(dry_run=dry_run)
+            if undone is None:
+                continue
+            failed = failed or undone.why is not None
+            if on_photo is not None:
+                on_photo(undone)
+        if dry_run:
+            return
+        if not failed:
+            remove_journal(out)
+    for folder in sorted({Path(entry.target).parent for entry in journal.entries}, reverse=True):
+        _remove_if_empty(folder)
+    _remove_if_empty(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _SortedPhoto:
+    """A photo that was sorted, with its sidecars."""
+
+    entry: Entry
+    sidecars: tuple[Entry, ...]
+    folder: Path
+    journal: Sorted
+
+    def undo(self, *, dry_run: bool) -> Undone | None:
+        """Undo it; None where there was nothing to do."""
+        entry = self.entry
+        try:
+            undo = self._undo_move if entry.way == Way.MOVE.value else self._undo_copy
+            carried = undo(dry_run=dry_run)
+        except _StaysError as stays:
+            return Undone(entry, str(stays))
+        except OSError as error:
+            return Undone(entry, f"{printable(entry.target)} cannot be undone: {error.strerror or error}")
+        return None if carried is None else Undone(entry, None, tuple(carried))
+
+    def _undo_move(self, *, dry_run: bool) -> list[str] | None:
+        """Put a moved photo back, and its sidecars; return those that were written since, None where it was no more."""
+        entry = self.entry
+        source, target = Path(entry.source), Path(entry.target)
+        with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
+            there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
+            if at is not None and home is not None and at.is_same_place(home):
+                return None  # it is at home: the one folder leads to the other by now
+            beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
+            if there and at is not None:
+                self._require_same(at)
+                if is_home and home is not None and digest_of(home) != digest_of(at):
+                    raise _StaysError(f"{printable(entry.source)} is another file now: {printable(entry.target)} stays")
+            elif not is_home:
+                raise _StaysError(f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone")
+            elif home is None or not beside or not self._is_same(home):
+                return None  # it was never moved, or somebody put it back
+            homes = [self._home_of(sidecar) for sidecar in beside]
+            for sidecar, place in zip(beside, homes, strict=True):
+                self._require_free(sidecar, place)
+            changed = [place for sidecar, place in zip(beside, homes, strict=True) if not self._is_noted(sidecar)]
+            if dry_run:
+                return list(map(str, changed)) if there else None
+            with spot_within(self.folder, source, create=True) as back:
+                if there and at is not None:
+                    _put_back(at, back)
+                for sidecar, place in zip(beside, homes, strict=True):
+                    _put_back(sidecar, Spot(back.folder, place.name))
+            return list(map(str, changed)) if there else None
+
+    def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
+        """Remove a copy or a link, and the sidecars that came with it; return those that go to the original instead."""
+        entry = self.entry
+        target = Path(entry.target)
+        with _spot(self.journal.out, target) as at:
+            there = at is not None and at.is_taken
+            beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
+            if at is None or not (there or beside) or self._is_original(at):
+                return None
+            if there:
+                self._require_same(at, alone=True)
+            if not self._has_original():
+                raise _StaysError(f"{printable(entry.target)} stays: its original has changed or is gone")
+            homes = {sidecar.name: home for sidecar in beside if (home := self._copy_goes_to(sidecar)) is not None}
+            changed = [str(homes[spot.name]) for spot in beside if spot.name in homes and not self._is_noted(spot)]
+            if not dry_run:
+                for sidecar in beside:
+                    self._take_away(sidecar, homes.get(sidecar.name))
+                if there:
+                    at.remove()
+            return changed if there else None
+
+    def _copy_goes_to(self, sidecar: Spot) -> Path | None:
+        """Return where a sidecar of a copy goes; None where the original has one that says what it says."""
+        home = self._home_of(sidecar)
+        if not os.path.lexists(home):
+            return home
+        if not (self._is_noted(sidecar) or self._is_ours(sidecar)):
+            self._require_free(sidecar, home)
+        return None
+
+    def _take_away(self, sidecar: Spot, home: Path | None) -> None:
+        if home is None:
+            sidecar.remove()
+            return
+        with spot_within(self.folder, home, create=True) as back:
+            move_file(sidecar, back)
+
+    def _require_same(self, spot: Spot, *, alone: bool = False) -> None:
+        """Raise `_StaysError` where a file is not the photo that was sorted, or, of a copy, has something new in it."""
+        shown = printable(self.entry.target)
+        if digest_of(spot) != self.entry.content_hash and not self._is_ours(spot):
+            if not self._has_picture(spot):
+                raise _StaysError(f"{shown} has changed since: it stays")
+            if alone:
+                raise _StaysError(f"{shown} has changed since, though not its picture: it stays with what is new in it")
+        if not is_photo_or_sidecar(spot, by_name=not self.journal.is_signed):
+            raise _StaysError(f"{shown} is no photo: it stays")
+
+    def _is_same(self, spot: Spot) -> bool:
+        return digest_of(spot) == self.entry.content_hash or self._is_ours(spot) or self._has_picture(spot)
+
+    def _has_picture(self, spot: Spot) -> bool:
+        noted = self.entry.picture_hash
+        return bool(noted) and is_picture(picture_of(spot), noted)
+
+    def _is_ours(self, spot: Spot) -> bool:
+        """Return whether facebank itself made the file what it is."""
+        place = Path(self.entry.target).with_name(spot.name)
+        return (str(place), digest_of(spot)) in self.journal.rewritten
+
+    def _is_noted(self, sidecar: Spot) -> bool:
+        """Return whether a sidecar is what it was when it came with its photo."""
+        noted = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
+        return sidecar.name in noted and digest_of(sidecar) == noted[sidecar.name]
+
+    def _home_of(self, sidecar: Spot) -> Path:
+        """Return where a sidecar goes when its photo goes home."""
+        source, target = Path(self.entry.source), Path(self.entry.target)
+        return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
+
+    def _require_free(self, sidecar: Spot, place: Path) -> None:
+        with _spot(self.folder, place) as home:
+            if home is not None and home.is_taken and digest_of(home) != digest_of(sidecar):
+                shown = printable(str(sidecar.path))
+                raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
+
+    def _is_original(self, spot: Spot) -> bool:
+        """Return whether a place is the original's: the one folder leads to the other by now, and nothing is a copy."""
+        with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
+            return original is not None and original.is_same_place(spot)
+        return False
+
+    def _has_original(self) -> bool:
+        with _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
+            return original is not None and original.is_taken and self._is_same(original)
+
+
+def _photos(journal: Sorted) -> Iterator[_SortedPhoto]:
+    """Put the entries of sidecars to those of their photos."""
+    sidecars, folders = dict[Entry, list[Entry]](), dict[Entry, Path]()
+    photo = None
+    for entry, folder in zip(journal.entries, journal.folders, strict=True):
+        if not entry.is_sidecar:
+            photo = entry
+            sidecars.setdefault(entry, [])
+            folders[entry] = folder
+        elif photo is not None:
+            sidecars[photo].append(entry)
+    for entry, beside in sidecars.items():
+        yield _SortedPhoto(entry, tuple(beside), folders[entry], journal)
+
+
+@contextmanager
+def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
+    """Open the place of a file; None where its folder is not there."""
+    with ExitStack() as opened:
+        try:
+            spot = opened.enter_context(spot_within(root, path))
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
+            spot = None
+        yield spot
+
+
+def _put_back(spot: Spot, home: Spot) -> None:
+    """Move a file home; where the very file is there already, it only leaves."""
+    if home.is_same_place(spot):
+        return
+    if home.is_taken:
+        spot.remove()
+    else:
+        move_file(spot, home)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # it holds something else

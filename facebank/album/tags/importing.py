@@ -1,0 +1,273 @@
+"""People enrolled from an album that was tagged before, by another program.
+
+A region names a face that was found where the region is. Of each person's faces the most varied good ones are enrolled,
+through the same enrolment as always: it refuses what cannot be recognised or is rather somebody else's face.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.groups.naming import MOST_SAMPLES, choose_varied, same_face
+from facebank.album.tags.region_views import RegionView, TurnFinder
+from facebank.album.tags.regions import face_boxes, frame_of
+from facebank.album.tags.xmp_files import read_photo_xmp
+from facebank.errors import InvalidNameError, PhotoError
+from facebank.gallery import name_key, normalise_name
+from facebank.media import read_photo
+from facebank.operations.enroll import Enroller
+from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.text import printable
+from facebank.types import EnrolmentReason
+
+if TYPE_CHECKING:
+    from facebank.gallery import Gallery
+    from facebank.operations.engine import Engine
+    from facebank.operations.guard import Judgment
+    from facebank.types import Face, PhotoFaces
+
+
+class TagFate(StrEnum):
+    """What became of a region, beside what `facebank.types.EnrolmentReason` says of enrolment: a closed list."""
+
+    NO_NAME = "no_name"
+    NO_NAME_OF_A_PERSON = "no_name_of_a_person"
+    NO_FACE_THERE = "no_face_there"
+    UNCLEAR_TURN = "unclear_turn"
+    SEVERAL_NAMES = "several_names"
+    UNLIKE_THE_OTHERS = "unlike_the_others"
+    NAMED_TWICE = "named_twice"
+    ENOUGH_OTHERS = "enough_others"
+    WRITTEN_BY_FACEBANK = "written_by_facebank"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTag:
+    """What became of a region, or of a photo whose regions cannot be read.
+
+    Attributes
+    ----------
+    image
+        The photo's path.
+    person
+        The name in the region; None where there is none.
+    accepted
+        Whether the person has this face now.
+    reason, detail
+        A code, and a sentence for people.
+    sample_id
+        The sample's number; None where there is none.
+    """
+
+    image: str
+    person: str | None
+    accepted: bool
+    reason: TagFate | EnrolmentReason
+    detail: str
+    sample_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagOffer:
+    """A face that a region names.
+
+    Attributes
+    ----------
+    person
+        As the gallery writes names.
+    photo
+        Its path, its bytes' hash and what turns it: without the faces.
+    face
+        The face, as the scan has it.
+    guarded
+        What is compared with the person's samples.
+    """
+
+    person: str
+    photo: PhotoFaces
+    face: Face
+    guarded: GuardedFace
+
+
+def read_tags(
+    photos: Iterable[PhotoFaces], *, own: bool = False, on_photo: Callable[[], None] | None = None
+) -> Iterator[TagOffer | ImportedTag]:
+    """Read the regions of photos whose faces were found.
+
+    Parameters
+    ----------
+    photos
+        What was found in each.
+    own
+        Whether names count that facebank wrote and nobody changed since.
+    on_photo
+        Called with each photo that was read.
+
+    Yields
+    ------
+    TagOffer | ImportedTag
+        A face with a name, or why a region gives none; a photo without regions gives nothing.
+    """
+    for photo in photos:
+        try:
+            yield from _read(photo, own=own)
+        except PhotoError as error:
+            yield ImportedTag(photo.source, None, False, EnrolmentReason.UNREADABLE, str(error))
+        if on_photo is not None:
+            on_photo()
+
+
+def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
+    xmp = read_photo_xmp(Path(photo.source), to_change=False)
+    if not xmp.sources:
+        return
+    frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
+    finder = TurnFinder(frame, boxes, xmp.sources)
+    views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
+    names: dict[int, dict[str, str]] = {}
+    nowhere: dict[str, str] = {}
+    ours: dict[str, str] = {}
+    for view in views:
+        if view.turn.is_unclear:
+            yield ImportedTag(photo.source, None, False, TagFate.UNCLEAR_TURN, view.problem or "")
+            continue
+        matched = {place: face for places in view.of_face.values() for face, place in places.items()}
+        for place, region in enumerate(view.regions):
+            if not region.is_face:
+                continue
+            if region.is_ours and region.name and not own:
+                ours[name_key(region.name)] = region.name
+            elif place in matched:
+                names.setdefault(matched[place], {}).setdefault(name_key(region.name), region.name)
+            else:
+                nowhere[name_key(region.name)] = region.name
+    found = {key for keys in names.values() for key in keys}
+    yield from (_not_there(photo.source, name) for key, name in nowhere.items() if key not in found)
+    yield from (_ours(photo.source, name) for key, name in ours.items() if key not in found)
+    for face, given in names.items():
+        yield _offer(photo, face, [name for key, name in given.items() if key])
+
+
+def _not_there(image: str, name: str) -> ImportedTag:
+    if not name:
+        return ImportedTag(image, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
+    detail = "no face was found where the region is, or it is about a picture of another shape"
+    return ImportedTag(image, name, False, TagFate.NO_FACE_THERE, detail)
+
+
+def _ours(image: str, name: str) -> ImportedTag:
+    detail = "facebank wrote the name and nobody changed it, so that it proves nothing: --own takes it anyway"
+    return ImportedTag(image, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
+
+
+def _offer(photo: PhotoFaces, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
+    if not names:
+        return ImportedTag(photo.source, None, False, TagFate.NO_NAME, "a face's region has no name")
+    if len(names) > 1:
+        listed = " and ".join(map(printable, names))
+        detail = f"a face is called {listed}: have them agree, in the photo and in its sidecars"
+        return ImportedTag(photo.source, names[0], False, TagFate.SEVERAL_NAMES, detail)
+    try:
+        person = normalise_name(names[0])
+    except InvalidNameError as error:
+        return ImportedTag(photo.source, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
+    return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
+
+
+def enrol_tags(
+    gallery: Gallery,
+    engine: Engine,
+    offers: Sequence[TagOffer],
+    *,
+    most: int = MOST_SAMPLES,
+    force: bool = False,
+) -> Iterator[ImportedTag]:
+    """Enrol people from faces that regions name.
+
+    Parameters
+    ----------
+    gallery
+        Open for writing.
+    engine
+        The gallery's pack.
+    offers
+        As `read_tags` gives them.
+    most
+        How many faces of a person are enrolled.
+    force
+        Whether a face is taken that is unlike the person's others, nearer to somebody else, or one of two faces of a
+        photo that have one name.
+
+    Yields
+    ------
+    ImportedTag
+        One for each offer, person by person; what was said to be accepted is kept, even if the rest is never asked for.
+    """
+    people: dict[str, list[TagOffer]] = {}
+    for offer in offers:
+        people.setdefault(name_key(offer.person), []).append(offer)
+    enroller = Enroller(gallery, engine, force=True)
+    for offered in people.values():
+        taken = list[TagOffer]()
+        for offer, refusal in zip(offered, _refusals(gallery, engine, offered, force=force), strict=True):
+            if refusal is None:
+                taken.append(offer)
+            else:
+                yield refusal
+        embeddings = np.array([offer.face.embedding for offer in taken], dtype=np.float32)
+        qualities = np.array([offer.face.quality.score for offer in taken], dtype=np.float32)
+        chosen = choose_varied(embeddings, qualities, most) if taken else []
+        for place in chosen:
+            yield _enrol(enroller, engine, taken[place])
+        for place in sorted(set(range(len(taken))) - set(chosen)):
+            detail = f"{most} faces that show more are enrolled"
+            offer = taken[place]
+            yield ImportedTag(offer.photo.source, offer.person, False, TagFate.ENOUGH_OTHERS, detail)
+
+
+def _refusals(
+    gallery: Gallery, engine: Engine, offers: Sequence[TagOffer], *, force: bool
+) -> Sequence[ImportedTag | None]:
+    """Judge the faces of one person together, as enrollment does; a name that two faces of a photo have is no help."""
+    if force:
+        return [None] * len(offers)
+    counts = Counter(offer.photo.source for offer in offers)
+    places = [place for place, offer in enumerate(offers) if counts[offer.photo.source] == 1]
+    guard = PersonGuard(gallery, offers[0].person, engine.thresholds.verify)
+    judgments = guard.judge([offers[place].guarded for place in places])
+    judged = dict(zip(places, judgments, strict=True))
+    return [_refusal(offer, judged.get(place)) for place, offer in enumerate(offers)]
+
+
+def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
+    if judgment is None:
+        person = printable(offer.person)
+        detail = f"two faces of the photo are called {person}: rename one region, or use --force if both are {person}"
+        return ImportedTag(offer.photo.source, offer.person, False, TagFate.NAMED_TWICE, detail)
+    if judgment.refusal is None:
+        return None
+    unlike = judgment.refusal is EnrolmentReason.UNLIKE_THE_PERSON
+    reason = TagFate.UNLIKE_THE_OTHERS if unlike else judgment.refusal
+    return ImportedTag(offer.photo.source, offer.person, False, reason, judgment.detail)
+
+
+def _enrol(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
+    """Read a photo again, and enrol its one face that is meant."""
+    source = offer.photo.source
+    try:
+        (analyzed,) = engine.analyzer.analyze([read_photo(source)])
+    except PhotoError as error:
+        return ImportedTag(source, offer.person, False, EnrolmentReason.UNREADABLE, str(error))
+    face = same_face(analyzed, offer.photo, offer.face)
+    if face is None:
+        detail = "it is another photo now: scan again"
+        return ImportedTag(source, offer.person, False, TagFate.NO_FACE_THERE, detail)
+    (fate,) = enroller.enrol(offer.person, [replace(analyzed, faces=(face,))]).photos
+    return ImportedTag(source, offer.person, fate.accepted, fate.reason, fate.detail, fate.sample_id)

@@ -1,0 +1,276 @@
+"""Regions of faces as photo programs keep them, and how they lie in the photo as it is seen.
+
+Programs keep a region in shares of the picture's width and height, so that it fits copies of any size. The Metadata
+Working Group's regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as it is stored, before
+EXIF's orientation turns it: immich reads them so, and facebank begins a list so. Others write about the turned picture,
+with ``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` tells by the faces which it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from facebank.types import PhotoFaces
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right and bottom in shares of width and height, 0..1."""
+
+# Turned by so many quarters counter-clockwise, as EXIF orientations.
+_TURNED = (1, 8, 3, 6)
+_SIDEWARDS = frozenset((5, 6, 7, 8))
+_LEFT_IS_RIGHT = frozenset((2, 3, 6, 7))
+_TOP_IS_BOTTOM = frozenset((3, 4, 7, 8))
+_INVERSE = {6: 8, 8: 6}
+# The largest boxes that people draw around a face have four times the area of a detector's.
+_SAME_FACE = 0.2
+_SAME_SHAPE = 0.02
+_LEAST_NEARNESS = 0.1
+
+
+class Vocabulary(StrEnum):
+    """Whose words a region is written in."""
+
+    MWG = "mwg-rs"
+    MICROSOFT = "MP"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region as a file has it.
+
+    Attributes
+    ----------
+    box
+        In the picture that the region is about; None where it states no rectangle, or one that cannot be.
+    name
+        Of the person; empty where nobody named it.
+    kind
+        As the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty.
+    vocabulary
+        In whose words it is.
+    written_name
+        The name that facebank wrote; None where the region is not facebank's. A name that differs was set by a person.
+    circle
+        Center and diameter of a round region, the diameter in shares of the picture's shorter side; None for a
+        rectangle.
+    mark
+        By which a gallery knows the names that it wrote; None where there is none.
+    """
+
+    box: Box | None
+    name: str
+    kind: str
+    vocabulary: Vocabulary
+    written_name: str | None = None
+    circle: tuple[float, float, float] | None = None
+    mark: str | None = None
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it states an area that can be."""
+        return self.box is not None or self.circle is not None
+
+    def box_in(self, size: tuple[float, float]) -> Box | None:
+        """Return the box in the picture that the region is about; None where it states no area that can be.
+
+        Parameters
+        ----------
+        size
+            Width and height of that picture, in any unit: a circle is as wide as high in pixels, not in shares.
+        """
+        if self.circle is None:
+            return self.box
+        x, y, diameter = self.circle
+        across, down = (diameter * min(size) / side / 2 for side in size)
+        return clipped((x - across, y - down, x + across, y + down))
+
+    @property
+    def is_face(self) -> bool:
+        """Whether it is a face's: what has no kind counts as one."""
+        return self.kind.casefold() in {"face", ""}
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether facebank wrote the name and nobody changed it since."""
+        return self.written_name is not None and self.name == self.written_name
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The picture of a photo: how large it is as stored, and what is done to see it upright.
+
+    Attributes
+    ----------
+    width, height
+        Of the stored picture in pixels.
+    orientation
+        EXIF's, 1..8.
+    """
+
+    width: int
+    height: int
+    orientation: int
+
+    @classmethod
+    def of_upright(cls, width: int, height: int, orientation: int) -> Self:
+        """Return the picture of a photo that is so large upright, in pixels."""
+        sidewards = orientation in _SIDEWARDS
+        return cls(height, width, orientation) if sidewards else cls(width, height, orientation)
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height of the upright picture in pixels."""
+        sidewards = self.orientation in _SIDEWARDS
+        return (self.height, self.width) if sidewards else (self.width, self.height)
+
+    def size_of(self, turn: int) -> tuple[int, int]:
+        """Return width and height of the picture that regions are about which this turn, 1..8, makes upright."""
+        width, height = self.upright_size
+        return (height, width) if turn in _SIDEWARDS else (width, height)
+
+    def may_have(self, dimensions: tuple[float, float] | None) -> bool:
+        """Tell whether a picture of these dimensions may be this one, stored, upright or turned since."""
+        sizes = ((self.width, self.height), (self.height, self.width))
+        return dimensions is None or any(_same_shape(dimensions, size) for size in sizes)
+
+    def is_told_by(self, dimensions: tuple[float, float] | None) -> bool:
+        """Tell whether dimensions fit the stored picture only, or the upright one only."""
+        fitting = dimensions is not None and self.turn_of(dimensions) is not None
+        return fitting and not _same_shape(self.upright_size, (self.width, self.height))
+
+    def turn_of(self, dimensions: tuple[float, float] | None) -> int | None:
+        """Return the orientation that is still to be applied to regions to have them upright.
+
+        Parameters
+        ----------
+        dimensions
+            Width and height that the regions say they are about; None where they say nothing.
+
+        Returns
+        -------
+        int or None
+            That of the photo; 1 where the regions are about the upright picture; None where they are about a picture of
+            another shape, such as one that was not cropped yet.
+        """
+        if dimensions is None or _same_shape(dimensions, (self.width, self.height)):
+            return self.orientation
+        return 1 if _same_shape(dimensions, self.upright_size) else None
+
+
+def frame_of(photo: PhotoFaces, orientation: int) -> Frame:
+    """Return the picture of a photo whose faces were found.
+
+    Parameters
+    ----------
+    photo
+        What was found in it, turned by ``quarter_turns`` from upright.
+    orientation
+        EXIF's, 1..8.
+    """
+    lies = photo.quarter_turns % 2 == 1
+    width, height = (photo.height, photo.width) if lies else (photo.width, photo.height)
+    return Frame.of_upright(width, height, orientation)
+
+
+def turned(box: Box, orientation: int) -> Box:
+    """Return where a box lies when the picture is turned and mirrored as an EXIF orientation asks for.
+
+    Parameters
+    ----------
+    box
+        In the stored picture.
+    orientation
+        EXIF's, 1..8 (EXIF 2.32, 4.6.4).
+    """
+    (x1, y1), (x2, y2) = _moved(*box[:2], orientation), _moved(*box[2:], orientation)
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
+def turned_back(box: Box, orientation: int) -> Box:
+    """Return where a box of the upright picture lies in the stored one: the reverse of `turned`."""
+    return turned(box, _INVERSE.get(orientation, orientation))
+
+
+def face_boxes(photo: PhotoFaces) -> list[Box]:
+    """Return where the faces of a photo are in the upright picture, without what reaches over its edge.
+
+    Parameters
+    ----------
+    photo
+        What was found in it; its boxes are of the picture turned by ``quarter_turns``.
+    """
+    orientation = _TURNED[photo.quarter_turns % 4]
+    boxes = []
+    for face in photo.faces:
+        x1, y1, x2, y2 = (float(edge) for edge in face.detection.box)
+        shares = x1 / photo.width, y1 / photo.height, x2 / photo.width, y2 / photo.height
+        boxes.append(turned_back(clipped(shares) or (0.0, 0.0, 0.0, 0.0), orientation))
+    return boxes
+
+
+def clipped(box: Box) -> Box | None:
+    """Return the part of a box that lies in the picture; None where there is none."""
+    x1, y1, x2, y2 = (min(max(edge, 0.0), 1.0) for edge in box)
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, tuple[int, float]]:
+    """Say which region is which face, so that all together overlap most.
+
+    Parameters
+    ----------
+    boxes
+        Of the regions; one without a box is no face's.
+    faces
+        Boxes of the faces, in the same picture.
+
+    Returns
+    -------
+    dict
+        Places of regions with the places of their faces, and how near their middles are: 1 where they are the same, 0.1
+        from half a face apart. Each face has one region at most, and they overlap (intersection over union) by 0.2 or
+        more, because some programs frame a whole head.
+    """
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    from facebank.vision.geometry import overlaps
+
+    places = [place for place, box in enumerate(boxes) if box is not None]
+    if not places or not faces:
+        return {}
+    table = np.asarray(faces, dtype=np.float32)
+    shared = np.stack([overlaps(np.asarray(boxes[place], dtype=np.float32), table) for place in places])
+    shared[shared < _SAME_FACE] = 0.0
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    return {
+        places[row]: (int(column), _nearness(boxes[places[row]] or faces[column], faces[column]))
+        for row, column in zip(rows, columns, strict=True)
+        if shared[row, column] > 0
+    }
+
+
+def _nearness(box: Box, face: Box) -> float:
+    across = (box[0] + box[2] - face[0] - face[2]) / 2 / max(face[2] - face[0], 1e-9)
+    down = (box[1] + box[3] - face[1] - face[3]) / 2 / max(face[3] - face[1], 1e-9)
+    return max(_LEAST_NEARNESS, 1 - 2 * math.hypot(across, down))
+
+
+def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:
+    across, down = (y, x) if orientation in _SIDEWARDS else (x, y)
+    return (
+        1 - across if orientation in _LEFT_IS_RIGHT else across,
+        1 - down if orientation in _TOP_IS_BOTTOM else down,
+    )
+
+
+def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Tell whether two pictures have the same proportions, as copies of other sizes have."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= _SAME_SHAPE * one[0] * other[1]

@@ -1,0 +1,43 @@
+"""XMP files beside photos: which belong to a photo, by their names."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from facebank.storage.user_folders import is_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIX = ".xmp"
+
+
+def sidecar_of(photo: Path) -> Path:
+    """Return the sidecar that is written for a photo: ``photo.jpg.xmp``."""
+    return photo.with_name(f"{photo.name}{SUFFIX}")
+
+
+def possible_sidecars(photo: Path) -> tuple[Path, ...]:
+    """Return the names under which programs keep a photo's sidecar: ``photo.jpg.xmp`` and Adobe's ``photo.xmp``."""
+    return tuple(dict.fromkeys((sidecar_of(photo), photo.with_suffix(SUFFIX))))
+
+
+def own_sidecars(photo: Path) -> list[Path]:
+    """Return the sidecars that are there and are this photo's alone, so that they go where it goes."""
+    beside = sidecar_of(photo)
+    return [
+        path
+        for path in possible_sidecars(photo)
+        if is_file(path) and not path.is_symlink() and (path == beside or belongs_to_it_alone(photo))
+    ]
+
+
+def belongs_to_it_alone(photo: Path) -> bool:
+    """Tell whether ``photo.xmp`` can be no other photo's: a raw file of the same name may be what it is about."""
+    with suppress(OSError):
+        return not any(
+            other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != SUFFIX and other.is_file()
+            for other in photo.parent.iterdir()
+        )
+    return False

@@ -1,0 +1,371 @@
+"""Names of people who were found in photos, written as regions that photo programs read.
+
+What other programs wrote stays. A name that somebody gave counts for more than what was found: where the two differ,
+that is reported and the file left as it is. facebank notes in each region what it wrote, and changes a name later only
+where it is still that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.tags.marks import TagMarks
+from facebank.album.tags.region_views import RegionView, TurnFinder
+from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of
+from facebank.album.tags.regions import turned_back as back_to_stored
+from facebank.album.tags.removing import standing_names, take_out
+from facebank.album.tags.sidecars import belongs_to_it_alone, sidecar_of
+from facebank.album.tags.xmp_document import XmpDocument
+from facebank.album.tags.xmp_files import (
+    PhotoXmp,
+    XmpSource,
+    embed,
+    read_photo_xmp,
+    write_sidecar,
+)
+from facebank.errors import PhotoError, StorageError, XmpError
+from facebank.gallery import name_key
+from facebank.media import picture_hash_of_photo
+from facebank.storage.text import printable
+from facebank.types import Reason
+
+if TYPE_CHECKING:
+    from facebank.album.tags.known import KnownTags
+    from facebank.storage.links import NamedFolders
+    from facebank.types import IdentifiedPhoto, PhotoFaces
+
+
+class Action(StrEnum):
+    """What becomes of a face's region, from what changes least."""
+
+    UNCHANGED = "unchanged"
+    ADDED = "added"
+    NAMED = "named"
+    RENAMED = "renamed"
+    CONFLICT = "conflict"
+    UNSURE = "unsure"
+
+
+_ORDER = tuple(Action)
+
+
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """How names are written.
+
+    Attributes
+    ----------
+    into_photos
+        Whether into the photos themselves; else into sidecars.
+    unnamed
+        Whether faces that are not known are framed too, without a name.
+    dry_run
+        Whether nothing is written, and only said what would be.
+    folders
+        Where files may be written: a link leads nowhere else. None for anywhere.
+    """
+
+    into_photos: bool = False
+    unnamed: bool = False
+    dry_run: bool = False
+    folders: NamedFolders | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFace:
+    """What became of a face.
+
+    Attributes
+    ----------
+    face
+        Its place in the photo, from 0, the largest.
+    person
+        The name that is known, or too improbable to be; empty for a face that is only framed.
+    action
+        What became of its region.
+    named_as
+        The name that it has or had in a file, where that is another; empty where somebody took the name away that
+        facebank wrote; the person's own where another face has it there; else None.
+    """
+
+    face: int
+    person: str
+    action: Action
+    named_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPhoto:
+    """What became of a photo.
+
+    Attributes
+    ----------
+    image
+        Its path.
+    files
+        What was written, or would be: the photo or a sidecar.
+    error
+        Why something could not be written; None where everything could, or nothing was to be.
+    faces
+        Those that were to be written, and those whose name is too improbable.
+    content_hash
+        SHA-256 in hex of the photo's bytes where they are others now and were as scanned before; else None.
+    removed
+        Names that were taken out, or would be, because they were denied or forgotten.
+    standing
+        Names that facebank wrote and that stand there now, by file; None where nothing was read.
+    left
+        Names that should go and stand in the photo itself, which is not written without ``into_photos``.
+    outside
+        Files that links lead out of the named folders to: where there is one, nothing is written for this photo.
+    """
+
+    image: str
+    files: tuple[str, ...]
+    error: str | None
+    faces: tuple[TaggedFace, ...]
+    content_hash: str | None = None
+    removed: tuple[str, ...] = ()
+    standing: Mapping[str, tuple[str, ...]] | None = None
+    left: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+
+def tag_photo(
+    photo: PhotoFaces,
+    identified: IdentifiedPhoto,
+    options: TagOptions,
+    tags: KnownTags,
+) -> TaggedPhoto:
+    """Write who is in a photo, and take out what facebank wrote and was denied or forgotten since.
+
+    Parameters
+    ----------
+    photo
+        What was found in it.
+    identified
+        Who that is.
+    options
+        How names are written.
+    tags
+        Tells which names are to go, and is told of what is about to be written.
+
+    Raises
+    ------
+    MissingDependencyError
+        The extra that reads XMP is not installed.
+    """
+    decisions = {place: face.decision for place, face in enumerate(identified.faces)}
+    unsure = tuple(
+        TaggedFace(place, decision.candidates[0].person, Action.UNSURE)
+        for place, decision in decisions.items()
+        if decision.reason is Reason.IMPROBABLE
+    )
+    wanted = {
+        place: decision.person or ""
+        for place, decision in decisions.items()
+        if decision.person is not None or options.unnamed
+    }
+    denied = tags.denied(photo)
+    if not wanted and not denied and not tags.may_have_forgotten(photo):
+        return TaggedPhoto(photo.source, (), None, unsure)
+    try:
+        xmp = read_photo_xmp(Path(photo.source))
+        is_as_scanned = xmp.file.content_hash == photo.content_hash
+        if not is_as_scanned and photo.picture_hash != picture_hash_of_photo(xmp.file, xmp.header):
+            raise XmpError(f"{printable(photo.source)} has changed since it was scanned: scan again")
+        if is_as_scanned and options.into_photos and not options.dry_run:
+            tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
+        tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
+        content_hash = tagged.content_hash if is_as_scanned else None  # else the next scan finds more than our change
+        return replace(tagged, faces=tagged.faces + unsure, content_hash=content_hash)
+    except (PhotoError, StorageError) as error:
+        return TaggedPhoto(photo.source, (), str(error), ())
+
+
+def _tag(
+    photo: PhotoFaces,
+    wanted: dict[int, str],
+    xmp: PhotoXmp,
+    options: TagOptions,
+    tags: KnownTags,
+    *,
+    denied: Mapping[int, AbstractSet[str]],
+) -> TaggedPhoto:
+    frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
+    finder = TurnFinder(frame, boxes, xmp.sources)
+    named = {place for place, name in wanted.items() if name}
+
+    def seen(source: XmpSource) -> tuple[RegionView, list[int]]:
+        view = RegionView.of(source, frame, boxes, finder)
+        gone = _to_go(view, tags.marks, denied, named)
+        return view.without_names(gone), gone
+
+    views = [seen(source)[0] for source in xmp.sources]
+    _require_clear(views if wanted else ())
+    had_regions = xmp.embedded is not None and xmp.embedded.document.has_mwg_regions
+    targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
+    changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
+    for target in targets:
+        view, gone = seen(target)
+        names = [target.document.regions[place].name for place in gone]
+        plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
+        if _changes(plans):
+            _apply(plans, view, frame, boxes, tags.marks)
+        take_out(target, gone)
+        if target.path == xmp.path and not had_regions:
+            # what only a sidecar said goes into the photo too
+            copied = view.of_face[Vocabulary.MWG]
+            plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
+        if _changes(plans) or (gone and any(target is source for source in xmp.sources)):
+            changed.append(target)
+            removed += names
+        for plan in plans:
+            before = faces.get(plan.face, plan)
+            faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
+    inside = [] if xmp.embedded is None or options.into_photos else [xmp.embedded]
+    planned = TaggedPhoto(
+        photo.source,
+        tuple(str(target.path) for target in changed),
+        None,
+        tuple(faces.values()),
+        removed=tuple(dict.fromkeys(removed)),
+        left=tuple(source.document.regions[place].name for source in inside for place in seen(source)[1]),
+    )
+    planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
+    outside = _outside(changed, options.folders)
+    if outside:
+        return TaggedPhoto(photo.source, (), None, (), outside=outside)
+    if options.dry_run:
+        return planned
+    if changed:
+        tags.prepare(photo, planned.standing or {})
+    return _write(planned, xmp, changed)
+
+
+def _require_clear(views: Sequence[RegionView]) -> None:
+    """Raise `XmpError` where it is not clear which way round a document's regions are."""
+    unclear = next((view.problem for view in views if view.turn.is_unclear), None)
+    if unclear is not None:
+        raise XmpError(unclear)
+
+
+def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
+    """Return what links lead out of the named folders to."""
+    if folders is None:
+        return ()
+    return tuple(str(target.path) for target in targets if not folders.hold(target.path))
+
+
+def _to_go(
+    view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
+) -> list[int]:
+    """Return the places of regions whose names are to go; a face that is known gets its name instead."""
+    faces = {place: face for face, place in view.of_face[Vocabulary.MWG].items()}
+    return [
+        place
+        for place, region in enumerate(view.regions)
+        if faces.get(place) not in named and marks.is_to_go(region, denied.get(faces.get(place, -1), frozenset()))
+    ]
+
+
+def _at_least_added(plan: TaggedFace) -> TaggedFace:
+    return replace(plan, action=max(plan.action, Action.ADDED, key=_ORDER.index))
+
+
+def _changes(plans: Sequence[TaggedFace]) -> bool:
+    return any(plan.action not in (Action.UNCHANGED, Action.CONFLICT) for plan in plans)
+
+
+def _plan(
+    face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
+) -> TaggedFace:
+    """Say what becomes of a face in a document, in view of all that is said of it anywhere."""
+    place = target.of_face[Vocabulary.MWG].get(face)
+    named = [region for view in views for region in view.names_of(face)]
+    if not person:
+        return TaggedFace(face, person, Action.ADDED if place is None and not named else Action.UNCHANGED)
+    others = (region.name for region in named if not region.is_ours and name_key(region.name) != name_key(person))
+    other = next(others, None)
+    if other is None and any(view.names_another(face, person, known) for view in views):
+        other = person
+    if other is not None:
+        return TaggedFace(face, person, Action.CONFLICT, other)
+    if place is None:
+        return TaggedFace(face, person, Action.UNCHANGED if target.frames(face, person) else Action.ADDED)
+    name = target.regions[place].name
+    if name_key(name) == name_key(person):
+        return TaggedFace(face, person, Action.UNCHANGED)
+    if not name and target.regions[place].written_name:
+        return TaggedFace(face, person, Action.CONFLICT, "")
+    return TaggedFace(face, person, Action.RENAMED if name else Action.NAMED, name or None)
+
+
+def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: Sequence[Box], marks: TagMarks) -> None:
+    document = view.source.document
+    for plan in plans:
+        if plan.action is Action.ADDED:
+            turn = view.turn.written
+            if turn is None:
+                raise XmpError(view.problem or "")
+            box, mark = back_to_stored(boxes[plan.face], turn), marks.mark(plan.person)
+            document.add_region(box, plan.person, frame.size_of(turn), mark)
+        elif plan.action in (Action.NAMED, Action.RENAMED):
+            document.name_region(view.of_face[Vocabulary.MWG][plan.face], plan.person, marks.mark(plan.person))
+
+
+def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
+    """Return the documents to write: the sidecar, or the photo's after the sidecar that programs would rather read.
+
+    One that has no regions yet gets those of the first usable one.
+    """
+    path = sidecar_of(xmp.path)
+    beside = next((source for source in xmp.sidecars if source.path == path), None)
+    if into_photo:
+        if xmp.extended is not None and xmp.extended.document.has_mwg_regions:
+            raise XmpError(
+                f"{printable(str(xmp.path))} has its regions in Extended XMP, which is not written: write a sidecar "
+                "instead, without --embed"
+            )
+        inside = xmp.embedded or XmpSource(xmp.path, XmpDocument.empty(str(xmp.path)))
+        preferred = [beside] if beside is not None and beside.document.has_mwg_regions else []
+        return [*preferred, _with_regions(inside, usable)]
+    if beside is None:
+        adobe = next(iter(xmp.sidecars), None)
+        if adobe is not None and belongs_to_it_alone(xmp.path):
+            beside = XmpSource(path, XmpDocument.parse(adobe.document.to_bytes(), str(path)))
+        else:
+            beside = XmpSource(path, XmpDocument.empty(str(path)))
+    return [_with_regions(beside, usable)]
+
+
+def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
+    """Give a document without regions those of another: programs that read it look no further."""
+    if not target.document.has_mwg_regions:
+        other = next((source for source in sources if source.document.has_mwg_regions), None)
+        if other is not None:
+            target.document.copy_regions(other.document)
+    return target
+
+
+def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
+    """Write documents, the photo first: where nothing can be put into it, nothing is written at all."""
+    files, content_hash, error = list[str](), None, None
+    for target in sorted(changed, key=lambda target: target.path != xmp.path):
+        try:
+            if target.path == xmp.path:
+                content_hash = sha256(embed(xmp, target.document)).hexdigest()
+            else:
+                write_sidecar(target.path, target.document, target.data)
+        except (PhotoError, StorageError) as failure:
+            error = str(failure)
+            break
+        files.append(str(target.path))
+    faces = planned.faces if error is None or files else ()
+    return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)

@@ -1,0 +1,389 @@
+"""One XMP document: its regions of faces are read and added to, and all else in it stays as it is.
+
+XMP is XML, and whoever sends a photo sends it: the bytes are counted before they are parsed, and a document with a
+document type, by which alone entities can be defined, is refused unparsed. XMP never has one (ISO 16684-1, 7.1).
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from facebank.album.tags.regions import Box, Region, Vocabulary, clipped
+from facebank.album.tags.xmp_structs import RDF, drop, items_of, list_of, opened, set_text, struct_in, text_of
+from facebank.errors import MissingDependencyError, XmpError
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MOST_BYTES = 8 * 1024 * 1024
+MOST_ELEMENTS = 200_000
+MOST_REGIONS = 1_000
+
+_META = "adobe:ns:meta/"
+_MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
+_AREA = "http://ns.adobe.com/xmp/sType/Area#"
+_DIM = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+_MP = "http://ns.microsoft.com/photo/1.2/"
+_MPRI = "http://ns.microsoft.com/photo/1.2/t/RegionInfo#"
+_MPREG = "http://ns.microsoft.com/photo/1.2/t/Region#"
+_OURS = "urn:facebank:xmp:1.0:"
+_PREFIXES = {"mwg-rs": _MWG, "stArea": _AREA, "stDim": _DIM, "facebank": _OURS}
+_WRITTEN_NAME = f"{{{_OURS}}}Name"
+_MARK = f"{{{_OURS}}}Mark"
+_ADDED = f"{{{_OURS}}}Added"
+_EXTENSIONS = f"{{{_MWG}}}Extensions"
+_LONGEST_NUMBER = 64
+_EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
+_PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # every packet's: XMP Specification Part 1, 7.3.2
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+class XmpDocument:
+    """An XMP document. Use `parse` or `empty`.
+
+    Parameters
+    ----------
+    tree
+        Of lxml.
+    name
+        What to call it in messages.
+    declared
+        Whether it began with an XML declaration.
+    """
+
+    def __init__(self, tree: Any, name: str, *, declared: bool = False) -> None:
+        self._tree = tree
+        self._name = name
+        self._declared = declared
+        self._is_new = False
+        self._rdf = self._find_rdf()
+
+    @classmethod
+    def empty(cls, name: str) -> Self:
+        """Return a document that says nothing."""
+        made = cls.parse(_EMPTY, name)
+        made._is_new = True
+        return made
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> Self:
+        """Read a document.
+
+        Parameters
+        ----------
+        data
+            Its bytes; a packet in a photo, or a sidecar.
+        name
+            What to call it in messages.
+
+        Raises
+        ------
+        XmpError
+            It is too large, no XMP, or has what XMP never has.
+        MissingDependencyError
+            The extra that reads XML is not installed.
+        """
+        text = _decoded(data, name)
+        declared = text.startswith("<?xml ")
+        try:
+            from lxml import etree
+        except ImportError as error:
+            raise MissingDependencyError(
+                "XMP is read with lxml, which is not installed: run pip install 'facebank[xmp]'"
+            ) from error
+        parser = etree.XMLParser(
+            encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=False
+        )
+        try:
+            root = etree.fromstring(text.encode(), parser)
+        except (etree.XMLSyntaxError, ValueError, UnicodeError) as error:
+            why = printable(" ".join(str(error).split()))[:160]
+            raise XmpError(f"{printable(name)} holds broken XMP: {why}") from error
+        if sum(1 for _ in root.iter()) > MOST_ELEMENTS:
+            raise XmpError(f"{printable(name)} holds XMP of more than {MOST_ELEMENTS:,} elements")
+        return cls(root.getroottree(), name, declared=declared)
+
+    def _find_rdf(self) -> Any:
+        root = self._tree.getroot()
+        found = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
+        if len(found) != 1:
+            raise XmpError(f"{printable(self._name)} holds XML that is no XMP: there has to be one rdf:RDF")
+        return found[0]
+
+    def to_bytes(self) -> bytes:
+        """Return the document as UTF-8, as a sidecar has it."""
+        from lxml import etree
+
+        if self._is_new:
+            etree.indent(self._tree, space=" ")
+        written: bytes = etree.tostring(self._tree, encoding="utf-8", xml_declaration=self._declared)
+        return written if written.endswith(b"\n") else written + b"\n"
+
+    def to_packet(self) -> bytes:
+        """Return the document as a packet, as photos have it: with its processing instructions around."""
+        self._declared = False
+        packet = self.to_bytes()
+        if packet.lstrip().startswith(b"<?xpacket"):
+            return packet.strip()
+        begin = f'<?xpacket begin="\ufeff" id="{_PACKET_ID}"?>\n'.encode()
+        return begin + packet + b'<?xpacket end="w"?>'
+
+    def says_the_same(self, other: XmpDocument) -> bool:
+        """Tell whether another document has the very same elements, attributes and texts, spaces included."""
+        from lxml import etree
+
+        mine, others = (etree.tostring(each._tree.getroot(), with_tail=False) for each in (self, other))
+        return bool(mine == others)
+
+    @property
+    def regions(self) -> list[Region]:
+        """The regions: the Metadata Working Group's first, in the order of the file.
+
+        Raises
+        ------
+        XmpError
+            There are too many.
+        """
+        found = [self._mwg_region(item) for item in self._mwg_items()]
+        found += [self._microsoft_region(item) for item in self._microsoft_items()]
+        return found
+
+    @property
+    def dimensions(self) -> tuple[float, float] | None:
+        """Width and height of the picture that the Metadata Working Group's regions are about, if they say so."""
+        for info in self._properties(_MWG, "Regions"):
+            dimensions = struct_in(info, f"{{{_MWG}}}AppliedToDimensions")
+            if dimensions is not None:
+                width, height = (_number(text_of(dimensions, f"{{{_DIM}}}{side}")) or 0.0 for side in "wh")
+                if min(width, height) > 0:
+                    return width, height
+        return None
+
+    @property
+    def has_mwg_regions(self) -> bool:
+        """Whether there is a list of the Metadata Working Group's regions, were it an empty one."""
+        return next(self._properties(_MWG, "Regions"), None) is not None
+
+    def name_region(self, number: int, name: str, mark: str | None = None) -> None:
+        """Give a region another name, and note that facebank did.
+
+        Parameters
+        ----------
+        number
+            Its place among `regions`, of the Metadata Working Group's.
+        name
+            Of the person.
+        mark
+            By which the gallery knows that it wrote the name.
+        """
+        item = list(self._mwg_items())[number]
+        with _said_plainly(self._name, name):
+            set_text(item, f"{{{_MWG}}}Name", name)
+            if not text_of(item, f"{{{_MWG}}}Type"):
+                set_text(item, f"{{{_MWG}}}Type", "Face")
+            self._note(item, name, mark)
+
+    def unname_region(self, number: int) -> None:
+        """Take out a name that facebank wrote, and the region where facebank made it.
+
+        Parameters
+        ----------
+        number
+            Its place among `regions`, of the Metadata Working Group's. Those behind it may move up by one.
+        """
+        item = list(self._mwg_items())[number]
+        extensions = struct_in(item, _EXTENSIONS)
+        if extensions is not None and text_of(extensions, _ADDED):
+            item.getparent().remove(item)
+            return
+        drop(item, f"{{{_MWG}}}Name")
+        self._note(item, "", None)
+
+    def add_region(self, box: Box, name: str, size: tuple[int, int], mark: str | None = None) -> None:
+        """Add a face.
+
+        Parameters
+        ----------
+        box
+            In the picture that the regions are about.
+        name
+            Of the person; empty for a face without a name.
+        size
+            Width and height in pixels of the picture that the regions are about, for a document that does not say it
+            yet.
+        mark
+            By which the gallery knows that it wrote the name.
+        """
+        from lxml import etree
+
+        bag = self._bag(size)
+        item = etree.SubElement(bag, f"{RDF}li", {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES)
+        x1, y1, x2, y2 = box
+        area = etree.SubElement(item, f"{{{_MWG}}}Area", {f"{RDF}parseType": "Resource"})
+        numbers = {"x": (x1 + x2) / 2, "y": (y1 + y2) / 2, "w": x2 - x1, "h": y2 - y1}
+        for field, value in numbers.items():
+            set_text(area, f"{{{_AREA}}}{field}", f"{value:.6f}")
+        set_text(area, f"{{{_AREA}}}unit", "normalized")
+        set_text(item, f"{{{_MWG}}}Type", "Face")
+        with _said_plainly(self._name, name):
+            if name:
+                set_text(item, f"{{{_MWG}}}Name", name)
+            self._note(item, name, mark)
+        set_text(struct_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
+
+    def copy_regions(self, other: XmpDocument) -> None:
+        """Take over the Metadata Working Group's regions of another document, for one that has none."""
+        for info in other._properties(_MWG, "Regions"):
+            self._description().append(deepcopy(info))
+
+    def _note(self, item: Any, name: str, mark: str | None) -> None:
+        from lxml import etree
+
+        extensions = struct_in(item, _EXTENSIONS)
+        if extensions is None:
+            extensions = etree.SubElement(opened(item), _EXTENSIONS, {f"{RDF}parseType": "Resource"}, nsmap=_PREFIXES)
+        set_text(extensions, _WRITTEN_NAME, name, nsmap=_PREFIXES)
+        if mark is None:
+            drop(extensions, _MARK)
+        else:
+            set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
+
+    def _bag(self, size: tuple[int, int]) -> Any:
+        """Return the list of regions, made where missing, with the size of the picture that they are about."""
+        from lxml import etree
+
+        resource = {f"{RDF}parseType": "Resource"}
+        info = next(self._properties(_MWG, "Regions"), None)
+        if info is None:
+            info = etree.SubElement(self._description(), f"{{{_MWG}}}Regions", resource, nsmap=_PREFIXES)
+        body = opened(info)
+        if self.dimensions is None:
+            for old in body.findall(f"{{{_MWG}}}AppliedToDimensions"):
+                body.remove(old)
+            dimensions = etree.SubElement(body, f"{{{_MWG}}}AppliedToDimensions", resource, nsmap=_PREFIXES)
+            for field, value in (("w", str(size[0])), ("h", str(size[1])), ("unit", "pixel")):
+                set_text(dimensions, f"{{{_DIM}}}{field}", value)
+        regions = struct_in(info, f"{{{_MWG}}}RegionList")
+        if regions is None:
+            regions = etree.SubElement(body, f"{{{_MWG}}}RegionList")
+        bag = list_of(regions)
+        return etree.SubElement(regions, f"{RDF}Bag") if bag is None else bag
+
+    def _description(self) -> Any:
+        """Return a new node for properties, about what the others are about, as XMP asks for."""
+        from lxml import etree
+
+        about = f"{RDF}about"
+        stated = next((node.get(about) for node in self._rdf.iterchildren(f"{RDF}Description") if node.get(about)), "")
+        return etree.SubElement(self._rdf, f"{RDF}Description", {about: stated}, nsmap=_PREFIXES)
+
+    def _properties(self, namespace: str, name: str) -> Iterator[Any]:
+        for node in self._rdf.iterchildren(f"{RDF}Description"):
+            yield from node.iterchildren(f"{{{namespace}}}{name}")
+
+    def _mwg_items(self) -> Iterator[Any]:
+        return self._items(_MWG, "Regions", f"{{{_MWG}}}RegionList")
+
+    def _microsoft_items(self) -> Iterator[Any]:
+        return self._items(_MP, "RegionInfo", f"{{{_MPRI}}}Regions")
+
+    def _items(self, namespace: str, name: str, field: str) -> Iterator[Any]:
+        count = 0
+        for info in self._properties(namespace, name):
+            regions = struct_in(info, field)
+            for item in items_of(regions) if regions is not None else ():
+                count += 1
+                if count > MOST_REGIONS:
+                    raise XmpError(f"{printable(self._name)} holds more than {MOST_REGIONS:,} regions")
+                yield item
+
+    def _mwg_region(self, item: Any) -> Region:
+        extensions = struct_in(item, _EXTENSIONS)
+        ours = extensions is not None and struct_in(extensions, _WRITTEN_NAME) is not None
+        ours = ours or (extensions is not None and bool(text_of(extensions, _WRITTEN_NAME)))
+        box, circle = self._mwg_area(item)
+        return Region(
+            box=box,
+            name=text_of(item, f"{{{_MWG}}}Name"),
+            kind=text_of(item, f"{{{_MWG}}}Type"),
+            vocabulary=Vocabulary.MWG,
+            written_name=text_of(extensions, _WRITTEN_NAME) if ours else None,
+            circle=circle,
+            mark=text_of(extensions, _MARK) or None if ours else None,
+        )
+
+    def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:
+        """Return the rectangle or the circle that a region states, in shares of the picture."""
+        area = struct_in(item, f"{{{_MWG}}}Area")
+        if area is None:
+            return None, None
+        x, y, width, height, diameter = (_number(text_of(area, f"{{{_AREA}}}{field}")) for field in "xywhd")
+        if x is None or y is None:
+            return None, None
+        across, down = 1.0, 1.0
+        if text_of(area, f"{{{_AREA}}}unit").casefold() == "pixel":
+            if self.dimensions is None:
+                return None, None
+            across, down = self.dimensions
+        if width is not None and height is not None:
+            box = _box((x - width / 2) / across, (y - height / 2) / down, width / across, height / down)
+            return box, None
+        circle = None if diameter is None else (x / across, y / down, diameter / min(across, down))
+        return None, circle if circle is not None and circle[2] > 0 and all(map(math.isfinite, circle)) else None
+
+    def _microsoft_region(self, item: Any) -> Region:
+        values = [_number(part) for part in text_of(item, f"{{{_MPREG}}}Rectangle").split(",")]
+        numbers = [value for value in values if value is not None]
+        box = _box(*numbers) if len(numbers) == len(values) == 4 else None
+        return Region(box, text_of(item, f"{{{_MPREG}}}PersonDisplayName"), "", Vocabulary.MICROSOFT)
+
+
+@contextmanager
+def _said_plainly(document: str, name: str) -> Iterator[None]:
+    """Turn lxml's refusal of a character into our own error."""
+    try:
+        yield
+    except ValueError as error:
+        raise XmpError(
+            f"{printable(document)} cannot hold the name {printable(name)!r}: a character of it cannot be in XML"
+        ) from error
+
+
+def _decoded(data: bytes, name: str) -> str:
+    if len(data) > MOST_BYTES:
+        raise XmpError(f"{printable(name)} holds {len(data):,} bytes of XMP, the limit is {MOST_BYTES:,}")
+    encoding = next((code for mark, code in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding).lstrip("\ufeff").strip(" \t\r\n\0")
+    except UnicodeDecodeError as error:
+        raise XmpError(f"{printable(name)} holds XMP that is not in Unicode") from error
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise XmpError(f"{printable(name)} holds XML with a document type, which XMP never has: it is not read")
+    return text
+
+
+def _box(x: float, y: float, width: float, height: float) -> Box | None:
+    if width <= 0 or height <= 0:
+        return None
+    box = (x, y, x + width, y + height)
+    return clipped(box) if all(map(math.isfinite, box)) else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text) if len(text) <= _LONGEST_NUMBER else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,299 @@
+"""The XMP of a photo, in it and beside it: found, and written so that nothing else can be lost.
+
+Sidecars have two names. ``photo.jpg.xmp`` is what digiKam, darktable and immich write, ``photo.xmp`` what Adobe's
+programs do; both are read, the first counts for more, as immich has it, and is the one that is written.
+
+Whatever is written goes into a new file beside the old one, is read back from there and compared, and only then takes
+the old one's place: a crash leaves one of the two, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.tags.sidecars import possible_sidecars
+from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
+from facebank.album.tags.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
+from facebank.errors import PhotoError, StorageError, XmpError
+from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
+from facebank.storage.files import new_file
+from facebank.storage.folders import NOT_THERE
+from facebank.storage.text import printable
+from facebank.storage.user_folders import is_file
+
+if TYPE_CHECKING:
+    from facebank.media import PhotoLimits
+
+_HEAD_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class XmpSource:
+    """One document about a photo.
+
+    Attributes
+    ----------
+    path
+        Its file: the photo itself, or a sidecar.
+    document
+        What it says.
+    data
+        The sidecar as it was read; None for what is no sidecar, or not there yet.
+    """
+
+    path: Path
+    document: XmpDocument
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoXmp:
+    """A photo with all XMP about it.
+
+    Attributes
+    ----------
+    path
+        The photo.
+    file, header
+        Its bytes, and what is known before its pixels.
+    packet
+        Where XMP is or would be in it; None for a format into which none is put.
+    embedded, extended
+        What is in the photo; None where there is none.
+    sidecars
+        What is beside it: the one that is written first, if it is there.
+    """
+
+    path: Path
+    file: PhotoFile
+    header: PhotoHeader
+    packet: Packet | None
+    embedded: XmpSource | None
+    extended: XmpSource | None
+    sidecars: tuple[XmpSource, ...]
+
+    @property
+    def sources(self) -> tuple[XmpSource, ...]:
+        """All documents, those that count for more first."""
+        inside = (source for source in (self.embedded, self.extended) if source is not None)
+        return (*self.sidecars, *inside)
+
+
+def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
+    """Read all XMP about a photo.
+
+    Parameters
+    ----------
+    photo
+        The photo.
+    to_change
+        Whether all bytes of it are needed; else a JPEG is read up to its picture only.
+
+    Raises
+    ------
+    PhotoError
+        The photo cannot be read, or XMP in it or beside it is broken; the message names the file.
+    MissingDependencyError
+        The extra that reads XMP is not installed.
+    """
+    head = None if to_change else _jpeg_head(photo)
+    file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
+    header = read_header(file)
+    packet = find_packet(file.data, header.kind, str(photo))
+    data = header.xmp if packet is None else packet.data
+    extended = None if packet is None else packet.extended
+    found = (_read_sidecar(path) for path in possible_sidecars(photo))
+    return PhotoXmp(
+        path=photo,
+        file=file,
+        header=header,
+        packet=packet,
+        embedded=None if data is None else XmpSource(photo, XmpDocument.parse(data, str(photo))),
+        extended=None if extended is None else XmpSource(photo, XmpDocument.parse(extended, str(photo))),
+        sidecars=tuple(source for source in found if source is not None),
+    )
+
+
+def _jpeg_head(photo: Path) -> bytes | None:
+    """Return the beginning of a JPEG; None for other files, and where that is not enough."""
+    with suppress(OSError, ValueError):
+        if stat.S_ISREG(photo.stat().st_mode):
+            with photo.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+            return head if is_jpeg_head(head) else None
+    return None
+
+
+def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
+    """Write a sidecar.
+
+    Parameters
+    ----------
+    path
+        The file; what was there is replaced. A new one is for those who may read the photo.
+    document
+        What it says from now on: of what was there, whatever is to stay.
+    was
+        What was there when it was read; None for nothing.
+
+    Raises
+    ------
+    XmpError
+        It has other names (hard links), which would keep the old file.
+    StorageError
+        It cannot be written, or was changed meanwhile.
+    """
+    data, target = document.to_bytes(), Path(os.path.realpath(path))
+    if is_file(target) and _links(target) > 1:
+        raise XmpError(f"{printable(str(path))} is linked to other names, which would keep the old file: unlink it")
+
+    def check(written: bytes) -> bool:
+        return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
+
+    def unchanged() -> bool:
+        return (target.read_bytes() if is_file(target) else None) == was
+
+    _replace(target, data, check, unchanged, like=target if is_file(target) else path.with_suffix(""))
+
+
+def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
+    """Put XMP into a photo; return the bytes that it has now.
+
+    The picture is not encoded anew: the packet is spliced in, and the file's other bytes, the decoded pixels and the
+    XMP are compared before the file takes the old one's place. Permissions and times stay: the time of the last change
+    is when a photo was taken, for one that says nothing itself.
+
+    Parameters
+    ----------
+    photo
+        As `read_photo_xmp` gives it.
+    document
+        What it says from now on.
+    limits
+        The largest photo to read; None for the usual.
+
+    Raises
+    ------
+    XmpError
+        Nothing can be put into it safely; the message says why, and the file is as it was.
+    StorageError
+        It cannot be written.
+    """
+    target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
+    kind = photo.header.kind
+    if photo.packet is None:
+        raise XmpError(f"{name} is a {kind}, into which nothing is put: write a sidecar instead, without --embed")
+    if _links(target) > 1:
+        raise XmpError(f"{name} is linked to other names, which would keep the old file: write a sidecar instead")
+    if not target.stat().st_mode & stat.S_IWUSR:
+        raise XmpError(f"{name} may not be written: write a sidecar instead, or allow it")
+    old, wanted = photo.file.data, document.to_packet()
+    data = with_packet(old, kind, photo.packet, wanted, str(photo.path))
+
+    def check(written: bytes) -> bool:
+        packet = find_packet(written, kind, str(photo.path))
+        return (
+            packet is not None
+            and packet.data == wanted
+            and _without(written, kind, packet) == _without(old, kind, photo.packet)
+            and XmpDocument.parse(packet.data, str(photo.path)).says_the_same(document)
+            and _same_picture(old, written, limits)
+        )
+
+    _replace(target, data, check, lambda: target.read_bytes() == old, like=target, keep_times=True)
+    return data
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except OSError as error:
+        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror or error}") from error
+
+
+def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:
+    """Return what of a file is not to change."""
+    if packet is None:
+        return data
+    rest = data[: packet.start] + data[packet.end :]
+    if kind != "WebP":
+        return rest
+    # its own sizes, and the header that says that there is XMP
+    body = rest[12:]
+    return body[18:] if body.startswith(b"VP8X") else body
+
+
+def _same_picture(old: bytes, new: bytes, limits: PhotoLimits | None) -> bool:
+    import numpy as np
+
+    more = () if limits is None else (limits,)
+    one, other = (read_photo_bytes(data, "<photo>", *more) for data in (old, new))
+    return np.array_equal(one.pixels, other.pixels) and one.taken_at == other.taken_at
+
+
+def _read_sidecar(path: Path) -> XmpSource | None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise XmpError(f"{printable(str(path))} is no file: move it away, or no XMP can be beside the photo")
+        if status.st_size > MOST_BYTES:
+            raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except NotADirectoryError:
+        return None
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return None
+        raise XmpError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
+    return XmpSource(path, XmpDocument.parse(data, str(path)), data)
+
+
+def _replace(
+    target: Path,
+    data: bytes,
+    check: Callable[[bytes], bool],
+    unchanged: Callable[[], bool],
+    *,
+    like: Path,
+    keep_times: bool = False,
+) -> None:
+    """Write a file with another's permissions, look whether it is what it should be, and put it into its place."""
+    name = printable(str(target))
+    try:
+        with new_file(target) as part:
+            part.stream.write(data)
+            part.stream.flush()
+            _take_after(part.path, like, keep_times=keep_times)
+            _require_right(name, check(part.path.read_bytes()), unchanged)
+    except OSError as error:
+        raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
+    except (XmpError, StorageError):
+        raise
+    except PhotoError as error:
+        raise StorageError(f"{name} was written wrongly and is as it was: {error}") from error
+
+
+def _require_right(name: str, is_right: bool, unchanged: Callable[[], bool]) -> None:
+    if not is_right:
+        raise StorageError(f"{name} was written wrongly and is as it was: check the disk, and try again")
+    if not unchanged():
+        raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
+
+
+def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
+    """Give a file the owner and the permissions of another."""
+    status = like.stat()
+    with suppress(PermissionError):  # only the system's owner may give files away
+        os.chown(part, status.st_uid, status.st_gid)
+    if keep_times:
+        shutil.copystat(like, part)
+    else:
+        part.chmod(stat.S_IMODE(status.st_mode) & 0o666)

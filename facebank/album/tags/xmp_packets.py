@@ -1,0 +1,266 @@
+"""Where XMP lies in photos, and how it is put there without touching anything else (XMP Specification Part 3).
+
+A photo is taken apart into what comes before its packet, the packet, and what comes after; a new packet is spliced in
+between. What is behind a splice keeps its bytes. Sizes that a format states of itself, a WebP's, are written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facebank.album.tags.xmp_document import MOST_BYTES
+from facebank.errors import XmpError
+from facebank.media.structure import webp_canvas
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_JPEG_HEADER = b"http://ns.adobe.com/xap/1.0/\0"
+_JPEG_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_EXIF_HEADER = b"Exif\0"
+_MULTI_PICTURE = b"MPF\0"
+_APP0, _APP1, _APP2, _APP11, _START_OF_SCAN = 0xE0, 0xE1, 0xE2, 0xEB, 0xDA
+_STANDING_ALONE = frozenset((0x01, *range(0xD0, 0xD8)))
+_MOST_SEGMENT_BYTES = 65_533
+_MOST_SEGMENTS = 10_000
+_PNG_KEYWORD = b"XML:com.adobe.xmp\0"
+_WEBP_HAS_XMP, _WEBP_HAS_ALPHA = 0x04, 0x10
+_SIDECAR = "write a sidecar instead, without --embed"
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """The XMP of a photo, and where it is or would be.
+
+    Attributes
+    ----------
+    data
+        The packet's bytes; None where the photo has none.
+    extended
+        What did not fit into a JPEG's packet (Extended XMP), put together; None where there is none.
+    start, end
+        What a new packet replaces, in bytes of the file, with all that frames it; equal where there is none yet.
+    locked
+        Why none can be put there; None where one can.
+    """
+
+    data: bytes | None
+    extended: bytes | None
+    start: int
+    end: int
+    locked: str | None = None
+
+
+def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
+    """Find the XMP of a photo.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    kind
+        Name of its format, as `facebank.media.formats.recognise_format` says.
+    name
+        What to call the file.
+
+    Returns
+    -------
+    Packet or None
+        None for a format into which nothing is embedded.
+
+    Raises
+    ------
+    XmpError
+        The file is not built as its format asks for.
+    """
+    finder = _FINDERS.get(kind)
+    if finder is None:
+        return None
+    try:
+        return finder(data)
+    except (struct.error, IndexError, zlib.error, _BrokenError) as error:
+        raise XmpError(f"{printable(name)} is a damaged {kind}: its XMP cannot be found") from error
+
+
+def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
+    """Return a photo with another packet, all its other bytes being as they were.
+
+    Parameters
+    ----------
+    data, kind, name
+        As for `find_packet`.
+    packet
+        What that found.
+    xmp
+        The new packet.
+
+    Raises
+    ------
+    XmpError
+        It cannot be put there.
+    """
+    if packet.locked is not None:
+        raise XmpError(f"{printable(name)} {packet.locked}: {_SIDECAR}")
+    if kind == "JPEG":
+        framed = _JPEG_HEADER + xmp
+        if len(framed) > _MOST_SEGMENT_BYTES:
+            raise XmpError(f"{printable(name)} would hold more XMP than fits into a JPEG's one packet: {_SIDECAR}")
+        framed = bytes((0xFF, _APP1)) + struct.pack(">H", len(framed) + 2) + framed
+        return data[: packet.start] + framed + data[packet.end :]
+    if kind == "PNG":
+        body = b"iTXt" + _PNG_KEYWORD + b"\0\0\0\0" + xmp
+        framed = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        return data[: packet.start] + framed + data[packet.end :]
+    return _webp_with(data, packet, xmp)
+
+
+def is_jpeg_head(data: bytes) -> bool:
+    """Tell whether bytes begin a JPEG and reach to its picture, behind all that it says of itself."""
+    try:
+        return data.startswith(b"\xff\xd8\xff") and sum(1 for _ in _jpeg_segments(data)) >= 0
+    except (struct.error, IndexError, _BrokenError):
+        return False
+
+
+class _BrokenError(Exception):
+    """A file is not built as its format asks for."""
+
+
+def _find_in_jpeg(data: bytes) -> Packet:
+    place, found, has_pictures, locked = 2, list[tuple[int, int]](), False, None
+    portions: dict[bytes, dict[int, bytes]] = {}
+    for code, start, end in _jpeg_segments(data):
+        body = data[start + 4 : end]
+        if code == _APP1 and body.startswith(_JPEG_HEADER):
+            found.append((start, end))
+            locked = locked or ("has its XMP behind its list of pictures" if has_pictures else None)
+        elif code == _APP1 and body.startswith(_JPEG_EXTENSION):
+            _keep_portion(portions, body[len(_JPEG_EXTENSION) :])
+        elif code == _APP0 or (code == _APP1 and body.startswith(_EXIF_HEADER)):
+            place = end if place == start else place
+        elif code == _APP2 and body.startswith(_MULTI_PICTURE):
+            has_pictures = True  # where the others are is counted from here on
+        elif code == _APP11 and b"c2pa" in body:
+            locked = "is signed (Content Credentials), which any change breaks"
+    if len(found) > 1:
+        locked = "has more than one packet of XMP"
+    start, end = found[0] if found else (place, place)
+    packet = data[start + 4 + len(_JPEG_HEADER) : end] if found else None
+    return Packet(packet, _put_together(portions, packet), start, end, locked)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Return code, start and end of the segments before the picture."""
+    position = 2
+    for _ in range(_MOST_SEGMENTS):
+        if data[position] != 0xFF:
+            raise _BrokenError
+        while data[position + 1] == 0xFF:  # fill bytes
+            position += 1
+        code = data[position + 1]
+        if code == _START_OF_SCAN:
+            return
+        if code in _STANDING_ALONE:
+            position += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        end = position + 2 + length
+        if length < 2 or end > len(data):
+            raise _BrokenError
+        yield code, position, end
+        position = end
+    raise _BrokenError
+
+
+def _keep_portion(portions: dict[bytes, dict[int, bytes]], body: bytes) -> None:
+    (offset,) = struct.unpack_from(">I", body, 36)
+    portions.setdefault(body[:32], {})[offset] = body[40:]
+
+
+def _put_together(portions: dict[bytes, dict[int, bytes]], packet: bytes | None) -> bytes | None:
+    """Return the Extended XMP that a packet names, if it is whole: its name is its MD5."""
+    for guid, parts in portions.items():
+        whole = b"".join(part for _, part in sorted(parts.items()))
+        named = packet is not None and guid in packet
+        if named and hashlib.md5(whole, usedforsecurity=False).hexdigest().upper().encode() == guid.upper():
+            return whole
+    return None
+
+
+def _find_in_png(data: bytes) -> Packet:
+    position, place, found = 8, None, list[tuple[int, int]]()
+    while position + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, position)
+        kind, end = data[position + 4 : position + 8], position + 12 + length
+        if end > len(data):
+            raise _BrokenError
+        if kind == b"iTXt" and data.startswith(_PNG_KEYWORD, position + 8):
+            found.append((position, end))
+        if kind == b"IDAT" and place is None:
+            place = position
+        if kind == b"caBX":
+            return Packet(None, None, 0, 0, "is signed (Content Credentials), which any change breaks")
+        position = end
+        if kind == b"IEND":
+            break
+    if place is None:
+        raise _BrokenError
+    start, end = found[0] if found else (place, place)
+    packet = _png_text(data[start + 8 + len(_PNG_KEYWORD) : end - 4]) if found else None
+    return Packet(packet, None, start, end, "has more than one packet of XMP" if len(found) > 1 else None)
+
+
+def _png_text(body: bytes) -> bytes:
+    is_compressed, rest = body[0], body[2:]
+    _, _, rest = rest.partition(b"\0")
+    _, _, text = rest.partition(b"\0")
+    return zlib.decompressobj().decompress(text, MOST_BYTES + 1) if is_compressed else text
+
+
+def _find_in_webp(data: bytes) -> Packet:
+    end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
+    if end_of_file > len(data) or webp_canvas(data) is None:
+        raise _BrokenError
+    found, position, locked = list[tuple[int, int]](), 12, None
+    while position + 8 <= end_of_file:
+        (length,) = struct.unpack_from("<I", data, position + 4)
+        end = position + 8 + length + length % 2
+        if data[position : position + 4] == b"XMP ":
+            found.append((position, end))
+        if data[position : position + 4] == b"C2PA":
+            locked = "is signed (Content Credentials), which any change breaks"
+        position = end
+    if position != end_of_file:
+        raise _BrokenError
+    start, end = found[0] if found else (end_of_file, end_of_file)
+    packet = data[start + 8 : start + 8 + struct.unpack_from("<I", data, start + 4)[0]] if found else None
+    return Packet(packet, None, start, end, locked or ("has more than one packet of XMP" if len(found) > 1 else None))
+
+
+def _webp_with(data: bytes, packet: Packet, xmp: bytes) -> bytes:
+    """Return a WebP with a packet; one of the simple kind gets the header that says what it holds (RFC 9649, 2.7)."""
+    framed = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
+    before, behind = data[12 : packet.start], data[packet.end :]
+    end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
+    inside, tail = behind[: end_of_file - packet.end], behind[end_of_file - packet.end :]
+    if before.startswith(b"VP8X"):
+        before = before[:8] + bytes((before[8] | _WEBP_HAS_XMP,)) + before[9:]
+    else:
+        width, height = webp_canvas(data) or (0, 0)
+        has_alpha = before.startswith(b"VP8L") and before[12] & _WEBP_HAS_ALPHA
+        flags = _WEBP_HAS_XMP | (_WEBP_HAS_ALPHA if has_alpha else 0)
+        sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        before = b"VP8X" + struct.pack("<II", 10, flags) + sides + before
+    chunks = b"WEBP" + before + framed + inside
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks + tail
+
+
+_FINDERS: dict[str, Callable[[bytes], Packet]] = {"JPEG": _find_in_jpeg, "PNG": _find_in_png, "WebP": _find_in_webp}
+EMBEDS = frozenset(_FINDERS)
+"""Formats into which XMP is put."""

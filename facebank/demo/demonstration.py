@@ -1,0 +1,229 @@
+"""The demonstration: the photographs that come with facebank, enrolled in a gallery of its own and recognised.
+
+Two people are enrolled, from one photograph each. A picture is put together from other photographs of them and one of
+somebody who is not enrolled; each face in it gets a decision of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.bank import FaceBank
+from facebank.errors import FacebankError, StorageError
+from facebank.media import Mark, annotate_photo, read_photo
+from facebank.operations.annotate import free_name
+from facebank.recognition.settings import DecisionSettings
+from facebank.storage.paths import named_path
+from facebank.storage.text import printable
+from facebank.types import IdentifiedFace, Outcome, Photo
+
+if TYPE_CHECKING:
+    import os
+
+PICTURE_NAME = ("demo", ".jpg")
+_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture is put together from several photos
+_PHOTOS = Path(__file__).with_name("photos")
+_HEIGHT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPerson:
+    """Somebody who is enrolled: name and photograph."""
+
+    name: str
+    photo: str
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPanel:
+    """A part of the picture: one photograph, cut to the picture's height.
+
+    Attributes
+    ----------
+    photo
+        The photograph's file name.
+    shows
+        Who is in it.
+    enrolled
+        Whether that person is enrolled.
+    top
+        The row of the photograph at which the part begins.
+    mirrored
+        Whether it is the mirror image: where the only photograph of a person was the one enrolled.
+    """
+
+    photo: str
+    shows: str
+    enrolled: bool
+    top: int = 0
+    mirrored: bool = False
+
+    @property
+    def expected(self) -> str | None:
+        """The name that recognition should give; None for a stranger."""
+        return self.shows if self.enrolled else None
+
+
+PEOPLE = (
+    DemoPerson("Barack Obama", "barack_obama_portrait_2012.jpg"),
+    DemoPerson("Eileen Collins", "eileen_collins.jpg"),
+)
+PANELS = (
+    DemoPanel("barack_obama_blue_room.jpg", "Barack Obama", enrolled=True),
+    DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False),
+    DemoPanel("eileen_collins.jpg", "Eileen Collins", enrolled=True, mirrored=True),
+    DemoPanel("barack_obama_speech.jpg", "Barack Obama", enrolled=True, top=60),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoResult:
+    """What was decided about one part of the picture.
+
+    Attributes
+    ----------
+    panel
+        The part.
+    face
+        The largest face found in it, with its decision; None where none was found.
+    """
+
+    panel: DemoPanel
+    face: IdentifiedFace | None
+
+    @property
+    def correct(self) -> bool:
+        """Whether a face was found and its name is the right one, or none for a stranger."""
+        return self.face is not None and self.face.decision.person == self.panel.expected
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoReport:
+    """What the demonstration showed.
+
+    Attributes
+    ----------
+    picture
+        The annotated picture.
+    people
+        Who was enrolled.
+    results
+        One for each part of the picture, from left to right.
+    """
+
+    picture: Path
+    people: tuple[DemoPerson, ...]
+    results: tuple[DemoResult, ...]
+
+    @property
+    def correct(self) -> bool:
+        """Whether every result is."""
+        return all(result.correct for result in self.results)
+
+
+def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
+    """Enrol the photographs that come with facebank, recognise others, and write an annotated picture.
+
+    No gallery of the user is opened: the demonstration has its own, which is deleted at the end.
+
+    Parameters
+    ----------
+    folder
+        Where ``demo.jpg`` is written; made where missing.
+    pack
+        Name or folder of a pack; None for the embedded one.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    DemoReport
+        Where the picture is and what was decided about each face.
+
+    Raises
+    ------
+    FacebankError
+        Something that recognition needs is missing or broken.
+    StorageError
+        The picture cannot be written.
+    """
+    target = free_name(_made(named_path(folder)), *PICTURE_NAME)
+    # A database that is still open cannot be deleted on Windows.
+    with (
+        tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
+        FaceBank.open(Path(scratch) / "demo.facebank", pack=pack, device=device) as bank,
+    ):
+        _enrol(bank, PEOPLE)
+        picture = put_together(PANELS)
+        faces = next(bank.identify(picture, _SEVERAL_PHOTOS)).faces
+    annotate_photo(picture, [_mark(face) for face in faces], target)
+    return DemoReport(target, PEOPLE, _results(PANELS, faces))
+
+
+def put_together(panels: Sequence[DemoPanel]) -> Photo:
+    """Put parts of photographs side by side.
+
+    Parameters
+    ----------
+    panels
+        The parts, from left to right.
+
+    Returns
+    -------
+    Photo
+        A picture of height 512.
+    """
+    pixels = np.concatenate([_pixels(panel) for panel in panels], axis=1)
+    return Photo("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
+
+
+def _enrol(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
+    for person in people:
+        report = bank.enroll(person.name, _PHOTOS / person.photo)
+        if report.refused:
+            raise FacebankError(f"the demonstration's {person.photo} was refused: {report.photos[0].detail}")
+
+
+def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    pixels = read_photo(_PHOTOS / panel.photo).pixels[panel.top : panel.top + _HEIGHT]
+    return pixels[:, ::-1] if panel.mirrored else pixels
+
+
+def _results(panels: Sequence[DemoPanel], faces: Sequence[IdentifiedFace]) -> tuple[DemoResult, ...]:
+    """Give each panel the largest face whose centre lies in it; the faces come largest first."""
+    results = []
+    left = 0
+    for panel in panels:
+        right = left + _pixels(panel).shape[1]
+        inside = (face for face in faces if left <= _centre(face) < right)
+        results.append(DemoResult(panel, next(inside, None)))
+        left = right
+    return tuple(results)
+
+
+def _centre(face: IdentifiedFace) -> float:
+    box = face.face.detection.box
+    return float(box[0] + box[2]) / 2
+
+
+def _mark(identified: IdentifiedFace) -> Mark:
+    detection, decision = identified.face.detection, identified.decision
+    name = decision.person or decision.outcome.value
+    label = f"{name} {decision.similarity:.2f}" if decision.outcome is Outcome.KNOWN else name
+    return Mark(detection.box, detection.landmarks, label, decision.outcome)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{printable(str(folder))} cannot be made: {error.strerror}; choose another --out"
+        ) from error
+    return folder

@@ -1,0 +1,287 @@
+"""What is installed, and what of it stands in each other's way: read from package metadata, nothing is imported.
+
+``onnxruntime`` and ``onnxruntime-gpu`` install into one folder, so do the FAISS and the OpenCV packages: the last one
+installed wins, and removing one breaks the other. Whoever installs a library that demands the wrong one is told here
+what to type.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from facebank.storage.text import shell_word
+
+CORE = {
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "Pillow": "PIL.Image",
+    "scikit-learn": "sklearn",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+    "typer": "typer",
+    "platformdirs": "platformdirs",
+}
+"""The libraries that there is one distribution of, and the module that is imported of each."""
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    subject
+        What was looked at, in a few words.
+    detail
+        What was found, in one line.
+    severity
+        Whether something must be done.
+    command
+        The one command that mends it; None where nothing needs mending or no command can.
+    """
+
+    subject: str
+    detail: str
+    severity: Severity = Severity.OK
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalLibrary:
+    """A library that some things need and others do not.
+
+    Attributes
+    ----------
+    name
+        Of the distribution.
+    module
+        What is imported to see whether it works; None where that would cost too much.
+    extra
+        Which of facebank's extras brings it; None for one that comes with another library.
+    purpose
+        What needs it, in a few words.
+    """
+
+    name: str
+    module: str | None
+    extra: str | None
+    purpose: str
+
+
+OPTIONAL = (
+    OptionalLibrary("rich", "rich.table", None, "tables and progress on a terminal"),
+    OptionalLibrary("pillow-heif", "pillow_heif", "heif", "HEIC and HEIF photos"),
+    OptionalLibrary("lxml", "lxml.etree", "xmp", "names in photos, in XMP: facebank tags, and sidecars"),
+    OptionalLibrary("insightface", None, "insightface", "packs that the insightface library runs"),
+)
+"""The libraries that facebank can do without, those of every extra among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Distributions that install the same import package, of which there must be one.
+
+    Attributes
+    ----------
+    module
+        The import package they share.
+    title
+        What people call it.
+    requirement
+        What brings one of them.
+    preferred
+        The distribution to keep where there are several; None for the one that can use a GPU, if there is one.
+    """
+
+    module: str
+    title: str
+    requirement: str
+    preferred: str | None = None
+
+
+RUNTIME = Family("onnxruntime", "ONNX Runtime", "facebank[cpu]")
+FAISS = Family("faiss", "FAISS", "facebank[cpu]")
+OPENCV = Family("cv2", "OpenCV", "opencv-python-headless", preferred="opencv-python-headless")
+FAMILIES = (RUNTIME, FAISS, OPENCV)
+
+_CUDA_REQUIREMENT = re.compile(r"nvidia-[a-z-]+-cu(\d+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The distributions of one Python environment.
+
+    Attributes
+    ----------
+    distributions
+        Name in lower case with dashes, to its metadata.
+    """
+
+    distributions: dict[str, metadata.Distribution]
+
+    @classmethod
+    def read(cls, path: Sequence[str] | None = None) -> Installed:
+        """Read the metadata of an environment.
+
+        Parameters
+        ----------
+        path
+            Folders to look in; None for those of this Python.
+        """
+        found = metadata.distributions(path=list(sys.path if path is None else path))
+        named: dict[str, metadata.Distribution] = {}
+        for distribution in found:
+            name = _name(distribution)
+            if name:
+                named.setdefault(_normal(name), distribution)
+        return cls(named)
+
+    def version(self, name: str) -> str | None:
+        """Return the version of a distribution; None where it is not installed."""
+        distribution = self.distributions.get(_normal(name))
+        return distribution.version if distribution else None
+
+    def owners(self, module: str) -> list[str]:
+        """Return the names of the distributions that install an import package, sorted."""
+        return sorted(name for name, distribution in self.distributions.items() if _owns(distribution, module))
+
+    def cuda_major(self, name: str) -> int | None:
+        """Return the CUDA major version that a distribution asks for; None where it names none."""
+        requirements = self.distributions[name].requires or []
+        found = {int(match[1]) for text in requirements if (match := _CUDA_REQUIREMENT.match(text.lower()))}
+        return max(found, default=None)
+
+    def missing_files(self, name: str, module: str) -> int:
+        """Count the files of an import package that a distribution installed and that are gone."""
+        distribution = self.distributions[name]
+        # Not distribution.files: from Python 3.12 on it leaves out what is missing.
+        recorded = (PurePosixPath(row[0]) for row in csv.reader(_record(distribution).splitlines()) if row)
+        ours = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
+        return sum(not Path(str(distribution.locate_file(file))).exists() for file in ours)
+
+
+def examine_installation(installed: Installed) -> tuple[Finding, ...]:
+    """Look for what is missing, doubled or does not fit together.
+
+    Parameters
+    ----------
+    installed
+        What is installed.
+
+    Returns
+    -------
+    tuple[Finding, ...]
+        At least one finding for each of ONNX Runtime, FAISS and OpenCV; each that is not ok names its command.
+    """
+    findings = [_examine_family(family, installed) for family in FAMILIES]
+    findings += _examine_cuda(installed)
+    findings += _examine_core(installed)
+    return tuple(findings)
+
+
+def python_command() -> str:
+    """Return how to call this Python on a command line: ``python`` where that is the one."""
+    found = shutil.which("python")
+    if found and Path(found).absolute() == Path(sys.executable).absolute():
+        return "python"
+    return shell_word(sys.executable)
+
+
+def install_command(*requirements: str) -> str:
+    """Return the command that installs requirements into this environment."""
+    return " ".join([python_command(), "-m pip install", *map(shell_word, requirements)])
+
+
+def replace_command(remove: Iterable[str], install: str) -> str:
+    """Return the command that removes distributions, the files they share included, and then installs another."""
+    return f"{python_command()} -m pip uninstall -y {' '.join(remove)} && {install}"
+
+
+def mend_command(family: Family, installed: Installed) -> str:
+    """Return the command after which exactly one distribution of a family is installed, wholly."""
+    owners = installed.owners(family.module)
+    if not owners:
+        return install_command(family.requirement)
+    for_gpu = [name for name in owners if "gpu" in name or "cuda" in name]
+    kept = family.preferred or (for_gpu or owners)[0]
+    version = installed.version(kept)
+    return replace_command(owners, install_command(f"{kept}=={version}" if version else kept))
+
+
+def _examine_family(family: Family, installed: Installed) -> Finding:
+    owners = installed.owners(family.module)
+    mend = mend_command(family, installed)
+    if not owners:
+        return Finding(family.title, f"not installed: {family.requirement} brings it", Severity.PROBLEM, mend)
+    listed = ", ".join(f"{name} {installed.version(name)}" for name in owners)
+    if len(owners) > 1:
+        brought = "insightface" in installed.distributions and family.module != "faiss"
+        because = " (insightface demands onnxruntime and opencv-python)" if brought else ""
+        detail = f"{listed} are installed over each other{because}: only one may be"
+        return Finding(family.title, detail, Severity.PROBLEM, mend)
+    gone = installed.missing_files(owners[0], family.module)
+    if gone:
+        detail = f"{listed} lacks {gone} of its files, as happens when another package of its kind is removed"
+        return Finding(family.title, detail, Severity.PROBLEM, mend)
+    return Finding(family.title, listed)
+
+
+def _examine_cuda(installed: Installed) -> list[Finding]:
+    wanted = {
+        name: major
+        for family in (RUNTIME, FAISS)
+        for name in installed.owners(family.module)
+        if (major := installed.cuda_major(name)) is not None
+    }
+    if not wanted:
+        return []
+    said = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in wanted.items())
+    if len(set(wanted.values())) == 1:
+        return [Finding("CUDA", said)]
+    mend = replace_command(wanted, install_command("facebank[gpu]"))
+    return [Finding("CUDA", f"{said}: they must agree on the major version", Severity.PROBLEM, mend)]
+
+
+def _examine_core(installed: Installed) -> list[Finding]:
+    absent = [name for name in CORE if installed.version(name) is None]
+    if not absent:
+        return []
+    return [Finding("Packages", f"not installed: {', '.join(absent)}", Severity.PROBLEM, install_command(*absent))]
+
+
+def _name(distribution: metadata.Distribution) -> str | None:
+    """Return a distribution's name; None where it was removed by half, or its metadata cannot be read."""
+    try:
+        fields = distribution.metadata
+        # Python 3.11's metadata has no get().
+        return fields["Name"] if "Name" in fields else None  # noqa: SIM401
+    except (OSError, ValueError):
+        return None
+
+
+def _owns(distribution: metadata.Distribution, module: str) -> bool:
+    return f"\n{module}/__init__.py," in f"\n{_record(distribution)}"
+
+
+def _record(distribution: metadata.Distribution) -> str:
+    return distribution.read_text("RECORD") or ""
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,266 @@
+"""What is asked of the embeddings' table; as `facebank.gallery.store.tables`, inside a transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from facebank.gallery.records import PLAIN, VectorTable
+from facebank.gallery.store import tables
+from facebank.gallery.store.checked_rows import check_sum, damage_of, has_seals, rows_by_number, summed_groups
+from facebank.gallery.store.codec import floats_to_bytes, only, unit_rows, whole, wholes
+from facebank.gallery.store.digests import row_digests, summed
+from facebank.gallery.store.schema import FACTS_SINCE, schema_version
+from facebank.gallery.store.sealed_tables import TABLES
+from facebank.gallery.store.sealing import NOTHING, Sum, insert, kept_sum, sum_name
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery.store.digests import Column, Value
+    from facebank.gallery.store.tables import Binding
+    from facebank.types import FloatArray
+
+
+_ROWS_AT_ONCE = 2_000
+_FEW = 1_000
+_OF_VARIANT = "SELECT {} FROM vectors NOT INDEXED WHERE pack_id = ? AND variant = ?"
+# With the plus signs (``+pack_id``) SQLite reads in the order of samples; without them it takes the index of components
+# and has to sort afterwards, which takes five times as long.
+_IN_ORDER = """
+    SELECT sample_id, revision, vector, {seal} FROM samples JOIN vectors ON sample_id = samples.id
+    WHERE +pack_id = ? AND +variant = ?{bare} ORDER BY sample_id
+    """
+
+
+class Known(NamedTuple):
+    """A sample that is already there, as far as recognising it again needs."""
+
+    sample_id: int
+    person: str
+
+
+def add_vectors(
+    connection: sqlite3.Connection, sample_id: int, pack_id: int, vectors: Mapping[str, FloatArray], revision: int
+) -> None:
+    """Write a sample's embeddings down, by variant; `revision` is the gallery's from now on."""
+    rows: list[dict[str, Value]] = []
+    for variant, vector in vectors.items():
+        first, second = first_two(vector)
+        rows.append(
+            {
+                "sample_id": sample_id,
+                "pack_id": pack_id,
+                "variant": variant,
+                "first": first,
+                "second": second,
+                "revision": revision,
+                "vector": floats_to_bytes(vector),
+            }
+        )
+    insert(connection, "vectors", rows)
+
+
+def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
+    """Return the variants that any sample has."""
+    rows = connection.execute("SELECT DISTINCT variant FROM vectors WHERE pack_id = ? ORDER BY variant", (pack_id,))
+    found = [str(variant) for (variant,) in rows]
+    if has_seals(connection) and set(found) != summed_groups(connection, "vectors"):
+        raise damage_of(connection, "vectors", "its embeddings are not of the variants that were written")
+    return found
+
+
+def vectors(
+    connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
+) -> VectorTable:
+    """Return the embeddings of one variant, in the order of their samples; `masked` as for `rated_vectors`."""
+    return rated_vectors(connection, bound, variant, masked=masked)[0]
+
+
+def rated_vectors(
+    connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
+) -> tuple[VectorTable, FloatArray]:
+    """Return embeddings of one variant and the samples' qualities, of shape ``(N,)``.
+
+    Parameters
+    ----------
+    connection, bound
+        Inside a transaction; the gallery's pack.
+    variant
+        Which embeddings.
+    masked
+        True for the samples that wear a mask, False for the others, None for all.
+    """
+    if variant != PLAIN and not _holds(connection, bound, variant):
+        nothing = VectorTable(
+            np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, bound.pack.dimension), np.float32)
+        )
+        return nothing, np.empty(0, np.float32)
+    whose = tables.owners(connection, masked=masked)
+    if masked and variant == PLAIN and len(whose.sample_ids) < _FEW and has_seals(connection):
+        ids, matrix = whose.sample_ids, plain_vectors_of(connection, bound, whose.sample_ids)
+    else:
+        ids, matrix = _all_vectors(connection, bound, variant, whose.sample_ids)
+    if variant == PLAIN:
+        _check_whole(connection, ids, whose.sample_ids)
+    places = np.searchsorted(whose.sample_ids, ids)
+    return VectorTable(ids, whose.person_ids[places], matrix), whose.qualities[places]
+
+
+def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
+    """Return how many samples, masked ones among them, have an embedding of a variant."""
+    return whole(
+        only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, variant)))
+    )
+
+
+def count_masked(connection: sqlite3.Connection) -> int:
+    """Return how many samples wear a mask."""
+    if schema_version(connection) < FACTS_SINCE:
+        return 0
+    return whole(only(connection.execute("SELECT count(*) FROM samples WHERE masked = 1")))
+
+
+def blocks(
+    connection: sqlite3.Connection, bound: Binding, rows_at_once: int
+) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
+    """Yield the listing and the plain embeddings it names, in the order of their samples: so many at a time."""
+    whose, done, is_sealed = tables.owners(connection, masked=False), 0, has_seals(connection)
+    bare = " AND +masked = 0" if schema_version(connection) >= FACTS_SINCE else ""
+    rows = connection.execute(
+        _IN_ORDER.format(seal="vectors.seal" if is_sealed else "0", bare=bare), (bound.pack_id, PLAIN)
+    )
+    while block := rows.fetchmany(rows_at_once):
+        sample_ids, revisions, embeddings, seals = zip(*block, strict=True)
+        ids = wholes(sample_ids)
+        if is_sealed:
+            _check_whole(connection, ids, whose.sample_ids[done : done + len(ids)])
+            if _digests(bound, PLAIN, sample_ids, revisions, embeddings).tolist() != list(seals):
+                raise damage_of(connection, "vectors", "its embeddings are not those that were written")
+        people = whose.person_ids[np.searchsorted(whose.sample_ids, ids)]
+        yield np.stack([ids, people, wholes(revisions)], axis=1), unit_rows(embeddings, bound.pack.dimension)
+        done += len(ids)
+    if is_sealed and done != len(whose.sample_ids):
+        raise damage_of(connection, "vectors", "a sample has no embedding")
+
+
+def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
+    """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
+    wanted = [int(number) for number in numbers]
+    further: dict[str, Value] = {"pack_id": bound.pack_id, "variant": PLAIN}
+    rows = {row["sample_id"]: row for row in rows_by_number(connection, "vectors", "sample_id", wanted, further)}
+    if not rows.keys() >= set(wanted):
+        raise damage_of(connection, "vectors", "a sample has no embedding")
+    return unit_rows([rows[number]["vector"] for number in wanted], bound.pack.dimension)
+
+
+def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
+    """Return what the index should hold: every sample without a mask.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
+    """
+    whose = tables.owners(connection, masked=False)
+    rows = connection.execute(_OF_VARIANT.format("sample_id, revision"), (pack_id, PLAIN)).fetchall()
+    numbers = wholes(rows).reshape(len(rows), 2)
+    numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
+    numbers = numbers[_are_among(numbers[:, 0], whose.sample_ids)]
+    _check_whole(connection, numbers[:, 0], whose.sample_ids)
+    people = whose.person_ids[np.searchsorted(whose.sample_ids, numbers[:, 0])]
+    return np.stack([numbers[:, 0], people, numbers[:, 1]], axis=1)
+
+
+def alike(
+    connection: sqlite3.Connection, bound: Binding, vector: FloatArray, tolerance: float
+) -> Iterator[tuple[Known, FloatArray]]:
+    """Yield the samples whose plain embedding may be within a distance of another, and those embeddings.
+
+    Two vectors are at least as far apart as any of their components are; the first two are looked at.
+    """
+    first, second = first_two(vector)
+    near = connection.execute(
+        "SELECT sample_id FROM vectors "
+        "WHERE pack_id = ? AND variant = ? AND first BETWEEN ? AND ? AND second BETWEEN ? AND ?",
+        (bound.pack_id, PLAIN, first - tolerance, first + tolerance, second - tolerance, second + tolerance),
+    ).fetchall()
+    numbers = [whole(number) for (number,) in near]
+    if numbers:
+        matrix = plain_vectors_of(connection, bound, numbers)
+        for sample, other in zip(tables.samples_by_number(connection, numbers), matrix, strict=True):
+            yield Known(sample.id, sample.person), other
+
+
+def _all_vectors(
+    connection: sqlite3.Connection, bound: Binding, variant: str, wanted: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the samples among some that have an embedding of a variant, rising, and the embeddings."""
+    ids, matrix = np.empty(len(wanted), np.int64), np.empty((len(wanted), bound.pack.dimension), np.float32)
+    done, seen, is_sealed = 0, NOTHING, has_seals(connection)
+    rows = connection.execute(_OF_VARIANT.format("sample_id, revision, vector"), (bound.pack_id, variant))
+    try:
+        while block := rows.fetchmany(_ROWS_AT_ONCE):
+            sample_ids, revisions, embeddings = zip(*block, strict=True)
+            numbers = wholes(sample_ids)
+            if is_sealed:
+                digests = _digests(bound, variant, numbers, wholes(revisions), embeddings)
+                seen = Sum(seen.row_count + len(block), seen.total + summed(digests))
+            rows_read = unit_rows(embeddings, bound.pack.dimension)
+            if not np.array_equal(numbers, wanted[done : done + len(numbers)]):
+                is_wanted = _are_among(numbers, wanted)
+                numbers, rows_read = numbers[is_wanted], rows_read[is_wanted]
+            ids[done : done + len(numbers)] = numbers
+            matrix[done : done + len(numbers)] = rows_read
+            done += len(numbers)
+    except ValueError as error:  # more of them than samples, too
+        raise damage_of(connection, "vectors", str(error)) from error
+    if is_sealed:
+        check_sum(connection, "vectors", None, seen, variant)
+    ids, matrix = ids[:done], matrix[:done]
+    if (np.diff(ids) > 0).all():
+        return ids, matrix
+    order = np.argsort(ids, kind="stable")
+    return ids[order], matrix[order]
+
+
+def _holds(connection: sqlite3.Connection, bound: Binding, variant: str) -> bool:
+    """Return whether any sample has an embedding of a variant, or should have."""
+    if count(connection, bound.pack_id, variant):
+        return True
+    return has_seals(connection) and kept_sum(connection, sum_name("vectors", group=variant)) != NOTHING
+
+
+def _are_among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which numbers are among others, which rise."""
+    if not len(wanted):
+        return np.zeros(len(numbers), dtype=np.bool_)
+    found: NDArray[np.bool_] = wanted[wanted.searchsorted(numbers).clip(max=len(wanted) - 1)] == numbers
+    return found
+
+
+def _digests(
+    bound: Binding, variant: str, sample_ids: Column, revisions: Column, embeddings: Column
+) -> NDArray[np.int64]:
+    return row_digests(
+        "vectors",
+        {"sample_id": sample_ids, "revision": revisions, "vector": embeddings},
+        TABLES["vectors"].columns,
+        len(sample_ids),
+        {"pack_id": bound.pack_id, "variant": variant},
+    )
+
+
+def _check_whole(connection: sqlite3.Connection, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
+    """Refuse samples without a plain embedding, and embeddings without a sample, in a file that is sealed."""
+    if has_seals(connection) and not np.array_equal(ids, wanted):
+        raise damage_of(connection, "vectors", "a sample has no embedding, or more than one")
+
+
+def first_two(vector: FloatArray) -> tuple[float, float]:
+    """Return the components by which an embedding is looked up."""
+    return float(vector[0]), float(vector[1]) if len(vector) > 1 else 0.0

@@ -1,0 +1,1 @@
+"""Nearest neighbors: the index over a gallery's vectors, exact unless somebody asks for less."""

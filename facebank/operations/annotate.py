@@ -1,0 +1,143 @@
+"""Pictures of identified photos, with frames and names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.errors import StorageError
+from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
+from facebank.operations.inputs import Place
+from facebank.storage.files import face_folder_mode
+from facebank.storage.links import NamedFolders
+from facebank.storage.paths import named_path
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from facebank.types import IdentifiedFace, IdentifiedPhoto, Photo
+
+
+class Annotator:
+    """Writes annotated pictures into a folder, laid out as the folders that the photos come from.
+
+    Pictures that facebank drew there before are replaced; no other file is. Nothing is written where a link in the
+    folder leads out of it.
+
+    Parameters
+    ----------
+    folder
+        Made if there is none.
+    places
+        The files and folders whose photos are annotated.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be made.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
+        self._folder = named_path(folder)
+        self._places = [Path(os.path.abspath(named_path(place))) for place in places]  # noqa: PTH100 - resolve() follows links
+        self._taken: set[Path] = set()
+        make_folder(self._folder)
+        self._named = NamedFolders([self._folder])
+
+    def write(self, identified: IdentifiedPhoto) -> Path | None:
+        """Write one photo with its faces framed, numbered and named.
+
+        Parameters
+        ----------
+        identified
+            A photo that could be read; it is read again.
+
+        Returns
+        -------
+        Path or None
+            The picture, or None where a link leads out of the folder. It is named as the photo, in the subfolder that
+            the photo has in the folder that was given; with a number where that name is taken. A PNG where the photo
+            is one, or is wider or higher than a JPEG can be; else a JPEG.
+
+        Raises
+        ------
+        PhotoError
+            The photo is no longer there.
+        StorageError
+            The picture cannot be written.
+        """
+        photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
+        source = Path(identified.image)
+        folder = self._folder / self._subfolder(source)
+        if not self._named.hold(folder):
+            return None
+        make_folder(folder)
+        self._taken.add(_real(source))
+        target = free_name(folder, source.stem, _suffix(source, photo), self._taken)
+        annotate_photo(photo, [_mark(number, face) for number, face in enumerate(identified.faces, 1)], target)
+        self._taken.add(_real(target))
+        return target
+
+    def _subfolder(self, source: Path) -> Path:
+        folder = Path(os.path.abspath(source.parent))  # noqa: PTH100 - as above
+        inside = (folder.relative_to(place) for place in self._places if folder.is_relative_to(place))
+        return next(inside, Path())
+
+
+def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
+    """Leave out the pictures that were drawn in a folder before: it may lie in one whose photos are annotated.
+
+    Parameters
+    ----------
+    photos
+        Photos of the places; those that are places themselves stay.
+    places
+        The files and folders whose photos are annotated.
+    folder
+        Where annotated pictures are written.
+    """
+    own = _real(folder)
+    return [photo for photo in photos if photo in places or own not in _real(photo).parents or not is_annotated(photo)]
+
+
+def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:
+    """Return a path at which a picture can be written: no file is there, or one that facebank drew before.
+
+    Parameters
+    ----------
+    folder, stem, suffix
+        The path that is wanted; a number is put behind the stem where it is not free.
+    taken
+        Resolved paths of files that must stay.
+    """
+    target, number = folder / f"{stem}{suffix}", 2
+    while _real(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
+        target, number = folder / f"{stem}-{number}{suffix}", number + 1
+    return target
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for pictures of faces, and those above it, where missing; StorageError if that fails."""
+    try:
+        folder.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
+    except OSError as error:
+        raise StorageError(f"{printable(str(folder))} cannot be made: {error.strerror}") from error
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve() fails on links in a circle
+
+
+def _suffix(source: Path, photo: Photo) -> str:
+    if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
+        return ".png"
+    return source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+
+
+def _mark(number: int, face: IdentifiedFace) -> Mark:
+    detection, decision = face.face.detection, face.decision
+    label = f"{number}: {decision.person or decision.outcome.value}"
+    return Mark(detection.box, detection.landmarks, label, decision.outcome)

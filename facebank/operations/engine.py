@@ -1,0 +1,186 @@
+"""What turns photos into comparable faces: a pack's networks, loaded, with their thresholds and identity."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from facebank.errors import PackNotFoundError
+from facebank.gallery import Gallery, PackIdentity
+from facebank.packs import Pack, load_pack
+from facebank.storage.forking import PerProcess, computed
+from facebank.storage.text import printable, shell_command
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from facebank.packs import Thresholds
+    from facebank.recognition.calibrations import Knowledge
+    from facebank.vision import FaceAnalyzer
+    from facebank.vision.insightface_adapter import InsightFacePackage
+
+
+class Engine(Protocol):
+    """Networks that are loaded when they are first used."""
+
+    @property
+    def identity(self) -> PackIdentity:
+        """What a gallery is bound to."""
+        ...
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When a similarity is enough."""
+        ...
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What the pack's scores are worth."""
+        ...
+
+    @property
+    def analyzer(self) -> FaceAnalyzer:
+        """Finds and embeds faces."""
+        ...
+
+    def preload(self) -> None:
+        """Begin to load the networks in the background; `analyzer` waits for them."""
+        ...
+
+
+def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None) -> Engine:
+    """Find a pack; its networks are loaded when the analyzer is first asked for.
+
+    Parameters
+    ----------
+    pack
+        Name or folder of a pack; ``insightface:FOLDER`` for a folder run by the insightface library; None for the
+        embedded pack.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Threads for one network on the CPU; None for as many as this process may use.
+
+    Raises
+    ------
+    PackError
+        The pack is unknown, or what it says is wrong.
+    """
+    if isinstance(pack, str) and pack.startswith("insightface:"):
+        from facebank.vision.insightface_adapter import open_package
+
+        return _InsightFaceEngine(open_package(pack), device)
+    return _PackEngine(load_pack(pack), device, threads)
+
+
+def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = None) -> Engine:
+    """Find the pack that a gallery was made with; the embedded one where there is no gallery yet.
+
+    Parameters
+    ----------
+    gallery
+        The gallery's file.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        As for `load_engine`.
+
+    Raises
+    ------
+    GalleryError
+        The file is no gallery.
+    PackError
+        The pack is not installed, or what it says is wrong.
+    """
+    if not gallery.exists() or not gallery.stat().st_size:
+        return load_engine(None, device, threads)
+    with Gallery.open(gallery, read_only=True) as opened:
+        bound = opened.pack.name
+    try:
+        return load_engine(bound, device, threads)
+    except PackNotFoundError as error:
+        from facebank.packs.registry import known_packs
+
+        install = ("install", bound) if bound in known_packs() else ("add", "FOLDER")
+        raise PackNotFoundError(
+            f"the gallery {printable(str(gallery))} was made with the pack {printable(bound)!r}, which is not "
+            f"installed: name its folder with --pack, or install it with `{shell_command('packs', *install)}`"
+        ) from error
+
+
+class _PackEngine:
+    def __init__(self, pack: Pack, device: str, threads: int | None) -> None:
+        self.pack = pack
+        self._loading = PerProcess(partial(_begin_loading, pack, device, threads))
+
+    @property
+    def identity(self) -> PackIdentity:
+        return PackIdentity(self.pack.name, self.pack.digest, self.pack.manifest.embedder.dimension)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.pack.manifest.thresholds
+
+    @computed
+    def knowledge(self) -> Knowledge:
+        from facebank.recognition.calibrations import find_knowledge
+
+        return find_knowledge(self.identity, self.pack.folder)
+
+    @property
+    def analyzer(self) -> FaceAnalyzer:
+        return self._loading.get().result()
+
+    def preload(self) -> None:
+        self._loading.get()
+
+
+def _begin_loading(pack: Pack, device: str, threads: int | None) -> Future[FaceAnalyzer]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from facebank.packs.runtime import load_runtime
+    from facebank.vision import FaceAnalyzer
+
+    # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
+    load_runtime()
+    loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
+    loading = loader.submit(FaceAnalyzer.from_pack, pack, device, threads)
+    loader.shutdown(wait=False)
+    return loading
+
+
+class _InsightFaceEngine:
+    def __init__(self, package: InsightFacePackage, device: str) -> None:
+        self.package = package
+        self._analyzer = PerProcess(partial(_load_package, package, device))
+
+    @property
+    def analyzer(self) -> FaceAnalyzer:
+        return self._analyzer.get()
+
+    def preload(self) -> None:
+        pass  # whoever knows the identity has loaded the networks
+
+    @computed
+    def knowledge(self) -> Knowledge:
+        from facebank.recognition.calibrations import find_knowledge
+
+        return find_knowledge(self.identity, None)
+
+    @property
+    def identity(self) -> PackIdentity:
+        # Only the loaded network knows how long its embeddings are.
+        return PackIdentity(self.package.name, self.package.digest, self.analyzer.dimension)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return self.package.thresholds
+
+
+def _load_package(package: InsightFacePackage, device: str) -> FaceAnalyzer:
+    from facebank.vision import FaceAnalyzer, FaceFinder
+
+    detector, embedder = package.load(device)
+    return FaceAnalyzer(FaceFinder(detector), embedder)

@@ -1,0 +1,325 @@
+"""Enrolment: which face of a photo becomes a person's sample, and why others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from facebank.errors import PersonNotFoundError, UsageError
+from facebank.gallery import FaceKey, name_key, normalise_name
+from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
+from facebank.operations.inputs import UnreadPhoto
+from facebank.operations.samples import complete_sample, plain_sample
+from facebank.recognition.face_choice import SeveralFaces, choose_faces
+from facebank.storage.text import printable, shell_command
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from facebank.gallery import Gallery, NewSample
+    from facebank.operations.engine import Engine
+    from facebank.types import RGBImage
+
+    Pick: TypeAlias = Literal["largest", "central"]
+
+_SMALLEST_FACE = 32
+_LEAST_SHARPNESS = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offered:
+    """A face that may become a sample; the photo's pixels are not kept."""
+
+    face: Face
+    crop: RGBImage
+    sample: NewSample
+    guarded: GuardedFace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    """A photo that is looked at together with the person's others.
+
+    Attributes
+    ----------
+    faces
+        Those that may be the person's.
+    reason
+        Why a photo's only remaining face was chosen of several; empty for one that is alone.
+    """
+
+    position: int
+    source: str
+    faces: Sequence[_Offered]
+    reason: str = ""
+
+
+class Enroller:
+    """Enrolls photos of one person after another into a gallery.
+
+    Parameters
+    ----------
+    gallery
+        Where the samples go.
+    engine
+        The gallery's pack: what it takes for the same person, and what embeds variants of a face.
+    pick
+        Which face of a photo with several is the person's; None to take the one that agrees with the person's other
+        photos or is clearly the largest, and refuse the photo where that is not exactly one.
+    thumbnails
+        Whether samples keep a small picture of the face.
+    force
+        Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        engine: Engine,
+        pick: Pick | None = None,
+        thumbnails: bool = True,
+        force: bool = False,
+    ) -> None:
+        if pick not in (None, "largest", "central"):
+            raise UsageError(f"faces are picked by 'largest' or 'central', not {printable(str(pick))!r}")
+        self._gallery = gallery
+        self._engine = engine
+        self._pick = pick
+        self._thumbnails = thumbnails
+        self._force = force
+
+    def enrol(
+        self,
+        name: str,
+        photos: Iterable[AnalyzedPhoto | UnreadPhoto],
+        on_photo: Callable[[EnrolledPhoto], None] | None = None,
+        on_read: Callable[[], None] | None = None,
+        *,
+        earlier: Sequence[str] = (),
+    ) -> EnrolmentReport:
+        """Enroll photos of one person.
+
+        All photos are looked at before the first is enrolled, so that their order does not matter. From then on each
+        accepted photo is kept at once: an interruption loses nothing that was reported.
+
+        Parameters
+        ----------
+        name
+            The person; made known with the first accepted photo.
+        photos
+            Read and analyzed lazily.
+        on_photo
+            Called with each photo's fate, in their order, once all were looked at.
+        on_read
+            Called with each photo that was looked at.
+        earlier
+            People one of whom the photos may show instead: whom they are most like gets them, if they agree with that
+            person's samples, unless the gallery knows the name or `force` is set.
+
+        Returns
+        -------
+        EnrolmentReport
+            In the order of the photos.
+
+        Raises
+        ------
+        InvalidNameError
+            Nobody can be called that.
+        """
+        given = person = self._known_as(normalise_name(name))
+        fates: list[EnrolledPhoto | _Waiting] = []
+        turns: list[int | None] = []
+        for photo in photos:
+            turns.append(photo.quarter_turns if isinstance(photo, AnalyzedPhoto) else None)
+            fates.append(self._look_at(person, photo, len(fates)))
+            if on_read is not None:
+                on_read()
+        waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
+        if earlier and not self._force:
+            person = self._earlier_person(given, earlier, waiting)
+        judged = self._judged_together(person, waiting) if waiting else {}
+        report: list[EnrolledPhoto] = []
+        for position, fate in enumerate(fates):
+            told = judged[position] if isinstance(fate, _Waiting) else fate
+            photo_fate = told if isinstance(told, EnrolledPhoto) else self._enrol_face(person, *told)
+            report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
+            if on_photo is not None:
+                on_photo(report[-1])
+        only_masked = has_only_masked_samples(self._gallery, person)
+        given_as = None if given == person else given
+        return EnrolmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
+
+    def _known_as(self, name: str) -> str:
+        """Return a name as the gallery spells it, if somebody is called so."""
+        try:
+            return self._gallery.person(name).name
+        except PersonNotFoundError:
+            return name
+
+    def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
+        """Return who of some people is in most photos of a folder; its own name where nobody is."""
+        alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
+        faces = [face.embedding for face in alone if face.is_comparable]
+        enrolled = EnrolledFaces(self._gallery)
+        if not faces or enrolled.number(name) >= 0:
+            return name
+        nearest = enrolled.nearest(np.stack(faces), earlier)
+        if nearest is None:
+            return name
+        guard = PersonGuard(self._gallery, nearest, self._engine.thresholds.verify, enrolled=enrolled)
+        return nearest if guard.is_person_of(np.stack(faces)) else name
+
+    def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
+        if isinstance(photo, UnreadPhoto):
+            return _refused(photo.source, person, EnrolmentReason.UNREADABLE, photo.error)
+        source = photo.photo.source
+        if not photo.faces:
+            return _refused(source, person, EnrolmentReason.NO_FACE, "no face was found")
+        faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
+        if len(faces) == 1:
+            refusal = _too_poor(faces[0])
+            if refusal is not None:
+                return _refused(source, person, *refusal)
+        return _Waiting(position, source, [self._offered(photo, face) for face in faces])
+
+    def _judged_together(
+        self, person: str, waiting: Sequence[_Waiting]
+    ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
+        """Return by position which face of each photo is offered and what is said about it, or why none is."""
+        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify)
+        chosen = [photo for photo in waiting if len(photo.faces) == 1]
+        several = [photo for photo in waiting if len(photo.faces) > 1]
+        told: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
+        for photo, fate in self._choose(person, guard, chosen, several) if several else []:
+            if isinstance(fate, EnrolledPhoto):
+                told[photo.position] = fate
+            else:
+                chosen.append(fate)
+        for photo, judgment in zip(chosen, self._judged(guard, chosen), strict=True):
+            told[photo.position] = photo, judgment
+        return told
+
+    def _judged(self, guard: PersonGuard, photos: Sequence[_Waiting]) -> list[Judgment]:
+        if self._force:
+            return [TAKEN] * len(photos)
+        return guard.judge([photo.faces[0].guarded for photo in photos])
+
+    def _choose(
+        self, person: str, guard: PersonGuard, alone: Sequence[_Waiting], several: Sequence[_Waiting]
+    ) -> list[tuple[_Waiting, EnrolledPhoto | _Waiting]]:
+        """Choose the person's face in photos of several, by the samples and the faces that are alone in their photo."""
+        judgments = self._judged(guard, alone)
+        known = [
+            photo.faces[0].face.embedding
+            for photo, judgment in zip(alone, judgments, strict=True)
+            if judgment.refusal is None and photo.faces[0].guarded.is_comparable
+        ]
+        choices = choose_faces(
+            [_several_faces(photo.faces) for photo in several],
+            np.concatenate([guard.own, np.reshape(known, (-1, guard.own.shape[1]))], dtype=np.float32),
+            self._engine.thresholds.verify,
+        )
+        fates: list[tuple[_Waiting, EnrolledPhoto | _Waiting]] = []
+        for photo, (place, reason) in zip(several, choices, strict=True):
+            if place is None:
+                found = f"{len(photo.faces)} faces were found and {reason}"
+                detail = f"{found}: choose with --pick largest or --pick central"
+                fates.append((photo, _refused(photo.source, person, EnrolmentReason.SEVERAL_FACES, detail)))
+                continue
+            refusal = _too_poor(photo.faces[place].face)
+            if refusal is not None:
+                fates.append((photo, _refused(photo.source, person, *refusal)))
+            else:
+                fates.append((photo, _Waiting(photo.position, photo.source, [photo.faces[place]], reason)))
+        return fates
+
+    def _enrol_face(self, person: str, photo: _Waiting, judgment: Judgment) -> EnrolledPhoto:
+        (offered,) = photo.faces
+        if judgment.refusal is not None:
+            return _refused(photo.source, person, judgment.refusal, judgment.detail)
+        sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
+        denied = self._is_denied(person, sample)
+        (outcome,) = self._gallery.enrol(person, [sample])
+        owner = outcome.duplicate_of_person
+        if owner is None:
+            reason, detail = EnrolmentReason.ENROLLED, "enrolled"
+        elif name_key(owner) == name_key(person):
+            reason, detail = EnrolmentReason.ALREADY_ENROLLED, "this face was enrolled before"
+        else:
+            return _refused(
+                photo.source,
+                person,
+                EnrolmentReason.ENROLLED_AS_ANOTHER,
+                f"this very face is enrolled as {printable(owner)}: {self._advice(person, owner, outcome.sample_id)}",
+            )
+        warning = judgment.warning
+        if denied:
+            taken_back = f"the face was denied to be {printable(person)}, which is taken back"
+            warning = taken_back if warning is None else f"{warning}; {taken_back}"
+        detail = f"{detail}: {photo.reason}" if photo.reason else detail
+        return EnrolledPhoto(
+            photo.source, person, True, reason, detail, outcome.sample_id, warning, masked=sample.masked
+        )
+
+    def _advice(self, person: str, owner: str, sample_id: int) -> str:
+        """Say what to do about a face that is a sample of somebody else."""
+        try:
+            into = self._gallery.person(person).name
+            one = shell_command("people", "merge", owner, "--into", into)
+        except PersonNotFoundError:
+            one = shell_command("people", "rename", owner, person)
+        wrong = shell_command("people", "remove-sample", str(sample_id))
+        return f"if it is {printable(person)}'s, `{wrong}`; if the two are one person, `{one}`"
+
+    def _is_denied(self, person: str, sample: NewSample) -> bool:
+        denied = self._gallery.denials_of(FaceKey.enrolled(sample))
+        names = self._gallery.names() if denied else {}
+        return any(name_key(names[number]) == name_key(person) for number in denied)
+
+    def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
+        sample = plain_sample(photo, face, thumbnail=self._thumbnails)
+        crop = self._engine.analyzer.crop(photo.photo, face.detection)
+        place = next(place for place, found in enumerate(photo.faces) if found is face)
+        return _Offered(face, crop, sample, GuardedFace.of(photo.found, place))
+
+
+def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
+    """Return whether a person has samples and each of them wears a mask; False for nobody of that name."""
+    try:
+        person = gallery.person(name)
+    except PersonNotFoundError:
+        return False
+    return 0 < person.sample_count == person.masked_count
+
+
+def _several_faces(faces: Sequence[_Offered]) -> SeveralFaces:
+    embeddings = np.stack([offered.face.embedding for offered in faces])
+    return SeveralFaces(embeddings, tuple(offered.face.detection.size for offered in faces))
+
+
+def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
+    if pick != "central":
+        return photo.faces[0]
+    middle = np.array([photo.photo.width, photo.photo.height]) / 2
+
+    def distance(face: Face) -> float:
+        return float(np.linalg.norm((face.detection.box[:2] + face.detection.box[2:]) / 2 - middle))
+
+    return min(photo.faces, key=distance)
+
+
+def _too_poor(face: Face) -> tuple[EnrolmentReason, str] | None:
+    if face.detection.size < _SMALLEST_FACE:
+        size = round(face.detection.size)
+        return EnrolmentReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
+    if face.quality.sharpness < _LEAST_SHARPNESS:
+        return EnrolmentReason.TOO_BLURRED, "the face is too blurred"
+    return None
+
+
+def _refused(source: str, person: str, reason: EnrolmentReason, detail: str) -> EnrolledPhoto:
+    return EnrolledPhoto(source, person, False, reason, detail, None)

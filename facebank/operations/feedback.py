@@ -1,0 +1,232 @@
+"""What people say after an identification: it is this person, it is not, it is nobody I know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from facebank.errors import UsageError
+from facebank.gallery import name_key
+from facebank.operations.guard import TAKEN, GuardedFace, PersonGuard
+from facebank.operations.pointing import point_at
+from facebank.operations.samples import complete_sample, plain_sample
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from facebank.gallery import Gallery, NewSample
+    from facebank.operations.engine import Engine
+    from facebank.operations.guard import Judgment
+    from facebank.operations.inputs import Place
+    from facebank.operations.pointing import PointedFace
+    from facebank.types import FloatArray, Photo
+
+
+class FeedbackReason(StrEnum):
+    """What became of what was said: a closed list."""
+
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already_enrolled"
+    DENIED = "denied"
+    ALREADY_DENIED = "already_denied"
+    REMEMBERED = "remembered"
+    ALREADY_REMEMBERED = "already_remembered"
+    FACE_TOO_POOR = "face_too_poor"
+    UNLIKE_THE_PERSON = "unlike_the_person"
+    NEARER_TO_ANOTHER = "nearer_to_another"
+    OTHER_FACE_IS_THE_PERSON = "other_face_is_the_person"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feedback:
+    """What became of what was said about a face.
+
+    Attributes
+    ----------
+    image
+        The photo's path as the user gave it.
+    face, box
+        Number of the face, from 1, the largest; its box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
+    person
+        The name; None for a face that is nobody's.
+    accepted
+        Whether the gallery has it now: the sample, the denial or the stranger.
+    reason, detail
+        A code, and a sentence for people.
+    sample_id, stranger_id
+        The number of the person's sample or of the stranger that the face is now; None where it is none.
+    """
+
+    image: str
+    face: int
+    box: FloatArray
+    person: str | None
+    accepted: bool
+    reason: FeedbackReason
+    detail: str
+    sample_id: int | None = None
+    stranger_id: int | None = None
+
+
+def confirm(
+    gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None, *, force: bool = False
+) -> Feedback:
+    """Say that a face is a person's: it becomes a sample, if it is good enough to recognize others by.
+
+    The newest word counts: an earlier denial of this person for this face is withdrawn, and a stranger that the face
+    was remembered as is one no longer once it is a sample; the answer says so. A face that is unlike the person's
+    samples, or nearer to somebody else, or beside another face that is the person, is refused as at enrollment; then
+    nothing is changed.
+
+    Parameters
+    ----------
+    gallery
+        Open for writing.
+    engine
+        The gallery's pack.
+    photo
+        The photo, or its file.
+    name
+        Of somebody who is enrolled.
+    number
+        Of the face, 1 is the largest; None for the only one.
+    force
+        Whether a face is taken that is refused otherwise.
+
+    Raises
+    ------
+    PersonNotFoundError
+        Nobody of this name is enrolled.
+    PhotoError
+        The photo cannot be read or shows no face.
+    UsageError
+        It is not clear which face is meant, or this very face is enrolled as somebody else.
+    """
+    person = gallery.person(name).name
+    pointed = point_at(engine, photo, number)
+    is_denied = gallery.person(person).id in gallery.denials_of(pointed.key)
+    also = "; it is no longer denied" if is_denied else ""
+    quality, needed = pointed.face.quality.score, engine.thresholds.minimum_quality
+    if quality < needed:
+        gallery.withdraw_denial(person, pointed.key)
+        detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
+        return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
+    judgment = TAKEN if force else _judged(gallery, engine, pointed, person)
+    if judgment.refusal is not None:
+        return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
+    strangers = len(gallery.stranger_faces())
+    (outcome,) = gallery.enrol(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
+    owner = outcome.duplicate_of_person
+    if owner is None:
+        reason, detail = FeedbackReason.ENROLLED, f"the face is a sample of {printable(person)} now"
+    elif name_key(owner) == name_key(person):
+        reason, detail = FeedbackReason.ALREADY_ENROLLED, f"the face was a sample of {printable(person)} before"
+    else:
+        raise UsageError(
+            f"this very face is enrolled as {printable(owner)}: if that is wrong, remove it first with "
+            f"`facebank people remove-sample {outcome.sample_id}`"
+        )
+    if len(gallery.stranger_faces()) < strangers:
+        also += "; it is remembered as a stranger no longer"
+    if judgment.warning is not None:
+        also += f"; {judgment.warning}"
+    return _feedback(pointed, person, reason, f"{detail}{also}", sample_id=outcome.sample_id)
+
+
+def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
+    guard = PersonGuard(gallery, person, engine.thresholds.verify)
+    (judgment,) = guard.judge([GuardedFace.of(pointed.photo.found, pointed.number - 1)])
+    return judgment
+
+
+def deny(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None) -> Feedback:
+    """Say that a face is not a person's: the person is never offered again for this face of this photo.
+
+    Parameters
+    ----------
+    gallery, engine, photo, name, number
+        As for `confirm`.
+
+    Raises
+    ------
+    PersonNotFoundError
+        Nobody of this name is enrolled.
+    PhotoError
+        The photo cannot be read or shows no face.
+    UsageError
+        It is not clear which face is meant, or this very face is a sample of the person.
+    """
+    person = gallery.person(name).name
+    pointed = point_at(engine, photo, number)
+    if gallery.deny(person, pointed.key, pointed.face.embedding):
+        reason, detail = FeedbackReason.DENIED, f"{printable(person)} is not offered for this face any more"
+    else:
+        reason, detail = FeedbackReason.ALREADY_DENIED, f"{printable(person)} was denied for this face before"
+    return _feedback(pointed, person, reason, detail)
+
+
+def deny_everybody(gallery: Gallery, engine: Engine, photo: Place | Photo, number: int | None = None) -> Feedback:
+    """Say that a face is nobody's whom you know: it is remembered, to be known again as a stranger's.
+
+    Parameters
+    ----------
+    gallery, engine, photo, number
+        As for `confirm`.
+
+    Raises
+    ------
+    PhotoError
+        The photo cannot be read or shows no face.
+    UsageError
+        It is not clear which face is meant, or this very face is somebody's sample.
+    """
+    pointed = point_at(engine, photo, number)
+    quality, needed = pointed.face.quality.score, engine.thresholds.minimum_quality
+    if quality < needed:
+        detail = f"the face was not remembered, {_too_poor(quality, needed)}"
+        return _feedback(pointed, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
+    stranger, is_new = gallery.remember_stranger(plain_sample(pointed.photo, pointed.face, thumbnail=False))
+    if is_new:
+        reason, detail = FeedbackReason.REMEMBERED, f"the face is remembered as stranger {stranger}"
+    else:
+        reason, detail = FeedbackReason.ALREADY_REMEMBERED, f"the face was remembered as stranger {stranger} before"
+    return _feedback(pointed, None, reason, detail, stranger_id=stranger)
+
+
+def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSample:
+    photo, face = pointed.photo, pointed.face
+    crop = engine.analyzer.crop(photo.photo, face.detection)
+    return complete_sample(plain_sample(photo, face, thumbnail=thumbnail), face, crop, engine.analyzer)
+
+
+def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
+    """Return whether a person's samples have pictures; whoever enrolled them without wanted none."""
+    samples = gallery.samples(person)
+    return not samples or any(sample.has_thumbnail for sample in samples)
+
+
+def _too_poor(quality: float, needed: float) -> str:
+    return f"it is too poor to recognize others by (quality {quality:.2f}, at least {needed:.2f} is needed)"
+
+
+def _feedback(
+    pointed: PointedFace,
+    person: str | None,
+    reason: FeedbackReason,
+    detail: str,
+    *,
+    accepted: bool = True,
+    sample_id: int | None = None,
+    stranger_id: int | None = None,
+) -> Feedback:
+    return Feedback(
+        image=pointed.source,
+        face=pointed.number,
+        box=pointed.face.detection.box,
+        person=person,
+        accepted=accepted,
+        reason=reason,
+        detail=detail,
+        sample_id=sample_id,
+        stranger_id=stranger_id,
+    )

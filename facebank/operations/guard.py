@@ -1,0 +1,393 @@
+"""Whether faces are the person's as whom they are offered: one rule for whatever gives a person samples.
+
+`facebank.recognition.resemblance` compares; here is what is said about it, and where years explain that a face is
+unlike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.gallery import FaceKey, RefusedSample, name_key
+from facebank.gallery.records import PLAIN
+from facebank.gallery.same_face import SAME_VECTOR, is_other_place
+from facebank.recognition.face_choice import CLEARLY_MORE_ALIKE
+from facebank.recognition.resemblance import (
+    LIKE_NOBODY,
+    LINKED,
+    Doubt,
+    Kind,
+    OtherPeople,
+    Resemblance,
+    compare,
+    is_one_person,
+    linked_sets,
+)
+from facebank.storage.dates import earliest_day
+from facebank.storage.text import printable
+from facebank.types import EnrolmentReason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Self
+
+    from facebank.gallery import Gallery, NewSample
+    from facebank.types import FloatArray, PhotoFaces, Sample
+
+CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
+"""A face changes within so many years before that age."""
+
+YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
+"""Years from which on photos may be unlike: where no birth date is known, and after the age of `CHILD_UNTIL`."""
+
+_DAYS_OF_A_YEAR = 365.25
+_NAMED_SAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuardedFace:
+    """A face that is offered as a person's.
+
+    Attributes
+    ----------
+    embedding
+        Its plain embedding.
+    photographed_at
+        When the camera took the photo; None where that is not known.
+    is_comparable
+        Whether the embedding can be held against those of bare faces; that of a masked face cannot.
+    key
+        Which face of which photo it is; None where that is not known.
+    others
+        The embeddings of the photo's other bare faces, by their numbers.
+    """
+
+    embedding: FloatArray
+    photographed_at: datetime | None = None
+    is_comparable: bool = True
+    key: FaceKey | None = None
+    others: Mapping[int, FloatArray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, photo: PhotoFaces, place: int) -> Self:
+        """Return what is compared of the face at a place among a photo's faces."""
+        face = photo.faces[place]
+        others = {
+            number: other.embedding
+            for number, other in enumerate(photo.faces, start=1)
+            if number != place + 1 and not other.quality.mouth_hidden
+        }
+        return cls(
+            face.embedding,
+            photo.taken_at if photo.camera_dated else None,
+            is_comparable=not face.quality.mouth_hidden,
+            key=FaceKey.found(photo, face),
+            others=others,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What is said about a face that is offered.
+
+    Attributes
+    ----------
+    refusal
+        Why it is refused; None if it is taken.
+    detail
+        A sentence about the refusal; empty if the face is taken.
+    warning
+        A sentence about what is odd about a face that is taken, or None.
+    """
+
+    refusal: EnrolmentReason | None = None
+    detail: str = ""
+    warning: str | None = None
+
+
+TAKEN = Judgment()
+
+
+class EnrolledFaces:
+    """The faces that a gallery has, read once for the guards of several people.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.table = gallery.vectors()
+        self.names = gallery.names()
+        self._everybody = OtherPeople.of(self.table.person_ids, self.table.matrix)
+        self._numbers = {name_key(name): number for number, name in self.names.items()}
+
+    def number(self, name: str) -> int:
+        """Return the number of the person of a name; -1 for nobody."""
+        return self._numbers.get(name_key(name), -1)
+
+    def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
+        """Return who of some people is most similar to faces ``(N, D)``; None if none of them has a bare face here."""
+        numbers = {self.number(name) for name in people}
+        chosen = self._everybody.where(np.isin(self._everybody.ids, list(numbers)))
+        if not len(chosen.ids):
+            return None
+        return self.names[int(chosen.ids[chosen.nearest(embeddings.mean(axis=0, keepdims=True))[0]])]
+
+    def without(self, numbers: Collection[int]) -> OtherPeople:
+        """Return everybody but some people."""
+        return self._everybody.where(~np.isin(self._everybody.ids, list(numbers)))
+
+
+class ImportGuard:
+    """Judges the samples of an export by what the gallery had before: the export's own people are not compared.
+
+    Parameters
+    ----------
+    gallery
+        Where the samples go.
+    verify
+        The pack's threshold of verification.
+    """
+
+    def __init__(self, gallery: Gallery, verify: float) -> None:
+        self._gallery = gallery
+        self._verify = verify
+        self._enrolled = EnrolledFaces(gallery)
+
+    def __call__(self, name: str, samples: Sequence[NewSample]) -> list[RefusedSample | None]:
+        """Return why each of a person's samples is not to be imported; None where it is."""
+        guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
+        faces = [
+            GuardedFace(
+                sample.vectors[PLAIN],
+                sample.taken_at if sample.camera_dated else None,
+                is_comparable=not sample.masked,
+                key=FaceKey.enrolled(sample),
+            )
+            for sample in samples
+        ]
+        refused: list[RefusedSample | None] = []
+        for sample, judgment in zip(samples, guard.judge(faces), strict=True):
+            reason = judgment.refusal
+            if reason is EnrolmentReason.UNLIKE_THE_PERSON and not len(guard.own):
+                reason = None  # nobody here says who the person is
+            refused.append(
+                None if reason is None else RefusedSample(name, sample.source, reason.value, judgment.detail)
+            )
+        return refused
+
+
+class PersonGuard:
+    """Judges faces that are offered as one person's. The gallery is read once.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    name
+        The person's; nobody of that name need be enrolled.
+    verify
+        The pack's threshold of verification.
+    enrolled
+        What the gallery has, where it was read already.
+    apart
+        People whose samples are the faces that are offered: those do not count as somebody else's.
+
+    Attributes
+    ----------
+    name
+        The person's, as the gallery has it where the person is enrolled.
+    own
+        The embeddings of the person's samples that show a bare face, ``(M, D)``; M may be 0.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        name: str,
+        verify: float,
+        *,
+        enrolled: EnrolledFaces | None = None,
+        apart: Collection[str] = (),
+    ) -> None:
+        faces = EnrolledFaces(gallery) if enrolled is None else enrolled
+        table, self._names, number = faces.table, faces.names, faces.number(name)
+        offered = {faces.number(other) for other in apart} - {number}
+        mine = table.person_ids == number
+        self.name = self._names.get(number, name)
+        self._verify = verify
+        self._matrix = table.matrix
+        if offered:
+            self._matrix = np.compress(~np.isin(table.person_ids, list(offered)), table.matrix, axis=0)
+        self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
+        self._own_ids: list[int] = table.sample_ids[mine].tolist()
+        self._others = faces.without({number, *offered})
+        is_enrolled = number in self._names
+        samples = {sample.id: sample for sample in gallery.samples(self.name)} if is_enrolled else {}
+        self._own_keys = {number: FaceKey.enrolled(sample) for number, sample in samples.items()}
+        self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
+        self._born = gallery.person(self.name).born if is_enrolled else None
+
+    def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
+        """Judge faces that are offered together; their order does not matter.
+
+        Faces that are somebody's samples already are taken: the gallery says that more clearly.
+        """
+        is_known = [self._is_enrolled(face.embedding) for face in faces]
+        judgments = self._compared(faces, is_known)
+        for place, face in enumerate(faces):
+            other = None if is_known[place] else self._other_face(face)
+            if other is not None:
+                judgments[place] = self._beside(other, judgments[place])
+        return judgments
+
+    def _compared(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
+        judgments = [TAKEN] * len(faces)
+        places: dict[bytes, list[int]] = {}
+        for place, face in enumerate(faces):
+            if face.is_comparable and not is_known[place]:
+                places.setdefault(face.embedding.tobytes(), []).append(place)
+        if not places:
+            return judgments
+        once = [faces[alike[0]] for alike in places.values()]
+        found = compare(np.stack([face.embedding for face in once]), self.own, self._others, self._verify)
+        dates = [face.photographed_at for face in once] + self._own_dates
+        similar = self._similar(found)
+        for number, (doubt, alike) in enumerate(zip(found.doubts, places.values(), strict=True)):
+            judgment = Judgment(warning=similar) if doubt is None else self._judgment(doubt, found, number, dates)
+            for place in alike:
+                judgments[place] = judgment
+        return judgments
+
+    def _other_face(self, face: GuardedFace) -> str | None:
+        """Return which other face of a face's photo is the person's, in words; None where there is none."""
+        person = printable(self.name)
+        for sample, key in self._own_keys.items():
+            if face.key is not None and is_other_place(key, face.key):
+                return f"another face of the photo is a sample of {person} already (sample {sample}), not this one"
+        if not face.others or not len(self.own):
+            return None
+        numbers, others = list(face.others), np.stack(list(face.others.values()))
+        means = self.resemblance_of(np.concatenate([others, face.embedding[None]]))
+        best = int(np.argmax(means[:-1]))
+        agrees = (others[best] @ self.own.T).max() >= self._verify
+        if not agrees or means[best] - means[-1] < CLEARLY_MORE_ALIKE:
+            return None
+        return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
+
+    def _beside(self, other: str, judgment: Judgment) -> Judgment:
+        """Return what is said about a face beside which another one is the person's."""
+        if judgment.refusal is not None:
+            return replace(judgment, detail=f"{other}; {judgment.detail}")
+        detail = f"{other}: use --force if this one is {printable(self.name)} too"
+        return Judgment(EnrolmentReason.OTHER_FACE_IS_THE_PERSON, detail)
+
+    def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
+        """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
+        return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
+
+    def is_person_of(self, embeddings: FloatArray) -> bool:
+        """Say whether faces, most of which are alike, are as much like the person's samples as those like each other.
+
+        Parameters
+        ----------
+        embeddings
+            ``(N, D)`` with N at least 1.
+        """
+        sets = linked_sets(embeddings @ embeddings.T, LINKED * self._verify)
+        largest = sets == np.bincount(sets).argmax()
+        if not len(self.own) or 2 * largest.sum() <= len(embeddings):
+            return False
+        return is_one_person(embeddings[largest], self.own, self._verify)
+
+    def _is_enrolled(self, embedding: FloatArray) -> bool:
+        near = np.flatnonzero(self._matrix @ embedding > 1 - 1e-3)
+        return bool((np.linalg.norm(self._matrix[near] - embedding, axis=1) <= SAME_VECTOR).any())
+
+    def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
+        person = printable(self.name)
+        if doubt.kind is Kind.ANOTHER:
+            return Judgment(EnrolmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
+        similarity = doubt.own or 0.0
+        if similarity >= LIKE_NOBODY * self._verify and self._is_explained(found, face, dates):
+            return Judgment(
+                warning=f"the face is unlike {person}'s others (similarity {similarity:.2f}), which the years between "
+                f"the photos may explain: if it is not {person}, remove the sample"
+            )
+        why = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
+        advice = f"use --force if it is {person} anyway"
+        if doubt.kind is Kind.UNDECIDED:
+            why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none says who {person} is"
+            advice = f"add a photo that does, or use --force if it is {person}"
+        elif doubt.kind is Kind.OUTVOTED:
+            is_main = found.is_main[-len(self._own_ids) :].tolist()
+            odd = [sample for sample, is_kept in zip(self._own_ids, is_main, strict=True) if is_kept]
+            listed = ", ".join(map(str, odd[:_NAMED_SAMPLES]))
+            more = " and others" if len(odd) > _NAMED_SAMPLES else ""
+            why = f"{why}, but like most photos given with it"
+            advice = (
+                f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
+                f"use --force if all are {person}"
+            )
+        return Judgment(EnrolmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
+
+    def _nearer(self, doubt: Doubt) -> str:
+        person, other = printable(self.name), printable(self._names.get(doubt.person or -1, ""))
+        similarity = f"similarity {doubt.other or 0:.2f}"
+        if doubt.own is None:
+            why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
+        else:
+            why = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
+        return f"{why}: use --force if it is {person} anyway"
+
+    def _similar(self, found: Resemblance) -> str | None:
+        person = printable(self.name)
+        if found.is_split:
+            return f"{person}'s photos are in halves that are little alike: if these are two people, remove the other's"
+        if found.similar_other is None:
+            return None
+        number, similarity = found.similar_other
+        other = printable(self._names[number])
+        return (
+            f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
+            "if that is one person, join them with `facebank people merge`"
+        )
+
+    def _is_explained(self, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> bool:
+        """Return whether a face and the person's others were photographed in different years of a life."""
+        others = found.is_main & (found.sets != found.sets[face])
+        if not others.any():
+            others = found.is_main.copy()
+            others[face] = False
+        known = [date for date, is_other in zip(dates, others.tolist(), strict=True) if is_other and date is not None]
+        date = dates[face]
+        if date is None or not known:
+            return False
+        return all(may_look_different(date, other, self._born) for other in known)
+
+
+def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
+    """Say whether a person may look different on photos of two dates.
+
+    Parameters
+    ----------
+    first, second
+        When the photos were taken.
+    born
+        The birth date as far as it is known, as `facebank.types.Person` has it.
+    """
+    years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
+    if born is None:
+        return years > YEARS_OF_ANYBODY
+    age = (min(first, second).date() - earliest_day(born)).days / _DAYS_OF_A_YEAR
+    return years > (YEARS_OF_A_CHILD if age < CHILD_UNTIL else YEARS_OF_AN_ADULT)
+
+
+def _camera_date(sample: Sample | None) -> datetime | None:
+    return sample.taken_at if sample is not None and sample.camera_dated else None

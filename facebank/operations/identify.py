@@ -1,0 +1,414 @@
+"""From an open gallery to its recogniser: the classifier fitted to its samples, the threshold for its size."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import GalleryError, StorageError
+from facebank.gallery import FaceKey
+from facebank.recognition.births import BirthDates, identify_without
+from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
+from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
+from facebank.recognition.cohort_file import album_version, read_album_people, warn_of_unusable_people
+from facebank.recognition.confusable import Confusables, common_background
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.masked import masked_scorer
+from facebank.recognition.pairs import least_before
+from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
+from facebank.recognition.scoring import PrototypeScorer, build_scorer, prototypes
+from facebank.recognition.settings import AUTOMATIC, DecisionSettings
+from facebank.types import IdentifiedFace, IdentifiedPhoto
+from facebank.vision.augmentation import MASK_WEIGHT
+from facebank.vision.embedding import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery import Gallery, VectorTable
+    from facebank.operations.engine import Engine
+    from facebank.packs import Thresholds
+    from facebank.recognition.calibration.calibration import Calibrator
+    from facebank.recognition.calibration.named_strangers import StrangersNamed
+    from facebank.recognition.calibrations import Knowledge
+    from facebank.recognition.scoring import PersonScorer
+    from facebank.types import Decision, Face, FloatArray, PhotoFaces
+
+MASK = "augmented:mask"
+"""The variant of a sample's embedding with a drawn mask."""
+
+_CHOICE_SETTING = "chosen_classifier"
+_COSINE_CLASSIFIERS = ("prototype", "knn")
+_ENOUGH_SAMPLES = 5000
+"""From how many enrolled samples on the album's other people are not looked for: the enrolled are cohort enough."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identification:
+    """How the faces of photos are identified now.
+
+    Attributes
+    ----------
+    revision
+        The gallery's, as it was read.
+    settings
+        How decisions are made.
+    recognizer
+        Decides; None where nobody is enrolled.
+    choice
+        The classifier, and why it is used.
+    calibrated
+        Whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the
+        pack's own and there are no probabilities.
+    births
+        When people were born, as far as it is known.
+    others
+        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+    album_version
+        `facebank.recognition.cohort_file.album_version`, as it was read.
+    """
+
+    revision: int
+    settings: DecisionSettings
+    recognizer: Recognizer | None
+    choice: Choice
+    calibrated: bool
+    births: BirthDates = field(default_factory=BirthDates)
+    others: int = 0
+    album_version: int = 0
+
+
+def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
+    """Fit what a gallery needs to identify faces.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    engine
+        The gallery's pack.
+    settings
+        How decisions are made.
+
+    Raises
+    ------
+    UsageError
+        The gallery is too large for the classifier, or has too few people for it.
+    PackIntegrityError
+        The pack's calibration is damaged.
+    """
+    with gallery.snapshot():
+        revision = gallery.revision
+        table, qualities, names = *gallery.rated_vectors(), gallery.name_table()
+        strangers = gallery.strangers().matrix
+        masks = gallery.vectors(MASK)
+        worn, worn_qualities = gallery.rated_vectors(masked=True)
+        births = BirthDates.of(gallery.birth_dates(), names)
+    if not len(table.sample_ids):
+        nobody = Choice(settings.classifier, "nobody is enrolled")
+        return Identification(revision, settings, None, nobody, calibrated=False)
+    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+    knowledge = engine.knowledge
+    choice = _choice(gallery, enrolled, knowledge, settings, revision)
+    scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
+    mixed = _with_masks(enrolled, table, masks)
+    version = album_version(gallery.path)
+    further = _album_people(gallery, enrolled)
+    if further is None:
+        warn_of_unusable_people(gallery.path, gallery.pack.digest, enrolled.dimension)
+    recognizer = build_recognizer(
+        enrolled,
+        names,
+        scorer,
+        classifier=choice.classifier,
+        knowledge=knowledge,
+        thresholds=engine.thresholds,
+        settings=settings,
+        strangers=strangers,
+        mixed_with_masks=mixed,
+        worn=Enrolled(worn.matrix, worn.person_ids, worn_qualities) if len(worn.matrix) else None,
+        further=further,
+    )
+    calibrated = recognizer.rule.calibrator is not None
+    return Identification(
+        revision, settings, recognizer, choice, calibrated, births, others=recognizer.others, album_version=version
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumFacts:
+    """What decisions in a gallery rest on.
+
+    Attributes
+    ----------
+    others
+        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+    in_scan
+        How many of them are people of the scan who are not enrolled.
+    named
+        The share of strangers given a name at most, by threshold and probability; None where nobody is enrolled or
+        nothing is calibrated.
+    """
+
+    others: int
+    in_scan: int
+    named: StrangersNamed | None
+
+
+def other_people(gallery: Gallery) -> int:
+    """Return how many other people a gallery's album has, seen from one of those enrolled; 0 where nobody is."""
+    with gallery.snapshot():
+        table, qualities = gallery.rated_vectors()
+    if not len(table.sample_ids):
+        return 0
+    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+    further = _album_people(gallery, enrolled)
+    return len(enrolled.people) - 1 + (0 if further is None else len(further))
+
+
+def described_others(others: int, in_scan: int = 0) -> str:
+    """Say how many other people an album has, and what follows from it.
+
+    Parameters
+    ----------
+    others, in_scan
+        As in `AlbumFacts`.
+    """
+    if not others:
+        return "no other people; scores are plain similarities"
+    counted = counted_others(others)
+    if in_scan:
+        counted += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
+    return f"{counted}; scores are corrected by what other people look like"
+
+
+def counted_others(others: int) -> str:
+    """Say how many other people there are."""
+    return "1 other person" if others == 1 else f"{others or 'no'} other people"
+
+
+def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
+    """Return what decisions in a gallery rest on; parameters as for `prepare_identification`."""
+    from facebank.recognition.calibration.named_strangers import named_strangers
+
+    recognizer = prepare_identification(gallery, engine, settings).recognizer
+    if recognizer is None or recognizer.rule.calibrator is None:
+        return AlbumFacts(0, 0, None)
+    named = named_strangers(
+        recognizer.rule.calibrator,
+        recognizer.samples,
+        fpir=settings.fpir,
+        stranger_share=settings.stranger_share,
+        least_probability=settings.least_probability,
+        further=recognizer.further,
+    )
+    return AlbumFacts(recognizer.others, recognizer.further, named)
+
+
+def _album_people(gallery: Gallery, enrolled: Enrolled) -> FloatArray | None:
+    """Return the people of the gallery's own scan who are not enrolled, one mean each; None for nobody."""
+    if enrolled.count > _ENOUGH_SAMPLES:
+        return None
+    people = read_album_people(gallery.path, gallery.pack.digest, enrolled.dimension)
+    return None if people is None else not_enrolled(people, prototypes(enrolled))
+
+
+def build_recognizer(
+    enrolled: Enrolled,
+    names: Mapping[int, str],
+    scorer: PersonScorer,
+    *,
+    classifier: str,
+    knowledge: Knowledge,
+    thresholds: Thresholds,
+    settings: DecisionSettings,
+    strangers: FloatArray | None = None,
+    mixed_with_masks: FloatArray | None = None,
+    worn: Enrolled | None = None,
+    further: FloatArray | None = None,
+) -> Recognizer:
+    """Put together what decides whose faces they are.
+
+    Parameters
+    ----------
+    enrolled
+        The samples of everybody.
+    names
+        The people's names by their numbers.
+    scorer, classifier
+        What was fitted to the samples, and its name.
+    knowledge
+        What the pack's scores are worth.
+    thresholds
+        The pack's own, for what nobody calibrated.
+    settings
+        How decisions are made.
+    strangers
+        Embeddings of faces remembered as nobody's, of shape ``(S, D)``; None for none.
+    mixed_with_masks
+        As `mix_masks` gives it, for the faces whose mouth is hidden; None to make no difference.
+    worn
+        The samples that wear a mask, for the same faces; None for none.
+    further
+        One mean embedding of each of the album's people who are not enrolled, ``(G, D)``; None for none.
+    """
+    made = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
+    calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
+    correction = NO_CORRECTION if calibrator is None else calibrator.correction
+    cohort = Cohort(made.prototypes, further, correction)
+    common = max(cohort.common, common_background(knowledge.background))
+    masked = masked_scorer(enrolled, mixed_with_masks, worn) if classifier == "prototype" else None
+    return Recognizer(
+        enrolled,
+        names,
+        scorer,
+        _rule(calibrator, np.bincount(enrolled.owners), thresholds, settings, 0 if further is None else len(further)),
+        strangers=strangers,
+        confusables=Confusables(
+            enrolled,
+            None if knowledge.calibration is None else knowledge.calibration.pairs,
+            made,
+            common,
+        ),
+        for_hidden_mouths=masked,
+        cohort=cohort if correction.share else None,
+    )
+
+
+def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
+    """Mix the embeddings of faces with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
+    return normalised(plain + MASK_WEIGHT * masked)
+
+
+def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
+    """Decide whose the faces of a photo are.
+
+    Parameters
+    ----------
+    photo
+        What was found in it.
+    gallery
+        Knows whom a face was denied to be.
+    identification
+        As `prepare_identification` makes it.
+    """
+    recognizer, faces = identification.recognizer, photo.faces
+    if recognizer is None:
+        decisions = nobody_enrolled(faces)
+    else:
+        with suppress(GalleryError, StorageError):  # one who may only read it learns nothing
+            gallery.learn_picture(photo.content_hash, photo.picture_hash)
+        denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
+        dated = photo.taken_at if photo.camera_dated else None
+        unborn = {} if dated is None else identification.births.unborn(dated)
+        decisions = (
+            identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
+        )
+    identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
+    return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
+
+
+def identified_tracks(
+    tracks: Sequence[Sequence[Face]], identification: Identification, together: Sequence[Sequence[int]]
+) -> list[Decision]:
+    """Decide who people are that are seen several times each, such as on the tracks of a video.
+
+    Parameters
+    ----------
+    tracks
+        Each person's faces, at least one.
+    identification
+        As `prepare_identification` makes it.
+    together
+        The places of tracks that are seen at the same time: no two of them get one name.
+    """
+    recognizer = identification.recognizer
+    if recognizer is None:
+        return nobody_enrolled([faces[0] for faces in tracks])
+    return recognizer.identify_tracks(tracks, together)
+
+
+def _choice(
+    gallery: Gallery,
+    enrolled: Enrolled,
+    knowledge: Knowledge,
+    settings: DecisionSettings,
+    revision: int,
+) -> Choice:
+    if settings.classifier != AUTOMATIC:
+        return Choice(settings.classifier, "it is the one asked for")
+    kinds = _worth_choosing(knowledge)
+    kept = gallery.read_setting(_CHOICE_SETTING)
+    if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in kinds:
+        return Choice(str(kept["classifier"]), str(kept.get("why", "")))
+    choice = choose_classifier(enrolled, knowledge.background, kinds)
+    if not gallery.read_only:
+        try:
+            gallery.write_setting(
+                _CHOICE_SETTING, {"revision": revision, "classifier": choice.classifier, "why": choice.why}
+            )
+        except GalleryError:
+            return choice  # another process is writing: the choice is made again next time
+    return choice
+
+
+def _worth_choosing(knowledge: Knowledge) -> list[str]:
+    """Return the classifiers to choose from: where some are calibrated, no other, whose strangers nobody counted."""
+    known = knowledge.calibration
+    return [kind for kind in TRIED if kind == DEFAULT or known is None or known.of(kind) is not None]
+
+
+def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: Gallery, revision: int) -> PersonScorer:
+    if classifier in _COSINE_CLASSIFIERS:
+        return build_scorer(classifier, enrolled)
+    from facebank.gallery.derived import wipe_derived
+    from facebank.recognition.coefficient_cache import fit_cached
+
+    with suppress(GalleryError, StorageError):  # who may only read the gallery forgets nobody in it
+        gallery.note_place()
+    fitted = fit_cached(
+        classifier,
+        enrolled,
+        knowledge.background,
+        gallery=gallery.path,
+        revision=revision,
+        pack_digest=gallery.pack.digest,
+    )
+    if gallery.revision != revision:
+        wipe_derived(gallery.path)  # somebody may have been forgotten while the coefficients were written
+    return fitted.scorer()
+
+
+def _with_masks(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> FloatArray | None:
+    """Return the samples' embeddings, those with a drawn mask mixed in where there are any; None without any."""
+    if not len(masks.sample_ids):
+        return None
+    mixed = enrolled.matrix.copy()
+    having = np.searchsorted(plain.sample_ids, masks.sample_ids)
+    mixed[having] = mix_masks(mixed[having], masks.matrix)
+    return mixed
+
+
+def _rule(
+    calibrator: Calibrator | None,
+    samples: NDArray[np.int64],
+    thresholds: Thresholds,
+    settings: DecisionSettings,
+    further: int,
+) -> Rule:
+    return Rule(
+        threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir, further),
+        margin=thresholds.margin,
+        minimum_quality=thresholds.minimum_quality,
+        stranger_likeness=thresholds.verify,
+        calibrator=calibrator,
+        stranger_share=settings.stranger_share,
+        least_probability=settings.least_probability,
+        allow_twice=settings.allow_twice,
+        least_before_alike=least_before(settings.confusable_error),
+    )

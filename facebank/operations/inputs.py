@@ -1,0 +1,212 @@
+"""What callers give as photos: files, folders and photos in memory."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.errors import PhotoError, PhotoNotFoundError
+from facebank.media import FolderContents, is_annotated, look_through, read_photo
+from facebank.media.skipped import counted_skipped
+from facebank.storage.paths import named_path
+from facebank.storage.text import printable
+from facebank.types import Photo, SkippedCounts
+
+if TYPE_CHECKING:
+    from facebank.media.skipped import SkippedKind
+    from facebank.operations.engine import Engine
+    from facebank.types import AnalyzedPhoto
+
+Place: TypeAlias = str | os.PathLike[str]
+Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What some files and folders hold, each once.
+
+    Attributes
+    ----------
+    photos
+        The photos.
+    videos
+        How many videos were passed over.
+    skipped
+        Pictures of kinds that are not read, with their kind.
+    annotated
+        How many annotated copies, which facebank drew, were passed over in folders.
+    """
+
+    photos: tuple[Path, ...]
+    videos: int
+    skipped: tuple[tuple[Path, SkippedKind], ...] = ()
+    annotated: int = 0
+
+    @property
+    def counts(self) -> SkippedCounts:
+        """How many files were passed over."""
+        return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPhoto:
+    """A photo that could not be read, and why."""
+
+    source: str
+    error: str
+
+
+def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
+    """List the photos of files and folders as somebody types them: one that is named twice counts once.
+
+    Parameters
+    ----------
+    places
+        Files, and folders of photos. One that is missing is listed, and fails when it is read.
+    knows_annotated
+        Whether annotated copies are passed over in folders, for which every photo is opened.
+    """
+    photos: dict[Path, Path] = {}
+    annotated: set[Path] = set()
+    videos: set[Path] = set()
+    skipped: dict[Path, tuple[Path, SkippedKind]] = {}
+    for place in places:
+        found = look_through(place) if place.is_dir() else FolderContents(photos=(place,))
+        for photo in found.photos:
+            if knows_annotated and photo != place and is_annotated(photo):
+                annotated.add(_identity(photo))
+            else:
+                photos.setdefault(_identity(photo), photo)
+        videos.update(map(_identity, found.videos))
+        skipped |= {_identity(path): (path, kind) for path, kind in found.skipped}
+    return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()), len(annotated - photos.keys()))
+
+
+def require_places(places: Sequence[Path]) -> None:
+    """Raise `PhotoNotFoundError` if not a single one of some files and folders is there."""
+    if not any(map(_is_there, places)):
+        raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:  # not to be looked at, but there: reading it says why
+        return True
+    return True
+
+
+def _identity(path: Path) -> Path:
+    """Return what two spellings of a path have in common; links to one file stay two photos."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def require_photos(photos: Photos) -> tuple[list[Path | Photo], SkippedCounts]:
+    """List the photos that files and folders stand for, and count what is passed over in folders.
+
+    Parameters
+    ----------
+    photos
+        Photos, files or folders of them. A file that is not there fails when it is read.
+
+    Returns
+    -------
+    tuple[list[Path | Photo], SkippedCounts]
+        Folders give their photos in the order of people's sorting.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        There is not a single photo.
+    """
+    several = _several(photos)
+    found: list[Path | Photo] = []
+    videos, annotated, skipped = set[Path](), set[Path](), dict[Path, str]()
+    for photo in several:
+        place = photo if isinstance(photo, Photo) else named_path(photo)
+        if isinstance(place, Photo) or not place.is_dir():
+            found.append(place)
+            continue
+        contents = look_through(place)
+        drawn = {path for path in contents.photos if is_annotated(path)}
+        found += [path for path in contents.photos if path not in drawn]
+        videos.update(map(_identity, contents.videos))
+        annotated.update(map(_identity, drawn))
+        skipped |= {_identity(path): kind.code for path, kind in contents.skipped}
+    if not found:
+        raise nothing_there(several)
+    return found, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
+
+
+def nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
+    """Return the error that there is no photo at some places, and say what there is instead."""
+    folders = [Path(place) for place in places if not isinstance(place, Photo)]
+    gathered = gather_photos([place for place in folders if place.is_dir()])
+    instead = counted_skipped(kind for _, kind in gathered.skipped)
+    only = f", only {instead}; save them as JPEG or PNG to have them read" if instead else ""
+    return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
+
+
+def _named(places: Sequence[Place | Photo]) -> str:
+    named = [printable(os.fspath(place)) for place in places if not isinstance(place, Photo)]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    return f"{', '.join(named[:3]) or 'nothing given'}{more}"
+
+
+def open_photo(photo: Place | Photo) -> Photo:
+    """Read a photo, unless it is read already."""
+    return photo if isinstance(photo, Photo) else read_photo(photo)
+
+
+def lasting_source(source: str) -> str:
+    """Return a photo's path so that it is found again from any folder; what names no file stays as it is."""
+    path = Path(source)
+    return str(path.absolute()) if path.is_file() else source
+
+
+def _several(photos: Photos) -> list[Place | Photo]:
+    return [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
+
+
+def analyze_readable(engine: Engine, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
+    """Read and analyse photos in batches.
+
+    Parameters
+    ----------
+    engine
+        The pack that finds and embeds their faces.
+    photos
+        Photos and files; read a bounded number ahead of what is yielded.
+
+    Yields
+    ------
+    AnalyzedPhoto | UnreadPhoto
+        One for each photo, in order.
+    """
+    unread: deque[UnreadPhoto | None] = deque()
+    readable = _readable(photos, unread)
+    first = list(islice(readable, 1))  # while the networks are still being loaded
+    for analyzed in engine.analyzer.analyze(chain(first, readable)):
+        while (problem := unread.popleft()) is not None:
+            yield problem
+        yield analyzed
+    yield from (problem for problem in unread if problem is not None)
+
+
+def _readable(photos: Iterable[Place | Photo], unread: deque[UnreadPhoto | None]) -> Iterator[Photo]:
+    """Open photos, passing over those that cannot be; tell for each what the problem is, None for no problem."""
+    for photo in photos:
+        try:
+            opened = open_photo(photo)
+        except PhotoError as error:
+            unread.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
+        else:
+            unread.append(None)
+            yield opened

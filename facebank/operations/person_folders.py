@@ -1,0 +1,230 @@
+"""Who is to be enrolled from what: the arguments of an enrollment, understood."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from facebank.errors import PhotoNotFoundError, UsageError
+from facebank.media import find_photos
+from facebank.media.finding import PHOTO_SUFFIXES
+from facebank.storage.text import printable, shell_command
+
+_GENERIC = re.compile(
+    "albums?|bild(er)?|camera( roll| uploads)?|dcim|downloads?|faces?|"
+    "(my )?(fotos?|images?|imgs?|photos?|pics?|pictures?)|jpe?g|(new|untitled) folder|png|selfies?|snapshots?|uploads?|"
+    "afbeeldingen|fotografi[ae]s?|fotografías|im[aá]genes|imagens|immagini|obrazy|zdj[eę]cia|"
+    "изображения|фото(графии)?|图片|照片|相册|画像|写真|사진"
+)
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?[0-3]\d)?)?([-_. ]\D.*)?")
+_CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # as DCF names them: 100APPLE, 101CANON
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPhotos:
+    """A person and the files and folders with the photos of that person.
+
+    Attributes
+    ----------
+    name
+        The person's.
+    places
+        Files and folders.
+    may_be_earlier
+        Whether the photos are an earlier person's of the same enrollment if they show that person: the name is that of
+        a folder beside another person's, and may be no person's.
+    note
+        A sentence about how the arguments were understood, where that may surprise; None where it is plain.
+    """
+
+    name: str
+    places: tuple[Path, ...]
+    may_be_earlier: bool = field(default=False, compare=False)
+    note: str | None = field(default=None, compare=False)
+
+
+def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
+    """Understand who is to be enrolled.
+
+    Folders are people, each named as the folder. A first argument that is no existing folder is the name of one
+    person, whether a slash follows it or not, and the rest are that person's photos or folders of them. A folder with
+    a generic name (``imgs``, ``DCIM``, a date) beside that of one person holds more photos of that person. A folder
+    that holds photos in several folders and none beside them could be a person or a tree of people: it is refused.
+
+    Parameters
+    ----------
+    arguments
+        As typed.
+    name
+        Settles any doubt: all arguments are this person's photos or folders of them.
+    tree
+        Whether every argument is a folder of people's folders.
+
+    Returns
+    -------
+    list[PersonPhotos]
+        At least one. People are in the order of the arguments, those of a tree in the order of their names.
+
+    Raises
+    ------
+    UsageError
+        The arguments can be understood in several ways, or in none; the message shows what to type.
+    PhotoNotFoundError
+        A tree has no folders in it, or the only argument is a path of nothing.
+    """
+    typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
+    if not typed:
+        raise UsageError("nothing to enroll: name a person's folder, or a person and photos")
+    if not all(typed):
+        nameless = not typed[0] and name is None and not tree
+        raise UsageError(f"{'the name' if nameless else 'a path'} is empty: type `facebank enroll NAME PHOTO`")
+    if name is not None and tree:
+        raise UsageError("--name is for one person and --tree for many: use one of the two")
+    if name is not None:
+        return [PersonPhotos(name, tuple(map(Path, typed)))]
+    if tree:
+        return [person for place in typed for person in _people_of(Path(place))]
+    if _is_folder(typed[0]):
+        return _folders(typed)
+    has_slash, is_path = typed[0] != arguments[0], _is_path(typed[0])
+    if (is_path or len(typed) == 1) if has_slash else (is_path and len(typed) == 1):
+        raise PhotoNotFoundError(f"there is no such file or folder: {printable(arguments[0])}")
+    person = _named(typed)
+    if not has_slash:
+        return [person]
+    note = f"there is no folder {printable(arguments[0])}: the photos are enrolled as {printable(typed[0])}'s"
+    return [replace(person, note=note)]
+
+
+def is_generic(name: str) -> bool:
+    """Tell whether a folder's name says what is in it, or when it was made, and not who.
+
+    Parameters
+    ----------
+    name
+        The folder's, without those above it.
+
+    Examples
+    --------
+    >>> [name for name in ("imgs", "DCIM", "100APPLE", "2019-06-01", "Ada", "May") if is_generic(name)]
+    ['imgs', 'DCIM', '100APPLE', '2019-06-01']
+    """
+    key = " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return any(pattern.fullmatch(key) for pattern in (_GENERIC, _DATE, _CAMERA_FOLDER))
+
+
+_SLASHES = "".join(filter(None, (os.sep, os.altsep)))
+
+
+def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
+    other = next((argument for argument in typed if not _is_folder(argument)), None)
+    if other is not None:
+        raise UsageError(
+            f"{printable(typed[0])} is a folder and {printable(other)} is none: type "
+            f"`{_command(typed[0])}` for the person of that folder, or "
+            f"`{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}` for a person of that name"
+        )
+    people = [_person_of(Path(folder)) for folder in typed]
+    for person in people:
+        _refuse_tree(*person.places)
+    named = [person for person in people if not is_generic(person.name)]
+    if len(named) == len(people):
+        return [replace(one, may_be_earlier=place > 0) for place, one in enumerate(people)]
+    if len(named) == 1 and named[0] is people[0]:
+        return [_with_generic(people[0], people[1:])]
+    raise UsageError(_whose(people, named))
+
+
+def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonPhotos:
+    places = tuple(place for one in more for place in one.places)
+    listed = " and ".join(printable(str(place)) for place in places)
+    folder = "a folder" if len(places) == 1 else "folders"
+    note = f"{listed}: taken for {folder} with photos of {printable(person.name)}, not for a person"
+    return replace(person, places=(*person.places, *places), note=note)
+
+
+def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
+    """Say that a folder's name is no person's and does not show whose photos are in it."""
+    (folder,) = next(one.places for one in people if is_generic(one.name))
+    name = named[0].name if len(named) == 1 else "NAME"
+    return (
+        f"{printable(str(folder))} is not named after a person: whose photos are in it? "
+        f"Type `{_command('--name', name, str(folder))}`"
+    )
+
+
+def _refuse_tree(folder: Path) -> None:
+    """Refuse a folder that holds photos in several folders, named as people may be, and none beside them."""
+    inside = [photo.relative_to(folder).parts for photo in find_photos(folder)]
+    if any(len(parts) < 2 for parts in inside):
+        return
+    names = list(dict.fromkeys(parts[0] for parts in inside))
+    if len(names) > 1 and not all(map(is_generic, names)):
+        listed = ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
+        raise UsageError(
+            f"{printable(str(folder))} holds only folders ({listed}): type `{_command('--tree', str(folder))}` if each "
+            f"is a person, or `{_command('--name', 'NAME', str(folder))}` if all are one"
+        )
+
+
+def _named(typed: Sequence[str]) -> PersonPhotos:
+    name, *places = typed
+    if _is_file(name):
+        raise UsageError(f"{printable(name)} is a file: whose photo is it? Type `{_command('--name', 'NAME', *typed)}`")
+    if not places:
+        raise UsageError(
+            f"there is no folder {printable(name)}: type `facebank enroll FOLDER`, or `{_command(name, 'PHOTO')}` "
+            "for a person of that name"
+        )
+    return PersonPhotos(name, tuple(map(Path, places)))
+
+
+def _is_path(argument: str) -> bool:
+    """Tell whether what is not there was meant as a path: with a slash or a photo's suffix it is no name."""
+    holds_slash = any(slash in argument for slash in _SLASHES)
+    return not _is_file(argument) and (holds_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
+
+
+def _is_folder(argument: str) -> bool:
+    try:
+        return Path(argument).is_dir()
+    except OSError:  # too long for a path: it is a name, and is judged as one
+        return False
+
+
+def _is_file(argument: str) -> bool:
+    try:
+        return Path(argument).is_file()
+    except OSError:
+        return False
+
+
+def _people_of(place: Path) -> list[PersonPhotos]:
+    if not place.is_dir():
+        raise UsageError(f"{printable(str(place))} is no folder: --tree takes a folder of people's folders")
+    try:
+        folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise PhotoNotFoundError(f"{printable(str(place))} cannot be read: {error.strerror}") from error
+    if not folders:
+        raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is a person")
+    return [_person_of(folder) for folder in folders]
+
+
+def _person_of(folder: Path) -> PersonPhotos:
+    name = _name_of(folder)
+    if not name:
+        raise UsageError(f"{printable(str(folder))} has no name to call a person by: type '--name NAME'")
+    return PersonPhotos(name, (folder,))
+
+
+def _name_of(folder: Path) -> str:
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+
+
+def _command(*arguments: str) -> str:
+    return shell_command("enroll", *arguments)

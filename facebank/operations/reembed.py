@@ -1,0 +1,178 @@
+"""A gallery's embeddings made anew with another pack, from the photos its samples came from.
+
+The strangers that a gallery remembers go over in the same way. One whose photo or face is not found again is forgotten,
+and told of: an embedding of another pack recognises nobody, and a stranger is no reason to keep people from going over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import PhotoError
+from facebank.gallery import FaceKey, Stranger
+from facebank.media import read_photo, turn_photo
+from facebank.operations.samples import enrolled_vectors
+from facebank.types import Face, Photo, Sample
+from facebank.vision.geometry import overlaps
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.gallery import Gallery
+    from facebank.operations.engine import Engine
+    from facebank.types import FloatArray
+
+_SAME_FACE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class LostSample:
+    """A sample that could not be embedded anew, and why."""
+
+    sample_id: int
+    person: str
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReEmbeddingReport:
+    """What became of a gallery's samples.
+
+    Attributes
+    ----------
+    changed
+        Whether the gallery has the new embeddings now.
+    pack
+        The pack that made them.
+    embedded
+        How many samples were embedded anew.
+    lost
+        Those that could not be.
+    busy_readers
+        Whether another process kept the old bytes from being cleaned away at once.
+    lost_strangers
+        The photos of remembered strangers who could not be embedded anew; they are forgotten if `changed`.
+    """
+
+    changed: bool
+    pack: str
+    embedded: int
+    lost: tuple[LostSample, ...]
+    busy_readers: bool = False
+    lost_strangers: tuple[str, ...] = ()
+
+
+def re_embed(
+    gallery: Gallery,
+    engine: Engine,
+    *,
+    drop_missing: bool = False,
+    on_photo: Callable[[str], None] | None = None,
+) -> ReEmbeddingReport:
+    """Make all embeddings of a gallery anew, in one transaction.
+
+    Parameters
+    ----------
+    gallery
+        Opened without a pack, or with the one it is bound to.
+    engine
+        The pack to go over to.
+    drop_missing
+        Whether samples whose photo or face is not found again are removed; otherwise nothing is changed then.
+    on_photo
+        Called with each sample's path when it was read.
+
+    Returns
+    -------
+    ReEmbeddingReport
+        What became of the samples.
+    """
+    with gallery.snapshot():
+        owned = gallery.samples_of_everybody()
+        samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
+    strangers = gallery.stranger_faces()
+    kept = [_Kept.sample(sample) for sample in samples] + [_Kept.stranger(stranger) for stranger in strangers]
+    found = _embed_anew(kept, engine, on_photo)
+    vectors: dict[int, dict[str, FloatArray]] = {}
+    lost: list[LostSample] = []
+    for sample, anew in zip(samples, found[: len(samples)], strict=True):
+        if isinstance(anew, str):
+            lost.append(LostSample(sample.id, sample.person, sample.source, anew))
+        else:
+            vectors[sample.id] = anew
+    known_again = {
+        stranger.id: None if isinstance(anew, str) else anew["plain"]
+        for stranger, anew in zip(strangers, found[len(samples) :], strict=True)
+    }
+    forgotten = tuple(stranger.source for stranger in strangers if known_again[stranger.id] is None)
+    pack = engine.identity
+    if lost and not drop_missing:
+        return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost), lost_strangers=forgotten)
+    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], known_again)
+    return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers, forgotten)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A face that the gallery keeps, and where its photo was."""
+
+    face: FaceKey
+    source: str
+
+    @classmethod
+    def sample(cls, sample: Sample) -> Self:
+        return cls(FaceKey.enrolled(sample), sample.source)
+
+    @classmethod
+    def stranger(cls, stranger: Stranger) -> Self:
+        return cls(stranger.face, stranger.source)
+
+
+def _embed_anew(
+    kept: Sequence[_Kept], engine: Engine, on_photo: Callable[[str], None] | None
+) -> list[dict[str, FloatArray] | str]:
+    """Return each face's new embeddings by variant, or why there are none."""
+    found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
+    readable: list[int] = []
+
+    def photos() -> Iterator[Photo]:
+        for position, one in enumerate(kept):
+            try:
+                photo = _photo_of(one)
+            except PhotoError as error:
+                found[position] = str(error)
+            else:
+                readable.append(position)
+                yield photo
+            if on_photo is not None:
+                on_photo(one.source)
+
+    for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
+        position = readable[order]
+        face = _same_face(kept[position], analyzed.faces)
+        if face is not None:
+            crop = engine.analyzer.crop(analyzed.photo, face.detection)
+            found[position] = enrolled_vectors(face, crop, engine.analyzer)
+    return found
+
+
+def _photo_of(kept: _Kept) -> Photo:
+    photo = read_photo(kept.source)
+    same_picture = photo.picture_hash is not None and photo.picture_hash == kept.face.picture_hash
+    if photo.content_hash != kept.face.content_hash and not same_picture:
+        raise PhotoError("the file has changed since it was enrolled")
+    turned = turn_photo(photo, kept.face.quarter_turns)
+    return Photo(turned.source, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
+
+
+def _same_face(kept: _Kept, faces: tuple[Face, ...]) -> Face | None:
+    if not faces:
+        return None
+    shared = overlaps(kept.face.box, np.stack([face.detection.box for face in faces]))
+    best = int(np.argmax(shared))
+    return faces[best] if shared[best] >= _SAME_FACE else None

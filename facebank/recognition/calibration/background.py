@@ -1,0 +1,196 @@
+"""What faces of people who are not enrolled look like: aggregate statistics, and never anybody's embedding."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from facebank.errors import StorageError, UsageError
+from facebank.gallery.exchange_files import read_arrays
+from facebank.recognition.enrolled import check_embeddings
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
+LEAST_IDENTITIES = 50
+"""How many people statistics must be made of, lest they tell of one of them."""
+
+_LARGEST_DIMENSION = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """Statistics of many people's embeddings, from which negatives are drawn.
+
+    Attributes
+    ----------
+    mean
+        ``float32`` of shape ``(D,)``.
+    covariance
+        ``float32`` of shape ``(D, D)``: shrunken, symmetric, without a negative variance in any direction.
+    within
+        The like of a person's photos around that person; None where too few people had two photos.
+
+    Raises
+    ------
+    UsageError
+        If they are not so.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+    within: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        mean = np.asarray(self.mean)
+        if mean.ndim != 1 or not 0 < len(mean) <= _LARGEST_DIMENSION or not np.isfinite(mean).all():
+            raise UsageError(f"A background's mean {mean.shape} must be a vector of finite numbers.")
+        object.__setattr__(self, "mean", mean.astype(np.float32, copy=False))
+        object.__setattr__(self, "covariance", _checked_covariance(self.covariance, len(mean)))
+        if self.within is not None:
+            object.__setattr__(self, "within", _checked_covariance(self.within, len(mean)))
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return len(self.mean)
+
+    @classmethod
+    def measure(cls, matrix: FloatArray, identities: NDArray[np.int64]) -> Self:
+        """Measure people's embeddings; each person counts the same, however many samples there are.
+
+        Parameters
+        ----------
+        matrix
+            L2-normalised embeddings of shape ``(N, D)``.
+        identities
+            Whose they are, of shape ``(N,)``; at least `LEAST_IDENTITIES` people.
+
+        Raises
+        ------
+        UsageError
+            If the shapes do not fit, a number is not finite or there are too few people.
+
+        Notes
+        -----
+        The covariance is that of single photos, between people and within them together, for a stranger comes with
+        one photo. The one within people is of those with two photos or more, if there are `LEAST_IDENTITIES` of them.
+        Both are shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero,
+        "Shrinkage algorithms for MMSE covariance estimation", 2010, equation 23).
+        """
+        matrix = check_embeddings(matrix, "the background's embeddings")
+        _, owners, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
+        if owners.shape != (len(matrix),):
+            raise UsageError(f"Expected {len(matrix)} identities, one for each embedding.")
+        if len(sizes) < LEAST_IDENTITIES:
+            raise UsageError(f"A background needs {LEAST_IDENTITIES} people at least, not {len(sizes)}.")
+        weights = (1.0 / (len(sizes) * sizes))[owners]
+        rows = matrix.astype(np.float64)
+        mean = weights @ rows
+        covariance = (rows - mean).T @ ((rows - mean) * weights[:, None])
+        return cls(
+            mean.astype(np.float32),
+            _shrunken(covariance, len(sizes)).astype(np.float32),
+            _within(rows, owners, sizes),
+        )
+
+    def draw(self, count: int, seed: int = 0) -> FloatArray:
+        """Draw embeddings of people who do not exist.
+
+        Parameters
+        ----------
+        count
+            How many, at least 0.
+        seed
+            The same seed draws the same ones.
+
+        Returns
+        -------
+        FloatArray
+            L2-normalised, ``float32`` of shape ``(count, D)``.
+        """
+        variances, axes = np.linalg.eigh(self.covariance.astype(np.float64))
+        deviations = np.sqrt(np.maximum(variances, 0.0))
+        normal = np.random.default_rng(seed).standard_normal((count, self.dimension))
+        drawn = self.mean + (normal * deviations) @ axes.T
+        drawn /= np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
+        return np.asarray(drawn, dtype=np.float32)
+
+    def write(self, path: Path) -> None:
+        """Write the background as an npz file; `StorageError` if it cannot be written."""
+        try:
+            with path.open("wb") as file:
+                arrays = {"mean": self.mean, "covariance": self.covariance, "within": self.within}
+                known: dict[str, Any] = {name: one.astype("<f4") for name, one in arrays.items() if one is not None}
+                np.savez(file, **known)
+        except OSError as error:
+            raise StorageError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
+
+    @classmethod
+    def read(cls, path: Path, dimension: int) -> Self:
+        """Read a background from an npz file, believing nothing.
+
+        Parameters
+        ----------
+        path
+            The file.
+        dimension
+            Length of the embeddings that it must describe.
+
+        Raises
+        ------
+        UsageError
+            If there is no such file, or it holds no background of this dimension.
+        """
+        square = ("<f4", (dimension, dimension))
+        expected = {"mean": ("<f4", (dimension,)), "covariance": square}
+        try:
+            with path.open("rb") as stream:
+                try:
+                    return cls(**read_arrays(stream, {**expected, "within": square}))
+                except InvalidValueError:  # of people with one photo each
+                    return cls(**read_arrays(stream, expected))
+        except OSError as error:
+            raise UsageError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
+        except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, UsageError) as error:
+            raise UsageError(f"{printable(str(path))} holds no background of {dimension} dimensions.") from error
+
+
+def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
+    matrix = np.asarray(covariance)
+    if matrix.shape != (dimension, dimension):
+        raise UsageError(f"A background's covariance {matrix.shape} does not fit its mean ({dimension},).")
+    if not np.isfinite(matrix).all():
+        raise UsageError("Not all numbers of a background are finite.")
+    variances = np.linalg.eigvalsh(matrix.astype(np.float64))
+    if not np.allclose(matrix, matrix.T, atol=1e-5) or variances[0] < -1e-5 * max(variances[-1], 1e-12):
+        raise UsageError("A background's covariance must be symmetric, without negative variances.")
+    return matrix.astype(np.float32, copy=False)
+
+
+def _within(rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray[np.int64]) -> FloatArray | None:
+    several = int((sizes > 1).sum())
+    if several < LEAST_IDENTITIES:
+        return None
+    means = np.zeros((len(sizes), rows.shape[1]))
+    np.add.at(means, owners, rows)
+    apart = rows - (means / sizes[:, None])[owners]
+    weights = np.where(sizes > 1, 1.0 / (several * np.maximum(sizes - 1, 1)), 0.0)[owners]
+    return _shrunken(apart.T @ (apart * weights[:, None]), several).astype(np.float32)
+
+
+def _shrunken(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    size = len(covariance)
+    trace, square = float(np.trace(covariance)), float((covariance**2).sum())
+    spread = (count + 1 - 2 / size) * (square - trace**2 / size)
+    share = 1.0 if spread <= 0 else min(1.0, ((1 - 2 / size) * square + trace**2) / spread)
+    return (1 - share) * covariance + share * trace / size * np.eye(size)

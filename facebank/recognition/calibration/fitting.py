@@ -1,0 +1,408 @@
+"""Calibrators from simulated searches; needs SciPy, and is never loaded to identify."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.recognition.calibration.calibration import (
+    RATES,
+    SAMPLES,
+    Calibrator,
+    SizeTable,
+    prior_shares,
+    sample_shares,
+    sample_spread,
+    softmax,
+)
+from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
+from facebank.recognition.cohort import Correction
+from facebank.recognition.training import FITTED, MOST_FOR_KERNEL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from facebank.recognition.calibration.background import Background
+
+SIZES = (1, 3, 10, 30, 100, 300, 1000)
+"""How many people the simulated galleries have, where there are people enough."""
+
+SIZES_OF_FITTED = (1, 10, 100, 1000)
+"""The same for classifiers that have something to fit, which takes its time."""
+
+CORRECTION = Correction(share=0.75, level=1.0)
+"""How scores are corrected by the album's other people, unless somebody says otherwise."""
+
+FURTHER = 100
+"""How many further people the simulated albums have that have any."""
+
+RELATIVES_SHARE = 0.03
+"""Which share of strangers is taken to be brothers and sisters of those enrolled, where families are known."""
+
+LEAST_PEOPLE = 20
+"""How many people with two photos or more a calibration needs, and how many people in all besides those enrolled."""
+
+_KNOTS = 16
+_WIDEST_GAP = 0.05
+_SMOOTHNESS = 1e-4
+_LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples: less of it teaches chance
+_LEAST_LAPSE = 5e-4
+_STRANGER_SHARE = 0.5
+_SPARE = 50
+_LEAST_DIFFERENCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is simulated for each size of gallery and number of samples.
+
+    Attributes
+    ----------
+    enrolled
+        About how many people are enrolled over all galleries.
+    strangers
+        About how many strangers are searched over all galleries.
+    galleries
+        How many galleries are made at least and at most.
+    """
+
+    enrolled: int = 4000
+    strangers: int = 40_000
+    galleries: tuple[int, int] = (12, 200)
+
+    def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
+        """Return how many galleries to make, and of what kind."""
+        count = int(np.clip(self.enrolled // size, *self.galleries))
+        return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), further)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """People of one kind, of whom a calibration learns.
+
+    Attributes
+    ----------
+    identities
+        Those who are searched for and the strangers.
+    others
+        Given, galleries are one family of the identities among these people; otherwise they are of the identities.
+    weight
+        How much the kind's strangers count for thresholds, above 0: the share of strangers named holds for all kinds
+        together, each weighing so much.
+    prior
+        How much the kind counts for probabilities, above 0: how often a search is of this kind.
+    """
+
+    identities: Identities
+    others: Identities | None = None
+    weight: float = 1.0
+    prior: float = 1.0
+
+    def sizes(self, wanted: Sequence[int]) -> list[int]:
+        """Return the sizes of galleries that can be simulated: about half of the people may be enrolled."""
+        people = len((self.identities if self.others is None else self.others).photos)
+        return [size for size in wanted if 2 * size <= people + 1]
+
+
+def fit_calibrator(
+    known: Identities | Sequence[Population],
+    classifier: str,
+    background: Background | None,
+    *,
+    correction: Correction = CORRECTION,
+    seed: int = 0,
+    effort: Effort = Effort(),
+    on_gallery: Callable[[], None] | None = None,
+) -> Calibrator:
+    """Learn what a classifier's scores are worth.
+
+    Parameters
+    ----------
+    known
+        Known people; at least `LEAST_PEOPLE` of them with two photos. Several populations each have their weight at
+        every size of gallery that they allow; the first decides which sizes there are.
+    classifier
+        One of `facebank.recognition.scoring.CLASSIFIERS`.
+    background
+        The pack's, for classifiers that need one.
+    correction
+        How scores are corrected by the album's other people.
+    seed
+        The same seed gives the same calibrator.
+    effort
+        How much is simulated.
+    on_gallery
+        Called after each simulated gallery.
+
+    Raises
+    ------
+    UsageError
+        There are too few people, or the embeddings tell nobody apart.
+    """
+    populations = [Population(known)] if isinstance(known, Identities) else list(known)
+
+    def search(number: int, plan: GalleryPlan, gallery: int) -> Searches:
+        random = np.random.default_rng([seed, plan.size, plan.samples_each, gallery, number, plan.further])
+        population = populations[number]
+        found = simulate(
+            population.identities, plan, classifier, background, random, correction=correction, others=population.others
+        )
+        if on_gallery is not None:
+            on_gallery()
+        return found
+
+    sizes = calibrated_sizes(populations[0].identities, classifier)
+    if np.ptp(populations[0].identities.embeddings, axis=0).max() < _LEAST_DIFFERENCE:
+        raise UsageError("These embeddings tell nobody apart: all are the same.")
+    groups = {
+        (size, further): [
+            _Group(population.weight, population.prior, _searches_of(size, further, effort, number, search))
+            for number, population in enumerate(populations)
+            if number == 0 or size in population.sizes(sizes)
+        ]
+        for size in sizes
+        for further in ((0, FURTHER) if correction.share else (0,))
+    }
+    knots = _knots([found for several in groups.values() for group in several for found in group.searches])
+    tables = [_table(size, further, several, knots) for (size, further), several in groups.items()]
+    if not correction.share:
+        tables = _never_falling_with_size(tables)
+    return Calibrator(classifier, tuple(float(knot) for knot in knots), tuple(tables), correction)
+
+
+def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
+    """Return which sizes of galleries can be simulated: a third of the people may be enrolled.
+
+    Raises
+    ------
+    UsageError
+        There are too few people.
+    """
+    photos = identities.photos
+    several = int((photos > 1).sum())
+    if several < LEAST_PEOPLE or len(photos) < 2 * LEAST_PEOPLE:
+        raise UsageError(
+            f"A calibration needs {2 * LEAST_PEOPLE} people, {LEAST_PEOPLE} of them with two photos or more; "
+            f"there are {len(photos)}, {several} of them with two or more."
+        )
+    sizes = SIZES_OF_FITTED if classifier in FITTED else SIZES
+    most = MOST_FOR_KERNEL // max(SAMPLES) if classifier == "svm-rbf" else max(sizes)
+    return [size for size in sizes if size <= most and 3 * size <= len(photos) + _SPARE]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """The searches of one population in galleries of one size, those of each of `SAMPLES` equally many and together."""
+
+    weight: float
+    prior: float
+    searches: Sequence[Searches]
+
+    def with_samples(self, place: int) -> Sequence[Searches]:
+        """Return the searches of one of `SAMPLES`, by its place."""
+        share = len(self.searches) // len(SAMPLES)
+        return self.searches[place * share : (place + 1) * share]
+
+
+def _searches_of(
+    size: int, further: int, effort: Effort, number: int, search: Callable[[int, GalleryPlan, int], Searches]
+) -> list[Searches]:
+    found = []
+    for samples_each in SAMPLES:
+        galleries, plan = effort.plan(size, samples_each, further)
+        found += [search(number, plan, gallery) for gallery in range(galleries)]
+    return found
+
+
+def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
+    """Spread knots where scores of strangers' best people and of own people lie."""
+    strangers = np.concatenate([found.scores[found.strangers, 0] for found in searches])
+    own = np.concatenate([found.scores[found.right, 0] for found in searches])
+    places = np.concatenate(
+        [
+            np.quantile(strangers, np.linspace(0.02, 0.999, _KNOTS // 2)),
+            np.quantile(own, np.linspace(0.005, 0.9, _KNOTS // 2)),
+        ]
+    )
+    low, high = float(places.min()), float(places.max())
+    knots = np.unique(np.round(np.sort(places), 4))
+    apart = (high - low) / (4 * _KNOTS)
+    kept = [knots[0]]
+    for knot in knots[1:]:
+        if knot - kept[-1] >= apart:
+            kept.append(knot)
+    if len(kept) < 2:
+        raise UsageError("These embeddings tell nobody apart: all scores are the same.")
+    return _without_gaps(np.array(kept, dtype=np.float64))
+
+
+def _without_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put knots between those that are far apart: few scores lie there, and it is there that names are decided."""
+    parts = [
+        np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)
+        for low, high in itertools.pairwise(knots)
+    ]
+    return np.round(np.concatenate([*parts, knots[-1:]]), 4)
+
+
+def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.float64]) -> SizeTable:
+    thresholds, slope = _thresholds(groups)
+    evidence, lapse = _evidence(size, groups, knots)
+    return SizeTable(size, evidence, thresholds, slope, lapse, further)
+
+
+def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
+    """Return the thresholds for galleries of one sample each, and how they rise with more."""
+    spreads, quantiles = [], []
+    for place in range(len(SAMPLES)):
+        best, weights, spread = [], [], []
+        for group in groups:
+            searches = group.with_samples(place)
+            scores = np.concatenate([found.scores[found.strangers, 0] for found in searches])
+            best.append(scores)
+            weights.append(np.full(len(scores), group.weight / max(len(scores), 1)))
+            spread += [sample_spread(found.enrolled) for found in searches]
+        quantiles.append(_upper_quantiles(np.concatenate(best), np.concatenate(weights)))
+        spreads.append(float(np.mean(spread)))
+    one = RATES.index(0.01)
+    centred = np.array(spreads) - np.mean(spreads)
+    at_one = np.array([values[one] for values in quantiles])
+    slope = float(centred @ at_one / max(centred @ centred, 1e-9)) if np.ptp(spreads) >= _LEAST_SPREAD else 0.0
+    base = np.mean([values - slope * spread for values, spread in zip(quantiles, spreads, strict=True)], axis=0)
+    return tuple(float(value) for value in np.round(np.minimum.accumulate(base), 5)), round(slope, 5)
+
+
+def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each of `RATES` the score that so much of the weight reaches."""
+    order = np.argsort(-scores, kind="stable")
+    reached = (np.cumsum(weights[order]) - weights[order] / 2) / max(weights.sum(), 1e-12)
+    return np.interp(RATES, reached, scores[order].astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Likelihood:
+    """The penalised likelihood of a lapse and of curves of evidence, as a function of their starts and rises."""
+
+    basis: csr_matrix
+    own: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    shape: tuple[int, int]
+
+    def curves(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the curves of evidence."""
+        return np.cumsum(parameters[1:].reshape(self.shape), axis=1)
+
+    def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the loss and its slope."""
+        lapse, curves = parameters[0], self.curves(parameters)
+        evidence = (self.basis @ curves.ravel()).reshape(len(self.own), -1)
+        logits = evidence + np.log(self.prior[0] / self.prior[-1])
+        told = softmax(np.concatenate([logits, np.zeros((len(logits), 1))], axis=1))
+        rows = np.arange(len(told))
+        told_own, prior_own = told[rows, self.own], self.prior[self.own]
+        likelihood = np.maximum((1 - lapse) * told_own + lapse * prior_own, 1e-300)
+        told[rows, self.own] -= 1
+        telling = self.weights * (1 - lapse) * told_own / likelihood
+        slope = (self.basis.T @ (told[:, :-1] * telling[:, None]).ravel()).reshape(self.shape)
+        slope_of_lapse = self.weights @ ((told_own - prior_own) / likelihood)
+        bends = np.diff(curves, n=2, axis=1)
+        penalty = np.zeros_like(curves)
+        penalty[:, :-2] += bends
+        penalty[:, 1:-1] -= 2 * bends
+        penalty[:, 2:] += bends
+        slope += 2 * _SMOOTHNESS * penalty
+        loss = -float(self.weights @ np.log(likelihood)) + _SMOOTHNESS * float((bends**2).sum())
+        return loss, np.append(slope_of_lapse, np.cumsum(slope[:, ::-1], axis=1)[:, ::-1].ravel())
+
+
+def _evidence(
+    size: int, groups: Sequence[_Group], knots: NDArray[np.float64]
+) -> tuple[tuple[tuple[float, ...], ...], float]:
+    """Fit the lapse and a never-falling curve for each of `SAMPLES`: multinomial logistic regression."""
+    from scipy.optimize import minimize
+
+    parts = [_weighted_searches(group) for group in groups]
+    scores, samples, own, weights = (np.concatenate([part[place] for part in parts]) for place in range(4))
+    mated = own >= 0
+    weights[mated] *= (1 - _STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
+    weights[~mated] *= _STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
+    shape = (len(SAMPLES), len(knots))
+    prior = prior_shares(scores.shape[1], size, _STRANGER_SHARE)
+    likelihood = _Likelihood(
+        basis=_basis(scores, samples, knots),
+        own=np.where(mated, own, scores.shape[1]),
+        weights=weights,
+        prior=prior / prior.sum(),
+        shape=shape,
+    )
+    rises = len(knots) - 1
+    start = np.tile(np.concatenate([[-4.0], np.full(rises, 16.0 / rises)]), (len(SAMPLES), 1))
+    bounds = [(_LEAST_LAPSE, 0.1), *([(-30.0, 30.0), *[(0.0, 30.0)] * rises] * len(SAMPLES))]
+    found = minimize(
+        likelihood,
+        np.append(2 * _LEAST_LAPSE, start.ravel()),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 400},
+    )
+    curves = likelihood.curves(found.x)
+    return tuple(tuple(float(value) for value in np.round(curve, 4)) for curve in curves), float(round(found.x[0], 6))
+
+
+def _weighted_searches(
+    group: _Group,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return scores, samples, own places and weights of a population's searches that a curve can be fitted to.
+
+    Mated probes and strangers each weigh the population's prior; relatives among the strangers have their share.
+    """
+    usable = [found.own < found.scores.shape[1] for found in group.searches]
+    scores, samples, own, weights, relatives = (
+        np.concatenate([getattr(found, name)[good] for found, good in zip(group.searches, usable, strict=True)])
+        for name in ("scores", "samples", "own", "weights", "relatives")
+    )
+    mated = own >= 0
+    share = RELATIVES_SHARE if relatives.any() else 0.0
+    for chosen, part in ((mated, 1.0), (~mated & ~relatives, 1.0 - share), (relatives, share)):
+        weights[chosen] *= group.prior * part / max(weights[chosen].sum(), 1e-12)
+    return scores, samples, own, weights
+
+
+def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArray[np.float64]) -> csr_matrix:
+    """Return how much each curve's value at each knot counts for each score, ``(M * K, curves * knots)``."""
+    from scipy.sparse import csr_matrix
+
+    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for who cannot be meant
+    below = np.minimum(places.astype(np.int64), len(knots) - 2)
+    above_share = places - below
+    shares = sample_shares(samples.ravel())
+    rows = np.arange(len(places))
+    values, columns = [], []
+    for curve, share in enumerate(shares):
+        values += [share * (1 - above_share), share * above_share]
+        columns += [curve * len(knots) + below, curve * len(knots) + below + 1]
+    basis = csr_matrix(
+        (np.concatenate(values), (np.tile(rows, len(values)), np.concatenate(columns))),
+        shape=(len(places), len(shares) * len(knots)),
+    )
+    basis.eliminate_zeros()
+    return basis
+
+
+def _never_falling_with_size(tables: Sequence[SizeTable]) -> list[SizeTable]:
+    """Lift thresholds that chance has put below those of smaller galleries; corrected scores may really fall."""
+    kept: list[SizeTable] = []
+    for table in tables:
+        thresholds = table.thresholds
+        if kept:
+            thresholds = tuple(max(pair) for pair in zip(thresholds, kept[-1].thresholds, strict=True))
+        kept.append(replace(table, thresholds=thresholds))
+    return kept

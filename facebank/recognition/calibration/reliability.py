@@ -1,0 +1,209 @@
+"""How far a calibration can be trusted: fitted to half of the people, counted on the other half, and the reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
+from facebank.recognition.calibration.calibration import SAMPLES
+from facebank.recognition.calibration.fitting import Effort, calibrated_sizes, fit_calibrator
+from facebank.recognition.calibration.simulation import Identities, Searches, simulate
+from facebank.recognition.recognizer import LEAST_ODDS
+from facebank.recognition.training import FITTED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.recognition.calibration.calibration import Calibrator
+
+FPIR = 0.01
+"""The share of strangers named that is asked for when it is counted how many are."""
+
+STRANGER_SHARE = 0.5
+"""The share of faces that are taken to be strangers' when probabilities are counted."""
+
+USUAL = Effort()
+"""How much is simulated unless it is told."""
+
+_BINS = 15
+_SHARE_OF_EFFORT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """What was counted in galleries of one size, of people whom the calibrator was not fitted to.
+
+    Attributes
+    ----------
+    size
+        How many people were enrolled.
+    fpir
+        The share of strangers named where `FPIR` was asked for.
+    brier
+        The mean squared difference of the best candidate's probability and of whether it was right.
+    log_loss
+        The mean negative natural logarithm of the probability of what was the case.
+    ece
+        The mean distance of the told probability from the share that was right, over equal bins of it.
+    """
+
+    size: int
+    fpir: float
+    brier: float
+    log_loss: float
+    ece: float
+
+
+def cross_fit(
+    identities: Identities,
+    classifier: str,
+    *,
+    seed: int = 0,
+    effort: Effort = USUAL,
+    on_gallery: Callable[[], None] | None = None,
+) -> tuple[Reliability, ...]:
+    """Fit a calibrator to half of the people and count on the other half, then the other way round.
+
+    Parameters
+    ----------
+    identities
+        Known people.
+    classifier
+        One of `facebank.recognition.scoring.CLASSIFIERS`.
+    seed
+        Chooses the halves and galleries.
+    effort
+        What the calibrator of everybody costs; this costs twice as much.
+    on_gallery
+        Called after each simulated gallery.
+
+    Returns
+    -------
+    tuple[Reliability, ...]
+        One for each size of gallery that half of the people allow, rising; empty where they allow none.
+    """
+    halves, sizes = _halves(identities, classifier, seed)
+    if not sizes:
+        return ()
+    lessened = _lessened(effort)
+    calibrators = []
+    for half in halves:
+        known = _background(half) if classifier in FITTED else None
+        fitted = fit_calibrator(half, classifier, known, seed=seed, effort=lessened, on_gallery=on_gallery)
+        calibrators.append((fitted, known))
+
+    def searched(number: int, size: int) -> list[Searches]:
+        found = []
+        for samples_each in SAMPLES:
+            count, plan = lessened.plan(size, samples_each)
+            for gallery in range(count):
+                random = np.random.default_rng([seed, 1 + number, size, samples_each, gallery])
+                fitted, known = calibrators[number]
+                found.append(
+                    simulate(halves[1 - number], plan, classifier, known, random, correction=fitted.correction)
+                )
+                if on_gallery is not None:
+                    on_gallery()
+        return found
+
+    return tuple(
+        reliability([(searched(number, size), calibrators[number][0]) for number in range(len(halves))])
+        for size in sizes
+    )
+
+
+def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effort: Effort = USUAL) -> int:
+    """Return how many galleries `cross_fit` simulates."""
+    halves, sizes = _halves(identities, classifier, seed)
+    if not sizes:
+        return 0
+    fitted = sum(simulated_galleries(half, classifier, _lessened(effort)) for half in halves)
+    counted = sum(_lessened(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
+    return fitted + len(halves) * counted
+
+
+def simulated_galleries(identities: Identities, classifier: str, effort: Effort = USUAL) -> int:
+    """Return how many galleries `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
+    kinds = product(calibrated_sizes(identities, classifier), SAMPLES)
+    return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
+
+
+def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
+    """Count how searches of galleries of one size went.
+
+    Parameters
+    ----------
+    groups
+        Searches, each with the calibrator that judges them; at least one gallery.
+    """
+    judged = [(found, calibrator) for several, calibrator in groups for found in several]
+    told = np.concatenate([_told(found, calibrator)[:, 0] for found, calibrator in judged])
+    right = np.concatenate([found.right for found, _ in judged])
+    mated = np.concatenate([found.mated for found, _ in judged])
+    named = np.concatenate([_named(found, calibrator) for found, calibrator in judged])
+    weights = np.concatenate([found.weights for found, _ in judged])
+    weights[mated] *= (1 - STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
+    weights[~mated] *= STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
+    likelihood = np.maximum(np.where(right, told, 1 - told), 1e-15)
+    return Reliability(
+        size=judged[0][0].size,
+        fpir=float(named[~mated].mean()),
+        brier=float(weights @ (told - right) ** 2),
+        log_loss=-float(weights @ np.log(likelihood)),
+        ece=_calibration_error(told, right, weights),
+    )
+
+
+def _told(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
+    return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE, found.further)
+
+
+def _named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+    """Return which faces would be given a name."""
+    named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
+    told = _told(found, calibrator)
+    if found.scores.shape[1] > 1:
+        named &= told[:, 0] >= LEAST_ODDS * told[:, 1]
+    return named
+
+
+def _calibration_error(told: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+    bins = np.minimum((told * _BINS).astype(np.int64), _BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=weights * (told - right), minlength=_BINS)).sum())
+
+
+def _halves(
+    identities: Identities, classifier: str, seed: int
+) -> tuple[tuple[Identities, Identities], tuple[int, ...]]:
+    """Split the people, those with several photos evenly; and say which sizes of galleries both halves allow."""
+    mixed = np.random.default_rng(seed).permutation(len(identities.photos))
+    mixed = mixed[np.argsort(identities.photos[mixed] == 1, kind="stable")]
+    halves = identities.of(mixed[::2]), identities.of(mixed[1::2])
+    if classifier in FITTED and min(len(half.photos) for half in halves) < LEAST_IDENTITIES:
+        return halves, ()
+    try:
+        sizes = [calibrated_sizes(half, classifier) for half in halves]
+    except UsageError:  # half of the people are too few
+        return halves, ()
+    return halves, tuple(size for size in sizes[0] if size in sizes[1])
+
+
+def _background(identities: Identities) -> Background:
+    return Background.measure(identities.embeddings, identities.people)
+
+
+def _lessened(effort: Effort) -> Effort:
+    """Return the effort for one of the four rounds that are made: two of fitting, two of counting."""
+    least, most = effort.galleries
+    return replace(
+        effort,
+        enrolled=effort.enrolled // _SHARE_OF_EFFORT,
+        strangers=effort.strangers // _SHARE_OF_EFFORT,
+        galleries=(max(1, least // _SHARE_OF_EFFORT), max(1, most // _SHARE_OF_EFFORT)),
+    )

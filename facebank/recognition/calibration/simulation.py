@@ -1,0 +1,338 @@
+"""Simulated galleries: known people enrolled at random and searched for, with everybody else as strangers.
+
+What a similarity is worth depends on how many people are enrolled, on how many samples each has and on what the album's
+other people look like. It is found out by doing it: some of many known people are enrolled, their other photos and one
+photo of each of the others are searched.
+
+Where families are known, galleries can be made of one family (one or two of its members) among other people: strangers
+are then other families, and the members who are not enrolled are told apart as relatives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.recognition.cohort import NO_CORRECTION, Cohort, Correction
+from facebank.recognition.enrolled import Enrolled, check_embeddings
+from facebank.recognition.scoring import build_scorer, greatest, prototypes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.recognition.calibration.background import Background
+    from facebank.types import FloatArray
+
+PROBES_EACH = 5
+"""How many photos of an enrolled person are searched at most."""
+
+KEPT = 10
+"""How many of a probe's best scores are kept; the rest are as good as impossible."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identities:
+    """Faces of known people, to enroll and search.
+
+    Attributes
+    ----------
+    embeddings
+        L2-normalized, ``float32`` of shape ``(N, D)``.
+    people
+        Whose they are, ``int64`` of shape ``(N,)``: numbers from 0, each of them used.
+    qualities
+        ``float32`` of shape ``(N,)``, 0..1.
+    families
+        The family of each person, ``int64`` of shape ``(P,)``; None where nobody is related.
+
+    Raises
+    ------
+    UsageError
+        If the shapes do not fit together.
+    """
+
+    embeddings: FloatArray
+    people: NDArray[np.int64]
+    qualities: FloatArray
+    families: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        check_embeddings(self.embeddings, "embeddings")
+        if self.people.shape != (len(self.embeddings),) or self.qualities.shape != (len(self.embeddings),):
+            raise UsageError("Expected a person and a quality for each embedding.")
+        used = np.unique(self.people)
+        if not np.array_equal(used, np.arange(len(used))):
+            raise UsageError("Expected people's numbers from 0, each of them used.")
+        if self.families is not None and self.families.shape != used.shape:
+            raise UsageError(f"Expected a family for each of {len(used)} people.")
+
+    @property
+    def photos(self) -> NDArray[np.int64]:
+        """How many photos each person has, ``int64`` of shape ``(P,)``."""
+        return np.bincount(self.people).astype(np.int64)
+
+    def of(self, people: NDArray[np.int64]) -> Identities:
+        """Return some of the people, numbered anew in rising order."""
+        chosen = np.isin(self.people, people)
+        kept, owners = np.unique(self.people[chosen], return_inverse=True)
+        families = None if self.families is None else self.families[kept]
+        return Identities(self.embeddings[chosen], owners.astype(np.int64), self.qualities[chosen], families)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searches:
+    """What searching a simulated gallery gave: for each probe the best scores, best first.
+
+    Attributes
+    ----------
+    scores
+        ``float32`` of shape ``(M, K)``: of the K best people; minus infinity for an enrolled relative of a mated
+        probe's person, for relatives are told apart otherwise.
+    samples
+        How many samples those people have, ``int64`` of shape ``(M, K)``.
+    own
+        Which of the K the probe's own person is, ``int64`` of shape ``(M,)``; K for a mated probe whose person is not
+        among them, -1 for a stranger.
+    weights
+        ``float64`` of shape ``(M,)``: each enrolled person's probes sum to one, a stranger's is one.
+    enrolled
+        How many samples everybody has who is enrolled, ``int64`` of shape ``(P,)``.
+    further
+        How many further people of the album there are.
+    relatives
+        Which strangers are of an enrolled person's family, of shape ``(M,)``.
+    """
+
+    scores: FloatArray
+    samples: NDArray[np.int64]
+    own: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    enrolled: NDArray[np.int64]
+    further: int
+    relatives: NDArray[np.bool_]
+
+    @property
+    def size(self) -> int:
+        """How many people are enrolled."""
+        return len(self.enrolled)
+
+    @property
+    def mated(self) -> NDArray[np.bool_]:
+        """Which probes are of enrolled people, of shape ``(M,)``."""
+        mated: NDArray[np.bool_] = self.own >= 0
+        return mated
+
+    @property
+    def strangers(self) -> NDArray[np.bool_]:
+        """Which probes are of people who are neither enrolled nor related to anybody enrolled, of shape ``(M,)``."""
+        return ~self.mated & ~self.relatives
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which probes have their own person as the best, of shape ``(M,)``."""
+        right: NDArray[np.bool_] = self.own == 0
+        return right
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryPlan:
+    """What kind of galleries are simulated.
+
+    Attributes
+    ----------
+    size
+        How many people are enrolled.
+    samples_each
+        How many samples each has, where there are so many photos and one more to search; else as many as there are.
+    strangers
+        How many strangers are searched at most.
+    further
+        How many further people the album has, who are neither enrolled nor searched; at most half of those there are.
+    """
+
+    size: int
+    samples_each: int
+    strangers: int = 2000
+    further: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cast:
+    """Who has which part in a gallery, by number; searched people are enrolled ones whose photos are searched."""
+
+    enrolled: NDArray[np.int64]
+    searched: NDArray[np.bool_]
+    strangers: NDArray[np.int64]
+    further: NDArray[np.int64]
+
+
+def simulate(
+    identities: Identities,
+    plan: GalleryPlan,
+    classifier: str,
+    background: Background | None,
+    random: np.random.Generator,
+    *,
+    correction: Correction = NO_CORRECTION,
+    others: Identities | None = None,
+) -> Searches:
+    """Enroll random people and search for them and for strangers.
+
+    Parameters
+    ----------
+    identities
+        Of whom people are enrolled and strangers taken.
+    plan
+        How many people and samples. People with photos enough are preferred while there are twice as many of them as
+        are needed; otherwise all are taken as they come.
+    classifier
+        One of `facebank.recognition.scoring.CLASSIFIERS`.
+    background
+        The pack's, for classifiers that need one.
+    random
+        Chooses people and photos.
+    correction
+        How scores are corrected by the album's other people.
+    others
+        Given, a gallery is one or two members of one family among these people, of whom nobody is searched for; the
+        identities must have families then.
+
+    Raises
+    ------
+    UsageError
+        If there are not more people than are to be enrolled.
+    """
+    everybody = identities if others is None else _joined(identities, others)
+    if others is None:
+        cast = _everybody_alike(identities, plan, random)
+    else:
+        cast = _a_family(identities, everybody, plan, random)
+    photos = everybody.photos
+    shuffled = _shuffled_photos(everybody, random)
+    samples = [shuffled[person][: max(1, min(plan.samples_each, photos[person] - 1))] for person in cast.enrolled]
+    rest = [
+        shuffled[person][len(taken) : len(taken) + PROBES_EACH] if searched else shuffled[person][:0]
+        for person, taken, searched in zip(cast.enrolled, samples, cast.searched, strict=True)
+    ]
+    places = np.concatenate(samples)
+    counts = np.array([len(taken) for taken in samples])
+    enrolled = Enrolled(
+        everybody.embeddings[places], np.repeat(np.arange(plan.size), counts), everybody.qualities[places]
+    )
+    scorer = build_scorer(classifier, enrolled, background)
+    probed = np.array([len(probes) for probes in rest])
+    strangers = np.array([shuffled[person][0] for person in cast.strangers], dtype=np.int64)
+    own = np.concatenate([np.repeat(np.arange(plan.size), probed), np.full(len(strangers), -1)])
+    weights = np.concatenate([np.repeat(1 / np.maximum(probed, 1), probed), np.ones(len(strangers))])
+    probes = everybody.embeddings[np.concatenate([*rest, strangers]).astype(np.int64)]
+    scores = scorer.scores(probes)
+    if correction.share:
+        made = prototypes(enrolled)
+        further = _means(everybody, cast.further, shuffled, plan.samples_each)
+        scores = Cohort(made, further, correction).corrected(scores, probes @ made.T, probes)
+    scores, relatives = _without_relatives(scores, own, everybody.families, cast)
+    order, place = _best(scores, own)
+    return Searches(
+        scores=np.take_along_axis(scores, order, axis=1),
+        samples=counts[order].astype(np.int64),
+        own=place,
+        weights=weights,
+        enrolled=counts.astype(np.int64),
+        further=len(cast.further),
+        relatives=relatives,
+    )
+
+
+def _everybody_alike(identities: Identities, plan: GalleryPlan, random: np.random.Generator) -> _Cast:
+    photos = identities.photos
+    if len(photos) <= plan.size:
+        raise UsageError(f"{len(photos)} people are too few to enroll {plan.size} of them and search for strangers.")
+    enough = np.flatnonzero(photos > plan.samples_each)
+    choice = enough if len(enough) >= 2 * plan.size else np.arange(len(photos))
+    enrolled = random.permutation(choice)[: plan.size]
+    left = random.permutation(np.setdiff1d(np.arange(len(photos)), enrolled))
+    further = min(plan.further, len(left) // 2)
+    strangers = left[further : further + plan.strangers]
+    return _Cast(enrolled, np.ones(plan.size, dtype=bool), strangers, left[:further])
+
+
+def _a_family(identities: Identities, everybody: Identities, plan: GalleryPlan, random: np.random.Generator) -> _Cast:
+    families = identities.families
+    if families is None:
+        raise UsageError("Galleries of one family need identities with families.")
+    known = len(identities.photos)
+    several = np.flatnonzero(identities.photos > 1)
+    first = int(random.choice(several))
+    second = random.permutation(several[(families[several] == families[first]) & (several != first)])
+    members = np.array([first, *second[: min(int(random.integers(2)), plan.size - 1)]])
+    adults = np.arange(known, len(everybody.photos))
+    enough = adults[everybody.photos[adults] > plan.samples_each]
+    missing = plan.size - len(members)
+    chosen = random.permutation(enough if len(enough) >= 2 * missing else adults)[:missing]
+    if len(chosen) < missing:
+        raise UsageError(f"{len(adults)} people are too few to fill a gallery of {plan.size}.")
+    left = random.permutation(np.setdiff1d(adults, chosen))
+    strangers = random.permutation(np.setdiff1d(np.arange(known), members))[: plan.strangers]
+    searched = np.arange(plan.size) < len(members)
+    return _Cast(np.concatenate([members, chosen]), searched, strangers, left[: min(plan.further, len(left) // 2)])
+
+
+def _joined(first: Identities, second: Identities) -> Identities:
+    """Return the people of both, those of the second numbered behind the first and related to nobody."""
+    families = first.families
+    if families is not None:
+        alone = np.arange(len(second.photos)) + families.max() + 1
+        families = np.concatenate([families, alone])
+    return Identities(
+        np.concatenate([first.embeddings, second.embeddings]),
+        np.concatenate([first.people, second.people + len(first.photos)]),
+        np.concatenate([first.qualities, second.qualities]),
+        families,
+    )
+
+
+def _means(
+    everybody: Identities, people: NDArray[np.int64], shuffled: list[NDArray[np.int64]], samples_each: int
+) -> FloatArray | None:
+    """Return one mean of some photos of each of some people, ``(G, D)``; None for nobody."""
+    if not len(people):
+        return None
+    samples = [shuffled[person][:samples_each] for person in people]
+    places = np.concatenate(samples)
+    owners = np.repeat(np.arange(len(people)), [len(taken) for taken in samples])
+    return prototypes(Enrolled(everybody.embeddings[places], owners, everybody.qualities[places]))
+
+
+def _without_relatives(
+    scores: FloatArray, own: NDArray[np.int64], families: NDArray[np.int64] | None, cast: _Cast
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the scores without enrolled relatives of mated probes, and which strangers are related to the enrolled."""
+    relatives = np.zeros(len(scores), dtype=bool)
+    if families is None:
+        return scores, relatives
+    enrolled = families[cast.enrolled]
+    mated = own >= 0
+    theirs = enrolled[own[mated], None] == enrolled[None]
+    theirs[np.arange(len(theirs)), own[mated]] = False
+    scores = scores.copy()
+    scores[mated] = np.where(theirs, -np.inf, scores[mated])
+    relatives[~mated] = np.isin(families[cast.strangers], enrolled)
+    return scores, relatives
+
+
+def _shuffled_photos(identities: Identities, random: np.random.Generator) -> list[NDArray[np.int64]]:
+    mixed = random.permutation(len(identities.people))
+    together = mixed[np.argsort(identities.people[mixed], kind="stable")]
+    return np.split(together, np.cumsum(identities.photos)[:-1])
+
+
+def _best(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of each row's best scores, and which of them is the own person's, as in `Searches`."""
+    kept = min(KEPT, scores.shape[1])
+    order = greatest(scores, kept)
+    is_own = order == own[:, None]
+    place = np.where(is_own.any(axis=1), is_own.argmax(axis=1), kept)
+    return order, np.where(own < 0, -1, place).astype(np.int64)

@@ -1,0 +1,116 @@
+"""Which face of a photo that shows several is the person's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from facebank.recognition.resemblance import linked_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.types import FloatArray
+
+TIMES_AS_LARGE = 2.5
+"""How many times as large as the next a face is, by the longer side of its box, to be the photo's subject."""
+
+CLEARLY_MORE_ALIKE = 0.15
+"""How much more like the person than any other face of the photo a face is that is taken."""
+
+
+class Choice(NamedTuple):
+    """A face of a photo.
+
+    Attributes
+    ----------
+    place
+        Its place among the photo's faces; None where it is not clear which is meant.
+    reason
+        Why it is this one, or why none.
+    """
+
+    place: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeveralFaces:
+    """The faces of one photo, largest first.
+
+    Attributes
+    ----------
+    embeddings
+        ``(N, D)`` with N at least 2.
+    sizes
+        The longer sides of their boxes, in pixels.
+    """
+
+    embeddings: FloatArray
+    sizes: tuple[float, ...]
+
+    @property
+    def has_subject(self) -> bool:
+        """Whether the largest face is clearly larger than all others."""
+        return self.sizes[0] >= TIMES_AS_LARGE * self.sizes[1]
+
+
+def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: float) -> list[Choice]:
+    """Choose the person's face in photos with several faces; the order of the photos does not matter.
+
+    Parameters
+    ----------
+    photos
+        The photos that belong to one person.
+    known
+        Faces that are the person's: samples, and faces that are alone in their photo: ``(M, D)``; M may be 0.
+    verify
+        The pack's threshold of verification.
+    """
+    is_alone = not len(known)
+    subjects = [photo.embeddings[0] for photo in photos if photo.has_subject]
+    how = "agrees with the other photos"
+    if is_alone and subjects:
+        known = np.stack(subjects)
+    elif is_alone:
+        known, how = _common_faces(photos, verify), "the photos have in common"
+    choices = []
+    for photo in photos:
+        count = len(photo.sizes)
+        place, agreeing = _agreeing(photo.embeddings, known, verify) if len(known) else (None, 0)
+        if photo.has_subject and (is_alone or not agreeing):
+            times = photo.sizes[0] / photo.sizes[1]
+            choices.append(Choice(0, f"of {count} faces the largest, {times:.1f} times as large as the next"))
+        elif place is not None:
+            choices.append(Choice(place, f"of {count} faces the one that {how}"))
+        elif len(known):
+            choices.append(Choice(None, f"{agreeing or 'none'} of them agree with the other photos"))
+        else:
+            choices.append(Choice(None, "there is no other photo that says which of them is meant"))
+    return choices
+
+
+def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int | None, int]:
+    """Return the place of the one face that agrees with known ones, None if that is not clear; and how many do."""
+    similarities = faces @ known.T
+    agree = similarities.max(axis=1) >= verify
+    means = similarities.mean(axis=1)
+    best, *others = np.argsort(-means, kind="stable").tolist()
+    is_clear = all(not agree[other] or means[best] - means[other] >= CLEARLY_MORE_ALIKE for other in others)
+    return (best if agree[best] and is_clear else None), int(agree.sum())
+
+
+def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
+    """Return the faces of whoever is in more of the photos than anybody else; none where that is not clear."""
+    faces = np.concatenate([photo.embeddings for photo in photos])
+    owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
+    sets = linked_sets(faces @ faces.T, verify)
+    shown = {number: len(np.unique(owners[sets == number])) for number in np.unique(sets).tolist()}
+    most = max(shown.values())
+    leading = [number for number, count in shown.items() if count == most]
+    if most < 2 or len(leading) > 1:
+        return np.zeros((0, faces.shape[1]), dtype=np.float32)
+    chosen: FloatArray = faces[sets == leading[0]]
+    return chosen

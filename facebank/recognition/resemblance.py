@@ -1,0 +1,450 @@
+"""Which of the faces that are offered as one person's look like somebody else's.
+
+Faces that are offered together are looked at together, with the samples that the person has: which of them is odd does
+not depend on their order. Similarities are means over single pairs of faces, which stay comparable whether a person has
+one sample or ten. The figures are multiples of a pack's threshold of verification, the similarity that one in a
+thousand pairs of different people reaches; they were chosen with ``benchmarks/enrollment_guard.py``, on people other
+than those it reports on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
+LINKED = 0.42
+"""Two sets of faces are joined from this mean similarity on."""
+
+UNLIKE, UNLIKE_SLOPE = 0.14, 0.22
+"""A face is unlike a person below `UNLIKE`, plus `UNLIKE_SLOPE` times how alike the person's faces are."""
+
+NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7
+"""By how much a face is nearer to another person, and how similar it is to that person at least, to be the other's."""
+
+ALIKE_SHARE = 0.4
+"""How much of what a person's faces are alike is taken off a similarity with them, before people are compared."""
+
+FIRST_LIKE_ANOTHER = 1.8
+"""From which similarity with another person the only face of a person is the other's."""
+
+SET_BELOW_ALIKE, SET_LIKE_ANOTHER = 0.2, 2.25
+"""How much less alike than each other a set of faces and another person's samples may be, to be the other's, and how
+alike they are then at least."""
+
+SET_LOOKS_LIKE_ANOTHER = 1.55
+"""From which similarity on such a set is told to look like another person's, if it is taken."""
+
+APART = 1.0
+"""By how much two halves of a person's faces are less alike than the faces of each, to be two people's."""
+
+TYPICAL = 1.9
+"""Mean similarity of two photos of one person, for people of whom too few are known to measure it."""
+
+LIKE_NOBODY = 0.17
+"""The mean similarity below which a face is no more like a person than strangers are."""
+
+_PAIRS_OF_TYPICAL = 2.0
+_CELLS = 1 << 22  # entries of a matrix of similarities that are held at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OtherPeople:
+    """Everybody else who is enrolled.
+
+    Attributes
+    ----------
+    ids
+        Their numbers, ``int64`` of shape ``(P,)``.
+    means
+        The means of their samples, not normalized: ``float32`` of shape ``(P, D)``.
+    counts
+        How many samples each has, ``int64`` of shape ``(P,)``.
+    """
+
+    ids: NDArray[np.int64]
+    means: FloatArray
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
+        """Return them from the owners ``(N,)`` and embeddings ``(N, D)`` of their samples."""
+        order = np.argsort(owners, kind="stable")
+        ids, starts, counts = np.unique(owners[order], return_index=True, return_counts=True)
+        if not len(ids):
+            return cls(ids, np.zeros((0, matrix.shape[1]), dtype=np.float32), counts)
+        sums = np.add.reduceat(matrix[order], starts, axis=0)
+        return cls(ids, np.asarray(sums / counts[:, None], dtype=np.float32), counts)
+
+    def where(self, chosen: NDArray[np.bool_]) -> OtherPeople:
+        """Return some of them."""
+        return OtherPeople(self.ids[chosen], np.compress(chosen, self.means, axis=0), self.counts[chosen])
+
+    def nearest(self, embeddings: FloatArray) -> NDArray[np.int64]:
+        """Return the place in `ids` of who is most similar to each of some faces; there must be somebody."""
+        rows = max(1, _CELLS // len(self.ids))
+        parts = [
+            np.argmax(embeddings[start : start + rows] @ self.means.T, axis=1)
+            for start in range(0, len(embeddings), rows)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def alike(self, place: int, verify: float) -> float:
+        """Return how alike the samples of the person at a place in `ids` are."""
+        count = int(self.counts[place])
+        return mean_pair(self.means[place] * count, count, verify)
+
+
+class Kind(Enum):
+    """What can be odd about a face."""
+
+    UNLIKE = auto()
+    """It is unlike the person's other faces."""
+    OUTVOTED = auto()
+    """It is unlike the person's samples, but like most of the faces that are offered."""
+    UNDECIDED = auto()
+    """It is unlike others that are offered, and nothing says which of them are the person's."""
+    ANOTHER = auto()
+    """It is nearer to another person, or clearly that person's."""
+
+
+class Doubt(NamedTuple):
+    """What is odd about a face.
+
+    Attributes
+    ----------
+    kind
+        What it is.
+    own
+        Mean similarity with the person's other faces; None where there are none.
+    other, person
+        Mean similarity with the samples of the most similar other person, and the person's number; None if there is
+        nobody else.
+    """
+
+    kind: Kind
+    own: float | None
+    other: float | None
+    person: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resemblance:
+    """How the faces of one person go together.
+
+    Attributes
+    ----------
+    doubts
+        One for each face that is offered; None for a face that is taken.
+    is_main
+        Which of the faces that are offered, and then of the samples, are taken for the person's: of shape ``(N + M,)``.
+    sets
+        The set of faces alike that each is in, of shape ``(N + M,)``.
+    similar_other
+        The number of another person whom the faces look like as much as like each other, and the mean similarity; None
+        where there is nobody such.
+    is_split
+        Whether the faces that are taken are in sets of one size that are little alike, as those of a child and of the
+        adult are.
+    """
+
+    doubts: tuple[Doubt | None, ...]
+    is_main: NDArray[np.bool_]
+    sets: NDArray[np.int64]
+    similar_other: tuple[int, float] | None = None
+    is_split: bool = False
+
+
+def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verify: float) -> Resemblance:
+    """Say which of the faces that are offered as one person's look like somebody else's.
+
+    Parameters
+    ----------
+    offered
+        Their embeddings, each face once: ``(N, D)`` with N at least 1.
+    samples
+        The embeddings of the samples that the person has, ``(M, D)``; M may be 0.
+    others
+        Everybody else.
+    verify
+        The pack's threshold of verification.
+    """
+    count = len(offered)
+    faces = np.concatenate([offered, samples])
+    sets = linked_sets(faces @ faces.T, LINKED * verify)
+    foreign = _foreign(offered, sets[:count], set(sets[count:].tolist()), others, verify)
+    main, tied = _main(sets, count, foreign)
+    own, odd = _measured(faces, main, count, verify)
+    claimless = _nearer_sets(offered, sets[:count], tied, own, others, verify=verify)
+    if claimless:
+        foreign.update(claimless)
+        main, tied = _main(sets, count, foreign)
+        own, odd = _measured(faces, main, count, verify)
+    is_split = bool(tied) and _may_be_one(faces, sets, tied, verify)
+    if is_split:
+        tied = set()
+    for drop_odd in (False, True):  # measured again without the odd ones: first those that are nearer to another
+        dropped = odd if drop_odd else _are_nearer(faces, main, own, others, verify)
+        kept = main & ~np.pad(dropped, (0, len(samples)))
+        if kept.any() and (kept != main).any():
+            main = kept
+            own, odd = _measured(faces, main, count, verify)
+    if not len(samples) and count > 1 and odd.all():
+        tied = set(sets.tolist())  # unlike each other, and nobody else says whose they are
+    is_bigger = np.bincount(sets)[sets] > main.sum()
+    nearest = others.nearest(offered) if len(others.ids) else None
+    own_alike = _alike(faces, main, verify)
+    doubts: list[Doubt | None] = []
+    for place, number in enumerate(sets[:count].tolist()):
+        mine = None if np.isnan(own[place]) else float(own[place])
+        rival = foreign.get(number, None if nearest is None else int(nearest[place]))
+        other = None if rival is None else float(offered[place] @ others.means[rival])
+        more_alike = 0.0 if rival is None else own_alike - others.alike(rival, verify)
+        is_new = number not in sets[count:]
+        kind = None
+        if number in foreign or (other is not None and is_nearer_to_another(mine, other, more_alike, verify)):
+            kind = Kind.ANOTHER
+        elif number in tied:
+            kind = Kind.UNDECIDED
+        elif odd[place]:
+            kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[place] else Kind.UNLIKE
+        person = None if rival is None else int(others.ids[rival])
+        doubts.append(None if kind is None else Doubt(kind, mine, other, person))
+    similar = _similar_other(faces, main, others, verify)
+    return Resemblance(tuple(doubts), main, sets, similar, is_split)
+
+
+def is_nearer_to_another(own: float | None, other: float, more_alike: float, verify: float) -> bool:
+    """Say whether a face is rather another person's.
+
+    Parameters
+    ----------
+    own
+        Its mean similarity with the person's faces; None where there are none.
+    other
+        Its mean similarity with the other person's samples.
+    more_alike
+        By how much the person's faces are more alike than the other's: those of a child, or of poor photos, are less
+        similar to any face.
+    verify
+        The pack's threshold of verification.
+    """
+    if own is None:
+        return other >= FIRST_LIKE_ANOTHER * verify
+    nearer = other - own + ALIKE_SHARE * more_alike
+    return other >= LEAST_LIKE_ANOTHER * verify and nearer >= NEARER * verify
+
+
+def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
+    """Say whether two sets of faces are of one person: as alike as the faces of each are.
+
+    Of brothers and sisters one or two in a hundred are taken for one, of folders of one person's photos from the web 58
+    to 85 in a hundred, the more photos the more: ``benchmarks/folders_of_one_person.py``.
+
+    Parameters
+    ----------
+    some, others
+        Their embeddings, ``(N, D)`` and ``(M, D)``, neither empty; each set is one person's for the most part.
+    verify
+        The pack's threshold of verification.
+    """
+    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
+    alike = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (some, others)]
+    return similarity >= max(verify, sum(alike) / 2 - SET_BELOW_ALIKE * verify)
+
+
+def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
+    """Say whether the faces of one person are in two halves that look like two people.
+
+    Figures by ``benchmarks/wrong_merges.py`` are in `facebank.operations.merge.find_halves`.
+
+    Parameters
+    ----------
+    faces
+        The embeddings of the person's samples, ``(N, D)``.
+    verify
+        The pack's threshold of verification.
+
+    Returns
+    -------
+    tuple[NDArray[np.bool_], float] | None
+        Which faces are in the smaller half, ``(N,)``, each half having at least two, and the mean similarity of a face
+        of one half and one of the other; None where there are no such halves.
+    """
+    similarities = faces @ faces.T
+    if len(faces) < 4 or similarities.min() >= LINKED * verify:
+        return None
+    sets = linked_sets(similarities, LINKED * verify)
+    sizes = np.bincount(sets)
+    if np.sort(sizes)[-2:].min() < 2 or len(sizes) < 2:
+        return None
+    larger, smaller = np.argsort(-sizes, kind="stable")[:2]
+    is_smaller = sets == smaller
+    for place in np.flatnonzero((sets != larger) & ~is_smaller):
+        is_smaller[place] = similarities[place][sets == smaller].mean() > similarities[place][sets == larger].mean()
+    some, others = faces[is_smaller], faces[~is_smaller]
+    similarity = float(some.mean(axis=0) @ others.mean(axis=0))
+    alike = sum(mean_pair(half.sum(axis=0), len(half), verify) for half in (some, others)) / 2
+    if alike - similarity < APART * verify:
+        return None
+    return (is_smaller if 2 * is_smaller.sum() <= len(faces) else ~is_smaller), similarity
+
+
+def mean_pair(total: FloatArray, count: int, verify: float) -> float:
+    """Return the mean similarity of two of `count` faces, whose embeddings sum to `total`, drawn towards `TYPICAL`."""
+    similar = (float(total @ total) - count) / 2
+    weight = count * (count - 1) / 2
+    return (similar + TYPICAL * verify * _PAIRS_OF_TYPICAL) / (weight + _PAIRS_OF_TYPICAL)
+
+
+def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]:
+    """Put faces into sets whose members are alike on average: the two sets that are most alike are joined first.
+
+    That is clustering by average linkage; SciPy's takes half a second to import.
+
+    Parameters
+    ----------
+    similarities
+        Of each face with each, ``(N, N)``.
+    threshold
+        The mean similarity from which two sets are joined.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        The number of each face's set, ``(N,)``.
+    """
+    alike = similarities.astype(np.float64)
+    np.fill_diagonal(alike, -np.inf)
+    sets, sizes = np.arange(len(alike)), np.ones(len(alike))
+    nearest = np.argmax(alike, axis=1)
+    nearness = alike[sets, nearest]
+    while nearness.max(initial=-np.inf) >= threshold:
+        kept = int(np.argmax(nearness))
+        gone = int(nearest[kept])
+        joined = (sizes[kept] * alike[kept] + sizes[gone] * alike[gone]) / (sizes[kept] + sizes[gone])
+        alike[kept] = alike[:, kept] = joined
+        alike[gone] = alike[:, gone] = -np.inf
+        alike[kept, kept] = -np.inf
+        sizes[kept] += sizes[gone]
+        sets[sets == sets[gone]] = sets[kept]
+        changed = np.flatnonzero((nearest == kept) | (nearest == gone))  # the others' nearest stays the nearest
+        changed = np.union1d(changed, [kept, gone])
+        nearest[changed] = np.argmax(alike[changed], axis=1)
+        nearness[changed] = alike[changed, nearest[changed]]
+    return np.asarray(np.unique(sets, return_inverse=True)[1], dtype=np.int64)
+
+
+def _foreign(
+    offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
+) -> dict[int, int]:
+    """Return the sets without a sample that are clearly another person's, and whose: places in `OtherPeople.ids`."""
+    foreign: dict[int, int] = {}
+    if not len(others.ids):
+        return foreign
+    for number in set(sets.tolist()) - sampled:
+        mine = offered[sets == number]
+        total, count = mine.sum(axis=0), len(mine)
+        similarities = others.means @ (total / count)
+        best = int(np.argmax(similarities))
+        needed = FIRST_LIKE_ANOTHER * verify
+        if count > 1:
+            alike = (mean_pair(total, count, verify) + others.alike(best, verify)) / 2
+            needed = max(alike - SET_BELOW_ALIKE * verify, SET_LIKE_ANOTHER * verify)
+        if similarities[best] >= needed:
+            foreign[number] = best
+    return foreign
+
+
+def _are_nearer(
+    faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, verify: float
+) -> NDArray[np.bool_]:
+    """Return which of the faces whose similarities with the person's others are given are nearer to another person."""
+    nearer = np.zeros(len(own), dtype=np.bool_)
+    if not len(others.ids):
+        return nearer
+    alike = _alike(faces, main, verify)
+    for place, rival in enumerate(others.nearest(faces[: len(own)]).tolist()):
+        if not np.isnan(own[place]):
+            other = float(faces[place] @ others.means[rival])
+            more_alike = alike - others.alike(rival, verify)
+            nearer[place] = is_nearer_to_another(float(own[place]), other, more_alike, verify)
+    return nearer
+
+
+def _nearer_sets(
+    offered: FloatArray,
+    sets: NDArray[np.int64],
+    tied: Container[int],
+    own: FloatArray,
+    others: OtherPeople,
+    *,
+    verify: float,
+) -> dict[int, int]:
+    """Return the sets with equal claims that are nearer to another person, and to whom: places in `OtherPeople.ids`."""
+    nearer: dict[int, int] = {}
+    for number in np.unique(sets).tolist() if len(others.ids) else []:
+        if number not in tied:
+            continue
+        mine = sets == number
+        similarities = others.means @ offered[mine].mean(axis=0)
+        best = int(np.argmax(similarities))
+        if is_nearer_to_another(float(own[mine].mean()), float(similarities[best]), 0.0, verify):
+            nearer[number] = best
+    return nearer
+
+
+def _may_be_one(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
+    """Say whether sets with equal claims, of several faces each, are more alike than strangers are."""
+    means = [faces[sets == number].mean(axis=0) for number in tied]
+    similarities = [float(one @ other) for place, one in enumerate(means) for other in means[:place]]
+    return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * verify
+
+
+def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
+    """Return which faces are the person's, the first `count` being offered; and the sets that have equal claims."""
+    sizes, sampled = np.bincount(sets), np.bincount(sets[count:], minlength=int(sets.max()) + 1)
+    candidates = [number for number in np.unique(sets).tolist() if number not in foreign]
+    if sampled.any():
+        best = max(candidates, key=lambda number: (sampled[number] > 0, sizes[number], sampled[number]))
+        return sets == best, set()
+    largest = max((sizes[number] for number in candidates), default=0)
+    leading = {number for number in candidates if sizes[number] == largest}
+    return np.isin(sets, list(leading)), leading if len(leading) > 1 else set()
+
+
+def _measured(
+    faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the first faces' mean similarity with the person's other faces, NaN if there are none; and who is odd."""
+    others = int(main.sum()) - main.astype(np.int64)
+    sums = faces @ faces[main].sum(axis=0) - main
+    own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]
+    return own, own < UNLIKE * verify + UNLIKE_SLOPE * _alike(faces, main, verify)
+
+
+def _alike(faces: FloatArray, main: NDArray[np.bool_], verify: float) -> float:
+    return mean_pair(faces[main].sum(axis=0), int(main.sum()), verify)
+
+
+def _similar_other(
+    faces: FloatArray, main: NDArray[np.bool_], others: OtherPeople, verify: float
+) -> tuple[int, float] | None:
+    if not len(others.ids) or main.sum() < 2:
+        return None
+    mean = faces[main].mean(axis=0)
+    best = int(np.argmax(others.means @ mean))
+    similarity = float(others.means[best] @ mean)
+    alike = (_alike(faces, main, verify) + others.alike(best, verify)) / 2
+    if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, alike - SET_BELOW_ALIKE * verify):
+        return None
+    return int(others.ids[best]), similarity

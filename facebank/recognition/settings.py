@@ -1,0 +1,267 @@
+"""How a gallery's owner wants decisions to be made, kept in the gallery."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.errors import GalleryFormatError, UsageError
+from facebank.recognition.calibration.calibration import RATES
+from facebank.recognition.choosing import DEFAULT
+from facebank.recognition.pairs import USUAL_ERROR
+from facebank.recognition.recognizer import LEAST_PROBABILITY
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.gallery import Gallery
+
+Value: TypeAlias = float | str | bool
+
+AUTOMATIC = "auto"
+"""The classifier that is chosen by what the enrolled samples show."""
+
+SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSettings:
+    """How decisions are made.
+
+    Attributes
+    ----------
+    fpir
+        The share of strangers that may be given a name at most, 0.001 to 0.2: what calibrations are measured for.
+    classifier
+        ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
+    stranger_share
+        The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
+    least_probability
+        The probability that a name must have as well, 0 or more and below 1; counts only where the pack is calibrated.
+    allow_twice
+        Whether several faces of one photo may be given one name, as in a collage.
+    confusable_error
+        The share of names given between people who look alike that may be wrong, above 0 and at most 0.5.
+
+    Raises
+    ------
+    UsageError
+        A value cannot be.
+    """
+
+    fpir: float = 0.01
+    classifier: str = DEFAULT
+    stranger_share: float = 0.5
+    least_probability: float = LEAST_PROBABILITY
+    allow_twice: bool = False
+    confusable_error: float = USUAL_ERROR
+
+    def __post_init__(self) -> None:
+        for key, check in _CHECKS.items():
+            object.__setattr__(self, key, check(getattr(self, key)))
+
+    @classmethod
+    def from_gallery(cls, gallery: Gallery) -> Self:
+        """Read a gallery's settings; those it does not have are the defaults.
+
+        Raises
+        ------
+        GalleryFormatError
+            It has one that cannot be; the message names the command that takes it away.
+        """
+        with gallery.snapshot():
+            kept = {key: gallery.read_setting(key) for key in KEYS}
+        try:
+            return cls(**{key: value for key, value in kept.items() if value is not None})
+        except UsageError as error:
+            key = next(key for key, value in kept.items() if value is not None and not _is_valid(key, value))
+            raise GalleryFormatError(
+                f"A setting of the gallery {printable(str(gallery.path))} cannot be: {error}; "
+                f"`facebank settings unset {key}` goes back to the default."
+            ) from error
+
+    def changed(self, values: Mapping[str, Value]) -> Self:
+        """Return settings with some other values; `UsageError` if one cannot be."""
+        return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
+
+    def demanding(self, least_probability: float | None) -> Self:
+        """Return settings that ask for a higher probability of names, for what changes files; None for the same.
+
+        Raises
+        ------
+        UsageError
+            It is lower than the one that is asked for already.
+        """
+        if least_probability is None:
+            return self
+        if least_probability < self.least_probability:
+            raise UsageError(
+                f"names in this gallery need a probability of {self.least_probability:g} at least, and this can only "
+                f"ask for more, not for {least_probability:g}: lower it with "
+                f"`facebank settings set least_probability {least_probability:g}`"
+            )
+        # at 1 nobody is named: no probability is so high
+        return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
+
+    def write(self, gallery: Gallery) -> None:
+        """Keep all settings in a gallery; those that are the defaults are kept by not being there."""
+        default = type(self)()
+        for key in KEYS:
+            value = getattr(self, key)
+            gallery.write_setting(key, None if value == getattr(default, key) else value)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a gallery.
+
+    Attributes
+    ----------
+    key
+        Its name.
+    value
+        What counts: what the gallery says, or the default.
+    default
+        What counts where the gallery says nothing.
+    is_set
+        Whether the gallery says anything.
+    """
+
+    key: str
+    value: Value
+    default: Value
+    is_set: bool
+
+
+KEYS = tuple(field.name for field in fields(DecisionSettings))
+"""The names of all settings."""
+
+
+def list_settings(gallery: Gallery) -> list[Setting]:
+    """List all settings of a gallery; raises as `DecisionSettings.from_gallery`."""
+    return [_setting(gallery, DecisionSettings.from_gallery(gallery), key) for key in KEYS]
+
+
+def change_setting(gallery: Gallery, key: str, text: str) -> Setting:
+    """Keep a setting in a gallery.
+
+    Parameters
+    ----------
+    gallery
+        Open for writing.
+    key
+        One of `KEYS`.
+    text
+        The value, as somebody typed it.
+
+    Raises
+    ------
+    UsageError
+        There is no such setting, or it cannot have this value.
+    """
+    gallery.write_setting(_known(key), _CHECKS[key](text))
+    return _one_setting(gallery, key)
+
+
+def unset_setting(gallery: Gallery, key: str) -> Setting:
+    """Go back to the default of a setting; `UsageError` if there is no such setting."""
+    gallery.write_setting(_known(key), None)
+    return _one_setting(gallery, key)
+
+
+def _one_setting(gallery: Gallery, key: str) -> Setting:
+    value, default = gallery.read_setting(key), getattr(DecisionSettings(), key)
+    return Setting(key, default if value is None else value, default, value is not None)
+
+
+def _setting(gallery: Gallery, settings: DecisionSettings, key: str) -> Setting:
+    is_set = gallery.read_setting(key) is not None
+    return Setting(key, getattr(settings, key), getattr(DecisionSettings(), key), is_set)
+
+
+def _known(key: str) -> str:
+    if key not in KEYS:
+        raise UsageError(f"there is no setting '{printable(key)}': there are {', '.join(KEYS)}")
+    return key
+
+
+def _is_valid(key: str, value: object) -> bool:
+    try:
+        _CHECKS[key](value)
+    except UsageError:
+        return False
+    return True
+
+
+def _fpir(value: object) -> float:
+    number = _number(value)
+    if number is None or not SMALLEST_FPIR <= number <= LARGEST_FPIR:
+        raise UsageError(f"fpir is a share from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01, not {_shown(value)}")
+    return number
+
+
+def _stranger_share(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number < 1:
+        raise UsageError(f"stranger_share is a share above 0 and below 1, such as 0.5, not {_shown(value)}")
+    return number
+
+
+def _least_probability(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 <= number < 1:
+        raise UsageError(
+            f"least_probability is a probability of 0 or more and below 1, such as 0.5, not {_shown(value)}"
+        )
+    return number
+
+
+def _allow_twice(value: object) -> bool:
+    said = value.strip().casefold() if isinstance(value, str) else value
+    if said is True or said in ("true", "yes", "on"):
+        return True
+    if said is False or said in ("false", "no", "off"):
+        return False
+    raise UsageError(f"allow_twice is true or false, not {_shown(value)}")
+
+
+def _confusable_error(value: object) -> float:
+    number = _number(value)
+    if number is None or not 0 < number <= 0.5:
+        raise UsageError(f"confusable_error is a share above 0 and at most 0.5, such as 0.04, not {_shown(value)}")
+    return number
+
+
+def _classifier(value: object) -> str:
+    kinds = (AUTOMATIC, *CLASSIFIERS)
+    if not isinstance(value, str) or value not in kinds:
+        raise UsageError(f"classifier is one of {', '.join(kinds)}, not {_shown(value)}")
+    return value
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: object) -> str:
+    return printable(repr(value)[:60])
+
+
+_CHECKS: dict[str, Callable[[object], Value]] = {
+    "confusable_error": _confusable_error,
+    "fpir": _fpir,
+    "classifier": _classifier,
+    "stranger_share": _stranger_share,
+    "least_probability": _least_probability,
+    "allow_twice": _allow_twice,
+}

@@ -1,0 +1,228 @@
+"""The classifiers as scikit-learn estimators, to be cross-validated, put into pipelines and compared with others.
+
+They score exactly as `facebank.recognition.scoring` does. ``predict_proba`` is closed-set: it shares out a certainty
+that the face is somebody's among those who were fitted, so it is never shown to people as a probability.
+
+Rows should be embeddings of length 1. Other data are accepted as well: where the rows that are fitted are of other
+lengths, every row gets the constant 1 as one more number, so that its length is not lost, and is scaled to length 1.
+With a background, which describes embeddings, rows are only scaled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from facebank.errors import UsageError
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, build_scorer, check_background, unit
+
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # scikit-learn 1.5 has it as a method
+
+    def validate_data(estimator: Any, *arrays: Any, **options: Any) -> Any:
+        """Check and convert what an estimator is given."""
+        return estimator._validate_data(*arrays, **options)
+
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from facebank.recognition.calibration.background import Background
+    from facebank.recognition.scoring import PersonScorer
+
+PROBA_TEMPERATURE = 0.1
+"""By how much a score must be higher for a share in ``predict_proba`` that is e times larger."""
+
+_LENGTH_TOLERANCE = 1e-3
+
+
+class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What the estimators have in common.
+
+    Attributes
+    ----------
+    classes_
+        The labels of the people, sorted, of shape ``(P,)``.
+    n_features_in_
+        Length of a row.
+    scorer_
+        The fitted scorer; its people are the places in `classes_`.
+    """
+
+    background: Background | None
+
+    def fit(self, X: ArrayLike, y: ArrayLike, qualities: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Learn whose faces they are.
+
+        Parameters
+        ----------
+        X
+            Embeddings, of shape ``(N, D)``.
+        y
+            Whose they are: labels of shape ``(N,)``.
+        qualities
+            How good they are, 0..1, of shape ``(N,)``; all as good as can be where None. Prototypes heed them.
+
+        Returns
+        -------
+        Self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data are no finite numbers of such shapes, or cannot be learnt from.
+        """
+        rows, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        self.classes_, places = np.unique(labels, return_inverse=True)
+        lengths = np.linalg.norm(rows, axis=1)
+        self.lifts_ = self.background is None and bool((np.abs(lengths - 1) > _LENGTH_TOLERANCE).any())
+        given = np.ones(len(rows), np.float32) if qualities is None else np.asarray(qualities, dtype=np.float32)
+        try:
+            enrolled = Enrolled(self._embeddings(rows), places.astype(np.int64), given)
+            self.scorer_ = self._scorer(enrolled)
+        except UsageError as error:
+            raise ValueError(f"Cannot learn from {len(self.classes_)} class(es): {error}") from error
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
+        """Score rows.
+
+        Parameters
+        ----------
+        X
+            Embeddings, of shape ``(M, D)``.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            The scorer's scores, of shape ``(M, P)`` in the order of `classes_`; with two people, as scikit-learn has
+            it, the second one's less the first one's, of shape ``(M,)``.
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """Return the label of the person whom each row of shape ``(M, D)`` is most like, of shape ``(M,)``."""
+        best = self._scores(X).argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[best]
+        return labels
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Share out certainty among the people who were fitted: closed-set, strangers do not exist for it.
+
+        Parameters
+        ----------
+        X
+            Embeddings, of shape ``(M, D)``.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            ``softmax(scores / PROBA_TEMPERATURE)``, of shape ``(M, P)`` in the order of `classes_`.
+        """
+        scores = self._scores(X).astype(np.float64)
+        shares = np.exp((scores - scores.max(axis=1, keepdims=True)) / PROBA_TEMPERATURE)
+        proba: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        return proba
+
+    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+        raise NotImplementedError
+
+    def _scores(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        scores: NDArray[np.float32] = self.scorer_.scores(self._embeddings(rows))
+        return scores
+
+    def _embeddings(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        if self.lifts_:
+            rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+        lengths = np.linalg.norm(rows, axis=1)
+        if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
+            rows = unit(rows)
+        return rows.astype(np.float32)
+
+
+class FacePrototypeClassifier(_FaceClassifier):
+    """Nearest prototype: see `facebank.recognition.scoring.PrototypeScorer`.
+
+    Parameters
+    ----------
+    background
+        Of the pack that made the embeddings, or None.
+    """
+
+    def __init__(self, background: Background | None = None) -> None:
+        self.background = background
+
+    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+        return build_scorer("prototype", enrolled, self.background)
+
+
+class FaceKnnClassifier(_FaceClassifier):
+    """Nearest samples: see `facebank.recognition.scoring.KnnScorer`.
+
+    Parameters
+    ----------
+    neighbours, temperature
+        How many samples of each person vote, and how fast a vote loses weight with its similarity.
+    background
+        Of the pack that made the embeddings, or None.
+    """
+
+    def __init__(
+        self, neighbours: int = NEIGHBOURS, temperature: float = TEMPERATURE, background: Background | None = None
+    ) -> None:
+        self.neighbours = neighbours
+        self.temperature = temperature
+        self.background = background
+
+    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+        check_background(self.background, enrolled)
+        return KnnScorer(enrolled, neighbours=self.neighbours, temperature=self.temperature)
+
+
+class FaceSvmClassifier(_FaceClassifier):
+    """Support vector machine, one against the rest and the background: see `facebank.recognition.training`.
+
+    Parameters
+    ----------
+    kernel
+        ``"linear"`` or ``"rbf"``.
+    background
+        Of the pack that made the embeddings, or None: needed where there is one single person.
+    """
+
+    def __init__(self, kernel: str = "linear", background: Background | None = None) -> None:
+        self.kernel = kernel
+        self.background = background
+
+    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+        kinds = {"linear": "svm", "rbf": "svm-rbf"}
+        if self.kernel not in kinds:
+            raise UsageError(f"A kernel is linear or rbf, not {self.kernel!r}.")
+        return build_scorer(kinds[self.kernel], enrolled, self.background)
+
+
+class FaceLogisticClassifier(_FaceClassifier):
+    """Logistic regression, one against the rest and the background: see `facebank.recognition.training`.
+
+    Parameters
+    ----------
+    background
+        Of the pack that made the embeddings, or None: needed where there is one single person.
+    """
+
+    def __init__(self, background: Background | None = None) -> None:
+        self.background = background
+
+    def _scorer(self, enrolled: Enrolled) -> PersonScorer:
+        return build_scorer("logistic", enrolled, self.background)

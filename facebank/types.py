@@ -1,0 +1,577 @@
+"""The vocabulary: what flows between the rooms, as frozen dataclasses.
+
+Nothing here computes. Arrays are NumPy arrays; NumPy itself is imported for type checking only, so that
+``import facebank`` stays light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from facebank.errors import UsageError
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float32]
+    RGBImage: TypeAlias = NDArray[np.uint8]
+
+
+MOUTH_HIDDEN = "mouth hidden"
+"""The weakness of a face's quality that a mask or a scarf gives it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """A decoded photo.
+
+    Attributes
+    ----------
+    source
+        The path as the user gave it, or a label for bytes.
+    pixels
+        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied. What OpenCV reads is BGR:
+        ``pixels[..., ::-1]`` is RGB.
+    content_hash
+        SHA-256 of the file's bytes, in hex.
+    has_orientation
+        Whether the file states its orientation. If not, a photo without upright faces may be lying on its side.
+    taken_at
+        When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
+    camera_dated
+        Whether `taken_at` is from EXIF, and no clock was reset that day, nor is it in the future.
+    picture_hash
+        SHA-256 in hex of the picture as it is seen, whatever metadata its file has: see `facebank.media.picture_hash`;
+        None for pixels that are of no file.
+
+    Raises
+    ------
+    UsageError
+        The pixels are none of that kind; the message says how to make them so.
+    """
+
+    source: str
+    pixels: RGBImage
+    content_hash: str
+    has_orientation: bool
+    taken_at: datetime | None
+    camera_dated: bool = False
+    picture_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        fault = _fault_of_pixels(self.pixels)
+        if fault is not None:
+            raise UsageError(f"the pixels of {printable(str(self.source))} cannot be a photo's: {fault}")
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+
+def _fault_of_pixels(pixels: object) -> str | None:
+    """Return what is wrong with pixels, and what to do; None where nothing is."""
+    shape, kind = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
+    if not isinstance(shape, tuple) or kind is None:
+        return f"they are a {type(pixels).__name__}, and should be a NumPy array of RGB uint8, (height, width, 3)"
+    fault = None
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
+        fault = f"they are gray, of shape {shape}: repeat them for red, green and blue, numpy.dstack([pixels] * 3)"
+    elif len(shape) == 3 and shape[2] == 4:
+        fault = f"they have an alpha channel, shape {shape}: leave it out with pixels[..., :3]"
+    elif len(shape) == 3 and shape[0] == 3 and shape[2] != 3:
+        fault = f"their channels come first, shape {shape}: pixels.transpose(1, 2, 0) puts them last"
+    elif len(shape) != 3 or shape[2] != 3:
+        fault = f"their shape is {shape}, and should be (height, width, 3)"
+    elif 0 in shape:
+        fault = f"there are none, their shape is {shape}"
+    elif kind.kind == "f":
+        fault = f"they are {kind}, and should be uint8: (pixels * 255).round().astype('uint8') where 1 is white"
+    elif kind != "uint8":
+        fault = f"they are {kind}, and should be uint8, 0 to 255"
+    return fault
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """A face as a detector finds it.
+
+    Attributes
+    ----------
+    box
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge.
+    landmarks
+        ``float32`` of shape ``(5, 2)``: the eye, the eye, the nose tip, the two mouth corners; the one that is
+        left in the picture first.
+    score
+        The detector's score, 0..1.
+    second_score
+        The score that the detector gives the face, upright and enlarged, at a second look, 0..1: the mean of the face
+        and its mirror image. None where there was no second look.
+    """
+
+    box: FloatArray
+    landmarks: FloatArray
+    score: float
+    second_score: float | None = None
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box in pixels."""
+        return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a face can be recognised.
+
+    Attributes
+    ----------
+    score
+        0 (hopeless) .. 1 (as good as it gets).
+    size
+        The longer side of the face's box in pixels.
+    sharpness
+        0 (blurred) .. 1 (sharp), at the resolution that the network sees.
+    frontality
+        0 (profile) .. 1 (frontal), from the five landmarks.
+    exposure
+        0 (all too bright, or hardly any contrast) .. 1 (well lit); None where it was not judged.
+    occlusion
+        The share of the face's likeness that something over mouth or eyes takes away, 0 (free) .. 1; None where it was
+        not judged.
+    stability
+        Mean cosine of the embedding with those of the face mirrored and a little shifted, -1..1; None but at enrolment.
+    weaknesses
+        What makes it hard to recognise, in words, the worst first; empty for a good face.
+    """
+
+    score: float
+    size: float
+    sharpness: float
+    frontality: float
+    exposure: float | None = None
+    occlusion: float | None = None
+    stability: float | None = None
+    weaknesses: tuple[str, ...] = ()
+
+    @property
+    def mouth_hidden(self) -> bool:
+        """Whether something covers the mouth, such as a mask."""
+        return MOUTH_HIDDEN in self.weaknesses
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One detected face of a photo, embedded.
+
+    Attributes
+    ----------
+    detection
+        Box, landmarks and score, in pixels of the upright photo.
+    quality
+        How well it can be recognised.
+    embedding
+        L2-normalised ``float32`` of shape ``(dimension,)``; comparable only within one pack.
+    """
+
+    detection: Detection
+    quality: Quality
+    embedding: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoFaces:
+    """What was found in a photo, without its pixels.
+
+    Attributes
+    ----------
+    source
+        The path as the user gave it, or a label for bytes.
+    content_hash
+        SHA-256 of the file's bytes, in hex.
+    width, height
+        In pixels, upright.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+    taken_at
+        When the photo was taken, if known.
+    faces
+        Largest first.
+    camera_dated
+        Whether `taken_at` is the camera's date, as of `Photo`.
+    picture_hash
+        As of `Photo`; None where it is not known yet.
+    """
+
+    source: str
+    content_hash: str
+    width: int
+    height: int
+    quarter_turns: int
+    taken_at: datetime | None
+    faces: tuple[Face, ...]
+    camera_dated: bool = False
+    picture_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalyzedPhoto:
+    """A photo and the faces found in it.
+
+    Attributes
+    ----------
+    photo
+        The photo the faces' coordinates refer to: turned, where the file lay on its side.
+    faces
+        The faces, largest first.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find them, 0..3.
+    """
+
+    photo: Photo
+    faces: tuple[Face, ...]
+    quarter_turns: int = 0
+
+    @property
+    def found(self) -> PhotoFaces:
+        """What was found, without the pixels."""
+        photo = self.photo
+        return PhotoFaces(
+            photo.source,
+            photo.content_hash,
+            photo.width,
+            photo.height,
+            self.quarter_turns,
+            photo.taken_at,
+            self.faces,
+            photo.camera_dated,
+            photo.picture_hash,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A named person of a gallery.
+
+    Attributes
+    ----------
+    id
+        Number of the person in the gallery.
+    name
+        The name.
+    sample_count
+        How many samples the person has.
+    created_at
+        When the person was first enrolled.
+    born
+        Birth date as far as it is known: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not.
+    note
+        Free text about the person, or None.
+    masked_count
+        How many of the samples wear a mask; they count for faces in masks only, beside bare ones.
+    """
+
+    id: int
+    name: str
+    sample_count: int
+    created_at: datetime
+    born: str | None = None
+    note: str | None = None
+    masked_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One enrolled face of a person, without its vectors.
+
+    Attributes
+    ----------
+    id
+        Number of the sample in its gallery.
+    person
+        Name of the person.
+    detection
+        Where the face is in the photo.
+    quality
+        0..1, as at enrolment.
+    source
+        The photo's path at enrolment.
+    content_hash
+        SHA-256 of the photo's bytes, in hex.
+    quarter_turns
+        How often the photo was turned counter-clockwise to be upright.
+    taken_at, enrolled_at
+        When the photo was taken, if known, and when the face was enrolled.
+    has_thumbnail
+        Whether the gallery keeps a small picture of the face.
+    masked
+        Whether the face was enrolled in a mask.
+    camera_dated
+        Whether `taken_at` is the camera's date; a file's modification time is not.
+    picture_hash
+        As of `Photo`; None where it is not known yet.
+    """
+
+    id: int
+    person: str
+    detection: Detection
+    quality: float
+    source: str
+    content_hash: str
+    quarter_turns: int
+    taken_at: datetime | None
+    enrolled_at: datetime
+    has_thumbnail: bool
+    masked: bool = False
+    camera_dated: bool = False
+    picture_hash: str | None = None
+
+
+class Outcome(StrEnum):
+    """The three things a decision can say."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    UNCERTAIN = "uncertain"
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is: a closed list."""
+
+    MATCH = "match"
+    BELOW_THRESHOLD = "below_threshold"
+    RUNNER_UP_TOO_NEAR = "runner_up_too_near"
+    FACE_TOO_POOR = "face_too_poor"
+    CONFUSABLE = "confusable"
+    IMPROBABLE = "improbable"
+    SAME_PERSON_TWICE = "same_person_twice"
+    REMEMBERED_STRANGER = "remembered_stranger"
+    BEFORE_BIRTH = "before_birth"
+    GALLERY_EMPTY = "gallery_empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A person a probe may be.
+
+    Attributes
+    ----------
+    person
+        The name.
+    similarity
+        Cosine with the person's prototype, the mean of the samples weighted by their quality; -1..1.
+    probability
+        Calibrated probability that it is this person, strangers included, 0..1; None where nothing was calibrated.
+    """
+
+    person: str
+    similarity: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whose face it is, as far as can be said.
+
+    Attributes
+    ----------
+    outcome, reason
+        What was decided and why.
+    person
+        The name; None unless the outcome is `Outcome.KNOWN`.
+    similarity, probability
+        Of the most similar person; None where the gallery is empty or nothing was calibrated.
+    candidates
+        Up to five most similar people, best first.
+    stranger_probability
+        Calibrated probability that it is none of the candidates: a stranger or, hardly ever, an enrolled person who is
+        less similar. The candidates' and this one add to one. None where there are no candidates or nothing was
+        calibrated.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    person: str | None
+    similarity: float | None
+    probability: float | None
+    candidates: tuple[Candidate, ...]
+    stranger_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifiedFace:
+    """A face and whose it is."""
+
+    face: Face
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentifiedPhoto:
+    """What was found in one photo; `error` instead of faces where it could not be read.
+
+    Attributes
+    ----------
+    image
+        The path as the user gave it.
+    width, height
+        Of the upright photo in pixels; None where it could not be read.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces.
+    error
+        One sentence, or None.
+    faces
+        Largest first.
+    """
+
+    image: str
+    width: int | None
+    height: int | None
+    quarter_turns: int
+    error: str | None
+    faces: tuple[IdentifiedFace, ...]
+
+
+class EnrolmentReason(StrEnum):
+    """Why a photo was enrolled or refused: a closed list."""
+
+    ENROLLED = "enrolled"
+    ALREADY_ENROLLED = "already_enrolled"
+    ENROLLED_AS_ANOTHER = "enrolled_as_another"
+    NEARER_TO_ANOTHER = "nearer_to_another"
+    UNLIKE_THE_PERSON = "unlike_the_person"
+    OTHER_FACE_IS_THE_PERSON = "other_face_is_the_person"
+    NO_PHOTOS = "no_photos"
+    UNREADABLE = "unreadable"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    TOO_SMALL = "too_small"
+    TOO_BLURRED = "too_blurred"
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledPhoto:
+    """What became of one photo at enrolment.
+
+    Attributes
+    ----------
+    image, person
+        The path as the user gave it and the person's name.
+    accepted
+        Whether the person has this face now; true for a face that was enrolled before.
+    reason, detail
+        A code, and a sentence for people.
+    sample_id
+        The sample's number; None where refused.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
+        read.
+    warning
+        A sentence about what is odd about a photo that was accepted, or None.
+    masked
+        Whether the face wears a mask: such a sample counts for masked faces only.
+    """
+
+    image: str
+    person: str
+    accepted: bool
+    reason: EnrolmentReason
+    detail: str
+    sample_id: int | None
+    quarter_turns: int | None = field(default=None, kw_only=True)
+    warning: str | None = None
+    masked: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedCounts:
+    """How many files were passed over in folders.
+
+    Attributes
+    ----------
+    pictures
+        Pictures of kinds that are not read, by the code of the kind, such as ``{"raw": 3, "jpeg_xl": 1}``: see
+        `facebank.media.skipped.SKIPPED`.
+    videos
+        Videos.
+    annotated
+        Annotated copies, which facebank drew.
+    """
+
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    videos: int = 0
+    annotated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentReport:
+    """What became of all photos of one person.
+
+    Attributes
+    ----------
+    person
+        The name.
+    photos
+        In the order given.
+    only_masked
+        Whether all samples that the person has now wear a mask.
+    given_as
+        The name under which the photos were given, where their faces are another person's of the same enrollment, who
+        has them now; None where that is the person's own.
+    skipped
+        How many files were passed over in the folders that were given.
+    """
+
+    person: str
+    photos: tuple[EnrolledPhoto, ...]
+    only_masked: bool = False
+    given_as: str | None = None
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)
+
+    @property
+    def accepted(self) -> int:
+        """How many photos the person has samples of now."""
+        return sum(photo.accepted for photo in self.photos)
+
+    @property
+    def refused(self) -> int:
+        """How many photos were refused."""
+        return len(self.photos) - self.accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two photos show the same person.
+
+    Attributes
+    ----------
+    similarity
+        Cosine of the two embeddings, -1..1.
+    threshold
+        The pack's similarity threshold for verification.
+    same
+        Whether the similarity reaches the threshold.
+    probability
+        Calibrated probability, or None.
+    """
+
+    a: str
+    b: str
+    similarity: float
+    threshold: float
+    same: bool
+    probability: float | None = None

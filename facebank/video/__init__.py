@@ -1,0 +1,1 @@
+"""Who is seen when: in video files and before live cameras."""

@@ -1,0 +1,162 @@
+"""What was found in a video, to look at: the video with frames and names, and pictures of the best faces."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.sort.plan import folder_name
+from facebank.errors import StorageError
+from facebank.media import Mark, draw_marks
+from facebank.media.labels import LabelPainter
+from facebank.media.video import Video
+from facebank.media.video_writing import VideoFile
+from facebank.operations.annotate import make_folder
+from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.text import printable
+from facebank.types import Photo
+
+if TYPE_CHECKING:
+    from facebank.types import FloatArray
+    from facebank.video.identify import VideoPlan
+    from facebank.video.people import Appearance
+
+_LETTERS = 30  # of which the height of a frame is this many
+_SMALLEST_LETTERS = 11
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Path:
+    """Where a face is at any time."""
+
+    appearance: Appearance
+    times: FloatArray
+    boxes: FloatArray
+
+    def mark(self, time: float) -> Mark:
+        """Return what to draw: the box lies between those of the frames that were looked at."""
+        box = np.array([np.interp(time, self.times, side) for side in self.boxes.T], dtype=np.float32)
+        return Mark(box, None, self.appearance.label, self.appearance.decision.outcome)
+
+
+def annotate_video(
+    source: Path,
+    appearances: Sequence[Appearance],
+    target: Path,
+    plan: VideoPlan,
+    on_time: Callable[[float], None] | None = None,
+) -> None:
+    """Write a video with its faces framed and named; without sound.
+
+    Parameters
+    ----------
+    source
+        The video, which is read again.
+    appearances
+        Who is in it.
+    target
+        The file to write, as `facebank.media.video_writing.check_target` allows it.
+    plan
+        From when to when.
+    on_time
+        Called after each frame with its time in seconds.
+
+    Raises
+    ------
+    UsageError
+        Something is there already; it stays.
+    VideoError
+        The video can no longer be read.
+    StorageError
+        The other one cannot be written.
+    """
+    paths = [_path(each) for each in appearances]
+    with Video(source) as video:
+        info = video.info
+        painter = LabelPainter(max(_SMALLEST_LETTERS, min(info.width, info.height) // _LETTERS))
+        with VideoFile(target, info.width, info.height, info.rate) as file:
+            begun = None
+            for frame in video.frames(plan.start, plan.end):
+                begun = frame.time if begun is None else begun
+                marks = [
+                    path.mark(frame.time)
+                    for path in paths
+                    if path.appearance.start <= frame.time <= path.appearance.end
+                ]
+                photo = Photo("", np.ascontiguousarray(frame.pixels), "", True, None)
+                file.write(frame.time - begun, draw_marks(photo, marks, painter))
+                if on_time is not None:
+                    on_time(frame.time)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made, before there is any work in it.
+
+    Parameters
+    ----------
+    folder
+        As for `write_pictures`.
+
+    Raises
+    ------
+    StorageError
+        It, or what it would be in, is a file.
+    """
+    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        raise StorageError(f"{printable(str(there))} is a file, not a folder: choose another name")
+
+
+def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int, Path]:
+    """Write the best face of every track as a JPEG, named by whom it shows and by when it begins.
+
+    Parameters
+    ----------
+    appearances
+        With pictures.
+    folder
+        Made if there is none; no file in it is replaced.
+
+    Returns
+    -------
+    dict[int, Path]
+        By the number of the track.
+
+    Raises
+    ------
+    StorageError
+        One cannot be written.
+    """
+    make_folder(folder)
+    written = {}
+    for each in appearances:
+        if each.picture is None:
+            continue
+        stem = f"{folder_name(each.label)} {int(each.start) // 60:02d}m{int(each.start) % 60:02d}"
+        written[each.track.number] = _written(folder, stem, each.picture)
+    return written
+
+
+def _written(folder: Path, stem: str, picture: bytes) -> Path:
+    for number in itertools.count(1):
+        target = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
+        try:
+            write_file(target, picture, mode=face_file_mode(), replaces=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}") from error
+        break
+    return target
+
+
+def _path(appearance: Appearance) -> _Path:
+    sightings = appearance.track.sightings
+    times = np.array([sighting.time for sighting in sightings], dtype=np.float32)
+    return _Path(appearance, times, np.stack([sighting.face.detection.box for sighting in sightings]))

@@ -1,0 +1,265 @@
+"""Who comes and goes before a camera: frames are looked at as they come, and tracks told while they last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.groups.grouping import clustering_thresholds
+from facebank.operations.identify import identified_tracks
+from facebank.types import Outcome, Photo
+from facebank.vision.tracking import Tracker, seen_together
+
+if TYPE_CHECKING:
+    from facebank.bank import FaceBank
+    from facebank.media.live import LiveVideo
+    from facebank.media.video import Frame
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import Decision, FloatArray
+    from facebank.vision.tracking import Track
+
+_AWAY = 3.0  # seconds: who looks aside has not left
+_SETTLED_SIGHTINGS, _SETTLED_SECONDS = 3, 0.5
+_REMEMBERED_SIGHTINGS = 100
+_REMEMBERED_STRANGERS = 200
+
+
+class News(StrEnum):
+    """What may happen."""
+
+    CAME = "came"
+    CHANGED = "changed"
+    LEFT = "left"
+
+
+@dataclass(slots=True, eq=False)
+class Visitor:
+    """Somebody who is there, or was.
+
+    Attributes
+    ----------
+    track
+        The face, followed; it keeps its last sightings and its best.
+    label
+        The person's name, else ``stranger`` or ``uncertain`` with a number.
+    decision
+        Who it is, as far as was seen yet.
+    sightings
+        In how many frames it was seen.
+    """
+
+    track: Track
+    label: str
+    decision: Decision
+    sightings: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the face has been seen, from the first time to the last."""
+        return self.track.last.time - self.track.begun
+
+
+@dataclass(slots=True)
+class Attendance:
+    """What was seen of everybody, by label; bounded, as strangers who are forgotten are not counted one by one.
+
+    Attributes
+    ----------
+    people
+        Seconds by person.
+    strangers
+        How many visitors were nobody who is known.
+    frames
+        How many frames were looked at.
+    """
+
+    people: dict[str, float] = field(default_factory=dict)
+    strangers: int = 0
+    frames: int = 0
+
+
+class Watch:
+    """Looks at frames and says who comes and goes.
+
+    Parameters
+    ----------
+    bank
+        The gallery and the pack.
+    settings
+        How decisions are made; None for the gallery's own settings.
+    """
+
+    def __init__(self, bank: FaceBank, settings: DecisionSettings | None = None) -> None:
+        self._bank = bank
+        self._settings = settings
+        self._tracker = Tracker(bank.engine.thresholds.verify, _AWAY)
+        self._visitors: dict[int, Visitor] = {}
+        self._numbers = _Numbers(clustering_thresholds(bank.engine.thresholds).linked)
+        self._counts: dict[int, int] = {}
+        self.attendance = Attendance()
+
+    @property
+    def visitors(self) -> tuple[Visitor, ...]:
+        """Who is there now, the first who came first."""
+        return tuple(self._visitors.values())
+
+    def look(self, frame: Frame) -> Iterator[tuple[News, Visitor]]:
+        """Look at a frame.
+
+        Parameters
+        ----------
+        frame
+            Later than the one before.
+
+        Yields
+        ------
+        tuple[News, Visitor]
+            What is new.
+        """
+        (analyzed,) = self._bank.engine.analyzer.analyze([Photo("", frame.pixels, "", True, None)])
+        self.attendance.frames += 1
+        yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
+        seen = [track for track in self._tracker.live if track.last.time == frame.time]
+        for track in seen:
+            self._counts[track.number] = self._counts.get(track.number, 0) + 1
+        decisions = self._decisions() if any(map(self._is_settled, seen)) else {}
+        for track in seen:
+            if track.number in decisions:
+                yield from self._seen(track, decisions[track.number])
+            track.forget(_REMEMBERED_SIGHTINGS)
+
+    def rest(self, now: float) -> Iterator[tuple[News, Visitor]]:
+        """Let time go by without a frame, as while a stream is away: who is not seen for long has left."""
+        if all(now - track.last.time > _AWAY for track in self._tracker.live):
+            yield from self.end()
+
+    def end(self) -> Iterator[tuple[News, Visitor]]:
+        """Let everybody leave."""
+        yield from self._gone(self._tracker.finish())
+
+    def _is_settled(self, track: Track) -> bool:
+        enough = self._counts[track.number] >= _SETTLED_SIGHTINGS
+        return enough and track.last.time - track.begun >= _SETTLED_SECONDS
+
+    def _decisions(self) -> dict[int, Decision]:
+        """Decide about all who are there, or were a moment ago, by the number of the track."""
+        settled = [track for track in self._tracker.live if self._is_settled(track)]
+        identification = self._bank.identification(self._settings)
+        decided = identified_tracks([track.faces for track in settled], identification, seen_together(settled))
+        return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
+
+    def _seen(self, track: Track, decision: Decision) -> Iterator[tuple[News, Visitor]]:
+        count = self._counts[track.number]
+        visitor = self._visitors.get(track.number)
+        if visitor is None:
+            visitor = Visitor(track, self._label(track, decision), decision, count)
+            self._visitors[track.number] = visitor
+            yield News.CAME, visitor
+            return
+        changed = decision.person != visitor.decision.person
+        visitor.decision, visitor.sightings = decision, count
+        if changed:
+            visitor.label = self._label(track, decision)
+            yield News.CHANGED, visitor
+
+    def _gone(self, ended: list[Track]) -> Iterator[tuple[News, Visitor]]:
+        for track in ended:
+            self._counts.pop(track.number, None)
+            visitor = self._visitors.pop(track.number, None)
+            if visitor is None:
+                continue
+            person, people = visitor.decision.person, self.attendance.people
+            if person is None:
+                self.attendance.strangers += 1
+            else:
+                people[person] = people.get(person, 0.0) + visitor.seconds
+            yield News.LEFT, visitor
+
+    def _label(self, track: Track, decision: Decision) -> str:
+        if decision.person is not None:
+            return decision.person
+        taken = {visitor.label for visitor in self._visitors.values()}
+        word = "stranger" if decision.outcome is Outcome.UNKNOWN else "uncertain"
+        good = track.best.face.quality.score >= (1 + self._bank.engine.thresholds.minimum_quality) / 2
+        return self._numbers.label(word, track.mean if good else None, taken)
+
+
+class _Numbers:
+    """Numbers for those who have no name: the last of them are known again, if they were seen well."""
+
+    def __init__(self, linked: float) -> None:
+        self._linked = linked
+        self._last: dict[str, int] = {}
+        self._faces: dict[str, FloatArray] = {}
+
+    def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
+        """Return the label of the nearest one who is not there already, else a new one."""
+        if mean is not None:
+            known = [label for label in self._faces if label.startswith(word) and label not in taken]
+            alike = [float(self._faces[label] @ mean) for label in known]
+            if alike and max(alike) >= self._linked:
+                return known[int(np.argmax(alike))]
+        self._last[word] = self._last.get(word, 0) + 1
+        label = f"{word} {self._last[word]}"
+        if mean is not None:
+            self._faces[label] = mean
+            if len(self._faces) > _REMEMBERED_STRANGERS:
+                del self._faces[next(iter(self._faces))]
+        return label
+
+
+def watch(
+    bank: FaceBank,
+    live: LiveVideo,
+    on_news: Callable[[News, Visitor], None],
+    on_frame: Callable[[Watch], None] | None = None,
+    *,
+    rate: float = 5.0,
+    seconds: float | None = None,
+    settings: DecisionSettings | None = None,
+) -> Attendance:
+    """Say who comes and goes, until the source ends, time is over, or Ctrl-C.
+
+    Parameters
+    ----------
+    bank
+        The gallery and the pack.
+    live
+        The frames, opened.
+    on_news
+        Called with what is new, and with everybody's leaving at the end.
+    on_frame
+        Called after each frame that was looked at, and about every half second without one.
+    rate
+        How many frames a second are looked at, at most.
+    seconds
+        For how long; None for ever.
+    settings
+        How decisions are made; None for the gallery's own settings.
+
+    Returns
+    -------
+    Attendance
+        What was seen, also after Ctrl-C.
+    """
+    watching = Watch(bank, settings)
+    due = 0.0
+    try:
+        while not live.ended and (seconds is None or live.now < seconds):
+            live.pause(due - live.now)
+            frame = live.newest()
+            if frame is not None:
+                due = max(due + 1 / rate, frame.time)
+            for news, visitor in watching.rest(live.now) if frame is None else watching.look(frame):
+                on_news(news, visitor)
+            if on_frame is not None:
+                on_frame(watching)
+    except KeyboardInterrupt:
+        pass  # that is how a watch ends
+    for news, visitor in watching.end():
+        on_news(news, visitor)
+    return watching.attendance
