@@ -41,8 +41,8 @@ from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
-from facebank.recognition.scoring import build_scorer
 from facebank.recognition.settings import DecisionSettings
+from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Outcome, Quality
 
 if TYPE_CHECKING:

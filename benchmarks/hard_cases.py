@@ -41,8 +41,9 @@ from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import build_scorer, prototypes
+from facebank.recognition.scoring import prototypes
 from facebank.recognition.settings import DecisionSettings
+from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Outcome, Quality
 
 if TYPE_CHECKING:

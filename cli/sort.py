@@ -84,7 +84,7 @@ def sort(
     if undo and (copy or link or move):
         raise UsageError("--undo stands alone, but for --dry-run: it undoes everything that was sorted into the folder")
     from facebank.album.album import Album
-    from facebank.album.sort.plan import Way
+    from facebank.album.sort.ways import Way
 
     shown = _Shown(as_json)
     way = Way.MOVE if move else Way.LINK if link else Way.COPY

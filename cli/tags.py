@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from facebank.album.tags.importing import ImportedTag
     from facebank.album.tags.listing import ShownPhoto
     from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.writing import TaggedPhoto
+    from facebank.album.tags.tagged import TaggedPhoto
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]

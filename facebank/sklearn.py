@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from facebank.errors import UsageError
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, build_scorer, check_background, unit
+from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, check_background, unit
+from facebank.recognition.training import build_scorer
 
 try:
     from sklearn.utils.validation import validate_data

@@ -17,7 +17,7 @@ from facebank.doctor.installation import Finding, Installed, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import load_pack
-from facebank.packs.pack import EMBEDDED_FOLDER
+from facebank.packs.manifest import EMBEDDED_FOLDER
 from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
 
 PROJECT = Path(__file__).resolve().parent.parent

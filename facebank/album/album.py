@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScannedFile
     from facebank.album.scan.scanning import ScanPlan, ScanReport
     from facebank.album.sort.journal import Sorted
-    from facebank.album.sort.plan import SortPlan, Step, Way
+    from facebank.album.sort.plan import SortPlan, Step
     from facebank.album.sort.undoing import Undone
+    from facebank.album.sort.ways import Way
     from facebank.album.tags.importing import ImportedTag
     from facebank.album.tags.known import KnownTags
     from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.writing import TaggedPhoto, TagOptions
+    from facebank.album.tags.tagged import TaggedPhoto
+    from facebank.album.tags.writing import TagOptions
     from facebank.bank import FaceBank
     from facebank.operations.inputs import Place
     from facebank.recognition.settings import DecisionSettings
@@ -309,8 +311,8 @@ class Album:
     ) -> None:
         """Do what was planned: see `facebank.album.sort.sorting`. The scan knows where moved photos are then."""
         from facebank.album.sort.journal import made_journal_key
-        from facebank.album.sort.plan import Way
         from facebank.album.sort.sorting import sort_photos
+        from facebank.album.sort.ways import Way
 
         moved: list[tuple[str, str]] = []
 
@@ -343,8 +345,8 @@ class Album:
             The journal there may be somebody else's.
         """
         from facebank.album.sort.journal import journal_key, read_journal
-        from facebank.album.sort.plan import Way
         from facebank.album.sort.sorting import mend_sorting
+        from facebank.album.sort.ways import Way
 
         target = Path(absolute(out))
         journal = read_journal(target, key := journal_key(self._bank.gallery))
@@ -406,8 +408,8 @@ class Album:
         self, journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
     ) -> None:
         """Undo what was sorted into a folder: see `facebank.album.sort.undoing`. The scan, if any, knows it."""
-        from facebank.album.sort.plan import Way
         from facebank.album.sort.undoing import undo_sorting
+        from facebank.album.sort.ways import Way
 
         moved: list[tuple[str, str]] = []
 

@@ -13,8 +13,8 @@ from facebank.evaluation.dataset import Pick
 from facebank.operations.identify import build_recognizer, mix_masks
 from facebank.operations.samples import STEADYING
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import build_scorer
 from facebank.recognition.settings import DecisionSettings
+from facebank.recognition.training import build_scorer
 from facebank.types import Outcome
 from facebank.vision.quality import with_stability
 

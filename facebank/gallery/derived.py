@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DERIVED_PLACES_SETTING = "derived_places"
 DERIVED_FOLDERS_SETTING = "derived_folders"
+INDEX_FILE_SETTING = "index_file"
+"""The gallery's setting that names the file its vectors may be read from."""
 
 _MOST_PLACES = 31
 _ROOMS = ("classifiers", "cohorts", "indexes", "pages")

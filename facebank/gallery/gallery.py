@@ -433,7 +433,7 @@ class Gallery(TaughtGallery):
 
     def _keep_index_file(self, follower: IndexFollower, key: IndexKey) -> bool:
         """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
-        from facebank.index.following import INDEX_FILE_SETTING
+        from facebank.gallery.derived import INDEX_FILE_SETTING
 
         try:
             self.note_place()

@@ -19,7 +19,7 @@ import numpy as np
 from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError
 from facebank.gallery.backups import itself, keep_damaged
 from facebank.gallery.checking import Damage, damage_to
-from facebank.gallery.derived import wipe_derived
+from facebank.gallery.derived import INDEX_FILE_SETTING, wipe_derived
 from facebank.gallery.records import PLAIN
 from facebank.gallery.store import schema
 from facebank.gallery.store.checked_rows import described
@@ -28,7 +28,6 @@ from facebank.gallery.store.digests import Kind, signed
 from facebank.gallery.store.sealed_tables import TABLES
 from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
 from facebank.gallery.store.vector_tables import first_two
-from facebank.index.following import INDEX_FILE_SETTING
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.guarded import is_filled, is_open_here
 from facebank.storage.leftovers import wipe_file

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, derived_folders
 from facebank.gallery.names import name_key
@@ -20,13 +20,20 @@ from facebank.storage.user_folders import cache_folder, calibrations_folder, pac
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facebank.gallery.session import GallerySession
 
 WRITTEN_PLACES_SETTING = "written_places"
 
 _MOST = 200
 _LONGEST = 48 * 1024  # characters of JSON, all together
 _MOST_FOLDERS = 5000
+
+
+class Settings(Protocol):
+    """What keeps the places: an open gallery."""
+
+    def read_setting(self, key: str) -> object:
+        """Return a setting's value; None where it has none."""
+        ...
 
 
 class PlaceKind(StrEnum):
@@ -79,16 +86,16 @@ def without_name(known: object, name: str) -> list[dict[str, str]]:
     ]
 
 
-def written_places(gallery: GallerySession) -> list[WrittenPlace]:
+def written_places(gallery: Settings) -> list[WrittenPlace]:
     """Return the places that something was written to and that are still there, the latest first."""
     return [place for place in _noted(gallery) if os.path.lexists(place.path)]
 
 
-def _noted(gallery: GallerySession) -> list[WrittenPlace]:
+def _noted(gallery: Settings) -> list[WrittenPlace]:
     return list(dict.fromkeys(reversed(_read(gallery.read_setting(WRITTEN_PLACES_SETTING)))))
 
 
-def folders_with_leftovers(gallery: Path, session: GallerySession | None) -> list[Path]:
+def folders_with_leftovers(gallery: Path, session: Settings | None) -> list[Path]:
     """Return the folders that facebank writes to, where killed runs may have left something.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.gallery import settings
-from facebank.gallery.derived import index_file, wipe_derived
+from facebank.gallery.derived import INDEX_FILE_SETTING, index_file, wipe_derived
 from facebank.gallery.records import PLAIN, VectorTable
 from facebank.gallery.store import tables, vector_tables
 from facebank.index.codes import PART_SIZE
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from facebank.index.index_file import StoredIndex
     from facebank.index.vector_index import VectorStore
 
-INDEX_FILE_SETTING = "index_file"
-"""The gallery's setting that names the file its vectors may be read from."""
 
 _FEW = 1000  # more additions than this, and than a tenth, are read faster by reading everything
 

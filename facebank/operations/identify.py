@@ -19,8 +19,9 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.masked import masked_scorer
 from facebank.recognition.pairs import least_before
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import PrototypeScorer, build_scorer, prototypes
+from facebank.recognition.scoring import PrototypeScorer, prototypes
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
+from facebank.recognition.training import build_scorer
 from facebank.types import IdentifiedFace, IdentifiedPhoto
 from facebank.vision.augmentation import MASK_WEIGHT
 from facebank.vision.embedding import normalised

@@ -12,8 +12,15 @@ from facebank.errors import PackIntegrityError, PackNotFoundError, UsageError
 from facebank.packs.archive import Archive, ArchiveLimits, open_archive
 from facebank.packs.download import DownloadLimits, check_address, downloaded
 from facebank.packs.licences import require_licence
-from facebank.packs.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, PackManifest, manifest_toml, read_manifest
-from facebank.packs.pack import EMBEDDED_FOLDER, Pack
+from facebank.packs.manifest import (
+    EMBEDDED_FOLDER,
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    PackManifest,
+    manifest_toml,
+    read_manifest,
+)
+from facebank.packs.pack import Pack
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.store import copy_checked, publish, refuse_taken, staging_folder
 from facebank.storage.text import printable

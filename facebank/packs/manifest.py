@@ -7,16 +7,15 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from facebank.errors import ManifestError
 from facebank.packs.tables import PerChannel, Table
 from facebank.storage.text import printable
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MANIFEST_NAME = "pack.toml"
+EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 SCHEMA = 1
 
 DetectorKind: TypeAlias = Literal["yunet", "scrfd"]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facebank.errors import ManifestError, PackNotFoundError
-from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
+from facebank.packs.manifest import EMBEDDED_FOLDER, MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
 from facebank.packs.prepare import checked_file, prepared_model, prepared_network
 from facebank.storage.text import printable, shell_command
 from facebank.storage.user_folders import is_file, packs_folder
 
 EMBEDDED_NAME = "opencv"
-EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 _FORMER = ".former"
 
 

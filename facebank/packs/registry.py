@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from facebank.packs.manifest import DataTerms, DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
-from facebank.packs.pack import EMBEDDED_FOLDER
+from facebank.packs.manifest import (
+    EMBEDDED_FOLDER,
+    DataTerms,
+    DetectorSpec,
+    EmbedderSpec,
+    PackManifest,
+    Thresholds,
+    read_manifest,
+)
 
 _RELEASES = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _INSIGHTFACE_TERMS = "https://github.com/deepinsight/insightface/tree/master/model_zoo#license"

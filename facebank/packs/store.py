@@ -12,9 +12,16 @@ from enum import StrEnum
 from pathlib import Path
 
 from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNotFoundError, UsageError
-from facebank.packs.manifest import MANIFEST_NAME, PackManifest, is_pack_name, read_manifest, read_manifest_file
+from facebank.packs.manifest import (
+    EMBEDDED_FOLDER,
+    MANIFEST_NAME,
+    PackManifest,
+    is_pack_name,
+    read_manifest,
+    read_manifest_file,
+)
 from facebank.packs.network_file import check_network
-from facebank.packs.pack import EMBEDDED_FOLDER, EMBEDDED_NAME, Pack, former_folder, installed_names, pack_folder
+from facebank.packs.pack import EMBEDDED_NAME, Pack, former_folder, installed_names, pack_folder
 from facebank.packs.prepare import checked_file
 from facebank.storage.files import new_folder
 from facebank.storage.paths import named_path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import build_scorer
+from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

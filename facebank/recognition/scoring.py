@@ -229,38 +229,6 @@ class KernelScorer:
         return scores
 
 
-def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
-    """Make a scorer, fitting it where there is something to fit.
-
-    Parameters
-    ----------
-    kind
-        One of `CLASSIFIERS`.
-    enrolled
-        The samples.
-    background
-        Of the pack that made them: what other people look like. SVM and logistic regression learn to tell a person
-        from what is drawn from it; the others need none.
-
-    Returns
-    -------
-    PersonScorer
-        Ready to score.
-
-    Raises
-    ------
-    UsageError
-        If there is no such kind, the background does not fit, there is one single person and no background to tell
-        the person from, or the gallery is too large for this kind.
-    """
-    check_background(background, enrolled)
-    if kind in {"prototype", "knn"}:
-        return PrototypeScorer(enrolled) if kind == "prototype" else KnnScorer(enrolled)
-    from facebank.recognition.training import fit
-
-    return fit(kind, enrolled, background).scorer()
-
-
 def check_background(background: Background | None, enrolled: Enrolled) -> None:
     """Raise `UsageError` if a background describes embeddings of another length than the samples'."""
     if background is not None and background.dimension != enrolled.dimension:

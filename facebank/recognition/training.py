@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.recognition.scoring import CLASSIFIERS, KernelScorer, LinearScorer, rbf, seen_from, unit
+from facebank.recognition.scoring import (
+    CLASSIFIERS,
+    KernelScorer,
+    KnnScorer,
+    LinearScorer,
+    PrototypeScorer,
+    check_background,
+    rbf,
+    seen_from,
+    unit,
+)
 from facebank.recognition.solving import separate
 
 if TYPE_CHECKING:
@@ -48,6 +58,36 @@ _SEED = 0
 
 RECIPE = (1, SVM_STRENGTH, LOGISTIC_STRENGTH, GAMMA, DRAWS, KERNEL_DRAWS, _JITTER, _SEED)
 """Differs from the one before whenever the same samples give other coefficients; the first number is for the code."""
+
+
+def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
+    """Make a scorer, fitting it where there is something to fit.
+
+    Parameters
+    ----------
+    kind
+        One of `CLASSIFIERS`.
+    enrolled
+        The samples.
+    background
+        Of the pack that made them: what other people look like. SVM and logistic regression learn to tell a person
+        from what is drawn from it; the others need none.
+
+    Returns
+    -------
+    PersonScorer
+        Ready to score.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind, the background does not fit, there is one single person and no background to tell
+        the person from, or the gallery is too large for this kind.
+    """
+    check_background(background, enrolled)
+    if kind in {"prototype", "knn"}:
+        return PrototypeScorer(enrolled) if kind == "prototype" else KnnScorer(enrolled)
+    return fit(kind, enrolled, background).scorer()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.sort.plan import folder_name
+from facebank.album.sort.ways import folder_name
 from facebank.errors import StorageError
 from facebank.media import Mark, draw_marks
 from facebank.media.labels import LabelPainter

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.album.sort.plan import folder_name
+from facebank.album.sort.ways import folder_name
 
 
 @pytest.mark.parametrize(

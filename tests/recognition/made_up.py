@@ -15,7 +15,8 @@ from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import RATES, Calibrator, SizeTable
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import CLASSIFIERS, build_scorer
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Outcome, Quality, Reason
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import build_scorer
-from facebank.recognition.training import MOST_FOR_KERNEL
+from facebank.recognition.training import MOST_FOR_KERNEL, build_scorer
 from facebank.sklearn import (
     FaceKnnClassifier,
     FaceLogisticClassifier,

@@ -14,7 +14,8 @@ from facebank.errors import UsageError
 from facebank.recognition import Recognizer, Rule
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, LEAST_ODDS, nobody_enrolled
-from facebank.recognition.scoring import PrototypeScorer, build_scorer
+from facebank.recognition.scoring import PrototypeScorer
+from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Outcome, Reason
 
 from .made_up import (

@@ -23,9 +23,9 @@ from facebank.recognition.scoring import (
     KnnScorer,
     LinearScorer,
     PrototypeScorer,
-    build_scorer,
     greatest,
 )
+from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -61,7 +61,8 @@ def test_scoring_does_not_load_scikit_learn() -> None:
         "import sys, numpy as np\n"
         "from facebank.recognition.enrolled import Enrolled\n"
         "from facebank.recognition.calibration.background import Background\n"
-        "from facebank.recognition.scoring import CLASSIFIERS, build_scorer\n"
+        "from facebank.recognition.scoring import CLASSIFIERS\n"
+        "from facebank.recognition.training import build_scorer\n"
         "enrolled = Enrolled(np.eye(3, 4), np.arange(3), np.ones(3))\n"
         "background = Background(np.zeros(4), np.eye(4))\n"
         "for kind in CLASSIFIERS: build_scorer(kind, enrolled, background).scores(np.eye(4))\n"

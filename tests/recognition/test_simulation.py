@@ -13,7 +13,8 @@ from facebank.errors import UsageError
 from facebank.recognition.calibration import simulation
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.simulation import KEPT, PROBES_EACH, GalleryPlan, Identities, Searches, simulate
-from facebank.recognition.scoring import CLASSIFIERS, PersonScorer, build_scorer
+from facebank.recognition.scoring import CLASSIFIERS, PersonScorer
+from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.plan import Way, folder_name
+from facebank.album.sort.ways import Way, folder_name
 from facebank.album.tags.sidecars import SUFFIX
 from facebank.errors import PhotoError
 from facebank.media.finding import PHOTO_SUFFIXES
@@ -34,7 +34,7 @@ class Entry:
     Attributes
     ----------
     way
-        How: one of `facebank.album.sort.plan.Way`.
+        How: one of `facebank.album.sort.ways.Way`.
     source, target
         From where and to where, absolute.
     content_hash

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.album.sort.ways import LONGEST_NAME, Way, cut, folder_name
 from facebank.album.tags.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
 from facebank.storage.links import NamedFolders
@@ -21,18 +20,7 @@ if TYPE_CHECKING:
     from facebank.album.sort.entries import Entry
     from facebank.types import IdentifiedPhoto, PhotoFaces
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # Windows'
-_UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
 _MOST_NAMES = 10_000
-_LONGEST_NAME = 255  # bytes, of most file systems
-
-
-class Way(StrEnum):
-    """How a photo comes into a person's folder."""
-
-    COPY = "copy"
-    LINK = "link"
-    MOVE = "move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +158,10 @@ def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -
         while owners.get(folder.casefold(), name) != name:
             number += 1
             suffix = f" ({number})"
-            folder = f"{_cut(plain, _LONGEST_NAME - len(suffix))}{suffix}"
+            folder = f"{cut(plain, LONGEST_NAME - len(suffix))}{suffix}"
         owners[folder.casefold()] = name
         folders[name] = folder
     return folders
-
-
-def folder_name(person: str) -> str:
-    """Return the name of a person's folder: the name, cut to 255 bytes, and never one that means something else."""
-    name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
-    if name.startswith(".") or _RESERVED.fullmatch(name):
-        name = f"_{name}"
-    return _cut(name, _LONGEST_NAME).rstrip(". ")
-
-
-def _cut(name: str, most: int) -> str:
-    """Return as much of a name as has so many bytes, without half a character."""
-    data = name.encode("utf-8", "surrogatepass")
-    return name if len(data) <= most else data[:most].decode("utf-8", "ignore")
 
 
 class _Planner:

@@ -10,7 +10,8 @@ from pathlib import Path
 from facebank.album.sort.entries import Entry
 from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, picture_of
 from facebank.album.sort.journal import Sorted, SortJournal
-from facebank.album.sort.plan import SortPlan, Step, Way
+from facebank.album.sort.plan import SortPlan, Step
+from facebank.album.sort.ways import Way
 from facebank.errors import StorageError
 from facebank.storage.folders import Spot, spot_within
 from facebank.storage.interruption import uninterrupted

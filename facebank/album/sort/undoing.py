@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from facebank.album.sort.entries import Entry, is_photo_or_sidecar
 from facebank.album.sort.files import digest_of, is_picture, move_file, picture_of
 from facebank.album.sort.journal import only_undoing, remove_journal
-from facebank.album.sort.plan import Way
 from facebank.album.sort.sorting import remove_sort_leftovers
+from facebank.album.sort.ways import Way
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
 from facebank.errors import UsageError
 from facebank.storage.folders import NOT_THERE, Spot, spot_within

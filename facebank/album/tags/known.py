@@ -21,7 +21,7 @@ from facebank.gallery import FaceKey, name_key
 
 if TYPE_CHECKING:
     from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.writing import TaggedPhoto
+    from facebank.album.tags.tagged import TaggedPhoto
     from facebank.gallery import Gallery, PackIdentity
     from facebank.types import PhotoFaces
 

@@ -18,7 +18,8 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, Correction
 from facebank.recognition.enrolled import Enrolled, check_embeddings
-from facebank.recognition.scoring import build_scorer, greatest, prototypes
+from facebank.recognition.scoring import greatest, prototypes
+from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
