@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +24,7 @@ from facebank.album.tags.regions import (
 from facebank.media import turn_photo
 from facebank.media.orientation import upright
 from facebank.types import Detection, Face, Photo, PhotoFaces, Quality
+from facebank.vision.geometry import overlaps
 
 ORIENTATIONS = st.integers(1, 8)
 
@@ -111,3 +116,27 @@ def test_no_face_and_no_region_is_matched_twice(regions: list[Box], faces: list[
     assert len({face for face, _ in matched.values()}) == len(matched)
     assert set(matched) <= set(range(len(regions)))
     assert {face for face, _ in matched.values()} <= set(range(len(faces)))
+
+
+@given(st.lists(boxes(), min_size=1, max_size=4), st.lists(boxes(), min_size=1, max_size=4))
+def test_what_is_matched_overlaps_most_of_all_ways(regions: list[Box], faces: list[Box]) -> None:
+    table = np.asarray(faces, dtype=np.float32)
+    shared = np.stack([overlaps(np.asarray(box, dtype=np.float32), table) for box in regions]).astype(float)
+    shared[shared < 0.2] = 0.0
+    wide = np.pad(shared, ((0, 0), (0, len(regions))))  # a region may be nobody's
+    best = max(
+        sum(wide[row, column] for row, column in enumerate(columns))
+        for columns in permutations(range(wide.shape[1]), len(regions))
+    )
+    matched = match_faces(list(regions), faces)
+    assert sum(shared[row, column] for row, (column, _) in matched.items()) == pytest.approx(best, abs=1e-6)
+
+
+def test_faces_apart_are_matched_without_loading_scipy() -> None:
+    program = (
+        "import sys\n"
+        "from facebank.album.tags.regions import match_faces\n"
+        "print(match_faces([(.1, .1, .3, .3), (.5, .5, .7, .7)], [(.5, .5, .7, .7)]), 'scipy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "{1: (0, 1.0)} False\n"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from facebank.types import PhotoFaces
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray, PhotoFaces
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of width and height, 0..1."""
@@ -239,7 +242,6 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
         more, because some programs frame a whole head.
     """
     import numpy as np
-    from scipy.optimize import linear_sum_assignment
 
     from facebank.vision.geometry import overlaps
 
@@ -249,12 +251,23 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     table = np.asarray(faces, dtype=np.float32)
     shared = np.stack([overlaps(np.asarray(boxes[place], dtype=np.float32), table) for place in places])
     shared[shared < _SAME_FACE] = 0.0
-    rows, columns = linear_sum_assignment(shared, maximize=True)
+    rows, columns = _assigned(shared)
     return {
         places[row]: (int(column), _nearness(boxes[places[row]] or faces[column], faces[column]))
         for row, column in zip(rows, columns, strict=True)
         if shared[row, column] > 0
     }
+
+
+def _assigned(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which rows and columns belong together, so that what they share is most."""
+    rows, columns = shared.nonzero()
+    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):  # as in most photos: SciPy loads slowly
+        return rows, columns
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    return rows, columns
 
 
 def _nearness(box: Box, face: Box) -> float:
