@@ -33,14 +33,25 @@ RESAMPLES = 10_000
 INTERVAL = (2.5, 97.5)  # percentiles
 MANY = """
 import sys
-sys.path.append(sys.argv[1])  # behind the installed facebank
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from benchmarks.large_gallery import write_made_up
-from facebank.gallery import PackIdentity
+import numpy as np
+from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
-pack = load_pack()
-write_made_up(Path(sys.argv[2]), PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension), 100_000)
+Detection = import_module("facebank.types" if find_spec("facebank.types") else "facebank.faces").Detection
+pack, people, at_once, random = load_pack(), int(sys.argv[2]), 10_000, np.random.default_rng(0)
+dimension = pack.manifest.embedder.dimension
+face = Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0)
+def sample(number, vector):
+    return NewSample(face, 0.9, f"{number}.jpg", f"{number:064x}", 0, None, None, {"plain": vector})
+with Gallery.open(Path(sys.argv[1]), PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
+    for start in range(0, people, at_once):
+        rows = random.standard_normal((at_once, dimension)).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        gallery.enrol_people([(f"Person {n}", [sample(n, row)]) for n, row in enumerate(rows, start)])
 """
+"""Run by each version's own Python, with a gallery's path and how many people it gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +204,7 @@ def prepare(version: Version, data: Path) -> None:
 def write_many(version: Version) -> None:
     """Make a version's gallery of 100,000 people, by its own Python."""
     subprocess.run(
-        [version.program.with_name("python"), "-c", MANY, Path(__file__).resolve().parents[1], "many.facebank"],
+        [version.program.with_name("python"), "-c", MANY, "many.facebank", "100000"],
         check=True,
         cwd=version.folder,
     )
