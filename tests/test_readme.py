@@ -138,3 +138,9 @@ def test_where_the_keys_of_json_are_named_is_said() -> None:
 def test_documents_about_packs_are_in_us_english() -> None:
     text = re.sub(r"```.*?```|`[^`]*`", "", (PROJECT / "models/README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert not re.findall(r"colour|licence|quantis|recognis|normalis", text)
+
+
+def test_the_example_of_the_estimators_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(import numpy.*?)```", README, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "['Ada' 'Ada' 'Grace' 'Grace']\n"

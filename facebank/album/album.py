@@ -476,7 +476,7 @@ class Album:
     def name_group(
         self, number: int, person: str, *, force: bool = False, on_photo: Callable[[], None] | None = None
     ) -> NamedGroup:
-        """Enrol the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`."""
+        """Enroll the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`."""
         from facebank.album.groups.naming import name_group
 
         scan_file = self.scan_file

@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     package = tmp_path / "buffalo_tiny"
     package.mkdir()
     (package / "detector.onnx").write_bytes(b"a detector")
-    (package / "recognizer.onnx").write_bytes(b"a recogniser")
+    (package / "recognizer.onnx").write_bytes(b"a recognizer")
     return package
 
 
@@ -50,7 +50,7 @@ def test_name_and_digest_come_from_the_folder(folder: Path) -> None:
     package = open_package(f"insightface:{folder}")
     assert package.name == "insightface:buffalo_tiny"
     assert package == open_package(f"insightface:{folder}")
-    (folder / "recognizer.onnx").write_bytes(b"another recogniser")
+    (folder / "recognizer.onnx").write_bytes(b"another recognizer")
     changed = open_package(f"insightface:{folder}")
     assert changed.digest != package.digest
     (folder / "manifest.json").write_text("{}")

@@ -114,7 +114,7 @@ def network(path: Path, *operations: str) -> Path:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """A recogniser's network that leaves its input as it is."""
+    """A recognizer's network that leaves its input as it is."""
     return network(tmp_path / "recognizer.onnx", "Add")
 
 
@@ -196,7 +196,7 @@ def test_crops_go_in_batches_as_the_network_takes_them(plain: Path, batch: int |
     np.testing.assert_allclose(together[-1:], InsightFaceEmbedder(model).embed(crops[-1:]), atol=1e-6)
 
 
-def test_a_recogniser_of_an_odd_size_is_refused(plain: Path) -> None:
+def test_a_recognizer_of_an_odd_size_is_refused(plain: Path) -> None:
     with pytest.raises(PackError, match="crops of 100 pixels"):
         InsightFaceEmbedder(HandMadeRecognition(plain, size=100))
     assert InsightFaceEmbedder(HandMadeRecognition(plain, size=224)).size == 224

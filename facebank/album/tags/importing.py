@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class TagFate(StrEnum):
-    """What became of a region, beside what `facebank.types.EnrolmentReason` says of enrolment: a closed list."""
+    """What became of a region, beside what `facebank.types.EnrolmentReason` says of enrollment: a closed list."""
 
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
