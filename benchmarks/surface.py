@@ -1,0 +1,147 @@
+"""What users of an installed version may rely on, one thing a line, and what a later version lacks of it.
+
+    python -m benchmarks.surface
+    python -m benchmarks.surface --before OLD/bin/python --after NEW/bin/python
+
+Lines are sorted and begin with their kind:
+
+- ``command``: a command with one of its options or arguments
+- ``schema``: a key of a command's JSON, or ``key = value`` for one of its listed values
+- ``error``: a class of ``facebank.errors``
+- ``word``: a reason, setting or key that the documents put in backticks and the code has as a string
+- ``python``: a module, class, function or attribute of the package that the documents name
+
+The documents are README.md, SECURITY.md and docs/ of ``--documents`` (this checkout by default) and the README that
+was installed with the version. With two interpreters, lines of the earlier version that the later one lacks are
+printed and make the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import metadata
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).resolve().parents[1]
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`")
+
+
+def commands(command: Any, words: tuple[str, ...] = ("facebank",)) -> Iterator[str]:
+    """Yield the options and arguments of a command and of the commands below it."""
+    name = " ".join(words)
+    yield f"command {name}"
+    arguments = 0
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            arguments += 1
+            yield f"command {name} argument {arguments}"
+        else:
+            yield from (f"command {name} {option}" for option in [*parameter.opts, *parameter.secondary_opts])
+    for word in getattr(command, "commands", {}):
+        yield from commands(command.commands[word], (*words, word))
+
+
+def keys(schema: object, path: str) -> Iterator[str]:
+    """Yield the keys and listed values of a JSON Schema below `path`."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from keys(each, path)
+    elif isinstance(schema, dict):
+        for value in [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]:
+            yield f"schema {path} = {json.dumps(value)}"
+        for name, inner in schema.get("properties", {}).items():
+            yield f"schema {path}.{name}"
+            yield from keys(inner, f"{path}.{name}")
+        for name, inner in {**schema.get("$defs", {}), **schema.get("patternProperties", {})}.items():
+            yield from keys(inner, f"{path} {name}")
+        yield from keys(schema.get("items"), f"{path}[]")
+        for name in ("anyOf", "oneOf", "allOf", "then", "else", "additionalProperties", "prefixItems"):
+            yield from keys(schema.get(name), path)
+
+
+def package_names() -> tuple[set[str], set[str]]:
+    """Return the names that the package's sources define, and their string constants."""
+    names, strings = {"facebank"}, set()
+    for source in Path(str(files("facebank"))).rglob("*.py"):
+        names.update((source.parent.name, source.stem))
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            match node:
+                case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.Attribute(attr=name, ctx=ast.Store()):
+                    names.add(name)
+                case ast.Name(id=name, ctx=ast.Store()):
+                    names.add(name)
+                case ast.Constant(value=str() as text):
+                    strings.add(text)
+    return names, strings
+
+
+def mentioned(text: str) -> tuple[set[str], set[str]]:
+    """Return the words in backticks of a document, and the names that its examples in Python use."""
+    words = set(INLINE.findall(BLOCK.sub("", text)))
+    names = {part for word in words for part in word.split(".")}
+    for block in PYTHON_BLOCK.findall(text):
+        for node in ast.walk(ast.parse(block)):
+            match node:
+                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.keyword(arg=str() as name):
+                    names.add(name)
+                case ast.ImportFrom(module=str() as module, names=imported):
+                    names.update([*module.split("."), *(alias.name for alias in imported)])
+    return words, names
+
+
+def surface(documents: Path) -> set[str]:
+    """Return the lines of the version that runs this."""
+    import typer.main
+
+    from facebank import errors, schemas
+
+    app = import_module("facebank_cli.app").build_app()
+    found = set(commands(typer.main.get_command(app)))
+    for name in schemas.names():
+        found.update(keys(schemas.load(name), name))
+    found.update(f"error {name}" for name in vars(errors) if name.endswith("Error"))
+    defined, strings = package_names()
+    paths = [documents / "README.md", documents / "SECURITY.md", *(documents / "docs").rglob("*.md")]
+    for text in [str(metadata("facebank").json["description"]), *(path.read_text(encoding="utf-8") for path in paths)]:
+        words, names = mentioned(text)
+        found.update(f"word {word}" for word in words & strings)
+        found.update(f"python {name}" for name in names & defined)
+    return found
+
+
+def surface_of(python: Path, documents: Path) -> set[str]:
+    """Return the lines of the version that an interpreter has."""
+    command = [str(python), __file__, "--documents", str(documents)]
+    return set(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines())
+
+
+def main() -> int:
+    """Print one version's lines, or what the later of two lacks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, help="the earlier version's interpreter")
+    parser.add_argument("--after", type=Path, default=Path(sys.executable), help="the later version's (default: this)")
+    parser.add_argument("--documents", type=Path, default=PROJECT, help="folder with README.md, SECURITY.md and docs/")
+    arguments = parser.parse_args()
+    if arguments.before is None:
+        print("\n".join(sorted(surface(arguments.documents))))
+        return 0
+    missing = surface_of(arguments.before, arguments.documents) - surface_of(arguments.after, arguments.documents)
+    print("\n".join(sorted(missing)) or "nothing is missing")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
