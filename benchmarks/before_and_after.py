@@ -46,10 +46,11 @@ face = Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32
 def sample(number, vector):
     return NewSample(face, 0.9, f"{number}.jpg", f"{number:064x}", 0, None, None, {"plain": vector})
 with Gallery.open(Path(sys.argv[1]), PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
+    enroll = gallery.enrol_people if hasattr(gallery, "enrol_people") else gallery.enroll_people  # older versions
     for start in range(0, people, at_once):
         rows = random.standard_normal((at_once, dimension)).astype(np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        gallery.enrol_people([(f"Person {n}", [sample(n, row)]) for n, row in enumerate(rows, start)])
+        enroll([(f"Person {n}", [sample(n, row)]) for n, row in enumerate(rows, start)])
 """
 """Run by each version's own Python, with a gallery's path and how many people it gets."""
 

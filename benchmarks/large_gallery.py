@@ -42,10 +42,10 @@ _ENROLLED_AT_ONCE = 10_000
 
 
 def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) -> None:
-    """Enrol the first photo of so many people."""
+    """Enroll the first photo of so many people."""
     firsts = np.unique(faces.people, return_index=True)[1][:people]
     with Gallery.open(path, pack, create=True) as gallery:
-        gallery.enrol_people(
+        gallery.enroll_people(
             [
                 (
                     str(faces.names[place]),
@@ -61,13 +61,13 @@ def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) 
 
 
 def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
-    """Enrol so many people, one random unit vector each."""
+    """Enroll so many people, one random unit vector each."""
     random = np.random.default_rng(people)
     with Gallery.open(path, pack, create=True) as gallery:
         for start in range(0, people, _ENROLLED_AT_ONCE):
             rows = random.standard_normal((_ENROLLED_AT_ONCE, pack.dimension)).astype(np.float32)
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-            gallery.enrol_people(
+            gallery.enroll_people(
                 [
                     (f"Person {number}", [sample(number, row, 0.9, f"{number}.jpg")])
                     for number, row in enumerate(rows, start)

@@ -39,7 +39,7 @@ MOST_COST = 0.05  # points of FNIR on unmasked probes
 Scores: TypeAlias = "Callable[[NDArray[np.int64], bool], FloatArray]"
 """Scores of probes, given by their places and whether they are masked, for each enrolled person."""
 Method: TypeAlias = "Callable[[Faces, Sequence[NDArray[np.int64]]], Scores]"
-"""Enrols people by the places of their samples."""
+"""Enrolls people by the places of their samples."""
 
 
 # What is enrolled -----------------------------------------------------------------------------------------------------
@@ -64,17 +64,17 @@ def probes_of(faces: Faces, masked: bool) -> FloatArray:
 def mixed(**weights: float) -> Method:
     """One prototype of the plain embedding and others, with these weights."""
 
-    def enrol(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
         return lambda places, masked: probes_of(faces, masked)[places] @ people.T
 
-    return enrol
+    return enroll
 
 
 def two_prototypes(decide: str) -> Method:
     """Two prototypes, plain and masked: the nearer one counts, or that which the detector or the truth chooses."""
 
-    def enrol(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         behind = prototypes(faces, enrolled, {"mask": 1.0})
 
@@ -88,13 +88,13 @@ def two_prototypes(decide: str) -> Method:
 
         return scores
 
-    return enrol
+    return enroll
 
 
 def mixed_if_masked(decide: str, **weights: float) -> Method:
     """Plain prototypes, and others that mix in more variants for probes whose mouth is hidden."""
 
-    def enrol(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         behind = prototypes(faces, enrolled, {"plain": 1.0, **weights})
 
@@ -105,20 +105,20 @@ def mixed_if_masked(decide: str, **weights: float) -> Method:
 
         return scores
 
-    return enrol
+    return enroll
 
 
 def upper_face() -> Method:
     """Masked probes and the prototypes for them show the upper face only."""
 
-    def enrol(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
+    def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         upper = prototypes(faces, enrolled, {UPPER: 1.0})
         return lambda places, masked: (
             faces.vectors["masked-upper"][places] @ upper.T if masked else faces.vectors["plain"][places] @ plain.T
         )
 
-    return enrol
+    return enroll
 
 
 def methods() -> dict[str, Method]:

@@ -184,7 +184,7 @@ def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
     for dropped in probes[0].left:
         kept = [{name: left for name, left in probe.left.items() if name != dropped} for probe in probes]
         found[f"without '{dropped}'"] = np.array([score_of(left) for left in kept])
-    found["with stability (at enrolment)"] = np.array([probe.steady for probe in probes])
+    found["with stability (at enrollment)"] = np.array([probe.steady for probe in probes])
     return found
 
 

@@ -68,7 +68,7 @@ def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str,
 def simulated_galleries(
     embeddings: FloatArray, people: NDArray[np.int64], size: int, photos_each: int, margin: float
 ) -> GalleryFigures:
-    """Enrol random people, search for another photo of each and for everybody else once."""
+    """Enroll random people, search for another photo of each and for everybody else once."""
     random = np.random.default_rng(20_240_501)
     thresholds = np.array(THRESHOLDS)
     counts = np.bincount(people)

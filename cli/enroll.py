@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from facebank.operations.person_folders import PersonPhotos
-    from facebank.types import EnrolledPhoto, EnrolmentReport
+    from facebank.types import EnrolledPhoto, EnrollmentReport
 
 EXAMPLES = """\b
 Examples:
@@ -79,11 +79,11 @@ def enroll(
     looked at together before the first is enrolled: one that shows somebody else is refused.
     """
     from facebank.operations.inputs import gather_photos
-    from facebank.operations.person_folders import plan_enrolment
+    from facebank.operations.person_folders import plan_enrollment
     from facebank.recognition.facts import only_masked_message
     from facebank.recognition.poor_samples import advice_about
 
-    people = plan_enrolment(arguments, name=name, tree=tree)
+    people = plan_enrollment(arguments, name=name, tree=tree)
     gathered = gather_photos([place for person in people for place in person.places])
     total, enrolled, advices = len(gathered.photos), 0, dict[str, str | None]()
     for note in filter(None, (person.note for person in people)):
@@ -153,7 +153,7 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
     }
 
 
-def _same_face(report: EnrolmentReport) -> str | None:
+def _same_face(report: EnrollmentReport) -> str | None:
     """Say that photos were enrolled as another person's than the folder's name says."""
     if report.given_as is None:
         return None
@@ -163,7 +163,7 @@ def _same_face(report: EnrolmentReport) -> str | None:
     )
 
 
-def _summarise(reports: Sequence[EnrolmentReport]) -> None:
+def _summarise(reports: Sequence[EnrollmentReport]) -> None:
     photos: dict[str, list[EnrolledPhoto]] = {}
     for report in reports:
         photos.setdefault(report.person, []).extend(report.photos)

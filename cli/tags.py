@@ -199,7 +199,7 @@ def import_tags(
         with ExitStack() as bar:
             shown.begin(bar, "Reading tags", album.count(places))
             tags = album.import_tags(
-                places, most=most, own=own, force=force, on_photo=shown.advance, on_offers=partial(shown.enrol, bar)
+                places, most=most, own=own, force=force, on_photo=shown.advance, on_offers=partial(shown.enroll, bar)
             )
             for tag in tags:
                 shown.tag(tag)
@@ -283,8 +283,8 @@ class _Imported:
         """Begin a bar."""
         self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
 
-    def enrol(self, bar: ExitStack, faces: int) -> None:
-        """Begin to enrol."""
+    def enroll(self, bar: ExitStack, faces: int) -> None:
+        """Begin to enroll."""
         bar.close()
         self.begin(bar, "Enrolling", faces)
         self._is_enrolling = True

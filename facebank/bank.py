@@ -13,7 +13,7 @@ from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.forking import SharedLock
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, IdentifiedPhoto
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollmentReason, EnrollmentReport, IdentifiedPhoto
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -200,7 +200,7 @@ class FaceBank:
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
-    ) -> EnrolmentReport:
+    ) -> EnrollmentReport:
         """Enroll photos of one person; they are looked at together: their order does not matter.
 
         Parameters
@@ -223,7 +223,7 @@ class FaceBank:
 
         Returns
         -------
-        EnrolmentReport
+        EnrollmentReport
             In the order of the photos.
 
         Raises
@@ -242,7 +242,7 @@ class FaceBank:
         if len(files) == len(found):
             require_places(files)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-        return replace(enroller.enrol(person, self._analyzed(found), on_photo, on_read), skipped=skipped)
+        return replace(enroller.enroll(person, self._analyzed(found), on_photo, on_read), skipped=skipped)
 
     def enroll_people(
         self,
@@ -253,19 +253,19 @@ class FaceBank:
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
-    ) -> list[EnrolmentReport]:
+    ) -> list[EnrollmentReport]:
         """Enroll photos of several people, one after the other.
 
         Parameters
         ----------
         people
-            Names with files and folders, as `facebank.operations.person_folders.plan_enrolment` gives them.
+            Names with files and folders, as `facebank.operations.person_folders.plan_enrollment` gives them.
         pick, thumbnails, force, on_photo, on_read
             As for `enroll`.
 
         Returns
         -------
-        list[EnrolmentReport]
+        list[EnrollmentReport]
             One for each of `people`, in order; a photo named twice counts once, folders without a photo count as
             refused. Photos that may be an earlier person's and show that person are enrolled as that person's.
 
@@ -285,14 +285,14 @@ class FaceBank:
         gathered = [gather_photos(person.places) for person in people]
         if not any(found.photos for found in gathered):
             raise nothing_there(places)
-        reports: list[EnrolmentReport] = []
+        reports: list[EnrollmentReport] = []
         for name, person, found in zip(names, people, gathered, strict=True):
             if not found.photos:
-                reports.append(replace(_nothing_to_enrol(name, person.places, on_photo), skipped=found.counts))
+                reports.append(replace(_nothing_to_enroll(name, person.places, on_photo), skipped=found.counts))
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-            report = enroller.enrol(name, self._analyzed(found.photos), on_photo, on_read, earlier=earlier)
+            report = enroller.enroll(name, self._analyzed(found.photos), on_photo, on_read, earlier=earlier)
             reports.append(replace(report, skipped=found.counts))
         return reports
 
@@ -544,12 +544,12 @@ class FaceBank:
         return analyze_readable(self.engine, photos)
 
 
-def _nothing_to_enrol(
+def _nothing_to_enroll(
     person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
-) -> EnrolmentReport:
+) -> EnrollmentReport:
     refused = []
     for place in places:
-        refused.append(EnrolledPhoto(str(place), person, False, EnrolmentReason.NO_PHOTOS, "no photos there", None))
+        refused.append(EnrolledPhoto(str(place), person, False, EnrollmentReason.NO_PHOTOS, "no photos there", None))
         if on_photo is not None:
             on_photo(refused[-1])
-    return EnrolmentReport(person, tuple(refused))
+    return EnrollmentReport(person, tuple(refused))

@@ -154,7 +154,7 @@ class Quality:
         The share of the face's likeness that something over mouth or eyes takes away, 0 (free) .. 1; None where it was
         not judged.
     stability
-        Mean cosine of the embedding with those of the face mirrored and a little shifted, -1..1; None but at enrolment.
+        Mean cosine with the embeddings of the mirrored and slightly shifted face, -1..1; None except at enrollment.
     weaknesses
         What makes it hard to recognise, in words, the worst first; empty for a good face.
     """
@@ -307,9 +307,9 @@ class Sample:
     detection
         Where the face is in the photo.
     quality
-        0..1, as at enrolment.
+        0..1, as at enrollment.
     source
-        The photo's path at enrolment.
+        The photo's path at enrollment.
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
@@ -446,7 +446,7 @@ class IdentifiedPhoto:
     faces: tuple[IdentifiedFace, ...]
 
 
-class EnrolmentReason(StrEnum):
+class EnrollmentReason(StrEnum):
     """Why a photo was enrolled or refused: a closed list."""
 
     ENROLLED = "enrolled"
@@ -465,7 +465,7 @@ class EnrolmentReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhoto:
-    """What became of one photo at enrolment.
+    """What became of one photo at enrollment.
 
     Attributes
     ----------
@@ -489,7 +489,7 @@ class EnrolledPhoto:
     image: str
     person: str
     accepted: bool
-    reason: EnrolmentReason
+    reason: EnrollmentReason
     detail: str
     sample_id: int | None
     quarter_turns: int | None = field(default=None, kw_only=True)
@@ -518,7 +518,7 @@ class SkippedCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrolmentReport:
+class EnrollmentReport:
     """What became of all photos of one person.
 
     Attributes

@@ -26,7 +26,7 @@ from facebank.errors import (
 from facebank.gallery import export_gallery
 from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
-from facebank.types import EnrolledPhoto, EnrolmentReason, Outcome, Photo, SkippedCounts
+from facebank.types import EnrolledPhoto, EnrollmentReason, Outcome, Photo, SkippedCounts
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -137,9 +137,9 @@ def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> Non
     report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], on_photo=told.append)
     assert tuple(told) == report.photos
     assert [photo.reason for photo in report.photos] == [
-        EnrolmentReason.ENROLLED,
-        EnrolmentReason.UNREADABLE,
-        EnrolmentReason.NO_FACE,
+        EnrollmentReason.ENROLLED,
+        EnrollmentReason.UNREADABLE,
+        EnrollmentReason.NO_FACE,
     ]
     assert (report.accepted, report.refused) == (1, 2)
     assert [photo.sample_id is None for photo in report.photos] == [False, True, True]
@@ -164,7 +164,7 @@ def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path:
     (tmp_path / "empty").mkdir()
     people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
     nobody_, barack = bank.enroll_people(people)
-    assert [photo.reason for photo in nobody_.photos] == [EnrolmentReason.NO_PHOTOS]
+    assert [photo.reason for photo in nobody_.photos] == [EnrollmentReason.NO_PHOTOS]
     assert (barack.person, barack.accepted) == ("Barack", 2)
     assert [person.name for person in bank.gallery.people()] == ["Barack"]
 
@@ -191,9 +191,9 @@ def test_one_name_that_cannot_be_stops_all(bank: FaceBank) -> None:
 
 def test_a_face_has_one_owner(two_people: FaceBank) -> None:
     (again,) = two_people.enroll("barack obama", OBAMA).photos
-    assert (again.accepted, again.reason) == (True, EnrolmentReason.ALREADY_ENROLLED)
+    assert (again.accepted, again.reason) == (True, EnrollmentReason.ALREADY_ENROLLED)
     (other,) = two_people.enroll("Somebody", OBAMA).photos
-    assert (other.accepted, other.reason) == (False, EnrolmentReason.ENROLLED_AS_ANOTHER)
+    assert (other.accepted, other.reason) == (False, EnrollmentReason.ENROLLED_AS_ANOTHER)
     assert "Barack Obama" in other.detail
 
 
@@ -214,7 +214,7 @@ def pair(tmp_path: Path) -> Path:
 
 def test_of_several_faces_the_one_that_agrees_is_taken_wherever_the_photo_stands(bank: FaceBank, pair: Path) -> None:
     (alone,) = bank.enroll("Barack", pair).photos
-    assert (alone.accepted, alone.reason) == (True, EnrolmentReason.ENROLLED)
+    assert (alone.accepted, alone.reason) == (True, EnrollmentReason.ENROLLED)
     assert "times as large as the next" in alone.detail
     first, second = bank.enroll("Barack", [pair, OBAMA]).photos
     assert (first.image, first.accepted, second.accepted) == (str(pair), True, True)

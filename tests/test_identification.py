@@ -100,7 +100,7 @@ def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> Made
         request.addfinalizer(gallery.close)
         for person, count in enumerate(counts):
             called = NAMES[person] if person < len(NAMES) else f"person {person}"
-            gallery.enrol(called, [sample(look(person, photo)) for photo in range(count)])
+            gallery.enroll(called, [sample(look(person, photo)) for photo in range(count)])
         return gallery
 
     return made
@@ -180,7 +180,7 @@ def test_auto_chooses_no_classifier_that_the_calibration_leaves_out(
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
     (folder / CALIBRATION_NAME).write_text(replace(known, calibrators=known.calibrators[:1]).to_json())
-    gallery.enrol("Eve", [sample(look(4, 1))])
+    gallery.enroll("Eve", [sample(look(4, 1))])
     found = prepare_identification(gallery, uncalibrated, automatic)
     assert (found.calibrated, found.choice.classifier, "knn" in found.choice.why) == (True, "prototype", False)
 
@@ -234,7 +234,7 @@ def test_one_single_person_cannot_be_told_from_nobody(make: Made, uncalibrated: 
 def test_two_people_with_the_same_look_are_never_told_apart(make: Made, engine: Engine) -> None:
     gallery = make(1, 1)
     nearly = look(0) + np.float32(1e-3) * look(7)
-    gallery.enrol("Twin", [sample(nearly / np.linalg.norm(nearly))])
+    gallery.enroll("Twin", [sample(nearly / np.linalg.norm(nearly))])
     for kind in CLASSIFIERS:
         (decision,) = decide(prepare_identification(gallery, engine, DecisionSettings(classifier=kind)), look(0, 50))
         assert decision.person is None
@@ -308,7 +308,7 @@ def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
 def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: Engine) -> None:
     gallery = make(2)
     mother = 0.55 * look(0, 0, 1.0) + 0.8 * look(20, 0, 1.0)
-    gallery.enrol("Eve", [sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
+    gallery.enroll("Eve", [sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
     photo = analyzed(look(0, 50))
     assert said(photo.found, gallery, engine) == [KNOWN_ADA]
     gallery.describe("Ada", born="2015")
@@ -355,7 +355,7 @@ def test_what_was_prepared_is_kept_until_gallery_or_settings_change(make: Made) 
         assert threshold(stricter) > threshold(first)
         bank.gallery.write_setting("fpir", 0.001)
         assert bank.identification() is stricter
-        bank.gallery.enrol("Eve", [sample(look(4))])
+        bank.gallery.enroll("Eve", [sample(look(4))])
         later = bank.identification()
         assert later is not stricter
         assert decide(later, look(4, 50))[0].person == "Eve"
@@ -383,7 +383,7 @@ def test_auto_says_what_it_chose_and_keeps_it_while_the_gallery_is_the_same(
     with monkeypatch.context() as patch:
         patch.delattr("facebank.operations.identify.choose_classifier")
         assert prepare_identification(gallery, engine, automatic).choice == first
-    gallery.enrol("Eve", [sample(look(4, photo)) for photo in range(10)])
+    gallery.enroll("Eve", [sample(look(4, photo)) for photo in range(10)])
     assert "50 samples" in prepare_identification(gallery, engine, automatic).choice.why
 
 
@@ -419,7 +419,7 @@ def test_fitted_coefficients_are_kept_and_used_again(kind: str, make: Made, engi
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     probes = [look(0, 50), look(1, 50), look(99)]
     assert decide(again, *probes) == decide(first, *probes)
-    gallery.enrol("Eve", [sample(look(4))])
+    gallery.enroll("Eve", [sample(look(4))])
     assert decide(prepare_identification(gallery, engine, settings), look(4, 50))[0].candidates[0].person == "Eve"
     assert path.stat().st_mtime_ns > written.st_mtime_ns
 
@@ -470,7 +470,7 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
     plain, masked = look(1), look(1, photo=7, likeness=0.3)
     known = replace(sample(plain), vectors={"plain": plain, MASK: masked})
     with Gallery.open(tmp_path / "g.facebank", engine.identity, create=True) as gallery:
-        gallery.enrol_people([("Ada", [known]), ("Ben", [sample(look(2))])])
+        gallery.enroll_people([("Ada", [known]), ("Ben", [sample(look(2))])])
         recognizer = prepare_identification(gallery, engine, DEFAULTS).recognizer
     assert recognizer is not None
     seen = face(masked)

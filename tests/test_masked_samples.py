@@ -15,7 +15,7 @@ from facebank.operations.audit import audit_gallery
 from facebank.operations.identify import prepare_identification
 from facebank.recognition.audit import FindingKind
 from facebank.recognition.settings import DecisionSettings
-from facebank.types import EnrolmentReason, Outcome
+from facebank.types import EnrollmentReason, Outcome
 from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
@@ -83,7 +83,7 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
     worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
     report = bank.enroll("Barack", worn)
     assert report.only_masked
-    assert report.photos[0].reason is EnrolmentReason.ENROLLED
+    assert report.photos[0].reason is EnrollmentReason.ENROLLED
     (person,) = (one for one in bank.gallery.people() if one.name == "Barack")
     assert (person.sample_count, person.masked_count) == (1, 1)
     audit = audit_gallery(bank.gallery, bank.engine.knowledge)

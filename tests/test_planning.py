@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import PhotoNotFoundError, UsageError
-from facebank.operations.person_folders import PersonPhotos, is_generic, plan_enrolment
+from facebank.operations.person_folders import PersonPhotos, is_generic, plan_enrollment
 
 FOLDERS = ("Ada", "Grace", "Ada Lovelace", "[red]")
 FILES = ("one.jpg", "two.png")
@@ -45,18 +45,18 @@ anything = st.sampled_from([*FOLDERS, *FILES, *ABSENT])
 
 @given(st.lists(st.tuples(folders, slashes), min_size=1, max_size=4))
 def test_folders_are_people_whatever_slash_follows(typed: list[tuple[str, str]]) -> None:
-    planned = plan_enrolment([folder + slash for folder, slash in typed])
+    planned = plan_enrollment([folder + slash for folder, slash in typed])
     assert planned == [PersonPhotos(folder, (Path(folder),)) for folder, _ in typed]
 
 
 @given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(anything, min_size=1, max_size=4))
 def test_a_first_argument_that_is_not_there_is_the_name(name: str, places: list[str]) -> None:
-    assert plan_enrolment([name, *places]) == [PersonPhotos(name, tuple(map(Path, places)))]
+    assert plan_enrollment([name, *places]) == [PersonPhotos(name, tuple(map(Path, places)))]
 
 
 @given(st.text(min_size=1), st.lists(anything, min_size=1, max_size=4))
 def test_a_given_name_settles_any_doubt(name: str, places: list[str]) -> None:
-    assert plan_enrolment(places, name=name) == [PersonPhotos(name, tuple(map(Path, places)))]
+    assert plan_enrollment(places, name=name) == [PersonPhotos(name, tuple(map(Path, places)))]
 
 
 @given(folders, st.lists(anything, max_size=3), st.sampled_from([*FILES, *ABSENT]), st.lists(anything, max_size=2))
@@ -64,7 +64,7 @@ def test_a_folder_and_what_is_none_are_refused_with_both_spellings(
     folder: str, some: list[str], other: str, more: list[str]
 ) -> None:
     with pytest.raises(UsageError) as refused:
-        plan_enrolment([folder, *some, other, *more])
+        plan_enrollment([folder, *some, other, *more])
     message = str(refused.value)
     assert message.count("facebank enroll") == 2
     assert "--name" in message
@@ -74,7 +74,7 @@ def test_a_folder_and_what_is_none_are_refused_with_both_spellings(
 @given(st.lists(anything, min_size=1, max_size=4), st.booleans())
 def test_whatever_is_typed_is_understood_or_refused(places: list[str], tree: bool) -> None:
     try:
-        planned = plan_enrolment(places, tree=tree)
+        planned = plan_enrollment(places, tree=tree)
     except (UsageError, PhotoNotFoundError):
         return
     assert planned
@@ -82,26 +82,26 @@ def test_whatever_is_typed_is_understood_or_refused(places: list[str], tree: boo
 
 
 def test_a_tree_gives_its_folders_in_order_without_hidden_ones() -> None:
-    planned = plan_enrolment(["tree/"], tree=True)
+    planned = plan_enrollment(["tree/"], tree=True)
     assert [person.name for person in planned] == sorted(FOLDERS)
     assert planned[0].places == (Path("tree") / planned[0].name,)
 
 
 @given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(anything, min_size=1, max_size=4))
 def test_a_slash_after_a_name_does_not_matter(name: str, places: list[str]) -> None:
-    (person,) = plan_enrolment([name, *places])
+    (person,) = plan_enrollment([name, *places])
     assert person == PersonPhotos(name.rstrip("/"), tuple(map(Path, places)))
     assert person.note is not None
     assert "no folder" in person.note
 
 
 def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
-    (person,) = plan_enrolment(["Ada Lovelace/", "imgs", "100APPLE/"])
+    (person,) = plan_enrollment(["Ada Lovelace/", "imgs", "100APPLE/"])
     assert person == PersonPhotos("Ada Lovelace", (Path("Ada Lovelace"), Path("imgs"), Path("100APPLE")))
     assert person.note == "imgs and 100APPLE: taken for folders with photos of Ada Lovelace, not for a person"
-    assert [person.note for person in plan_enrolment(["Ada", "Grace"])] == [None, None]
-    assert [person.may_be_earlier for person in plan_enrolment(["Ada", "Grace"])] == [False, True]
-    assert [person.may_be_earlier for person in plan_enrolment(["tree"], tree=True)] == [False] * len(FOLDERS)
+    assert [person.note for person in plan_enrollment(["Ada", "Grace"])] == [None, None]
+    assert [person.may_be_earlier for person in plan_enrollment(["Ada", "Grace"])] == [False, True]
+    assert [person.may_be_earlier for person in plan_enrollment(["tree"], tree=True)] == [False] * len(FOLDERS)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
 )
 def test_a_generic_name_is_no_person(typed: list[str], advice: str) -> None:
     with pytest.raises(UsageError, match="whose photos") as refused:
-        plan_enrolment(typed)
+        plan_enrollment(typed)
     assert advice in str(refused.value)
-    assert plan_enrolment(typed, name="Ada") == [PersonPhotos("Ada", tuple(Path(each) for each in typed))]
+    assert plan_enrollment(typed, name="Ada") == [PersonPhotos("Ada", tuple(Path(each) for each in typed))]
 
 
 @pytest.mark.parametrize("name", ["img", "Photos", "DCIM", "102CANON", "2019", "2019-06", "20190601", "2019-06 Rome"])
@@ -141,7 +141,7 @@ def test_names_that_may_be_a_persons(name: str) -> None:
 @pytest.mark.parametrize("typed", [["Alan"], ["one.jpg"], ["one.jpg", "two.png"], [], [""], ["/"]])
 def test_what_names_nobody_is_refused(typed: list[str]) -> None:
     with pytest.raises(UsageError):
-        plan_enrolment(typed)
+        plan_enrollment(typed)
 
 
 def test_a_folder_of_folders_is_one_person_only_where_that_is_plain(tmp_path: Path) -> None:
@@ -150,35 +150,35 @@ def test_a_folder_of_folders_is_one_person_only_where_that_is_plain(tmp_path: Pa
         (folder / photo).parent.mkdir(parents=True)
         (folder / photo).touch()
     with pytest.raises(UsageError, match=r"--tree .*--name NAME"):
-        plan_enrolment([str(folder)])
+        plan_enrollment([str(folder)])
     with pytest.raises(UsageError, match=r"--tree"):
-        plan_enrolment(["Ada", str(folder)])
-    assert [person.name for person in plan_enrolment([str(folder)], tree=True)] == ["Alan", "Bea"]
-    assert plan_enrolment(["Alan", str(folder)]) == [PersonPhotos("Alan", (folder,))]
+        plan_enrollment(["Ada", str(folder)])
+    assert [person.name for person in plan_enrollment([str(folder)], tree=True)] == ["Alan", "Bea"]
+    assert plan_enrollment(["Alan", str(folder)]) == [PersonPhotos("Alan", (folder,))]
     (folder / "c.jpg").touch()
-    assert plan_enrolment([str(folder)]) == [PersonPhotos("family", (folder,))]
+    assert plan_enrollment([str(folder)]) == [PersonPhotos("family", (folder,))]
 
 
 def test_a_folder_of_folders_with_generic_names_is_one_person(tmp_path: Path) -> None:
     for photo in ("Ada/2019/a.jpg", "Ada/2020/b.jpg"):
         (tmp_path / photo).parent.mkdir(parents=True)
         (tmp_path / photo).touch()
-    assert plan_enrolment([str(tmp_path / "Ada")]) == [PersonPhotos("Ada", (tmp_path / "Ada",))]
+    assert plan_enrollment([str(tmp_path / "Ada")]) == [PersonPhotos("Ada", (tmp_path / "Ada",))]
 
 
 def test_trees_without_people_are_refused() -> None:
     with pytest.raises(PhotoNotFoundError, match="bare"):
-        plan_enrolment(["bare"], tree=True)
+        plan_enrollment(["bare"], tree=True)
     with pytest.raises(UsageError, match=r"one\.jpg"):
-        plan_enrolment(["one.jpg"], tree=True)
+        plan_enrollment(["one.jpg"], tree=True)
     with pytest.raises(UsageError, match="--tree"):
-        plan_enrolment(["tree"], name="Ada", tree=True)
+        plan_enrollment(["tree"], name="Ada", tree=True)
 
 
 def test_a_folder_is_called_by_its_real_name_where_the_path_has_none(place: Path) -> None:
     os.chdir(place / "Ada")
     try:
-        assert plan_enrolment(["."]) == [PersonPhotos("Ada", (Path(),))]
-        assert plan_enrolment(["../Grace/../Ada/.."])[0].name == place.name
+        assert plan_enrollment(["."]) == [PersonPhotos("Ada", (Path(),))]
+        assert plan_enrollment(["../Grace/../Ada/.."])[0].name == place.name
     finally:
         os.chdir(place)

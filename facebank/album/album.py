@@ -614,7 +614,7 @@ class Album:
         on_photo: Callable[[], None] | None = None,
         on_offers: Callable[[int], None] | None = None,
     ) -> Iterator[ImportedTag]:
-        """Enrol people from the regions of scanned photos: see `facebank.album.tags.importing`.
+        """Enroll people from the regions of scanned photos: see `facebank.album.tags.importing`.
 
         Parameters
         ----------
@@ -637,7 +637,7 @@ class Album:
             What became of each region; those that give no face first.
         """
         from facebank.album.groups.naming import MOST_SAMPLES
-        from facebank.album.tags.importing import TagOffer, enrol_tags, read_tags
+        from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
 
         photos = self.scan_file.photos([absolute(place) for place in places])
         offers = list[TagOffer]()
@@ -651,7 +651,7 @@ class Album:
                 on_offers(len(offers))
             gallery = self._bank.open_gallery(create=True)
             wanted = MOST_SAMPLES if most is None else most
-            yield from enrol_tags(gallery, self._bank.engine, offers, most=wanted, force=force)
+            yield from enroll_tags(gallery, self._bank.engine, offers, most=wanted, force=force)
 
     def _identified(
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None

@@ -128,7 +128,7 @@ class DemoReport:
 
 
 def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
-    """Enrol the photographs that come with facebank, recognise others, and write an annotated picture.
+    """Enroll the photographs that come with facebank, recognise others, and write an annotated picture.
 
     No gallery of the user is opened: the demonstration has its own, which is deleted at the end.
 
@@ -159,7 +159,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
         FaceBank.open(Path(scratch) / "demo.facebank", pack=pack, device=device) as bank,
     ):
-        _enrol(bank, PEOPLE)
+        _enroll(bank, PEOPLE)
         picture = put_together(PANELS)
         faces = next(bank.identify(picture, _SEVERAL_PHOTOS)).faces
     annotate_photo(picture, [_mark(face) for face in faces], target)
@@ -183,7 +183,7 @@ def put_together(panels: Sequence[DemoPanel]) -> Photo:
     return Photo("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
 
-def _enrol(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
+def _enroll(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
     for person in people:
         report = bank.enroll(person.name, _PHOTOS / person.photo)
         if report.refused:

@@ -107,7 +107,7 @@ def fewshot(
     classifiers: Sequence[str] | None = None,
     people: Path | None = None,
 ) -> Job:
-    """Enrol some photos of each person and search for all others, by several classifiers; raises `DatasetError`."""
+    """Enroll some photos of each person and search for all others, by several classifiers; raises `DatasetError`."""
     from facebank.evaluation.protocols.fewshot import fewshot as protocol
 
     return partial(protocol, dataset=_opened(data, people), **_given(shots=shots, classifiers=classifiers))

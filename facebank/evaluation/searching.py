@@ -190,7 +190,7 @@ def _rank(decision: Decision | None, own: int, numbers: dict[str, int]) -> int:
     return next((place for place, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
 
 
-def enrol(
+def enroll(
     laboratory: Laboratory,
     faces: FaceSet,
     places: NDArray[np.int64],
@@ -205,7 +205,7 @@ def enrol(
     faces
         The dataset's.
     places
-        The photos to enrol, ``int64`` of shape ``(N,)``; those without a face are passed over.
+        The photos to enroll, ``int64`` of shape ``(N,)``; those without a face are passed over.
     settings
         How decisions are made; the defaults where None.
 
@@ -247,7 +247,7 @@ def enrol(
 
 
 def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
-    """Return the qualities that samples get at enrolment, where it counts too how steady the embedding is.
+    """Return the qualities that samples get at enrollment, where it counts too how steady the embedding is.
 
     Without other embeddings of the same faces, they are the faces' own.
     """

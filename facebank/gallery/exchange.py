@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, StorageError
 from facebank.gallery import exchange_files as files
-from facebank.gallery.enrolment import require_sample
+from facebank.gallery.enrollment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
 from facebank.gallery.store.codec import (
@@ -197,7 +197,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     groups, facts = _read(place, manifest)
     groups, refused = (groups, ()) if judge is None else _without_refused(groups, judge)
     before = {name_key(name) for name in gallery.names().values()}
-    outcomes = gallery.enrol_people(list(groups.items()), facts)
+    outcomes = gallery.enroll_people(list(groups.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
     duplicates = [
         (name, outcome.duplicate_of_person)

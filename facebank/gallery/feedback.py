@@ -1,7 +1,7 @@
 """What people say after an identification: not this person, nobody I know. The caller holds the transaction.
 
 Two rules hold whatever is said in whatever order: a face that is somebody's sample is not denied to be that person's,
-and is no stranger's. Whoever is given a sample, by enrolment or by merging, wins over what was denied before.
+and is no stranger's. Whoever is given a sample, by enrollment or by merging, wins over what was denied before.
 """
 
 from __future__ import annotations

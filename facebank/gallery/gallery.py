@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.gallery import people, settings
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, DERIVED_PLACES_SETTING, wipe_derived
-from facebank.gallery.enrolment import check_sample, enrol_samples, require_vectors
+from facebank.gallery.enrollment import check_sample, enroll_samples, require_vectors
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import PLAIN, EnrolledSample, Forgotten, MergedPerson, PackIdentity, VectorTable
 from facebank.gallery.store import feedback_tables, merge_tables, tables, vector_tables
@@ -255,7 +255,7 @@ class Gallery(TaughtGallery):
 
     # Samples ----------------------------------------------------------------------------------------------------
 
-    def enrol(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
+    def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
         """Give a person samples; a face that somebody has already is skipped.
 
         Two faces are the same if they are at the same place of the same photo, or if their plain embeddings are no
@@ -284,13 +284,13 @@ class Gallery(TaughtGallery):
         GalleryBusyError, StorageError
             If the gallery cannot be written; nothing is changed then.
         """
-        (outcomes,) = self.enrol_people([(person, samples)])
+        (outcomes,) = self.enroll_people([(person, samples)])
         return outcomes
 
-    def enrol_people(
+    def enroll_people(
         self, groups: Sequence[tuple[str, Sequence[NewSample]]], facts: Mapping[str, PersonFacts] | None = None
     ) -> list[list[EnrolledSample]]:
-        """Give several people samples, as `enrol` does, in one transaction.
+        """Give several people samples, as `enroll` does, in one transaction.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class Gallery(TaughtGallery):
         with self._changing() as connection:
             people_ids = tables.person_ids(connection) if len(spelled) > _MANY else None
             outcomes = [
-                enrol_samples(connection, self._bound, name, samples, now, people_ids=people_ids)
+                enroll_samples(connection, self._bound, name, samples, now, people_ids=people_ids)
                 for name, samples in spelled
             ]
             for name, known in (facts or {}).items():

@@ -176,7 +176,7 @@ class RefusedSample:
     person, image
         Whose it was in the export, and its photo's path.
     reason, detail
-        A code, as `facebank.types.EnrolmentReason` has them, and a sentence for people.
+        A code, as `facebank.types.EnrollmentReason` has them, and a sentence for people.
     """
 
     person: str
@@ -206,7 +206,7 @@ class MergedPerson:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
-    """What became of one face at enrolment.
+    """What became of one face at enrollment.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.gallery import feedback, people
-from facebank.gallery.enrolment import check_sample
+from facebank.gallery.enrollment import check_sample
 from facebank.gallery.records import Forgotten
 from facebank.gallery.session import GallerySession
 from facebank.gallery.store import feedback_tables, tables

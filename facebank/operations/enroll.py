@@ -1,4 +1,4 @@
-"""Enrolment: which face of a photo becomes a person's sample, and why others are refused."""
+"""Enrollment: which face of a photo becomes a person's sample, and why others are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facebank.operations.inputs import UnreadPhoto
 from facebank.operations.samples import complete_sample, plain_sample
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.storage.text import printable, shell_command
-from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrolmentReason, EnrolmentReport, Face
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollmentReason, EnrollmentReport, Face
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -92,7 +92,7 @@ class Enroller:
         self._thumbnails = thumbnails
         self._force = force
 
-    def enrol(
+    def enroll(
         self,
         name: str,
         photos: Iterable[AnalyzedPhoto | UnreadPhoto],
@@ -100,7 +100,7 @@ class Enroller:
         on_read: Callable[[], None] | None = None,
         *,
         earlier: Sequence[str] = (),
-    ) -> EnrolmentReport:
+    ) -> EnrollmentReport:
         """Enroll photos of one person.
 
         All photos are looked at before the first is enrolled, so that their order does not matter. From then on each
@@ -122,7 +122,7 @@ class Enroller:
 
         Returns
         -------
-        EnrolmentReport
+        EnrollmentReport
             In the order of the photos.
 
         Raises
@@ -145,13 +145,13 @@ class Enroller:
         report: list[EnrolledPhoto] = []
         for position, fate in enumerate(fates):
             told = judged[position] if isinstance(fate, _Waiting) else fate
-            photo_fate = told if isinstance(told, EnrolledPhoto) else self._enrol_face(person, *told)
+            photo_fate = told if isinstance(told, EnrolledPhoto) else self._enroll_face(person, *told)
             report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
             if on_photo is not None:
                 on_photo(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
         given_as = None if given == person else given
-        return EnrolmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
+        return EnrollmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
 
     def _known_as(self, name: str) -> str:
         """Return a name as the gallery spells it, if somebody is called so."""
@@ -175,10 +175,10 @@ class Enroller:
 
     def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
         if isinstance(photo, UnreadPhoto):
-            return _refused(photo.source, person, EnrolmentReason.UNREADABLE, photo.error)
+            return _refused(photo.source, person, EnrollmentReason.UNREADABLE, photo.error)
         source = photo.photo.source
         if not photo.faces:
-            return _refused(source, person, EnrolmentReason.NO_FACE, "no face was found")
+            return _refused(source, person, EnrollmentReason.NO_FACE, "no face was found")
         faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
         if len(faces) == 1:
             refusal = _too_poor(faces[0])
@@ -228,7 +228,7 @@ class Enroller:
             if place is None:
                 found = f"{len(photo.faces)} faces were found and {reason}"
                 detail = f"{found}: choose with --pick largest or --pick central"
-                fates.append((photo, _refused(photo.source, person, EnrolmentReason.SEVERAL_FACES, detail)))
+                fates.append((photo, _refused(photo.source, person, EnrollmentReason.SEVERAL_FACES, detail)))
                 continue
             refusal = _too_poor(photo.faces[place].face)
             if refusal is not None:
@@ -237,23 +237,23 @@ class Enroller:
                 fates.append((photo, _Waiting(photo.position, photo.source, [photo.faces[place]], reason)))
         return fates
 
-    def _enrol_face(self, person: str, photo: _Waiting, judgment: Judgment) -> EnrolledPhoto:
+    def _enroll_face(self, person: str, photo: _Waiting, judgment: Judgment) -> EnrolledPhoto:
         (offered,) = photo.faces
         if judgment.refusal is not None:
             return _refused(photo.source, person, judgment.refusal, judgment.detail)
         sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
         denied = self._is_denied(person, sample)
-        (outcome,) = self._gallery.enrol(person, [sample])
+        (outcome,) = self._gallery.enroll(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
-            reason, detail = EnrolmentReason.ENROLLED, "enrolled"
+            reason, detail = EnrollmentReason.ENROLLED, "enrolled"
         elif name_key(owner) == name_key(person):
-            reason, detail = EnrolmentReason.ALREADY_ENROLLED, "this face was enrolled before"
+            reason, detail = EnrollmentReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
             return _refused(
                 photo.source,
                 person,
-                EnrolmentReason.ENROLLED_AS_ANOTHER,
+                EnrollmentReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: {self._advice(person, owner, outcome.sample_id)}",
             )
         warning = judgment.warning
@@ -312,14 +312,14 @@ def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
     return min(photo.faces, key=distance)
 
 
-def _too_poor(face: Face) -> tuple[EnrolmentReason, str] | None:
+def _too_poor(face: Face) -> tuple[EnrollmentReason, str] | None:
     if face.detection.size < _SMALLEST_FACE:
         size = round(face.detection.size)
-        return EnrolmentReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
+        return EnrollmentReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
     if face.quality.sharpness < _LEAST_SHARPNESS:
-        return EnrolmentReason.TOO_BLURRED, "the face is too blurred"
+        return EnrollmentReason.TOO_BLURRED, "the face is too blurred"
     return None
 
 
-def _refused(source: str, person: str, reason: EnrolmentReason, detail: str) -> EnrolledPhoto:
+def _refused(source: str, person: str, reason: EnrollmentReason, detail: str) -> EnrolledPhoto:
     return EnrolledPhoto(source, person, False, reason, detail, None)

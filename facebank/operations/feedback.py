@@ -115,7 +115,7 @@ def confirm(
     if judgment.refusal is not None:
         return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
     strangers = len(gallery.stranger_faces())
-    (outcome,) = gallery.enrol(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
+    (outcome,) = gallery.enroll(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
     owner = outcome.duplicate_of_person
     if owner is None:
         reason, detail = FeedbackReason.ENROLLED, f"the face is a sample of {printable(person)} now"

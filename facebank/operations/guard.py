@@ -28,7 +28,7 @@ from facebank.recognition.resemblance import (
 )
 from facebank.storage.dates import earliest_day
 from facebank.storage.text import printable
-from facebank.types import EnrolmentReason
+from facebank.types import EnrollmentReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -104,7 +104,7 @@ class Judgment:
         A sentence about what is odd about a face that is taken, or None.
     """
 
-    refusal: EnrolmentReason | None = None
+    refusal: EnrollmentReason | None = None
     detail: str = ""
     warning: str | None = None
 
@@ -175,7 +175,7 @@ class ImportGuard:
         refused: list[RefusedSample | None] = []
         for sample, judgment in zip(samples, guard.judge(faces), strict=True):
             reason = judgment.refusal
-            if reason is EnrolmentReason.UNLIKE_THE_PERSON and not len(guard.own):
+            if reason is EnrollmentReason.UNLIKE_THE_PERSON and not len(guard.own):
                 reason = None  # nobody here says who the person is
             refused.append(
                 None if reason is None else RefusedSample(name, sample.source, reason.value, judgment.detail)
@@ -286,7 +286,7 @@ class PersonGuard:
         if judgment.refusal is not None:
             return replace(judgment, detail=f"{other}; {judgment.detail}")
         detail = f"{other}: use --force if this one is {printable(self.name)} too"
-        return Judgment(EnrolmentReason.OTHER_FACE_IS_THE_PERSON, detail)
+        return Judgment(EnrollmentReason.OTHER_FACE_IS_THE_PERSON, detail)
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
         """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
@@ -313,7 +313,7 @@ class PersonGuard:
     def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
         person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
-            return Judgment(EnrolmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
+            return Judgment(EnrollmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
         similarity = doubt.own or 0.0
         if similarity >= LIKE_NOBODY * self._verify and self._is_explained(found, face, dates):
             return Judgment(
@@ -335,7 +335,7 @@ class PersonGuard:
                 f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
                 f"use --force if all are {person}"
             )
-        return Judgment(EnrolmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
+        return Judgment(EnrollmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
 
     def _nearer(self, doubt: Doubt) -> str:
         person, other = printable(self.name), printable(self._names.get(doubt.person or -1, ""))

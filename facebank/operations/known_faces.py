@@ -14,7 +14,7 @@ import numpy as np
 from facebank.errors import PhotoError, PhotoNotFoundError, UsageError
 from facebank.media import read_photo
 from facebank.operations.inputs import gather_photos, nothing_there
-from facebank.operations.person_folders import plan_enrolment
+from facebank.operations.person_folders import plan_enrollment
 from facebank.recognition.calibration.simulation import Identities
 from facebank.storage.text import printable
 
@@ -112,7 +112,7 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     """
     if not photos.is_dir():
         raise UsageError(f"{printable(str(photos))} is no folder: name a folder with one folder for each person")
-    people = plan_enrolment([str(photos)], tree=True)
+    people = plan_enrollment([str(photos)], tree=True)
     album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.places).photos]
     if not album:
         raise nothing_there([photos])

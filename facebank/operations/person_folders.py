@@ -47,7 +47,7 @@ class PersonPhotos:
     note: str | None = field(default=None, compare=False)
 
 
-def plan_enrolment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
+def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
     """Understand who is to be enrolled.
 
     Folders are people, each named as the folder. A first argument that is no existing folder is the name of one

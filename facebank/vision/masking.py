@@ -1,4 +1,4 @@
-"""Masks drawn over the nose and mouth of a face, to enrol and to measure faces as they look behind one.
+"""Masks drawn over the nose and mouth of a face, to enroll and to measure faces as they look behind one.
 
 A mask is an outline in the face's own coordinates: y is 0 at the eyes and 1 at the mouth, x is -1 and 1 at the edges of
 the cheeks, where the cheek that a turned head hides is drawn narrower. The photo's own light falls on it.

@@ -102,8 +102,8 @@ def run(program: list[str], environment: dict[str, str], gallery: Path, packs_fo
     return check
 
 
-def enrol_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
-    """Enrol two people from the photographs of the package, in a new gallery."""
+def enroll_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
+    """Enroll two people from the photographs of the package, in a new gallery."""
     for name, photo in (("Barack Obama", "barack_obama_portrait_2012.jpg"), ("Eileen Collins", "eileen_collins.jpg")):
         arguments = ["enroll", "--name", name, str(DEMO_PHOTOS / photo)]
         subprocess.run([*command, *arguments], env={**environment, "FACEBANK_GALLERY": str(gallery)}, check=True)
@@ -113,7 +113,7 @@ def enrol_two(command: Sequence[str], environment: dict[str, str], gallery: Path
 def enrolled_gallery(program: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of Barack Obama and Eileen Collins; not to be changed."""
     path = tmp_path_factory.mktemp("enrolled") / "two.facebank"
-    enrol_two(program, environment, path)
+    enroll_two(program, environment, path)
     return path
 
 

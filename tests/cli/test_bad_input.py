@@ -174,7 +174,7 @@ def limited_to(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def test_a_full_disk_at_enrolment(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
+def test_a_full_disk_at_enrollment(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
     ran = run("enroll", "Joe", stranger, speech, code=2, before=lambda: limited_to(8192))
     assert str(two_people) in sentence(ran)
     assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
@@ -219,7 +219,7 @@ def many_photos(tmp_path: Path, portrait: Path) -> Path:
 def running(
     program: list[str], environment: dict[str, str], gallery: Path, many_photos: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """An enrolment that is under way."""
+    """An enrollment that is under way."""
     with subprocess.Popen(
         [*program, "enroll", str(many_photos), "--json"],
         env={**environment, "FACEBANK_GALLERY": str(gallery)},
@@ -260,7 +260,7 @@ def test_an_interruption_before_the_first_photo_says_so(run: Run, tmp_path: Path
     assert sentence(run("verify", portrait, portrait, code=130, PYTHONPATH=str(tmp_path))) == "facebank: interrupted"
 
 
-def test_a_killed_enrolment_leaves_a_sound_gallery(run: Run, running: subprocess.Popen[str]) -> None:
+def test_a_killed_enrollment_leaves_a_sound_gallery(run: Run, running: subprocess.Popen[str]) -> None:
     assert running.stdout is not None
     running.stdout.readline()
     time.sleep(0.02)

@@ -12,7 +12,7 @@ from facebank.bank import FaceBank
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.laboratory import FaceSet, Laboratory
-from facebank.evaluation.searching import NOBODY, Searches, enrol
+from facebank.evaluation.searching import NOBODY, Searches, enroll
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.settings import DecisionSettings
 
@@ -46,7 +46,7 @@ def test_a_trial_decides_as_a_gallery_file_does(
 ) -> None:
     settings = DecisionSettings(classifier=classifier)
     enrolled, probes = places_of(faces, PEOPLE, slice(0, 2)), places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
-    trial = enrol(Laboratory(engine), faces, enrolled, settings)
+    trial = enroll(Laboratory(engine), faces, enrolled, settings)
     searches = trial.search(probes)
     with FaceBank.open(tmp_path / "g.facebank") as bank:
         for person in PEOPLE:
@@ -68,7 +68,7 @@ def content_of(faces: FaceSet, place: int) -> Path:
 
 
 def test_strangers_misses_and_names_are_told_apart(engine: Engine, faces: FaceSet) -> None:
-    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     searches = trial.search(places_of(faces, PEOPLE + STRANGERS, slice(2, 4)))
     assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
     assert [trial.names[own] for own in searches.own[searches.mated]] == [
@@ -84,7 +84,7 @@ def owners(faces: FaceSet, searches: Searches) -> list[str]:
 
 
 def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces: FaceSet) -> None:
-    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     place = places_of(faces, PEOPLE, slice(2, 3))
     blind = replace(faces, faces=tuple(None if p in place else face for p, face in enumerate(faces.faces)))
     searches = trial.search(place, blind)
@@ -96,7 +96,7 @@ def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces
 
 
 def test_parts_put_together_are_the_whole(engine: Engine, faces: FaceSet) -> None:
-    trial = enrol(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     places = places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
     whole = trial.search(places)
     joined = Searches.joined([trial.search(places[:3]), trial.search(places[3:])])
@@ -109,7 +109,7 @@ def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None
         faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
     )
     with pytest.raises(DatasetError, match="none of the photos to enroll"):
-        enrol(Laboratory(engine), nameless, np.arange(4))
+        enroll(Laboratory(engine), nameless, np.arange(4))
 
 
 def test_the_largest_face_is_meant_unless_said_otherwise(faces: FaceSet) -> None:

@@ -103,9 +103,11 @@ def other(tmp_path: Path, random_faces: type[Faces]) -> Iterator[Gallery]:
 @pytest.fixture
 def exported(gallery: Gallery, faces: Faces, tmp_path: Path) -> Path:
     """An export of three people, one without samples."""
-    gallery.enrol("Ada", [*faces.samples(3), faces.sample(source="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)])
-    gallery.enrol("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])
-    gallery.enrol("Nobody Yet", [])
+    gallery.enroll(
+        "Ada", [*faces.samples(3), faces.sample(source="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)]
+    )
+    gallery.enroll("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])
+    gallery.enroll("Nobody Yet", [])
     return export_gallery(gallery, tmp_path / "export").folder
 
 

@@ -51,21 +51,21 @@ def both(path: Path, journal: str) -> None:
     if journal == "delete":
         vars(file)["choose_journal"] = lambda *_, **__: "delete"
     gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enrol("Ada", Faces(1).samples(1))
+    gallery.enroll("Ada", Faces(1).samples(1))
 
-    def enrol() -> None:
+    def enroll() -> None:
         faces = Faces(2)
         for _ in range(30):
-            gallery.enrol("Bob", faces.samples(1))
+            gallery.enroll("Bob", faces.samples(1))
         print("child", gallery.person("Bob").sample_count + gallery.person("Ada").sample_count)
 
-    child, faces = in_child(enrol), Faces(3)
+    child, faces = in_child(enroll), Faces(3)
     for _ in range(10):
-        gallery.enrol("Carl", faces.samples(1))
+        gallery.enroll("Carl", faces.samples(1))
     gallery.close()
     again = Gallery.open(path, Faces.pack)
     for _ in range(20):
-        again.enrol("Carl", faces.samples(1))
+        again.enroll("Carl", faces.samples(1))
     wait(child)
     print("parent", again.index().count)
 
@@ -86,11 +86,11 @@ def busy(path: Path) -> None:
 
     def use() -> None:
         said("child using", gallery.people)
-        said("child inside", lambda: gallery.enrol("Ada", Faces(1).samples(1)))
+        said("child inside", lambda: gallery.enroll("Ada", Faces(1).samples(1)))
         said("child opening", lambda: Gallery.open(path, Faces.pack))
 
     child = in_child(use)
-    gallery.enrol("Ada", Faces(1).samples(3))
+    gallery.enroll("Ada", Faces(1).samples(3))
     wait(child)
     done.set()
     reader.join()
@@ -100,7 +100,7 @@ def busy(path: Path) -> None:
 def snapshot(path: Path) -> None:
     """Fork inside of a snapshot, which both processes leave."""
     gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enrol("Ada", Faces(1).samples(1))
+    gallery.enroll("Ada", Faces(1).samples(1))
     child = 0
     try:
         with gallery.snapshot():
@@ -112,7 +112,7 @@ def snapshot(path: Path) -> None:
     if not child:
         sys.exit(0)  # frees what it inherited
     wait(child)
-    gallery.enrol("Ada", Faces(2).samples(1))
+    gallery.enroll("Ada", Faces(2).samples(1))
     print("parent:", gallery.person("Ada").sample_count)
 
 
@@ -123,7 +123,7 @@ def many(path: Path) -> None:
 
     def write(number: int) -> None:
         while not stop.is_set():
-            gallery.enrol(f"Thread {number} {kept[number]}", [])
+            gallery.enroll(f"Thread {number} {kept[number]}", [])
             kept[number] += 1
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
@@ -132,7 +132,7 @@ def many(path: Path) -> None:
 
     def add(number: int) -> None:
         try:
-            gallery.enrol(f"Child {number}", [])
+            gallery.enroll(f"Child {number}", [])
         except UsageError:
             return
         print("kept 1")
@@ -150,7 +150,7 @@ def many(path: Path) -> None:
 def faiss(path: Path) -> None:
     """Search with FAISS in both processes."""
     gallery = Gallery.open(path, Faces.pack, create=True)
-    gallery.enrol("Ada", Faces(1).samples(300))
+    gallery.enroll("Ada", Faces(1).samples(300))
     gallery.search_with(lambda dimension: VectorIndex(dimension, faiss_from=100))
     queries = gallery.vectors().matrix
 

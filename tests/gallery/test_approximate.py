@@ -48,8 +48,8 @@ def test_a_small_one_is_exact() -> None:
 
 def test_a_gallery_uses_it_when_told_to_and_follows(gallery: Gallery, faces: Faces) -> None:
     gallery.search_with(partial(ApproximateIndex, approximate_from=10))
-    gallery.enrol("Ada", faces.samples(30))
-    gallery.enrol("Bob", faces.samples(3))
+    gallery.enroll("Ada", faces.samples(30))
+    gallery.enroll("Bob", faces.samples(3))
     index = gallery.index()
     assert isinstance(index, ApproximateIndex)
     assert index.count == 33

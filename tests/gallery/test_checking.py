@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people, a denial, a stranger and a setting."""
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", [*faces.samples(2), faces.sample(masked=True)])
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", [*faces.samples(2), faces.sample(masked=True)])
     gallery.deny("Bob", key_of(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.describe("Ada", born="1985", note="of London")
@@ -135,7 +135,7 @@ def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces
         assert [sample.id for sample in gallery.samples("Ada")] == [3]
         assert gallery.person("Bob").sample_count == 3
         assert gallery.revision > revision
-        (outcome,) = gallery.enrol("Ada", [faces.sample()])
+        (outcome,) = gallery.enroll("Ada", [faces.sample()])
         assert outcome.sample_id == 7  # a number that was lost is not given again
 
 
@@ -200,7 +200,7 @@ def told(path: Path, faces: Faces) -> object:
 def test_a_gallery_is_copied_while_it_is_in_use(filled: Path, faces: Faces, tmp_path: Path) -> None:
     target = tmp_path / "copy.facebank"
     with Gallery.open(filled, faces.pack) as gallery:
-        gallery.enrol("Carl", faces.samples(1))  # lies in the log only
+        gallery.enroll("Carl", faces.samples(1))  # lies in the log only
         with Gallery.open(filled) as other:
             assert other.back_up(target) == target
             assert [place.kind for place in other.written_places()] == [PlaceKind.BACKUP]

@@ -44,7 +44,7 @@ def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
 
 
 def test_a_reader_sees_one_moment_while_a_writer_works(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     reader = start_worker("read", gallery.path)
     assert lines(reader, 2) == ["ready", "reading"]
     finish(start_worker("enrol", gallery.path, "Bob", 10))
@@ -78,10 +78,10 @@ def test_processes_that_make_one_gallery_do_not_collide(path: Path, faces: Faces
 @POSIX_SIGNALS
 @pytest.mark.parametrize("action", ["enrol", "bulk"])
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_a_stopped_enrolment_keeps_what_was_done(
+def test_a_stopped_enrollment_keeps_what_was_done(
     gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
 ) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     worker = start_worker(action, gallery.path, "Bob", 100_000 if action == "enrol" else 8000)
     done = [line for line in lines(worker, 8 if action == "enrol" else 2) if line not in {"ready", "enrolling"}]
     worker.send_signal(getattr(signal, name))
@@ -95,7 +95,7 @@ def test_a_stopped_enrolment_keeps_what_was_done(
         assert people.pop("Ada") == 2
         assert people.get("Bob", 0) in {len(done), len(done) + 1}  # the last may be in, and not yet said
         assert again.index().count == 2 + people.get("Bob", 0)
-        again.enrol("Carl", faces.samples(1))
+        again.enroll("Carl", faces.samples(1))
     assert inspect_gallery(gallery.path).problems == ()
 
 
@@ -111,6 +111,6 @@ def test_a_gallery_whose_making_was_killed_is_made_by_the_next(
         worker.kill()
         worker.communicate()
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            gallery.enrol("Bob", faces.samples(1))
+            gallery.enroll("Bob", faces.samples(1))
             assert "Bob" in gallery.names().values()
         assert inspect_gallery(path).problems == ()

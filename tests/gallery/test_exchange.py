@@ -62,9 +62,9 @@ def test_an_export_comes_back_as_it_was(gallery: Gallery, other: Gallery, export
 def test_birth_dates_notes_masks_and_camera_dates_come_back(
     gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path
 ) -> None:
-    gallery.enrol("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
+    gallery.enroll("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
     gallery.describe("Ada", born="1985-06", note="\U0001f600" * 2000)
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Bob", faces.samples(1))
     import_gallery(other, export_gallery(gallery, tmp_path / "export").folder)
     assert told(other) == told(gallery)
     assert [sample.masked for sample in other.samples("Ada")] == [True, False, False]
@@ -73,12 +73,12 @@ def test_birth_dates_notes_masks_and_camera_dates_come_back(
 
 
 def test_an_import_fills_in_what_is_not_known(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
-    gallery.enrol("Ada", faces.samples(1))
-    gallery.enrol("Bob", [])
+    gallery.enroll("Ada", faces.samples(1))
+    gallery.enroll("Bob", [])
     gallery.describe("Ada", born="1985-06", note="from the sea")
     gallery.describe("Bob", born="1990")
-    other.enrol("ada", [])
-    other.enrol("BOB", [])
+    other.enroll("ada", [])
+    other.enroll("BOB", [])
     other.describe("ada", note="tall")
     other.describe("Bob", born="1991")
     folder = export_gallery(gallery, tmp_path / "export").folder
@@ -112,7 +112,7 @@ def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:
 
 def test_an_import_joins_people_of_one_name(other: Gallery, exported: Path, random_faces: type[Faces]) -> None:
     faces = random_faces(1)
-    other.enrol("ADA", faces.samples(2))
+    other.enroll("ADA", faces.samples(2))
     assert import_gallery(other, exported).people == 2
     assert other.person("ada").sample_count == 6
 
@@ -158,7 +158,7 @@ def test_any_population_comes_back(random_faces: type[Faces], seed: int, counts:
             Gallery.open(place / "a", faces.pack, create=True) as one,
             Gallery.open(place / "b", faces.pack, create=True) as two,
         ):
-            one.enrol_people(
+            one.enroll_people(
                 [
                     (f"Person {number}", [faces.sample(**bare) for _ in range(count)])
                     for number, count in enumerate(counts)

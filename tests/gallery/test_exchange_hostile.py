@@ -296,7 +296,7 @@ def test_an_altered_export_raises_nothing_unforeseen(random_faces: type[Faces], 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         with Gallery.open(place / "a", faces.pack, create=True) as one:
-            one.enrol_people([("Ada", faces.samples(2)), ("Bob", [replace(faces.sample(), thumbnail=None)])])
+            one.enroll_people([("Ada", faces.samples(2)), ("Bob", [replace(faces.sample(), thumbnail=None)])])
             export = export_gallery(one, place / "export").folder
             name = data.draw(st.sampled_from(sorted(file.name for file in export.iterdir())))
             content = bytearray((export / name).read_bytes())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ada(gallery: Gallery, faces: Faces) -> Gallery:
     """A gallery with Ada, born 1985-06, with a note."""
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     gallery.describe("Ada", born="1985-06", note="from the sea")
     return gallery
 
@@ -92,7 +92,7 @@ def test_facts_stay_through_renaming_and_re_embedding(ada: Gallery, faces: Faces
 
 def test_merging_keeps_the_facts_of_who_stays_and_fills_in_the_others(ada: Gallery) -> None:
     for name, born, note in (("Bob", "1990", "tall"), ("Carl", "1991", None), ("Dora", None, "tall")):
-        ada.enrol(name, [])
+        ada.enroll(name, [])
         ada.describe(name, born=born, note=note)
     ada.merge(["Bob"], into="Ada")
     assert facts(ada, "Ada") == ("1985-06", "from the sea; tall")
@@ -103,7 +103,7 @@ def test_merging_keeps_the_facts_of_who_stays_and_fills_in_the_others(ada: Galle
 
 
 def test_notes_that_are_too_long_together_are_not_joined(ada: Gallery) -> None:
-    ada.enrol("Bob", [])
+    ada.enroll("Bob", [])
     ada.describe("Bob", note="x" * 2000)
     ada.merge(["Bob"], into="Ada")
     assert facts(ada, "Ada") == ("1985-06", "from the sea")

@@ -71,7 +71,7 @@ def left_in(path: Path, betraying: Iterable[bytes]) -> list[bytes]:
 def test_what_is_enrolled_is_seen_in_the_files(gallery: Gallery, faces: Faces) -> None:
     """The other tests look for bytes in vain; this one shows that they would find them."""
     samples = faces.samples(5)
-    gallery.enrol("Augusta Ada King", samples)
+    gallery.enroll("Augusta Ada King", samples)
     betraying = [*names("Augusta Ada King"), *pieces(samples)]
     assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)  # a few lie across two pages
     gallery.close()
@@ -80,8 +80,8 @@ def test_what_is_enrolled_is_seen_in_the_files(gallery: Gallery, faces: Faces) -
 
 def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(5)
-    gallery.enrol("Augusta Ada King", samples)
-    gallery.enrol("Bob", faces.samples(5))
+    gallery.enroll("Augusta Ada King", samples)
+    gallery.enroll("Bob", faces.samples(5))
     gallery.forget("Augusta Ada King")
     assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
     gallery.close()
@@ -94,8 +94,8 @@ def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
 ) -> None:
     samples = faces.samples(2)
     gallery.search_with(partial(VectorIndex, coded_from=10))
-    gallery.enrol("Augusta Ada King", samples)
-    gallery.enrol("Bob", faces.samples(38))
+    gallery.enroll("Augusta Ada King", samples)
+    gallery.enroll("Bob", faces.samples(38))
     vectors = [piece for sample in samples for piece in pieces_of(sample.vectors["plain"].tobytes())]
     query = samples[0].vectors["plain"][None]
     assert gallery.index().search(query, 1).sample_ids.tolist() == [[1]]
@@ -122,8 +122,8 @@ def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
 def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:
     called = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
     samples = faces.samples(4)
-    gallery.enrol(called[0], samples[:2])
-    gallery.enrol(called[3], samples[2:])
+    gallery.enroll(called[0], samples[:2])
+    gallery.enroll(called[3], samples[2:])
     gallery.rename(called[0], called[1])
     gallery.merge([called[3]], called[1])
     gallery.rename(called[1], called[2])
@@ -133,7 +133,7 @@ def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:
 
 def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(6)
-    gallery.enrol("Ada", samples)
+    gallery.enroll("Ada", samples)
     gallery.remove_sample(2)
     assert left_in(gallery.path, pieces(samples[1:2])) == []
     assert left_in(gallery.path, pieces(samples[:1])) != []
@@ -141,15 +141,15 @@ def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None
 
 def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(4)
-    gallery.enrol("Ada", samples)
+    gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
     old = [piece for sample in samples for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
     assert left_in(gallery.path, [*old, *pieces(samples[3:])]) == []
 
 
 def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Augusta Ada King", faces.samples(2))
-    gallery.enrol("Bob", faces.samples(2))
+    gallery.enroll("Augusta Ada King", faces.samples(2))
+    gallery.enroll("Bob", faces.samples(2))
     denied, shared = faces.samples(20), faces.sample()
     for sample in [*denied, shared]:
         gallery.deny("Augusta Ada King", key_of(sample))
@@ -211,7 +211,7 @@ def test_rows_that_sqlite_moved_leave_no_copy(gallery: Gallery, random_faces: ty
         for name in called
     }
     for turn in range(4):
-        gallery.enrol_people([(name, samples[name][turn : turn + 1]) for name in called])
+        gallery.enroll_people([(name, samples[name][turn : turn + 1]) for name in called])
     gone = random.sample(called, 45)
     for name in gone:
         gallery.forget(name)
@@ -240,7 +240,7 @@ def test_whoever_is_forgotten_leaves_no_byte(
                 for name, count in called.items():
                     new = faces.samples(count)
                     samples[name] += new
-                    gallery.enrol(name, new)
+                    gallery.enroll(name, new)
             gone = data.draw(st.lists(st.sampled_from(sorted(called)), min_size=1, unique=True))
             kept = [name for name in called if name not in gone]
             for name in gone:
@@ -262,7 +262,7 @@ def test_a_rollback_journal_leaves_no_byte_either(gallery: Gallery, faces: Faces
         opened = Gallery.open(gallery.path, faces.pack, busy_timeout=0.1)
     samples = faces.samples(5)
     with opened:
-        opened.enrol("Augusta Ada King", samples)
+        opened.enroll("Augusta Ada King", samples)
         assert inspect_gallery(gallery.path).journal_mode == "delete"
         assert not opened.forget("Augusta Ada King").busy_readers
         assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
@@ -272,8 +272,8 @@ def test_a_busy_reader_is_reported_and_disturbed_by_nothing(
     gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     samples = faces.samples(4)
-    gallery.enrol("Augusta Ada King", samples)
-    gallery.enrol("Bob", faces.samples(3))
+    gallery.enroll("Augusta Ada King", samples)
+    gallery.enroll("Bob", faces.samples(3))
     betraying = [*names("Augusta Ada King"), *pieces(samples)]
     reader = start_worker("read", gallery.path)
     assert reader.stdout is not None

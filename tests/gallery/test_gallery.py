@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def test_renaming_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     before = [sample.id for sample in gallery.samples("Ada")]
     renamed = gallery.rename("ada", "  Augusta Ada ")
     assert (renamed.id, renamed.name, renamed.sample_count) == (1, "Augusta Ada", 2)
@@ -37,14 +37,14 @@ def test_renaming_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
 
 
 def test_only_the_case_of_a_name_can_be_changed(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("ada", faces.samples(1))
+    gallery.enroll("ada", faces.samples(1))
     assert gallery.rename("ada", "ADA").name == "ADA"
     assert gallery.names() == {1: "ADA"}
 
 
 def test_two_people_cannot_have_one_name(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
+    gallery.enroll("Bob", faces.samples(1))
     with pytest.raises(PersonExistsError, match="merge"):
         gallery.rename("Bob", "ADA")
     with pytest.raises(InvalidNameError):
@@ -54,7 +54,7 @@ def test_two_people_cannot_have_one_name(gallery: Gallery, faces: Faces) -> None
 
 def test_merging_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
     for name, count in (("Ada", 2), ("Augusta", 3), ("Lady L.", 1), ("Bob", 1)):
-        gallery.enrol(name, faces.samples(count))
+        gallery.enroll(name, faces.samples(count))
     merged = gallery.merge(["augusta", "Lady L.", "Ada"], into="ada")
     assert (merged.id, merged.name, merged.sample_count) == (1, "Ada", 6)
     assert gallery.names() == {1: "Ada", 4: "Bob"}
@@ -62,8 +62,8 @@ def test_merging_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
 
 
 def test_merging_with_somebody_unknown_changes_nothing(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
+    gallery.enroll("Bob", faces.samples(1))
     revision = gallery.revision
     with pytest.raises(PersonNotFoundError, match="Nobody"):
         gallery.merge(["Bob", "Nobody"], into="Ada")
@@ -81,8 +81,8 @@ def test_merging_with_somebody_unknown_changes_nothing(gallery: Gallery, faces: 
 
 def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(3)
-    gallery.enrol("Ada", samples)
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", samples)
+    gallery.enroll("Bob", faces.samples(1))
     forgotten = gallery.forget("ADA")
     assert (forgotten.samples, forgotten.busy_readers) == (3, False)
     assert gallery.names() == {2: "Bob"}
@@ -94,15 +94,15 @@ def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
 
 def test_a_forgotten_person_can_come_back_under_other_numbers(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(2)
-    gallery.enrol("Ada", samples)
+    gallery.enroll("Ada", samples)
     gallery.forget("Ada")
-    outcomes = gallery.enrol("Ada", samples)
+    outcomes = gallery.enroll("Ada", samples)
     assert gallery.person("Ada").id == 2
     assert [outcome.sample_id for outcome in outcomes] == [3, 4]
 
 
 def test_a_removed_sample_is_gone_and_its_person_stays(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     assert gallery.remove_sample(1).samples == 1
     assert [sample.id for sample in gallery.samples("Ada")] == [2]
     gallery.remove_sample(2)
@@ -118,8 +118,8 @@ def test_a_removed_sample_is_gone_and_its_person_stays(gallery: Gallery, faces: 
 def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> None:
     seen = [gallery.revision]
     for change in (
-        lambda: gallery.enrol("Ada", faces.samples(2)),
-        lambda: gallery.enrol("Bob", faces.samples(1)),
+        lambda: gallery.enroll("Ada", faces.samples(2)),
+        lambda: gallery.enroll("Bob", faces.samples(1)),
         lambda: gallery.rename("Bob", "Bobby"),
         lambda: gallery.merge(["Bobby"], "Ada"),
         lambda: gallery.remove_sample(1),
@@ -133,8 +133,8 @@ def test_every_change_advances_the_revision(gallery: Gallery, faces: Faces) -> N
 def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
     ada, bob = faces.samples(2), faces.samples(1)
     assert gallery.index().count == 0
-    gallery.enrol("Ada", ada)
-    gallery.enrol("Bob", bob)
+    gallery.enroll("Ada", ada)
+    gallery.enroll("Bob", bob)
     index = gallery.index()
     query = bob[0].vectors["plain"][None]
     assert (index.count, index.revision) == (3, gallery.revision)
@@ -147,31 +147,31 @@ def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
 
 
 def test_the_index_follows_what_others_do(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     assert gallery.index().count == 2
     with Gallery.open(gallery.path, faces.pack) as other:
         other.forget("Ada")
-        other.enrol("Bob", faces.samples(3))
+        other.enroll("Bob", faces.samples(3))
         assert set(gallery.index().search(faces.vector()[None], 9).person_ids.ravel().tolist()) == {2}
         assert gallery.index().revision == gallery.revision == other.revision
 
 
 def test_an_index_that_disagrees_is_built_anew(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(3))
+    gallery.enroll("Ada", faces.samples(3))
     gallery.index().delete_person(1)
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Bob", faces.samples(1))
     assert gallery.index().count == 4
 
 
 def test_a_snapshot_stays_as_it_is(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other, gallery.snapshot():
         before = gallery.revision
-        other.enrol("Bob", faces.samples(2))
+        other.enroll("Bob", faces.samples(2))
         assert gallery.revision == before
         assert len(gallery.people()) == gallery.index().count == 1
         with pytest.raises(UsageError, match="snapshot"):
-            gallery.enrol("Carl", faces.samples(1))
+            gallery.enroll("Carl", faces.samples(1))
     assert gallery.index().count == 3
 
 
@@ -188,8 +188,8 @@ def test_another_pack_is_refused_and_the_way_out_told(gallery: Gallery, faces: F
 
 
 def test_a_gallery_goes_over_to_another_pack(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(2))
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(2))
+    gallery.enroll("Bob", faces.samples(1))
     assert gallery.index().dimension == 16
     anew = {number: {"plain": faces.vector(24)} for number in (1, 3)}
     gallery.rebind(faces.other_pack, anew, dropped=[2])
@@ -206,7 +206,7 @@ def test_a_gallery_goes_over_to_another_pack(gallery: Gallery, faces: Faces) -> 
 
 
 def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     assert gallery.index().count == 1
     vector = faces.vector()
     gallery.rebind(faces.pack, {1: {"plain": vector}})
@@ -217,7 +217,7 @@ def test_a_gallery_is_re_embedded_with_the_same_pack(gallery: Gallery, faces: Fa
 def test_re_embedding_must_account_for_every_sample(
     gallery: Gallery, faces: Faces, embedded: list[int], dropped: list[int]
 ) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     with pytest.raises(UsageError, match="changed"):
         gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in embedded}, dropped)
     with pytest.raises(UsageError, match="Sample 1 cannot"):
@@ -227,10 +227,10 @@ def test_re_embedding_must_account_for_every_sample(
 
 
 def test_who_still_uses_the_old_pack_is_stopped(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other:
         other.rebind(faces.other_pack, {1: {"plain": faces.vector(24)}})
-        for use in (gallery.index, gallery.vectors, lambda: gallery.enrol("Bob", faces.samples(1))):
+        for use in (gallery.index, gallery.vectors, lambda: gallery.enroll("Bob", faces.samples(1))):
             with pytest.raises(PackMismatchError, match="buffalo_l"):
                 use()
         assert [person.name for person in gallery.people()] == ["Ada"]
@@ -258,12 +258,12 @@ def test_what_is_no_setting_is_refused(gallery: Gallery, value: object) -> None:
 
 
 def test_a_gallery_opened_for_reading_refuses_changes(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack, read_only=True) as reader:
         assert reader.read_only
         assert reader.index().count == 1
         for change in (
-            lambda: reader.enrol("Bob", faces.samples(1)),
+            lambda: reader.enroll("Bob", faces.samples(1)),
             lambda: reader.forget("Ada"),
             lambda: reader.write_setting("key", 1),
         ):

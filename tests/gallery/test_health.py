@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", faces.samples(1))
     expected = GalleryHealth(gallery.path, True, SCHEMA_VERSION, "opencv", "ab" * 32, 2, 4, "wal", ())
     assert inspect_gallery(gallery.path) == expected
     gallery.close()
@@ -66,7 +66,7 @@ def test_faces_that_others_can_read_are_a_problem(gallery: Gallery) -> None:
     ],
 )
 def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
-    gallery.enrol("Ada", faces.samples(3))
+    gallery.enroll("Ada", faces.samples(3))
     gallery.deny("Ada", key_of(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.close()
@@ -79,7 +79,7 @@ def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None
 
 
 def test_an_index_that_does_not_fit_its_table_is_found(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(30))
+    gallery.enroll("Ada", faces.samples(30))
     gallery.close()
     content = bytearray(gallery.path.read_bytes())
     content[-4096:] = os.urandom(4096)

@@ -55,7 +55,7 @@ def large(cache: Path, gallery: Gallery, faces: Faces) -> Gallery:
     """Make a gallery of 40 faces that counts as large."""
     gallery.search_with(SMALL)
     for number in range(20):
-        gallery.enrol(f"Person {number}", faces.samples(2))
+        gallery.enroll(f"Person {number}", faces.samples(2))
     return gallery
 
 
@@ -97,7 +97,7 @@ def test_the_file_is_written_once_and_read_again(large: Gallery) -> None:
 
 def test_a_small_gallery_has_none(cache: Path, gallery: Gallery, faces: Faces) -> None:
     gallery.search_with(SMALL)
-    gallery.enrol("Ada", faces.samples(9))
+    gallery.enroll("Ada", faces.samples(9))
     assert gallery.index().count == 9
     assert not gallery.index().is_stored
     assert not cache.exists()
@@ -106,7 +106,7 @@ def test_a_small_gallery_has_none(cache: Path, gallery: Gallery, faces: Faces) -
 def test_what_changed_since_is_added_to_what_is_read(large: Gallery, faces: Faces) -> None:
     large.index()
     before = index_file(large.path).read_bytes()
-    large.enrol("Person 3", faces.samples(2))
+    large.enroll("Person 3", faces.samples(2))
     large.merge(["Person 4"], "Person 5")
     with opened(large) as again:
         assert agrees(again)
@@ -119,7 +119,7 @@ def test_a_gallery_that_grew_gets_a_new_file(large: Gallery, faces: Faces, monke
     monkeypatch.setattr("facebank.index.following._FEW", 3)
     large.index()
     size = index_file(large.path).stat().st_size
-    large.enrol("Person 3", faces.samples(30))
+    large.enroll("Person 3", faces.samples(30))
     assert agrees(large)
     assert index_file(large.path).stat().st_size > size
 
@@ -176,7 +176,7 @@ def test_another_gallerys_file_is_not_taken(large: Gallery, faces: Faces, tmp_pa
     with Gallery.open(tmp_path / "other.facebank", faces.pack, create=True) as other:
         other.search_with(SMALL)
         for number in range(20):
-            other.enrol(f"Person {number}", faces.samples(2))
+            other.enroll(f"Person {number}", faces.samples(2))
         assert other.revision == large.revision
         other.index()
         large.index()
@@ -189,13 +189,13 @@ def test_a_gallery_restored_from_a_copy_does_not_read_what_came_after(large: Gal
     copy = large.path.read_bytes()
     large.close()
     with opened(large) as later:
-        later.enrol("Ada", faces.samples(2))
+        later.enroll("Ada", faces.samples(2))
         assert agrees(later)
     for companion in large.path.parent.glob(large.path.name + "-*"):
         companion.unlink()
     large.path.write_bytes(copy)
     with opened(large) as restored:
-        restored.enrol("Ada", faces.samples(2))
+        restored.enroll("Ada", faces.samples(2))
         assert agrees(restored)
 
 

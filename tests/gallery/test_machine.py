@@ -51,9 +51,9 @@ class GalleryMachine(RuleBasedStateMachine):
         self.revision = self.gallery.revision
 
     @rule(name=NAMES, count=st.integers(0, 3))
-    def enrol(self, name: str, count: int) -> None:
+    def enroll(self, name: str, count: int) -> None:
         new = self.faces.samples(count)
-        outcomes = self.gallery.enrol(name, new)
+        outcomes = self.gallery.enroll(name, new)
         known = name_key(name) in self.expected
         mine = self.expected.setdefault(name_key(name), {})
         self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
@@ -67,10 +67,10 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.expected.values()))
     @rule(name=NAMES, data=st.data())
-    def enrol_again(self, name: str, data: st.DataObject) -> None:
+    def enroll_again(self, name: str, data: st.DataObject) -> None:
         owner = data.draw(st.sampled_from(sorted(key for key, mine in self.expected.items() if mine)))
         number = data.draw(st.sampled_from(sorted(self.expected[owner])))
-        (outcome,) = self.gallery.enrol(name, [self.expected[owner][number]])
+        (outcome,) = self.gallery.enroll(name, [self.expected[owner][number]])
         assert (outcome.sample_id, outcome.duplicate_of_person) == (number, self.spelling[owner])
 
     @precondition(lambda self: self.expected)
@@ -113,12 +113,12 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.denied or self.strangers)
     @rule(name=NAMES, data=st.data())
-    def enrol_who_was_denied(self, name: str, data: st.DataObject) -> None:
+    def enroll_who_was_denied(self, name: str, data: st.DataObject) -> None:
         """Whoever is given a face wins over what was said against it."""
         face = data.draw(st.sampled_from([*(face for _, face in self.denied), *self.strangers.values()]))
         if any(face is sample for mine in self.expected.values() for sample in mine.values()):
             return
-        (outcome,) = self.gallery.enrol(name, [face])
+        (outcome,) = self.gallery.enroll(name, [face])
         self.highest = outcome.sample_id
         self.expected.setdefault(name_key(name), {})[outcome.sample_id] = face
         self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))

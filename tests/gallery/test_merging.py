@@ -36,7 +36,7 @@ def key(faces: Faces, number: int) -> FaceKey:
 def people(gallery: Gallery, faces: Faces) -> Gallery:
     """Ada, Bea and Cleo with two samples each, and facts about them."""
     for name in ("Ada", "Bea", "Cleo"):
-        gallery.enrol(name, faces.samples(2))
+        gallery.enroll(name, faces.samples(2))
     gallery.describe("Ada", note="first")
     gallery.describe("Bea", born="1990", note="second")
     return gallery
@@ -78,7 +78,7 @@ def test_merges_are_undone_in_the_other_order(people: Gallery) -> None:
 
 
 def test_three_merges_within_each_other_come_apart(people: Gallery, faces: Faces) -> None:
-    people.enrol("Dora", faces.samples(1))
+    people.enroll("Dora", faces.samples(1))
     states = [state(people)]
     for source, into in (("Dora", "Cleo"), ("Cleo", "Bea"), ("Bea", "Ada")):
         people.merge([source], into)
@@ -92,7 +92,7 @@ def test_three_merges_within_each_other_come_apart(people: Gallery, faces: Faces
 
 def test_what_was_changed_since_stays(people: Gallery, faces: Faces) -> None:
     people.merge(["Bea"], "Ada")
-    people.enrol("Ada", faces.samples(1))
+    people.enroll("Ada", faces.samples(1))
     people.describe("Ada", note="third")
     people.remove_sample(3)
     people.rename("Ada", "Lovelace")
@@ -106,7 +106,7 @@ def test_what_was_changed_since_stays(people: Gallery, faces: Faces) -> None:
 
 def test_a_name_that_somebody_else_has_is_not_taken(people: Gallery, faces: Faces) -> None:
     people.merge(["Bea"], "Ada")
-    people.enrol("bea", faces.samples(1))
+    people.enroll("bea", faces.samples(1))
     before = state(people)
     with pytest.raises(PersonExistsError, match="people rename"):
         people.unmerge("Ada")

@@ -48,8 +48,8 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people."""
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", faces.samples(2))
     gallery.close()
     return gallery.path
 
@@ -79,7 +79,7 @@ def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: Faces) -> 
     try:
         path = tmp_path / "new folder" / "family.facebank"
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            gallery.enrol("Ada", faces.samples(1))
+            gallery.enroll("Ada", faces.samples(1))
             modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     finally:
         os.umask(old)
@@ -120,7 +120,7 @@ def test_a_first_opening_that_was_broken_off_harms_nothing(path: Path, faces: Fa
     path.chmod(0o600)
     assert path.stat().st_size > 4096
     with Gallery.open(path, faces.pack, create=True) as gallery:
-        gallery.enrol("Ada", faces.samples(1))
+        gallery.enroll("Ada", faces.samples(1))
     assert inspect_gallery(path).problems == ()
 
 
@@ -285,7 +285,7 @@ def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "damaged.facebank"
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            gallery.enrol_people([("Ada", faces.samples(2)), ("Bob", faces.samples(1))])
+            gallery.enroll_people([("Ada", faces.samples(2)), ("Bob", faces.samples(1))])
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 20))):
             place = data.draw(st.integers(0, len(content) - 1))
@@ -295,7 +295,7 @@ def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], 
         with suppress(FacebankError):
             use_everything(path, faces.pack)
         with suppress(FacebankError), Gallery.open(path, faces.pack, create=True) as gallery:
-            gallery.enrol("Carl", faces.samples(1))
+            gallery.enroll("Carl", faces.samples(1))
             gallery.forget("Ada")
 
 
@@ -305,16 +305,16 @@ def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], 
 def test_a_locked_gallery_is_waited_for_and_then_reported(
     gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     writer = start_worker("write", gallery.path)
     assert writer.stdout is not None
     writer.stdout.readline()
-    for change in (lambda: gallery.enrol("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
+    for change in (lambda: gallery.enroll("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
         with pytest.raises(GalleryBusyError, match="in use by another process"):
             change()
     assert gallery.index().count == 1  # readers do not wait
     writer.communicate()
-    assert gallery.enrol("Bob", faces.samples(1))[0].duplicate_of_person is None
+    assert gallery.enroll("Bob", faces.samples(1))[0].duplicate_of_person is None
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
         assert gallery.read_only
         assert gallery.index().count == 5
         with pytest.raises(StorageError, match="may not be written"):
-            gallery.enrol("Carl", faces.samples(1))
+            gallery.enroll("Carl", faces.samples(1))
     assert inspect_gallery(path).people == 2
     with pytest.raises(StorageError, match="cannot be made"):
         Gallery.open(medium / "new.facebank", faces.pack, create=True)
@@ -353,7 +353,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
 def test_a_log_that_was_left_on_a_read_only_medium_is_not_passed_over(
     gallery: Gallery, faces: Faces, mount: Callable[[str], Path]
 ) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     medium = mount("size=4m")
     for file in gallery.path.parent.glob("family.facebank*"):
         shutil.copy(file, medium)

@@ -44,13 +44,13 @@ def test_two_faces_are_one_by_bytes_or_by_picture(seen: NewSample) -> None:
 
 def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     copies = [faces.sample(picture_hash=PICTURE, content_hash=content) for content in (EDITED, "12" * 32)]
-    gallery.enrol("Ada", [seen, *copies, *faces.samples(2)])
-    gallery.enrol("Grace", faces.samples(1))
+    gallery.enroll("Ada", [seen, *copies, *faces.samples(2)])
+    gallery.enroll("Grace", faces.samples(1))
     assert sorted(gallery.photo_counts().values()) == [1, 3]
 
 
 def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     face = key_of(seen)
     assert gallery.deny("Ada", face)
     assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
@@ -64,7 +64,7 @@ def test_what_was_kept_before_pictures_were_known_learns_them(
     gallery: Gallery, faces: Faces, seen: NewSample, path: Path
 ) -> None:
     old, enrolled = replace(key_of(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
-    gallery.enrol("Ada", [enrolled])
+    gallery.enroll("Ada", [enrolled])
     gallery.deny("Ada", old)
     gallery.remember_stranger(faces.sample(content_hash=seen.content_hash))
     assert gallery.denials_of(edited(old)) == set()
@@ -84,7 +84,7 @@ def test_what_was_kept_before_pictures_were_known_learns_them(
 
 
 def test_what_is_said_again_with_the_picture_teaches_it(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     old = replace(key_of(seen), picture_hash=None)
     assert gallery.deny("Ada", old)
     assert not gallery.deny("Ada", key_of(seen))
@@ -92,9 +92,9 @@ def test_what_is_said_again_with_the_picture_teaches_it(gallery: Gallery, faces:
 
 
 def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
-    (enrolled,) = gallery.enrol("Ada", [seen])
+    (enrolled,) = gallery.enroll("Ada", [seen])
     copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
-    (again,) = gallery.enrol("Bob", [copy])
+    (again,) = gallery.enroll("Bob", [copy])
     assert (again.sample_id, again.duplicate_of_person) == (enrolled.sample_id, "Ada")
     with pytest.raises(UsageError, match="enrolled as Ada"):
         gallery.deny("Ada", edited(key_of(seen)))
@@ -107,12 +107,12 @@ def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, fa
     assert is_new
     copy = replace(seen, content_hash=EDITED, vectors={"plain": faces.vector()})
     assert gallery.remember_stranger(copy) == (number, False)
-    gallery.enrol("Ada", [copy])
+    gallery.enroll("Ada", [copy])
     assert gallery.stranger_faces() == []
 
 
 def test_exports_carry_pictures(gallery: Gallery, other: Gallery, seen: NewSample, tmp_path: Path) -> None:
-    gallery.enrol("Ada", [seen])
+    gallery.enroll("Ada", [seen])
     folder = export_gallery(gallery, tmp_path / "export").folder
     import_gallery(other, folder)
     assert [sample.picture_hash for sample in other.samples("Ada")] == [PICTURE]
@@ -121,7 +121,7 @@ def test_exports_carry_pictures(gallery: Gallery, other: Gallery, seen: NewSampl
 @pytest.mark.parametrize("wrong", ["", "AB" * 32, "ab" * 31, "g" * 64])
 def test_what_is_no_hash_is_refused(gallery: Gallery, seen: NewSample, wrong: str) -> None:
     with pytest.raises(UsageError, match="SHA-256"):
-        gallery.enrol("Ada", [replace(seen, picture_hash=wrong)])
-    gallery.enrol("Ada", [])
+        gallery.enroll("Ada", [replace(seen, picture_hash=wrong)])
+    gallery.enroll("Ada", [])
     with pytest.raises(UsageError, match="SHA-256"):
         gallery.deny("Ada", replace(key_of(seen), picture_hash=wrong))

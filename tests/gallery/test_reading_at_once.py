@@ -25,7 +25,7 @@ def test_vectors_and_qualities_are_read_at_once(
     gallery: Gallery, faces: Faces, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, count in (("Ada", 2), ("Bob", 3), ("Ada", 1)):
-        gallery.enrol(name, faces.samples(count))
+        gallery.enroll(name, faces.samples(count))
     expected = gallery.vectors()
     qualities = {sample.id: sample.quality for name in ("Ada", "Bob") for sample in gallery.samples(name)}
     monkeypatch.setattr(vector_tables, "_ROWS_AT_ONCE", at_once)
@@ -45,7 +45,7 @@ def test_nobody_is_read_at_once_too(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
 def test_a_damaged_quality_is_refused_with_whose_it_is(gallery: Gallery, faces: Faces, damaged: str) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
     with pytest.raises(GalleryFormatError, match=r"sample 1 of 'Ada'.*--repair"):
@@ -55,8 +55,8 @@ def test_a_damaged_quality_is_refused_with_whose_it_is(gallery: Gallery, faces: 
 def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> None:
     called = [f"person {number}" for number in range(2 * NAMES_TOGETHER)]
     called[3], called[NAMES_TOGETHER + 1] = "Zoë Straße", "علی\u200cرضا"
-    gallery.enrol_people([(name, []) for name in called])
-    gallery.enrol("Last", faces.samples(1))
+    gallery.enroll_people([(name, []) for name in called])
+    gallery.enroll("Last", faces.samples(1))
     gallery.forget("person 7")
     table = gallery.name_table()
     assert dict(table) == gallery.names()
@@ -67,7 +67,7 @@ def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> No
 
 @pytest.mark.parametrize("name", ["a/b", "", ".", "..", " a", "a\nb", "x" * 201])
 def test_a_damaged_name_is_told(gallery: Gallery, faces: Faces, name: str) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("UPDATE people SET name = ?", (name,))
     with pytest.raises(GalleryFormatError, match="person's name"):

@@ -37,8 +37,8 @@ with Gallery.open(sys.argv[1]) as gallery:
 @pytest.fixture
 def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people and a denial."""
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", faces.samples(2))
     gallery.deny("Bob", key_of(faces.sample()))
     gallery.close()
     return gallery.path

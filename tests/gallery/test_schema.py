@@ -55,7 +55,7 @@ def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Conn
 def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
     gallery: Gallery, faces: Faces, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
     monkeypatch.setattr("facebank.gallery.store.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))

@@ -50,9 +50,9 @@ def sealed_anew(path: Path) -> dict[str, object]:
 def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Gallery, faces: Faces) -> None:
     masked, face = faces.sample(masked=True), faces.sample()
     changes = (
-        lambda: gallery.enrol("Ada", [*faces.samples(3), masked]),
-        lambda: gallery.enrol("Bob", faces.samples(2)),
-        lambda: gallery.enrol("Carl", []),
+        lambda: gallery.enroll("Ada", [*faces.samples(3), masked]),
+        lambda: gallery.enroll("Bob", faces.samples(2)),
+        lambda: gallery.enroll("Carl", []),
         lambda: gallery.describe("Ada", born="1985", note="daughter of Grace"),
         lambda: gallery.describe("Bob", born="1990-05"),
         lambda: gallery.deny("Carl", key_of(face)),
@@ -65,7 +65,7 @@ def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Ga
         lambda: gallery.write_setting("margin", None),
         lambda: gallery.rename("Bob", "Robert"),
         lambda: gallery.merge(["Robert"], "Carl"),
-        lambda: gallery.enrol("Dora", [face]),
+        lambda: gallery.enroll("Dora", [face]),
         lambda: gallery.remove_sample(1),
         lambda: gallery.forget_stranger(1),
         lambda: gallery.forget("Dora"),
@@ -90,7 +90,7 @@ def test_a_new_gallery_and_an_old_one_are_sealed_alike(path: Path, faces: Faces)
         connection.execute("INSERT INTO settings VALUES ('fpir', '0.02')")
     path.chmod(0o600)
     with Gallery.open(path) as gallery:
-        gallery.enrol("Bob", faces.samples(1))
+        gallery.enroll("Bob", faces.samples(1))
     assert state(path) == sealed_anew(path)
     with closing(sqlite3.connect(path)) as connection:
         sums = dict(connection.execute("SELECT name, row_count FROM sums"))
@@ -126,7 +126,7 @@ def test_every_column_is_sealed_but_those_that_follow_from_others() -> None:
     ],
 )
 def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
         connection.execute(damage)
@@ -137,8 +137,8 @@ def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) 
 
 
 def test_a_damaged_index_hides_nothing_of_somebody_who_is_to_be_forgotten(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", faces.samples(1))
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema = ON")

@@ -43,10 +43,10 @@ def file_limit() -> Iterator[None]:
 
 
 def fill(gallery: Gallery, faces: Faces) -> int:
-    """Enrol until the disk is full, and return how many samples are in."""
+    """Enroll until the disk is full, and return how many samples are in."""
     for done in range(1000):
         try:
-            gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+            gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
         except StorageError as error:
             assert "full" in str(error)  # noqa: PT017 - counted until it happens
             return done
@@ -59,7 +59,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
         done = fill(gallery, faces)
         assert done > 5
         with pytest.raises(StorageError, match="disk is full"):
-            gallery.enrol("Bob", [faces.sample(thumbnail=os.urandom(250_000))])
+            gallery.enroll("Bob", [faces.sample(thumbnail=os.urandom(250_000))])
         assert gallery.person("Ada").sample_count == gallery.index().count == done
     with Gallery.open(path, faces.pack) as gallery:
         assert gallery.person("Ada").sample_count == gallery.index().count == done
@@ -78,7 +78,7 @@ def test_a_gallery_that_does_not_fit_on_a_disk_harms_nothing(small_disk: Path, f
         Gallery.open(path, faces.pack, create=True)
     filler.unlink()
     with Gallery.open(path, faces.pack, create=True) as gallery:
-        gallery.enrol("Ada", faces.samples(1))
+        gallery.enroll("Ada", faces.samples(1))
     assert inspect_gallery(path).problems == ()
 
 
@@ -86,9 +86,9 @@ def test_somebody_is_forgotten_on_a_full_disk_and_cleaned_away_later(small_disk:
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten.jpg"
     with Gallery.open(path, faces.pack, create=True) as gallery:
-        gallery.enrol("Gone", [faces.sample(source=marker)])
+        gallery.enroll("Gone", [faces.sample(source=marker)])
         for _ in range(6):
-            gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+            gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     with Gallery.open(path, faces.pack) as gallery:
         gallery.write_setting("room", 1)  # the log is there, so that a removal fits on the disk and cleaning does not
         free = shutil.disk_usage(small_disk).free
@@ -119,7 +119,7 @@ def test_a_file_that_may_not_grow_loses_nothing(gallery: Gallery, faces: Faces) 
 @pytest.mark.usefixtures("file_limit")
 def test_an_export_that_does_not_fit_leaves_nothing(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     for _ in range(3):
-        gallery.enrol("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
+        gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     resource.setrlimit(resource.RLIMIT_FSIZE, (40 * 1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     before = sorted(tmp_path.iterdir())
     with pytest.raises(StorageError, match="cannot be written"):

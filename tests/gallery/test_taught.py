@@ -28,7 +28,7 @@ def moved(face: FaceKey, by: float) -> FaceKey:
 def two(gallery: Gallery, faces: Faces) -> Gallery:
     """A gallery of Ada, number 1, and Bob, number 2."""
     for name in ("Ada", "Bob"):
-        gallery.enrol(name, faces.samples(2))
+        gallery.enroll(name, faces.samples(2))
     return gallery
 
 
@@ -76,7 +76,7 @@ def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
 
 
 def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: NewSample) -> None:
-    (enrolled,) = two.enrol("Ada", [seen])
+    (enrolled,) = two.enroll("Ada", [seen])
     command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
     with pytest.raises(UsageError, match=command):
         two.deny("ada", moved(key_of(seen), 2))
@@ -91,11 +91,11 @@ def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: Ne
 def test_a_face_that_becomes_a_sample_is_denied_no_more(two: Gallery, seen: NewSample) -> None:
     for name in ("Ada", "Bob"):
         two.deny(name, key_of(seen))
-    two.enrol("ADA", [seen])
+    two.enroll("ADA", [seen])
     assert two.denials_of(key_of(seen)) == {2}
     copy = replace(seen, content_hash="0" * 64)
     two.deny("Ada", key_of(copy))  # by the photo alone, nobody can know
-    two.enrol("Ada", [copy])
+    two.enroll("Ada", [copy])
     assert two.denials_of(key_of(copy)) == set()
 
 
@@ -116,8 +116,8 @@ def test_denials_follow_their_person(two: Gallery, seen: NewSample, faces: Faces
 
 def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: Faces) -> None:
     other = faces.sample()
-    two.enrol("Ada", [seen])
-    two.enrol("Bob", [other])
+    two.enroll("Ada", [seen])
+    two.enroll("Bob", [other])
     two.deny("Bob", key_of(seen))
     two.deny("Ada", key_of(other))
     two.merge(["Bob"], into="Ada")
@@ -174,7 +174,7 @@ def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None
 
 
 def test_somebodys_face_is_no_strangers(two: Gallery, seen: NewSample) -> None:
-    (enrolled,) = two.enrol("Ada", [seen])
+    (enrolled,) = two.enroll("Ada", [seen])
     for face in (seen, replace(seen, content_hash="0" * 64)):
         with pytest.raises(UsageError, match=rf"remove-sample {enrolled.sample_id}`"):
             two.remember_stranger(face)
@@ -186,7 +186,7 @@ def test_a_stranger_whose_face_is_enrolled_is_none_any_more(two: Gallery, faces:
     met = faces.samples(3)
     for sample in met:
         two.remember_stranger(sample)
-    two.enrol("Carl", [met[0], replace(met[2], content_hash="0" * 64)])
+    two.enroll("Carl", [met[0], replace(met[2], content_hash="0" * 64)])
     assert two.strangers().stranger_ids.tolist() == [2]
 
 

@@ -63,9 +63,9 @@ def test_no_change_of_sixteen_threads_is_lost(shared_gallery: Gallery, random_fa
     def work(number: int) -> None:
         faces, name = random_faces(number), f"Person {number}"
         for _ in range(3):
-            shared_gallery.enrol(name, faces.samples(1))
+            shared_gallery.enroll(name, faces.samples(1))
             assert shared_gallery.person(name).sample_count == len(shared_gallery.samples(name))
-        shared_gallery.enrol(f"Guest {number}", faces.samples(1))
+        shared_gallery.enroll(f"Guest {number}", faces.samples(1))
         index = shared_gallery.index()
         hits = index.search(shared_gallery.vectors().matrix[:1], 1)
         assert hits.similarities[0, 0] == pytest.approx(1.0)
@@ -85,7 +85,7 @@ def test_no_change_of_sixteen_threads_is_lost(shared_gallery: Gallery, random_fa
 def test_a_snapshot_is_its_own_threads(shared_gallery: Gallery, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool, gallery.snapshot():
         assert gallery.people() == []
-        pool.submit(gallery.enrol, "Ada", faces.samples(1)).result()
+        pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
         assert gallery.people() == []
         assert [person.name for person in pool.submit(gallery.people).result()] == ["Ada"]
 
@@ -103,7 +103,7 @@ def test_threads_that_end_leave_nothing_open(shared_gallery: Gallery) -> None:
 
 def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
-    gallery.enrol("Ada", faces.samples(200))
+    gallery.enroll("Ada", faces.samples(200))
     begun = threading.Semaphore(0)
 
     def work(number: int) -> str:
@@ -134,7 +134,7 @@ def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> 
 
 def test_a_call_in_flight_ends_when_it_is_closed(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
-    gallery.enrol("Ada", faces.samples(3))
+    gallery.enroll("Ada", faces.samples(3))
     inside, closed = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -164,14 +164,14 @@ def test_a_file_put_in_its_place_is_not_mixed_with_it(shared_gallery: Gallery, t
         copy = gallery.back_up(tmp_path / "copy.facebank")
         copy.replace(gallery.path)
         with pytest.raises(UsageError, match="replaced by another file"):
-            pool.submit(gallery.enrol, "Ada", faces.samples(1)).result()
+            pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
 
 
 def test_indexes_of_two_threads_do_not_disturb_each_other(shared_gallery: Gallery, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
-        gallery.enrol("Ada", faces.samples(2))
+        gallery.enroll("Ada", faces.samples(2))
         mine = gallery.index()
-        gallery.enrol("Bob", faces.samples(1))
+        gallery.enroll("Bob", faces.samples(1))
         assert pool.submit(lambda: gallery.index().count).result() == 3
         assert mine.count == 2
         gallery.search_with(lambda dimension: VectorIndex(dimension, faiss_from=1))

@@ -39,7 +39,7 @@ def test_places_that_are_there_are_told_of_the_latest_first(gallery: Gallery, tm
 
 
 def test_an_export_is_a_place(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     export_gallery(gallery, tmp_path / "backup")
     assert noted(gallery) == [("export", "backup")]
     gallery.forget("Ada")
@@ -47,7 +47,7 @@ def test_an_export_is_a_place(gallery: Gallery, faces: Faces, tmp_path: Path) ->
 
 
 def test_a_place_called_after_somebody_is_forgotten_too(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
-    gallery.enrol("Augusta Ada King", faces.samples(1))
+    gallery.enroll("Augusta Ada King", faces.samples(1))
     for name in ("for augusta ada KING.html", "page.html"):
         (tmp_path / name).touch()
         gallery.note_written(PlaceKind.PAGE, tmp_path / name)
@@ -88,7 +88,7 @@ def test_a_gallery_that_cannot_be_changed_notes_nothing(gallery: Gallery, tmp_pa
 def test_files_in_another_cache_are_wiped_too(
     gallery: Gallery, faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery.enrol("Ada", faces.samples(1))
+    gallery.enroll("Ada", faces.samples(1))
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "elsewhere"))
     gallery.note_place()
     coefficients = derived_file(gallery.path)
@@ -103,7 +103,7 @@ def test_files_in_another_cache_are_wiped_too(
 
 
 def test_leftovers_are_wiped_wherever_something_was_written(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
-    gallery.enrol("Ada", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(2))
     deep = tmp_path / "annotated" / "2019"
     deep.mkdir(parents=True)
     gallery.note_written(PlaceKind.ANNOTATED, tmp_path / "annotated")

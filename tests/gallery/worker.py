@@ -1,6 +1,6 @@
 """Another process that uses a gallery: ``worker.py ACTION GALLERY [NAME] [COUNT]``. It says ``ready`` and acts.
 
-enrol   gives NAME COUNT new faces, one transaction each, and says how many are in after each
+enroll   gives NAME COUNT new faces, one transaction each, and says how many are in after each
 bulk    gives NAME COUNT new faces in one transaction
 read    holds a snapshot until its standard input closes, and then says how many samples it saw
 write   holds a write transaction until its standard input closes
@@ -44,10 +44,10 @@ def say(text: object) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def enrol(gallery: Gallery, name: str, count: int) -> None:
-    """Enrol one by one."""
+def enroll(gallery: Gallery, name: str, count: int) -> None:
+    """Enroll one by one."""
     for done in range(1, count + 1):
-        gallery.enrol(name, [new_face()])
+        gallery.enroll(name, [new_face()])
         say(done)
 
 
@@ -71,9 +71,9 @@ def main(action: str, path: str, name: str = "", count: str = "0") -> None:
         elif action == "bulk":
             faces = [new_face(thumbnail_size=100) for _ in range(int(count))]
             say("enrolling")
-            gallery.enrol(name, faces)
+            gallery.enroll(name, faces)
         else:
-            enrol(gallery, name, int(count))
+            enroll(gallery, name, int(count))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
     with Gallery.open(path, engine.identity, create=True) as gallery:
         for start in range(0, people, _AT_ONCE):
             numbers = range(start, min(start + _AT_ONCE, people))
-            gallery.enrol_people([(f"Person {number}", samples(dimension, number)) for number in numbers])
+            gallery.enroll_people([(f"Person {number}", samples(dimension, number)) for number in numbers])
         (stranger,) = samples(dimension, 3 * 10**6)
         vector = face_of(dimension, 10**7, "first", 0.7)
         gallery.remember_stranger(

@@ -87,7 +87,7 @@ def test_a_writer_who_is_there_is_followed(filled: Path) -> None:
 def test_what_others_change_in_a_gallery_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.facebank"
     with Gallery.open(path, PACK, create=True) as writer:
-        writer.enrol("Ada", [])
+        writer.enroll("Ada", [])
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr("facebank.storage.sqlite.is_writable", lambda _: False)
         elsewhere.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
@@ -95,7 +95,7 @@ def test_what_others_change_in_a_gallery_is_seen(tmp_path: Path, monkeypatch: py
     with reader:
         assert [person.name for person in reader.people()] == ["Ada"]
         with Gallery.open(path, PACK) as writer:
-            writer.enrol("Bob", [])
+            writer.enroll("Bob", [])
         assert [person.name for person in reader.people()] == ["Ada", "Bob"]
         with pytest.raises(StorageError, match="may not be written"):
-            reader.enrol("Carl", [])
+            reader.enroll("Carl", [])

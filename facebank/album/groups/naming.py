@@ -17,7 +17,7 @@ from facebank.media import read_photo
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.operations.samples import complete_sample, plain_sample
 from facebank.storage.text import printable
-from facebank.types import EnrolmentReason
+from facebank.types import EnrollmentReason
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScanFile
@@ -87,7 +87,7 @@ def name_group(
     force: bool = False,
     on_photo: Callable[[], None] | None = None,
 ) -> NamedGroup:
-    """Enrol the best and most varied faces of a group.
+    """Enroll the best and most varied faces of a group.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def name_group(
     outcomes: Sequence[EnrolledSample] = ()
     if samples:
         gallery = bank.open_gallery(create=True)
-        outcomes = gallery.enrol(name, list(samples.values()))
+        outcomes = gallery.enroll(name, list(samples.values()))
         with suppress(PersonNotFoundError):  # nobody new where every face is somebody else's
             name = gallery.person(name).name
     for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
@@ -159,7 +159,7 @@ def _refused(bank: FaceBank, group: int, person: str, faces: Sequence[GuardedFac
     refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):
         return refused
-    if judgments[refused[0]].refusal is EnrolmentReason.UNLIKE_THE_PERSON and len(guard.own):
+    if judgments[refused[0]].refusal is EnrollmentReason.UNLIKE_THE_PERSON and len(guard.own):
         similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
         why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:

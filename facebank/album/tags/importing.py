@@ -1,7 +1,7 @@
 """People enrolled from an album that was tagged before, by another program.
 
 A region names a face that was found where the region is. Of each person's faces the most varied good ones are enrolled,
-through the same enrolment as always: it refuses what cannot be recognised or is rather somebody else's face.
+through the same enrollment as always: it refuses what cannot be recognised or is rather somebody else's face.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.storage.text import printable
-from facebank.types import EnrolmentReason
+from facebank.types import EnrollmentReason
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class TagFate(StrEnum):
-    """What became of a region, beside what `facebank.types.EnrolmentReason` says of enrollment: a closed list."""
+    """What became of a region, beside what `facebank.types.EnrollmentReason` says of enrollment: a closed list."""
 
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
@@ -69,7 +69,7 @@ class ImportedTag:
     image: str
     person: str | None
     accepted: bool
-    reason: TagFate | EnrolmentReason
+    reason: TagFate | EnrollmentReason
     detail: str
     sample_id: int | None = None
 
@@ -119,7 +119,7 @@ def read_tags(
         try:
             yield from _read(photo, own=own)
         except PhotoError as error:
-            yield ImportedTag(photo.source, None, False, EnrolmentReason.UNREADABLE, str(error))
+            yield ImportedTag(photo.source, None, False, EnrollmentReason.UNREADABLE, str(error))
         if on_photo is not None:
             on_photo()
 
@@ -181,7 +181,7 @@ def _offer(photo: PhotoFaces, face: int, names: Sequence[str]) -> TagOffer | Imp
     return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
 
 
-def enrol_tags(
+def enroll_tags(
     gallery: Gallery,
     engine: Engine,
     offers: Sequence[TagOffer],
@@ -189,7 +189,7 @@ def enrol_tags(
     most: int = MOST_SAMPLES,
     force: bool = False,
 ) -> Iterator[ImportedTag]:
-    """Enrol people from faces that regions name.
+    """Enroll people from faces that regions name.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def enrol_tags(
         qualities = np.array([offer.face.quality.score for offer in taken], dtype=np.float32)
         chosen = choose_varied(embeddings, qualities, most) if taken else []
         for place in chosen:
-            yield _enrol(enroller, engine, taken[place])
+            yield _enroll(enroller, engine, taken[place])
         for place in sorted(set(range(len(taken))) - set(chosen)):
             detail = f"{most} faces that show more are enrolled"
             offer = taken[place]
@@ -253,21 +253,21 @@ def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
         return ImportedTag(offer.photo.source, offer.person, False, TagFate.NAMED_TWICE, detail)
     if judgment.refusal is None:
         return None
-    unlike = judgment.refusal is EnrolmentReason.UNLIKE_THE_PERSON
+    unlike = judgment.refusal is EnrollmentReason.UNLIKE_THE_PERSON
     reason = TagFate.UNLIKE_THE_OTHERS if unlike else judgment.refusal
     return ImportedTag(offer.photo.source, offer.person, False, reason, judgment.detail)
 
 
-def _enrol(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
-    """Read a photo again, and enrol its one face that is meant."""
+def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
+    """Read a photo again, and enroll its one face that is meant."""
     source = offer.photo.source
     try:
         (analyzed,) = engine.analyzer.analyze([read_photo(source)])
     except PhotoError as error:
-        return ImportedTag(source, offer.person, False, EnrolmentReason.UNREADABLE, str(error))
+        return ImportedTag(source, offer.person, False, EnrollmentReason.UNREADABLE, str(error))
     face = same_face(analyzed, offer.photo, offer.face)
     if face is None:
         detail = "it is another photo now: scan again"
         return ImportedTag(source, offer.person, False, TagFate.NO_FACE_THERE, detail)
-    (fate,) = enroller.enrol(offer.person, [replace(analyzed, faces=(face,))]).photos
+    (fate,) = enroller.enroll(offer.person, [replace(analyzed, faces=(face,))]).photos
     return ImportedTag(source, offer.person, fate.accepted, fate.reason, fate.detail, fate.sample_id)

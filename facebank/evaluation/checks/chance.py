@@ -12,7 +12,7 @@ from facebank.evaluation.curves import Comparisons, ErrorCurve
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.rates import mean_figure, rate
-from facebank.evaluation.searching import enrol
+from facebank.evaluation.searching import enroll
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.
 
 
 def _hits(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]:
-    searches = enrol(bench.laboratory, faces, subjects.enrolled).search(subjects.probes)
+    searches = enroll(bench.laboratory, faces, subjects.enrolled).search(subjects.probes)
     return ~searches.not_first
 
 

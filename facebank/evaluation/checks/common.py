@@ -80,7 +80,7 @@ class Subjects:
 
 
 def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
-    """Draw up to 20 people with up to 3 photos to enrol and up to 5 to search for: equally many of each.
+    """Draw up to 20 people with up to 3 photos to enroll and up to 5 to search for: equally many of each.
 
     Raises
     ------

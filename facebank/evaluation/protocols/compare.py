@@ -21,7 +21,7 @@ from facebank.evaluation.protocols.lfw import decide_folds
 from facebank.evaluation.rates import PairWeights, difference, pair_rate, rate
 from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.roles import choose_roles
-from facebank.evaluation.searching import enrol
+from facebank.evaluation.searching import enroll
 from facebank.evaluation.verification import (
     RATES,
     curve_figures,
@@ -252,7 +252,7 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
     )
     conditions = []
     for contender, own in zip(contenders, faces, strict=True):
-        gallery = enrol(contender.bench.laboratory, own, roles.enrolled, contender.settings)
+        gallery = enroll(contender.bench.laboratory, own, roles.enrolled, contender.settings)
         conditions.append(Condition(contender.key, contender.name, own, gallery.search(roles.probes)))
     figures: dict[str, Figure] = {}
     for condition, own in zip(conditions, read, strict=True):

@@ -25,7 +25,7 @@ from facebank.evaluation.measuring import (
 )
 from facebank.evaluation.report import Section, Table
 from facebank.evaluation.roles import Roles, choose_roles, unrelated
-from facebank.evaluation.searching import enrol
+from facebank.evaluation.searching import enroll
 from facebank.evaluation.steps import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def pose(
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=photos, mated=2 * people, strangers=strangers, random=bench.random(_PURPOSE))
     roles = replace(roles, mated=_all_others(faces, roles))
-    searches = enrol(bench.laboratory, faces, roles.enrolled).search(roles.probes)
+    searches = enroll(bench.laboratory, faces, roles.enrolled).search(roles.probes)
     conditions, strengths = by_frontality(faces, searches)
     how = (
         "No photo is changed: a head cannot be turned honestly in a photo. Probes are sorted by frontality, which the "
@@ -238,7 +238,7 @@ def degrade(
     tuple[list[Condition], tuple[Curves, ...]]
         The conditions, the photos as they are first; and a plot for each axis.
     """
-    trial = enrol(bench.laboratory, faces, roles.enrolled)
+    trial = enroll(bench.laboratory, faces, roles.enrolled)
     chosen = np.zeros(len(faces.faces), dtype=np.bool_)
     chosen[roles.probes] = True
     part = faces.where(chosen)

@@ -20,7 +20,7 @@ from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.protocols.experiments.parts import drawn_rate
 from facebank.evaluation.protocols.fewshot_plan import Draw, Plan, draw_all, plan_shots
 from facebank.evaluation.report import Curves, Line, Section, Table
-from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
+from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enroll
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -52,7 +52,7 @@ def fewshot(
     draws: int = 3,
     probes_each: int = 20,
 ) -> Report:
-    """Enrol few photos of each person and search for others, by several classifiers.
+    """Enroll few photos of each person and search for others, by several classifiers.
 
     Where the photos have parts, those to train on are enrolled and those to test on are searched for.
 
@@ -171,7 +171,7 @@ def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_
 def _search_all(
     bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[Draw], classifiers: Sequence[str]
 ) -> tuple[list[_Trial], list[LeftOut]]:
-    """Enrol and search by every classifier; one that refuses a gallery of such a size is left out, and told."""
+    """Enroll and search by every classifier; one that refuses a gallery of such a size is left out, and told."""
     trials, refused = list[_Trial](), list[LeftOut]()
     for photos in plan.shots:
         bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
@@ -179,7 +179,7 @@ def _search_all(
             found, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
             try:
                 for draw in drawn:
-                    gallery = enrol(bench.laboratory, faces, draw.enrolled(photos), settings)
+                    gallery = enroll(bench.laboratory, faces, draw.enrolled(photos), settings)
                     found.append(gallery.search(draw.probes))
                     bench.progress.advance()
             except UsageError as error:

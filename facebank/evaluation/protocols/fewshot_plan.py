@@ -37,7 +37,7 @@ class Plan:
         Their numbers, ``int64`` of shape ``(P,)``; everybody else is a stranger.
     shots
         How many photos of each are enrolled, fewest first.
-    may_enrol, may_search
+    may_enroll, may_search
         Of shape ``(N,)``: which photos may be enrolled and searched for.
     parts
         Whether the dataset's parts say so.
@@ -47,7 +47,7 @@ class Plan:
 
     people: NDArray[np.int64]
     shots: tuple[int, ...]
-    may_enrol: NDArray[np.bool_]
+    may_enroll: NDArray[np.bool_]
     may_search: NDArray[np.bool_]
     parts: bool
     left_out: tuple[LeftOut, ...]
@@ -60,7 +60,7 @@ class Draw:
     Attributes
     ----------
     orders
-        Places of each person's photos to enrol: with fewer enrolled it is the first of them.
+        Places of each person's photos to enroll: with fewer enrolled it is the first of them.
     probes
         Places of the photos to search for, ``int64``; strangers' too.
     """
@@ -88,10 +88,10 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     DatasetError
         There are no two people who have enough for the smallest number.
     """
-    may_enrol, may_search, parts = _parts(faces.dataset)
-    may_enrol &= faces.found
+    may_enroll, may_search, parts = _parts(faces.dataset)
+    may_enroll &= faces.found
     may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
-    room = _count(faces, may_enrol)
+    room = _count(faces, may_enroll)
     room = np.where(_count(faces, may_search & faces.found) > 0, room, 0) if parts else np.maximum(room - 1, 0)
     wanted = sorted(set(shots))
     able = {photos: int((room >= photos).sum()) for photos in wanted}
@@ -110,7 +110,7 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
         if photos not in used
     )
     left_out = (*dropped, *_too_few(faces, room, used[-1]))
-    return Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enrol, may_search, parts, left_out)
+    return Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enroll, may_search, parts, left_out)
 
 
 def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
@@ -196,7 +196,7 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
     for person in plan.people:
         mixed = random.permutation(np.flatnonzero(owners == person)).astype(np.int64)
         mixed = mixed[np.argsort(turn[groups[mixed]], kind="stable")]
-        order = mixed[plan.may_enrol[mixed]][: plan.shots[-1]]
+        order = mixed[plan.may_enroll[mixed]][: plan.shots[-1]]
         others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
         orders.append(order)
         probes.append(random.permutation(others)[:probes_each])

@@ -12,7 +12,7 @@ from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.measuring import Condition
 from facebank.evaluation.rates import PairWeights
 from facebank.evaluation.roles import in_turns, unrelated
-from facebank.evaluation.searching import Searches, enrol
+from facebank.evaluation.searching import Searches, enroll
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +118,7 @@ def try_group(
             enrolled.append(mixed[:photos])
             mated.append(mixed[photos : photos + PROBES])
         places = np.concatenate(enrolled)
-        trial = enrol(bench.laboratory, faces, places, settings)
+        trial = enroll(bench.laboratory, faces, places, settings)
         strange = bench.random(_STRANGE, number, turn)
         own, other = (_one_each(owners, some, known, strange) for some in (group.photos, elsewhere))
         probes = unrelated(faces, np.concatenate([*mated, own]), places)

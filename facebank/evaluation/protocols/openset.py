@@ -39,7 +39,7 @@ from facebank.evaluation.report import (
     written_score,
 )
 from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
-from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enrol
+from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enroll
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _photos(faces: FaceSet) -> NDArray[np.int64]:
 
 
 def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Cast:
-    """Enrol those with most photos; all others are strangers, or a third of them where that leaves hardly any.
+    """Enroll those with most photos; all others are strangers, or a third of them where that leaves hardly any.
 
     Where ten people have four times as many photos as are enrolled, only such are: who has hardly a photo more is
     hardly searched for.
@@ -191,7 +191,7 @@ def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -
 
 
 def _drawn(bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], draws: int) -> list[Round]:
-    """Enrol and search several times."""
+    """Enroll and search several times."""
     rounds = list[Round]()
     for turn in range(draws):
         rounds.append(_searched(bench, faces, cast, numbers, bench.random(_DRAW, numbers[0], turn)))
@@ -202,7 +202,7 @@ def _drawn(bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, in
 def _searched(
     bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], random: np.random.Generator
 ) -> Round:
-    """Enrol some photos of the known people, and search for their others and for strangers, copies left out."""
+    """Enroll some photos of the known people, and search for their others and for strangers, copies left out."""
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
@@ -219,7 +219,7 @@ def _searched(
     probes = np.concatenate([theirs, in_turns(others, strangers)])
     leaks = find_leakage(bench.laboratory, faces, places, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
-    trial = enrol(bench.laboratory, faces, places)
+    trial = enroll(bench.laboratory, faces, places)
     return Round(trial, trial.search(clean), leaks)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.evaluation.protocols.experiments.parts import draw_photos
 from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import TrialGallery, enrol
+from facebank.evaluation.searching import TrialGallery, enroll
 from facebank.storage.text import printable
 from facebank.types import Outcome
 
@@ -186,7 +186,7 @@ def try_pair(bench: Bench, around: Circumstances, number: int, pair: Pair, draws
         draw = draw_photos(around.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
         for kept, beside in conditions:
             places = np.concatenate([draw.enrolled, beside])
-            trial = enrol(bench.laboratory, around.faces, places, around.settings)
+            trial = enroll(bench.laboratory, around.faces, places, around.settings)
             probes = unrelated(around.faces, draw.probes, places)
             kept.setdefault("both", []).append(_answers(around, trial, pair, probes))
             strange = unrelated(around.faces, strangers, places)
@@ -213,7 +213,7 @@ def _try_one(
     theirs = np.flatnonzero(dataset.owners == absent).astype(np.int64)
     for kept, beside in conditions:
         places = np.concatenate([draw.enrolled, beside])
-        trial = enrol(bench.laboratory, around.faces, places, around.settings)
+        trial = enroll(bench.laboratory, around.faces, places, around.settings)
         for name, probes in (("present", draw.probes), ("absent", theirs)):
             shown = unrelated(around.faces, probes, places)
             kept.setdefault(name, []).append(_answers(around, trial, pair, shown))

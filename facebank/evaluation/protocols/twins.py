@@ -27,7 +27,7 @@ from facebank.evaluation.rates import Resamples
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.risk_coverage import risk_coverage
 from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import Searches, TrialGallery, enrol
+from facebank.evaluation.searching import Searches, TrialGallery, enroll
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,12 +182,12 @@ def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int6
 def _try(
     bench: Bench, faces: FaceSet, group: Group, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
-    """Draw, enrol and search; None where somebody's photos all share a source with what is enrolled."""
+    """Draw, enroll and search; None where somebody's photos all share a source with what is enrolled."""
     number = sum(map(ord, "".join(group.people))) % 2**16
     searches, own, others = [], [], []
     for turn in range(draws):
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
-        trial = enrol(bench.laboratory, faces, draw.enrolled)
+        trial = enroll(bench.laboratory, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
         others.append(trial.search(unrelated(faces, _turn_of(strangers, number + turn), draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))

@@ -14,7 +14,7 @@ from facebank.evaluation.dataset import Pick, read_pixels
 from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
 from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.laboratory import Laboratory
-from facebank.evaluation.searching import enrol
+from facebank.evaluation.searching import enroll
 from facebank.operations.engine import load_engine
 from facebank.types import Face
 
@@ -106,7 +106,7 @@ def test_a_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
     laboratory = Laboratory(load_engine())
     faces = laboratory.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
     assert faces.failures == ()
-    trial = enrol(laboratory, faces, np.array([0, 1]))
+    trial = enroll(laboratory, faces, np.array([0, 1]))
     searches = trial.search(np.array([0, 1, 2]))
     assert [trial.names[number] for number in searches.named[:2]] == ["Ada", "Bea"]
     assert searches.named[2] == -1

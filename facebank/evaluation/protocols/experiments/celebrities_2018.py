@@ -26,7 +26,7 @@ from facebank.evaluation.protocols.experiments.parts import (
 from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Section, Table
 from facebank.evaluation.roles import in_turns
-from facebank.evaluation.searching import Searches, TrialGallery, enrol
+from facebank.evaluation.searching import Searches, TrialGallery, enroll
 from facebank.media import turn_photo
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def celebrities_2018(
     video
         Looked at frame by frame; None leaves this untested.
     filmed
-        Photos of people to enrol beside the three before the video is looked at.
+        Photos of people to enroll beside the three before the video is looked at.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def _film(
     who = "the three footballers, none of whom is expected in it"
     if filmed is not None:
         them = bench.read(filmed)
-        trial = enrol(bench.laboratory, them, np.flatnonzero(filmed.owners >= 0).astype(np.int64))
+        trial = enroll(bench.laboratory, them, np.flatnonzero(filmed.owners >= 0).astype(np.int64))
         who = ", ".join(trial.names)
     try:
         table, named = film_table(bench, video, trial)

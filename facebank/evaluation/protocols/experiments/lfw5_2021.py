@@ -121,7 +121,7 @@ def lfw5_2021(
 def _split(
     bench: Bench, faces: FaceSet, five: Sequence[str], split: tuple[int, int], figures: dict[str, Figure]
 ) -> Section:
-    """Enrol 80 and search for 20 of 100 photos each."""
+    """Enroll 80 and search for 20 of 100 photos each."""
     trained, tested = split
     draw = draw_photos(faces, five, trained, bench.random(_PURPOSE), most=tested)
     searches, trial = search_draws(bench, faces, [draw])
@@ -151,7 +151,7 @@ def _few(
     figures: dict[str, Figure],
     wrong_labels: frozenset[str],
 ) -> Section:
-    """Enrol few photos of each and search for all others."""
+    """Enroll few photos of each and search for all others."""
     items: list[Item] = []
     for number in photos:
         drawn = [draw_photos(faces, five, number, bench.random(_PURPOSE, number, turn)) for turn in range(draws)]

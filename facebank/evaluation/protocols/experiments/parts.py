@@ -14,7 +14,7 @@ from facebank.evaluation.measuring import how_decided
 from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Section, Table
 from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import Searches, TrialGallery, enrol
+from facebank.evaluation.searching import Searches, TrialGallery, enroll
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Draw:
 def draw_photos(
     faces: FaceSet, people: Sequence[str], photos: int, random: np.random.Generator, most: int | None = None
 ) -> Draw:
-    """Enrol so many photos of each person, and search for the others: all, or at most so many of each.
+    """Enroll so many photos of each person, and search for the others: all, or at most so many of each.
 
     Photos that share a source with an enrolled one are not searched for.
     """
@@ -131,7 +131,7 @@ def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[S
     """Search all draws, each in a gallery of its own; the last gallery is returned too."""
     found = list[Searches]()
     for draw in draws:
-        trial = enrol(bench.laboratory, faces, draw.enrolled)
+        trial = enroll(bench.laboratory, faces, draw.enrolled)
         found.append(trial.search(draw.probes))
     return Searches.joined(found), trial
 

@@ -119,7 +119,7 @@ def _others(bench: Bench, dataset: Dataset, two: Sequence[str], most: int) -> tu
 
 
 def _roles(bench: Bench, faces: FaceSet, two: Sequence[str], photos: int) -> Roles:
-    """Enrol photos of both, search for all others of theirs; everybody else is a stranger."""
+    """Enroll photos of both, search for all others of theirs; everybody else is a stranger."""
     draw = draw_photos(faces, two, photos, bench.random(_PURPOSE, photos))
     known = np.isin(faces.dataset.owners, [faces.dataset.people.index(person) for person in two])
     return Roles(draw.enrolled, draw.probes, np.flatnonzero(~known).astype(np.int64))
@@ -140,7 +140,7 @@ def _shots(
     draws: int,
     figures: dict[str, Figure],
 ) -> Section:
-    """Enrol few photos of both and search for all others of theirs."""
+    """Enroll few photos of both and search for all others of theirs."""
     items: list[Item] = []
     for number in photos:
         drawn = [draw_photos(faces, two, number, bench.random(_PURPOSE, number, turn)) for turn in range(draws)]

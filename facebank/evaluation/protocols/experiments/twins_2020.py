@@ -103,7 +103,7 @@ def twins_2020(
 
 
 def _told_apart(bench: Bench, faces: FaceSet, photos: Sequence[int], draws: int, figures: dict[str, Figure]) -> Section:
-    """Enrol few photos of both out of the training part, and search for the test part."""
+    """Enroll few photos of both out of the training part, and search for the test part."""
     items: list[Item] = []
     for number in photos:
         drawn = [_draw(bench, faces, number, turn) for turn in range(draws)]

@@ -11,7 +11,7 @@ import pytest
 from facebank import FaceBank
 from facebank.errors import PhotoNotFoundError
 from facebank.operations.engine import Engine, load_engine
-from facebank.operations.person_folders import plan_enrolment
+from facebank.operations.person_folders import plan_enrollment
 
 Enrolled = dict[str, int]
 
@@ -71,7 +71,7 @@ def test_who_gets_the_photos(
     enrolled: Enrolled,
 ) -> None:
     album(folders)
-    reports = bank.enroll_people(plan_enrolment(typed))
+    reports = bank.enroll_people(plan_enrollment(typed))
     assert {person.name: person.sample_count for person in bank.gallery.people()} == enrolled
     for report in reports:
         assert {photo.person for photo in report.photos} == {report.person}
@@ -82,9 +82,9 @@ def test_a_name_that_is_enrolled_is_that_person_and_force_too(
     bank: FaceBank, album: Callable[[dict[str, str]], None]
 ) -> None:
     album({"ada": OBAMA, "rome": OBAMA_TOO})
-    bank.enroll_people(plan_enrolment(["ada", "rome"]), force=True)
+    bank.enroll_people(plan_enrollment(["ada", "rome"]), force=True)
     assert [person.name for person in bank.gallery.people()] == ["ada", "rome"]
-    reports = bank.enroll_people(plan_enrolment(["ada", "rome"]))
+    reports = bank.enroll_people(plan_enrollment(["ada", "rome"]))
     assert [report.given_as for report in reports] == [None, None]
 
 
@@ -93,5 +93,5 @@ def test_photos_that_are_not_there_raise_and_make_no_gallery(bank: FaceBank) -> 
         with pytest.raises(PhotoNotFoundError, match="no such file"):
             bank.enroll("Ada", photos)
         with pytest.raises(PhotoNotFoundError, match="no such file"):
-            bank.enroll_people([*plan_enrolment(["Ada", *([photos] if isinstance(photos, str) else photos)])])
+            bank.enroll_people([*plan_enrollment(["Ada", *([photos] if isinstance(photos, str) else photos)])])
     assert not bank.path.exists()

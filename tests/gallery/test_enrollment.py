@@ -33,7 +33,7 @@ def boxed(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> Dete
 
 def test_what_is_enrolled_comes_back_as_it_was(gallery: Gallery, faces: Faces) -> None:
     new = faces.sample(taken_at=datetime(1999, 12, 31, 23, 59, tzinfo=UTC))
-    (enrolled,) = gallery.enrol("Ada", [new])
+    (enrolled,) = gallery.enroll("Ada", [new])
     (sample,) = gallery.samples("Ada")
     assert enrolled == EnrolledSample(sample.id, None)
     assert sample.person == "Ada"
@@ -53,8 +53,8 @@ def test_what_is_enrolled_comes_back_as_it_was(gallery: Gallery, faces: Faces) -
 
 
 def test_it_is_there_when_the_file_is_opened_again(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", faces.samples(3))
-    gallery.enrol("Bob", faces.samples(2))
+    gallery.enroll("Ada", faces.samples(3))
+    gallery.enroll("Bob", faces.samples(2))
     people, vectors = gallery.people(), gallery.vectors()
     gallery.close()
     with Gallery.open(gallery.path, faces.pack) as again:
@@ -65,7 +65,7 @@ def test_it_is_there_when_the_file_is_opened_again(gallery: Gallery, faces: Face
 
 
 def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Ada", [faces.sample(thumbnail=None, taken_at=None)])
+    gallery.enroll("Ada", [faces.sample(thumbnail=None, taken_at=None)])
     (sample,) = gallery.samples("Ada")
     assert not sample.has_thumbnail
     assert gallery.thumbnail(sample.id) is None
@@ -75,28 +75,28 @@ def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Face
 
 @pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --'])
 def test_a_photo_may_lie_anywhere(gallery: Gallery, faces: Faces, source: str) -> None:
-    gallery.enrol("Robert'); DROP TABLE people;--", [faces.sample(source=source)])
+    gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(source=source)])
     (person,) = gallery.people()
     assert gallery.samples(person.name)[0].source == source
 
 
 def test_a_name_is_found_whatever_its_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:
-    gallery.enrol("Zo\u00eb  Straße", faces.samples(1))
-    gallery.enrol("ZOE\u0308 STRASSE", faces.samples(1))
+    gallery.enroll("Zo\u00eb  Straße", faces.samples(1))
+    gallery.enroll("ZOE\u0308 STRASSE", faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Zo\u00eb Straße"]
     assert gallery.person("zoë strasse").sample_count == 2
 
 
 def test_people_come_in_the_order_of_their_names(gallery: Gallery, faces: Faces) -> None:
     for name in ("bob", "Ada", "Carl"):
-        gallery.enrol(name, faces.samples(1))
+        gallery.enroll(name, faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Ada", "bob", "Carl"]
     assert gallery.names() == {1: "bob", 2: "Ada", 3: "Carl"}
 
 
 def test_a_person_can_be_written_down_without_samples(gallery: Gallery) -> None:
     before = gallery.revision
-    assert gallery.enrol("Ada", []) == []
+    assert gallery.enroll("Ada", []) == []
     assert gallery.person("Ada").sample_count == 0
     assert gallery.revision > before
     assert gallery.samples("Ada") == []
@@ -104,12 +104,12 @@ def test_a_person_can_be_written_down_without_samples(gallery: Gallery) -> None:
 
 def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, faces: Faces) -> None:
     good, twin = faces.samples(2)
-    outcomes = gallery.enrol_people([("Ada", [good]), ("Bob", [twin, good])])
+    outcomes = gallery.enroll_people([("Ada", [good]), ("Bob", [twin, good])])
     assert [[outcome.duplicate_of_person for outcome in person] for person in outcomes] == [[None], [None, "Ada"]]
     with pytest.raises(InvalidNameError):
-        gallery.enrol_people([("Carl", faces.samples(1)), ("a/b", faces.samples(1))])
+        gallery.enroll_people([("Carl", faces.samples(1)), ("a/b", faces.samples(1))])
     with pytest.raises(UsageError):
-        gallery.enrol_people([("Carl", faces.samples(1)), ("Dora", [faces.sample(content_hash="x")])])
+        gallery.enroll_people([("Carl", faces.samples(1)), ("Dora", [faces.sample(content_hash="x")])])
     assert [person.name for person in gallery.people()] == ["Ada", "Bob"]
 
 
@@ -133,7 +133,7 @@ def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, fa
 )
 def test_what_is_no_sample_is_refused(gallery: Gallery, faces: Faces, change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        gallery.enrol("Ada", [faces.sample(), faces.sample(**change)])
+        gallery.enroll("Ada", [faces.sample(), faces.sample(**change)])
     assert gallery.people() == []
 
 
@@ -142,9 +142,9 @@ def test_what_is_no_sample_is_refused(gallery: Gallery, faces: Faces, change: di
 
 def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(3)
-    first = gallery.enrol("Ada", samples)
+    first = gallery.enroll("Ada", samples)
     revision = gallery.revision
-    again = gallery.enrol("ada", samples)
+    again = gallery.enroll("ada", samples)
     assert [outcome.sample_id for outcome in again] == [outcome.sample_id for outcome in first]
     assert {outcome.duplicate_of_person for outcome in again} == {"Ada"}
     assert gallery.person("Ada").sample_count == 3
@@ -153,48 +153,48 @@ def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
 
 def test_the_same_face_within_one_call_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
-    outcomes = gallery.enrol("Ada", [sample, sample])
+    outcomes = gallery.enroll("Ada", [sample, sample])
     assert [outcome.duplicate_of_person for outcome in outcomes] == [None, "Ada"]
     assert gallery.person("Ada").sample_count == 1
 
 
 def test_a_face_of_somebody_else_is_told_whose_it_is(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
-    (ada,) = gallery.enrol("Ada", [sample])
-    assert gallery.enrol("Bob", [sample]) == [EnrolledSample(ada.sample_id, "Ada")]
+    (ada,) = gallery.enroll("Ada", [sample])
+    assert gallery.enroll("Bob", [sample]) == [EnrolledSample(ada.sample_id, "Ada")]
     with pytest.raises(PersonNotFoundError):
         gallery.person("Bob")
 
 
 def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
-    gallery.enrol("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
+    gallery.enroll("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
     anew = replace(sample, detection=boxed(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
-    assert gallery.enrol("Ada", [anew])[0].duplicate_of_person == "Ada"
+    assert gallery.enroll("Ada", [anew])[0].duplicate_of_person == "Ada"
 
 
 @pytest.mark.parametrize("box", [(300, 100, 400, 220), (160, 100, 260, 220), (100, 100, 130, 130)])
 def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: Faces, box: tuple[float, ...]) -> None:
     sample = faces.sample()
-    gallery.enrol("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
+    gallery.enroll("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
     other = replace(sample, detection=boxed(sample, *box), vectors={"plain": faces.vector()})
-    assert gallery.enrol("Bob", [other])[0].duplicate_of_person is None
+    assert gallery.enroll("Bob", [other])[0].duplicate_of_person is None
 
 
 def test_boxes_of_a_photo_turned_differently_say_nothing(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample(quarter_turns=0)
-    gallery.enrol("Ada", [sample])
+    gallery.enroll("Ada", [sample])
     turned = replace(sample, quarter_turns=1, vectors={"plain": faces.vector()})
-    assert gallery.enrol("Bob", [turned])[0].duplicate_of_person is None
+    assert gallery.enroll("Bob", [turned])[0].duplicate_of_person is None
 
 
 @pytest.mark.parametrize(("distance", "same"), [(0.0, True), (0.5e-4, True), (2e-4, False)])
 def test_embeddings_this_near_are_one_face(gallery: Gallery, faces: Faces, distance: float, same: bool) -> None:
     for _ in range(30):
-        gallery.enrol("Others", faces.samples(1))
+        gallery.enroll("Others", faces.samples(1))
     vector = faces.vector().astype(np.float64)
     aside = np.linalg.svd(vector[None])[2][5]  # at a right angle
     copied = ((vector + distance * aside) / np.linalg.norm(vector + distance * aside)).astype(np.float32)
-    gallery.enrol("Ada", [faces.sample(vectors={"plain": vector.astype(np.float32)})])
-    (outcome,) = gallery.enrol("Bob", [faces.sample(vectors={"plain": copied})])
+    gallery.enroll("Ada", [faces.sample(vectors={"plain": vector.astype(np.float32)})])
+    (outcome,) = gallery.enroll("Bob", [faces.sample(vectors={"plain": copied})])
     assert outcome.duplicate_of_person == ("Ada" if same else None)

@@ -73,7 +73,7 @@ def require_vectors(vectors: Mapping[str, FloatArray], dimension: int) -> None:
         unit_length(float_array(vector, (dimension,)))
 
 
-def enrol_samples(
+def enroll_samples(
     connection: sqlite3.Connection,
     bound: tables.Binding,
     name: str,
