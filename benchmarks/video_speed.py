@@ -184,12 +184,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "g.facebank", threads=1) as bank:
         for folder in sorted((photos / "enrol").iterdir()):
             bank.enroll(folder.name, folder)
-        bank.identification()
+        engine, identification = bank.engine, bank.identification()
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}
-        works = {name: partial(seconds_of, partial(identify_video, bank, clip, plan)) for name, plan in plans.items()}
+        works = {
+            name: partial(seconds_of, partial(identify_video, engine, identification, clip, plan))
+            for name, plan in plans.items()
+        }
         taken = by_turns(arguments.runs, works)
         before = time.process_time()
-        identify_video(bank, clip)
+        identify_video(engine, identification, clip)
         processor = time.process_time() - before
     parts = [shares(clip, pack) for _ in range(arguments.runs)]
     apart = {name: median(part[name] for part in parts) for name in parts[0]}

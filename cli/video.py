@@ -73,9 +73,10 @@ def video(
     with settings_of(ctx).open_bank(threads=1) as bank:
         bank.preload()
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        tell_how(bank.identification(settings))
+        identification = bank.identification(settings)
+        tell_how(identification)
         with share_progress("Looking for faces", writes_lines=as_json) as advance:
-            report = identify_video(bank, file, plan, settings, on_time=_share(plan, advance))
+            report = identify_video(bank.engine, identification, file, plan, _share(plan, advance))
         _note_written(bank, annotate, thumbnails)
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -71,7 +72,8 @@ def watch(
         live = LiveVideo(where, lambda change, wait: _tell_change(where, change, wait, as_json=as_json))
         with live, _shown(live, as_json=as_json) as show:
             told = _json_news(where) if as_json else _line_news
-            attendance = watch_live(bank, live, told, show, rate=fps, seconds=seconds, settings=settings)
+            now = partial(bank.identification, settings)
+            attendance = watch_live(bank.engine, now, live, told, show, rate=fps, seconds=seconds)
             lasted = live.now
     if as_json:
         write_json(_summary_record(where, attendance, lasted, live.passed_over))

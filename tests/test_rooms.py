@@ -29,16 +29,12 @@ STOREYS = (
 """From the ground up: a room uses itself and those below."""
 
 CLIMBING = {
-    ("facebank.album.album", "facebank.bank"),
-    ("facebank.album.groups.naming", "facebank.bank"),
     ("facebank.gallery.gallery", "facebank.index.following"),
     ("facebank.gallery.gallery", "facebank.index.index_file"),
     ("facebank.gallery.gallery", "facebank.index.vector_index"),
     ("facebank.operations.explain", "facebank.bank"),
-    ("facebank.video.identify", "facebank.bank"),
-    ("facebank.video.watch", "facebank.bank"),
 }
-"""What climbs still: albums and videos are given a bank, and a gallery makes its index. None may be added."""
+"""What climbs still: a gallery makes its index. None may be added."""
 
 
 class Import(NamedTuple):

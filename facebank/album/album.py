@@ -1,4 +1,4 @@
-"""`Album` joins a scan file and a bank: who is in photos that were looked at before."""
+"""`Album`: many photos scanned once, then identified, grouped, sorted and tagged without being read again."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import (
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.tagged import TaggedPhoto
     from facebank.album.tags.writing import TagOptions
-    from facebank.bank import FaceBank
+    from facebank.operations.engine import Engine
+    from facebank.operations.identify import Identification
     from facebank.operations.inputs import Place
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import IdentifiedPhoto, PhotoFaces
@@ -59,20 +61,57 @@ def _folder_of(place: Path) -> Path:
     return whole.parent if whole.is_file() else whole
 
 
+class GalleryAccess(Protocol):
+    """A gallery opened when it is first needed, and the engine of its pack: `facebank.FaceBank` is one."""
+
+    @property
+    def path(self) -> Path:
+        """The gallery's file, which need not exist."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """The pack's networks and thresholds."""
+        ...
+
+    @property
+    def gallery(self) -> Gallery:
+        """The open gallery; raises `GalleryNotFoundError` if there is none."""
+        ...
+
+    @property
+    def settings(self) -> DecisionSettings:
+        """The gallery's own decision settings."""
+        ...
+
+    def open_gallery(self, *, create: bool = False) -> Gallery:
+        """Return the open gallery; creates it if missing and `create` is set."""
+        ...
+
+    def identification(self, settings: DecisionSettings | None = None) -> Identification:
+        """Return the recognizer for the gallery as it is now; None for its own settings."""
+        ...
+
+    def note_written(self, kind: PlaceKind, path: Path) -> None:
+        """Record in the gallery where a copy of something of its people was written."""
+        ...
+
+
 class Album:
-    """Many photos, looked at once. Use ``with`` to close its scan file; the bank stays open.
+    """Many photos, scanned once. Use ``with`` to close its scan file; the bank stays open.
 
     Several threads may use one album at once, as they may use one `FaceBank`; one of them can scan at a time.
 
     Parameters
     ----------
     bank
-        The gallery and the pack. For scanning open it with ``threads=1``: photos are looked at side by side.
+        The gallery and its engine, such as a `FaceBank`. Open it with ``threads=1`` to scan: photos are processed in
+        parallel.
     path
         The scan file; None for the one that goes with the gallery.
     """
 
-    def __init__(self, bank: FaceBank, path: Place | None = None) -> None:
+    def __init__(self, bank: GalleryAccess, path: Place | None = None) -> None:
         self.path = default_scan_path(bank.path) if path is None else named_path(path, "the path of the scan")
         self._bank = bank
         self._scan_file: ScanFile | None = None
@@ -480,8 +519,21 @@ class Album:
         from facebank.album.groups.naming import name_group
 
         scan_file = self.scan_file
-        self._bank.preload()
-        return name_group(scan_file, self._bank, number, person, force=force, on_photo=on_photo)
+        self._bank.engine.preload()
+        try:
+            gallery = self._bank.gallery
+        except GalleryNotFoundError:
+            gallery = None
+        return name_group(
+            scan_file,
+            self._bank.engine,
+            number,
+            person,
+            gallery=gallery,
+            make_gallery=partial(self._bank.open_gallery, create=True),
+            force=force,
+            on_photo=on_photo,
+        )
 
     def write_tags(
         self, places: Sequence[Path], options: TagOptions, settings: DecisionSettings | None = None

@@ -21,9 +21,9 @@ from facebank.video.people import Appearance, labelled
 from facebank.vision.tracking import Track, Tracker, seen_together
 
 if TYPE_CHECKING:
-    from facebank.bank import FaceBank
     from facebank.media.video import VideoInfo
-    from facebank.recognition.settings import DecisionSettings
+    from facebank.operations.engine import Engine
+    from facebank.operations.identify import Identification
     from facebank.types import Face
 
 RATE = 5.0
@@ -102,24 +102,24 @@ DEFAULT_PLAN = VideoPlan()
 
 
 def identify_video(
-    bank: FaceBank,
+    engine: Engine,
+    identification: Identification,
     path: Path,
     plan: VideoPlan = DEFAULT_PLAN,
-    settings: DecisionSettings | None = None,
     on_time: Callable[[float, VideoInfo], None] | None = None,
 ) -> VideoReport:
     """Say who is in a video, and when.
 
     Parameters
     ----------
-    bank
-        The gallery and the pack; open it with ``threads=1``: frames are looked at side by side.
+    engine
+        Finds and embeds the faces. Use one thread a network: frames are processed in parallel.
+    identification
+        The recognizer, as `facebank.FaceBank.identification` returns it.
     path
         The video.
     plan
         What of it is looked at, and how often.
-    settings
-        How decisions are made; None for the gallery's own settings.
     on_time
         Called after each frame with its time in seconds, and what the file says of itself.
 
@@ -127,13 +127,10 @@ def identify_video(
     ------
     VideoError
         There is no such video, it cannot be read, or it is too large.
-    GalleryError
-        There is no gallery, or it cannot be used with the pack.
     """
     with Video(path) as video:
-        identification = bank.identification(settings)
-        walk = _Walk(Tracker(bank.engine.thresholds.verify), plan)
-        for seen in _looked_at(bank, video, plan):
+        walk = _Walk(Tracker(engine.thresholds.verify), plan)
+        for seen in _looked_at(engine, video, plan):
             walk.take(seen)
             if on_time is not None:
                 on_time(seen.frame.time, video.info)
@@ -145,7 +142,7 @@ def identify_video(
         told = list(zip(walk.kept, decisions, strict=True))
         return VideoReport(
             video.info,
-            labelled(told, walk.until, bank.engine.thresholds, walk.pictures),
+            labelled(told, walk.until, engine.thresholds, walk.pictures),
             walk.frames,
             tuple(walk.shots),
             walk.glimpses,
@@ -209,9 +206,9 @@ class _Walk:
                 self._portraits[track.number] = best.face.quality.score, picture
 
 
-def _looked_at(bank: FaceBank, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
+def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
     """Find the faces of the sampled frames, several frames at the same time."""
-    analyzer = bank.engine.analyzer
+    analyzer = engine.analyzer
 
     def look(frames: list[Frame]) -> list[_Seen]:
         analyzed = analyzer.analyze(map(_as_photo, frames))

@@ -15,10 +15,10 @@ from facebank.types import Outcome, Photo
 from facebank.vision.tracking import Tracker, seen_together
 
 if TYPE_CHECKING:
-    from facebank.bank import FaceBank
     from facebank.media.live import LiveVideo
     from facebank.media.video import Frame
-    from facebank.recognition.settings import DecisionSettings
+    from facebank.operations.engine import Engine
+    from facebank.operations.identify import Identification
     from facebank.types import Decision, FloatArray
     from facebank.vision.tracking import Track
 
@@ -87,18 +87,18 @@ class Watch:
 
     Parameters
     ----------
-    bank
-        The gallery and the pack.
-    settings
-        How decisions are made; None for the gallery's own settings.
+    engine
+        Finds and embeds the faces.
+    identification
+        Returns the recognizer as of now, such as `facebank.FaceBank.identification`: the gallery may change meanwhile.
     """
 
-    def __init__(self, bank: FaceBank, settings: DecisionSettings | None = None) -> None:
-        self._bank = bank
-        self._settings = settings
-        self._tracker = Tracker(bank.engine.thresholds.verify, _AWAY)
+    def __init__(self, engine: Engine, identification: Callable[[], Identification]) -> None:
+        self._engine = engine
+        self._identification = identification
+        self._tracker = Tracker(engine.thresholds.verify, _AWAY)
         self._visitors: dict[int, Visitor] = {}
-        self._numbers = _Numbers(clustering_thresholds(bank.engine.thresholds).linked)
+        self._numbers = _Numbers(clustering_thresholds(engine.thresholds).linked)
         self._counts: dict[int, int] = {}
         self.attendance = Attendance()
 
@@ -120,7 +120,7 @@ class Watch:
         tuple[News, Visitor]
             What is new.
         """
-        (analyzed,) = self._bank.engine.analyzer.analyze([Photo("", frame.pixels, "", True, None)])
+        (analyzed,) = self._engine.analyzer.analyze([Photo("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
         yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
         seen = [track for track in self._tracker.live if track.last.time == frame.time]
@@ -148,8 +148,7 @@ class Watch:
     def _decisions(self) -> dict[int, Decision]:
         """Decide about all who are there, or were a moment ago, by the number of the track."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
-        identification = self._bank.identification(self._settings)
-        decided = identified_tracks([track.faces for track in settled], identification, seen_together(settled))
+        decided = identified_tracks([track.faces for track in settled], self._identification(), seen_together(settled))
         return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
 
     def _seen(self, track: Track, decision: Decision) -> Iterator[tuple[News, Visitor]]:
@@ -184,7 +183,7 @@ class Watch:
             return decision.person
         taken = {visitor.label for visitor in self._visitors.values()}
         word = "stranger" if decision.outcome is Outcome.UNKNOWN else "uncertain"
-        good = track.best.face.quality.score >= (1 + self._bank.engine.thresholds.minimum_quality) / 2
+        good = track.best.face.quality.score >= (1 + self._engine.thresholds.minimum_quality) / 2
         return self._numbers.label(word, track.mean if good else None, taken)
 
 
@@ -213,21 +212,21 @@ class _Numbers:
 
 
 def watch(
-    bank: FaceBank,
+    engine: Engine,
+    identification: Callable[[], Identification],
     live: LiveVideo,
     on_news: Callable[[News, Visitor], None],
     on_frame: Callable[[Watch], None] | None = None,
     *,
     rate: float = 5.0,
     seconds: float | None = None,
-    settings: DecisionSettings | None = None,
 ) -> Attendance:
     """Say who comes and goes, until the source ends, time is over, or Ctrl-C.
 
     Parameters
     ----------
-    bank
-        The gallery and the pack.
+    engine, identification
+        As of `Watch`.
     live
         The frames, opened.
     on_news
@@ -238,15 +237,13 @@ def watch(
         How many frames a second are looked at, at most.
     seconds
         For how long; None for ever.
-    settings
-        How decisions are made; None for the gallery's own settings.
 
     Returns
     -------
     Attendance
         What was seen, also after Ctrl-C.
     """
-    watching = Watch(bank, settings)
+    watching = Watch(engine, identification)
     due = 0.0
     try:
         while not live.ended and (seconds is None or live.now < seconds):

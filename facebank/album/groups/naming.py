@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.errors import GalleryNotFoundError, PersonNotFoundError, PhotoError, UsageError
+from facebank.errors import PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
@@ -21,8 +21,7 @@ from facebank.types import EnrollmentReason
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScanFile
-    from facebank.bank import FaceBank
-    from facebank.gallery import EnrolledSample, NewSample
+    from facebank.gallery import EnrolledSample, Gallery, NewSample
     from facebank.operations.engine import Engine
     from facebank.types import AnalyzedPhoto, Face, FloatArray, PhotoFaces
 
@@ -80,10 +79,12 @@ def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> l
 
 def name_group(
     scan_file: ScanFile,
-    bank: FaceBank,
+    engine: Engine,
     group: int,
     person: str,
     *,
+    gallery: Gallery | None,
+    make_gallery: Callable[[], Gallery],
     force: bool = False,
     on_photo: Callable[[], None] | None = None,
 ) -> NamedGroup:
@@ -93,12 +94,16 @@ def name_group(
     ----------
     scan_file
         Holds the group.
-    bank
-        Its gallery is made with the first face that is enrolled.
+    engine
+        Embeds the faces again.
     group
         Its number.
     person
         The name; somebody of this name who is enrolled gets more samples.
+    gallery
+        Whose people the faces are compared with; None where there is none yet.
+    make_gallery
+        Creates the gallery, called if there is none and a face is enrolled.
     force
         Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
     on_photo
@@ -122,17 +127,17 @@ def name_group(
     if not force:
         judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
         guarded = [_guarded(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
-        likely = np.delete(likely, judged[_refused(bank, group, name, guarded)])
+        likely = np.delete(likely, judged[_refused(gallery, engine, group, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
     for face in [faces[place] for place in chosen.tolist()]:
-        _take(scan_file, bank.engine, face, samples, refused)
+        _take(scan_file, engine, face, samples, refused)
         if on_photo is not None:
             on_photo()
     outcomes: Sequence[EnrolledSample] = ()
     if samples:
-        gallery = bank.open_gallery(create=True)
+        gallery = make_gallery() if gallery is None else gallery
         outcomes = gallery.enroll(name, list(samples.values()))
         with suppress(PersonNotFoundError):  # nobody new where every face is somebody else's
             name = gallery.person(name).name
@@ -148,13 +153,13 @@ def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFa
     return replace(GuardedFace.of(photo, place), embedding=embedding)
 
 
-def _refused(bank: FaceBank, group: int, person: str, faces: Sequence[GuardedFace]) -> list[int]:
+def _refused(
+    gallery: Gallery | None, engine: Engine, group: int, person: str, faces: Sequence[GuardedFace]
+) -> list[int]:
     """Return the places of a group's faces that enrollment would refuse; raises `UsageError` where that is most."""
-    try:
-        gallery = bank.gallery
-    except GalleryNotFoundError:
+    if gallery is None:
         return []  # nobody is enrolled whom they could be unlike
-    guard = PersonGuard(gallery, person, bank.engine.thresholds.verify)
+    guard = PersonGuard(gallery, person, engine.thresholds.verify)
     judgments = guard.judge(faces)
     refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):
