@@ -28,7 +28,7 @@ from benchmarks.thresholds import PHOTOS_EACH, verification
 from facebank import FaceAnalyzer, read_photo
 from facebank.packs import Pack, load_pack, open_session
 from facebank.vision import FaceFinder, NetworkEmbedder, build_detector
-from facebank.vision.refinement import LandmarkRefiner
+from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

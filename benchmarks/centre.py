@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
 from facebank.packs import Pack, load_pack
-from facebank.vision.embedding import normalised
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def main() -> None:
         chosen = several_each(faces.of(people_listed(arguments.data, listing)))
         for label, embeddings in (
             ("as they are", chosen.embeddings),
-            ("centred", normalised(chosen.embeddings - centre)),
+            ("centred", normalized(chosen.embeddings - centre)),
         ):
             distance, lost = separation(embeddings, chosen.people)
             rates = ", ".join(f"{share:.2%} at {rate}" for rate, share in lost.items())

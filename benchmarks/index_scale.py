@@ -37,6 +37,7 @@ from facebank.gallery import PackIdentity, VectorIndex, VectorTable
 from facebank.index.codes import PART_SIZE
 from facebank.index.index_file import IndexKey, read_index_file, write_index_file
 from facebank.index.vector_index import CODED_FROM
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -59,22 +60,19 @@ def made_up(kind: str, count: int, dimension: int) -> Iterator[FloatArray]:
         rows = min(PART_SIZE, count - start)
         block = random.standard_normal((rows, dimension), dtype=np.float32)
         if kind == "people":
-            centres = unit(random.standard_normal((-(-rows // SAMPLES), dimension), dtype=np.float32))
+            centres = normalized(random.standard_normal((-(-rows // SAMPLES), dimension), dtype=np.float32))
             noise = np.float32(np.sqrt((1 - LIKENESS) / dimension))
             block = noise * block + np.float32(LIKENESS**0.5) * np.repeat(centres, SAMPLES, axis=0)[:rows]
-        yield unit(block)
-
-
-def unit(rows: FloatArray) -> FloatArray:
-    """Return rows of length 1."""
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+        yield normalized(block)
 
 
 def queries_of(matrix: FloatArray) -> FloatArray:
     """Return further samples of somebody enrolled."""
     random = np.random.default_rng(1)
     chosen = matrix[random.integers(len(matrix), size=QUERIES)]
-    return unit(chosen + np.float32(0.6 / matrix.shape[1] ** 0.5) * random.standard_normal(chosen.shape, np.float32))
+    return normalized(
+        chosen + np.float32(0.6 / matrix.shape[1] ** 0.5) * random.standard_normal(chosen.shape, np.float32)
+    )
 
 
 def truth_of(matrix: FloatArray, queries: FloatArray) -> NDArray[np.int64]:

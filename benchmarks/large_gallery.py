@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.lfw import LfwFaces, lfw_faces
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
+from facebank.storage.arrays import normalized
 from facebank.types import Detection
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
     random = np.random.default_rng(people)
     with Gallery.open(path, pack, create=True) as gallery:
         for start in range(0, people, _ENROLLED_AT_ONCE):
-            rows = random.standard_normal((_ENROLLED_AT_ONCE, pack.dimension)).astype(np.float32)
-            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+            rows = normalized(random.standard_normal((_ENROLLED_AT_ONCE, pack.dimension)).astype(np.float32))
             gallery.enroll_people(
                 [
                     (f"Person {number}", [sample(number, row, 0.9, f"{number}.jpg")])

@@ -14,7 +14,7 @@ from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
 from facebank.storage.user_folders import cache_folder
 from facebank.types import Photo
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -160,7 +160,7 @@ def _found(
 def _drawn(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
     kind = random.random()
     if kind < _PLAIN_COLOURS:
-        color = np.array(list(MASK_COLOURS.values())[random.integers(len(MASK_COLOURS))])
+        color = np.array(list(MASK_COLORS.values())[random.integers(len(MASK_COLORS))])
     else:
         color = (
             np.full(3, random.integers(200, 256)) if kind < _PLAIN_COLOURS + _WHITES else random.integers(10, 256, 3)

@@ -16,9 +16,9 @@ from facebank import FaceAnalyzer, read_photo
 from facebank.storage.user_folders import cache_folder
 from facebank.types import Photo
 from facebank.vision.alignment import align
+from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import VARIANTS, augment
-from facebank.vision.building import build_embedder
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 from facebank.vision.quality import hidden_parts
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _masked_face(analyzer: FaceAnalyzer, photo: Photo, face: Face, path: Path) -
     """Draw a mask that depends on the photo's name alone, and find the face again."""
     random = np.random.default_rng(zlib.crc32(path.name.encode()))
     shape = PROBE_SHAPES[random.integers(len(PROBE_SHAPES))]
-    colour = MASK_COLOURS[PROBE_COLOURS[random.integers(len(PROBE_COLOURS))]]
+    colour = MASK_COLORS[PROBE_COLOURS[random.integers(len(PROBE_COLOURS))]]
     pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour, int(random.integers(2**31)))
     masked = Photo(photo.source, pixels, photo.content_hash, has_orientation=True, taken_at=None)
     found = central_face(next(analyzer.analyze([masked])))

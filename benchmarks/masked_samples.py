@@ -24,9 +24,9 @@ from benchmarks.mask_crops import bare_faces, drawn_masks
 from facebank.operations.identify import mix_masks
 from facebank.packs import load_pack
 from facebank.recognition.masked import WORN_PENALTY
+from facebank.storage.arrays import normalized
+from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment
-from facebank.vision.building import build_embedder
-from facebank.vision.embedding import normalised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +87,7 @@ def measure(faces: Faces, photos: int) -> dict[str, object]:
         probes.append(faces.masked[worn[1:]])
         own += [len(enrolled)] * (len(worn) - 1)
         enrolled.append(str(name))
-    people = {way: normalised(np.stack(rows)) for way, rows in ways.items()}
+    people = {way: normalized(np.stack(rows)) for way, rows in ways.items()}
     strangers = faces.masked[~np.isin(faces.masked_people, enrolled)]
     unmasked = faces.bare[~np.isin(faces.people, enrolled)]
     threshold = float(np.quantile((unmasked @ people["bare"].T).max(axis=1), 0.99))

@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.masked_faces import ENROLLED, MASKED, UPPER, Faces, load_faces
 from facebank.packs import load_pack
+from facebank.storage.arrays import normalized
 from facebank.vision.augmentation import VARIANTS
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Map
             for rows in enrolled
         ]
     )
-    return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), dtype=np.float32)
+    return normalized(mixed)
 
 
 def probes_of(faces: Faces, masked: bool) -> FloatArray:

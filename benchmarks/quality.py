@@ -27,9 +27,9 @@ from facebank import FaceAnalyzer, read_photo
 from facebank.packs import load_pack
 from facebank.types import Detection
 from facebank.vision.alignment import align
+from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment
-from facebank.vision.building import build_embedder
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 from facebank.vision.quality import assess, frontality, likeness_left, score_of, with_stability
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def worsened(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tu
         yield f"dark {factor:g}", _pixels(values * factor + noise), 1.0
     for factor in (2.0, 3.5):
         yield f"bright {factor:g}", _pixels(values * factor), 1.0
-    shape_, colour = list(MaskShape)[number % 4], list(MASK_COLOURS.values())[number // 4 % 8]
+    shape_, colour = list(MaskShape)[number % 4], list(MASK_COLORS.values())[number // 4 % 8]
     yield "masked", draw_mask(pixels, landmarks, shape_, colour, number), 1.0
     yield "dark glasses", with_glasses(pixels, landmarks), 1.0
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_masks ../shared/data --out benchmarks/reports/real_masks [--fit]
 
-`facebank.vision.hidden_mouth` is fitted to drawn masks on LFW's development people, to real masks (aligned crops, moved
+`facebank.vision.quality` is fitted to drawn masks on LFW's development people, to real masks (aligned crops, moved
 under other people's eyes too) and to bare faces of development people. So that it judges the mask and neither its
 pictures' source nor their background, bare mouths are laid over real masks and bare faces get other backgrounds and
 light. Half of the development people fit the weights; the threshold is the score that `FALSE_ALARMS` of the other
@@ -29,8 +29,7 @@ from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks, evenly_backed, moved_mask, real_masks, uncovered, varied
 from facebank import FaceAnalyzer, read_photo
 from facebank.packs import load_pack
-from facebank.vision.colour import lab_of
-from facebank.vision.hidden_mouth import NOTICED, NUMBERS, hidden_mouth, lower_face
+from facebank.vision.quality import NOTICED, NUMBERS, hidden_mouth, lab_of, lower_face
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +55,7 @@ STRENGTH = 1e-3
 COPIES, UNCOVERED = 20, 16
 BACKED, VARIED = 2500, 5000
 PROVENANCE = (
-    "Logistic regression on facebank.vision.hidden_mouth.lower_face, by python -m benchmarks.real_masks --fit. Bare "
+    "Logistic regression on facebank.vision.quality.lower_face, by python -m benchmarks.real_masks --fit. Bare "
     "faces: LFW, half of the people of peopleDevTrain.txt; the threshold: the other half. Masks: drawn on these faces; "
     "59 aligned crops of the Real-World Masked Face Dataset (Z. Wang et al., 2020; research use). It holds no picture."
 )

@@ -37,10 +37,11 @@ from facebank.album.scan.lookout import Lookout, state_of
 from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session
 from facebank.packs.runtime import usable_cores
+from facebank.storage.arrays import overlaps
 from facebank.types import Detection
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
 from facebank.vision.finder import scales
-from facebank.vision.geometry import letterbox, overlaps
+from facebank.vision.geometry import letterbox
 from facebank.vision.network import run
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from facebank.packs import load_pack
 from facebank.types import Photo
 from facebank.video.identify import RATE, VideoPlan, identify_video
 from facebank.vision import FaceFinder, build_detector, build_embedder
-from facebank.vision.refinement import LandmarkRefiner
+from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

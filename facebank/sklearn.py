@@ -19,8 +19,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from facebank.errors import UsageError
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, check_background, unit
+from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, check_background
 from facebank.recognition.training import build_scorer
+from facebank.storage.arrays import normalized
 
 try:
     from sklearn.utils.validation import validate_data
@@ -148,7 +149,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
         lengths = np.linalg.norm(rows, axis=1)
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
-            rows = unit(rows)
+            rows = normalized(rows)
         return rows.astype(np.float32)
 
 

@@ -16,7 +16,7 @@ from facebank.operations.identify import prepare_identification
 from facebank.recognition.audit import FindingKind
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import EnrollmentReason, Outcome
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -36,7 +36,7 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
 def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colour: str) -> Path:
     """Write a copy of a photo in which its person wears a mask."""
     (photo,) = bank.engine.analyzer.analyze([read_photo(source)])
-    pixels = draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks, shape, MASK_COLOURS[colour], seed=3)
+    pixels = draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks, shape, MASK_COLORS[colour], seed=3)
     Image.fromarray(pixels).save(target)
     return target
 
@@ -117,7 +117,7 @@ def test_an_export_keeps_who_wears_a_mask(bank: FaceBank, tmp_path: Path) -> Non
 
 
 def test_hidden_mouths_of_real_masks_are_noticed(shared: Path) -> None:
-    from facebank.vision.hidden_mouth import NOTICED, hidden_mouth, provenance
+    from facebank.vision.quality import NOTICED, hidden_mouth, provenance
 
     crops = [read_photo(path).pixels for path in sorted((shared / "data" / "hard" / "masks").glob("*.png"))]
     noticed = [hidden_mouth(np.ascontiguousarray(crop)) > NOTICED for crop in crops]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class DrawnMask:
     shape
         What is drawn.
     colour
-        One of `facebank.vision.masking.MASK_COLOURS`.
+        One of `facebank.vision.masking.MASK_COLORS`.
     """
 
     shape: MaskShape
@@ -47,7 +47,7 @@ class DrawnMask:
         """Draw the mask; the same photo gets the same."""
         seed = zlib.crc32(photo.content_hash.encode())
         return replace(
-            photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLOURS[self.colour], seed)
+            photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLORS[self.colour], seed)
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from facebank.gallery.records import FaceKey
 from facebank.gallery.store import tables, vector_tables
+from facebank.storage.arrays import overlaps
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,12 +23,12 @@ _SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far l
 
 def is_same_place(one: FaceKey, other: FaceKey) -> bool:
     """Return whether two keys mean the same face of the same photo."""
-    return _is_same_photo(one, other) and _overlap(one.box, other.box) >= _SAME_BOX
+    return _is_same_photo(one, other) and _is_same_box(one.box, other.box)
 
 
 def is_other_place(one: FaceKey, other: FaceKey) -> bool:
     """Return whether two keys mean different faces of the same photo."""
-    return _is_same_photo(one, other) and _overlap(one.box, other.box) < _SAME_BOX
+    return _is_same_photo(one, other) and not _is_same_box(one.box, other.box)
 
 
 def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
@@ -66,8 +67,5 @@ def _is_same_photo(one: FaceKey, other: FaceKey) -> bool:
     return (one.content_hash == other.content_hash or same_picture) and one.quarter_turns == other.quarter_turns
 
 
-def _overlap(a: FloatArray, b: FloatArray) -> float:
-    corner, opposite = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.prod(np.maximum(opposite - corner, 0.0), dtype=np.float64))
-    areas = float(np.prod(a[2:] - a[:2], dtype=np.float64) + np.prod(b[2:] - b[:2], dtype=np.float64))
-    return shared / (areas - shared) if areas > shared else float(np.array_equal(a, b))
+def _is_same_box(one: FloatArray, other: FloatArray) -> bool:
+    return bool(overlaps(one, other[None])[0] >= _SAME_BOX) or np.array_equal(one, other)

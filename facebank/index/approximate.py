@@ -18,6 +18,7 @@ from facebank.index.engines import load_faiss
 from facebank.index.nearest import Candidates, similarities
 from facebank.index.rows import Rows
 from facebank.index.vector_index import CODED_FROM, FAISS_FROM, VectorIndex
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,8 +138,7 @@ class ApproximateIndex(VectorIndex):
         random = np.random.default_rng(_SEED)
         queries = engine.vectors(random.choice(self._sample_ids, size=min(samples, self.count), replace=False))
         noise = random.standard_normal(queries.shape).astype(np.float32)
-        queries = queries + np.float32(0.6 / self.dimension**0.5) * noise
-        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+        queries = normalized(queries + np.float32(0.6 / self.dimension**0.5) * noise)
         limit = min(limit, self.count)
         exact = [near.ids[_best(near, limit)] for near in engine.candidates(queries, limit, engine.lists)]
         found = [near.ids[_best(near, limit)] for near in engine.candidates(queries, limit)]

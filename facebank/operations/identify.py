@@ -22,9 +22,9 @@ from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer, prototypes
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
 from facebank.recognition.training import build_scorer
+from facebank.storage.arrays import normalized
 from facebank.types import IdentifiedFace, IdentifiedPhoto
 from facebank.vision.augmentation import MASK_WEIGHT
-from facebank.vision.embedding import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -283,7 +283,7 @@ def build_recognizer(
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
     """Mix the embeddings of faces with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
-    return normalised(plain + MASK_WEIGHT * masked)
+    return normalized(plain + MASK_WEIGHT * masked)
 
 
 def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:

@@ -16,8 +16,8 @@ from facebank.errors import PhotoError
 from facebank.gallery import FaceKey, Stranger
 from facebank.media import read_photo, turn_photo
 from facebank.operations.samples import enrolled_vectors
+from facebank.storage.arrays import overlaps
 from facebank.types import Face, Photo, Sample
-from facebank.vision.geometry import overlaps
 
 if TYPE_CHECKING:
     from typing import Self

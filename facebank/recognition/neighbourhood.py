@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.recognition.agreement import agreement
-from facebank.recognition.scoring import QUALITY_FLOOR, prototypes, unit
+from facebank.recognition.scoring import QUALITY_FLOOR, prototypes
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def _own_similarities(enrolled: Enrolled) -> FloatArray:
     weighted = rows * np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
     np.add.at(sums, owners, weighted)
-    own = (unit(sums[owners] - weighted) * rows).sum(axis=1)
+    own = (normalized(sums[owners] - weighted) * rows).sum(axis=1)
     own[np.bincount(owners)[owners] == 1] = np.nan
     return np.asarray(own, dtype=np.float32)
 

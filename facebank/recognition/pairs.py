@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.recognition.scoring import QUALITY_FLOOR, unit
+from facebank.recognition.scoring import QUALITY_FLOOR
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,7 +203,7 @@ def left_out_margins(
         As for `PairMargins.measure`.
     """
     one, other = (_weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
-    mine, theirs = (unit(rows.sum(axis=0)[None])[0] for rows in (one, other))
+    mine, theirs = (normalized(rows.sum(axis=0)[None])[0] for rows in (one, other))
     margins = _left_out(first, one, theirs), _left_out(second, other, mine)
     return float(np.clip(mine @ theirs, -1.0, 1.0)), margins
 
@@ -217,6 +218,6 @@ def _left_out(samples: FloatArray, weighted: NDArray[np.float64], other: NDArray
     """Return the margin of each of a person's samples with the prototype of the rest; none for an only sample."""
     if len(samples) < 2:
         return np.empty(0)
-    rest = unit(weighted.sum(axis=0) - weighted)
+    rest = normalized(weighted.sum(axis=0) - weighted)
     exact = samples.astype(np.float64)
     return np.asarray((exact * rest).sum(axis=1) - exact @ other)

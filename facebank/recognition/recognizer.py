@@ -23,7 +23,8 @@ from facebank.recognition.ranking import (
     stacked,
     without_name,
 )
-from facebank.recognition.scoring import PrototypeScorer, greatest, unit
+from facebank.recognition.scoring import PrototypeScorer, greatest
+from facebank.storage.arrays import normalized
 from facebank.types import Candidate, Decision, Face, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ class Recognizer:
         ranking = self._ranked(averaged(scores, weights), averaged(similarities, weights))
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
         typical = replace(faces[0].quality, score=float(qualities @ weights))
-        mean = unit(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
+        mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
         return Face(faces[0].detection, typical, mean[0]), ranking, likeness
 
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.recognition.enrolled import check_embeddings
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,6 @@ _NUMBERS_AT_ONCE = 4_000_000
 _AVERAGED_AT_ONCE = 500_000
 _DOUBLES_KEPT = 16_000_000
 """How many weights are kept in double precision; more are converted when they are needed, in blocks."""
-
-_NOTHING = 1e-6
 
 
 class PersonScorer(Protocol):
@@ -261,7 +260,7 @@ def prototypes(enrolled: Enrolled) -> FloatArray:
         rows *= weights[samples, None]
         if len(rows) > len(starts[block]):  # somebody has several
             rows = np.add.reduceat(rows, starts[block] - starts[block][0], axis=0)
-        found[block] = unit(rows)
+        found[block] = normalized(rows)
     return found
 
 
@@ -305,14 +304,7 @@ def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64
         Of shape ``(N, D)`` and length 1; zeros for an embedding that is the point itself.
     """
     exact = rows.astype(np.float64)
-    return exact if centre is None else unit(exact - centre)
-
-
-def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return rows of length 1; a row that is as good as zeros becomes zeros."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
-    scaled: NDArray[np.float64] = rows / np.where(lengths > _NOTHING, lengths, np.inf)
-    return scaled
+    return exact if centre is None else normalized(exact - centre)
 
 
 def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[np.float64]:

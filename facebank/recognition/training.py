@@ -24,9 +24,9 @@ from facebank.recognition.scoring import (
     check_background,
     rbf,
     seen_from,
-    unit,
 )
 from facebank.recognition.solving import separate
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -170,7 +170,7 @@ def _fit_linear(kind: str, enrolled: Enrolled, background: Background | None) ->
         normals, _ = separate(rows, enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
     else:
         normals, _ = separate(rows, enrolled.owners, loss="logistic", strength=LOGISTIC_STRENGTH)
-    weights = unit(normals.astype(np.float64)).astype(np.float32)
+    weights = normalized(normals.astype(np.float64)).astype(np.float32)
     none = np.zeros(len(weights), np.float32)
     return Coefficients(kind, enrolled.people, weights, none, centre, np.empty((0, enrolled.dimension), np.float32))
 
@@ -186,7 +186,7 @@ def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficien
     # Rows of the Cholesky factor have the kernel's values as inner products, so that a linear machine on them is it.
     factor = np.linalg.cholesky(kernel + _JITTER * np.eye(len(kernel)))
     normals, _ = separate(factor.astype(np.float32), enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
-    duals = np.linalg.solve(factor.T, unit(normals.astype(np.float64)).T).T
+    duals = np.linalg.solve(factor.T, normalized(normals.astype(np.float64)).T).T
     strangers = kernel[enrolled.count :] if background is not None else kernel
     biases = -(strangers @ duals.T).mean(axis=0)
     return Coefficients("svm-rbf", enrolled.people, duals.astype(np.float32), biases.astype(np.float32), centre, rows)

@@ -1,8 +1,7 @@
 """Pixels to faces: detection, alignment, embedding, quality. Knows nothing of people."""
 
 from facebank.vision.alignment import align
-from facebank.vision.analyzer import FaceAnalyzer
-from facebank.vision.building import build_detector, build_embedder
+from facebank.vision.analyzer import FaceAnalyzer, build_detector, build_embedder
 from facebank.vision.detector import Detector
 from facebank.vision.embedding import Embedder, NetworkEmbedder
 from facebank.vision.finder import FaceFinder

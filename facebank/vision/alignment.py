@@ -1,4 +1,4 @@
-"""Faces turned upright and cut out at a fixed size, by a similarity transform of their five landmarks."""
+"""Upright crops of faces at a fixed size, by a similarity transform of their five landmarks."""
 
 from __future__ import annotations
 
@@ -25,53 +25,31 @@ _TEMPLATES = {"arcface": (_ARCFACE_112, 112), "facenet": (_FACENET_160, 160)}
 
 
 def template_landmarks(template: str, size: int) -> FloatArray:
-    """Return where the five landmarks belong in a crop.
+    """Return where the five landmarks belong in a crop of `size` pixels: ``float32`` of shape ``(5, 2)``.
 
-    Parameters
-    ----------
-    template
-        ``arcface`` or ``facenet``.
-    size
-        Side of the crop in pixels.
-
-    Returns
-    -------
-    FloatArray
-        ``float32`` of shape ``(5, 2)``.
+    `template` is ``arcface`` or ``facenet``.
     """
     landmarks, template_size = _TEMPLATES[template]
     return landmarks * np.float32(size / template_size)
 
 
 def similarity_transform(source: FloatArray, target: FloatArray) -> NDArray[np.float64]:
-    """Find the rotation, scale and shift that carry points onto others with least squared error.
+    """Return the rotation, scale and shift that carry `source` onto `target` with least squared error.
 
-    Parameters
-    ----------
-    source, target
-        ``(n, 2)`` with n >= 2.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        ``(2, 3)``: the matrix that takes source to target.
-
-    Notes
-    -----
-    S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991; in
-    two dimensions and without reflection it has a closed form in complex numbers.
+    Both are ``(n, 2)`` with n >= 2; the matrix is ``(2, 3)``. S. Umeyama, "Least-squares estimation of transformation
+    parameters between two point patterns", PAMI 1991; without reflection it has a closed form in complex numbers.
     """
-    centre_source, centre_target = source.mean(axis=0), target.mean(axis=0)
-    a = (source - centre_source).astype(np.float64) @ np.array([1, 1j])
-    b = (target - centre_target).astype(np.float64) @ np.array([1, 1j])
+    center_source, center_target = source.mean(axis=0), target.mean(axis=0)
+    a = (source - center_source).astype(np.float64) @ np.array([1, 1j])
+    b = (target - center_target).astype(np.float64) @ np.array([1, 1j])
     spread = float(np.sum(np.abs(a) ** 2))
     factor = np.sum(np.conj(a) * b) / spread if spread > 0 else 1.0 + 0j
     linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    return np.column_stack([linear, centre_target - linear @ centre_source])
+    return np.column_stack([linear, center_target - linear @ center_source])
 
 
 def align(pixels: RGBImage, landmarks: FloatArray, template: str, size: int) -> RGBImage:
-    """Cut a face out of a photo, upright and at a fixed size.
+    """Cut a face out of a photo, upright and at a fixed size; black beyond the photo's edges.
 
     Parameters
     ----------
@@ -83,11 +61,6 @@ def align(pixels: RGBImage, landmarks: FloatArray, template: str, size: int) -> 
         ``arcface`` or ``facenet``.
     size
         Side of the crop in pixels.
-
-    Returns
-    -------
-    RGBImage
-        ``uint8`` of shape ``(size, size, 3)``; black where the photo ends.
     """
     matrix = similarity_transform(landmarks, template_landmarks(template, size))
     return np.asarray(cv2.warpAffine(pixels, matrix, (size, size)), dtype=np.uint8)

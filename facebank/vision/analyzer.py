@@ -1,4 +1,4 @@
-"""Photos in, faces out: detection, alignment and embedding, batched across photos."""
+"""Photos to faces: detection, alignment and embedding, batched across photos."""
 
 from __future__ import annotations
 
@@ -8,17 +8,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.packs import open_session
 from facebank.types import AnalyzedPhoto, Detection, Face, Photo
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
-from facebank.vision.finder import FaceFinder
+from facebank.vision.detector import Scrfd, YuNet
+from facebank.vision.embedding import NetworkEmbedder
+from facebank.vision.finder import FaceFinder, LandmarkRefiner
 from facebank.vision.quality import assess
-from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
     from facebank.packs import Pack
     from facebank.types import FloatArray, RGBImage
+    from facebank.vision.detector import NetworkDetector
     from facebank.vision.embedding import Embedder
+
+
+_DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scrfd}
+
+
+def build_detector(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkDetector:
+    """Load the detector of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
+    spec = pack.manifest.detector
+    return _DETECTORS[spec.kind](open_session(pack.detector_network(), device, threads), spec)
+
+
+def build_embedder(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkEmbedder:
+    """Load the embedder of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
+    return NetworkEmbedder(open_session(pack.embedder_network(), device, threads), pack.manifest.embedder)
+
 
 _CHUNK_FACES = 32
 _CHUNK_PIXELS = 64_000_000
@@ -26,7 +44,7 @@ _CHUNK_PIXELS = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A photo, turned upright, with its detections and their aligned crops."""
+    """An upright photo with its detections and their aligned crops."""
 
     photo: Photo
     quarter_turns: int
@@ -42,7 +60,7 @@ class FaceAnalyzer:
     finder
         Finds faces in a photo of any size.
     embedder
-        Turns aligned faces into embeddings.
+        Embeds aligned faces.
     """
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
@@ -51,7 +69,7 @@ class FaceAnalyzer:
 
     @classmethod
     def from_pack(cls, pack: Pack, device: str = "auto", threads: int | None = None) -> FaceAnalyzer:
-        """Load both networks of a pack.
+        """Load both networks of a verified pack.
 
         Parameters
         ----------
@@ -60,7 +78,7 @@ class FaceAnalyzer:
         device
             ``auto``, ``cpu`` or ``cuda``.
         threads
-            Threads for one network on the CPU; None for as many as this process may use.
+            Threads for each network on the CPU; None for as many as this process may use.
 
         Raises
         ------
@@ -69,7 +87,7 @@ class FaceAnalyzer:
         MissingDependencyError
             No runtime is installed.
         """
-        from facebank.vision.building import build_detector, build_embedder
+        from facebank.vision.analyzer import build_detector, build_embedder
 
         detector = build_detector(pack, device, threads)
         spec = pack.manifest.detector
@@ -84,21 +102,13 @@ class FaceAnalyzer:
 
     @property
     def embedder(self) -> Embedder:
-        """What turns aligned faces into embeddings."""
+        """The embedder of aligned faces."""
         return self._embedder
 
     def analyze(self, photos: Iterable[Photo]) -> Iterator[AnalyzedPhoto]:
-        """Find and embed faces.
+        """Yield photos with their embedded faces, one for each photo, in order.
 
-        Parameters
-        ----------
-        photos
-            Upright photos; consumed lazily, a bounded number ahead of what is yielded.
-
-        Yields
-        ------
-        AnalyzedPhoto
-            One for each photo, in order.
+        `photos` are upright and consumed lazily, a bounded number ahead of what is yielded.
         """
         waiting: list[_Found] = []
         for photo in photos:
@@ -111,15 +121,7 @@ class FaceAnalyzer:
         yield from self._embed(waiting)
 
     def crop(self, photo: Photo, detection: Detection) -> RGBImage:
-        """Cut out a face as it is embedded: ``uint8`` of shape ``(size, size, 3)``.
-
-        Parameters
-        ----------
-        photo
-            The photo that the detection's coordinates refer to.
-        detection
-            The face.
-        """
+        """Cut a face of `photo` out as it is embedded: ``uint8`` of shape ``(size, size, 3)``."""
         return align(photo.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
 
     def embed_variants(self, crop: RGBImage, variants: Sequence[str]) -> dict[str, FloatArray]:
@@ -128,19 +130,14 @@ class FaceAnalyzer:
         Parameters
         ----------
         crop
-            As `crop` gives it.
+            As `crop` returns it.
         variants
-            Of `facebank.vision.augmentation.VARIANTS`.
+            Names from `facebank.vision.augmentation.VARIANTS`; `UsageError` for any other.
 
         Returns
         -------
         dict[str, FloatArray]
-            L2-normalised ``float32`` of shape ``(dimension,)`` by variant.
-
-        Raises
-        ------
-        UsageError
-            There is no such variant.
+            L2-normalized ``float32`` of shape ``(dimension,)`` by variant.
         """
         if not variants:
             return {}

@@ -1,8 +1,4 @@
-"""Named variants of an aligned face: how the same face looks mirrored, in other light, a little off, or masked.
-
-Which of them a gallery keeps beside the plain embedding is `ENROLLED_VARIANTS`: those that ``benchmarks/masks.py``
-measures to help, and no others.
-"""
+"""Named variants of an aligned face: mirrored, in other light, slightly moved, or masked."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.storage.text import printable
 from facebank.vision.alignment import template_landmarks
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
@@ -28,26 +24,14 @@ _SHIFT = 0.03
 
 
 def augment(crop: RGBImage, template: str, variant: str) -> RGBImage:
-    """Make a variant of an aligned face.
+    """Return a variant of an aligned face, deterministically.
 
     Parameters
     ----------
     crop
-        RGB ``uint8`` of shape ``(size, size, 3)``.
-    template
-        How it is aligned: ``arcface`` or ``facenet``.
+        RGB ``uint8`` of shape ``(size, size, 3)``, aligned to `template` (``arcface`` or ``facenet``).
     variant
-        One of `VARIANTS`.
-
-    Returns
-    -------
-    RGBImage
-        A new crop of the same shape; the same crop gives the same variant.
-
-    Raises
-    ------
-    UsageError
-        There is no such variant.
+        One of `VARIANTS`; `UsageError` for any other.
     """
     if variant not in VARIANTS:
         raise UsageError(f"there is no variant {printable(variant)!r} of a face: choose from {', '.join(VARIANTS)}")
@@ -79,9 +63,9 @@ def _moved(
     return move
 
 
-def _masked(shape: MaskShape, colour: str) -> Callable[[RGBImage, FloatArray], RGBImage]:
+def _masked(shape: MaskShape, color: str) -> Callable[[RGBImage, FloatArray], RGBImage]:
     def mask(crop: RGBImage, landmarks: FloatArray) -> RGBImage:
-        return draw_mask(crop, landmarks, shape, MASK_COLOURS[colour])
+        return draw_mask(crop, landmarks, shape, MASK_COLORS[color])
 
     return mask
 
@@ -102,10 +86,7 @@ VARIANTS: MappingProxyType[str, Callable[[RGBImage, FloatArray], RGBImage]] = Ma
 """The variants by name; each takes a crop and its landmarks."""
 
 ENROLLED_VARIANTS: tuple[str, ...] = ("mask",)
-"""What a gallery keeps beside the plain embedding."""
+"""The variants that a gallery keeps beside the plain embedding: those that ``benchmarks/masks.py`` measures to help."""
 
 MASK_WEIGHT = 0.5
-"""What ``mask`` weighs beside the plain embedding in the prototype for probes whose mouth is hidden; in others nothing.
-
-Chosen on LFW's development people by ``benchmarks/masks.py``.
-"""
+"""Weight of ``mask`` beside the plain embedding in prototypes for hidden mouths, chosen by ``benchmarks/masks.py``."""

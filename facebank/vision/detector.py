@@ -1,18 +1,37 @@
-"""What every detector does."""
+"""Detectors of faces in one picture: SCRFD and YuNet, their candidates and non-maximum suppression.
+
+J. Guo et al., "Sample and Computation Redistribution for Efficient Face Detection", ICLR 2022 (SCRFD);
+W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research, 2023.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from facebank.vision.candidates import Candidates, suppress
+import numpy as np
+
+from facebank.errors import ManifestError
+from facebank.storage.arrays import overlaps
+from facebank.types import Detection
+from facebank.vision.geometry import pad_to_multiple
+from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
 
     from facebank.packs import DetectorSpec
-    from facebank.types import Detection, RGBImage
+    from facebank.types import FloatArray, RGBImage
+
+_MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
+_ON_FACE = 0.4
+_STRIDES = (8, 16, 32)
+_YUNET_HEADS = ("cls", "obj", "bbox", "kps")
+_YUNET_OUTPUTS = [f"{head}_{stride}" for stride in _STRIDES for head in _YUNET_HEADS]
+_SCRFD_ANCHORS = 2
 
 
 class Detector(Protocol):
@@ -22,12 +41,7 @@ class Detector(Protocol):
     """
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Find faces.
-
-        Parameters
-        ----------
-        pixels
-            RGB ``uint8`` of shape ``(height, width, 3)``, any size from 1 x 1.
+        """Find faces in RGB ``uint8`` of shape ``(height, width, 3)``, any size from 1 x 1.
 
         Returns
         -------
@@ -37,11 +51,121 @@ class Detector(Protocol):
         ...
 
 
-class NetworkDetector(ABC):
-    """What the detectors that run a network of ours have in common; each knows how its outputs are read."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Proposals of one picture, several a face.
 
-    def __init__(self, spec: DetectorSpec) -> None:
+    Attributes
+    ----------
+    boxes
+        ``float32`` of shape ``(n, 4)``: x1, y1, x2, y2 in pixels.
+    landmarks
+        ``float32`` of shape ``(n, 5, 2)``.
+    scores
+        ``float32`` of shape ``(n,)``, 0..1.
+    """
+
+    boxes: FloatArray
+    landmarks: FloatArray
+    scores: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
+        """Return some of them, by indices or by a mask."""
+        return Candidates(self.boxes[which], self.landmarks[which], self.scores[which])
+
+    def moved(self, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Candidates:
+        """Return them in another picture's pixels: divided by `scale`, then shifted by `offset` (x, y)."""
+        shift = np.asarray(offset, dtype=np.float32)
+        factor = np.float32(1 / scale)
+        return Candidates(self.boxes * factor + np.tile(shift, 2), self.landmarks * factor + shift, self.scores)
+
+    def mirrored(self, width: int) -> Candidates:
+        """Return them in the pixels of the mirrored picture, `width` pixels wide."""
+        boxes = self.boxes.copy()
+        boxes[:, [0, 2]] = width - 1 - self.boxes[:, [2, 0]]
+        landmarks = self.landmarks[:, _MIRRORED_LANDMARKS].copy()
+        landmarks[..., 0] = width - 1 - landmarks[..., 0]
+        return Candidates(boxes, landmarks, self.scores)
+
+
+def concatenated(parts: Sequence[Candidates]) -> Candidates:
+    """Join candidates of one picture; no parts make an empty set."""
+    if not parts:
+        return Candidates(*(np.empty(shape, dtype=np.float32) for shape in ((0, 4), (0, 5, 2), (0,))))
+    return Candidates(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.landmarks for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
+
+
+def suppress(candidates: Candidates, threshold: float) -> list[Detection]:
+    """Reduce candidates to one a face, best score first: greedy non-maximum suppression.
+
+    Of two that overlap (intersection over union, 0..1) by more than `threshold` the lower-scored is dropped.
+    """
+    ordered = candidates.chosen(np.argsort(-candidates.scores, kind="stable"))
+    alive = np.ones(len(ordered), dtype=bool)
+    kept = []
+    for i in range(len(ordered)):
+        if alive[i]:
+            kept.append(Detection(ordered.boxes[i], ordered.landmarks[i], float(ordered.scores[i])))
+            alive[i:] &= overlaps(ordered.boxes[i], ordered.boxes[i:]) <= threshold
+    return kept
+
+
+def best_score(candidates: Candidates, box: FloatArray) -> float:
+    """Return the best score of the candidates that lie on the face in `box` ``(4,)``; 0 without any."""
+    if not len(candidates):
+        return 0.0
+    return float(candidates.scores[overlaps(box, candidates.boxes) > _ON_FACE].max(initial=0.0))
+
+
+def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 0.5) -> FloatArray | None:
+    """Average the landmarks of the candidates on the face in `box` ``(4,)``, weighted by their scores.
+
+    A network proposes each face from several cells, each with an error of its own; the mean has less noise. Candidates
+    vote that overlap the best one by more than `threshold`.
+
+    Returns
+    -------
+    FloatArray or None
+        ``(5, 2)``; None where no candidate overlaps the box by 0.4.
+    """
+    if not len(candidates):
+        return None
+    on_face = np.flatnonzero(overlaps(box, candidates.boxes) > _ON_FACE)
+    if not len(on_face):
+        return None
+    best = on_face[np.argmax(candidates.scores[on_face])]
+    voters = candidates.chosen(overlaps(candidates.boxes[best], candidates.boxes) > threshold)
+    weights = voters.scores / voters.scores.sum()
+    return np.tensordot(weights, voters.landmarks, axes=1).astype(np.float32)
+
+
+class NetworkDetector(ABC):
+    """A detector that runs a network; each subclass decodes the outputs of its own.
+
+    Parameters
+    ----------
+    session
+        The network, with one input of free height and width.
+    spec
+        Preprocessing and thresholds from the pack's manifest.
+
+    Raises
+    ------
+    ManifestError
+        The network is of another kind than the manifest states.
+    """
+
+    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+        self._session = session
         self._spec = spec
+        check_input(session, spec.file)
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
         """Find faces; see `Detector.detect`."""
@@ -50,17 +174,101 @@ class NetworkDetector(ABC):
 
     @abstractmethod
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Find candidates, several a face.
+        """Find candidates of at least `score_threshold` (0..1), several a face.
 
         Parameters
         ----------
         pictures
             RGB ``uint8`` of shape ``(n, height, width, 3)``.
         score_threshold
-            0..1; candidates below it are left out.
+            Lower-scored candidates are left out.
 
         Returns
         -------
         list[Candidates]
             One for each picture, in its pixels.
         """
+
+
+class YuNet(NetworkDetector):
+    """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; the batch is free."""
+
+    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+        super().__init__(session, spec)
+        if not {output.name for output in session.get_outputs()}.issuperset(_YUNET_OUTPUTS):
+            raise ManifestError(f"{spec.file} is no YuNet detector: correct the detector's kind or file in pack.toml")
+
+    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Find candidates; see `NetworkDetector.propose`."""
+        padded = pad_to_multiple(pictures, max(_STRIDES))
+        outputs = run(self._session, network_input(padded, self._spec), _YUNET_OUTPUTS)
+        return [
+            self._decode([output[i] for output in outputs], padded.shape[2], score_threshold)
+            for i in range(len(pictures))
+        ]
+
+    def _decode(self, outputs: list[FloatArray], width: int, score_threshold: float) -> Candidates:
+        levels = []
+        for level, stride in enumerate(_STRIDES):
+            classes, objectness, offsets, points = outputs[level * len(_YUNET_HEADS) : (level + 1) * len(_YUNET_HEADS)]
+            scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
+            chosen = np.flatnonzero(scores >= score_threshold)
+            cells = _cells(chosen, width // stride)
+            centers = (cells + offsets[chosen, :2]) * stride
+            halves = np.exp(np.minimum(offsets[chosen, 2:], 16)) * (stride / 2)
+            levels.append(
+                Candidates(
+                    np.concatenate([centers - halves, centers + halves], axis=1).astype(np.float32),
+                    (points[chosen].reshape(-1, 5, 2) + cells[:, None]) * stride,
+                    scores[chosen],
+                )
+            )
+        return concatenated(levels)
+
+
+class Scrfd(NetworkDetector):
+    """SCRFD with keypoints, from unchanged InsightFace files; the batch is 1.
+
+    Nine outputs: scores, then distances from a cell to the sides of the box, then to the five keypoints, for each of
+    three strides and in units of it; two anchors a cell.
+    """
+
+    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+        super().__init__(session, spec)
+        outputs = len(session.get_outputs())
+        if outputs != 3 * len(_STRIDES):
+            raise ManifestError(
+                f"{spec.file} has {outputs} outputs, but an SCRFD detector with keypoints has 9: "
+                "correct the detector's kind or file in pack.toml"
+            )
+
+    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Find candidates; see `NetworkDetector.propose`."""
+        padded = pad_to_multiple(pictures, max(_STRIDES))
+        return [
+            self._decode(
+                run(self._session, network_input(padded[i : i + 1], self._spec)), padded.shape[2], score_threshold
+            )
+            for i in range(len(padded))
+        ]
+
+    def _decode(self, outputs: list[FloatArray], width: int, score_threshold: float) -> Candidates:
+        levels = []
+        for level, stride in enumerate(_STRIDES):
+            scores, distances, points = (outputs[head * len(_STRIDES) + level] for head in range(3))
+            scores = scores.reshape(-1)
+            chosen = np.flatnonzero(scores >= score_threshold)
+            centers = _cells(chosen // _SCRFD_ANCHORS, width // stride) * stride
+            sides = distances.reshape(-1, 4)[chosen] * stride
+            levels.append(
+                Candidates(
+                    np.concatenate([centers - sides[:, :2], centers + sides[:, 2:]], axis=1),
+                    centers[:, None] + points.reshape(-1, 5, 2)[chosen] * stride,
+                    scores[chosen],
+                )
+            )
+        return concatenated(levels)
+
+
+def _cells(numbers: NDArray[np.intp], columns: int) -> FloatArray:
+    return np.stack([numbers % columns, numbers // columns], axis=1).astype(np.float32)

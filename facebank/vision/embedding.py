@@ -1,4 +1,4 @@
-"""Aligned faces into embeddings."""
+"""Embedders: aligned faces to L2-normalized vectors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from facebank.errors import ManifestError
 from facebank.packs import where_it_runs
+from facebank.storage.arrays import normalized
 from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CPU_BATCH, _GPU_BATCH = 2, 32
 
 
 class Embedder(Protocol):
-    """Turns aligned faces into embeddings.
+    """Embeds aligned faces.
 
     Every embedder passes ``tests/vision/test_embedder_contract.py``.
     """
@@ -34,7 +35,7 @@ class Embedder(Protocol):
 
     @property
     def size(self) -> int:
-        """Side of the crops it wants, in pixels."""
+        """Side of the crops in pixels."""
         ...
 
     @property
@@ -44,7 +45,7 @@ class Embedder(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many crops it embeds fastest at a time."""
+        """Number of crops at a time that is fastest."""
         ...
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
@@ -58,13 +59,13 @@ class Embedder(Protocol):
         Returns
         -------
         FloatArray
-            L2-normalised ``float32`` of shape ``(n, dimension)``.
+            L2-normalized ``float32`` of shape ``(n, dimension)``.
         """
         ...
 
 
 class NetworkEmbedder:
-    """Any network that turns an aligned crop into a vector, as its manifest describes it.
+    """An embedder that runs a network as its manifest describes it.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class NetworkEmbedder:
         self._session = session
         self._spec = spec
         self._batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
-        self._centre = np.array(spec.centre or 0.0, dtype=np.float32)
+        self._center = np.array(spec.centre or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         shape = session.get_outputs()[0].shape
         stated = shape[-1] if shape else 1
@@ -100,7 +101,7 @@ class NetworkEmbedder:
 
     @property
     def size(self) -> int:
-        """Side of the crops it wants, in pixels."""
+        """Side of the crops in pixels."""
         return self._spec.size
 
     @property
@@ -110,7 +111,7 @@ class NetworkEmbedder:
 
     @property
     def batch(self) -> int:
-        """How many crops it embeds fastest at a time."""
+        """Number of crops at a time that is fastest."""
         return self._batch
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
@@ -120,10 +121,10 @@ class NetworkEmbedder:
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
     def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:
-        vectors = normalised(self._vectors(crops))
+        vectors = normalized(self._vectors(crops))
         if self._spec.flip:
-            vectors = normalised(vectors + normalised(self._vectors(crops[:, :, ::-1])))
-        return normalised(vectors - self._centre) if self._spec.centre else vectors
+            vectors = normalized(vectors + normalized(self._vectors(crops[:, :, ::-1])))
+        return normalized(vectors - self._center) if self._spec.centre else vectors
 
     def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
         if self._spec.normalisation == "per_image":
@@ -133,29 +134,11 @@ class NetworkEmbedder:
         return run(self._session, tensor)[0].reshape(len(crops), -1)
 
 
-def normalised(vectors: FloatArray) -> FloatArray:
-    """Scale each row to length 1; a row of zeros stays as it is."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
 def standardised(pictures: FloatArray) -> FloatArray:
-    """Give each picture mean 0 and standard deviation 1 over all its values, as FaceNet was trained.
+    """Give each picture of ``(n, 3, height, width)`` mean 0 and standard deviation 1, as FaceNet was trained.
 
-    Parameters
-    ----------
-    pictures
-        ``float32`` of shape ``(n, 3, height, width)``.
-
-    Returns
-    -------
-    FloatArray
-        The same shape.
-
-    Notes
-    -----
-    TensorFlow's ``per_image_standardization``: the deviation is at least ``1 / sqrt(number of values)``, so that a
-    picture of one colour does not divide by zero.
+    As TensorFlow's ``per_image_standardization``: the deviation is at least ``1 / sqrt(number of values)``, so that a
+    picture of one color does not divide by zero.
     """
     axes = (1, 2, 3)
     smallest = 1 / np.sqrt(pictures[0].size) if len(pictures) else 1.0

@@ -1,4 +1,4 @@
-"""Boxes and pictures: resizing into a frame, padding, overlap, non-maximum suppression."""
+"""Pictures resized, fitted into a frame and padded."""
 
 from __future__ import annotations
 
@@ -10,24 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, RGBImage
+    from facebank.types import RGBImage
 
 
 def resize(pixels: RGBImage, width: int, height: int) -> RGBImage:
-    """Resize a picture; bilinear when enlarging or nearly the same, averaging areas when much smaller.
-
-    Parameters
-    ----------
-    pixels
-        ``uint8`` of shape ``(h, w, 3)``.
-    width, height
-        The new size in pixels, at least 1.
-
-    Returns
-    -------
-    RGBImage
-        ``uint8`` of shape ``(height, width, 3)``.
-    """
+    """Resize ``uint8`` ``(h, w, 3)``: bilinear when enlarging or nearly the same, area averages when much smaller."""
     if pixels.shape[:2] == (height, width):
         return pixels
     pixels = _whole_blocks_averaged(pixels, min(pixels.shape[1] // width, pixels.shape[0] // height))
@@ -47,19 +34,12 @@ def _whole_blocks_averaged(pixels: RGBImage, most: int) -> RGBImage:
 
 
 def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, float]:
-    """Fit a picture into the top left corner of a black frame, as InsightFace does before it detects.
-
-    Parameters
-    ----------
-    pixels
-        ``uint8`` of shape ``(h, w, 3)``.
-    width, height
-        Size of the frame in pixels.
+    """Fit ``uint8`` of shape ``(h, w, 3)`` into the top left corner of a black frame, as InsightFace does.
 
     Returns
     -------
     tuple[RGBImage, float]
-        The frame and the scale: coordinates in the frame divided by it are coordinates in the picture.
+        The frame ``(height, width, 3)``, and the scale: frame coordinates divided by it are picture coordinates.
     """
     picture_height, picture_width = pixels.shape[:2]
     if picture_height / picture_width > height / width:
@@ -72,69 +52,8 @@ def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, floa
 
 
 def pad_to_multiple(pictures: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Pad right and below with black until both sides are multiples.
-
-    Parameters
-    ----------
-    pictures
-        ``uint8`` of shape ``(n, h, w, 3)``.
-    multiple
-        In pixels.
-
-    Returns
-    -------
-    NDArray[np.uint8]
-        The same array where nothing was missing.
-    """
+    """Pad pictures ``(n, h, w, 3)`` right and below with black until both sides are multiples; as they are if so."""
     below, right = -pictures.shape[1] % multiple, -pictures.shape[2] % multiple
     if not (below or right):
         return pictures
     return np.pad(pictures, ((0, 0), (0, below), (0, right), (0, 0)))
-
-
-def overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Intersection over union of one box with others.
-
-    Parameters
-    ----------
-    box
-        ``(4,)``: x1, y1, x2, y2.
-    boxes
-        ``(n, 4)``.
-
-    Returns
-    -------
-    FloatArray
-        ``(n,)``, 0..1.
-    """
-    intersection = _intersections(box, boxes)
-    union = _areas(boxes) + _areas(box[None])[0] - intersection
-    return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
-
-
-def inside(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    """Say how much of a box lies in others.
-
-    Parameters
-    ----------
-    box
-        ``(4,)``: x1, y1, x2, y2.
-    boxes
-        ``(n, 4)``.
-
-    Returns
-    -------
-    FloatArray
-        ``(n,)``: the share of the smaller of the two that is in both, 0..1.
-    """
-    smaller = np.minimum(_areas(boxes), _areas(box[None])[0])
-    return np.asarray(_intersections(box, boxes) / np.maximum(smaller, 1e-9), dtype=np.float32)
-
-
-def _intersections(box: FloatArray, boxes: FloatArray) -> FloatArray:
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    return np.asarray(np.prod(np.clip(sides, 0, None), axis=1), dtype=np.float32)
-
-
-def _areas(boxes: FloatArray) -> FloatArray:
-    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), dtype=np.float32)

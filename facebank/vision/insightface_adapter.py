@@ -1,9 +1,8 @@
-"""FaceAnalysis package folders run through the ``insightface`` library's own code, behind our own contracts.
+"""FaceAnalysis folders run by the ``insightface`` library's own code, as a detector and an embedder.
 
-Optional: it needs the extra ``insightface`` (2.1 or newer) and serves folders that no ``pack.toml`` describes, the
-library's manifest packages (``manifest.json``, version 2) included. Nothing else in facebank needs it. The pack name
-``insightface:FOLDER`` leads here. Thresholds of such a folder are unknown, so careful ones are used, marked as not
-calibrated.
+Optional: needs the extra ``insightface`` (2.1 or newer). Serves folders without a ``pack.toml``, the library's
+manifest packages (``manifest.json``, version 2) included; the pack name ``insightface:FOLDER`` leads here. Thresholds
+of such a folder are unknown, so cautious ones are used, marked as not calibrated.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ from facebank.errors import DeviceError, MissingDependencyError, PackError, Pack
 from facebank.packs.manifest import Thresholds
 from facebank.packs.network_file import check_network
 from facebank.packs.runtime import note_session
+from facebank.storage.arrays import normalized
 from facebank.storage.text import printable
 from facebank.types import Detection
-from facebank.vision.candidates import Candidates
-from facebank.vision.detector import NetworkDetector
-from facebank.vision.embedding import normalised
+from facebank.vision.detector import Candidates, NetworkDetector
 from facebank.vision.geometry import letterbox, pad_to_multiple
 
 if TYPE_CHECKING:
@@ -59,13 +57,13 @@ class InsightFacePackage:
     Attributes
     ----------
     folder
-        Where its ONNX files are.
+        The folder with the ONNX files.
     name
         ``insightface:`` and the folder's name.
     digest
         SHA-256 in hex over the names and hashes of its ONNX files and its ``manifest.json``.
     thresholds
-        Careful ones; `Thresholds.calibrated_on` says that they are not calibrated.
+        Cautious ones; `Thresholds.calibrated_on` says that they are not calibrated.
     """
 
     folder: Path
@@ -79,22 +77,14 @@ class InsightFacePackage:
         Parameters
         ----------
         device
-            ``auto``, ``cpu`` or ``cuda``.
-
-        Returns
-        -------
-        tuple[InsightFaceDetector, InsightFaceEmbedder]
-            Detector and embedder, as every other pack has them.
+            ``auto``, ``cpu`` or ``cuda``; `UsageError` for any other.
 
         Raises
         ------
-        UsageError
-            There is no such device.
         MissingDependencyError
             The library is not installed, or cannot be imported.
         PackError
-            The library cannot use the folder, or a network in it keeps weights in another file; the message gives the
-            reason.
+            The library cannot use the folder, or a network in it keeps weights in another file.
         DeviceError
             CUDA was asked for and is not used.
         """
@@ -124,18 +114,7 @@ class InsightFacePackage:
 
 
 class InsightFaceDetector(NetworkDetector):
-    """InsightFace's own SCRFD class as one of our detectors.
-
-    Parameters
-    ----------
-    model
-        The library's detection model.
-
-    Raises
-    ------
-    PackError
-        It finds no landmarks.
-    """
+    """InsightFace's own SCRFD class as a detector; `PackError` if `model` finds no landmarks."""
 
     def __init__(self, model: Any) -> None:
         if not model.use_kps:
@@ -169,17 +148,12 @@ class InsightFaceDetector(NetworkDetector):
 
 
 class InsightFaceEmbedder:
-    """InsightFace's own recognition class as a `facebank.vision.Embedder`.
-
-    Parameters
-    ----------
-    model
-        The library's recognition model.
+    """InsightFace's own recognition class as an embedder.
 
     Raises
     ------
     PackError
-        It wants crops of a size for which the alignment is not the usual one, or the library would normalise twice.
+        `model` takes crops of a size that cannot be aligned, or the library would normalize crops twice.
     """
 
     template = "arcface"
@@ -203,23 +177,18 @@ class InsightFaceEmbedder:
             self._model.get_feat([_bgr(crop) for crop in crops[start : start + self.batch]])
             for start in range(0, len(crops), self.batch)
         ]
-        return normalised(np.concatenate(batches)) if batches else np.empty((0, self.dimension), dtype=np.float32)
+        return normalized(np.concatenate(batches)) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
 
 def open_package(name: str) -> InsightFacePackage:
-    """Find the folder that a pack name means; its networks are loaded later.
-
-    Parameters
-    ----------
-    name
-        ``insightface:FOLDER``.
+    """Find the folder of a pack name ``insightface:FOLDER``; its networks are loaded later.
 
     Raises
     ------
     PackNotFoundError
         There is no such folder, or it holds no ONNX file.
     PackError
-        A file of it cannot be read.
+        One of its files cannot be read.
     """
     folder = Path(name.removeprefix(PREFIX))
     try:
@@ -235,7 +204,7 @@ def open_package(name: str) -> InsightFacePackage:
 
 
 def _networks(folder: Path) -> list[Path]:
-    """Return a folder's ONNX files, at any depth; the library takes names that end in ``.ONNX`` too."""
+    """Return a folder's ONNX files, at any depth; the library also takes names that end in ``.ONNX``."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".onnx")
 
 
@@ -255,7 +224,7 @@ def _sha256(file: Path) -> str:
 
 
 def _normalises_itself(network: Path) -> bool:
-    """Tell whether a network begins with a subtraction and a scaling; the library looks at the nodes' names only."""
+    """Return whether a network begins with a subtraction and a scaling; the library checks the nodes' names only."""
     import onnx
 
     nodes = onnx.load(network, load_external_data=False).graph.node

@@ -1,7 +1,7 @@
-"""Masks drawn over the nose and mouth of a face, to enroll and to measure faces as they look behind one.
+"""Masks drawn over the nose and mouth of a face, to enroll and to measure masked faces.
 
 A mask is an outline in the face's own coordinates: y is 0 at the eyes and 1 at the mouth, x is -1 and 1 at the edges of
-the cheeks, where the cheek that a turned head hides is drawn narrower. The photo's own light falls on it.
+the cheeks; the cheek that a turned head hides is drawn narrower. The photo's own light falls on the mask.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray, RGBImage
 
-    Colour: TypeAlias = tuple[int, int, int]
+    Color: TypeAlias = tuple[int, int, int]
 
 
 class MaskShape(StrEnum):
-    """The masks that can be drawn."""
+    """The shapes of masks."""
 
     SURGICAL = "surgical"
     """Pleated, wide, flat at the top."""
@@ -39,7 +39,7 @@ class MaskShape(StrEnum):
     """Drawn up from the neck, over the whole lower face."""
 
 
-MASK_COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
+MASK_COLORS: MappingProxyType[str, Color] = MappingProxyType(
     {
         "white": (236, 238, 240),
         "light blue": (158, 200, 224),
@@ -47,11 +47,11 @@ MASK_COLOURS: MappingProxyType[str, Colour] = MappingProxyType(
         "pink": (228, 170, 182),
         "red": (168, 44, 50),
         "navy": (44, 56, 92),
-        "grey": (120, 122, 126),
+        "gray": (120, 122, 126),
         "black": (34, 34, 38),
     }
 )
-"""Colours that masks are made in, as RGB in daylight."""
+"""Colors of masks, as RGB in daylight."""
 
 # Right halves of the outlines from the top of the nose to below the chin; the left halves mirror them.
 _OUTLINES: dict[MaskShape, list[tuple[float, float]]] = {
@@ -87,13 +87,13 @@ _NARROWEST = 0.35
 _JITTER = 0.035
 _DAYLIGHT = 165.0
 _SUBPIXEL_BITS = 4
-_STRAP_COLOUR, _STRAP_OPACITY, _STRAP_WIDTH = (225, 225, 228), 0.85, 0.05
+_STRAP_COLOR, _STRAP_OPACITY, _STRAP_WIDTH = (225, 225, 228), 0.85, 0.05
 _REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # no mask is drawn outside
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The face's own coordinates in a picture."""
+    """The face's coordinate system in a picture."""
 
     origin: NDArray[np.float64]
     across: NDArray[np.float64]
@@ -107,13 +107,11 @@ class _Frame:
         return float(np.linalg.norm(self.down))
 
     def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Carry points of the face into the picture."""
         widths = np.where(points[:, :1] < 0, self.left, self.right)
         placed = self.origin + points[:, :1] * widths * self.across + points[:, 1:] * self.down
         return np.asarray(placed, dtype=np.float64)
 
     def to_face(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
-        """Carry pixels into the face's coordinates."""
         matrix = np.linalg.inv(np.column_stack([self.across, self.down]))
         u = matrix[0, 0] * (x - self.origin[0]) + matrix[0, 1] * (y - self.origin[1])
         v = matrix[1, 0] * (x - self.origin[0]) + matrix[1, 1] * (y - self.origin[1])
@@ -125,31 +123,21 @@ def draw_mask(
     pixels: RGBImage,
     landmarks: FloatArray,
     shape: MaskShape = MaskShape.SURGICAL,
-    colour: Colour = MASK_COLOURS["light blue"],
+    color: Color = MASK_COLORS["light blue"],
     seed: int = 0,
 ) -> RGBImage:
-    """Draw a mask over the nose and mouth of a face.
+    """Return a copy of a photo or an aligned crop with a mask over the nose and mouth of a face.
 
     Parameters
     ----------
     pixels
-        RGB ``uint8`` of shape ``(height, width, 3)``: a photo or an aligned crop.
+        RGB ``uint8`` of shape ``(height, width, 3)``.
     landmarks
-        ``(5, 2)`` in its pixels.
-    shape, colour
-        What is drawn; the colour as RGB in daylight, 0..255 (see `MASK_COLOURS`).
+        ``(5, 2)`` in its pixels; `UsageError` if they are not finite, or all in one place.
+    shape, color
+        What is drawn; the color as RGB in daylight, 0..255 (see `MASK_COLORS`).
     seed
-        How it sits, folds and is woven: the same seed draws the same mask.
-
-    Returns
-    -------
-    RGBImage
-        A new picture of the same shape.
-
-    Raises
-    ------
-    UsageError
-        The landmarks are no face: not finite, or all in one place.
+        Position, folds and weave: the same seed draws the same mask.
     """
     masked = pixels.copy()
     random = np.random.default_rng(seed)
@@ -166,16 +154,15 @@ def draw_mask(
     light = _light(part, cover, frame.height)
     rows, columns = np.mgrid[y1:y2, x1:x2].astype(np.float64)
     shade = _shade(shape, *frame.to_face(columns, rows), random)
-    worn = _painted(part, _straps(shape, frame, corner, part), _STRAP_COLOUR, light, _STRAP_OPACITY)
-    masked[y1:y2, x1:x2] = np.rint(_painted(worn, cover, colour, light * shade)).astype(np.uint8)
+    worn = _painted(part, _straps(shape, frame, corner, part), _STRAP_COLOR, light, _STRAP_OPACITY)
+    masked[y1:y2, x1:x2] = np.rint(_painted(worn, cover, color, light * shade)).astype(np.uint8)
     return masked
 
 
 def _painted(
-    part: RGBImage | FloatArray, cover: NDArray[np.uint8], colour: Colour, light: FloatArray, opacity: float = 1.0
+    part: RGBImage | FloatArray, cover: NDArray[np.uint8], color: Color, light: FloatArray, opacity: float = 1.0
 ) -> FloatArray:
-    """Return a picture with a colour in some light over it."""
-    paint = np.clip(np.array(colour, dtype=np.float32) * light[..., None], 0, 255)
+    paint = np.clip(np.array(color, dtype=np.float32) * light[..., None], 0, 255)
     share = cover[..., None].astype(np.float32) * np.float32(opacity / 255)
     return np.asarray(part + (paint - part) * share, dtype=np.float32)
 
@@ -208,7 +195,7 @@ def _frame(landmarks: FloatArray) -> _Frame:
 
 
 def _outline(shape: MaskShape, random: np.random.Generator) -> NDArray[np.float64]:
-    """Return the smooth outline ``(n, 2)`` of a mask that sits as masks do: never twice alike."""
+    """Return the smooth outline ``(n, 2)`` of a mask, slightly different for each state of `random`."""
     right = np.array(_OUTLINES[shape])
     left = right[-2:0:-1] * [-1, 1]
     points = np.concatenate([right, left])
@@ -222,17 +209,17 @@ def _outline(shape: MaskShape, random: np.random.Generator) -> NDArray[np.float6
 
 
 def _light(part: RGBImage, cover: NDArray[np.uint8], height: float) -> FloatArray:
-    """Return how brightly the photo's light falls on each pixel, about 1 in daylight."""
-    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    under = grey[cover > 127]
+    """Return how bright the photo's light is at each pixel, about 1 in daylight."""
+    gray = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    under = gray[cover > 127]
     level = float(np.median(under)) if under.size else _DAYLIGHT
-    smooth = cv2.GaussianBlur(np.minimum(grey, 2 * level + 8), (0, 0), max(1.0, 0.35 * height))
+    smooth = cv2.GaussianBlur(np.minimum(gray, 2 * level + 8), (0, 0), max(1.0, 0.35 * height))
     falling = np.clip(smooth / max(level, 8.0), 0.6, 1.4) ** 0.6
     return np.asarray(falling * np.clip(level / _DAYLIGHT, 0.15, 1.15) ** 0.7, dtype=np.float32)
 
 
 def _shade(shape: MaskShape, x: FloatArray, y: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return the mask's own shading: its form, folds and weave, about 1."""
+    """Return the mask's own shading (form, folds and weave), about 1."""
     shade = 1.04 - 0.22 * x**2 - 0.10 * np.clip(y - 1.0, 0, None) ** 2
     phase = random.uniform(-0.05, 0.05)
     if shape is MaskShape.SURGICAL:
@@ -252,5 +239,5 @@ def _shade(shape: MaskShape, x: FloatArray, y: FloatArray, random: np.random.Gen
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return points as OpenCV draws them: whole numbers of sixteenths of a pixel."""
+    """Return points in OpenCV's fixed-point format: whole sixteenths of a pixel."""
     return np.asarray(np.rint(np.clip(points, -1e5, 1e5) * 2**_SUBPIXEL_BITS), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Pictures into network inputs, and networks run."""
+"""Network inputs from pictures, and runs of networks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class Preprocessing(Protocol):
-    """How a network wants its pictures; `DetectorSpec` and `EmbedderSpec` of a manifest both say it."""
+    """Input format of a network, as `DetectorSpec` and `EmbedderSpec` of a manifest state it."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """Subtracted first, per channel in the network's colour order."""
+        """Subtracted first, per channel in the network's color order."""
         ...
 
     @property
     def scale(self) -> tuple[float, float, float]:
-        """Multiplied with then."""
+        """Then multiplied by."""
         ...
 
     @property
@@ -39,19 +39,14 @@ class Preprocessing(Protocol):
 
 
 def network_input(pictures: NDArray[np.uint8], wanted: Preprocessing) -> FloatArray:
-    """Turn RGB pictures into the tensor that a network wants.
+    """Return the input tensor of a network: contiguous ``float32`` of shape ``(n, 3, height, width)``.
 
     Parameters
     ----------
     pictures
         RGB ``uint8`` of shape ``(n, height, width, 3)``.
     wanted
-        Mean, scale and colour order.
-
-    Returns
-    -------
-    FloatArray
-        Contiguous ``float32`` of shape ``(n, 3, height, width)``.
+        Mean, scale and color order.
     """
     ordered = pictures if wanted.colour == "RGB" else pictures[..., ::-1]
     planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
@@ -72,19 +67,14 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
     tensor
         Its input.
     outputs
-        Names of the outputs wanted, in order; None for all.
-
-    Returns
-    -------
-    list[FloatArray]
-        The outputs.
+        Names of the outputs to return, in order; None for all.
 
     Raises
     ------
     PackError
         The network cannot take this input.
     DeviceError
-        Another process loaded it, from which this one was forked.
+        Another process loaded the network, and this one was forked from it.
     """
     require_own(session)
     name = session.get_inputs()[0].name
@@ -97,7 +87,7 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
 
 
 def check_input(session: InferenceSession, file: str, *, name: str | None = None, size: int | None = None) -> None:
-    """Refuse a network whose input is not what the manifest says.
+    """Raise `ManifestError` unless a network has one input as the manifest states it.
 
     Parameters
     ----------
@@ -106,14 +96,9 @@ def check_input(session: InferenceSession, file: str, *, name: str | None = None
     file
         Its file's name, for the message.
     name
-        What its input must be called; None for any name.
+        Required name of the input; None for any.
     size
-        Height and width that it must take; None for any.
-
-    Raises
-    ------
-    ManifestError
-        It has several inputs, another name, not three planes, or another or a fixed size.
+        Required height and width; None for free ones.
     """
     inputs = session.get_inputs()
     if len(inputs) != 1 or (name is not None and inputs[0].name != name):

@@ -1,6 +1,6 @@
-"""The process in which a pack is tried: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
+"""The process that tries out a pack: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
 
-It limits itself before it reads anything of the pack, and writes what is wrong into a file.
+It limits itself before it reads anything of the pack, and writes the problem into a file.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SAME = 0.9999
 
 
 class _ProblemError(Exception):
-    """Says in one sentence why a pack cannot be used."""
+    """States in one sentence why a pack cannot be used."""
 
 
 def main() -> None:
-    """Try the pack of a folder: arguments are the folder, the file for the result, seconds and bytes."""
+    """Try the pack of a folder; arguments: folder, file for the result, seconds of CPU time, bytes of memory."""
     folder, result, seconds, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     _limit(seconds, memory)
     from facebank.errors import FacebankError
@@ -60,7 +60,7 @@ def _limit(seconds: int, memory: int) -> None:
 def _try(pack: Pack) -> None:
     import numpy as np
 
-    from facebank.vision.building import build_detector, build_embedder
+    from facebank.vision.analyzer import build_detector, build_embedder
 
     detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
     random = np.random.default_rng(0)

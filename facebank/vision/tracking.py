@@ -1,9 +1,8 @@
 """Faces followed from frame to frame.
 
-In each frame every face goes on a track or begins one: that which makes the sum of all affinities largest (assignment
-problem, solved exactly). Affinity is overlap with where the track was last, plus how alike the faces are, which counts
-as much as the two faces are good: of a blurred profile the place says more than the embedding does. Tracks end with
-their shot.
+In each frame every face continues a track or begins one, so that the sum of all affinities is largest (an assignment
+problem, solved exactly). Affinity is overlap with the track's last box plus the similarity of the faces, weighted by
+the quality of both: for a blurred profile the place says more than the embedding. Tracks end with their shot.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.storage.arrays import normalized, overlaps
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from facebank.types import Face, FloatArray
 
 PATIENCE = 1.5
-"""For how many seconds a face may be out of sight and still be followed."""
+"""Seconds for which a face may be out of sight and still be followed."""
 
 _ENOUGH = 0.4
 _REACH, _REACH_A_SECOND = 1.0, 3.0  # how far a face gets, in sizes of itself
@@ -32,15 +30,7 @@ _LEAST_WEIGHT = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """A face at a time.
-
-    Attributes
-    ----------
-    time
-        In seconds.
-    face
-        As it was found.
-    """
+    """A face at a time, in seconds."""
 
     time: float
     face: Face
@@ -48,18 +38,18 @@ class Sighting:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """A face, followed.
+    """One face in successive frames.
 
     Attributes
     ----------
     number
         From 1, in the order in which tracks begin.
     shot
-        The shot that it is in.
+        The number of its shot.
     sightings
-        In order of time, never none; of a track that is asked to forget, the last ones and the best.
+        In order of time, at least one; after `forget` only the last and the best.
     begun
-        When it begins, in seconds.
+        Time of the first sighting, in seconds.
     """
 
     number: int
@@ -75,7 +65,7 @@ class Track:
         self._best = max(self.sightings, key=_goodness)
 
     def add(self, sighting: Sighting) -> None:
-        """Go on with another sighting."""
+        """Append a sighting."""
         self.sightings.append(sighting)
         self._sum = self._sum + _weighted(sighting.face)
         if _goodness(sighting) > _goodness(self._best):
@@ -83,9 +73,9 @@ class Track:
 
     @property
     def mean(self) -> FloatArray:
-        """What the face looks like on the average, L2-normalised, ``(D,)``; better sightings weigh more."""
-        length = float(np.linalg.norm(self._sum))
-        return np.asarray(self._sum / length if length else self._sum, dtype=np.float32)
+        """The mean embedding, L2-normalized, ``(D,)``; better sightings weigh more."""
+        (mean,) = normalized(self._sum[None])
+        return np.asarray(mean)
 
     @property
     def faces(self) -> list[Face]:
@@ -94,7 +84,7 @@ class Track:
 
     @property
     def last(self) -> Sighting:
-        """Where it was last."""
+        """The last sighting."""
         return self.sightings[-1]
 
     @property
@@ -103,7 +93,7 @@ class Track:
         return self._best  # asked for in each frame: not looked for in all sightings
 
     def forget(self, kept: int) -> None:
-        """Keep so many sightings: the later half of them the last ones, the others the best of the rest."""
+        """Keep `kept` sightings: the last ones for one half, the best of the rest for the other."""
         if len(self.sightings) <= kept:
             return
         late = self.sightings[-(kept - kept // 2) :]
@@ -114,14 +104,14 @@ class Track:
 
 
 class Tracker:
-    """Follows faces.
+    """Follows faces from frame to frame.
 
     Parameters
     ----------
     verify
-        The similarity at which two good faces are taken for one person's, as the pack states it, above 0.
+        The similarity at which two good faces are one person's, as the pack states it.
     patience
-        For how many seconds a face may be out of sight.
+        Seconds for which a face may be out of sight.
 
     Raises
     ------
@@ -140,25 +130,20 @@ class Tracker:
 
     @property
     def live(self) -> tuple[Track, ...]:
-        """The tracks that may go on."""
+        """The tracks that may continue."""
         return tuple(self._live)
 
     def follow(self, time: float, shot: int, faces: Sequence[Face]) -> list[Track]:
-        """Take the faces of the next frame.
+        """Take the faces of the next frame and return the tracks that have ended, in the order in which they began.
 
         Parameters
         ----------
         time
-            In seconds, after the one before.
+            In seconds, later than the one before.
         shot
-            The number of the shot; in another than before nobody is followed.
+            The number of the shot; tracks do not cross shots.
         faces
-            What was found in the frame.
-
-        Returns
-        -------
-        list[Track]
-            The tracks that have ended, in the order in which they began.
+            The faces of the frame.
         """
         ended = [track for track in self._live if shot != self._shot or time - track.last.time > self._patience]
         self._live = [track for track in self._live if track not in ended]
@@ -192,19 +177,19 @@ class Tracker:
         ]
 
     def _affinity(self, track: Track, time: float, face: Face) -> float:
-        """Return how much speaks for a face to be the track's: about -1..2."""
+        """Return the evidence that a face continues a track: about -1..2."""
         before, box = track.last.face.detection.box, face.detection.box
         if not _within_reach(before, box, time - track.last.time):
             return -1.0
         trust = min(face.quality.score, track.best.face.quality.score)
         likeness = float(track.mean @ face.embedding) / self._verify - 0.5
-        return overlap(before, box) + trust * float(np.clip(likeness, -1.0, 1.0))
+        return float(overlaps(before, box[None])[0]) + trust * float(np.clip(likeness, -1.0, 1.0))
 
 
 def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
-    """Return the places of tracks that are all there at one time, for each time at which there are several.
+    """Return the positions of tracks that are visible at one time, for each time at which there are several.
 
-    Two tracks are there together when one begins before the other's last sighting, and in no other shot.
+    Two tracks are together when they are in one shot and one begins before the other's last sighting.
     """
     groups = []
     for track in tracks:
@@ -216,23 +201,6 @@ def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
         if len(there) > 1 and there not in groups:
             groups.append(there)
     return groups
-
-
-def overlap(one: FloatArray, other: FloatArray) -> float:
-    """Return the area that two boxes share, as a part of what they cover together, 0..1.
-
-    Parameters
-    ----------
-    one, other
-        x1, y1, x2, y2.
-    """
-    shared = _area(np.concatenate([np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])]))
-    together = _area(one) + _area(other) - shared
-    return shared / together if together > 0 else 0.0
-
-
-def _area(box: NDArray[np.float32]) -> float:
-    return float(max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]))
 
 
 def _within_reach(before: FloatArray, box: FloatArray, seconds: float) -> bool:

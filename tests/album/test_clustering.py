@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from facebank.album.groups import clustering
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
-from facebank.vision.embedding import normalised
+from facebank.storage.arrays import normalized
 
 THRESHOLDS = ClusteringThresholds(0.6, 0.52)
 NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
@@ -19,10 +19,10 @@ NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
 def people(counts: list[int], noise: float = 0.5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Make embeddings of some people, so many of each, and whose they are."""
     random = np.random.default_rng(seed)
-    centres = normalised(random.normal(size=(len(counts), 128)).astype(np.float32))
+    centres = normalized(random.normal(size=(len(counts), 128)).astype(np.float32))
     owners = np.repeat(np.arange(len(counts)), counts)
-    scatter = normalised(random.normal(size=(len(owners), 128)).astype(np.float32))
-    return normalised(centres[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
+    scatter = normalized(random.normal(size=(len(owners), 128)).astype(np.float32))
+    return normalized(centres[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
 
 
 def table(
@@ -65,7 +65,7 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_photo_holds_nobody_twice() -> None:
     embeddings, owners = people([12, 12], noise=0.4)
-    sisters = normalised(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # so alike that all are linked
+    sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # so alike that all are linked
     assert len(np.unique(cluster(table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
     photos = np.tile(np.arange(12), 2)  # both of them in each photo
     groups = cluster(table(sisters, photos), ClusteringThresholds(0.5, 0.45))

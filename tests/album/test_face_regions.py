@@ -23,8 +23,8 @@ from facebank.album.tags.regions import (
 )
 from facebank.media import turn_photo
 from facebank.media.orientation import upright
+from facebank.storage.arrays import overlaps
 from facebank.types import Detection, Face, Photo, PhotoFaces, Quality
-from facebank.vision.geometry import overlaps
 
 ORIENTATIONS = st.integers(1, 8)
 

@@ -15,6 +15,7 @@ from facebank.recognition.calibration.simulation import KEPT
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import QUALITY_FLOOR, LinearScorer, PrototypeScorer
+from facebank.storage.arrays import normalized
 
 from .made_up import DIMENSION, called, people, probes, rules, said, sample_counts, seeds
 
@@ -33,7 +34,7 @@ class AtOnce(LinearScorer):
         sums = np.zeros((len(enrolled.people), DIMENSION))
         weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
         np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64) * weights[:, None])
-        self.made = scoring.unit(sums).astype(np.float32)
+        self.made = normalized(sums).astype(np.float32)
         super().__init__(enrolled.people, self.made, np.zeros(len(sums), np.float32))
 
     def scores(self, probes: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.vision.colour import lab_of
+from facebank.vision.quality import lab_of
 
 CHANNEL = st.integers(0, 255)
 

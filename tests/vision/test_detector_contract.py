@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from facebank.packs import Pack
+from facebank.storage.arrays import overlaps
 from facebank.types import Detection, Photo
 from facebank.vision import Detector, build_detector
-from facebank.vision.geometry import overlaps, resize
+from facebank.vision.geometry import resize
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,8 @@ from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
 from facebank.types import Detection, Photo
 from facebank.vision import FaceFinder, build_detector
-from facebank.vision.finder import scales
+from facebank.vision.finder import LandmarkRefiner, scales
 from facebank.vision.geometry import letterbox, resize
-from facebank.vision.refinement import LandmarkRefiner
 
 if TYPE_CHECKING:
     from facebank.types import RGBImage

@@ -19,9 +19,9 @@ from PIL import Image, ImageOps
 from facebank.packs import DetectorSpec, EmbedderSpec, open_session
 from facebank.types import Detection
 from facebank.vision.alignment import align
+from facebank.vision.detector import Scrfd
 from facebank.vision.embedding import NetworkEmbedder
 from facebank.vision.geometry import letterbox
-from facebank.vision.scrfd import Scrfd
 
 GOLDEN = Path(__file__).parent / "golden"
 RECORD: dict[str, Any] = json.loads((GOLDEN / "insightface.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from facebank.errors import UsageError
 from facebank.types import Photo
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
-from facebank.vision.masking import MASK_COLOURS, MaskShape, draw_mask
+from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 from facebank.vision.quality import hidden_parts
 
 LANDMARKS = template_landmarks("arcface", 112)
@@ -21,9 +21,9 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", MaskShape)
-@pytest.mark.parametrize("colour", MASK_COLOURS)
+@pytest.mark.parametrize("colour", MASK_COLORS)
 def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colour: str) -> None:
-    masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLOURS[colour])
+    masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLORS[colour])
     covered = changed(SKIN, masked)
     eyes, mouth = LANDMARKS[:2].round().astype(int), LANDMARKS[3:].round().astype(int)
     assert not any(covered[y - 4 : y + 4, x - 4 : x + 4].any() for x, y in eyes)
@@ -33,7 +33,7 @@ def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colo
 
 
 def test_the_colour_is_the_one_asked_for() -> None:
-    for red, green, blue in MASK_COLOURS.values():
+    for red, green, blue in MASK_COLORS.values():
         seen = (
             draw_mask(SKIN, LANDMARKS, MaskShape.CLOTH, (red, green, blue))[84:100, 44:68].reshape(-1, 3).mean(axis=0)
         )
@@ -90,7 +90,7 @@ def test_landmarks_that_are_no_face_are_refused(landmarks: np.ndarray) -> None:
 def test_masked_faces_are_found_again_and_seen_to_be_masked(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
     for number, photo in enumerate(demo_photos):
         (face,) = next(analyzer.analyze([photo])).faces
-        shape, colour = list(MaskShape)[number % 4], list(MASK_COLOURS.values())[3 + number % 5]
+        shape, colour = list(MaskShape)[number % 4], list(MASK_COLORS.values())[3 + number % 5]
         pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour)
         masked_photo = Photo("masked", pixels, "0" * 64, True, None)
         masked = next(analyzer.analyze([masked_photo])).faces[0]

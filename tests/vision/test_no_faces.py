@@ -17,7 +17,7 @@ from facebank.packs import Pack
 from facebank.types import Detection, Face, Photo
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector
 from facebank.vision.alignment import template_landmarks
-from facebank.vision.candidates import Candidates, best_score
+from facebank.vision.detector import Candidates, best_score
 from facebank.vision.quality import assess, plausibility
 
 if TYPE_CHECKING:

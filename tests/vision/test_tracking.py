@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.types import Detection, Face, Quality
-from facebank.vision.tracking import Sighting, Track, Tracker, overlap, seen_together
+from facebank.vision.tracking import Sighting, Track, Tracker, seen_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,20 +159,6 @@ def test_the_best_sighting_is_that_of_the_best_quality_then_of_the_largest_face_
             track.forget(kept)
         key = [(each.face.quality.score, each.face.detection.size) for each in track.sightings]
         assert track.best is track.sightings[key.index(max(key))]
-
-
-@given(st.lists(st.floats(-100, 100), min_size=8, max_size=8))
-def test_overlap_is_a_share_and_the_same_both_ways(numbers: list[float]) -> None:
-    one, other = (np.array(part, dtype=np.float32) for part in (numbers[:4], numbers[4:]))
-    assert 0 <= overlap(one, other) <= 1 + 1e-6
-    assert overlap(one, other) == pytest.approx(overlap(other, one))
-
-
-def test_overlap_by_hand() -> None:
-    one, other = np.array([0, 0, 2, 2], dtype=np.float32), np.array([1, 0, 3, 2], dtype=np.float32)
-    assert overlap(one, other) == pytest.approx(1 / 3)
-    assert overlap(one, one) == 1
-    assert overlap(one, one + 5) == 0
 
 
 def test_a_tracker_without_sense() -> None:

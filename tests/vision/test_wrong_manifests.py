@@ -9,8 +9,7 @@ import pytest
 
 from facebank.errors import ManifestError
 from facebank.packs import Pack, open_session
-from facebank.vision.scrfd import Scrfd
-from facebank.vision.yunet import YuNet
+from facebank.vision.detector import Scrfd, YuNet
 
 
 def test_a_yunet_is_no_scrfd(opencv_pack: Pack) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from facebank.album.groups.clustering import FaceTable, cluster
 from facebank.album.groups.grouping import clustering_thresholds
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import StoredFaces
@@ -49,5 +50,4 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
     np.add.at(sums, labels, embeddings * stored.qualities[good, None])
     several = np.flatnonzero(sizes >= LEAST_FACES)
     several = several[np.argsort(-sizes[several], kind="stable")]
-    lengths = np.maximum(np.linalg.norm(sums[several], axis=1, keepdims=True), 1e-12)
-    return np.asarray(sums[several] / lengths, dtype=np.float32)
+    return normalized(sums[several]).astype(np.float32)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.vision.embedding import normalised
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,7 +196,7 @@ def _means(faces: FaceTable, groups: NDArray[np.int64]) -> FloatArray:
     weights = np.maximum(faces.qualities, np.float32(1e-3))
     places = np.arange(len(groups))
     rows = csr_array((weights, (groups, places)), shape=(int(groups.max()) + 1, len(groups)))
-    return normalised(np.asarray(rows @ faces.embeddings, dtype=np.float32))
+    return normalized(np.asarray(rows @ faces.embeddings, dtype=np.float32))
 
 
 def _nearest(means: FloatArray, never: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:

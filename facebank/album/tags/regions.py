@@ -243,7 +243,7 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     """
     import numpy as np
 
-    from facebank.vision.geometry import overlaps
+    from facebank.storage.arrays import overlaps
 
     places = [place for place, box in enumerate(boxes) if box is not None]
     if not places or not faces:

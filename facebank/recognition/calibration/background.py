@@ -11,6 +11,7 @@ import numpy as np
 from facebank.errors import StorageError, UsageError
 from facebank.gallery.exchange_files import read_arrays
 from facebank.recognition.enrolled import check_embeddings
+from facebank.storage.arrays import normalized
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
@@ -122,8 +123,7 @@ class Background:
         deviations = np.sqrt(np.maximum(variances, 0.0))
         normal = np.random.default_rng(seed).standard_normal((count, self.dimension))
         drawn = self.mean + (normal * deviations) @ axes.T
-        drawn /= np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
-        return np.asarray(drawn, dtype=np.float32)
+        return normalized(drawn).astype(np.float32)
 
     def write(self, path: Path) -> None:
         """Write the background as an npz file; `StorageError` if it cannot be written."""

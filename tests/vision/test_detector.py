@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.vision.candidates import Candidates, concatenated, suppress, voted_landmarks
-from facebank.vision.geometry import overlaps
+from facebank.storage.arrays import overlaps
+from facebank.vision.detector import Candidates, concatenated, suppress, voted_landmarks
 
 
 def random_candidates(seed: int, count: int) -> Candidates:

@@ -1,0 +1,47 @@
+"""Overlap of boxes and L2 normalization: the arithmetic that several rooms share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
+    Floating = TypeVar("Floating", bound=np.floating)
+
+_ZERO_LENGTH = 1e-6
+
+
+def normalized(vectors: NDArray[Floating]) -> NDArray[Floating]:
+    """Scale each row of ``(n, D)`` to length 1; one of (nearly) zeros becomes zeros."""
+    if vectors.dtype == np.float64:  # without a second matrix of squares
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    else:  # float32 is summed pairwise: embeddings stay the same to the last bit
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > _ZERO_LENGTH, lengths, np.inf), dtype=vectors.dtype)
+
+
+def overlaps(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return the intersection over union, 0..1, of a box ``(4,)`` (x1, y1, x2, y2) with others ``(n, 4)``: ``(n,)``."""
+    intersection = _intersections(box, boxes)
+    union = _areas(boxes) + _areas(box[None])[0] - intersection
+    return np.asarray(intersection / np.maximum(union, 1e-9), dtype=np.float32)
+
+
+def contained(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return the intersection of a box ``(4,)`` with others ``(n, 4)`` over the smaller of the two, 0..1: ``(n,)``."""
+    smaller = np.minimum(_areas(boxes), _areas(box[None])[0])
+    return np.asarray(_intersections(box, boxes) / np.maximum(smaller, 1e-9), dtype=np.float32)
+
+
+def _intersections(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    return np.asarray(np.prod(np.clip(sides, 0, None), axis=1), dtype=np.float32)
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), dtype=np.float32)

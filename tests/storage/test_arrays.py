@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facebank.storage.arrays import contained, normalized, overlaps
+
+NUMBERS = st.lists(st.floats(-100, 100), min_size=8, max_size=8)
+
+
+def box(*numbers: float) -> np.ndarray:
+    return np.array(numbers, dtype=np.float32)
+
+
+@given(NUMBERS)
+def test_an_overlap_is_a_share_and_the_same_both_ways(numbers: list[float]) -> None:
+    one, other = (
+        box(*map(min, part[:2], part[2:]), *map(max, part[:2], part[2:])) for part in (numbers[:4], numbers[4:])
+    )
+    (share,) = overlaps(one, other[None])
+    assert 0 <= share <= 1 + 1e-6
+    assert share == pytest.approx(overlaps(other, one[None])[0])
+    assert share <= contained(one, other[None])[0] + 1e-6
+
+
+def test_overlaps_by_hand() -> None:
+    one = box(0, 0, 2, 2)
+    others = np.stack([box(1, 0, 3, 2), one, one + 5, box(0, 0, 1, 1)])
+    assert overlaps(one, others).tolist() == pytest.approx([1 / 3, 1, 0, 1 / 4])
+    assert contained(one, others).tolist() == pytest.approx([1 / 2, 1, 0, 1])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rows_of_length_1(kind: type[np.floating]) -> None:
+    rows = normalized(np.array([[3, 4], [0, 0], [1e-8, 0]], dtype=kind))
+    assert rows.dtype == kind
+    assert rows.tolist() == pytest.approx(np.array([[0.6, 0.8], [0, 0], [0, 0]]))
