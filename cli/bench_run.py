@@ -18,9 +18,8 @@ from .output import Advance, progress, say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.evaluation.report import Report
+    from facebank.evaluation.report import Report, WrittenReport
     from facebank.evaluation.running import Job, Run
-    from facebank.evaluation.writing import WrittenReport
 
 Data: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DATA", help="Photos of known people: a folder, or a file.", show_default=False)
@@ -119,7 +118,7 @@ def show(job: Job, how: Run, *, as_json: bool) -> int:
 
 
 def _tell(report: Report, written: WrittenReport) -> None:
-    from facebank.evaluation.writing import figure_tables
+    from facebank.evaluation.report import figure_tables
 
     for sentence in report.summary:
         write_line(sentence)

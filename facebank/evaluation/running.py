@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from facebank.evaluation.bench import Bench, Progress, Silence
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.laboratory import Laboratory
-from facebank.evaluation.writing import WrittenReport, require_own, write_report
+from facebank.evaluation.report import WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
 from facebank.storage.user_folders import cannot_write
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
-from facebank.evaluation.evidence import CASES, evidence_of
 from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind
 from facebank.evaluation.rates import PairWeights, rate
 from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
+from facebank.evaluation.report.evidence import CASES, evidence_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

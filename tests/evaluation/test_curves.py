@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from facebank.errors import UsageError
 from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
 from facebank.evaluation.figures import plain_number
+from facebank.evaluation.report.wording import value_of
 from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
-from facebank.evaluation.writing.wording import value_of
 
 
 def comparisons(own: list[float], other: list[float]) -> Comparisons:

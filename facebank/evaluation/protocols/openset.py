@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.evidence import evidence_of
 from facebank.evaluation.figures import Figure
 from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
 from facebank.evaluation.measuring import (
@@ -38,6 +37,7 @@ from facebank.evaluation.report import (
     Table,
     written_score,
 )
+from facebank.evaluation.report.evidence import evidence_of
 from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
 from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enroll
 from facebank.storage.text import printable

@@ -19,8 +19,8 @@ from facebank.evaluation.protocols.groups import groups
 from facebank.evaluation.protocols.groups_differentials import differentials
 from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup
 from facebank.evaluation.report import Histogram, Report, Table
+from facebank.evaluation.report.wording import interval_of
 from facebank.evaluation.searching import NOBODY, Searches
-from facebank.evaluation.writing.wording import interval_of
 
 from .made import two_groups
 

@@ -1,4 +1,4 @@
-"""``report.html``: a report as one page that needs nothing else, no script and no network."""
+"""Chapters as ``report.md``, and as ``report.html``: one page without scripts, network or other files."""
 
 from __future__ import annotations
 
@@ -6,74 +6,94 @@ import base64
 import hashlib
 import re
 from html import escape
+from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.report import ContactSheet, Table
-from facebank.evaluation.writing.arrangement import Code
-from facebank.evaluation.writing.page_style import PAGE_STYLE
-from facebank.evaluation.writing.pictures import draw
-from facebank.evaluation.writing.wording import as_table, similarity
+from facebank.evaluation.report.chapters import Code
+from facebank.evaluation.report.drawing import draw
+from facebank.evaluation.report.model import ContactSheet, Table
+from facebank.evaluation.report.wording import as_table, similarity
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from facebank.evaluation.report import Curves, Evidence, Histogram, Matrix
-    from facebank.evaluation.writing.arrangement import Block, Chapter
+    from facebank.evaluation.report.chapters import Block, Chapter
+    from facebank.evaluation.report.model import Curves, Evidence, Histogram, Matrix
     from facebank.types import RGBImage
 
 _JPEG_QUALITY = 85
 _LARGEST_FACE = 160
 _NUMBERS = re.compile(r"[\d.,–±%\[\] -]+(?:(?:of|to)[\d.,–±%\[\] -]+)?")
 _BREAKS = re.compile(r"(?<=[/_])")
+_SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")
+_LEADING = re.compile(r"^(\d*)((?<!\d)[#+=-](?=[\s#=-]|$)|(?<=\d)[.)](?=\s|$))")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-</header>
-<main>
-{content}
-</main>
-</body>
-</html>
-"""
+
+def as_markdown(title: str, chapters: Iterable[Chapter]) -> str:
+    """Return a report as Markdown; names of people and files stay text and never become markup."""
+    blocks = [f"# {escaped(title)}"]
+    for chapter in chapters:
+        if chapter.title:
+            blocks.append(f"## {escaped(chapter.title)}")
+        for block in chapter.blocks:
+            blocks.extend(_markdown_blocks(block))
+    return "\n\n".join(blocks) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return text on one line with the markup of Markdown escaped."""
+    plain = "".join(_ENTITIES.get(character, character) for character in printable(text.strip()))
+    return _LEADING.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", plain))
+
+
+def _markdown_blocks(block: Block) -> Iterator[str]:
+    if isinstance(block, str):
+        yield escaped(block)
+    elif isinstance(block, Code):
+        yield "    " + printable(block.text)
+    elif isinstance(block, Table):
+        yield from _markdown_table(block)
+    elif isinstance(block, ContactSheet):
+        rows = tuple((case.first, case.second, similarity(case.similarity), case.verdict) for case in block.cases)
+        yield from _markdown_table(Table(block.title, ("First", "Second", "Similarity", "Verdict"), rows))
+    else:
+        yield from _markdown_table(as_table(block))
+
+
+def _markdown_table(table: Table) -> Iterator[str]:
+    yield f"### {escaped(table.title)}"
+    if table.rows:
+        rows = [[escaped(cell) or " " for cell in row] for row in (table.headings, *table.rows)]
+        lines = ["| " + " | ".join(row) + " |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
+        yield "\n".join(lines)
+    else:
+        yield "Nothing to show."
 
 
 def as_page(title: str, chapters: Sequence[Chapter]) -> str:
-    """Return a report as one HTML page; names and file names are text in it, never markup."""
-    digest = base64.b64encode(hashlib.sha256(PAGE_STYLE.encode()).digest()).decode("ascii")
+    """Return a report as one HTML page; names of people and files stay text and never become markup."""
+    page, style = ((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
+    style = "\n" + style
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     parts = [_chapter(number, chapter) for number, chapter in enumerate(chapters)]
     content = "\n".join([*parts[:1], _contents(chapters), *parts[1:]])
-    return _PAGE.format(policy=policy, title=safe(title), style=PAGE_STYLE, content=content)
+    return page.format(policy=policy, title=safe(title), style=style, content=content)
 
 
 def safe(text: str) -> str:
-    """Return text of which HTML makes nothing."""
+    """Return text with the markup of HTML escaped."""
     return escape(printable(text), quote=True)
 
 
 def _words(text: str) -> str:
-    """Return text as it is read: a number stays with its per cent."""
+    """Return escaped text in which a number stays on one line with its per cent sign."""
     return safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _breakable(name: str) -> str:
-    """Return a file's name that is broken where its parts end, if it has to be."""
-    return _BREAKS.sub("<wbr>", safe(name))
 
 
 def _contents(chapters: Sequence[Chapter]) -> str:
@@ -149,7 +169,8 @@ def _face(name: str, face: RGBImage, explanation: RGBImage | None) -> str:
     pictures = _image(face, f"Face of {name}")
     if explanation is not None:
         pictures += _image(explanation, f"Where the likeness of {name} lies")
-    return f'<figure class="face">{pictures}<figcaption><bdi>{_breakable(name)}</bdi></figcaption></figure>'
+    shown = _BREAKS.sub("<wbr>", safe(name))  # a long name may break between its parts
+    return f'<figure class="face">{pictures}<figcaption><bdi>{shown}</bdi></figcaption></figure>'
 
 
 def _image(pixels: RGBImage, description: str) -> str:

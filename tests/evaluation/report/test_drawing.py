@@ -11,13 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report
-from facebank.evaluation.writing import draw, pictures
-from facebank.evaluation.writing.binning import binned
-from facebank.evaluation.writing.drawing_curves import draw_curves
-from facebank.evaluation.writing.drawing_histograms import draw_histogram
-from facebank.evaluation.writing.drawing_matrices import draw_matrix
-from facebank.evaluation.writing.style import house_style
+from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, draw, drawing
+from facebank.evaluation.report.drawing import draw_curves, draw_histogram, draw_matrix, house_style
+from facebank.evaluation.report.model import binned
 
 SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
 
@@ -153,7 +149,7 @@ def test_every_picture_is_drawn_twice_alike_and_well_formed(report: Report) -> N
 
 
 def test_a_large_picture_is_a_png(curves: Curves, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_LARGEST_SVG", 100)
+    monkeypatch.setattr(drawing, "_LARGEST_SVG", 100)
     picture = draw(curves)
     assert picture.media_type == "image/png"
     assert Image.open(BytesIO(picture.data)).width > 800

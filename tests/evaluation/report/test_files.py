@@ -22,8 +22,19 @@ import pytest
 from facebank import schemas
 from facebank.errors import StorageError, UsageError
 from facebank.evaluation.figures import Figure
-from facebank.evaluation.report import ContactSheet, Curves, Evidence, Histogram, Line, Matrix, Report, Section, Table
-from facebank.evaluation.writing import WrittenReport, write_report
+from facebank.evaluation.report import (
+    ContactSheet,
+    Curves,
+    Evidence,
+    Histogram,
+    Line,
+    Matrix,
+    Report,
+    Section,
+    Table,
+    WrittenReport,
+    write_report,
+)
 
 COMMAND = "facebank bench verify photos/lfw --pairs 'my pairs.csv' --out report"
 
@@ -284,7 +295,7 @@ def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path, name: 
 
 
 def test_importing_the_writer_loads_no_matplotlib() -> None:
-    program = "import sys, facebank.evaluation.writing; print('matplotlib' in sys.modules)"
+    program = "import sys, facebank.evaluation.report; print('matplotlib' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )

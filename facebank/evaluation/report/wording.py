@@ -1,4 +1,4 @@
-"""Figures and pictures in words and tables."""
+"""Figures as text, and plots as tables."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.figures import Kind, in_points, plain_number
-from facebank.evaluation.report import Curves, Histogram, Matrix, Table
-from facebank.evaluation.writing.binning import finite
+from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.report import Line
+    from facebank.evaluation.report.model import Line
 
 _ABBREVIATIONS = re.compile(r"\b(auc|aurc|det|ece|eer|far|fmr|fnir|fnmr|fpir|fta|lfw|roc|svm|tar)\b")
 _PHOTOS_ENROLLED = re.compile(
@@ -36,7 +35,7 @@ _HARDLY = 1e-9
 
 
 def figure_title(name: str) -> str:
-    """Write a figure's name for people: ``fnir_5_at_fpir_1e-2`` is ``FNIR at FPIR 1e-2, 5 enrolled``."""
+    """Return a figure's name as text: ``fnir_5_at_fpir_1e-2`` is ``FNIR at FPIR 1e-2, 5 enrolled``."""
     counted = _PHOTOS_ENROLLED.fullmatch(name)
     if counted is not None:
         name = f"{counted['measure']}{counted['more'] or ''}, {counted['photos']} enrolled"
@@ -47,7 +46,7 @@ def figure_title(name: str) -> str:
 
 
 def figure_tables(figures: Mapping[str, Figure]) -> tuple[Table, Table]:
-    """Return the figures that were measured, and those that were only read off a curve."""
+    """Return a table of the figures that were measured, and one of those that were read off a curve."""
     measured = {name: figure for name, figure in figures.items() if not figure.descriptive}
     read_off = {name: figure for name, figure in figures.items() if figure.descriptive}
     return _figure_table("Measured", measured), _figure_table("Read off a curve", read_off)
@@ -71,7 +70,7 @@ def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
 
 
 def value_of(figure: Figure) -> str:
-    """Write a figure's value: ``0.45 %``, with its standard error, and ``insufficient`` where it is."""
+    """Return a figure's value: ``0.45 %``, with its standard error, and ``insufficient`` if it is."""
     text = _written_as(figure, figure.value) + (" points" if figure.points else "")
     if figure.standard_error is not None:
         text += f" ± {_written(figure.standard_error, figure.kind)} (standard error)"
@@ -79,7 +78,7 @@ def value_of(figure: Figure) -> str:
 
 
 def interval_of(figure: Figure) -> str:
-    """Write a figure's interval: ``0.16 % to 0.90 %``."""
+    """Return a figure's interval: ``0.16 % to 0.90 %``."""
     if figure.interval is None:
         return "none"
     low, high = figure.interval
@@ -89,7 +88,7 @@ def interval_of(figure: Figure) -> str:
 
 
 def count_of(figure: Figure) -> str:
-    """Write what a figure rests on: ``12 of 2,650``."""
+    """Return the count that a figure rests on: ``12 of 2,650``."""
     if figure.events is None:
         return f"{figure.count:,}" if figure.count else ""
     return f"{figure.events:,} of {figure.count:,}"
@@ -102,13 +101,11 @@ def _written_as(figure: Figure, value: float) -> str:
 def _written(value: float, kind: Kind) -> str:
     if not math.isfinite(value):
         return "not measurable"
-    if kind is Kind.NUMBER:
-        return number(value)
-    return percent(value)
+    return number(value) if kind is Kind.NUMBER else percent(value)
 
 
 def percent(share: float) -> str:
-    """Write a share in per cent: two decimals, more where they would all be zero."""
+    """Return a share in per cent with two decimals, more if these would all be zero."""
     if not math.isfinite(share):
         return "none"
     hundredths = 100 * share
@@ -118,7 +115,7 @@ def percent(share: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number in four digits, a whole one in all of its own."""
+    """Return a number with four digits, a whole one with all of its own."""
     if not math.isfinite(value):
         return "none"
     whole = round(value)
@@ -128,12 +125,12 @@ def number(value: float) -> str:
 
 
 def similarity(value: float) -> str:
-    """Write a similarity in three decimals."""
+    """Return a similarity with three decimals."""
     return f"{value:.3f}" if math.isfinite(value) else "none"
 
 
 def as_table(item: Curves | Matrix | Histogram) -> Table:
-    """Return the gist of a picture as text."""
+    """Return a plot as a table; the points of a long line are sampled."""
     if isinstance(item, Curves):
         return _curves_table(item)
     return _matrix_table(item) if isinstance(item, Matrix) else _histogram_table(item)
@@ -164,7 +161,7 @@ def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _points(line: Line) -> Iterator[tuple[float, float, tuple[float, float] | None]]:
-    """Return all points of a short line, and a few of a long one that are spread over it."""
+    """Return all points of a short line, and points at even distances of a long one, each with its band."""
     size = line.x.size
     several = size if size <= _WHOLE_TABLE else _MOST_POINTS
     for place in np.unique(np.linspace(0, max(0, size - 1), several).round().astype(int)):
@@ -186,18 +183,6 @@ def _matrix_table(matrix: Matrix) -> Table:
         for row, column in top_confusions(matrix, _MOST_CONFUSIONS)
     )
     return Table(f"{matrix.title}: the commonest confusions", ("Shown is", "Decided was", "Times"), confusions)
-
-
-def top_confusions(matrix: Matrix, most: int) -> list[tuple[int, int]]:
-    """Return row and column of the cells that count errors, the commonest first."""
-    columns = {name: place for place, name in enumerate(matrix.columns)}
-    wrong = matrix.counts.copy()
-    for row, name in enumerate(matrix.rows):
-        if name in columns:
-            wrong[row, columns[name]] = 0
-    places = np.argwhere(wrong > 0)
-    order = np.argsort(-wrong[wrong > 0], kind="stable")[:most]
-    return [(int(row), int(column)) for row, column in places[order]]
 
 
 def _histogram_table(histogram: Histogram) -> Table:

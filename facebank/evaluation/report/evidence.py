@@ -1,4 +1,4 @@
-"""What the engine saw in pairs that it got wrong: both aligned faces, and what their similarity rests on."""
+"""Errors explained: both aligned faces, and the parts of them that their similarity rests on."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoError
-from facebank.evaluation.report import Evidence
+from facebank.evaluation.report.model import Evidence
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.laboratory import FaceSet
 
 CASES = 12
-"""As many errors as one contact sheet shows."""
+"""Errors on one contact sheet."""
 
 
 def evidence_of(
     bench: Bench, faces: FaceSet, pairs: Sequence[tuple[int, int]], verdicts: Sequence[str], limit: int = CASES
 ) -> tuple[Evidence, ...]:
-    """Show pairs of photos with what their similarity rests on.
-
-    The embeddings of faces with a part hidden are kept as all others are, so that a second run does not embed anything.
+    """Explain pairs of photos; embeddings of partly hidden faces are cached like all others.
 
     Parameters
     ----------
     bench
         Where the faces were read.
     faces
-        Of a dataset, unchanged: as `Bench.read` gives them without a change.
+        Of a dataset, as `Bench.read` returns them without a change.
     pairs
-        Places in the dataset's photos, the worst errors first. Those without two faces, and those whose photo cannot be
-        read any more, are passed over.
+        Places in the dataset's photos, the worst errors first. Pairs without two faces, or with a photo that cannot be
+        read any more, are skipped.
     verdicts
-        One line for each: what was decided, and what is so.
+        One line for each: the decision, and the truth.
     limit
-        How many are shown at most.
+        The most that are shown.
     """
     shown = [
         (pair, verdict)

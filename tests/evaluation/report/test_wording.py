@@ -7,8 +7,9 @@ import pytest
 
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.report import Curves, Line, Matrix
-from facebank.evaluation.writing.markdown import escaped
-from facebank.evaluation.writing.wording import (
+from facebank.evaluation.report.model import top_confusions
+from facebank.evaluation.report.rendering import escaped
+from facebank.evaluation.report.wording import (
     as_table,
     count_of,
     figure_title,
@@ -16,7 +17,6 @@ from facebank.evaluation.writing.wording import (
     number,
     percent,
     similarity,
-    top_confusions,
     value_of,
 )
 

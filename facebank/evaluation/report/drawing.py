@@ -1,0 +1,422 @@
+"""Curves, matrices and histograms as pictures: the same item makes the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import cycle, islice, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.evaluation.report.model import Curves, Histogram, Matrix, binned, finite, top_confusions
+from facebank.storage.text import printable
+from facebank.storage.user_folders import keep_plots_out_of_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.report.model import Line
+
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe and Ito, "Color Universal Design", 2008, without the yellow, which is hard to see on white."""
+_DASHES = ("-", "--", ":", "-.")
+_GREY = "#666666"
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "facebank",
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _GREY,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "legend.frameon": False,
+    "path.simplify": True,
+}
+
+_LARGEST_SVG = 300_000
+_DOTS_PER_INCH = 160
+_WRAP = 46
+_MARGIN = 0.12
+_WIDTH, _HEIGHT, _LEGEND_ROW = 7.2, 4.6, 0.2
+_LINE_WIDTH = 1.8
+_FEW_POINTS = 24
+_MOST_BANDS = 3  # more of them hide each other; the table has all
+_MARKERS = "oDs^vP*X"
+_PROBIT_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
+_TICK_ROOM = 0.11
+_MOST_TICKS = 10
+_SEEN_WHOLE = 0.5
+_LOW_ERRORS = 0.25
+_ABOVE_ZERO = 1e-12  # a band down to zero ends below every logarithmic axis
+_MOST_COUNTS, _MOST_CELLS, _MOST_BARS = 40, 120, 20
+_DARK = 0.36
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file, ``image/svg+xml`` or ``image/png``, with a description for those who cannot see it."""
+
+    data: bytes
+    media_type: str
+    description: str
+
+    @property
+    def url(self) -> str:
+        """The picture itself as a ``data:`` address."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+def draw(item: Curves | Matrix | Histogram) -> Picture:
+    """Draw an item of a report as SVG; as PNG if the SVG would be very large."""
+    with house_style():
+        match item:
+            case Curves():
+                figure = draw_curves(item)
+            case Matrix():
+                figure = draw_matrix(item)
+            case Histogram():
+                figure = draw_histogram(item)
+        data, media_type = _encoded(figure, "svg"), "image/svg+xml"
+        if len(data) > _LARGEST_SVG:
+            data, media_type = _encoded(figure, "png"), "image/png"
+    return Picture(data, media_type, _described(item))
+
+
+def _encoded(figure: Figure, form: str) -> bytes:
+    nothing = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
+    file = BytesIO()
+    figure.savefig(file, format=form, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(nothing))
+    return file.getvalue()
+
+
+def _described(item: Curves | Matrix | Histogram) -> str:
+    if isinstance(item, Curves):
+        names = ", ".join(line.label for line in item.lines)
+        text = f"Plot “{item.title}”: {item.y_label} over {item.x_label}; {names}."
+    elif isinstance(item, Matrix):
+        text = f"Confusion matrix “{item.title}” of {len(item.rows)} people."
+    else:
+        names = ", ".join(label for label, _ in item.groups)
+        text = f"Histogram “{item.title}” of {item.x_label}; {names}."
+    return printable(text)
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Set the style of all plots, whatever the user's own settings are, and restore these."""
+    keep_plots_out_of_home()
+    import matplotlib as mpl
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        settings: Any = mpl.rcParams
+        settings.update(_STYLE)
+        # a name in a script that the font lacks is drawn as boxes; the table below the plot has it in full
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
+        yield
+
+
+def _label(text: str, width: int = _WRAP) -> str:
+    """Return a printable, wrapped label; a leading underscore, which hides a line from legends, gets a space before."""
+    lines = textwrap.wrap(printable(text), width) or [" "]
+    return "\n".join(lines) if lines[0][0] != "_" else " " + "\n".join(lines)
+
+
+def _short(text: str, most: int = 28) -> str:
+    plain = printable(text)
+    return plain if len(plain) <= most else plain[: most - 1] + "…"
+
+
+def _looks(count: int) -> list[tuple[str, str]]:
+    """Return colors and dashes for lines, all unlike each other for as long as possible."""
+    distinct = [(color, dash) for dash, color in product(_DASHES, _COLORS)]
+    return list(islice(cycle(distinct), count))
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, its sides in inches, without a window or global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=_MARGIN, h_pad=_MARGIN))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _place_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
+    """Write a legend below the plot, in as many columns as fit."""
+    if labels:
+        longest = max(len(line) for label in labels for line in label.split("\n"))
+        columns = max(1, min(len(labels), 88 // (longest + 8)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+
+
+def draw_curves(curves: Curves) -> Figure:
+    """Draw lines, their bands and markers, with the legend below."""
+    entries = len(curves.lines) + len(curves.markers)
+    figure = _new_figure(_WIDTH, _HEIGHT + _LEGEND_ROW * entries)
+    axes = figure.add_subplot()
+    axes.set_xlabel(_label(curves.x_label, 80))
+    axes.set_ylabel(_label(curves.y_label, 60))
+    x_limits, y_limits = _set_axes(axes, curves)
+    handles: list[Any] = [
+        _draw_line(axes, line, look, banded=_banded(curves), hidden=_alike(line, curves.lines[number + 1 :]))
+        for number, (line, look) in enumerate(zip(curves.lines, _looks(len(curves.lines)), strict=True))
+    ]
+    labels = [_label(line.label) + _unseen(curves, line.x, line.y) for line in curves.lines]
+    for number, (label, x, y) in enumerate(curves.markers):
+        shape, color = _MARKERS[number % len(_MARKERS)], _COLORS[-1 - number % len(_COLORS)]
+        (handle,) = axes.plot([x], [y], shape, color=color, markersize=8, markeredgecolor="white", zorder=5)
+        handles.append(handle)
+        labels.append(_label(label) + _unseen(curves, np.array([x]), np.array([y])))
+    if curves.diagonal:
+        line = np.linspace(max(x_limits[0], y_limits[0]), min(x_limits[1], y_limits[1]), 200)
+        axes.plot(line, line, color=_GREY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+    if not handles:
+        axes.text(0.5, 0.5, "Nothing to show", ha="center", color=_GREY, transform=axes.transAxes)
+    if curves.note:
+        axes.text(0.5, 0.55, curves.note, ha="center", color=_GREY, transform=axes.transAxes)
+    axes.set_xlim(*x_limits)
+    axes.set_ylim(*y_limits)
+    _place_legend(figure, handles, labels)
+    return figure
+
+
+def _unseen(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """Return a note for values of zero, which no logarithmic axis can show."""
+    hidden = (curves.x_scale == "log" and not (x > 0).any()) or (curves.y_scale == "log" and not (y > 0).any())
+    return " (0, off the scale)" if hidden and x.size else ""
+
+
+def _banded(curves: Curves) -> bool:
+    return len(curves.lines) <= _MOST_BANDS
+
+
+def _alike(line: Line, later: Sequence[Line]) -> int:
+    """Count the later lines that would hide a line because they are equal to it."""
+    return sum(np.array_equal(line.x, one.x) and np.array_equal(line.y, one.y, equal_nan=True) for one in later)
+
+
+def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:
+    """Draw a line, wider than those that hide it; the interval of a single point as a bar."""
+    color, dash = look
+    few = line.x.size <= _FEW_POINTS and line.weights is None
+    width = _LINE_WIDTH + 2.5 * hidden
+    marker = "o" if few else ""
+    (drawn,) = axes.plot(line.x, line.y, dash, color=color, marker=marker, markersize=2.2 + width, linewidth=width)
+    if line.x.size == 1 and line.low is not None and line.high is not None:
+        axes.vlines(line.x, line.low, line.high, color=color, alpha=0.4, linewidth=_LINE_WIDTH + 5 * hidden)
+    elif banded and line.low is not None and line.high is not None:
+        low = np.maximum(line.low, _ABOVE_ZERO) if axes.get_yscale() == "log" else line.low
+        axes.fill_between(line.x, low, line.high, color=color, alpha=0.16, linewidth=0)
+    if line.weights is not None:
+        weights = np.nan_to_num(line.weights, nan=0.0)
+        share = weights / max(float(weights.max(initial=0.0)), 1e-12)
+        axes.scatter(line.x, line.y, s=12 + 140 * np.clip(share, 0, 1), color=color, alpha=0.7, linewidths=0)
+    return drawn
+
+
+def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[float, float]]:
+    across = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
+    shown = [line for line in curves.lines if _banded(curves) or line.x.size == 1]
+    bands = [band for line in shown for band in (line.low, line.high) if band is not None]
+    up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
+    if curves.x_scale == curves.y_scale == "probit" and all(map(_errs_little, curves.lines)):
+        across, up = across[across <= _SEEN_WHOLE], up[up <= _SEEN_WHOLE]
+    x_limits = _set_axis(axes, "x", curves.x_scale, across)
+    y_limits = _set_axis(axes, "y", curves.y_scale, up)
+    steps = np.unique(_values([line.x for line in curves.lines], []))
+    if curves.x_scale != "probit" and 0 < steps.size <= _MOST_TICKS and all(len(f"{step:g}") <= 4 for step in steps):
+        _set_ticks(axes, "x", [float(step) for step in steps], [f"{step:,g}" for step in steps])
+    return x_limits, y_limits
+
+
+def _errs_little(line: Line) -> bool:
+    """Whether a DET curve comes so near to its corner that errors above one half are of no interest."""
+    return bool((np.maximum(line.x, line.y) <= _LOW_ERRORS).any())
+
+
+def _values(arrays: list[NDArray[np.float64]], more: list[float]) -> NDArray[np.float64]:
+    return finite(np.concatenate([*arrays, np.array(more, dtype=np.float64)]))
+
+
+def _set_axis(axes: Axes, which: str, scale: str, values: NDArray[np.float64]) -> tuple[float, float]:
+    setting = {"x": axes.set_xscale, "y": axes.set_yscale}[which]
+    if scale == "probit":
+        from scipy.special import ndtr, ndtri
+
+        limits = _probit_limits(values)
+        setting("function", functions=(lambda share: ndtri(np.clip(share, 1e-12, 1 - 1e-12)), ndtr))
+        ticks = _spaced([tick for tick in _PROBIT_TICKS if limits[0] <= tick <= limits[1]], *ndtri(limits))
+        _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" for tick in ticks])
+        return limits
+    if scale == "log":
+        setting("log", nonpositive="mask")
+        return _set_log(axes, which, values)
+    return _linear_limits(values)
+
+
+def _set_ticks(axes: Axes, which: str, ticks: list[float], labels: list[str]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks(ticks, labels=labels)
+    axis.set_minor_locator(NullLocator())
+
+
+def _spaced(ticks: list[float], low: float, high: float) -> list[float]:
+    """Return the ticks of a probit axis whose labels have room."""
+    from scipy.special import ndtri
+
+    kept: list[float] = []
+    for tick in reversed(ticks):
+        if not kept or float(ndtri(kept[-1]) - ndtri(tick)) >= _TICK_ROOM * (high - low):
+            kept.append(tick)
+    return kept[::-1]
+
+
+def _probit_limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    inside = values[(values > 0) & (values < 1)]
+    if not inside.size:
+        return 1e-3, _SEEN_WHOLE
+    low = max(1e-6, float(inside.min()) / 1.5)
+    high = min(0.999, max(float(inside.max()) * 1.2, 20 * low))
+    return (low, high) if low < high else (1e-3, _SEEN_WHOLE)
+
+
+def _set_log(axes: Axes, which: str, values: NDArray[np.float64]) -> tuple[float, float]:
+    positive = values[values > 0]
+    low, high = (float(positive.min()), float(positive.max())) if positive.size else (0.1, 1.0)
+    first, last = int(np.floor(np.log10(low) + 1e-9)), int(np.ceil(np.log10(high) - 1e-9))
+    if high / low >= 10:
+        ticks = [10.0**power for power in range(first, last + 1)]
+    else:
+        ticks = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
+    share = high <= 1
+    _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" if share else f"{tick:,.10g}" for tick in ticks])
+    return low / 1.15, high * 1.15
+
+
+def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    # Shares that span most of 0 to 1 are shown on all of it, so that a detail is not mistaken for the whole.
+    if low >= 0 and high <= 1 and high - low >= _SEEN_WHOLE:
+        return -0.02, 1.02
+    edge = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
+    if low >= 0 and high <= 1:
+        # no share exceeds 1: the rest is room for the line
+        return max(low - edge, -0.1 * edge), min(high + edge, 1 + 0.1 * edge)
+    return low - edge, high + edge
+
+
+def draw_histogram(histogram: Histogram) -> Figure:
+    """Draw each group as shares of its own values, so that small groups are visible beside large ones."""
+    figure = _new_figure(7.2, 4.0 + 0.2 * len(histogram.groups))
+    axes = figure.add_subplot()
+    axes.set_xlabel(_label(histogram.x_label, 80))
+    axes.set_ylabel("Share of each group")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    edges, groups = binned(histogram)
+    handles: list[Any] = []
+    for (_, counts), (color, dash) in zip(groups, _looks(len(groups)), strict=True):
+        shares = counts / max(1, int(counts.sum()))
+        if edges.size:
+            axes.stairs(shares, edges, fill=True, color=color, alpha=0.22)
+            handles.append(axes.stairs(shares, edges, color=color, linestyle=dash, linewidth=1.8))
+        else:
+            handles.append(axes.plot([], [], dash, color=color)[0])
+    axes.set_ylim(bottom=0)
+    _place_legend(figure, handles, [f"{_label(label)} ({int(counts.sum()):,})" for label, counts in groups])
+    return figure
+
+
+def draw_matrix(matrix: Matrix) -> Figure:
+    """Draw a confusion matrix shaded by the share of each row, or its commonest confusions if it is very large."""
+    if max(matrix.counts.shape) > _MOST_CELLS or not matrix.counts.size:
+        return _draw_confusions(matrix)
+    from matplotlib.colors import PowerNorm
+
+    rows, columns = matrix.counts.shape
+    cell, size = _cell_size(max(rows, columns))
+    names = max(len(_short(name)) for name in (*matrix.rows, *matrix.columns)) * size / 110
+    figure = _new_figure(max(4.4, columns * cell + names + 1.4), max(3.2, rows * cell + names + 0.8))
+    axes = figure.add_subplot()
+    sums = np.maximum(1, matrix.counts.sum(axis=1, keepdims=True))
+    shares = matrix.counts / sums
+    # the square root makes a few errors visible among many right answers
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
+    axes.set_xticks(range(columns), [_short(name) for name in matrix.columns], rotation=90, fontsize=size)
+    axes.set_yticks(range(rows), [_short(name) for name in matrix.rows], fontsize=size)
+    axes.set_xlabel("Decided was")
+    axes.set_ylabel("Shown is")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    if max(rows, columns) <= _MOST_COUNTS:
+        _write_counts(axes, matrix, shares, size)
+    bar = figure.colorbar(
+        image, ax=axes, shrink=min(1.0, 3 / (rows * cell)), format=lambda share, _: f"{100 * share:.0f} %"
+    )
+    bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
+    bar.set_label("Share of the row", fontsize=size)
+    bar.ax.tick_params(labelsize=size)
+    return figure
+
+
+def _cell_size(people: int) -> tuple[float, float]:
+    """Return a cell's side in inches and the size of its text in points."""
+    if people <= 10:
+        return 0.5, 10
+    return (0.32, 8) if people <= _MOST_COUNTS else (0.14, 7)
+
+
+def _write_counts(axes: Axes, matrix: Matrix, shares: NDArray[np.float64], size: float) -> None:
+    for row, column in np.argwhere(matrix.counts):
+        count = f"{matrix.counts[row, column]:,}"
+        smaller = size if len(count) <= 3 else size * 3 / len(count)
+        color = "white" if shares[row, column] > _DARK else "black"
+        axes.text(column, row, count, ha="center", va="center", fontsize=smaller, color=color)
+
+
+def _draw_confusions(matrix: Matrix) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
+    cells = top_confusions(matrix, _MOST_BARS)
+    figure = _new_figure(7.2, 1.2 + 0.28 * max(1, len(cells)))
+    axes = figure.add_subplot()
+    counts = [int(matrix.counts[cell]) for cell in cells]
+    names = [f"{_short(matrix.rows[row])} → {_short(matrix.columns[column])}" for row, column in cells]
+    bars = axes.barh(range(len(cells)), counts, color=_COLORS[0])
+    axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
+    axes.set_yticks(range(len(cells)), names, fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.grid(visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("Times decided so")
+    return figure

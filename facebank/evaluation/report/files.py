@@ -1,0 +1,286 @@
+"""The files of a report: written atomically, and only over files that facebank wrote."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.errors import UsageError
+from facebank.evaluation.report.chapters import arrange, machine, versions
+from facebank.evaluation.report.model import (
+    PAIR_SCORES,
+    SEARCH_SCORES,
+    ContactSheet,
+    Curves,
+    Histogram,
+    Matrix,
+    Table,
+    binned,
+    check_report,
+)
+from facebank.evaluation.report.rendering import as_markdown, as_page, escaped, safe
+from facebank.storage.text import printable, spreadsheet_cell
+from facebank.storage.user_folders import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.figures import Figure
+    from facebank.evaluation.report.model import Line, Report
+
+_DIGITS = 6
+_MOST_POINTS = 2000
+_ADVICE = "name another folder for the report, or mend this one"
+_LARGEST = 256 * 1024**2  # bytes; a larger report is taken for a foreign file
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """Paths of the files of a report; `scores` exists only if it was asked for."""
+
+    json: Path
+    markdown: Path
+    html: Path
+    scores: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> WrittenReport:
+        """Return the paths of the report in a folder."""
+        return cls(*(folder / name for name in ("report.json", "report.md", "report.html", "scores.csv")))
+
+
+def require_own(folder: Path, *, scores: bool = False) -> None:
+    """Raise `UsageError` if a ``report.*`` (or ``scores.csv``) that facebank did not write would be replaced."""
+    files = WrittenReport.of(folder)
+    title = _title(files.json)
+    marks = {
+        files.json: "",
+        files.markdown: f"# {escaped(title or '')}\n",
+        files.html: f"<title>{safe(title or '')}</title>",
+    }
+    if scores and os.path.lexists(files.scores) and not _are_scores(files.scores):
+        raise _foreign(files.scores)
+    for path, mark in marks.items():
+        if os.path.lexists(path) and (title is None or not _holds(path, mark)):
+            raise _foreign(path)
+
+
+def _foreign(path: Path) -> UsageError:
+    return UsageError(
+        f"{printable(str(path))} is there already, and no report of facebank: name another folder with --out"
+    )
+
+
+def _are_scores(path: Path) -> bool:
+    try:
+        first = _head(path).partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return first in {",".join(headings) for headings in (PAIR_SCORES, SEARCH_SCORES)}
+
+
+def _title(path: Path) -> str | None:
+    """Return the title of a ``report.json`` that facebank wrote; None for any other file."""
+    try:
+        found = json.loads(_head(path))
+    except (ValueError, OSError, RecursionError):
+        return None
+    ours = isinstance(found, dict) and {"protocol", "title", "figures", "seed"} <= found.keys()
+    return str(found["title"]) if ours else None
+
+
+def _holds(path: Path, mark: str) -> bool:
+    try:
+        return mark in _head(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _head(path: Path) -> str:
+    if path.is_symlink() or not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_LARGEST).decode("utf-8")
+
+
+def write_report(report: Report, folder: Path, *, command: str, scores: bool = False) -> WrittenReport:
+    """Write ``report.json``, ``report.md`` and ``report.html``; the same report makes the same bytes.
+
+    All files are made before the first is written, and each replaces an older one atomically.
+
+    Parameters
+    ----------
+    report
+        What a protocol found.
+    folder
+        Created if missing.
+    command
+        What the user typed, with paths as given.
+    scores
+        Whether every comparison or search is written as well, as ``scores.csv``; else an older one is removed.
+
+    Raises
+    ------
+    UsageError
+        The report is invalid, has no scores to write, or a file of one of these names is foreign.
+    StorageError
+        A file cannot be written.
+    """
+    check_report(report)
+    chapters = arrange(report, command)
+    require_own(folder, scores=scores)
+    written = WrittenReport.of(folder)
+    contents = {
+        written.json: as_json(report, command),
+        written.markdown: as_markdown(report.title, chapters),
+        written.html: as_page(report.title, chapters),
+    }
+    if scores:
+        contents[written.scores] = as_csv(report)
+    for path, text in contents.items():
+        write_atomically(path, text.encode("utf-8"), _ADVICE)
+    if not scores and _are_scores(written.scores):
+        written.scores.unlink()  # it belongs to an older report
+    return written
+
+
+def as_csv(report: Report) -> str:
+    """Return the scores of a report, one line each, safe in spreadsheets; raises `UsageError` if it has none."""
+    if report.scores is None:
+        raise UsageError(f"{report.protocol} has no scores of single pairs or searches: leave out --scores")
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(report.scores.headings)
+    writer.writerows(map(spreadsheet_cell, row) for row in report.scores.rows)
+    return text.getvalue()
+
+
+def as_json(report: Report, command: str) -> str:
+    """Return a report as the schema ``bench-report`` has it, one line for each figure, failure and plot."""
+    items = [(section.title, item) for section in report.sections for item in section.items]
+    timing = report.timing
+    record = {
+        "protocol": report.protocol,
+        "title": report.title,
+        "summary": list(report.summary),
+        "command": command,
+        "seed": report.seed,
+        "pack": dict(report.pack),
+        "dataset": dict(report.dataset),
+        "machine": machine(),
+        "versions": versions(),
+        "timing": timing and {"photos": timing.photos, "faces": timing.faces, "seconds": round(timing.seconds, 3)},
+        "figures": {name: _figure(figure) for name, figure in report.figures.items()},
+        "failures": [{"what": failure.what, "why": failure.why} for failure in report.failures],
+        "tables": [_table(title, item) for title, item in items if isinstance(item, Table)],
+        "curves": [_curves(title, item) for title, item in items if isinstance(item, Curves)],
+        "matrices": [_matrix(title, item) for title, item in items if isinstance(item, Matrix)],
+        "histograms": [_histogram(title, item) for title, item in items if isinstance(item, Histogram)],
+        "cases": [case for title, item in items if isinstance(item, ContactSheet) for case in _cases(title, item)],
+    }
+    return "{\n" + ",\n".join(f"  {_text(key)}: {_value(value)}" for key, value in record.items()) + "\n}\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict) and value:
+        return "{\n" + ",\n".join(f"    {_text(key)}: {_text(one)}" for key, one in value.items()) + "\n  }"
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(f"    {_text(one)}" for one in value) + "\n  ]"
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "value": _number(figure.value),
+        "interval": None if figure.interval is None else [_number(bound) for bound in figure.interval],
+        "count": int(figure.count),
+        "events": None if figure.events is None else int(figure.events),
+        "expected": None if figure.expected is None else _number(figure.expected),
+        "kind": figure.kind.value,
+        "descriptive": bool(figure.descriptive),
+        "insufficient": bool(figure.insufficient),
+        "standard_error": None if figure.standard_error is None else _number(figure.standard_error),
+        "published": figure.published,
+        "meaning": figure.meaning,
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rounded(values: NDArray[np.float64] | Sequence[float]) -> list[float | None]:
+    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+
+
+def _table(section: str, table: Table) -> dict[str, Any]:
+    rows = [list(row) for row in table.rows]
+    return {"section": section, "title": table.title, "headings": list(table.headings), "rows": rows}
+
+
+def _curves(section: str, curves: Curves) -> dict[str, Any]:
+    return {
+        "section": section,
+        "title": curves.title,
+        "x_label": curves.x_label,
+        "y_label": curves.y_label,
+        "x_scale": curves.x_scale,
+        "y_scale": curves.y_scale,
+        "diagonal": bool(curves.diagonal),
+        "lines": [_line(line) for line in curves.lines],
+        "markers": [
+            dict(zip(("label", "x", "y"), (label, *_rounded((x, y))), strict=True)) for label, x, y in curves.markers
+        ],
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    chosen = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MOST_POINTS)).round().astype(int))
+    columns = {"x": line.x, "y": line.y, "low": line.low, "high": line.high, "weights": line.weights}
+    return {"label": line.label} | {
+        name: None if values is None else _rounded(values[chosen]) for name, values in columns.items()
+    }
+
+
+def _matrix(section: str, matrix: Matrix) -> dict[str, Any]:
+    cells = [[int(row), int(column), int(matrix.counts[row, column])] for row, column in np.argwhere(matrix.counts)]
+    rows, columns = list(matrix.rows), list(matrix.columns)
+    return {"section": section, "title": matrix.title, "rows": rows, "columns": columns, "cells": cells}
+
+
+def _histogram(section: str, histogram: Histogram) -> dict[str, Any]:
+    edges, groups = binned(histogram)
+    return {
+        "section": section,
+        "title": histogram.title,
+        "x_label": histogram.x_label,
+        "edges": _rounded(edges),
+        "groups": [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups],
+    }
+
+
+def _cases(section: str, sheet: ContactSheet) -> list[dict[str, Any]]:
+    return [
+        {
+            "section": section,
+            "title": sheet.title,
+            "first": case.first,
+            "second": case.second,
+            "similarity": _rounded([case.similarity])[0],
+            "verdict": case.verdict,
+        }
+        for case in sheet.cases
+    ]
