@@ -18,7 +18,7 @@ import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
-from facebank.evaluation.laboratory import FaceSet, Laboratory
+from facebank.evaluation.faces import FaceSet, Laboratory
 from facebank.evaluation.leakage import LEAST_SIMILARITY, are_one_picture, small_gray
 from facebank.media import read_photo
 from facebank.operations.engine import load_engine

@@ -18,8 +18,8 @@ from .output import Advance, progress, say, write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
+    from facebank.evaluation.bench import Job, Run
     from facebank.evaluation.report import Report, WrittenReport
-    from facebank.evaluation.running import Job, Run
 
 Data: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DATA", help="Photos of known people: a folder, or a file.", show_default=False)
@@ -89,7 +89,7 @@ def showing(
     scores: bool = False,
 ) -> Iterator[Run]:
     """Give how a protocol is run, with bars that show how far it is."""
-    from facebank.evaluation.running import Run
+    from facebank.evaluation.bench import Run
 
     settings = settings_of(ctx)
     with Bars(writes_lines=as_json) as bars:
@@ -107,7 +107,7 @@ def showing(
 
 def show(job: Job, how: Run, *, as_json: bool) -> int:
     """Run a protocol, write its report and tell what was found; return the exit code."""
-    from facebank.evaluation.running import run
+    from facebank.evaluation.bench import run
 
     report, written = run(job, how)
     if as_json:
@@ -132,7 +132,7 @@ def _tell(report: Report, written: WrittenReport) -> None:
 
 def _exit_code(report: Report) -> int:
     """Return 1 where something named could not be used or a check failed; a face that was not found is a result."""
-    from facebank.evaluation.laboratory import NO_FACE
+    from facebank.evaluation.faces import NO_FACE
 
     unused = [failure for failure in report.failures if failure.why != NO_FACE]
     if unused:

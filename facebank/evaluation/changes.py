@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.evaluation.faces import Change
     from facebank.types import Detection, Photo, RGBImage
 
 _GAMMA = 2.2
@@ -157,3 +159,187 @@ def _looked_up(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
     """Replace each value 0..255 of a picture."""
     table: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
     return table[pixels]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One condition that probes are brought into.
+
+    Attributes
+    ----------
+    name, label
+        As of `Condition`.
+    strength
+        Where it is on the axis of a plot.
+    change
+        What is done.
+    """
+
+    name: str
+    label: str
+    strength: float
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Steps of one kind, with the photos as they are at the strength ``plain``; None leaves these out."""
+
+    label: str
+    plain: float | None
+    steps: tuple[Step, ...]
+
+
+MASKS = (
+    Axis(
+        "mask, in the order of the table; 0 without",
+        0,
+        tuple(
+            Step(
+                f"mask_{shape}_{colour}".replace(" ", "_"), f"{shape} mask, {colour}", number, DrawnMask(shape, colour)
+            )
+            for number, (shape, colour) in enumerate(
+                (
+                    (MaskShape.SURGICAL, "light blue"),
+                    (MaskShape.CLOTH, "black"),
+                    (MaskShape.RESPIRATOR, "white"),
+                    (MaskShape.SCARF, "red"),
+                ),
+                start=1,
+            )
+        ),
+    ),
+)
+"""One of each shape. A gallery keeps each enrolled face with a drawn mask of its own beside it."""
+
+SIZES = (
+    Axis(
+        "longer side of the face in pixels",
+        None,
+        tuple(Step(f"size_{size}", f"{size} pixels", size, Shrunk(size)) for size in (112, 80, 56, 40, 28, 20)),
+    ),
+)
+
+BLUR = (
+    Axis(
+        "standard deviation of the blur, per cent of the face",
+        0,
+        tuple(
+            Step(
+                f"blur_{per_mille}_per_mille",
+                f"blurred by {per_mille / 10:g} %",
+                per_mille / 10,
+                Blurred(per_mille / 1000),
+            )
+            for per_mille in (10, 20, 30, 45, 65)
+        ),
+    ),
+)
+
+
+def _stops(stops: int) -> str:
+    return f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
+
+
+EXPOSURE = (
+    Axis(
+        "light in stops: each is twice as much",
+        0,
+        tuple(
+            Step(
+                f"{'darker' if stops < 0 else 'brighter'}_{_stops(stops).replace(' ', '_')}",
+                f"{_stops(stops)} {'darker' if stops < 0 else 'brighter'}",
+                stops,
+                Exposed(stops),
+            )
+            for stops in (-6, -4, -2, 1, 2, 3)
+        ),
+    ),
+    Axis(
+        "contrast left, per cent",
+        100,
+        tuple(
+            Step(f"contrast_{per_cent}_per_cent", f"{per_cent} % of the contrast", per_cent, Hazy(per_cent / 100))
+            for per_cent in (50, 25, 10)
+        ),
+    ),
+)
+
+FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
+"""Edges of the bins of turned heads, frontal first."""
+
+
+_SIDE = 0.16
+_SEEN = 1.25
+"""What is cut out to be embedded is hardly larger than the longer side of the face's box."""
+_YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
+
+
+class Shape(StrEnum):
+    """What is drawn."""
+
+    ELLIPSE = "ellipse"
+    RECTANGLE = "rectangle"
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """A corner of a photo."""
+
+    right: bool
+    bottom: bool
+
+    def __str__(self) -> str:
+        """``top left``."""
+        return f"{'bottom' if self.bottom else 'top'} {'right' if self.right else 'left'}"
+
+    def square(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return the square that is drawn in, in pixels: left, top, right, bottom."""
+        side = max(4, round(_SIDE * min(width, height)))
+        left, top = (width - side if self.right else 0), (height - side if self.bottom else 0)
+        return left, top, left + side, top + side
+
+    def is_free(self, photo: Photo, face: Detection) -> bool:
+        """Tell whether the square is apart from the face, and from what else is cut out with it to be embedded."""
+        left, top, right, bottom = self.square(photo.width, photo.height)
+        middle = (face.box[:2] + face.box[2:]) / 2
+        low, high = middle - _SEEN * face.size / 2, middle + _SEEN * face.size / 2
+        return bool(right <= low[0] or left >= high[0] or bottom <= low[1] or top >= high[1])
+
+
+CORNERS = tuple(Corner(right, bottom) for bottom in (False, True) for right in (False, True))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A yellow ellipse or a blue rectangle drawn into a corner, of one size relative to the photo.
+
+    Attributes
+    ----------
+    shape
+        What is drawn.
+    corner
+        Where.
+    """
+
+    shape: Shape
+    corner: Corner
+
+    @property
+    def name(self) -> str:
+        """``drawing:ellipse:top left:2``."""
+        return f"drawing:{self.shape}:{self.corner}:2"
+
+    def __call__(self, photo: Photo, face: Detection) -> Photo:  # noqa: ARG002  # it is the same wherever the face is
+        """Draw it; the rest of the photo stays as it is."""
+        import cv2
+
+        pixels = np.ascontiguousarray(photo.pixels).copy()
+        left, top, right, bottom = self.corner.square(photo.width, photo.height)
+        if self.shape is Shape.RECTANGLE:
+            cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), _BLUE, thickness=-1)
+        else:
+            centre = ((left + right - 1) // 2, (top + bottom - 1) // 2)
+            half = (right - left - 1) // 2
+            cv2.ellipse(pixels, centre, (half, max(1, half // 2)), 0, 0, 360, _YELLOW, thickness=-1)
+        return replace(photo, pixels=pixels)

@@ -1,6 +1,6 @@
 """The protocols with their data: from what a user names to something that can be run.
 
-Each function opens and checks the data at once, and returns what `facebank.evaluation.running.run` runs.
+Each function opens and checks the data at once, and returns what `facebank.evaluation.bench.run` runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Run, make_bench
 from facebank.evaluation.datasets import find_pairs, only_named, open_dataset, read_errata, read_lfw
-from facebank.evaluation.running import Run, make_bench
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.bench import Bench, Job
     from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.datasets import Errata
-    from facebank.evaluation.running import Job
 
 ERRATA = "errata.txt"
 DEGRADED = ("masks", "sizes", "blur", "pose", "exposure")
@@ -160,8 +159,8 @@ def groups(
     fpir: float | None = None,
 ) -> Job:
     """People of several groups, as a column of a table or of the data says; raises `DatasetError`."""
-    from facebank.evaluation.grouping import grouped_by
     from facebank.evaluation.protocols.groups import groups as protocol
+    from facebank.evaluation.protocols.groups_trials import grouped_by
 
     dataset = _opened(data, people)
     grouping = grouped_by(dataset, column, by)

@@ -15,7 +15,7 @@ from facebank.evaluation.dataset import DatasetPhoto, LeftOut
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.laboratory import FaceSet, Laboratory
+    from facebank.evaluation.faces import FaceSet, Laboratory
     from facebank.types import FloatArray, RGBImage
 
 LEAST_SIMILARITY = 0.7

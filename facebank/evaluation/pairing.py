@@ -10,7 +10,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import Dataset, LeftOut, Pair
-from facebank.evaluation.rates import sampling_units
+from facebank.evaluation.figures import sampling_units
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.packs.manifest import Thresholds
 
 MOST_MATED = 50_000

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
-from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind
-from facebank.evaluation.rates import PairWeights, rate
+from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind, PairWeights, rate
 from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
 from facebank.evaluation.report.evidence import CASES, evidence_of
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.evaluation.changes import Blurred, DrawnMask, Exposed, Hazy, Shrunk
-from facebank.evaluation.laboratory import Change
-from facebank.evaluation.steps import BLUR, EXPOSURE, MASKS, SIZES
+from facebank.evaluation.changes import BLUR, EXPOSURE, MASKS, SIZES, Blurred, DrawnMask, Exposed, Hazy, Shrunk
+from facebank.evaluation.faces import Change
 from facebank.types import Detection, Photo
 from facebank.vision.masking import MaskShape
 

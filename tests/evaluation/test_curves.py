@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facebank.errors import UsageError
-from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
+from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate, risk_coverage
 from facebank.evaluation.figures import plain_number
 from facebank.evaluation.report.wording import value_of
 from facebank.evaluation.verification import area_under_roc, error_curves, pair_difference
@@ -139,3 +139,19 @@ def test_differences_of_shares_are_written_in_points() -> None:
     assert value_of(figure) == "+0.01 points (insufficient)"
     for value, written in ((8.711e-05, "0.000087"), (1.234e-8, "0.000000012"), (0.5, "0.5"), (1234.5, "1234")):
         assert plain_number(value) == written
+
+
+def test_the_surest_are_answered_first() -> None:
+    curve = risk_coverage(np.array([0.1, 0.9, np.nan, 0.5]), np.array([True, False, True, False]))
+    assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
+    assert curve.area == pytest.approx((1 / 3 + 1 / 2) / 4)
+
+
+def test_the_order_of_equally_sure_ones_does_not_matter() -> None:
+    assert risk_coverage(np.full(4, 0.5), np.array([True, True, False, False])).risk == pytest.approx([0.5] * 4)
+
+
+def test_nothing_answered_is_told() -> None:
+    with pytest.raises(UsageError, match="at least one answer"):
+        risk_coverage(np.empty(0), np.empty(0, dtype=bool))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.faces import Laboratory
 from facebank.operations.engine import load_engine
 from facebank.operations.explain import ExplainedPair, draw_picture
 from facebank.operations.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks

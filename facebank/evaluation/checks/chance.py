@@ -10,15 +10,14 @@ import numpy as np
 from facebank.evaluation.checks.common import Check, Subjects
 from facebank.evaluation.curves import Comparisons, ErrorCurve
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.figures import Figure, Kind
-from facebank.evaluation.rates import mean_figure, rate
-from facebank.evaluation.searching import enroll
+from facebank.evaluation.figures import Figure, Kind, mean_figure, rate
+from facebank.evaluation.searches import enroll
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
 
 SHUFFLES = 20
 TOLERANCE = 4

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset, LeftOut
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.report import Item
 
 MOST_PEOPLE = 20

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
 from facebank.evaluation.checks.common import Check, Subjects
 from facebank.evaluation.dataset import read_pixels
-from facebank.evaluation.drawing import CORNERS, Corner, Drawing, Shape
-from facebank.evaluation.figures import Figure
-from facebank.evaluation.rates import difference, rate
+from facebank.evaluation.figures import Figure, difference, rate
 from facebank.evaluation.verification import never_apart, of_shares
 from facebank.media import turn_photo
 from facebank.storage.text import printable
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.types import Photo
 
 LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # of fewer, pixels too miss more than `NEARLY_ALL` allows, by chance

@@ -10,8 +10,8 @@ import numpy as np
 
 from facebank.evaluation.checks.common import Check, Subjects
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, read_pixels
+from facebank.evaluation.figures import rate
 from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
-from facebank.evaluation.rates import rate
 from facebank.evaluation.report import Table
 from facebank.media import turn_photo
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.types import RGBImage
 
 COPIES = 24

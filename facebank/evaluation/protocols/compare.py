@@ -14,14 +14,12 @@ from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
 from facebank.evaluation.dataset import Dataset, LeftOut
-from facebank.evaluation.figures import Figure, Kind
-from facebank.evaluation.measuring import Condition, searches_table, strangers_table
+from facebank.evaluation.figures import Figure, Kind, PairWeights, difference, pair_rate, rate
+from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import Compared, compare_faces, drawn_units, only_compared, pairs_of
 from facebank.evaluation.protocols.lfw import decide_folds
-from facebank.evaluation.rates import PairWeights, difference, pair_rate, rate
 from facebank.evaluation.report import Report, Section, Table
-from facebank.evaluation.roles import choose_roles
-from facebank.evaluation.searching import enroll
+from facebank.evaluation.searches import choose_roles, enroll
 from facebank.evaluation.verification import (
     RATES,
     curve_figures,
@@ -39,7 +37,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
 
 _EER_RESAMPLES = 200
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.measuring import (
+from facebank.evaluation.changes import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
+from facebank.evaluation.identification import (
     Condition,
     how_decided,
     rates_over,
@@ -24,18 +25,16 @@ from facebank.evaluation.measuring import (
     trust_table,
 )
 from facebank.evaluation.report import Section, Table
-from facebank.evaluation.roles import Roles, choose_roles, unrelated
-from facebank.evaluation.searching import enroll
-from facebank.evaluation.steps import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
+from facebank.evaluation.searches import Roles, choose_roles, enroll, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.report import Curves, Item, Report
-    from facebank.evaluation.searching import Searches, TrialGallery
+    from facebank.evaluation.searches import Searches, TrialGallery
 
 PHOTOS = 3
 PROBES = 300

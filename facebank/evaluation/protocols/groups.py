@@ -11,7 +11,8 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut, Pick
-from facebank.evaluation.measuring import (
+from facebank.evaluation.figures import Figure, Kind, Resamples
+from facebank.evaluation.identification import (
     how_decided,
     reliability,
     reliability_counts,
@@ -19,7 +20,6 @@ from facebank.evaluation.measuring import (
     strangers_table,
     trust_table,
 )
-from facebank.evaluation.protocols.groups_differentials import differentials
 from facebank.evaluation.protocols.groups_trials import (
     Density,
     GroupTrial,
@@ -34,11 +34,12 @@ from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.figures import Figure
-    from facebank.evaluation.grouping import Grouping
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
+    from facebank.evaluation.protocols.groups_trials import Grouping
 
 LEAST_PEOPLE = 6
 """A group in which fewer people can be enrolled is not compared."""
@@ -266,3 +267,68 @@ _DENSE = (
     "calibrated on: the threshold is the same for all."
 )
 _TRUSTED = "The best candidate's probability, half of the searches weighing as strangers', group by group."
+
+
+_KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
+_NOTHING = 1e-12
+
+
+def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> dict[str, Figure]:
+    """Return the differentials that can be measured: those of rates that are not 0 in any group."""
+    found: dict[str, Figure] = {}
+    for kind, rate, key in _KINDS:
+        rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
+        measured = [one for one in rates if one is not None]
+        if len(measured) < len(trials) or min(one.value for one in measured) <= 0:
+            continue
+        values = np.array([[one.value] for one in measured])
+        drawn = _drawn_rates(trials, positive=key == "fpir")
+        fewest = min(one.distinct if one.distinct is not None else 0 for one in measured)
+        for name, words, ratio in (
+            ("", "lowest", _to_lowest),
+            ("_to_geometric_mean", "geometric mean", _to_geometric_mean),
+        ):
+            low, high = np.quantile(ratio(drawn), (0.025, 0.975), method="inverted_cdf")  # some may be infinite
+            found[f"{kind}_differential{name}"] = Figure(
+                float(ratio(values)[0]),
+                (float(low), float(high)),
+                len(measured),
+                kind=Kind.NUMBER,
+                meaning=f"The highest {rate} of a group, divided by the {words} of all groups; 1 is no difference.",
+                distinct=fewest,
+            )
+    return found
+
+
+def _to_lowest(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _ratios(rates.max(axis=0), rates.min(axis=0))
+
+
+def _to_geometric_mean(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _ratios(rates.max(axis=0), rates.prod(axis=0) ** (1 / len(rates)))
+
+
+def _ratios(highest: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide; a ratio to 0 is infinite, and 1 where both are 0."""
+    ratios = np.where(highest > 0, np.inf, 1.0)
+    return np.divide(highest, others, out=ratios, where=others > 0)
+
+
+def _drawn_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray[np.float64]:
+    """Return each group's rate in each resample, ``(G, R)``; people of several groups are drawn once for all."""
+    parts = []
+    for place, trial in enumerate(trials):
+        searches, units = trial.within.searches, trial.within.units
+        some = ~searches.mated if positive else searches.mated
+        events = (searches.misnamed if positive else searches.missed)[some]
+        parts.append((np.full(len(events), place), units[some], events.astype(np.float64)))
+    groups, units, events = (np.concatenate(column) for column in zip(*parts, strict=True))
+    resamples = Resamples.of(units)
+    rates = []
+    for place in range(len(trials)):
+        mine = (groups == place).astype(np.float64)
+        # A resample without anybody of the group leaves its rate as it is.
+        count = resamples.sums(mine)
+        usual = float((events * mine).sum() / mine.sum())
+        rates.append(np.where(count > 0, resamples.sums(events * mine) / np.maximum(count, _NOTHING), usual))
+    return np.stack(rates)

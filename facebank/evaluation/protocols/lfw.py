@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.figures import Figure
+from facebank.evaluation.figures import Figure, pair_rate
 from facebank.evaluation.pairing import Compared
-from facebank.evaluation.rates import pair_rate
 from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.verification import (
     RATES,

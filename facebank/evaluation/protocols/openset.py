@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.figures import Figure
-from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
-from facebank.evaluation.measuring import (
+from facebank.evaluation.figures import Figure, Resamples, rate
+from facebank.evaluation.identification import (
     Condition,
     how_decided,
     reliability,
@@ -24,7 +23,7 @@ from facebank.evaluation.measuring import (
     strangers_table,
     trust_table,
 )
-from facebank.evaluation.rates import Resamples, rate
+from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
 from facebank.evaluation.report import (
     SEARCH_SCORES,
     ContactSheet,
@@ -38,8 +37,7 @@ from facebank.evaluation.report import (
     written_score,
 )
 from facebank.evaluation.report.evidence import evidence_of
-from facebank.evaluation.roles import LEAST_STRANGERS, in_turns, unrelated
-from facebank.evaluation.searching import NOBODY, Searches, TrialGallery, enroll
+from facebank.evaluation.searches import LEAST_STRANGERS, NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
 
 RATES = (1e-1, 1e-2, 1e-3)
 """FPIR at which FNIR is read off the curve."""

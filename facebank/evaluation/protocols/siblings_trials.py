@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.protocols.experiments.parts import draw_photos
-from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import TrialGallery, enroll
+from facebank.evaluation.searches import TrialGallery, enroll, unrelated
 from facebank.storage.text import printable
 from facebank.types import Outcome
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Decision
 

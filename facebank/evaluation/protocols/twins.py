@@ -9,32 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.confusion import classification_report, confusion_matrix
+from facebank.evaluation.curves import risk_coverage
 from facebank.evaluation.dataset import LeftOut
-from facebank.evaluation.figures import Figure, Kind
-from facebank.evaluation.measuring import how_decided
+from facebank.evaluation.figures import Figure, Kind, Resamples
+from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
 from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
-from facebank.evaluation.protocols.twins_groups import (
+from facebank.evaluation.protocols.twins_pairs import (
     Group,
     groups_of,
     photos_found,
+    shown_and_missing,
     testable,
     why_untested,
     with_photos,
 )
-from facebank.evaluation.protocols.twins_pairs import shown_and_missing
-from facebank.evaluation.rates import Resamples
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
-from facebank.evaluation.risk_coverage import risk_coverage
-from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import Searches, TrialGallery, enroll
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.relatives import Relatives
 
 SHOTS = (1, 2, 3, 5)

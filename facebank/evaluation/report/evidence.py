@@ -10,7 +10,7 @@ from facebank.evaluation.report.model import Evidence
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
 
 CASES = 12
 """Errors on one contact sheet."""

@@ -12,9 +12,8 @@ import pytest
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
 from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
-from facebank.evaluation.embedded import embedded_faces
-from facebank.evaluation.laboratory import Laboratory
-from facebank.evaluation.searching import enroll
+from facebank.evaluation.faces import Laboratory, embedded_faces
+from facebank.evaluation.searches import enroll
 from facebank.operations.engine import load_engine
 from facebank.types import Face
 

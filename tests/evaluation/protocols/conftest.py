@@ -11,7 +11,7 @@ import pytest
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.faces import Laboratory
 from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")

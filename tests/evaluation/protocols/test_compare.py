@@ -11,7 +11,7 @@ import pytest
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.protocols.compare import Contender, Question, compare
 from facebank.recognition.settings import DecisionSettings
 

@@ -10,13 +10,12 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.changes import Blurred, Hazy
+from facebank.evaluation.changes import Axis, Blurred, Hazy, Step
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.faces import Laboratory
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
-from facebank.evaluation.roles import choose_roles
-from facebank.evaluation.steps import Axis, Step
+from facebank.evaluation.searches import choose_roles
 from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")

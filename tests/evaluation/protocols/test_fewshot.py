@@ -10,7 +10,6 @@ import pytest
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.protocols import fewshot_plan
 from facebank.evaluation.protocols.fewshot import fewshot
 from facebank.evaluation.report import Curves, Item, Matrix, Report, Table
 from facebank.recognition.scoring import CLASSIFIERS
@@ -75,7 +74,7 @@ def test_one_photo_of_each_stranger_and_no_more_than_allowed(
     strangers = _with_strangers(album, "One", "One", "Two", "Two")
     report = fewshot(bench, strangers, shots=(3,), classifiers=FEW, draws=3)
     assert report.figures["fpir_3"].count == 2 * 3
-    monkeypatch.setattr(fewshot_plan, "_MOST_STRANGERS", 1)
+    monkeypatch.setattr("facebank.evaluation.protocols.fewshot._MOST_STRANGERS", 1)
     report = fewshot(bench, strangers, shots=(3,), classifiers=FEW, draws=3)
     assert report.figures["fpir_3"].count == 1 * 3
 
@@ -98,7 +97,7 @@ def test_strangers_change_nothing_for_the_enrolled(
     double = _with_strangers(album, "Double")
     first, again = (fewshot(bench, double, shots=(1, 2), classifiers=FEW, draws=2) for _ in range(2))
     assert first.figures == again.figures
-    monkeypatch.setattr(fewshot_plan, "_MOST_STRANGERS", 0)
+    monkeypatch.setattr("facebank.evaluation.protocols.fewshot._MOST_STRANGERS", 0)
     without = fewshot(bench, double, shots=(1, 2), classifiers=FEW, draws=2).figures
     assert without == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
     assert len(without) + 4 == len(first.figures)

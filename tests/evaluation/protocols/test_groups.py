@@ -13,14 +13,12 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import read_embeddings
-from facebank.evaluation.grouping import grouped_by
-from facebank.evaluation.measuring import Condition
-from facebank.evaluation.protocols.groups import groups
-from facebank.evaluation.protocols.groups_differentials import differentials
-from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup
+from facebank.evaluation.identification import Condition
+from facebank.evaluation.protocols.groups import differentials, groups
+from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup, grouped_by
 from facebank.evaluation.report import Histogram, Report, Table
 from facebank.evaluation.report.wording import interval_of
-from facebank.evaluation.searching import NOBODY, Searches
+from facebank.evaluation.searches import NOBODY, Searches
 
 from .made import two_groups
 

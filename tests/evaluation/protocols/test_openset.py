@@ -13,11 +13,11 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.laboratory import Laboratory
-from facebank.evaluation.measuring import Condition
+from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.identification import Condition
 from facebank.evaluation.protocols.openset import openset, read_off
 from facebank.evaluation.report import SEARCH_SCORES, Curves, Histogram
-from facebank.evaluation.searching import Searches
+from facebank.evaluation.searches import Searches
 from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")

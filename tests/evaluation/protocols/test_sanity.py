@@ -12,11 +12,11 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
+from facebank.evaluation.changes import CORNERS, Drawing, Shape
 from facebank.evaluation.checks.chance import is_chance
 from facebank.evaluation.checks.drawings import told_apart
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
-from facebank.evaluation.drawing import CORNERS, Drawing, Shape
-from facebank.evaluation.laboratory import FaceSet
+from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
 from facebank.types import Detection, Photo

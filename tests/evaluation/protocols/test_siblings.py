@@ -13,8 +13,7 @@ from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import read_embeddings
-from facebank.evaluation.protocols.siblings import siblings
-from facebank.evaluation.protocols.siblings_figures import Choice, Question, at_coverage, calibration_error
+from facebank.evaluation.protocols.siblings import Choice, Question, at_coverage, calibration_error, siblings
 from facebank.evaluation.protocols.siblings_trials import Answers
 from facebank.evaluation.relatives import Relatives
 from facebank.evaluation.report import Report, Table

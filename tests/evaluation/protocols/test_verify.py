@@ -14,8 +14,8 @@ from facebank.evaluation import pairing
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair
+from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.figures import Figure
-from facebank.evaluation.laboratory import FaceSet
 from facebank.evaluation.pairing import compare_faces, drawn_units, pairs_of
 from facebank.evaluation.protocols.verify import verify
 from facebank.evaluation.verification import (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.confusion import person_by_person
+from facebank.evaluation.figures import rate, sampling_units
+from facebank.evaluation.identification import person_by_person
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     accuracies,
@@ -21,7 +22,6 @@ from facebank.evaluation.protocols.experiments.parts import (
     whom,
     with_most_photos,
 )
-from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Section, Table
 from facebank.gallery import VectorTable
 from facebank.recognition.lookalike import HEADING, rank_resemblance
@@ -29,10 +29,10 @@ from facebank.recognition.lookalike import HEADING, rank_resemblance
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Report
-    from facebank.evaluation.searching import TrialGallery
+    from facebank.evaluation.searches import TrialGallery
 
 ATHLETES = (
     "Aaron_Peirsol", "Amelie_Mauresmo", "Andre_Agassi", "Andy_Roddick", "Anna_Kournikova", "Carlos_Moya",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.confusion import person_by_person
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, read_pixels
+from facebank.evaluation.figures import rate, sampling_units
+from facebank.evaluation.identification import person_by_person
 from facebank.evaluation.protocols.experiments.composites import face_on_another, side_by_side
 from facebank.evaluation.protocols.experiments.filmed import film_table
 from facebank.evaluation.protocols.experiments.parts import (
@@ -23,18 +24,16 @@ from facebank.evaluation.protocols.experiments.parts import (
     whom,
     with_most_photos,
 )
-from facebank.evaluation.rates import rate, sampling_units
 from facebank.evaluation.report import Section, Table
-from facebank.evaluation.roles import in_turns
-from facebank.evaluation.searching import Searches, TrialGallery, enroll
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, in_turns
 from facebank.media import turn_photo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Report
     from facebank.types import Decision, Face, Photo
 

@@ -17,7 +17,7 @@ from facebank.types import Photo
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.searching import TrialGallery
+    from facebank.evaluation.searches import TrialGallery
 
 FRAMES = 20
 _LARGEST = 120_000_000

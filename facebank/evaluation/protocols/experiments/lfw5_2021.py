@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from facebank.evaluation.confusion import confusion_matrix, person_by_person
 from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.figures import rate
+from facebank.evaluation.identification import confusion_matrix, person_by_person
 from facebank.evaluation.protocols.experiments.parts import (
     accuracies,
     cast_table,
@@ -23,14 +24,13 @@ from facebank.evaluation.protocols.experiments.parts import (
     whom,
     with_most_photos,
 )
-from facebank.evaluation.rates import rate
 from facebank.evaluation.report import Section
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Item, Report
 
 SPLIT = (80, 20)

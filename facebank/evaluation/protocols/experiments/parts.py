@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.figures import Figure
-from facebank.evaluation.measuring import how_decided
-from facebank.evaluation.rates import rate, sampling_units
+from facebank.evaluation.figures import Figure, rate, sampling_units
+from facebank.evaluation.identification import how_decided
 from facebank.evaluation.report import Curves, Line, Section, Table
-from facebank.evaluation.roles import unrelated
-from facebank.evaluation.searching import Searches, TrialGallery, enroll
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.laboratory import FaceSet
+    from facebank.evaluation.faces import FaceSet
 
 OTHER_PHOTOS = (
     "The published figure was measured on other photographs, which are private or not published, and by a classifier "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.confusion import person_by_person
-from facebank.evaluation.measuring import Condition, searches_table, strangers_table
+from facebank.evaluation.changes import MASKS, SIZES
+from facebank.evaluation.identification import Condition, person_by_person, searches_table, strangers_table
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, summary
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
@@ -22,14 +22,13 @@ from facebank.evaluation.protocols.experiments.parts import (
 )
 from facebank.evaluation.protocols.experiments.relatives import RULE, SISTERS, closest
 from facebank.evaluation.report import Section
-from facebank.evaluation.roles import Roles
-from facebank.evaluation.steps import MASKS, SIZES
+from facebank.evaluation.searches import Roles
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Item, Report
 
 PUBLISHED = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.confusion import person_by_person
+from facebank.evaluation.identification import person_by_person
 from facebank.evaluation.protocols.experiments.parts import (
     OTHER_PHOTOS,
     Draw,
@@ -21,15 +21,15 @@ from facebank.evaluation.protocols.experiments.parts import (
 )
 from facebank.evaluation.protocols.experiments.relatives import BROTHERS, RULE, SISTERS, closest
 from facebank.evaluation.report import Section, Table
-from facebank.evaluation.roles import unrelated
+from facebank.evaluation.searches import unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
+    from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.laboratory import FaceSet
     from facebank.evaluation.report import Item, Report
 
 PUBLISHED = (

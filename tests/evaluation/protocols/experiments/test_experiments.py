@@ -13,7 +13,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.faces import Laboratory
 from facebank.evaluation.protocols.experiments import (
     EXPERIMENTS,
     athletes_2019,

@@ -1,3 +1,5 @@
+""""""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.grouping import grouped_by
+from facebank.evaluation.protocols.groups_trials import grouped_by
 
 PIXELS = np.zeros((4, 4, 3), dtype=np.uint8)
 DATA = Dataset(

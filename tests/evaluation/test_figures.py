@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.evaluation.rates import difference, mean_figure, pair_rate, rate, rule_of_three, sampling_units
+from facebank.evaluation.figures import difference, mean_figure, pair_rate, rate, rule_of_three, sampling_units
 
 
 def bits(*values: int) -> np.ndarray:

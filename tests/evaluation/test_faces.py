@@ -13,7 +13,7 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Region, cut_square, read_pixels
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.laboratory import Laboratory
+from facebank.evaluation.faces import Laboratory
 from facebank.operations.engine import Engine, load_engine
 from facebank.types import Detection, Photo
 

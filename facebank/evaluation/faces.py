@@ -13,7 +13,6 @@ import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pixels_digest, pixels_of, read_pixels
-from facebank.evaluation.embedded import embedded_faces
 from facebank.evaluation.face_cache import as_kept
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.face_cache import FaceCache
+    from facebank.gallery import PackIdentity
     from facebank.operations.engine import Engine
     from facebank.types import FloatArray, Photo, RGBImage
     from facebank.vision import FaceAnalyzer
@@ -409,3 +409,39 @@ def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
     region = photo.region
     part = "" if region is None else f":{region.left:g},{region.top:g},{region.width:g},{region.height:g}"
     return f"{content_hash}{part}:{pick}"
+
+
+def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = False) -> tuple[Face, ...]:
+    """Return the face of each photo of a dataset of embeddings.
+
+    Parameters
+    ----------
+    dataset
+        Every photo's content is a face.
+    pack
+        What must have made the embeddings.
+    changed
+        Whether photos are to be changed first, which embeddings cannot be.
+
+    Raises
+    ------
+    DatasetError
+        Photos would be needed, the embeddings are of another length, or the dataset says that another pack made them.
+    """
+    if changed:
+        raise DatasetError(f"{printable(dataset.title)}: it holds embeddings, and photos are needed for this")
+    faces = tuple(photo.content for photo in dataset.photos if isinstance(photo.content, Face))
+    lengths = {len(face.embedding) for face in faces}
+    if len(faces) != len(dataset.photos) or lengths != {pack.dimension}:
+        found = " or ".join(str(length) for length in sorted(lengths))
+        raise DatasetError(
+            f"{printable(dataset.title)}: its embeddings have {found} numbers, and the pack {printable(pack.name)} "
+            f"makes {pack.dimension}: name the pack that made them with --pack"
+        )
+    if dataset.pack and dataset.pack != pack.digest:
+        raise DatasetError(
+            f"{printable(dataset.title)}: another pack made its embeddings (digest "
+            f"{printable(dataset.pack[:12])}..., and {printable(pack.name)} has {pack.digest[:12]}...): name that "
+            "pack with --pack, or embed the photos again"
+        )
+    return faces
