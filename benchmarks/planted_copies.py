@@ -18,7 +18,7 @@ import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
-from facebank.evaluation.faces import FaceSet, Laboratory
+from facebank.evaluation.faces import FaceReader, FaceSet
 from facebank.evaluation.leakage import LEAST_SIMILARITY, are_one_picture, small_gray
 from facebank.media import read_photo
 from facebank.operations.engine import load_engine
@@ -72,9 +72,9 @@ WAYS: dict[str, Callable[[RGBImage], RGBImage]] = {
 }
 
 
-def read(laboratory: Laboratory, photos: Sequence[DatasetPhoto]) -> FaceSet:
+def read(reader: FaceReader, photos: Sequence[DatasetPhoto]) -> FaceSet:
     """Find and embed the central faces of photos."""
-    return laboratory.read(Dataset("photos", tuple(photos), pick=Pick.CENTRAL))
+    return reader.read(Dataset("photos", tuple(photos), pick=Pick.CENTRAL))
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
     arguments = parser.parse_args()
-    laboratory = Laboratory(load_engine(None, "cpu"))
+    reader = FaceReader(load_engine(None, "cpu"))
     listed = [person.name for person in read_people(arguments.data / "lfw-meta" / "peopleDevTrain.txt")]
     folders = [arguments.data / "lfw" / name for name in listed if (arguments.data / "lfw" / name).is_dir()][:PEOPLE]
     photos = [
@@ -91,9 +91,9 @@ def main() -> None:
         for folder in folders
         for path in sorted(folder.glob("*.jpg"))[:MOST_PHOTOS]
     ]
-    real = read(laboratory, photos)
+    real = read(reader, photos)
     found = np.flatnonzero(real.found)
-    pictures = {int(place): small_gray(laboratory.crop(real, int(place))) for place in found}
+    pictures = {int(place): small_gray(reader.crop(real, int(place))) for place in found}
     firsts = [int(place) for place in found if photos[place].name.endswith("_0001")]
     copies: dict[str, Any] = {}
     for way, change in WAYS.items():
@@ -101,10 +101,10 @@ def main() -> None:
             DatasetPhoto(f"copy of {photos[place].name}", None, change(read_photo(str(photos[place].content)).pixels))
             for place in firsts
         ]
-        faces = read(laboratory, made)
+        faces = read(reader, made)
         near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= LEAST_SIMILARITY
         reported = sum(
-            bool(near[number]) and are_one_picture(small_gray(laboratory.crop(faces, number)), pictures[place])
+            bool(near[number]) and are_one_picture(small_gray(reader.crop(faces, number)), pictures[place])
             for number, place in enumerate(firsts)
         )
         copies[way] = {"copies": int(faces.found.sum()), "reported": reported}

@@ -1,4 +1,4 @@
-"""What every protocol has: a laboratory, a seed, somebody to tell how far it is, and the form of its report."""
+"""What every protocol has: a reader, a seed, somebody to tell how far it is, and the form of its report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.report import Report, Section, Table, WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
 from facebank.storage.user_folders import cannot_write
@@ -35,7 +35,7 @@ class Progress(Protocol):
         ...
 
 
-class Silence:
+class NoProgress:
     """A `Progress` that tells nobody."""
 
     def begin(self, what: str, total: int) -> None:
@@ -51,7 +51,7 @@ class Bench:
 
     Attributes
     ----------
-    laboratory
+    reader
         Finds and embeds faces.
     seed
         What all randomness starts from.
@@ -59,9 +59,9 @@ class Bench:
         Is told how far it is.
     """
 
-    laboratory: Laboratory
+    reader: FaceReader
     seed: int = 0
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = field(default_factory=NoProgress)
 
     def random(self, *purpose: int) -> np.random.Generator:
         """Return a source of randomness for one purpose, which does not depend on what else was drawn."""
@@ -77,7 +77,7 @@ class Bench:
         """
         what = dataset.title if change is None else f"{dataset.title}, {change.name}"
         self.progress.begin(f"faces of {what}", len(dataset.photos))
-        return self.laboratory.read(dataset, self.progress.advance, change)
+        return self.reader.read(dataset, self.progress.advance, change)
 
     def report(
         self,
@@ -113,7 +113,7 @@ class Bench:
         scores
             Every comparison or search.
         """
-        engine, dataset = self.laboratory.engine, faces.dataset
+        engine, dataset = self.reader.engine, faces.dataset
         calibration = engine.knowledge.calibration
         return Report(
             protocol=protocol,
@@ -138,7 +138,7 @@ class Bench:
             failures=(*dataset.left_out, *faces.failures, *failures),
             failed_checks=tuple(failed_checks),
             scores=scores,
-            timing=self.laboratory.timing,
+            timing=self.reader.timing,
         )
 
 
@@ -175,7 +175,7 @@ class Run:
     device: str = "auto"
     seed: int = 0
     keeps_faces: bool = True
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = field(default_factory=NoProgress)
     scores: bool = False
 
 
@@ -226,7 +226,7 @@ def make_bench(how: Run, stack: ExitStack, pack: str | None = None) -> Bench:
     """
     engine = load_engine(pack if pack is not None else how.pack, how.device)
     cache = stack.enter_context(FaceCache.of(engine.identity)) if how.keeps_faces else None
-    return Bench(Laboratory(engine, cache), how.seed, how.progress)
+    return Bench(FaceReader(engine, cache), how.seed, how.progress)
 
 
 def _require_writable(folder: Path) -> None:

@@ -116,7 +116,7 @@ class FaceSet:
         )
 
 
-class Laboratory:
+class FaceReader:
     """Finds and embeds the faces of datasets; what it did once it does not do again.
 
     Parameters

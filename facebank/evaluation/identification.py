@@ -31,7 +31,7 @@ _TRUST = ("brier", "log_loss", "expected_calibration_error")
 
 def how_decided(bench: Bench) -> str:
     """Say what decisions rest on, for people."""
-    made_on = printable(bench.laboratory.engine.thresholds.calibrated_on)
+    made_on = printable(bench.reader.engine.thresholds.calibrated_on)
     return (
         "All decisions are made as the program makes them, with the shipped settings; nothing was chosen in this run. "
         f"The pack's thresholds were made on: {made_on}. Where people of the data were among those, figures may be too "

@@ -15,7 +15,7 @@ from facebank.evaluation.dataset import DatasetPhoto, LeftOut
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.faces import FaceSet, Laboratory
+    from facebank.evaluation.faces import FaceReader, FaceSet
     from facebank.types import FloatArray, RGBImage
 
 LEAST_SIMILARITY = 0.7
@@ -63,13 +63,13 @@ class Leak:
 
 
 def find_leakage(
-    laboratory: Laboratory, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
+    reader: FaceReader, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
 ) -> tuple[Leak, ...]:
     """Find the probes that are copies of enrolled photos, whomever they are said to show.
 
     Parameters
     ----------
-    laboratory
+    reader
         What the faces were read with.
     faces
         Of a dataset, unchanged.
@@ -83,7 +83,7 @@ def find_leakage(
     """
     same = _same_content(faces, enrolled, probes)
     rest = np.array([place for place in probes if int(place) not in same], dtype=np.int64)
-    leaks = same | _same_picture(laboratory, faces, enrolled, rest)
+    leaks = same | _same_picture(reader, faces, enrolled, rest)
     return tuple(leaks[int(place)] for place in probes if int(place) in leaks)
 
 
@@ -123,7 +123,7 @@ def _same_part(first: DatasetPhoto, second: DatasetPhoto) -> bool:
 
 
 def _same_picture(
-    laboratory: Laboratory, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
+    reader: FaceReader, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
 ) -> dict[int, Leak]:
     embeddings = faces.embeddings
     pictures: dict[int, FloatArray | None] = {}
@@ -137,7 +137,7 @@ def _same_picture(
             probe, place = int(part[row]), int(enrolled[column])
             if probe in leaks or probe == place:
                 continue
-            first, second = (_picture(laboratory, faces, one, pictures) for one in (probe, place))
+            first, second = (_picture(reader, faces, one, pictures) for one in (probe, place))
             if first is not None and second is not None and are_one_picture(first, second):
                 leaks[probe] = Leak(place, probe, Likeness.PICTURE)
     return leaks
@@ -181,13 +181,11 @@ def _correlation(first: NDArray[np.generic], second: NDArray[np.generic]) -> flo
     return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))
 
 
-def _picture(
-    laboratory: Laboratory, faces: FaceSet, place: int, known: dict[int, FloatArray | None]
-) -> FloatArray | None:
+def _picture(reader: FaceReader, faces: FaceSet, place: int, known: dict[int, FloatArray | None]) -> FloatArray | None:
     """Return a photo's small gray face; None where it cannot be read any more."""
     if place not in known:
         try:
-            known[place] = small_gray(laboratory.crop(faces, place))
+            known[place] = small_gray(reader.crop(faces, place))
         except PhotoError:
             known[place] = None
     return known[place]

@@ -80,7 +80,7 @@ class Compared:
         """
         faces = bench.read(only_compared(dataset))
         pairing = pairs_of(faces, bench.random())
-        return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.laboratory.engine.thresholds)
+        return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.reader.engine.thresholds)
 
     @property
     def threshold(self) -> float:

@@ -22,7 +22,7 @@ from facebank.vision.quality import with_stability
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.faces import FaceSet, Laboratory
+    from facebank.evaluation.faces import FaceReader, FaceSet
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import Decision, FloatArray
 
@@ -192,7 +192,7 @@ def _rank(decision: Decision | None, own: int, numbers: dict[str, int]) -> int:
 
 
 def enroll(
-    laboratory: Laboratory,
+    reader: FaceReader,
     faces: FaceSet,
     places: NDArray[np.int64],
     settings: DecisionSettings | None = None,
@@ -201,7 +201,7 @@ def enroll(
 
     Parameters
     ----------
-    laboratory
+    reader
         The pack, and what embeds the variants that a gallery keeps.
     faces
         The dataset's.
@@ -229,10 +229,10 @@ def enroll(
     masked, moved = None, list["FloatArray"]()
     if faces.dataset.pick is not Pick.EMBEDDED:  # without pictures there are no variants
         chosen = [int(place) for place in used]
-        moved = [laboratory.embed_variant(faces, chosen, name) for name in STEADYING]
-        masked = mix_masks(matrix, laboratory.embed_variant(faces, chosen, "mask"))
+        moved = [reader.embed_variant(faces, chosen, name) for name in STEADYING]
+        masked = mix_masks(matrix, reader.embed_variant(faces, chosen, "mask"))
     enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
-    engine, classifier = laboratory.engine, settings.classifier
+    engine, classifier = reader.engine, settings.classifier
     recognizer = build_recognizer(
         enrolled,
         names,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import load_engine
 from facebank.operations.explain import ExplainedPair, draw_picture
 from facebank.operations.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
@@ -99,12 +99,12 @@ def test_what_a_map_calls_important_matters_to_another_occluder(shared: Path) ->
     """Hard cells of noise, removed in the map's order, lower the similarity faster than in a random order."""
     paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
     photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
-    laboratory = Laboratory(load_engine())
-    faces = laboratory.read(Dataset("six people", photos, pick=Pick.CENTRAL))
-    embed, random = laboratory.engine.analyzer.embedder.embed, np.random.default_rng(2)
+    reader = FaceReader(load_engine())
+    faces = reader.read(Dataset("six people", photos, pick=Pick.CENTRAL))
+    embed, random = reader.engine.analyzer.embedder.embed, np.random.default_rng(2)
     gains = []
     for place in range(0, len(photos), 2):
-        first, second = laboratory.crop(faces, place), laboratory.crop(faces, place + 1)
+        first, second = reader.crop(faces, place), reader.crop(faces, place + 1)
         found = explain(embed, first, second, occluder=Occluder(6, 0.17))
         cells = found.drops[0].reshape(14, 8, 14, 8).mean(axis=(1, 3))
         whole = embed(second[None])[0]

@@ -13,7 +13,7 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Region, cut_square, read_pixels
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import Engine, load_engine
 from facebank.types import Detection, Photo
 
@@ -51,7 +51,7 @@ class Refusing:
 
 
 def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dataset) -> None:
-    faces = Laboratory(engine).read(photos)
+    faces = FaceReader(engine).read(photos)
     similarities, owners = faces.embeddings @ faces.embeddings.T, photos.owners
     same = owners[:, None] == owners
     assert faces.found.all()
@@ -60,11 +60,11 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
 
 def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
     steps: list[int] = []
-    first = Laboratory(engine, cache).read(photos, lambda: steps.append(1))
-    crops = np.stack([Laboratory(engine).crop(first, place) for place in range(2)])
-    embedded = Laboratory(engine, cache).embed(crops)
-    masked = Laboratory(engine, cache).embed_variant(first, [0, 3], "mask")
-    again = Laboratory(Refusing(engine), cache)  # type: ignore[arg-type]
+    first = FaceReader(engine, cache).read(photos, lambda: steps.append(1))
+    crops = np.stack([FaceReader(engine).crop(first, place) for place in range(2)])
+    embedded = FaceReader(engine, cache).embed(crops)
+    masked = FaceReader(engine, cache).embed_variant(first, [0, 3], "mask")
+    again = FaceReader(Refusing(engine), cache)  # type: ignore[arg-type]
     second = again.read(photos, lambda: steps.append(1))
     assert np.array_equal(first.embeddings, second.embeddings)
     assert np.array_equal(embedded, again.embed(crops))
@@ -73,13 +73,13 @@ def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos:
 
 
 def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Dataset) -> None:
-    laboratory = Laboratory(engine)
-    faces = laboratory.read(photos)
-    crop = laboratory.crop(faces, 0)
+    reader = FaceReader(engine)
+    faces = reader.read(photos)
+    crop = reader.crop(faces, 0)
     aligned = Dataset("aligned", (DatasetPhoto("a", "A", crop), DatasetPhoto("b", "A", crop)), pick=Pick.ALIGNED)
-    found = laboratory.read(aligned)
+    found = reader.read(aligned)
     assert np.allclose(found.embeddings[0], faces.embeddings[0], atol=1e-4)
-    assert np.array_equal(laboratory.crop(found, 1), crop)
+    assert np.array_equal(reader.crop(found, 1), crop)
 
 
 def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: Dataset) -> None:
@@ -88,8 +88,8 @@ def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: 
     tagged = tuple(
         DatasetPhoto(str(left), None, both, region=Region(left, 0, 250, 250), group="both") for left in (0, 250)
     )
-    found = Laboratory(engine).read(Dataset("tagged", tagged))
-    alone = Laboratory(engine).read(photos)
+    found = FaceReader(engine).read(Dataset("tagged", tagged))
+    alone = FaceReader(engine).read(photos)
     similarities = found.embeddings @ alone.embeddings[[0, 2]].T
     assert similarities[0, 0] > 0.95
     assert similarities[1, 1] > 0.95
@@ -107,14 +107,14 @@ def test_photos_without_a_face_are_told_of(engine: Engine, photos: Dataset, tmp_
     broken.write_bytes(b"no picture")
     grey = np.full((200, 200, 3), 128, dtype=np.uint8)
     more = (DatasetPhoto("broken", "B", broken), DatasetPhoto("missing", "B", missing), DatasetPhoto("grey", "B", grey))
-    faces = Laboratory(engine).read(replace(photos, photos=(*photos.photos[:1], *more)))
+    faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *more)))
     assert faces.found.tolist() == [True, False, False, False]
     assert [failure.what for failure in faces.failures] == ["broken", "missing", "grey"]
     assert "no face" in faces.failures[2].why
     assert not faces.embeddings[1:].any()
     assert faces.qualities[1:].tolist() == [0, 0, 0]
     with pytest.raises(DatasetError, match="no photo shows a face"):
-        Laboratory(engine).read(Dataset("nothing", more))
+        FaceReader(engine).read(Dataset("nothing", more))
 
 
 class Blur:
@@ -128,17 +128,17 @@ class Blur:
 
 
 def test_a_change_is_made_before_faces_are_looked_for(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
-    laboratory = Laboratory(engine, cache)
-    plain, blurred = laboratory.read(photos), laboratory.read(photos, change=Blur())
+    reader = FaceReader(engine, cache)
+    plain, blurred = reader.read(photos), reader.read(photos, change=Blur())
     assert blurred.found.sum() < plain.found.sum() or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
-    again = Laboratory(Refusing(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
+    again = FaceReader(Refusing(engine), cache).read(photos, change=Blur())  # type: ignore[arg-type]
     assert np.array_equal(again.embeddings, blurred.embeddings)
-    assert np.array_equal(laboratory.read(photos).embeddings, plain.embeddings)
+    assert np.array_equal(reader.read(photos).embeddings, plain.embeddings)
 
 
 def test_a_part_of_a_dataset_keeps_what_belongs_to_it(engine: Engine, photos: Dataset) -> None:
     paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
-    faces = Laboratory(engine).read(paired)
+    faces = FaceReader(engine).read(paired)
     part = faces.where(np.array([False, False, True, True, True, True]))
     assert part.dataset.people == ("Abdullah_Gul", "Ai_Sugiyama")
     assert [(pair.first, pair.second) for pair in part.dataset.pairs] == [(0, 1)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facebank.bank import FaceBank
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.faces import FaceSet, Laboratory
+from facebank.evaluation.faces import FaceReader, FaceSet
 from facebank.evaluation.searches import NOBODY, Searches, choose_roles, enroll, in_turns
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.settings import DecisionSettings
@@ -32,7 +32,7 @@ def engine() -> Engine:
 def faces(engine: Engine, shared: Path) -> FaceSet:
     paths = [path for person in PEOPLE + STRANGERS for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
     photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
-    return Laboratory(engine).read(Dataset("six people", photos))
+    return FaceReader(engine).read(Dataset("six people", photos))
 
 
 def places_of(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_a_trial_decides_as_a_gallery_file_does(
 ) -> None:
     settings = DecisionSettings(classifier=classifier)
     enrolled, probes = places_of(faces, PEOPLE, slice(0, 2)), places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
-    trial = enroll(Laboratory(engine), faces, enrolled, settings)
+    trial = enroll(FaceReader(engine), faces, enrolled, settings)
     searches = trial.search(probes)
     with FaceBank.open(tmp_path / "g.facebank") as bank:
         for person in PEOPLE:
@@ -71,7 +71,7 @@ def content_of(faces: FaceSet, place: int) -> Path:
 
 
 def test_strangers_misses_and_names_are_told_apart(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     searches = trial.search(places_of(faces, PEOPLE + STRANGERS, slice(2, 4)))
     assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
     assert [trial.names[own] for own in searches.own[searches.mated]] == [
@@ -87,7 +87,7 @@ def owners(faces: FaceSet, searches: Searches) -> list[str]:
 
 
 def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     place = places_of(faces, PEOPLE, slice(2, 3))
     blind = replace(faces, faces=tuple(None if p in place else face for p, face in enumerate(faces.faces)))
     searches = trial.search(place, blind)
@@ -99,7 +99,7 @@ def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces
 
 
 def test_parts_put_together_are_the_whole(engine: Engine, faces: FaceSet) -> None:
-    trial = enroll(Laboratory(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
+    trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     places = places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
     whole = trial.search(places)
     joined = Searches.joined([trial.search(places[:3]), trial.search(places[3:])])
@@ -112,7 +112,7 @@ def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None
         faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
     )
     with pytest.raises(DatasetError, match="none of the photos to enroll"):
-        enroll(Laboratory(engine), nameless, np.arange(4))
+        enroll(FaceReader(engine), nameless, np.arange(4))
 
 
 def test_the_largest_face_is_meant_unless_said_otherwise(faces: FaceSet) -> None:

@@ -104,7 +104,7 @@ def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.
 
 
 def _hits(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]:
-    searches = enroll(bench.laboratory, faces, subjects.enrolled).search(subjects.probes)
+    searches = enroll(bench.reader, faces, subjects.enrolled).search(subjects.probes)
     return ~searches.not_first
 
 

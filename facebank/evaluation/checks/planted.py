@@ -40,7 +40,7 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
     )
     faces = bench.read(planted)
     enrolled, probes = np.arange(len(subjects.enrolled)), np.arange(len(subjects.enrolled), len(planted.photos))
-    leaks = find_leakage(bench.laboratory, faces, enrolled, probes)
+    leaks = find_leakage(bench.reader, faces, enrolled, probes)
     own = [leak for leak in leaks if leak.probe < len(places)]
     acquired = faces.found[len(places) :]
     by_copy = {leak.probe - len(places): leak for leak in leaks if leak.probe >= len(places)}

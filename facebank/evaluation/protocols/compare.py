@@ -60,7 +60,7 @@ class Contender:
     name
         What the report calls it.
     bench
-        With the pack's laboratory.
+        With the pack's reader.
     settings
         How searches are decided.
     """
@@ -151,7 +151,7 @@ def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measure
     faces = [contender.bench.read(shown) for contender in contenders]
     pairing = pairs_of(faces[0], contenders[0].bench.random())
     compared = [
-        Compared(own, pairing, compare_faces(own, pairing.pairs), one.bench.laboratory.engine.thresholds)
+        Compared(own, pairing, compare_faces(own, pairing.pairs), one.bench.reader.engine.thresholds)
         for one, own in zip(contenders, faces, strict=True)
     ]
     figures: dict[str, Figure] = {}
@@ -250,7 +250,7 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
     )
     conditions = []
     for contender, own in zip(contenders, faces, strict=True):
-        gallery = enroll(contender.bench.laboratory, own, roles.enrolled, contender.settings)
+        gallery = enroll(contender.bench.reader, own, roles.enrolled, contender.settings)
         conditions.append(Condition(contender.key, contender.name, own, gallery.search(roles.probes)))
     figures: dict[str, Figure] = {}
     for condition, own in zip(conditions, read, strict=True):
@@ -274,7 +274,7 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
 
 
 def _identity(contender: Contender) -> str:
-    identity = contender.bench.laboratory.engine.identity
+    identity = contender.bench.reader.engine.identity
     return f"{contender.name}: {identity.name} {identity.digest}"
 
 
@@ -301,7 +301,7 @@ def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]
 def _packs_section(contenders: Sequence[Contender]) -> Section:
     rows = []
     for contender in contenders:
-        engine, settings = contender.bench.laboratory.engine, contender.settings
+        engine, settings = contender.bench.reader.engine, contender.settings
         threshold = f"{engine.thresholds.verify:g}"
         rows.append(
             (contender.name, printable(engine.identity.name), threshold, settings.classifier, f"{settings.fpir:g}")

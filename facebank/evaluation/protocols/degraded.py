@@ -125,7 +125,7 @@ def pose(
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=photos, mated=2 * people, strangers=strangers, random=bench.random(_PURPOSE))
     roles = replace(roles, mated=_all_others(faces, roles))
-    searches = enroll(bench.laboratory, faces, roles.enrolled).search(roles.probes)
+    searches = enroll(bench.reader, faces, roles.enrolled).search(roles.probes)
     conditions, strengths = by_frontality(faces, searches)
     how = (
         "No photo is changed: a head cannot be turned honestly in a photo. Probes are sorted by frontality, which the "
@@ -237,7 +237,7 @@ def degrade(
     tuple[list[Condition], tuple[Curves, ...]]
         The conditions, the photos as they are first; and a plot for each axis.
     """
-    trial = enroll(bench.laboratory, faces, roles.enrolled)
+    trial = enroll(bench.reader, faces, roles.enrolled)
     chosen = np.zeros(len(faces.faces), dtype=np.bool_)
     chosen[roles.probes] = True
     part = faces.where(chosen)

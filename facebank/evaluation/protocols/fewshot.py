@@ -180,7 +180,7 @@ def _search_all(
             found, gallery, settings = list[Searches](), None, DecisionSettings(classifier=classifier)
             try:
                 for draw in drawn:
-                    gallery = enroll(bench.laboratory, faces, draw.enrolled(photos), settings)
+                    gallery = enroll(bench.reader, faces, draw.enrolled(photos), settings)
                     found.append(gallery.search(draw.probes))
                     bench.progress.advance()
             except UsageError as error:
@@ -443,7 +443,7 @@ def draw_all(
     for turn in range(draws):
         draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
         enrolled = draw.enrolled(plan.shots[-1])
-        copies = find_leakage(bench.laboratory, faces, enrolled, draw.probes)
+        copies = find_leakage(bench.reader, faces, enrolled, draw.probes)
         leaks |= {one.what: one for one in leaks_as_failures(faces, copies)}
         probes = unrelated(faces, draw.probes, enrolled)
         drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))

@@ -125,7 +125,7 @@ def try_group(
             enrolled.append(mixed[:photos])
             mated.append(mixed[photos : photos + PROBES])
         places = np.concatenate(enrolled)
-        trial = enroll(bench.laboratory, faces, places, settings)
+        trial = enroll(bench.reader, faces, places, settings)
         strange = bench.random(_STRANGE, number, turn)
         own, other = (_one_each(owners, some, known, strange) for some in (group.photos, elsewhere))
         probes = unrelated(faces, np.concatenate([*mated, own]), places)

@@ -215,9 +215,9 @@ def _searched(
     others = [random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(cast.strangers)]
     others += [np.array([place]) for place in random.permutation(np.flatnonzero(owners == NOBODY))]
     probes = np.concatenate([theirs, in_turns(others, strangers)])
-    leaks = find_leakage(bench.laboratory, faces, places, probes)
+    leaks = find_leakage(bench.reader, faces, places, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
-    trial = enroll(bench.laboratory, faces, places)
+    trial = enroll(bench.reader, faces, places)
     return Round(trial, trial.search(clean), leaks)
 
 

@@ -185,7 +185,7 @@ def try_pair(bench: Bench, around: Circumstances, number: int, pair: Pair, draws
         draw = draw_photos(around.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
         for kept, beside in conditions:
             places = np.concatenate([draw.enrolled, beside])
-            trial = enroll(bench.laboratory, around.faces, places, around.settings)
+            trial = enroll(bench.reader, around.faces, places, around.settings)
             probes = unrelated(around.faces, draw.probes, places)
             kept.setdefault("both", []).append(_answers(around, trial, pair, probes))
             strange = unrelated(around.faces, strangers, places)
@@ -212,7 +212,7 @@ def _try_one(
     theirs = np.flatnonzero(dataset.owners == absent).astype(np.int64)
     for kept, beside in conditions:
         places = np.concatenate([draw.enrolled, beside])
-        trial = enroll(bench.laboratory, around.faces, places, around.settings)
+        trial = enroll(bench.reader, around.faces, places, around.settings)
         for name, probes in (("present", draw.probes), ("absent", theirs)):
             shown = unrelated(around.faces, probes, places)
             kept.setdefault(name, []).append(_answers(around, trial, pair, shown))

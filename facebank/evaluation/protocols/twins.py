@@ -184,7 +184,7 @@ def _try(
     searches, own, others = [], [], []
     for turn in range(draws):
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
-        trial = enroll(bench.laboratory, faces, draw.enrolled)
+        trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
         others.append(trial.search(unrelated(faces, _turn_of(strangers, number + turn), draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))

@@ -101,7 +101,7 @@ def typical(bench: Bench, unrelated: NDArray[np.float64]) -> Typical:
     """Return how similar unrelated people are: those of the data, or of the pack's background where they are few."""
     if len(unrelated) >= LEAST_TYPICAL:
         return Typical("unrelated people of the data", unrelated)
-    background = bench.laboratory.engine.knowledge.background
+    background = bench.reader.engine.knowledge.background
     if background is None:
         return Typical("unrelated people (nothing is known of them)", np.zeros(0))
     drawn = background.draw(_BACKGROUND).astype(np.float64)
@@ -224,7 +224,7 @@ def _at_thresholds(
     figures, joined, shipped = (
         dict[str, Figure](),
         np.concatenate(compared.values),
-        bench.laboratory.engine.thresholds.verify,
+        bench.reader.engine.thresholds.verify,
     )
 
     def measure(threshold: float, where: str) -> Figure:

@@ -53,13 +53,13 @@ def evidence_of(
 def _case(bench: Bench, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence | None:
     from facebank.operations.explanation import explain
 
-    laboratory = bench.laboratory
+    reader = bench.reader
     try:
-        first, second = (laboratory.crop(faces, place) for place in pair)
+        first, second = (reader.crop(faces, place) for place in pair)
     except PhotoError:
         return None
-    template = laboratory.engine.analyzer.embedder.template
-    explanation = explain(laboratory.embed, first, second, template=template)
+    template = reader.engine.analyzer.embedder.template
+    explanation = explain(reader.embed, first, second, template=template)
     names = [faces.dataset.photos[place].name for place in pair]
     maps = explanation.overlays((first, second))
     return Evidence(names[0], names[1], (first, second), maps, explanation.similarity, verdict)

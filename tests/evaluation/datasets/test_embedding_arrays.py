@@ -12,7 +12,7 @@ import pytest
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
 from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
-from facebank.evaluation.faces import Laboratory, embedded_faces
+from facebank.evaluation.faces import FaceReader, embedded_faces
 from facebank.evaluation.searches import enroll
 from facebank.operations.engine import load_engine
 from facebank.types import Face
@@ -102,10 +102,10 @@ def test_embeddings_must_be_of_the_very_pack(tmp_path: Path) -> None:
 
 
 def test_a_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
-    laboratory = Laboratory(load_engine())
-    faces = laboratory.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
+    reader = FaceReader(load_engine())
+    faces = reader.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
     assert faces.failures == ()
-    trial = enroll(laboratory, faces, np.array([0, 1]))
+    trial = enroll(reader, faces, np.array([0, 1]))
     searches = trial.search(np.array([0, 1, 2]))
     assert [trial.names[number] for number in searches.named[:2]] == ["Ada", "Bea"]
     assert searches.named[2] == -1

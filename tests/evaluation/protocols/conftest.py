@@ -11,7 +11,7 @@ import pytest
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import load_engine
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
@@ -22,7 +22,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A bench with a cache of its own, for all tests of protocols."""
     engine = load_engine()
     with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
-        yield Bench(Laboratory(engine, cache))
+        yield Bench(FaceReader(engine, cache))
 
 
 @pytest.fixture(scope="session")

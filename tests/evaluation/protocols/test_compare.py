@@ -17,10 +17,10 @@ from facebank.recognition.settings import DecisionSettings
 
 
 class Noisy:
-    """A laboratory whose embeddings are mixed with noise: certainly worse than the one it asks."""
+    """A reader whose embeddings are mixed with noise: certainly worse than the one it asks."""
 
     def __init__(self, bench: Bench) -> None:
-        self._laboratory, self.engine = bench.laboratory, bench.laboratory.engine
+        self._laboratory, self.engine = bench.reader, bench.reader.engine
 
     def read(self, dataset: Dataset, *arguments: object) -> FaceSet:
         faces, random = self._laboratory.read(dataset), np.random.default_rng(0)

@@ -13,7 +13,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import Axis, Blurred, Hazy, Step
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.protocols.degraded import by_frontality, degrade, masks, pose, sizes
 from facebank.evaluation.searches import choose_roles
 from facebank.operations.engine import load_engine
@@ -26,7 +26,7 @@ STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     engine = load_engine()
     with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
-        yield Bench(Laboratory(engine, cache))
+        yield Bench(FaceReader(engine, cache))
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ def test_a_check_that_the_data_do_not_suffice_for_is_told(bench: Bench, album: D
 def test_leaks_are_found_whatever_their_label(bench: Bench, album: Dataset) -> None:
     copy = replace(album.photos[0], name="copy", person="Somebody_Else")
     faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
-    (leak,) = find_leakage(bench.laboratory, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
+    (leak,) = find_leakage(bench.reader, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
     assert (leak.enrolled, leak.probe, leak.likeness) == (0, 12, Likeness.CONTENT)
     (failure,) = leaks_as_failures(faces, [leak])
     assert failure.what == "copy"
@@ -85,7 +85,7 @@ def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
     left, same, right = Region(0, 0, 4, 8), Region(0.5, 0, 4, 8), Region(4, 0, 4, 8)
     photos = tuple(DatasetPhoto(str(number), "A", nothing, part) for number, part in enumerate((left, same, right)))
     faces = FaceSet(Dataset("one photo", photos), (None,) * 3, (0,) * 3, ("x",) * 3, 4, ())
-    leaks = find_leakage(bench.laboratory, faces, np.array([0]), np.array([1, 2]))
+    leaks = find_leakage(bench.reader, faces, np.array([0]), np.array([1, 2]))
     assert [leak.probe for leak in leaks] == [1]
 
 
@@ -101,7 +101,7 @@ def test_a_smaller_copy_is_a_leak_and_another_moment_is_not(bench: Bench, crowd:
         for photo in photos
     ]
     faces = bench.read(Dataset("with smaller copies", (*photos, *smaller), pick=Pick.CENTRAL))
-    leaks = find_leakage(bench.laboratory, faces, np.arange(12), np.arange(24))
+    leaks = find_leakage(bench.reader, faces, np.arange(12), np.arange(24))
     assert [(leak.enrolled, leak.probe) for leak in leaks] == [(place, place + 12) for place in range(12)]
 
 

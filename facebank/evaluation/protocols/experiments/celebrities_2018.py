@@ -180,7 +180,7 @@ def _together(
     for first, second in pairs:
         left, right = (_upright(faces, place) for place in (first, second))
         joined = replace(left, pixels=side_by_side(left.pixels, right.pixels), has_orientation=True)
-        (analyzed,) = bench.laboratory.engine.analyzer.analyze([joined])
+        (analyzed,) = bench.reader.engine.analyzer.analyze([joined])
         decisions = trial.recognizer.identify(analyzed.faces) if analyzed.faces else []
         alone = [_alone(faces, trial, place) for place in (first, second)]
         for wanted, offset, place in zip(alone, (0, left.width), (first, second), strict=True):
@@ -251,7 +251,7 @@ def _film(
     who = "the three footballers, none of whom is expected in it"
     if filmed is not None:
         them = bench.read(filmed)
-        trial = enroll(bench.laboratory, them, np.flatnonzero(filmed.owners >= 0).astype(np.int64))
+        trial = enroll(bench.reader, them, np.flatnonzero(filmed.owners >= 0).astype(np.int64))
         who = ", ".join(trial.names)
     try:
         table, named = film_table(bench, video, trial)

@@ -67,7 +67,7 @@ def film_table(bench: Bench, video: Path, trial: TrialGallery, most: int = FRAME
     DatasetError
         The video cannot be read.
     """
-    analyzer = bench.laboratory.engine.analyzer
+    analyzer = bench.reader.engine.analyzer
     rows, named = list[tuple[str, ...]](), Counter[str]()
     for number, frame in read_frames(video, most):
         (analyzed,) = analyzer.analyze([frame])

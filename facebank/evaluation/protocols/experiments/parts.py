@@ -129,7 +129,7 @@ def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[S
     """Search all draws, each in a gallery of its own; the last gallery is returned too."""
     found = list[Searches]()
     for draw in draws:
-        trial = enroll(bench.laboratory, faces, draw.enrolled)
+        trial = enroll(bench.reader, faces, draw.enrolled)
         found.append(trial.search(draw.probes))
     return Searches.joined(found), trial
 

@@ -13,7 +13,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
-from facebank.evaluation.faces import Laboratory
+from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.protocols.experiments import (
     EXPERIMENTS,
     athletes_2019,
@@ -36,7 +36,7 @@ SISTERS_HERE = ("Serena_Williams", "Venus_Williams")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     engine = load_engine()
     with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
-        yield Bench(Laboratory(engine, cache))
+        yield Bench(FaceReader(engine, cache))
 
 
 @pytest.fixture(scope="module")
