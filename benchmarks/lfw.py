@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank import FaceAnalyzer, read_photo
-from facebank.storage.user_folders import cache_folder
+from facebank.storage.paths import cache_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.storage.user_folders import cache_folder
+from facebank.storage.paths import cache_folder
 from facebank.types import Photo
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.storage.user_folders import cache_folder
+from facebank.storage.paths import cache_folder
 from facebank.types import Photo
 from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder

@@ -253,7 +253,7 @@ class _Pictures:
 
     def tell_count(self) -> None:
         """Say how many were written, and where."""
-        from facebank.storage.links import passed_over
+        from facebank.storage.folders import passed_over
 
         if self.outside:
             say(passed_over([short_path(path) for path in self.outside], "picture", as_targets=True))

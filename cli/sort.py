@@ -185,7 +185,7 @@ class _Shown:
 
     def outside(self, plan: SortPlan) -> None:
         """Show what is passed over because of links."""
-        from facebank.storage.links import NamedFolders, passed_over
+        from facebank.storage.folders import NamedFolders, passed_over
 
         for step in plan.outside:
             if self._as_json:

@@ -220,7 +220,7 @@ def _tell_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, sa
 
 def _tell_outside(files: Sequence[str]) -> None:
     """Say which files were left alone because links lead out of the folders to them, if there are any."""
-    from facebank.storage.links import passed_over
+    from facebank.storage.folders import passed_over
 
     if files:
         say(passed_over([short_path(path) for path in dict.fromkeys(files)], "file"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from facebank.errors import ClosedError, GalleryError, PackError, StorageError
 from facebank.gallery import Gallery, default_gallery_path
-from facebank.storage.forking import SharedLock
+from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollmentReason, EnrollmentReport, IdentifiedPhoto

@@ -22,7 +22,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import Gallery, PlaceKind, name_key
-from facebank.storage.forking import SharedLock
+from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import absolute, named_path
 from facebank.storage.text import printable
 
@@ -561,8 +561,8 @@ class Album:
         from facebank.album.sort.notes import SortNotes
         from facebank.album.tags.known import KnownTags
         from facebank.album.tags.writing import tag_photo
-        from facebank.storage.interruption import uninterrupted
-        from facebank.storage.links import NamedFolders
+        from facebank.storage.concurrency import uninterrupted
+        from facebank.storage.folders import NamedFolders
 
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
@@ -636,8 +636,8 @@ class Album:
             What became of each photo, when it is done.
         """
         from facebank.album.tags.removing import remove_name
-        from facebank.storage.interruption import uninterrupted
-        from facebank.storage.links import NamedFolders
+        from facebank.storage.concurrency import uninterrupted
+        from facebank.storage.folders import NamedFolders
 
         folders, tags = NamedFolders(places), self._known_tags()
         for photo in photos:

@@ -29,8 +29,8 @@ from facebank.doctor.installation import (
     replace_command,
 )
 from facebank.errors import FacebankError, MissingDependencyError, UsageError, was_interrupted
+from facebank.storage.paths import keep_plots_out_of_home
 from facebank.storage.text import printable, shell_command
-from facebank.storage.user_folders import keep_plots_out_of_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from facebank.doctor.installation import Finding, Severity
-from facebank.storage.sqlite import is_writable
+from facebank.storage.connections import is_writable
+from facebank.storage.paths import cache_folder, calibrations_folder, can_be_written, packs_folder
 from facebank.storage.text import printable
-from facebank.storage.user_folders import cache_folder, calibrations_folder, can_be_written, packs_folder
 
 _CACHE_COSTS = (
     "every run prepares networks and fits classifiers anew, a large gallery is indexed anew, `facebank bench` embeds "

@@ -15,7 +15,7 @@ from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.report import Report, Section, Table, WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
-from facebank.storage.user_folders import cannot_write
+from facebank.storage.files import cannot_write
 
 if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset, LeftOut

@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import StorageError
+from facebank.storage.connections import connect, in_memory, is_writable
 from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
-from facebank.storage.file_systems import is_on_network
-from facebank.storage.guarded import in_memory
-from facebank.storage.row_digests import checked_row, row_digest
-from facebank.storage.sqlite import SqliteKind, choose_journal, connect, is_begun, is_writable, transaction, writing
+from facebank.storage.paths import cache_folder
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
 from facebank.storage.text import printable
-from facebank.storage.user_folders import cache_folder
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, checked_row, row_digest
 
 if TYPE_CHECKING:
     from typing import Self

@@ -16,6 +16,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pi
 from facebank.evaluation.face_cache import as_kept
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
+from facebank.storage.files import sha256_of
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, Detection, Face
 from facebank.vision.alignment import template_landmarks
@@ -396,8 +397,7 @@ def _content_hash(photo: DatasetPhoto) -> str:
         raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")
     if isinstance(content, Path):
         try:
-            with content.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(content)
         except OSError as error:
             raise PhotoError(f"{printable(photo.name)} cannot be read: {error.strerror}") from error
     if isinstance(content, bytes):

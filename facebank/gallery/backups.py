@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError, UsageError
 from facebank.gallery.store.connection import GALLERY_FILE
+from facebank.storage.connections import connect, connect_new
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.paths import named_path
-from facebank.storage.sqlite import connect
+from facebank.storage.sqlite import QUEUE
 from facebank.storage.text import printable
-from facebank.storage.turns import QUEUE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,8 +134,7 @@ def _is_companion(path: Path, gallery: Path) -> bool:
 
 def _copy(connection: sqlite3.Connection, part: Part) -> None:
     """Copy a database into an empty file, with nothing beside it that a killed process would leave."""
-    with closing(sqlite3.connect(part.path, isolation_level=None)) as copy:
-        copy.execute("PRAGMA journal_mode = OFF")
+    with closing(connect_new(part.path)) as copy:
         try:
             connection.backup(copy)
         except sqlite3.Error as error:

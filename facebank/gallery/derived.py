@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.storage.files import PRIVATE_FOLDER
+from facebank.storage.files import PRIVATE_FOLDER, cannot_write
 from facebank.storage.leftovers import wipe_file
-from facebank.storage.user_folders import cache_folder, cannot_write
+from facebank.storage.paths import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

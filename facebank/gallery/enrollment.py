@@ -10,9 +10,9 @@ from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, EnrolledSample
 from facebank.gallery.same_face import find_sample
 from facebank.gallery.store import feedback_tables, tables, vector_tables
-from facebank.gallery.store.codec import float_array, hex_digest, share, turns, unit_length, variant_name
+from facebank.gallery.store.codec import float_array, unit_length, variant_name
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, fraction, hex_digest, turns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,8 +51,8 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     """Do as `check_sample` does, but raise `InvalidValueError`: the caller says where the face comes from."""
     float_array(sample.detection.box, (4,))
     float_array(sample.detection.landmarks, (5, 2))
-    share(float(sample.detection.score))
-    share(float(sample.quality))
+    fraction(float(sample.detection.score))
+    fraction(float(sample.quality))
     hex_digest(sample.content_hash)
     if sample.picture_hash is not None:
         hex_digest(sample.picture_hash)

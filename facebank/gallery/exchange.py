@@ -17,20 +17,22 @@ from facebank.gallery import exchange_files as files
 from facebank.gallery.enrollment import require_sample
 from facebank.gallery.names import name_key, normalise_name
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
-from facebank.gallery.store.codec import (
-    birth_date,
-    float_array,
-    hex_digest,
-    note,
-    text_to_time,
-    time_to_text,
-    unit_length,
-)
+from facebank.gallery.store.codec import birth_date, float_array, note, unit_length
 from facebank.gallery.written_places import PlaceKind
 from facebank.storage.files import face_folder_mode, new_folder, sync_folder
+from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable, shell_command, shell_word
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import (
+    InvalidValueError,
+    between,
+    hex_digest,
+    real,
+    text,
+    text_to_time,
+    time_to_text,
+    turns,
+)
 from facebank.types import Detection
 
 if TYPE_CHECKING:
@@ -251,7 +253,8 @@ def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnai
             "ends": np.cumsum([len(picture) for picture in pictures]).astype("<i8"),
             "data": np.frombuffer(b"".join(pictures), dtype="|u1"),
         }
-        files.write_arrays(folder / files.THUMBNAILS, arrays)
+        with files.private_file(folder / files.THUMBNAILS) as stream:
+            write_arrays(stream, arrays)
     counts = {
         "people": len(people),
         "samples": len(samples),
@@ -273,7 +276,8 @@ def _write_vectors(gallery: Gallery, path: Path, variants: Sequence[str], sample
         "variants": np.concatenate([empty[:, 0].astype("<i2"), *numbers]),
         "matrix": np.concatenate([empty, *_rows(chosen, [t.matrix for t in tables])]),
     }
-    files.write_arrays(path, arrays)
+    with files.private_file(path) as stream:
+        write_arrays(stream, arrays)
     return len(arrays["sample_ids"])
 
 
@@ -328,10 +332,10 @@ def _read(folder: Path, manifest: files.Manifest) -> tuple[dict[str, list[NewSam
             raise InvalidValueError("it holds a person twice")
     with files.checked(folder, files.SAMPLES, manifest) as stream:
         for record in files.read_lines(stream, manifest.samples):
-            number = files.whole(record["sample"], 2**63 - 1)
+            number = between(record["sample"], 0, 2**63 - 1)
             sample = _sample(record, vectors.pop(number, {}), thumbnails.pop(number, None))
             require_sample(sample, manifest.pack.dimension)
-            groups[files.text(record["person"])].append(sample)
+            groups[text(record["person"])].append(sample)
     if vectors or thumbnails:
         raise ExchangeError(f"{printable(str(folder))} cannot be imported: it holds embeddings of unknown samples.")
     return groups, facts
@@ -346,7 +350,7 @@ def _read_vectors(folder: Path, manifest: files.Manifest) -> dict[int, dict[str,
     }
     vectors: dict[int, dict[str, FloatArray]] = {}
     with files.checked(folder, files.VECTORS, manifest) as stream:
-        arrays = files.read_arrays(stream, expected)
+        arrays = read_arrays(stream, expected)
         matrix = unit_length(arrays["matrix"].astype(np.float32, copy=False))
         for number, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
             if not 0 <= variant < len(manifest.variants):
@@ -366,7 +370,7 @@ def _read_thumbnails(folder: Path, manifest: files.Manifest) -> dict[int, bytes]
         "data": ("|u1", (manifest.thumbnail_bytes,)),
     }
     with files.checked(folder, files.THUMBNAILS, manifest) as stream:
-        arrays = files.read_arrays(stream, expected)
+        arrays = read_arrays(stream, expected)
         ends = arrays["ends"]
         starts = np.concatenate([[0], ends[:-1]])
         if (ends < starts).any() or ends[-1] != manifest.thumbnail_bytes:
@@ -385,12 +389,12 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         detection=Detection(
             box=float_array(record["box"], (4,)),
             landmarks=float_array(record["landmarks"], (5, 2)),
-            score=files.real(record["detection_score"]),
+            score=real(record["detection_score"]),
         ),
-        quality=files.real(record["quality"]),
-        source=files.text(record["source"]),
+        quality=real(record["quality"]),
+        source=text(record["source"]),
         content_hash=hex_digest(record["content_hash"]),
-        quarter_turns=files.whole(record["quarter_turns"], 3),
+        quarter_turns=turns(record["quarter_turns"]),
         taken_at=None if record["taken_at"] is None else text_to_time(record["taken_at"]),
         thumbnail=thumbnail,
         vectors=vectors,
@@ -409,7 +413,7 @@ def _facts(record: dict[str, Any]) -> PersonFacts:
 
 def _name(value: object) -> str:
     try:
-        name = normalise_name(files.text(value))
+        name = normalise_name(text(value))
     except InvalidNameError as error:
         raise InvalidValueError(str(error)) from error
     if name != value:

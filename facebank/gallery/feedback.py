@@ -13,9 +13,9 @@ from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, FaceKey
 from facebank.gallery.same_face import find_sample, is_same_place, is_same_vector
 from facebank.gallery.store import feedback_tables
-from facebank.gallery.store.codec import float_array, hex_digest, turns, unit_length
+from facebank.gallery.store.codec import float_array, unit_length
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, hex_digest, turns
 
 if TYPE_CHECKING:
     import sqlite3

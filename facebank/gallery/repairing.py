@@ -28,11 +28,11 @@ from facebank.gallery.store.digests import Kind, signed
 from facebank.gallery.store.sealed_tables import TABLES
 from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
 from facebank.gallery.store.vector_tables import first_two
+from facebank.storage.connections import connect, connect_new, is_filled, is_open_here, is_writable
 from facebank.storage.files import PRIVATE_FILE, new_file
-from facebank.storage.guarded import is_filled, is_open_here
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import named_path
-from facebank.storage.sqlite import choose_journal, connect, is_writable, transaction
+from facebank.storage.sqlite import choose_journal, transaction
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -135,11 +135,9 @@ def _replaced(
     """Put what is right in a damaged file into its place, where a link leads to, as its owner's and as readable."""
     file, was = itself(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
-        with closing(sqlite3.connect(part.path, isolation_level=None)) as made:
-            made.execute("PRAGMA journal_mode = OFF")  # what fails here is thrown away
-            with transaction(made):
-                schema.migrate(made)
-                salvaged = _salvaged(place, backup, made, on_table)
+        with closing(connect_new(part.path)) as made, transaction(made):
+            schema.migrate(made)
+            salvaged = _salvaged(place, backup, made, on_table)
         if hasattr(os, "chown"):
             with suppress(OSError):
                 os.chown(part.path, was.st_uid, was.st_gid)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from facebank.gallery.derived import DERIVED_FOLDERS_SETTING, derived_folders
 from facebank.gallery.names import name_key
-from facebank.storage.user_folders import cache_folder, calibrations_folder, packs_folder
+from facebank.storage.paths import cache_folder, calibrations_folder, packs_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import numpy as np
 
 from facebank.errors import MissingDependencyError
 from facebank.index.nearest import Nearest, candidates, lengths, summing_error
-from facebank.storage.forking import at_fork
+from facebank.storage.concurrency import at_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from facebank.errors import StorageError
 from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.operations.inputs import Place
 from facebank.storage.files import face_folder_mode
-from facebank.storage.links import NamedFolders
+from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 

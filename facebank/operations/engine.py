@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from facebank.errors import PackNotFoundError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import Pack, load_pack
-from facebank.storage.forking import PerProcess, computed
+from facebank.storage.concurrency import PerProcess, computed
 from facebank.storage.text import printable, shell_command
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
 from facebank.packs.connections import Connections
+from facebank.storage.files import cannot_write, sha256_of
+from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
-from facebank.storage.user_folders import cache_folder, cannot_write, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,8 +23,8 @@ from facebank.packs.manifest import (
 from facebank.packs.pack import Pack
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.store import copy_checked, publish, refuse_taken, staging_folder
+from facebank.storage.files import cannot_write, is_file, sha256_of
 from facebank.storage.text import printable
-from facebank.storage.user_folders import cannot_write, is_file, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

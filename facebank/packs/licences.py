@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import LicenceNotAcceptedError
+from facebank.storage.files import write_file
+from facebank.storage.paths import packs_folder
 from facebank.storage.text import shell_command
-from facebank.storage.user_folders import packs_folder, write_atomically
 
 if TYPE_CHECKING:
     from facebank.packs.manifest import PackManifest
@@ -42,10 +43,10 @@ def require_licence(manifest: PackManifest, accepted: bool) -> None:
         raise LicenceNotAcceptedError(f"{licence_notice(manifest)}; to accept it, add --accept-license")
     remembered[key] = datetime.now(UTC).isoformat(timespec="seconds")
     content = json.dumps({"accepted": remembered}, indent=2, ensure_ascii=False)
-    write_atomically(
+    write_file(
         packs_folder() / ACCEPTED_NAME,
         content.encode(),
-        "free some space, or set FACEBANK_PACKS to a folder that can be written",
+        advice="free some space, or set FACEBANK_PACKS to a folder that can be written",
     )
 
 

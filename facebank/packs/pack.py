@@ -9,8 +9,9 @@ from pathlib import Path
 from facebank.errors import ManifestError, PackNotFoundError
 from facebank.packs.manifest import EMBEDDED_FOLDER, MANIFEST_NAME, PackManifest, is_pack_name, read_manifest
 from facebank.packs.prepare import checked_file, prepared_model, prepared_network
+from facebank.storage.files import is_file
+from facebank.storage.paths import packs_folder
 from facebank.storage.text import printable, shell_command
-from facebank.storage.user_folders import is_file, packs_folder
 
 EMBEDDED_NAME = "opencv"
 _FORMER = ".former"

@@ -7,8 +7,9 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from facebank.errors import PackIntegrityError, StorageError
+from facebank.storage.files import sha256_of, write_file
+from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
-from facebank.storage.user_folders import cache_folder, sha256_of, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
 
 def _keep(start: Path, prepared: bytes) -> Path:
     target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
-    write_atomically(target, prepared, _ADVICE)
+    write_file(target, prepared, advice=_ADVICE)
     of_any_version = start.name.rpartition("-v")[0]
     for former in start.parent.glob(f"{of_any_version}-v*.onnx"):
         if not former.name.startswith(start.name):

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
 from facebank.packs.network_file import check_network, check_network_bytes
-from facebank.storage.forking import at_fork, keep_for_good
+from facebank.storage.concurrency import at_fork, keep_for_good
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:

@@ -23,10 +23,9 @@ from facebank.packs.manifest import (
 from facebank.packs.network_file import check_network
 from facebank.packs.pack import EMBEDDED_NAME, Pack, former_folder, installed_names, pack_folder
 from facebank.packs.prepare import checked_file
-from facebank.storage.files import new_folder
-from facebank.storage.paths import named_path
+from facebank.storage.files import cannot_write, new_folder, sha256_of
+from facebank.storage.paths import named_path, packs_folder
 from facebank.storage.text import printable, shell_command
-from facebank.storage.user_folders import cannot_write, packs_folder, sha256_of
 
 _ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
 

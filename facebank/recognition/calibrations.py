@@ -12,9 +12,9 @@ from facebank.errors import PackIntegrityError, UsageError
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.training import FITTED
-from facebank.storage.files import new_file, new_folder, write_file
+from facebank.storage.files import cannot_write, is_file, new_file, new_folder, write_file
+from facebank.storage.paths import calibrations_folder
 from facebank.storage.text import printable
-from facebank.storage.user_folders import calibrations_folder, cannot_write, is_file
 
 if TYPE_CHECKING:
     from facebank.gallery import PackIdentity

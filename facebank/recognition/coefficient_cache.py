@@ -10,17 +10,16 @@ import contextlib
 import hashlib
 import io
 import stat
-import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import StorageError
 from facebank.gallery.derived import derived_file
-from facebank.gallery.exchange_files import read_arrays
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
+from facebank.storage.files import cannot_write, write_file
 from facebank.storage.leftovers import wipe_file
-from facebank.storage.user_folders import cannot_write, write_atomically
+from facebank.storage.npz import read_arrays
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Bac
             return None
         with path.open("rb") as stream:
             arrays = read_arrays(stream, expected)
-    except (OSError, InvalidValueError, ValueError, zipfile.BadZipFile, EOFError, KeyError, NotImplementedError):
+    except (OSError, InvalidValueError):
         return None
     numbers = [arrays.pop(name) for name in ("weights", "biases", "centre", "support")]
     fresh = arrays["key"].tobytes() == key and np.array_equal(arrays["people"], enrolled.people)
@@ -122,4 +121,4 @@ def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
         wipe_file(path)
     except OSError as error:
         raise cannot_write(path, error, _ADVICE) from error
-    write_atomically(path, buffer.getvalue(), _ADVICE)
+    write_file(path, buffer.getvalue(), advice=_ADVICE)

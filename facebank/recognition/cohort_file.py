@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.gallery.derived import cohort_file
+from facebank.storage.files import write_file
 from facebank.storage.text import printable
-from facebank.storage.user_folders import write_atomically
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def write_album_people(gallery: Path, pack_digest: str, people: FloatArray) -> N
     """
     data = np.ascontiguousarray(people[:MOST_PEOPLE], dtype="<f4").tobytes()
     header = _MAGIC + _pack(pack_digest) + hashlib.sha256(data).digest()
-    write_atomically(cohort_file(gallery), header + data, _ADVICE)
+    write_file(cohort_file(gallery), header + data, advice=_ADVICE)
 
 
 def album_version(gallery: Path) -> int:

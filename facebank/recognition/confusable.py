@@ -23,7 +23,7 @@ from facebank.recognition.pairs import (
     left_out_margins,
 )
 from facebank.recognition.scoring import prototypes
-from facebank.storage.forking import computed
+from facebank.storage.concurrency import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

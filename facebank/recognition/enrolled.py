@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.storage.forking import computed
+from facebank.storage.concurrency import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

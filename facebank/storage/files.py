@@ -1,42 +1,46 @@
-"""Files and folders that appear whole or not at all.
+"""Atomic writes, hashes and wiping of files, and folders that appear whole or not at all.
 
-A file is written beside its target under a name that only facebank gives, ``.facebank-PID-RANDOM.part``, and then takes
-the target's name. While it is written its writer holds a lock on it, which ends with the process: whoever can lock
-such a file knows that nobody is going to finish it (`facebank.storage.leftovers`).
+A file is written beside its target as ``.facebank-PID-RANDOM.part`` and then renamed. Its writer holds a lock on it
+that ends with the process: a part that can be locked is a leftover (`facebank.storage.leftovers`).
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import secrets
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from facebank.errors import StorageError
 from facebank.storage.leftovers import Lock, clean_once, lock, wipe_file
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Permissions of what its owner alone may read."""
+"""Permissions of what only its owner may read."""
 
 SHARING = "FACEBANK_SHARE_FILES"
-"""Variable of the environment: set to 1, new files with faces in them are as readable as other new files."""
+"""Environment variable: with 1, new files with faces in them are as readable as other new files."""
 
 _ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file that is being written.
+    """A file being written.
 
     Attributes
     ----------
     path
-        Where it is until it takes its target's name, for what writes by name.
+        Where it is until it takes its target's name, for code that writes by name.
     stream
         The open file, for writing and reading in bytes.
     """
@@ -45,8 +49,32 @@ class Part:
     stream: IO[bytes]
 
 
+def sha256_of(file: Path | IO[bytes]) -> str:
+    """Return the SHA-256 of a regular file, or of the rest of an open one, in hex.
+
+    Raises
+    ------
+    OSError
+        The file is missing, no regular file, or cannot be read.
+    """
+    if not isinstance(file, Path):
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    with file.open("rb") as stream:
+        return sha256_of(stream)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; False also for a name too long to be one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def face_file_mode() -> int:
-    """Return the permissions of a new file with faces in it, before the umask: its owner's, unless `SHARING` is set."""
+    """Return the permissions of a new file with faces in it, before the umask: private, unless `SHARING` is set."""
     return 0o666 if _shares() else PRIVATE_FILE
 
 
@@ -59,33 +87,28 @@ def face_folder_mode() -> int:
 def new_file(
     target: Path, *, mode: int = PRIVATE_FILE, replaces: bool = True, suffix: str = "", sync: bool = True
 ) -> Iterator[Part]:
-    """Write a file that appears whole when the ``with`` block ends, or not at all if that fails.
+    """Write a file that appears whole when the ``with`` block ends, or not at all if the block fails.
 
-    Leftovers of killed processes in the same folder are removed first. What is not finished is overwritten.
+    Leftovers of killed processes in the same folder are removed first. An unfinished file is overwritten.
 
     Parameters
     ----------
     target
-        The file; its folder must be there.
+        The file; its folder must exist.
     mode
-        Permissions of the new file, before the umask. What the block changes about them stays.
+        Permissions of the new file, before the umask. Changes made inside the block stay.
     replaces
-        Whether a file that is there is replaced. Where not, nothing is overwritten, also if it comes there meanwhile.
+        Whether an existing file is replaced. If not, nothing is overwritten, not even a file made meanwhile.
     suffix
-        What the temporary name ends with, a dot and up to 32 letters and digits, for writers that look at that.
+        End of the temporary name, a dot and up to 32 letters and digits, for writers that need one.
     sync
-        Whether the bytes and the name are on the disk when it returns; without it they are after a crash of the
-        process, but perhaps not after one of the system.
-
-    Yields
-    ------
-    Part
-        The file to write.
+        Whether bytes and name are on the disk on return. Without it they survive a crash of the process, but perhaps
+        not one of the system.
 
     Raises
     ------
     FileExistsError
-        Something is there, and `replaces` is false.
+        The target exists, and `replaces` is false.
     OSError
         It cannot be written.
     """
@@ -107,20 +130,51 @@ def new_file(
         sync_folder(target.parent)
 
 
-def write_file(target: Path, data: bytes | memoryview, *, mode: int = PRIVATE_FILE, replaces: bool = True) -> None:
-    """Write bytes as `new_file` does."""
-    with new_file(target, mode=mode, replaces=replaces) as part:
-        part.stream.write(data)
+def write_file(
+    target: Path,
+    data: bytes | memoryview,
+    *,
+    mode: int = PRIVATE_FILE,
+    replaces: bool = True,
+    advice: str | None = None,
+) -> None:
+    """Write bytes as `new_file` does.
+
+    Parameters
+    ----------
+    target, mode, replaces
+        As for `new_file`.
+    data
+        The bytes.
+    advice
+        What the user can do if the file cannot be written. If given, a missing folder is made, and the error is a
+        `StorageError` that ends with it.
+    """
+    try:
+        if advice is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(target, mode=mode, replaces=replaces) as part:
+            part.stream.write(data)
+    except OSError as error:
+        if advice is None:
+            raise
+        raise cannot_write(target, error, advice) from error
+
+
+def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
+    """Return the error for a file that cannot be written: which, why, and what to do."""
+    reason = error.strerror or type(error).__name__
+    return StorageError(f"cannot write {printable(str(target))}: {reason}; {advice}")
 
 
 @contextmanager
 def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
-    """Make a folder that is removed when the ``with`` block ends, unless the block has given it another name.
+    """Make a folder that is removed when the ``with`` block ends, unless the block has renamed it.
 
     Parameters
     ----------
     beside
-        The file or folder that it is made beside; the folder that holds both is made where missing.
+        The file or folder that it is made beside; the folder that holds both is made if missing.
     mode
         Permissions of the new folder, before the umask.
 
@@ -147,13 +201,18 @@ def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, where the system can."""
+    """Write the names in a folder to the disk, if the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def part_name(target: Path, suffix: str = "") -> Path:
+    """Return a temporary name beside a file: see `facebank.storage.leftovers`."""
+    return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
 
 
 def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
@@ -167,13 +226,8 @@ def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
     raise FileExistsError(f"no temporary file can be made beside {target}")
 
 
-def part_name(target: Path, suffix: str = "") -> Path:
-    """Return a name beside a file for what is to take its place: see `facebank.storage.leftovers`."""
-    return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
-
-
 def _drop(path: Path) -> None:
-    """Overwrite and remove what was not published; only the name goes where there is another one or no permission."""
+    """Overwrite and remove an unpublished part; only its name if it has another one, or may not be written."""
     try:
         wipe_file(path, also_other_names=False)
     except PermissionError:
@@ -185,7 +239,7 @@ def _publish(part: Path, target: Path, *, replaces: bool) -> None:
         part.replace(target)
         return
     try:
-        target.hardlink_to(part)  # fails where anything is there, as a rename would not
+        target.hardlink_to(part)  # fails if the target exists, as a rename would not
     except FileExistsError:
         raise
     except OSError:  # a file system without links

@@ -1,4 +1,4 @@
-"""Folders that are held open, so that no link that somebody puts into a path meanwhile leads out of them."""
+"""Folders that users named, and files inside of them: no link leads out of them, not even one made meanwhile."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import os
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from io import BufferedReader, BufferedWriter
     from typing import Self
 
@@ -24,21 +26,24 @@ _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its 
 _BINARY = getattr(os, "O_BINARY", 0)
 
 NOT_THERE = frozenset((errno.ENOENT, errno.ENAMETOOLONG))
-"""Errors of looking for a file that say that there is none: no file has a name that is too long."""
+"""Error numbers that mean that there is no such file: no file has a name that is too long."""
+
+_SHOWN = 3
+_REMEMBERED = 1024
 
 
 class OpenFolder:
-    """A folder that is held open. Use `open` or `folder`, and ``with`` to let go of it.
+    """A folder that is held open. Use `open` or `folder`, and ``with`` to close it.
 
-    Every name is looked up in the folder itself and no link is followed, whatever became of the folder's path since.
-    Where the system knows no handles of folders (Windows), each name is looked at before it is used.
+    Names are looked up in the folder itself, whatever its path leads to now, and no link is followed. Systems without
+    handles of folders (Windows) look at each name before it is used.
 
     Parameters
     ----------
     path
         Where it is, or was when it was opened.
     handle
-        Its descriptor; None where there are none.
+        Its descriptor; None on systems without.
     """
 
     def __init__(self, path: Path, handle: int | None) -> None:
@@ -47,13 +52,7 @@ class OpenFolder:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open a folder by a path that somebody named: links are followed.
-
-        Raises
-        ------
-        OSError
-            There is none, or it may not be opened.
-        """
+        """Open a folder by a path that a user named, following links; raises `OSError` if that fails."""
         if _BY_HANDLE:
             return cls(path, os.open(path, _FOLDER))
         if not path.is_dir():
@@ -61,7 +60,7 @@ class OpenFolder:
         return cls(path, None)
 
     def close(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Close it; no-op if closed."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -73,13 +72,7 @@ class OpenFolder:
         self.close()
 
     def folder(self, name: str, *, create: bool = False) -> OpenFolder:
-        """Open a folder in it, made where missing if `create` says so.
-
-        Raises
-        ------
-        OSError
-            There is none; it is a link or no folder.
-        """
+        """Open a folder in it, made if missing and `create`; raises `OSError` if it is a link or no folder."""
         at, handle = self._at(name)
         if create:
             with suppress(FileExistsError):
@@ -91,7 +84,7 @@ class OpenFolder:
         return OpenFolder(self.path / name, opened)
 
     def stat(self, name: str) -> os.stat_result | None:
-        """Return what is known about a file or a link of a name, not of what it leads to; None where there is none."""
+        """Return the status of a file or link, without following it; None if absent."""
         at, handle = self._at(name)
         try:
             return os.stat(at, dir_fd=handle, follow_symlinks=False)
@@ -109,13 +102,7 @@ class OpenFolder:
         return os.path.samestat(one, two)
 
     def read(self, name: str) -> BufferedReader:
-        """Open a regular file for reading.
-
-        Raises
-        ------
-        OSError
-            There is none; it is a link, a pipe, a device or a folder.
-        """
+        """Open a regular file for reading; raises `OSError` for a link, a pipe, a device or a folder."""
         at, handle = self._at(name)
         _require_file(os.stat(at, dir_fd=handle, follow_symlinks=False), self.path / name)
         file = os.fdopen(os.open(at, os.O_RDONLY | _NO_LINK | _NO_WAITING | _BINARY, dir_fd=handle), "rb")
@@ -127,20 +114,20 @@ class OpenFolder:
         return file
 
     def create(self, name: str, mode: int = 0o600) -> BufferedWriter:
-        """Make a file that is not there yet, and open it for writing."""
+        """Make a new file, and open it for writing."""
         at, handle = self._at(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
         return os.fdopen(os.open(at, flags, mode, dir_fd=handle), "wb")
 
     def link(self, name: str, target: OpenFolder, target_name: str) -> None:
-        """Give a file another name, over nothing."""
+        """Give a file a second name, replacing nothing."""
         at, handle = self._at(name)
         to, target_handle = target._at(target_name)
         follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
         os.link(at, to, src_dir_fd=handle, dst_dir_fd=target_handle, **follow)
 
     def rename(self, name: str, target_name: str) -> None:
-        """Give a file another name in this folder; what had that name is gone."""
+        """Rename a file within this folder, replacing what had that name."""
         at, handle = self._at(name)
         to, _ = self._at(target_name)
         os.replace(at, to, src_dir_fd=handle, dst_dir_fd=handle)
@@ -165,16 +152,16 @@ class Spot:
 
     @property
     def path(self) -> Path:
-        """Where it is, to be shown."""
+        """Its path, for messages."""
         return self.folder.path / self.name
 
     @property
     def is_taken(self) -> bool:
-        """Whether anything has the name, a link without a target included."""
+        """Whether anything has the name, broken links included."""
         return self.folder.stat(self.name) is not None
 
     def is_same_place(self, other: Spot) -> bool:
-        """Return whether what is removed at one place is gone at the other: two hard links are two places."""
+        """Return whether removing the file at one place removes it at the other; two hard links are two places."""
         if self.folder.is_same_folder(other.folder) and self.name.casefold() == other.name.casefold():
             return True
         one, two = self.folder.stat(self.name), other.folder.stat(other.name)
@@ -191,21 +178,21 @@ class Spot:
 
 @contextmanager
 def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[Spot]:
-    """Open the place of a file within a folder that somebody named.
+    """Open the place of a file within a folder that a user named.
 
     Parameters
     ----------
     root
         The folder; links on the way to it are followed.
     path
-        The file, which need not be there. Links between the two are followed only where they stay inside.
+        The file, which need not exist. Links between the two are followed only inside of the folder.
     create
-        Whether folders that are missing are made, the first included.
+        Whether missing folders are made, the first included.
 
     Raises
     ------
     OSError
-        The place lies outside, or a folder on the way cannot be opened.
+        The place lies outside, or a folder between cannot be opened.
     """
     real_root = Path(os.path.realpath(root))
     try:
@@ -224,3 +211,81 @@ def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[Spo
 def _require_file(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is a link, or no regular file", str(path))
+
+
+class NamedFolders:
+    """The files and folders that a user named: only what lies in them may be changed.
+
+    A named place that is a link, or is reached by one, stands for what it leads to. A link inside that leads out of all
+    of them is not part of them. The XMP sidecars of a named photo are, unless they are links.
+
+    Parameters
+    ----------
+    places
+        Files and folders, which need not exist. Empty for everything that is not behind a link, links in the top folder
+        excepted: ``/home`` and ``/tmp`` are links on some systems.
+
+    Examples
+    --------
+    >>> NamedFolders(["photos"]).hold("photos/2019/mia.jpg")
+    True
+    >>> NamedFolders(["photos"]).hold("photos/../notes.txt")
+    False
+    """
+
+    def __init__(self, places: Iterable[str | os.PathLike[str]]) -> None:
+        named = [named_path(place) for place in places]
+        self._folders = tuple(_whole(os.path.realpath(place)) for place in named)
+        self._beside = frozenset(path for place in named if not place.is_dir() for path in _sidecars(place))
+        self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath)
+
+    def hold(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether what a path leads to lies in one of the places, or would if it were made."""
+        real = Path(_whole(self.real(path)))
+        if self._folders:
+            return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)
+        return real == Path(_whole(_without_top_link(path)))
+
+    def real(self, path: str | os.PathLike[str]) -> str:
+        """Return the path with all links resolved."""
+        folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+        place = os.path.join(self._real_folder(folder), name)  # noqa: PTH118 - a name may be empty
+        return os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+
+
+def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
+    """Return the sentence about files that are left alone because links lead out of the named folders to them.
+
+    Parameters
+    ----------
+    paths
+        One or more paths, as the user knows them.
+    what
+        What to call one of them.
+    as_targets
+        Whether the links lie where files would have been written.
+    """
+    shown = ", ".join(printable(path) for path in paths[:_SHOWN])
+    more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+    counted = f"1 {what} is" if len(paths) == 1 else f"{len(paths):,} {what}s are"
+    them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
+    why, advice = f"to {them}", f"name the folder that holds {them}"
+    if as_targets:
+        why, advice = f"where {they} would be written", "take the links away"
+    return f"{counted} passed over, because links lead out of the named folders {why} ({shown}{more}): {advice}"
+
+
+def _sidecars(photo: Path) -> tuple[str, str]:
+    folder = os.path.realpath(photo.parent)
+    return _whole(str(Path(folder, f"{photo.name}.xmp"))), _whole(str(Path(folder, f"{photo.stem}.xmp")))
+
+
+def _whole(path: str) -> str:
+    return os.path.normcase(path)
+
+
+def _without_top_link(path: str | os.PathLike[str]) -> str:
+    """Return an absolute path in which only a link in the top folder is resolved."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+    top, first, *others = whole.parts if len(whole.parts) > 1 else (*whole.parts, "")
+    return str(Path(os.path.realpath(Path(top, first)), *others)) if others else str(whole)

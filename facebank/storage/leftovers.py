@@ -1,8 +1,7 @@
 """Files and folders that killed processes left half-written: found by name, owner, age and lock, and removed.
 
-Only what facebank itself was writing counts: its name has one of facebank's forms, it belongs to this user, it is a
-regular file or a folder, no link, and nobody is writing it any more. Earlier versions held no lock on what they wrote:
-what they left counts after a day.
+A leftover has a name that only facebank gives, belongs to this user, is a regular file or a folder, and is locked by
+no process. Earlier versions did not lock what they wrote: their parts count as leftovers after a day.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from facebank.storage.concurrency import flock_now, is_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,7 @@ _EARLIER_FOLDERS = re.compile(r"\.installing-[a-z0-9_]{8}")
 _EARLIER_EXPORT = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 _OF_AN_EXPORT = {"manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"}
 _DAY = 86400.0
-_AGAIN = 600.0  # seconds after which a process looks through a folder once more
+_AGAIN = 600.0  # seconds before a folder is cleaned again
 _AT_ONCE = 16 << 20  # bytes
 
 _cleaned: dict[str, float] = {}
@@ -39,18 +40,18 @@ _cleaned: dict[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A file or folder that this process keeps others from taking for a leftover; on some file systems nothing does."""
+    """Marks a file or folder as being written; `handle` is None where the file system has no locks."""
 
     handle: int | None
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self.handle is not None:
             os.close(self.handle)
 
 
 def lock(path: Path) -> Lock | None:
-    """Lock a file or folder until the process ends or lets go of it; None where another one has or removed it."""
+    """Lock a file or folder until the process ends; None if another process has locked or removed it."""
     handle = _opened(path)
     if handle is None:
         return Lock(None) if os.path.lexists(path) else None
@@ -65,7 +66,7 @@ def lock(path: Path) -> Lock | None:
 
 
 def find_leftovers(folder: Path) -> list[Path]:
-    """Return what killed processes left half-written in a folder, not in the folders below it; empty if unreadable."""
+    """Return the leftovers in a folder, not in those below it; empty if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             named = [Path(entry.path) for entry in entries if is_leftover_name(entry.name)]
@@ -75,7 +76,7 @@ def find_leftovers(folder: Path) -> list[Path]:
 
 
 def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Overwrite and remove what killed processes left in folders.
+    """Overwrite and remove the leftovers in folders.
 
     Returns
     -------
@@ -90,14 +91,14 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
-    """Overwrite a file, from its beginning on, and remove it; no-op where there is none.
+    """Overwrite a file from its beginning, and remove it; no-op if absent.
 
     Parameters
     ----------
     path
-        The file; a link is removed and what it leads to stays.
+        The file. A link is removed, and its target stays.
     also_other_names
-        Whether a file that has other names too (hard links) is overwritten; else only this name is removed.
+        Whether a file with other names (hard links) is overwritten; if not, only this name is removed.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
 
 
 def clean_once(folder: Path) -> None:
-    """Remove the leftovers of a folder before something is written there, unless that was just done."""
+    """Remove the leftovers of a folder before a write, unless that was done in the last ten minutes."""
     now = time.monotonic()
     place = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder on the way
     if now - _cleaned.get(place, -_AGAIN) >= _AGAIN:
@@ -128,7 +129,7 @@ def clean_once(folder: Path) -> None:
 
 
 def is_leftover_name(name: str) -> bool:
-    """Return whether a file or folder is called as what facebank is still writing, or left half-written."""
+    """Return whether a file or folder has the name of something that facebank is writing, or left half-written."""
     if not name.startswith(".") and ".vectors." not in name:  # nearly all files of a folder of photos
         return False
     forms = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)
@@ -136,7 +137,7 @@ def is_leftover_name(name: str) -> bool:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Return whether something of a leftover's name is one: ours, of the right kind, and written by nobody."""
+    """Return whether a path with a leftover's name is one: this user's, of the right kind, and unlocked."""
     try:
         status = path.lstat()
     except OSError:
@@ -189,30 +190,9 @@ def _remove(path: Path) -> bool:
 
 
 def _opened(path: Path) -> int | None:
-    """Open a file or folder to lock it; None where that cannot be."""
+    """Open a file or folder to lock it; None if it cannot be opened."""
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     for access in (os.O_RDWR, os.O_RDONLY):  # a folder cannot be opened for writing, a share wants files to be
         with suppress(OSError):
             return os.open(path, access | flags)
     return None
-
-
-def flock_now(handle: int) -> bool | None:
-    """Lock an open file until it is closed: False where somebody else has, None where the system cannot."""
-    try:
-        from fcntl import LOCK_EX, LOCK_NB, flock
-
-        flock(handle, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return None
-    return True
-
-
-def is_at(handle: int, path: Path) -> bool:
-    """Return whether a path still leads to an open file, and not by a link."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.lstat())
-    except OSError:
-        return False

@@ -1,7 +1,8 @@
-"""The one opening of SQLite files: checked, guarded against hostile content, and SQLite's errors in our words.
+"""Kinds of SQLite files: recognized, checked, changed in transactions, and SQLite's errors in facebank's words.
 
-A file is opened in this order: `SqliteKind.check_header` reads its first bytes, `connect` sets SQLite's guards before
-anything of the file is used, and `SqliteKind.check_tables` accepts exactly the tables of one version.
+A file is opened in this order: `SqliteKind.check_header` reads its first bytes, `facebank.storage.connections.connect`
+sets SQLite's guards before anything of the file is used, and `SqliteKind.check_tables` accepts exactly the tables of
+one version.
 """
 
 from __future__ import annotations
@@ -14,23 +15,27 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from time import monotonic, sleep
 
 from facebank.errors import ClosedError, FacebankError, StorageError, UsageError
-from facebank.storage.guarded import (
-    BoundedConnection,
-    UnusableError,
-    WasClosedError,
-    is_filled,
-    is_open_here,
-    open_guarded,
-)
+from facebank.storage.concurrency import LockFile
+from facebank.storage.connections import UnusableError, WasClosedError, in_memory, is_filled, is_open_here
 from facebank.storage.text import printable
-from facebank.storage.turns import begin_in_turn
 from facebank.storage.values import InvalidValueError
 
+QUEUE = "-queue"
+"""Suffix of the file by which writers queue for a database; it exists only while some of them wait."""
+
+_PAUSE = 0.01  # seconds between two attempts
+_SAID_AFTER = 1.0  # seconds
 _MAGIC = b"SQLite format 3\x00"
 _MOST_OBJECTS = 200
 _LONGEST_COMPLAINT = 200
+_MOUNTS = Path("/proc/self/mountinfo")
+_NETWORK_KINDS = frozenset(
+    {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
+    | {"fuse.davfs2", "fuse.glusterfs", "fuse.rclone", "fuse.sshfs", "vboxsf"}
+)
 _UNFINISHED = (
     "has a change that was not finished, which only somebody who may write in its folder can put right: open it there "
     "once"
@@ -52,27 +57,26 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 @dataclass(frozen=True, slots=True)
 class SqliteKind:
-    """A kind of SQLite file: how it is recognized, and how errors name it.
+    """A kind of SQLite file: how it is recognized, and what its errors are.
 
     Attributes
     ----------
     noun
         What messages call it, such as ``gallery``.
     application_id
-        The mark in bytes 68..72 of its header.
+        The number in bytes 68..71 of its header.
     newest
         The version of its tables that is written.
     build
         Makes the tables of a version in an empty database.
     version
-        Returns the version that a file says it has. Called only when its `version_table` is the expected one.
+        Returns the version that a file states. Called only if its `version_table` is the expected one.
     version_table
         The table that holds the version, in every version.
     missing_error, format_error, version_error, busy_error
-        Errors for a file that is not there or empty; no such file or a damaged one; a newer facebank's; one in use.
+        Errors for a file that is missing or empty; of another kind or damaged; of a newer facebank; in use.
     missing, empty, another, repair
-        What to do where there is none, where it is empty, where it is another program's, where it is damaged; each ends
-        a sentence.
+        What to do about a file that is missing, empty, another program's, or damaged; each ends a sentence.
     """
 
     noun: str
@@ -105,21 +109,21 @@ class SqliteKind:
 
     @contextmanager
     def said_plainly(self, path: Path) -> Iterator[None]:
-        """Turn SQLite's errors, and stored values that cannot be, into facebank's own with the file's name."""
+        """Turn SQLite's errors, and invalid stored values, into facebank's own errors with the file's name."""
         try:
             yield
         except sqlite3.Error as error:
             raise self._explained(error, path) from error
-        except UnicodeDecodeError as error:  # even SQLite's complaint about a damaged file may hold the damage
+        except UnicodeDecodeError as error:  # SQLite's message about a damaged file may quote the damage
             raise self.damage_error(path) from error
         except InvalidValueError as error:
             raise self.damage_error(path, str(error)) from error
 
     def make_empty_file(self, path: Path) -> None:
-        """Make an empty file that only its owner can read, and its folder; a file that is there stays as it is.
+        """Make an empty file that only its owner can read, and its folder; an existing file stays as it is.
 
-        An empty file is one not yet begun: SQLite writes all its tables in one transaction, whatever stops that leaves
-        the file empty, and the next one to open it begins again.
+        All tables are written in one transaction: if that is stopped the file is still empty, and the next process to
+        open it begins again.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -136,7 +140,7 @@ class SqliteKind:
         path
             The file.
         may_be_empty
-            Whether an empty file is welcome, because the caller is about to begin it.
+            Whether an empty file is accepted, because the caller is about to write its tables.
 
         Raises
         ------
@@ -145,21 +149,21 @@ class SqliteKind:
         """
         file = printable(str(path))
         if is_open_here(path):
-            return  # reading it would let go of this process's locks on it; `check_tables` looks at its mark again
+            return  # reading it would release this process's locks on it; `check_tables` checks the mark again
         header = self._read_header(path)
         if not header and not may_be_empty:
             raise self.empty_file_error(path)
         if not header or is_filled(path, "-journal"):
-            return  # what the header says is not settled before SQLite has undone an interrupted write
+            return  # the header is not settled before SQLite has undone an interrupted write
         if not header.startswith(_MAGIC):
             raise self.format_error(f"{file} is no {self.noun}: {self.another}.")
         if int.from_bytes(header[68:72], "big") != self.application_id:
             raise self._belongs_to_another(path)
 
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
-        """Return the version of a file's tables, which are exactly that version's: no trigger, no view, nothing else.
+        """Return the version of a file, whose tables must be exactly those of that version: no trigger, no view.
 
-        All of it is read at one moment, so that a file that another process is bringing up to date is not refused.
+        All of it is read in one transaction, so that a file that another process is upgrading is not refused.
 
         Raises
         ------
@@ -177,7 +181,7 @@ class SqliteKind:
             raise self._belongs_to_another(path)
         objects = _objects(connection)
         if not _tables_named(self.version_table, objects) <= self._objects_of(self.newest):
-            raise self._has_other_tables(path)  # the version is not even asked of something else of that name
+            raise self._has_other_tables(path)  # nothing else of that name is asked for the version
         version = self.version(connection) if _tables_named(self.version_table, objects) else None
         if not isinstance(version, int) or version < 1:
             raise self._has_other_tables(path)
@@ -236,28 +240,6 @@ class SqliteKind:
             raise StorageError(f"{self.named(path)} cannot be read: {error.strerror}.") from error
 
 
-def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
-    """Open a file that exists, guarded against hostile content; autocommit, so that transactions are explicit.
-
-    Parameters
-    ----------
-    path
-        The file.
-    busy_timeout
-        How long another process is waited for, in seconds.
-    """
-    if is_writable(path):
-        return open_guarded(path, "rw", busy_timeout)
-    from facebank.storage.unwritable import open_unwritable  # few files are
-
-    return open_unwritable(path, busy_timeout)
-
-
-def is_writable(path: Path) -> bool:
-    """Return whether a file and its folder, where SQLite keeps its log, may be written."""
-    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
-
-
 def is_begun(connection: sqlite3.Connection) -> bool:
     """Return whether a file has tables at all."""
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -265,7 +247,7 @@ def is_begun(connection: sqlite3.Connection) -> bool:
 
 
 def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
-    """Ask for the write-ahead log, or for a rollback journal, and return what SQLite made of it.
+    """Choose the write-ahead log or a rollback journal, and return the resulting mode.
 
     Parameters
     ----------
@@ -277,7 +259,7 @@ def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
     Returns
     -------
     str
-        SQLite's journal mode: ``wal``, ``delete``, or what another process insists on by using the file now.
+        SQLite's journal mode: ``wal``, ``delete``, or the one in which another process is using the file.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode != ("wal" if log else "delete"):
@@ -292,7 +274,7 @@ def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """Keep everything that is written inside or, whatever goes wrong, nothing."""
+    """Keep all that is written inside, or nothing if anything fails."""
     with _whole(connection):
         connection.execute(begin)
         yield
@@ -300,7 +282,7 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
 
 @contextmanager
 def writing(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
-    """As `transaction`, in turn with other processes: see `facebank.storage.turns.begin_in_turn`."""
+    """As `transaction`, in turn with other processes: see `begin_in_turn`."""
     with _whole(connection):
         begin_in_turn(connection, path, patience)
         yield
@@ -318,12 +300,126 @@ def _whole(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -> None:
+    """Begin a write transaction, in turn with other writing processes.
+
+    SQLite gives the next transaction to whoever asks at the right moment, so a process that writes again and again
+    starves the others. Here the first process that has to wait leaves a queue file beside the database. While it is
+    there, every writer locks it before it begins and releases it once it has begun: the holder is the next.
+
+    Parameters
+    ----------
+    connection, path
+        The database and its file.
+    patience
+        How long to wait for others, in seconds. After one second a warning is logged.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        Others are still writing.
+    """
+    (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        queue = path.with_name(path.name + QUEUE)
+        if queue.exists() or not _begins(connection):
+            _wait(connection, path, queue, patience)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(timeout)}")
+
+
+def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: float) -> None:
+    begun, said, is_next = monotonic(), False, False
+    lock = LockFile(queue)
+    try:
+        while True:
+            is_next = is_next or lock.take()
+            waited = monotonic() - begun
+            if is_next and _begins(connection, last=waited >= patience):
+                return
+            if waited >= patience:
+                connection.execute("BEGIN IMMEDIATE")  # raises that it is busy, or is not any more
+                return
+            if not said and waited >= min(_SAID_AFTER, patience):
+                said = True
+                _warn(path)
+            sleep(_PAUSE)
+    finally:
+        lock.release()
+
+
+def _begins(connection: sqlite3.Connection, *, last: bool = False) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _warn(path: Path) -> None:
+    import logging
+
+    logging.getLogger("facebank").warning("waiting for another facebank that is writing to %s", printable(str(path)))
+
+
+def is_on_network(path: Path) -> bool:
+    """Return whether a file lies on a network share, where SQLite's write-ahead log is not safe.
+
+    The log's index is shared memory, which machines do not share. Shares are recognized on Linux, and by Windows' UNC
+    paths; elsewhere a file counts as local.
+    """
+    place = str(path.resolve())
+    if place.startswith("\\\\"):
+        return True
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    return filesystem_kind(mounts, place) in _NETWORK_KINDS
+
+
+def filesystem_kind(mounts: str, place: str) -> str:
+    """Return the kind of file system a path lies on.
+
+    Parameters
+    ----------
+    mounts
+        Text of ``/proc/self/mountinfo`` (its format: proc(5)).
+    place
+        An absolute path with links resolved.
+
+    Returns
+    -------
+    str
+        Such as ``ext4`` or ``nfs4``; empty if unknown.
+    """
+    longest, kind = -1, ""
+    for line in mounts.splitlines():
+        mounted, _, described = line.partition(" - ")
+        fields = mounted.split()
+        if len(fields) < 5 or not described.strip():
+            continue
+        point = _unescaped(fields[4]).rstrip("/")
+        if (place == point or place.startswith(point + "/")) and len(point) >= longest:
+            longest, kind = len(point), described.split()[0]
+    return kind
+
+
+def _unescaped(text: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
 _Object = tuple[str, str, str, str | None]
 
 
 @cache
 def _built(build: Callable[[sqlite3.Connection, int], None], version: int) -> frozenset[_Object]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+    with closing(in_memory()) as connection:
         build(connection, version)
         return _objects(connection)
 

@@ -20,6 +20,7 @@ from facebank.packs.manifest import Thresholds
 from facebank.packs.network_file import check_network
 from facebank.packs.runtime import note_session
 from facebank.storage.arrays import normalized
+from facebank.storage.files import sha256_of
 from facebank.storage.text import printable
 from facebank.types import Detection
 from facebank.vision.detector import Candidates, NetworkDetector
@@ -212,15 +213,10 @@ def _digest(folder: Path, files: list[Path]) -> str:
     manifest = folder / "manifest.json"
     hashed = [*files, manifest] if manifest.is_file() else files
     try:
-        hashes = {file.relative_to(folder).as_posix(): _sha256(file) for file in hashed}
+        hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in hashed}
     except OSError as error:
         raise PackError(f"cannot read {printable(str(error.filename))}: {error.strerror}") from error
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _normalises_itself(network: Path) -> bool:

@@ -17,7 +17,7 @@ from facebank.album.scan.rows import COLUMNS, FileState
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.album.scan.written_tags import TagRow
 from facebank.errors import FacebankError, ScanFormatError
-from facebank.storage.row_digests import teach_row_digest
+from facebank.storage.values import teach_row_digest
 from tests.album.test_scan_file import PACK, STATE, file, photo
 
 

@@ -26,7 +26,7 @@ from facebank.album.sort.journal import (
 from facebank.album.sort.undoing import undo_sorting
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
-from facebank.storage.leftovers import flock_now
+from facebank.storage.concurrency import flock_now
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 DIGEST = "ab" * 32

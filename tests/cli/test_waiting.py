@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from facebank.storage.turns import QUEUE
+from facebank.storage.sqlite import QUEUE
 
 from .conftest import Run
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.evaluation.face_cache import FaceCache, code_digest, evaluation_folder, forget_evaluated_faces
-from facebank.storage.row_digests import teach_row_digest
+from facebank.storage.values import teach_row_digest
 from facebank.types import Detection, Face, Quality
 
 DIMENSION = 8

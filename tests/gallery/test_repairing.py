@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KILLED_WHILE_COPYING = """
 import os, signal, sys
 from facebank.gallery import Gallery
-from facebank.storage.guarded import BoundedConnection
+from facebank.storage.connections import BoundedConnection
 
 backup = BoundedConnection.backup
 BoundedConnection.backup = lambda connection, target: backup(

@@ -18,7 +18,7 @@ from facebank.gallery import Gallery, inspect_gallery
 from facebank.gallery.repairing import repair_gallery
 from facebank.gallery.store import file
 from facebank.index.vector_index import VectorIndex
-from facebank.storage.guarded import is_open_here
+from facebank.storage.connections import is_open_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

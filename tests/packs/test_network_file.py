@@ -16,7 +16,7 @@ from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helpe
 from facebank.errors import PackIntegrityError
 from facebank.packs import load_pack, open_session, prepared_model
 from facebank.packs.network_file import MESSAGES, check_network, check_network_bytes
-from facebank.storage.user_folders import sha256_of
+from facebank.storage.files import sha256_of
 from tests.small_networks import external, small_detector, small_embedder
 
 Change = Callable[[ModelProto, TensorProto], None]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.file_systems import filesystem_kind, is_on_network
-from facebank.storage.sqlite import choose_journal
+from facebank.storage.sqlite import choose_journal, filesystem_kind, is_on_network
 
 MOUNTS = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

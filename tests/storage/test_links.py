@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.links import NamedFolders, passed_over
+from facebank.storage.folders import NamedFolders, passed_over
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ from facebank.operations.annotate import Annotator
 from facebank.operations.inputs import require_photos
 from facebank.packs.pack import load_pack
 from facebank.packs.store import add_pack
-from facebank.storage.paths import absolute, named_path
-from facebank.storage.user_folders import cache_folder, calibrations_folder, packs_folder
+from facebank.storage.paths import absolute, cache_folder, calibrations_folder, named_path, packs_folder
 from facebank.vision.insightface_adapter import open_package
 
 PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_collins.jpg"

@@ -17,7 +17,7 @@ from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, ScanNotFoundError
 from facebank.evaluation.face_cache import FaceCache
 from facebank.gallery import Gallery, PackIdentity
-from facebank.storage.sqlite import connect
+from facebank.storage.connections import connect
 
 PACK = PackIdentity("test", "ab" * 32, 8)
 ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.sqlite import connect, writing
-from facebank.storage.turns import QUEUE, begin_in_turn, only_one
+from facebank.storage.concurrency import only_one
+from facebank.storage.connections import connect
+from facebank.storage.sqlite import QUEUE, begin_in_turn, writing
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOOP = """
 import sys, select, time
 from pathlib import Path
-from facebank.storage.sqlite import connect, writing
+from facebank.storage.sqlite import writing
+from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
 print("ready", flush=True)
@@ -41,7 +43,8 @@ print(count, flush=True)
 ONCE = """
 import sys
 from pathlib import Path
-from facebank.storage.sqlite import connect, writing
+from facebank.storage.sqlite import writing
+from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
 for _ in range(int(sys.argv[2])):
@@ -56,7 +59,8 @@ for _ in range(int(sys.argv[2])):
 HOLD = """
 import sys
 from pathlib import Path
-from facebank.storage.sqlite import connect, writing
+from facebank.storage.sqlite import writing
+from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
 with writing(connection, path, 30):

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from facebank.errors import ScanBusyError, StorageError
+from facebank.storage.concurrency import only_one
 from facebank.storage.text import printable
-from facebank.storage.turns import only_one
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from facebank.gallery.store.codec import flag, hex_digest, text_to_time, time_to_text, turns, whole
 from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
-from facebank.storage.row_digests import checked_row, row_digest
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import (
+    InvalidValueError,
+    between,
+    checked_row,
+    flag,
+    hex_digest,
+    row_digest,
+    text,
+    text_to_time,
+    time_to_text,
+    turns,
+    whole,
+)
 from facebank.types import PhotoFaces
 
 if TYPE_CHECKING:
@@ -175,13 +185,13 @@ def photo_row(row: Sequence[object]) -> PhotoRow:
     return PhotoRow(
         whole(number),
         hex_digest(content_hash),
-        _between(across, 1, _LONGEST_SIDE),
-        _between(down, 1, _LONGEST_SIDE),
+        between(across, 1, _LONGEST_SIDE),
+        between(down, 1, _LONGEST_SIDE),
         turns(turned),
         None if taken_at is None else _time(taken_at),
         flag(dated),
         None if picture_hash is None else hex_digest(picture_hash),
-        _between(faces, 0, _MOST_FACES),
+        between(faces, 0, _MOST_FACES),
     )
 
 
@@ -237,8 +247,8 @@ def weaknesses_of(text: str) -> tuple[str, ...]:
 def group_row(row: Sequence[object]) -> tuple[int, int]:
     """Return group and face of a row of ``groups``; raises `InvalidValueError` unless it can be one."""
     face, number, position = checked_row("groups", row)
-    _between(position, 0, 2**62)
-    return _between(number, 1, 2**62), whole(face)
+    between(position, 0, 2**62)
+    return between(number, 1, 2**62), whole(face)
 
 
 def apart_row(row: Sequence[object]) -> tuple[int, int]:
@@ -249,7 +259,7 @@ def apart_row(row: Sequence[object]) -> tuple[int, int]:
 
 def totals_row(row: Sequence[object]) -> Totals:
     """Return the one row of ``totals``; raises `InvalidValueError` unless it can be one."""
-    return Totals(*(_between(value, 0, 2**62) for value in checked_row("totals", row)))
+    return Totals(*(between(value, 0, 2**62) for value in checked_row("totals", row)))
 
 
 def path_of(data: object) -> str:
@@ -271,9 +281,7 @@ def _error(value: object) -> str | None:
 
 
 def _text_or_none(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise InvalidValueError("it holds something else than a text")
-    return value
+    return None if value is None else text(value)
 
 
 def _time(value: object) -> datetime:
@@ -284,13 +292,6 @@ def _time(value: object) -> datetime:
         except OverflowError as error:  # before the year 1, or after 9999
             raise InvalidValueError("it holds a time that is none") from error
     return when
-
-
-def _between(value: object, least: int, most: int) -> int:
-    number = whole(value)
-    if not least <= number <= most:
-        raise InvalidValueError(f"it holds the number {number}, which cannot be")
-    return number
 
 
 def _is_word(word: Any) -> bool:

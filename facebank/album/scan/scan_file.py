@@ -36,9 +36,8 @@ from facebank.album.scan.rows import (
 from facebank.album.scan.schema import SCAN_FILE, prepare
 from facebank.album.scan.tables import PATIENCE, ScanTables
 from facebank.album.scan.written_tags import TagRow, forget_tags, keep_tags, move_tags, read_tags
-from facebank.storage.connections import ThreadConnections
+from facebank.storage.connections import ThreadConnections, connect
 from facebank.storage.face_numbers import embeddings_of, qualities_of
-from facebank.storage.sqlite import connect
 from facebank.storage.text import printable
 from facebank.types import PhotoFaces
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.gallery import PackIdentity
-    from facebank.storage.guarded import BoundedConnection
+    from facebank.storage.connections import BoundedConnection
     from facebank.types import FloatArray
 
 UNSETTLED = FileState(-1, -1)

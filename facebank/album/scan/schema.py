@@ -21,19 +21,11 @@ from typing import TYPE_CHECKING
 
 from facebank.album.scan.rows import COLUMNS, Totals, insert
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
+from facebank.storage.connections import BoundedConnection, copied_to_memory, is_writable
 from facebank.storage.dates import CLOCK_RESETS
-from facebank.storage.file_systems import is_on_network
-from facebank.storage.guarded import BoundedConnection, copied_to_memory
-from facebank.storage.row_digests import teach_row_digest
-from facebank.storage.sqlite import (
-    SqliteKind,
-    choose_journal,
-    is_begun,
-    is_writable,
-    transaction,
-)
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, teach_row_digest
 
 if TYPE_CHECKING:
     import sqlite3

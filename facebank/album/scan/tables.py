@@ -25,16 +25,14 @@ from facebank.album.scan.rows import (
     totals_row,
 )
 from facebank.album.scan.schema import SCAN_FILE, keep_totals
-from facebank.storage.guarded import UnusableError
-from facebank.storage.row_digests import row_digest
+from facebank.storage.connections import UnusableError
 from facebank.storage.sqlite import transaction, writing
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, row_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facebank.storage.connections import ThreadConnections
-    from facebank.storage.guarded import BoundedConnection
+    from facebank.storage.connections import BoundedConnection, ThreadConnections
     from facebank.types import PhotoFaces
 
 _Row = TypeVar("_Row")

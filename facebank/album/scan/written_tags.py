@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.album.scan.rows import insert, path_of, select
 from facebank.album.tags.sidecars import sidecar_of
-from facebank.gallery.store.codec import whole
-from facebank.storage.row_digests import checked_row
+from facebank.storage.values import checked_row, whole
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from hashlib import file_digest
 from typing import TYPE_CHECKING
 
 from facebank.media import picture_hash_of
 from facebank.media.picture_hash import with_orientation
-from facebank.storage.files import part_name
-from facebank.storage.leftovers import flock_now
+from facebank.storage.concurrency import flock_now
+from facebank.storage.files import part_name, sha256_of
 
 if TYPE_CHECKING:
     from io import BufferedReader, BufferedWriter
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def digest_of(spot: Spot) -> str:
     """Return the SHA-256 of a file, in hex."""
     with spot.read() as file:
-        return file_digest(file, "sha256").hexdigest()
+        return sha256_of(file)
 
 
 def picture_of(spot: Spot) -> str:

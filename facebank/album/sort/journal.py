@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 
 from facebank.album.sort.entries import Entry, entry_of, is_whole, require_seen
 from facebank.errors import StorageError
+from facebank.storage.concurrency import flock_now, is_at
 from facebank.storage.files import write_file
-from facebank.storage.leftovers import flock_now, is_at
 from facebank.storage.text import printable, shell_command
 from facebank.storage.values import InvalidValueError
 

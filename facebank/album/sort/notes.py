@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from facebank.album.sort.journal import JOURNAL, SortJournal, journal_key, read_journal
 from facebank.album.tags.sidecars import possible_sidecars
 from facebank.errors import GalleryError, StorageError
-from facebank.storage.user_folders import is_file, sha256_of
+from facebank.storage.files import is_file, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

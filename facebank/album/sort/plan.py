@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from facebank.album.sort.ways import LONGEST_NAME, Way, cut, folder_name
 from facebank.album.tags.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
-from facebank.storage.links import NamedFolders
+from facebank.storage.files import is_file, sha256_of
+from facebank.storage.folders import NamedFolders
 from facebank.storage.text import printable
-from facebank.storage.user_folders import is_file, sha256_of
 from facebank.types import Reason
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from facebank.album.sort.journal import Sorted, SortJournal
 from facebank.album.sort.plan import SortPlan, Step
 from facebank.album.sort.ways import Way
 from facebank.errors import StorageError
-from facebank.storage.folders import Spot, spot_within
-from facebank.storage.interruption import uninterrupted
+from facebank.storage.concurrency import uninterrupted
+from facebank.storage.folders import NamedFolders, Spot, spot_within
 from facebank.storage.leftovers import remove_leftovers
-from facebank.storage.links import NamedFolders
 from facebank.storage.text import printable
 
 _WAYS = {Way.COPY: copy_file, Way.LINK: link_file, Way.MOVE: move_file}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from facebank.album.tags.regions import Box, Frame, Region, Vocabulary, match_faces, turned
 from facebank.album.tags.xmp_files import XmpSource
 from facebank.gallery import name_key
-from facebank.storage.forking import computed
+from facebank.storage.concurrency import computed
 from facebank.storage.text import printable
 
 _CLEARLY = 1.5  # one way is clearly better than another that meets the faces less than two thirds as well

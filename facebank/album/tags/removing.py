@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.album.tags.regions import Region
     from facebank.album.tags.xmp_files import PhotoXmp, XmpSource
     from facebank.media import PhotoFile
-    from facebank.storage.links import NamedFolders
+    from facebank.storage.folders import NamedFolders
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from facebank.storage.user_folders import is_file
+from facebank.storage.files import is_file
 
 if TYPE_CHECKING:
     from pathlib import Path

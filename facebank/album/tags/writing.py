@@ -37,7 +37,7 @@ from facebank.types import Reason
 
 if TYPE_CHECKING:
     from facebank.album.tags.known import KnownTags
-    from facebank.storage.links import NamedFolders
+    from facebank.storage.folders import NamedFolders
     from facebank.types import IdentifiedPhoto, PhotoFaces
 
 

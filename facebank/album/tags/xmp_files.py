@@ -23,10 +23,9 @@ from facebank.album.tags.xmp_document import MOST_BYTES, XmpDocument
 from facebank.album.tags.xmp_packets import Packet, find_packet, is_jpeg_head, with_packet
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.media import PhotoFile, PhotoHeader, read_header, read_photo_bytes, read_photo_file
-from facebank.storage.files import new_file
+from facebank.storage.files import is_file, new_file
 from facebank.storage.folders import NOT_THERE
 from facebank.storage.text import printable
-from facebank.storage.user_folders import is_file
 
 if TYPE_CHECKING:
     from facebank.media import PhotoLimits

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, binned, finite, top_confusions
+from facebank.storage.paths import keep_plots_out_of_home
 from facebank.storage.text import printable
-from facebank.storage.user_folders import keep_plots_out_of_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -26,8 +26,8 @@ from facebank.evaluation.report.model import (
     check_report,
 )
 from facebank.evaluation.report.rendering import as_markdown, as_page, escaped, safe
+from facebank.storage.files import write_file
 from facebank.storage.text import printable, spreadsheet_cell
-from facebank.storage.user_folders import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,7 +147,7 @@ def write_report(report: Report, folder: Path, *, command: str, scores: bool = F
     if scores:
         contents[written.scores] = as_csv(report)
     for path, text in contents.items():
-        write_atomically(path, text.encode("utf-8"), _ADVICE)
+        write_file(path, text.encode("utf-8"), advice=_ADVICE)
     if not scores and _are_scores(written.scores):
         written.scores.unlink()  # it belongs to an older report
     return written

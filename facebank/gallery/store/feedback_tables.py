@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.gallery.records import FaceKey, Stranger, StrangerTable
 from facebank.gallery.store.checked_rows import every_row, kept_rows
-from facebank.gallery.store.codec import (
-    bytes_to_path,
-    floats_from_bytes,
-    floats_to_bytes,
-    hex_digest,
-    path_to_bytes,
-    text_to_time,
-    time_to_text,
-    unit_rows,
-    whole,
-    wholes,
-)
+from facebank.gallery.store.codec import floats_from_bytes, floats_to_bytes, unit_rows, wholes
 from facebank.gallery.store.schema import PICTURES_SINCE, schema_version
 from facebank.gallery.store.sealing import delete, insert, update
+from facebank.storage.values import bytes_to_path, hex_digest, path_to_bytes, text_to_time, time_to_text, whole
 
 if TYPE_CHECKING:
     import sqlite3

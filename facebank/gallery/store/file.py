@@ -14,9 +14,8 @@ from facebank.gallery.store import tables
 from facebank.gallery.store.checked_rows import let_go
 from facebank.gallery.store.connection import GALLERY_FILE
 from facebank.gallery.store.schema import OLDEST_READABLE, RULES_SINCE, SCHEMA_VERSION, migrate, upgrade_changes
-from facebank.storage.connections import ThreadConnections
-from facebank.storage.file_systems import is_on_network
-from facebank.storage.sqlite import choose_journal, connect, is_begun, is_writable, transaction, writing
+from facebank.storage.connections import ThreadConnections, connect, is_writable
+from facebank.storage.sqlite import choose_journal, is_begun, is_on_network, transaction, writing
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facebank.gallery.records import PackIdentity
-    from facebank.storage.guarded import BoundedConnection
+    from facebank.storage.connections import BoundedConnection
 
 
 class GalleryFile:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.gallery.records import PersonFacts
-from facebank.gallery.store.codec import birth_date, flag, note, person_name, text_to_time, time_to_text, whole
+from facebank.gallery.store.codec import birth_date, note, person_name
 from facebank.gallery.store.schema import MERGES_SINCE, schema_version
 from facebank.gallery.store.sealing import delete, insert, update
+from facebank.storage.values import flag, text_to_time, time_to_text, whole
 
 if TYPE_CHECKING:
     import sqlite3

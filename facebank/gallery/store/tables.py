@@ -24,24 +24,26 @@ from facebank.gallery.store.checked_rows import (
 from facebank.gallery.store.codec import (
     LARGEST_DIMENSION,
     birth_date,
-    bytes_to_path,
-    flag,
     floats_from_bytes,
     floats_to_bytes,
-    hex_digest,
     note,
     only,
-    path_to_bytes,
     person_name,
     person_names,
-    share,
+)
+from facebank.gallery.store.schema import FACTS_SINCE, PICTURES_SINCE, schema_version
+from facebank.gallery.store.sealing import delete, delete_all, insert, kept_sum, sum_name, update
+from facebank.storage.values import (
+    InvalidValueError,
+    bytes_to_path,
+    flag,
+    fraction,
+    hex_digest,
+    path_to_bytes,
     text_to_time,
     time_to_text,
     whole,
 )
-from facebank.gallery.store.schema import FACTS_SINCE, PICTURES_SINCE, schema_version
-from facebank.gallery.store.sealing import delete, delete_all, insert, kept_sum, sum_name, update
-from facebank.storage.values import InvalidValueError
 from facebank.types import Detection, Person, Sample
 
 if TYPE_CHECKING:
@@ -431,9 +433,9 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
             detection=Detection(
                 floats_from_bytes(row["box"], (4,)),
                 floats_from_bytes(row["landmarks"], (5, 2)),
-                share(row["detection_score"]),
+                fraction(row["detection_score"]),
             ),
-            quality=share(row["quality"]),
+            quality=fraction(row["quality"]),
             source=bytes_to_path(row["source"]),
             content_hash=hex_digest(row["content_hash"]),
             quarter_turns=whole(row["quarter_turns"]),

@@ -9,11 +9,12 @@ import numpy as np
 from facebank.gallery.records import PLAIN, VectorTable
 from facebank.gallery.store import tables
 from facebank.gallery.store.checked_rows import check_sum, damage_of, has_seals, rows_by_number, summed_groups
-from facebank.gallery.store.codec import floats_to_bytes, only, unit_rows, whole, wholes
+from facebank.gallery.store.codec import floats_to_bytes, only, unit_rows, wholes
 from facebank.gallery.store.digests import row_digests, summed
 from facebank.gallery.store.schema import FACTS_SINCE, schema_version
 from facebank.gallery.store.sealed_tables import TABLES
 from facebank.gallery.store.sealing import NOTHING, Sum, insert, kept_sum, sum_name
+from facebank.storage.values import whole
 
 if TYPE_CHECKING:
     import sqlite3

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from facebank.errors import StorageError, UsageError
-from facebank.gallery.exchange_files import read_arrays
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.arrays import normalized
+from facebank.storage.npz import read_arrays
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
@@ -161,7 +160,7 @@ class Background:
                     return cls(**read_arrays(stream, expected))
         except OSError as error:
             raise UsageError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
-        except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, UsageError) as error:
+        except (ValueError, UsageError) as error:
             raise UsageError(f"{printable(str(path))} holds no background of {dimension} dimensions.") from error
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.storage.row_digests import checked_row, row_digest, teach_row_digest
-from facebank.storage.values import InvalidValueError
+from facebank.storage.values import InvalidValueError, checked_row, row_digest, teach_row_digest
 
 VALUES = st.one_of(
     st.none(),

@@ -12,8 +12,8 @@ import pytest
 
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
-from facebank.storage import unwritable
-from facebank.storage.sqlite import connect
+from facebank.storage import connections
+from facebank.storage.connections import connect
 
 PACK = PackIdentity("test", "ab" * 32, 8)
 
@@ -30,7 +30,7 @@ def filled(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unwritable_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("facebank.storage.sqlite.is_writable", lambda _: False)
+    monkeypatch.setattr("facebank.storage.connections.is_writable", lambda _: False)
     monkeypatch.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
     return iter(())
 
@@ -69,7 +69,7 @@ def test_what_is_too_large_to_be_copied_says_what_to_do(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_writer(filled, tmp_path / "a.db")
-    monkeypatch.setattr(unwritable, "_LARGEST_COPY", 100)
+    monkeypatch.setattr(connections, "_LARGEST_COPY", 100)
     with pytest.raises(StorageError, match=r"a\.db-wal.*open it once where it may be written"):
         rows(tmp_path / "a.db")
 
@@ -89,7 +89,7 @@ def test_what_others_change_in_a_gallery_is_seen(tmp_path: Path, monkeypatch: py
     with Gallery.open(path, PACK, create=True) as writer:
         writer.enroll("Ada", [])
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("facebank.storage.sqlite.is_writable", lambda _: False)
+        elsewhere.setattr("facebank.storage.connections.is_writable", lambda _: False)
         elsewhere.setattr("facebank.gallery.store.file.is_writable", lambda _: False)
         reader = Gallery.open(path, PACK)
     with reader:
