@@ -48,7 +48,7 @@ def analyzer(pack: Pack, enlargement: float, *, refine: bool, centred: bool, fli
     refiner = LandmarkRefiner(detector) if refine else None
     finder = FaceFinder(detector, refiner, pack.manifest.detector.upright_score, partial(enlarged, enlargement))
     shipped = pack.manifest.embedder
-    spec = replace(shipped, centre=shipped.centre if centred else (), flip=flip)
+    spec = replace(shipped, center=shipped.center if centred else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
 
 

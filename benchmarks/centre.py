@@ -61,7 +61,7 @@ def several_each(faces: LfwFaces) -> LfwFaces:
 
 def uncentred(pack: Pack) -> Pack:
     """Return the pack without its centre."""
-    return replace(pack, manifest=replace(pack.manifest, embedder=replace(pack.manifest.embedder, centre=())))
+    return replace(pack, manifest=replace(pack.manifest, embedder=replace(pack.manifest.embedder, center=())))
 
 
 def main() -> None:

@@ -35,8 +35,7 @@ import numpy as np
 from benchmarks.make_reports import build_packs
 from facebank.album.scan.lookout import Lookout, state_of
 from facebank.media import read_photo
-from facebank.packs import Pack, load_pack, open_session
-from facebank.packs.runtime import usable_cores
+from facebank.packs import Pack, load_pack, open_session, usable_cores
 from facebank.storage.arrays import overlaps
 from facebank.types import Detection
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder

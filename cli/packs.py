@@ -16,13 +16,12 @@ from .failures import NOTHING_DONE
 from .output import is_interactive, say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from facebank.packs import DataTerms, Pack, PackHealth, Thresholds
-    from facebank.packs.catalogue import CataloguedPack
+    from facebank.packs import DataTerms, Pack, PackEntry, PackHealth, Thresholds
 
 BROKEN = 1
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
-AcceptLicence = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's license.")]
+AcceptLicense = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's license.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,9 +46,9 @@ def register(app: typer.Typer) -> None:
 
 def list_(as_json: AsJson = False) -> int:
     """List the installed packs and those that can be installed by name."""
-    from facebank.packs.catalogue import catalogue
+    from facebank.packs import catalog
 
-    packs = catalogue()
+    packs = catalog()
     if as_json:
         for pack in packs:
             write_json(_summary(pack))
@@ -65,9 +64,9 @@ def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_js
 
     Exit code 1 if something is wrong with it.
     """
-    from facebank.packs.catalogue import catalogued_pack
+    from facebank.packs import find_pack
 
-    pack = catalogued_pack(name)
+    pack = find_pack(name)
     record, calibration = _description(pack), _calibration(pack)
     if as_json:
         write_json({**record, "calibrated": calibration})
@@ -83,7 +82,7 @@ def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_js
 
 def install(
     source: Annotated[str, typer.Argument(metavar="NAME_OR_URL_OR_ZIP", help="What to install.")],
-    accept_licence: AcceptLicence = False,
+    accept_license: AcceptLicense = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -92,25 +91,25 @@ def install(
     Its license is shown and must be accepted once.
     """
     from facebank.errors import LicenceNotAcceptedError
+    from facebank.packs import license_notice
     from facebank.packs.install import install_pack
-    from facebank.packs.licences import licence_notice
 
     with download_bar(writes_lines=as_json) as on_progress:
         try:
-            pack = install_pack(source, accept_licence=accept_licence, replace=replace, on_progress=on_progress)
+            pack = install_pack(source, accept_license=accept_license, replace=replace, on_progress=on_progress)
         except LicenceNotAcceptedError as error:
             if not is_interactive():
                 raise
             refused = error
         else:
-            say(licence_notice(pack.manifest))
+            say(license_notice(pack.manifest))
             return _installed(pack, as_json)
     say(str(refused))
     if not typer.confirm("Do you accept this license?", err=True):
         say("nothing was installed")
         return NOTHING_DONE
     with download_bar(writes_lines=as_json) as on_progress:
-        pack = install_pack(source, accept_licence=True, replace=replace, on_progress=on_progress)
+        pack = install_pack(source, accept_license=True, replace=replace, on_progress=on_progress)
     return _installed(pack, as_json)
 
 
@@ -160,7 +159,7 @@ def _example(*commands: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  facebank {command}" for command in commands)
 
 
-def _summary(pack: CataloguedPack) -> dict[str, object]:
+def _summary(pack: PackEntry) -> dict[str, object]:
     manifest = pack.manifest
     return {
         "name": pack.name,
@@ -168,7 +167,7 @@ def _summary(pack: CataloguedPack) -> dict[str, object]:
         "embedded": pack.embedded,
         "title": manifest.title if manifest else None,
         "version": manifest.version if manifest else None,
-        "licence": manifest.licence if manifest else None,
+        "licence": manifest.license if manifest else None,
         "commercial_use": manifest.commercial_use_known if manifest else None,
         "licence_commercial_use": manifest.commercial_use if manifest else None,
         "training_data": _data(manifest.training_data) if manifest else None,
@@ -177,12 +176,12 @@ def _summary(pack: CataloguedPack) -> dict[str, object]:
     }
 
 
-def _description(pack: CataloguedPack) -> dict[str, object]:
+def _description(pack: PackEntry) -> dict[str, object]:
     manifest = pack.manifest
     return {
         **_summary(pack),
         "folder": str(pack.folder) if pack.folder else None,
-        "licence_url": manifest.licence_url if manifest else None,
+        "licence_url": manifest.license_url if manifest else None,
         "source": manifest.source if manifest else None,
         "detector": manifest.detector.kind if manifest else None,
         "dimension": manifest.embedder.dimension if manifest else None,
@@ -205,7 +204,7 @@ def _thresholds(thresholds: Thresholds) -> dict[str, object]:
     }
 
 
-def _calibration(pack: CataloguedPack) -> dict[str, Any] | None:
+def _calibration(pack: PackEntry) -> dict[str, Any] | None:
     """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
     from facebank.errors import PackIntegrityError
     from facebank.gallery import PackIdentity
@@ -252,15 +251,15 @@ def _calibrated(calibration: dict[str, Any]) -> str:
     return f"for {', '.join(calibration['classifiers'])}; {whose}, in {calibration['folder']}; {made}"
 
 
-def _row(pack: CataloguedPack) -> tuple[str, ...]:
+def _row(pack: PackEntry) -> tuple[str, ...]:
     if pack.problem or pack.manifest is None:
         return pack.name, "broken", pack.problem or "", "", "", ""
-    from facebank.packs.licences import commercial_use
+    from facebank.packs import commercial_use
 
     here = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
     manifest = pack.manifest
     data = manifest.training_data.name if manifest.training_data else "not stated"
-    return pack.name, here, manifest.title, manifest.licence, data, commercial_use(manifest)
+    return pack.name, here, manifest.title, manifest.license, data, commercial_use(manifest)
 
 
 def _tell(key: str, value: object) -> None:
@@ -294,12 +293,12 @@ def _health(health: PackHealth) -> dict[str, object]:
         "name": health.pack.name,
         "ok": health.ok,
         "problem": health.pack.problem,
-        "files": [{"name": file.name, "state": file.state.value} for file in health.files],
+        "files": [{"name": file, "state": state.value} for file, state in health.files.items()],
     }
 
 
 def _tell_health(health: PackHealth) -> None:
     if health.pack.problem:
         write_line(f"{health.pack.name}: {health.pack.problem}")
-    for file in health.files:
-        write_line(f"{health.pack.name}: {file.name} is {file.state.value}")
+    for file, state in health.files.items():
+        write_line(f"{health.pack.name}: {file} is {state.value}")

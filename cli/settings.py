@@ -50,8 +50,7 @@ class Settings:
 
         if (self.gallery or default_gallery_path()).exists() or (self.pack or "").startswith("insightface:"):
             return None
-        from facebank.packs import load_pack
-        from facebank.packs.licences import terms_notice
+        from facebank.packs import load_pack, terms_notice
 
         return terms_notice(load_pack(self.pack).manifest)
 

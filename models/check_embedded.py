@@ -16,8 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from facebank.packs import FileState, load_pack
-from facebank.packs.store import file_state
+from facebank.packs import FileState, file_state, load_pack
 
 COMMIT = "25f423d0e04c31a17254620e58febd7386da523b"
 

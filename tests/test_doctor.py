@@ -16,8 +16,7 @@ from facebank.doctor.diagnosis import examine, examine_device, examine_gallery, 
 from facebank.doctor.installation import Finding, Installed, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
-from facebank.packs import load_pack
-from facebank.packs.manifest import EMBEDDED_FOLDER
+from facebank.packs import EMBEDDED_FOLDER, load_pack
 from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
 
 PROJECT = Path(__file__).resolve().parent.parent

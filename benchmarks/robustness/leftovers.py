@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.robustness.killing import Killer, Outcome, Trial
 from facebank.gallery import Gallery
-from facebank.packs.manifest import EMBEDDED_FOLDER
+from facebank.packs import EMBEDDED_FOLDER
 from facebank.storage.leftovers import is_leftover_name
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.robustness.killing import Killer
 from benchmarks.robustness.kills import DEMO_PHOTOS, ENROLLED, XMP
-from facebank.packs.manifest import EMBEDDED_FOLDER
+from facebank.packs import EMBEDDED_FOLDER
 
 PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg", "joe_biden_blue_room.jpg")
 PEOPLE = tuple(ENROLLED)

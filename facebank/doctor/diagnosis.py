@@ -35,8 +35,7 @@ from facebank.storage.text import printable, shell_command
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from facebank.packs.runtime import DeviceTrial
-    from facebank.packs.store import PackHealth
+    from facebank.packs import DeviceTrial, PackHealth
 
 _QUOTED_COMMAND = re.compile(r"`([^`]+)`")
 
@@ -158,7 +157,7 @@ def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
     tuple[Finding, ...]
         The runtime's execution providers and the place where the network ran.
     """
-    from facebank.packs.runtime import load_runtime, try_device
+    from facebank.packs import load_runtime, try_device
 
     try:
         providers = Finding("Execution providers", ", ".join(load_runtime().get_available_providers()))
@@ -173,7 +172,7 @@ def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
 
 def examine_packs(pack: str | None) -> tuple[Finding, ...]:
     """Compare the files of every installed pack with their hashes; also of the pack in use, if it is elsewhere."""
-    from facebank.packs.store import list_packs, verify_pack
+    from facebank.packs import list_packs, verify_pack
 
     try:
         names = [installed.name for installed in list_packs()]
@@ -337,12 +336,12 @@ def _pack_finding(health: PackHealth) -> Finding:
     name = printable(pack.name)
     if health.ok and pack.manifest:
         return Finding(f"Pack {name}", f"{pack.manifest.version}, {len(health.files)} files as published")
-    broken = ", ".join(f"{file.name} is {file.state}" for file in health.files if file.state != "ok")
+    broken = ", ".join(f"{file} is {state}" for file, state in health.files.items() if state != "ok")
     return Finding(f"Pack {name}", pack.problem or broken, Severity.PROBLEM, _pack_command(pack.name, pack.embedded))
 
 
 def _pack_command(name: str, embedded: bool) -> str | None:
-    from facebank.packs.registry import known_packs
+    from facebank.packs import known_packs
 
     if embedded:
         return install_command("--force-reinstall", "--no-deps", "facebank")
@@ -353,8 +352,7 @@ def _pack_command(name: str, embedded: bool) -> str | None:
 
 def _foreign_pack_finding(pack: str) -> Finding:
     """Look at a pack that is used from its folder."""
-    from facebank.packs import load_pack
-    from facebank.packs.store import FileState, file_state
+    from facebank.packs import FileState, file_state, load_pack
     from facebank.vision.insightface_adapter import PREFIX, open_package
 
     subject = f"Pack {printable(pack)}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.faces import FaceSet
-    from facebank.packs.manifest import Thresholds
+    from facebank.packs import Thresholds
 
 MOST_MATED = 50_000
 MOST_NON_MATED = 100_000

@@ -101,7 +101,7 @@ def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = No
     try:
         return load_engine(bound, device, threads)
     except PackNotFoundError as error:
-        from facebank.packs.registry import known_packs
+        from facebank.packs import known_packs
 
         install = ("install", bound) if bound in known_packs() else ("add", "FOLDER")
         raise PackNotFoundError(
@@ -140,7 +140,7 @@ class _PackEngine:
 def _begin_loading(pack: Pack, device: str, threads: int | None) -> Future[FaceAnalyzer]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from facebank.packs.runtime import load_runtime
+    from facebank.packs import load_runtime
     from facebank.vision import FaceAnalyzer
 
     # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.

@@ -1,89 +1,84 @@
-"""Packs: a detector and an embedder with all that is needed to use them rightly, and the sessions that run them.
+"""Packs: a detector and an embedder with everything needed to use them, and the sessions that run them.
 
-Names are loaded when they are first used. `facebank.packs.install` is not among them: only who installs a pack needs
-archives and connections.
+`facebank.packs.install` is not imported here, because only installing needs archives and connections.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from facebank.packs.manifest import DataTerms, DetectorSpec, EmbedderSpec, PackManifest, Thresholds, read_manifest
-    from facebank.packs.pack import Pack, load_pack
-    from facebank.packs.prepare import prepared_model
-    from facebank.packs.registry import KnownPack, known_packs
-    from facebank.packs.runtime import DeviceTrial, open_session, try_device, where_it_runs
-    from facebank.packs.store import (
-        FileHealth,
-        FileState,
-        InstalledPack,
-        PackHealth,
-        add_pack,
-        assemble_pack,
-        list_packs,
-        remove_pack,
-        verify_pack,
-    )
-
-_HOMES = {
-    "DataTerms": "facebank.packs.manifest",
-    "DetectorSpec": "facebank.packs.manifest",
-    "DeviceTrial": "facebank.packs.runtime",
-    "EmbedderSpec": "facebank.packs.manifest",
-    "FileHealth": "facebank.packs.store",
-    "FileState": "facebank.packs.store",
-    "InstalledPack": "facebank.packs.store",
-    "KnownPack": "facebank.packs.registry",
-    "Pack": "facebank.packs.pack",
-    "PackHealth": "facebank.packs.store",
-    "PackManifest": "facebank.packs.manifest",
-    "Thresholds": "facebank.packs.manifest",
-    "add_pack": "facebank.packs.store",
-    "assemble_pack": "facebank.packs.store",
-    "known_packs": "facebank.packs.registry",
-    "list_packs": "facebank.packs.store",
-    "load_pack": "facebank.packs.pack",
-    "open_session": "facebank.packs.runtime",
-    "prepared_model": "facebank.packs.prepare",
-    "read_manifest": "facebank.packs.manifest",
-    "remove_pack": "facebank.packs.store",
-    "try_device": "facebank.packs.runtime",
-    "verify_pack": "facebank.packs.store",
-    "where_it_runs": "facebank.packs.runtime",
-}
+from facebank.packs.manifest import (
+    EMBEDDED_FOLDER,
+    DataTerms,
+    DetectorSpec,
+    EmbedderSpec,
+    PackManifest,
+    Thresholds,
+    commercial_use,
+    license_notice,
+    read_manifest,
+    terms_notice,
+)
+from facebank.packs.network_file import check_network, prepared_model
+from facebank.packs.registry import KnownPack, known_packs
+from facebank.packs.runtime import (
+    DeviceTrial,
+    load_runtime,
+    note_session,
+    open_session,
+    require_own,
+    try_device,
+    usable_cores,
+    where_it_runs,
+)
+from facebank.packs.store import (
+    FileState,
+    Pack,
+    PackEntry,
+    PackHealth,
+    add_pack,
+    assemble_pack,
+    catalog,
+    file_state,
+    find_pack,
+    list_packs,
+    load_pack,
+    remove_pack,
+    verify_pack,
+)
 
 __all__ = [
+    "EMBEDDED_FOLDER",
     "DataTerms",
     "DetectorSpec",
     "DeviceTrial",
     "EmbedderSpec",
-    "FileHealth",
     "FileState",
-    "InstalledPack",
     "KnownPack",
     "Pack",
+    "PackEntry",
     "PackHealth",
     "PackManifest",
     "Thresholds",
     "add_pack",
     "assemble_pack",
+    "catalog",
+    "check_network",
+    "commercial_use",
+    "file_state",
+    "find_pack",
     "known_packs",
+    "license_notice",
     "list_packs",
     "load_pack",
+    "load_runtime",
+    "note_session",
     "open_session",
     "prepared_model",
     "read_manifest",
     "remove_pack",
+    "require_own",
+    "terms_notice",
     "try_device",
+    "usable_cores",
     "verify_pack",
     "where_it_runs",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """Load a public name from the module it lives in."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'facebank.packs' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""Files taken out of zip archives that nobody vouches for."""
+"""Safe extraction from untrusted zip archives."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImp
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an archive may hold at most.
+    """Limits of an archive.
 
     Attributes
     ----------
     unpacked_bytes
-        Sum of what is taken out.
+        Sum of the unpacked entries.
     ratio
-        How many times larger an entry of more than 1 MiB may be than its compressed form.
+        Greatest ratio of an entry's size to its compressed size, if it has more than 1 MiB.
     """
 
     unpacked_bytes: int = 2 << 30
@@ -40,7 +40,7 @@ class ArchiveLimits:
 
 
 class Archive:
-    """A zip archive whose list of entries has been looked through; see `open_archive`."""
+    """A zip archive whose list of entries has been checked; see `open_archive`."""
 
     def __init__(self, archive: zipfile.ZipFile, label: str, limits: ArchiveLimits) -> None:
         self._archive = archive
@@ -59,21 +59,12 @@ class Archive:
         return list(self._entries)
 
     def unpack(self, name: str, target: BinaryIO, most: int | None = None) -> None:
-        """Write an entry into an open file.
-
-        Parameters
-        ----------
-        name
-            The entry.
-        target
-            A file open for writing bytes.
-        most
-            How many bytes it may have; None for what the archive's limits leave.
+        """Write an entry of at most `most` bytes (None: what the archive's limits leave) into an open file.
 
         Raises
         ------
         PackIntegrityError
-            It is absent, broken, or more than the limits allow.
+            It is absent, broken, or larger than the limits allow.
         OSError
             The target cannot be written.
         """
@@ -89,7 +80,7 @@ class Archive:
         target.writelines(self._chunks(entry))
 
     def _chunks(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-        """Yield an entry's bytes, never more than its stated size; its checksum is compared at the end."""
+        """Yield an entry's bytes, never more than its stated size; its checksum is verified at the end."""
         try:
             with self._archive.open(entry) as file:
                 while chunk := file.read(_CHUNK):
@@ -115,21 +106,14 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | None = None) -> Iterator[Archive]:
-    """Open a zip archive and look through its list of entries; nothing is unpacked.
+    """Open a zip archive and check its list of entries; nothing is unpacked.
 
-    Parameters
-    ----------
-    path
-        The archive.
-    limits
-        What it may hold at most; None for the defaults.
-    label
-        What messages call it; None for its file name.
+    `label` names it in messages (None: its file name); None for `limits` means the defaults.
 
     Raises
     ------
     PackIntegrityError
-        It is no zip archive, a partial one, or holds what no pack needs: absolute paths, ``..``, backslashes, links,
+        It is no zip archive, a partial one, or has what no pack needs: absolute paths, ``..``, backslashes, links,
         encryption, the same name twice, more entries than fit in 1 MiB.
     """
     label = printable(label or path.name)
@@ -142,7 +126,7 @@ def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | N
 
 
 class _Bounded(io.FileIO):
-    """A file that gives at most 1 MiB at once: no archive can make `zipfile` read a huge list of entries."""
+    """A file that returns at most 1 MiB per read, so that no archive makes `zipfile` read a huge list of entries."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         position = self.tell()

@@ -1,31 +1,37 @@
-"""Downloads that can be taken up again, bounded and checked."""
+"""Downloads that are resumed, limited in size and time, and verified."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
+import ipaddress
 import json
 import re
 import shutil
+import socket
+import ssl
 import tempfile
+import threading
 import time
 import urllib.error
+import urllib.request
 from dataclasses import dataclass, replace
-from http.client import HTTPException
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
-from facebank.packs.connections import Connections
 from facebank.storage.files import cannot_write, sha256_of
 from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from http.client import HTTPResponse
+    from http.client import HTTPMessage, HTTPResponse
+    from types import TracebackType
+    from typing import Self
 
     Progress: TypeAlias = Callable[[int, int | None], None]
 
@@ -39,23 +45,23 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """How much, how often and how long is tried.
+    """Limits of a download.
 
     Attributes
     ----------
-    most_bytes
-        Size of a download at most, by the server's word and as it comes in.
+    max_bytes
+        Size of the file, as stated by the server and as received.
     attempts
-        How often a broken connection is taken up again.
+        Number of attempts in all.
     pause
         Seconds before the second attempt; doubled for each further one.
     timeout
         Seconds without any byte after which a connection counts as broken.
     seconds
-        How long all attempts together may take: a server that sends a byte now and then never breaks off.
+        Time of all attempts together: a server that sends a byte now and then never times out.
     """
 
-    most_bytes: int = 1 << 30
+    max_bytes: int = 1 << 30
     attempts: int = 5
     pause: float = 1.0
     timeout: float = 30.0
@@ -64,14 +70,14 @@ class DownloadLimits:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is known of the file at the server: enough to tell whether it is still the same."""
+    """What identifies the file at the server, to notice that it changed."""
 
     validator: str | None = None
     total: int | None = None
 
 
 class _BrokenOffError(Exception):
-    """The connection broke or the server was busy: worth another attempt."""
+    """The connection broke or the server was busy; another attempt may succeed."""
 
 
 @contextlib.contextmanager
@@ -83,18 +89,18 @@ def downloaded(
 ) -> Iterator[Path]:
     """Download a file for use within a ``with`` block.
 
-    What has come in stays in the cache where it may be of use again: when the download is interrupted, the disk is
-    full or the licence not yet accepted. There is no lock: a process takes what was kept for itself by a rename, and
-    another process starts anew.
+    What has been received stays in the cache if it may be of use again: when the download is interrupted, the disk is
+    full or the license is not yet accepted. There is no lock: a process takes what was kept by a rename, and another
+    process starts anew.
 
     Parameters
     ----------
     url
-        ``https``; plain ``http`` from this computer only.
+        ``https``; ``http`` from this computer only.
     sha256
-        The hash that it must have, if known.
+        The hash that the file must have, if known.
     on_progress
-        Called with the bytes that are here and all bytes, if known.
+        Called with the bytes received and the total, if known.
     limits
         None for the defaults.
 
@@ -128,7 +134,7 @@ def downloaded(
 
 
 def check_address(url: str) -> None:
-    """Raise DownloadError unless the address is well-formed and ``https``, or ``http`` on this very computer."""
+    """Raise DownloadError unless the address is well-formed and ``https``, or ``http`` on this computer."""
     try:
         parts = urlsplit(url)
         allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
@@ -146,7 +152,7 @@ def check_address(url: str) -> None:
 
 
 class _Transfer:
-    """One download into a folder of its own: ``data`` and, beside it, what is known of the server's file."""
+    """One download into a folder of its own: ``data``, and ``state.json`` on the server's file."""
 
     def __init__(self, url: str, folder: Path, on_progress: Progress | None, limits: DownloadLimits) -> None:
         self.url = url
@@ -157,12 +163,12 @@ class _Transfer:
         self.resumed = self._here() > 0
 
     def complete(self) -> None:
-        """Download what is missing, with as many attempts and as much time as the limits allow."""
+        """Download what is missing, within the limits' attempts and time."""
         pause = self._limits.pause
         ends_at = time.monotonic() + self._limits.seconds
         for left in reversed(range(self._limits.attempts)):
             try:
-                with Connections(check_address, self._limits.timeout, ends_at) as connections:
+                with _Connections(self._limits.timeout, ends_at) as connections:
                     self._attempt(connections)
             except _BrokenOffError as error:
                 if time.monotonic() + pause >= ends_at:
@@ -181,12 +187,12 @@ class _Transfer:
             pause *= 2
 
     def discard(self) -> None:
-        """Forget what has come in."""
+        """Delete what has been received."""
         self.path.unlink(missing_ok=True)
         self._state_path.unlink(missing_ok=True)
         self.resumed = False
 
-    def _attempt(self, connections: Connections) -> None:
+    def _attempt(self, connections: _Connections) -> None:
         state, start = self._state(), self._here()
         if state.total is not None and start == state.total:
             return
@@ -201,15 +207,15 @@ class _Transfer:
             self._write_state(state)
             self._receive(connections, response, start, state)
 
-    def _open(self, connections: Connections, headers: dict[str, str]) -> HTTPResponse:
+    def _open(self, connections: _Connections, headers: dict[str, str]) -> HTTPResponse:
         try:
             return connections.open(self.url, headers)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from error
-        except (urllib.error.URLError, HTTPException, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise _BrokenOffError(str(getattr(error, "reason", error))) from error
-        except ValueError as error:  # the address of a redirect, or the host's name, in a form that there is not
+        except ValueError as error:  # the address of a redirect, or the host's name, is malformed
             raise DownloadError(f"{printable(self.url)} leads to no address ({printable(str(error))})") from error
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
@@ -224,7 +230,7 @@ class _Transfer:
         )
 
     def _agree(self, response: HTTPResponse, start: int, state: _State) -> tuple[int, _State]:
-        """Find where the answer begins and what it states, against what was known."""
+        """Return the offset of the answer and the new state, after comparing it with the old one."""
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status == 206:
             if stated is None or stated[1] != str(start) or int(stated[2]) != (state.total or int(stated[2])):
@@ -237,26 +243,26 @@ class _Transfer:
             start = 0
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() and len(length) < 19 else None
-        if total is not None and total > self._limits.most_bytes:
+        if total is not None and total > self._limits.max_bytes:
             raise self._too_large(total)
         etag = response.headers.get("ETag", "")
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         return start, _State(validator, total)
 
-    def _receive(self, connections: Connections, response: HTTPResponse, start: int, state: _State) -> None:
+    def _receive(self, connections: _Connections, response: HTTPResponse, start: int, state: _State) -> None:
         here = start
-        most = self._limits.most_bytes if state.total is None else state.total
+        limit = self._limits.max_bytes if state.total is None else state.total
         self._report(here, state.total)
         with self._opened() as file:
             while chunk := self._next(response):
                 here += len(chunk)
-                if here > most:
+                if here > limit:
                     raise self._too_large(here)
                 self._write(file, chunk)
                 self._report(here, state.total)
         if connections.ended or (state.total is not None and here < state.total):
             raise _BrokenOffError(f"the connection broke off after {here} of {state.total or 'unknown'} bytes")
-        if state.total is None:  # now it is known that this is all, should it be kept for another time
+        if state.total is None:  # now it is known, in case the file is kept
             self._write_state(replace(state, total=here))
 
     def _opened(self) -> IO[bytes]:
@@ -274,8 +280,8 @@ class _Transfer:
 
     def _next(self, response: HTTPResponse) -> bytes:
         try:
-            return response.read1(_CHUNK)  # what is there, instead of waiting for a whole chunk
-        except (HTTPException, OSError) as error:
+            return response.read1(_CHUNK)  # without waiting for a whole chunk
+        except (http.client.HTTPException, OSError) as error:
             raise _BrokenOffError(str(error) or type(error).__name__) from error
 
     def _report(self, here: int, total: int | None) -> None:
@@ -286,7 +292,7 @@ class _Transfer:
         self.discard()
         return DownloadError(
             f"{printable(self.url)} has {size} bytes or more, the most that is downloaded is "
-            f"{self._limits.most_bytes}: download it by other means and install the file"
+            f"{self._limits.max_bytes}: download it by other means and install the file"
         )
 
     def _here(self) -> int:
@@ -311,7 +317,7 @@ class _Transfer:
 
 
 def _check_hash(transfer: _Transfer, sha256: str) -> None:
-    """Compare hashes; a file put together from parts of several attempts gets a second chance."""
+    """Compare hashes; a file put together from several attempts is downloaded once more."""
     if sha256_of(transfer.path) != sha256 and transfer.resumed:
         transfer.discard()
         transfer.complete()
@@ -324,7 +330,7 @@ def _check_hash(transfer: _Transfer, sha256: str) -> None:
 
 
 def _taken(kept: Path) -> Path:
-    """Make a folder for one download; what was kept of an earlier attempt moves into it."""
+    """Make a folder for one download, and move what was kept of an earlier one into it."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         _clear_old(kept.parent)
@@ -339,15 +345,159 @@ def _taken(kept: Path) -> Path:
 
 
 def _give_back(folder: Path, kept: Path) -> None:
-    with contextlib.suppress(OSError):  # another process has given back its own in the meantime: one is enough
+    with contextlib.suppress(OSError):  # another process has given back its own meanwhile: one is enough
         folder.replace(kept)
 
 
 def _clear_old(downloads: Path) -> None:
-    """Remove what was kept for a week, and what killed processes left a day ago."""
+    """Remove what was kept for a week, and leftovers of killed processes after a day."""
     now = time.time()
     for folder in downloads.iterdir():
         with contextlib.suppress(OSError):
             days = 1 if "-" in folder.name else 7
             if now - folder.stat().st_mtime > days * _DAY:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Connections:
+    """The connections of one attempt, to be used in a ``with`` block; `ends_at` is by `time.monotonic`.
+
+    Redirects never lead from ``https`` to ``http``, nor to this computer or a private network unless the named host is
+    there itself. At the end of the time, every connection is shut down, whatever it waits for.
+    """
+
+    def __init__(self, timeout: float, ends_at: float) -> None:
+        self._timeout = timeout
+        self._watched: list[socket.socket] = []
+        self._named_is_public: bool | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._timer = threading.Timer(max(0.0, ends_at - time.monotonic()), self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for watched in self._watched:
+                watched.close()
+            self._watched.clear()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the time is over, and what was received may be cut off."""
+        return self._ended.is_set()
+
+    def open(self, url: str, headers: dict[str, str]) -> HTTPResponse:
+        """Request an address; raises the errors of `urllib.request`, and DownloadError for a refused redirect."""
+        if _is_inward(urlsplit(url).hostname or ""):
+            self._named_is_public = False
+        opener = urllib.request.build_opener(_Redirects(self), _Watched(self))
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address has been checked
+        response: HTTPResponse = opener.open(request, timeout=self._timeout)
+        return response
+
+    def connected(self, host: str, connection: socket.socket, through_proxy: bool) -> None:
+        """Check the address that a new connection leads to, before anything is sent, and keep it for the end."""
+        with self._lock:
+            self._watched.append(connection.dup())
+            if self.ended:
+                raise TimeoutError("the time is over")
+        if through_proxy:
+            return  # the address is the proxy's
+        public = is_public(str(connection.getpeername()[0]))
+        if self._named_is_public is None:
+            self._named_is_public = public
+        elif self._named_is_public and not public:
+            raise _inward(host)
+
+    def redirected(self, url: str) -> None:
+        """Refuse an address that is inward without looking up its host."""
+        host = urlsplit(url).hostname or ""
+        if self._named_is_public is not False and _is_inward(host):
+            raise _inward(host)
+
+    def _end(self) -> None:
+        self._ended.set()
+        with self._lock:
+            for watched in self._watched:
+                with contextlib.suppress(OSError):  # it is closed already
+                    watched.shutdown(socket.SHUT_RDWR)
+
+
+def is_public(number: str) -> bool:
+    """Return whether an IP address is on the internet: not of this computer or a private network."""
+    address = ipaddress.ip_address(number.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_global
+
+
+def _inward(host: str) -> DownloadError:
+    return DownloadError(
+        f"the server leads to {printable(host)}, which is on this computer or in a private network: it is not followed"
+    )
+
+
+def _is_inward(host: str) -> bool:
+    """Return whether a host is written as an inward address; False for a name, whose connection decides."""
+    try:
+        return host == "localhost" or not is_public(host)
+    except ValueError:
+        return False
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, connections: _Connections) -> None:
+        self._connections = connections
+
+    def redirect_request(  # noqa: PLR0917 - the standard library's signature
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        check_address(newurl)
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            raise DownloadError(
+                f"{printable(req.full_url)} leads to {printable(newurl)}, which is not encrypted: it is not followed"
+            )
+        self._connections.redirected(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens connections that are checked as soon as they are made, before TLS begins."""
+
+    def __init__(self, connections: _Connections) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._maker(http.client.HTTPConnection, req), req)
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(self._maker(http.client.HTTPSConnection, req), req, context=ssl.create_default_context())
+
+    def _maker(self, kind: type[http.client.HTTPConnection], request: urllib.request.Request) -> Any:
+        through_proxy = request.has_proxy() or bool(getattr(request, "_tunnel_host", None))
+
+        def make(host: str, **settings: Any) -> http.client.HTTPConnection:
+            connection = kind(host, **settings)
+
+            def create(
+                address: tuple[str, int], timeout: float, source: tuple[str, int] | None = None
+            ) -> socket.socket:
+                made = socket.create_connection(address, timeout, source)
+                try:
+                    self._connections.connected(address[0], made, through_proxy)
+                except BaseException:
+                    made.close()
+                    raise
+                return made
+
+            connection._create_connection = create  # type: ignore[attr-defined]
+            return connection
+
+        return make

@@ -1,6 +1,6 @@
-"""Surgery on ONNX graphs: what makes a block-quantised, fixed-size network one that ONNX Runtime runs well.
+"""Transformations that make a block-quantized, fixed-size ONNX network one that ONNX Runtime runs well.
 
-This module imports ``onnx``; import it only where a network is prepared.
+This module imports ``onnx``; import it only to prepare a network.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from facebank.errors import PackIntegrityError
-from facebank.packs.network_file import check_network_bytes
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto, NodeProto, TensorProto
 
 FreeAxes: TypeAlias = Literal["batch", "batch_and_size"]
+"""The axes of the input that become free: the number of images, or also their height and width."""
+
 
 _BROKEN = (
     DecodeError,
@@ -34,37 +35,22 @@ _BROKEN = (
 
 
 def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
-    """Turn a network as published into one that ONNX Runtime runs well, with the same answers.
+    """Return a checked ONNX file as one that ONNX Runtime runs well, with the same outputs.
 
-    Weights stored quantised become float32, what only training needs or nobody uses goes, constants leave the list
-    of inputs, ``PRelu`` is spelled out, and the first axis (also height and width, where asked) becomes free.
-
-    Parameters
-    ----------
-    data
-        The ONNX file.
-    free
-        Which axes of the input become free.
-    label
-        The file's name, for messages.
-
-    Returns
-    -------
-    bytes
-        The new ONNX file.
+    Quantized weights become float32, nodes for training only and unused ones are dropped, constants leave the list of
+    inputs, ``PRelu`` is rewritten, and the axes that `free` names become free. `label` names the file in messages.
 
     Raises
     ------
     PackIntegrityError
-        The bytes are no ONNX network, one that keeps weights in another file, or one that cannot be prepared.
+        The bytes are no ONNX network, or one that cannot be prepared.
     """
-    check_network_bytes(data, label)
     try:
         model = onnx.load_model_from_string(data)
         fold_constants(model.graph)
         drop_dropout(model.graph)
         drop_unused(model.graph)
-        spell_out_prelu(model.graph)
+        rewrite_prelu(model.graph)
         free_axes(model.graph, free)
         onnx.checker.check_model(model, full_check=True)
     except _BROKEN as error:
@@ -76,12 +62,9 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
 
 
 def fold_constants(graph: GraphProto) -> None:
-    """Compute every ``DequantizeLinear``, and ``Reshape`` of one, whose inputs are all constants, in place.
+    """Compute every ``DequantizeLinear`` and ``Reshape`` whose inputs are all constants, in place.
 
-    Parameters
-    ----------
-    graph
-        Its nodes in topological order, as ONNX demands.
+    The nodes are in topological order, as ONNX demands.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     kept: list[NodeProto] = []
@@ -92,47 +75,39 @@ def fold_constants(graph: GraphProto) -> None:
         else:
             kept.append(node)
     _replace_nodes(graph, kept)
-    tensors = list(constants.values())
-    del graph.initializer[:]
-    graph.initializer.extend(tensors)
+    _replace_constants(graph, list(constants.values()))
 
 
-def dequantise(
-    quantised: NDArray[np.generic],
+def dequantize(
+    quantized: NDArray[np.generic],
     scales: NDArray[np.generic],
     zero_points: NDArray[np.generic] | None,
     axis: int,
     block_size: int,
 ) -> NDArray[np.float32]:
-    """Do what ONNX's ``DequantizeLinear`` does: ``(x - zero_point) * scale``.
+    """Return ``(quantized - zero_points) * scales``, as ONNX's ``DequantizeLinear`` does.
 
     Parameters
     ----------
-    quantised
+    quantized
         Integers of any shape.
     scales, zero_points
-        A single number, one number for each index along `axis`, or, with a block size, one for each block along
-        `axis`; the last block may be partial.
+        One number, one for each index along `axis`, or one for each block along `axis`; the last may be partial.
     axis
-        The axis along which numbers or blocks lie.
+        The axis of the numbers or blocks.
     block_size
-        How many neighbours share a scale; 0 for no blocks.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        The shape of `quantised`.
+        Length of a block; 0 for none.
 
     Raises
     ------
     ValueError
-        The shapes do not belong together.
+        The shapes do not fit each other.
 
     Notes
     -----
     https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
     """
-    values = quantised.astype(np.float32)
+    values = quantized.astype(np.float32)
     if zero_points is not None:
         values -= _spread(zero_points.astype(np.float32), values.shape, axis, block_size)
     values *= _spread(scales.astype(np.float32), values.shape, axis, block_size)
@@ -152,10 +127,10 @@ def _spread(numbers: NDArray[np.float32], shape: tuple[int, ...], axis: int, blo
     return np.repeat(numbers, min(block_size, length), axis=axis)[(slice(None),) * axis + (slice(length),)]
 
 
-def _fold_dequantise(node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+def _fold_dequantize(node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     settings = {attribute.name: attribute.i for attribute in node.attribute}
     zero_points = inputs[2] if len(inputs) > 2 else None
-    return dequantise(inputs[0], inputs[1], zero_points, settings.get("axis", 1), settings.get("block_size", 0))
+    return dequantize(inputs[0], inputs[1], zero_points, settings.get("axis", 1), settings.get("block_size", 0))
 
 
 def _fold_reshape(_node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArray[np.generic]:
@@ -163,7 +138,7 @@ def _fold_reshape(_node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArra
     return values.reshape([values.shape[axis] if size == 0 else int(size) for axis, size in enumerate(shape.tolist())])
 
 
-_FOLDABLE = {"DequantizeLinear": _fold_dequantise, "Reshape": _fold_reshape}
+_FOLDABLE = {"DequantizeLinear": _fold_dequantize, "Reshape": _fold_reshape}
 
 
 def drop_dropout(graph: GraphProto) -> None:
@@ -181,36 +156,30 @@ def drop_dropout(graph: GraphProto) -> None:
     _replace_nodes(graph, kept)
 
 
-def spell_out_prelu(graph: GraphProto) -> None:
-    """Write ``PRelu`` as ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
+def rewrite_prelu(graph: GraphProto) -> None:
+    """Replace ``PRelu`` by ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
 
-    Notes
-    -----
-    Finite numbers stay the same to the last bit: one of the two terms is always zero. ONNX Runtime's ``PRelu`` branches
-    at every value, and what a face makes of it cannot be predicted: SFace and MobileFaceNet took 1.7 times as long.
+    Finite numbers stay the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
+    branches at every value: with it, SFace and MobileFaceNet take 1.7 times as long.
     """
     kept: list[NodeProto] = []
     for node in graph.node:
-        if node.op_type == "PRelu":
-            values, slope = node.input
-            kept += _spelled_out(values, slope, node.output[0])
-        else:
+        if node.op_type != "PRelu":
             kept.append(node)
+            continue
+        (values, slope), result = node.input, node.output[0]
+        positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
+        kept += [
+            onnx.helper.make_node("Relu", [values], [positive]),
+            onnx.helper.make_node("Sub", [values, positive], [negative]),
+            onnx.helper.make_node("Mul", [negative, slope], [leak]),
+            onnx.helper.make_node("Add", [positive, leak], [result]),
+        ]
     _replace_nodes(graph, kept)
 
 
-def _spelled_out(values: str, slope: str, result: str) -> list[NodeProto]:
-    positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
-    return [
-        onnx.helper.make_node("Relu", [values], [positive]),
-        onnx.helper.make_node("Sub", [values, positive], [negative]),
-        onnx.helper.make_node("Mul", [negative, slope], [leak]),
-        onnx.helper.make_node("Add", [positive, leak], [result]),
-    ]
-
-
 def drop_unused(graph: GraphProto) -> None:
-    """Remove nodes and constants that no output needs, and inputs that are constants or unused, in place."""
+    """Remove nodes and constants that no output needs, and inputs that are constant or unused, in place."""
     needed = {output.name for output in graph.output}
     kept: list[NodeProto] = []
     for node in reversed(graph.node):
@@ -219,8 +188,7 @@ def drop_unused(graph: GraphProto) -> None:
             kept.append(node)
     _replace_nodes(graph, kept[::-1])
     tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(tensors)
+    _replace_constants(graph, tensors)
     given = needed - {tensor.name for tensor in tensors}
     inputs = [value for value in graph.input if value.name in given]
     del graph.input[:]
@@ -228,19 +196,12 @@ def drop_unused(graph: GraphProto) -> None:
 
 
 def free_axes(graph: GraphProto, free: FreeAxes) -> None:
-    """Let the network take any number of pictures, of any size where asked, in place.
-
-    Parameters
-    ----------
-    graph
-        A network with one input of shape ``(1, channels, height, width)``.
-    free
-        Which axes become free.
+    """Let a network with one input of shape ``(1, channels, height, width)`` take other shapes, in place.
 
     Raises
     ------
     ValueError
-        The network has not one input of four axes.
+        The network does not have one input of four axes.
     """
     if len(graph.input) != 1 or len(graph.input[0].type.tensor_type.shape.dim) != 4:
         raise ValueError("it has not one picture as its input")
@@ -272,3 +233,8 @@ def _free_reshapes(graph: GraphProto) -> None:
 def _replace_nodes(graph: GraphProto, nodes: list[NodeProto]) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _replace_constants(graph: GraphProto, tensors: list[TensorProto]) -> None:
+    del graph.initializer[:]
+    graph.initializer.extend(tensors)

@@ -1,23 +1,32 @@
-"""ONNX files looked through before anything runs them: a network is one file, and its hash covers all of it.
+"""ONNX files, checked before anything runs them, and prepared ones in the user's cache.
 
-A tensor of an ONNX network may say that its numbers are in another file, which no hash in ``pack.toml`` covers and
-which older runtimes read from anywhere on the disk. Tensors are in initializers, sparse initializers and attributes of
-nodes, these in nested graphs, model-local functions and training information. The file is walked as protobuf wire
-format, without reading the numbers themselves: a few milliseconds for any network, and no memory.
+A network is one file, and its hash covers all of it. A tensor of an ONNX network may say that its numbers are in
+another file, which no hash in ``pack.toml`` covers and which older runtimes read from anywhere on the disk. Tensors are
+in initializers, sparse initializers and attributes of nodes, also in nested graphs, model-local functions and training
+information. `check_network` walks the file as protobuf wire format and skips the numbers, which takes milliseconds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import mmap
 from typing import TYPE_CHECKING, TypeAlias
 
-from facebank.errors import PackIntegrityError
+from facebank.errors import PackIntegrityError, StorageError
+from facebank.storage.files import sha256_of, write_file
+from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from facebank.packs.graph import FreeAxes
+
     Buffer: TypeAlias = bytes | mmap.mmap
+
+PREPARATION = 2
+"""Version of what `facebank.packs.graph` does; a cached network of another version is made again."""
 
 MESSAGES: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -36,27 +45,23 @@ MESSAGES: dict[str, dict[int, str]] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {},
 }
-"""The messages on the way to a tensor: field number to the kind of message that the field holds."""
+"""The messages that lead to tensors: field number to the kind of message that the field holds."""
 
 _OP_TYPE, _EXTERNAL_DATA, _DATA_LOCATION = 4, 13, 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MOST_FIELDS = 5_000_000
-_MOST_BYTES = (1 << 31) - 1
-_DEEPEST = 100  # as protobuf's own readers
+_MAX_FIELDS = 5_000_000
+_MAX_BYTES = (1 << 31) - 1
+_MAX_DEPTH = 100  # that of protobuf's own readers
 _NO_NETWORK = "it is no ONNX network, or a partial one"
+_INSTALL_AGAIN = "install the pack again (for the embedded one, facebank)"
 
 
 class _UnsafeNetworkError(Exception):
-    """Says what is wrong with the file."""
+    """The file cannot be used; the message says why."""
 
 
 def check_network(path: Path) -> None:
-    """Raise unless a file is an ONNX network that holds everything it needs.
-
-    Parameters
-    ----------
-    path
-        The file.
+    """Check that a file is an ONNX network that holds all of its weights.
 
     Raises
     ------
@@ -74,21 +79,124 @@ def check_network(path: Path) -> None:
 
 
 def check_network_bytes(data: Buffer, label: str) -> None:
-    """Check the bytes of a network; as `check_network`.
-
-    Parameters
-    ----------
-    data
-        The ONNX file.
-    label
-        The file's name, for messages.
-    """
+    """Check the bytes of a network, as `check_network`; `label` names it in messages."""
     try:
         _walk(data)
     except _UnsafeNetworkError as error:
         raise _refused(label, str(error)) from error
     except IndexError as error:
         raise _refused(label, _NO_NETWORK) from error
+
+
+def checked_file(path: Path, sha256: str) -> Path:
+    """Return the path of a file after comparing its hash.
+
+    Raises
+    ------
+    PackIntegrityError
+        The file is missing, cannot be read, or has another hash.
+    """
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if found != sha256:
+        raise _altered(path)
+    return path
+
+
+def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
+    """Return the prepared form of a network, made now if the cache has no undamaged one.
+
+    There is no lock: a cached file appears by a rename, and its name holds the source's hash, the preparation's version
+    and its own hash, so that two processes at once both make a right one.
+
+    Parameters
+    ----------
+    source
+        The ONNX file as published; read only if the cache has no prepared form.
+    sha256
+        The hash that it must have.
+    free
+        Which axes of the input become free.
+
+    Returns
+    -------
+    Path
+        A file in the cache whose hash has just been checked.
+
+    Raises
+    ------
+    PackIntegrityError
+        The source is missing, altered, or no network that can be prepared.
+    StorageError
+        The cache cannot be written.
+    """
+    start = _start_of_name(sha256, free)
+    return _cached(start) or _keep(start, _prepare(source, sha256, free))
+
+
+def prepared_network(source: Path, sha256: str, free: FreeAxes = "batch") -> Path | bytes:
+    """Return the prepared form of a network: as `prepared_model`, or its bytes if the cache cannot be written."""
+    start = _start_of_name(sha256, free)
+    cached = _cached(start)
+    if cached is not None:
+        return cached
+    prepared = _prepare(source, sha256, free)
+    try:
+        return _keep(start, prepared)
+    except StorageError:
+        return prepared  # the next process prepares it again, which only costs time
+
+
+def _start_of_name(sha256: str, free: FreeAxes) -> Path:
+    return cache_folder() / "prepared" / f"{sha256[:32]}-{free}-v{PREPARATION}-"
+
+
+def _cached(start: Path) -> Path | None:
+    for cached in sorted(start.parent.glob(f"{start.name}*.onnx")):
+        with contextlib.suppress(OSError):
+            if sha256_of(cached) == cached.stem.removeprefix(start.name):
+                return cached
+        with contextlib.suppress(OSError):
+            cached.unlink()
+    return None
+
+
+def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _altered(source)
+    label = printable(str(source))
+    check_network_bytes(data, label)
+    from facebank.packs.graph import prepare_network
+
+    return prepare_network(data, free, label)
+
+
+def _keep(start: Path, prepared: bytes) -> Path:
+    target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
+    write_file(target, prepared, advice="free some space, or set FACEBANK_CACHE to a folder that can be written")
+    of_any_version = start.name.rpartition("-v")[0]
+    for former in start.parent.glob(f"{of_any_version}-v*.onnx"):
+        if not former.name.startswith(start.name):
+            with contextlib.suppress(OSError):
+                former.unlink()
+    return target
+
+
+def _unreadable(path: Path, error: OSError) -> PackIntegrityError:
+    reason = error.strerror or type(error).__name__
+    return PackIntegrityError(f"{printable(str(path))} cannot be read ({reason}): {_INSTALL_AGAIN}")
+
+
+def _altered(path: Path) -> PackIntegrityError:
+    return PackIntegrityError(
+        f"{printable(str(path))} is partial or altered (its SHA-256 is not the one in pack.toml): {_INSTALL_AGAIN}"
+    )
 
 
 def _refused(label: str, reason: str) -> PackIntegrityError:
@@ -99,21 +207,21 @@ def _refused(label: str, reason: str) -> PackIntegrityError:
 
 def _walk(data: Buffer) -> None:
     """Visit every message that may hold a tensor."""
-    if len(data) > _MOST_BYTES:
+    if len(data) > _MAX_BYTES:
         raise _UnsafeNetworkError("it is larger than 2 GiB")
     fields = 0
     graph = False
     waiting = [("ModelProto", 0, len(data), 0)]
     while waiting:
         kind, place, end, depth = waiting.pop()
-        if depth > _DEEPEST:
-            raise _UnsafeNetworkError(f"its graphs are nested more than {_DEEPEST} deep")
+        if depth > _MAX_DEPTH:
+            raise _UnsafeNetworkError(f"its graphs are nested more than {_MAX_DEPTH} deep")
         held = MESSAGES[kind]
         graph |= kind == "GraphProto"
         while place < end:
             fields += 1
-            if fields > _MOST_FIELDS:
-                raise _UnsafeNetworkError(f"it has more than {_MOST_FIELDS:,} parts")
+            if fields > _MAX_FIELDS:
+                raise _UnsafeNetworkError(f"it has more than {_MAX_FIELDS:,} parts")
             number, wire, value, place = _field(data, place, end)
             if wire == _BYTES and number in held:
                 waiting.append((held[number], value, place, depth + 1))
@@ -131,7 +239,7 @@ def _check_tensor_field(number: int, wire: int, value: int) -> None:
 
 
 def _field(data: Buffer, place: int, end: int) -> tuple[int, int, int, int]:
-    """Read a field: number, wire type, its number or where its bytes begin, and where it ends."""
+    """Return a field's number, its wire type, its value (the offset of its bytes, if it has bytes), and its end."""
     tag, place = _varint(data, place, 5)
     number, wire = tag >> 3, tag & 7
     value = place
@@ -150,7 +258,7 @@ def _field(data: Buffer, place: int, end: int) -> tuple[int, int, int, int]:
 
 
 def _varint(data: Buffer, place: int, longest: int) -> tuple[int, int]:
-    """Read a number of variable length; readers differ on what to do with longer ones, so they are refused."""
+    """Return a varint and its end; one of more than `longest` bytes is refused, because readers differ on those."""
     number = 0
     for shift in range(0, 7 * longest, 7):
         byte = data[place]

@@ -1,4 +1,4 @@
-"""The packs known by name: where they are published, under which hash, and how their networks are used."""
+"""The packs that can be installed by name: where they are published, their hashes, and how their networks are used."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class KnownPack:
     Attributes
     ----------
     manifest
-        Written beside the published, unchanged files.
+        Written beside the unchanged published files.
     url, sha256
-        What is downloaded: a zip archive, or the one ONNX file that the embedded pack's detector completes.
+        Address and hash of the download: a zip archive, or the embedder alone, used with the embedded detector.
     folder
-        The folder within the archive that holds the files; empty for the top.
+        Folder of the files within the archive; empty for the top.
     """
 
     manifest: PackManifest
@@ -53,12 +53,12 @@ class KnownPack:
 
     @property
     def name(self) -> str:
-        """What the pack is called."""
+        """The pack's name."""
         return self.manifest.name
 
 
 def known_packs() -> dict[str, KnownPack]:
-    """Return the packs known by name, in the order in which they are shown."""
+    """Return the packs that can be installed, by name, in the order of the list."""
     packs = [
         _insightface(
             "buffalo_l",
@@ -105,8 +105,8 @@ def _insightface(
         title=f"InsightFace {name}: SCRFD and ArcFace",
         version="0.7",
         source=f"{_RELEASES}{name}.zip",
-        licence="InsightFace: non-commercial research purposes only",
-        licence_url=_INSIGHTFACE_TERMS,
+        license="InsightFace: non-commercial research purposes only",
+        license_url=_INSIGHTFACE_TERMS,
         commercial_use=False,
         detector=detector,
         embedder=embedder,
@@ -129,11 +129,11 @@ def _adaface() -> KnownPack:
         title="AdaFace IR-18 (WebFace4M), with YuNet",
         version="1",
         source=url,
-        licence="MIT (AdaFace), MIT (YuNet)",
-        licence_url="https://github.com/yakhyo/adaface-onnx/blob/main/LICENSE",
+        license="MIT (AdaFace), MIT (YuNet)",
+        license_url="https://github.com/yakhyo/adaface-onnx/blob/main/LICENSE",
         commercial_use=True,
         detector=read_manifest(EMBEDDED_FOLDER).detector,
-        embedder=replace(_arcface("adaface_ir_18.onnx", sha256), prepare=True, input="input", colour="BGR"),
+        embedder=replace(_arcface("adaface_ir_18.onnx", sha256), prepare=True, input="input", color="BGR"),
         thresholds=_UNCALIBRATED,
         training_data=DataTerms(
             name="WebFace4M (AdaFace), WIDER FACE (YuNet)",
@@ -153,7 +153,7 @@ def _scrfd(file: str, sha256: str) -> DetectorSpec:
         prepare=False,
         mean=(127.5, 127.5, 127.5),
         scale=(1 / 128, 1 / 128, 1 / 128),
-        colour="RGB",
+        color="RGB",
         score_threshold=0.5,
         nms_threshold=0.4,
         upright_score=0.8,
@@ -170,8 +170,8 @@ def _arcface(file: str, sha256: str) -> EmbedderSpec:
         size=112,
         mean=(127.5, 127.5, 127.5),
         scale=(1 / 127.5, 1 / 127.5, 1 / 127.5),
-        colour="RGB",
-        normalisation="fixed",
+        color="RGB",
+        normalization="fixed",
         template="arcface",
         dimension=512,
         flip=False,

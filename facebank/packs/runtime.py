@@ -1,4 +1,4 @@
-"""ONNX Runtime: sessions that run where they were meant to, quietly."""
+"""ONNX Runtime sessions on the device that was asked for, without its log messages."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ _MEND = "run 'facebank doctor' to see why, or use --device cpu"
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrial:
-    """What came of running a small network in a session as `open_session` makes it.
+    """The result of running a small network in a session of `open_session`.
 
     Attributes
     ----------
     asked
         ``auto``, ``cpu`` or ``cuda``.
     ran_on
-        Where its nodes were computed, as the runtime's profiler saw it: ``cpu``, ``cuda`` or the name of another
-        execution provider; empty where it did not run.
+        Where its nodes were computed, by the runtime's profiler: ``cpu``, ``cuda`` or the name of another execution
+        provider; empty if it did not run.
     problem
-        Why it did not run where it was asked to (for ``auto``: on CUDA), in one sentence; None where it did.
+        Why it did not run there (for ``auto``: on CUDA), in one sentence; None if it did.
     """
 
     asked: str
@@ -72,9 +72,9 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
     model
         An ONNX file, or its content.
     device
-        ``cpu``; ``cuda``, which never runs on the CPU instead; ``auto``: CUDA where it works, else the CPU.
+        ``cpu``; ``cuda``, which never falls back to the CPU; ``auto``: CUDA if it works, else the CPU.
     threads
-        Threads for one network on the CPU; None for as many as this process may use.
+        Threads of one network on the CPU; None for `usable_cores`.
 
     Raises
     ------
@@ -85,10 +85,10 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
     DeviceError
         CUDA was asked for and cannot run the network.
     PackIntegrityError
-        The file is no network that the runtime can load, or keeps weights in another file.
+        The runtime cannot load the file, or it keeps weights in another file.
     """
     _check_device(device)
-    options = _options(load_runtime(), threads)
+    options = _options(threads)
     if isinstance(model, bytes):
         check_network_bytes(model, _named(model))
     else:
@@ -97,17 +97,17 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
 
 
 def note_session(session: InferenceSession) -> None:
-    """Note a session that is opened, which cannot be used once this process is forked."""
+    """Remember an open session, which cannot be used in a process forked from this one."""
     _sessions.add(session)
 
 
 def require_own(session: InferenceSession) -> None:
-    """Refuse a session that another process opened, from which this one was forked: its threads are not here.
+    """Refuse a session that was opened before this process was forked: its threads are not here.
 
     Raises
     ------
     DeviceError
-        It would wait for them for ever.
+        The session would wait for them forever.
     """
     if id(session) in _inherited:
         raise DeviceError(
@@ -117,17 +117,12 @@ def require_own(session: InferenceSession) -> None:
 
 
 def where_it_runs(session: InferenceSession) -> Device:
-    """Tell where a session really runs its network."""
+    """Return where a session really runs its network."""
     return "cuda" if _CUDA in session.get_providers() else "cpu"
 
 
 def try_device(device: str = "auto") -> DeviceTrial:
-    """Run a small network with the runtime's profiler on, and tell where it really ran.
-
-    Parameters
-    ----------
-    device
-        ``auto``, ``cpu`` or ``cuda``.
+    """Run a small network on a device with the runtime's profiler, and return where it really ran.
 
     Raises
     ------
@@ -137,7 +132,7 @@ def try_device(device: str = "auto") -> DeviceTrial:
         No runtime is installed, or a broken one.
     """
     _check_device(device)
-    options = _options(load_runtime(), threads=1)
+    options = _options(threads=1)
     trouble = cuda_trouble() if device != "cpu" else None
     if device == "cuda" and trouble is not None:
         return DeviceTrial(device, frozenset(), trouble)
@@ -145,33 +140,30 @@ def try_device(device: str = "auto") -> DeviceTrial:
     try:
         with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
             ran_on = _profiled_trial(network, device, options, Path(scratch))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the user has to know
+    except Exception as error:  # noqa: BLE001 - the user must know of any error
         return DeviceTrial(device, frozenset(), _trial_problem(error))
     return DeviceTrial(device, ran_on, trouble)
 
 
 @cache
 def cuda_trouble() -> str | None:
-    """Say why CUDA cannot be used here; None where it can: a small network has run there, every node of it."""
+    """Return why CUDA cannot be used here; None if it can: every node of a small network has run there."""
     onnxruntime = load_runtime()
     if _CUDA not in onnxruntime.get_available_providers():
         return "the installed ONNX runtime has no CUDA, which needs the extra 'facebank[gpu]'"
     _load_cuda_libraries()
-    options = _options(onnxruntime, threads=1)
+    options = _options(threads=1)
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     providers = [(_CUDA, _CUDA_OPTIONS)]
     try:
         _run_trial(onnxruntime.InferenceSession(_trial_network(), options, providers=providers, enable_fallback=0))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the user has to know
+    except Exception as error:  # noqa: BLE001 - the user must know of any error
         return _trial_problem(error)
     return None
 
 
 def usable_cores() -> int:
-    """Return how many processor cores this process may use, at least 1.
-
-    Counts the affinity mask and, in a Linux container, the quota: threads beyond it only wait for each other.
-    """
+    """Return how many cores this process may use, at least 1: by affinity mask and a Linux container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         return min(cores, _quota(_QUOTA.read_text("ascii")) or cores)
@@ -185,9 +177,9 @@ def load_runtime() -> ModuleType:
     Raises
     ------
     MissingDependencyError
-        It is not installed, or its files are incomplete; the message says what to type.
+        It is not installed, or its files are incomplete; the message says what to do.
     """
-    import numpy  # noqa: F401 - interrupted while the runtime itself imports it, the runtime would seem broken
+    import numpy  # noqa: F401 - if Ctrl-C came while the runtime imports it, the runtime would seem broken
 
     try:
         import onnxruntime
@@ -203,7 +195,7 @@ def load_runtime() -> ModuleType:
     if not hasattr(onnxruntime, "InferenceSession"):
         raise _broken_runtime()
     runtime: ModuleType = onnxruntime
-    # for releases that do not know ORT_DISABLE_TELEMETRY, and where the runtime was imported before facebank
+    # for releases without ORT_DISABLE_TELEMETRY, and for a runtime that was imported before facebank
     runtime.disable_telemetry_events()
     return runtime
 
@@ -216,24 +208,21 @@ def _broken_runtime() -> MissingDependencyError:
 
 
 def _open(model: Path | bytes, device: str, options: SessionOptions) -> InferenceSession:
-    session = _opened(model, device, options)
+    session = None
+    if device != "cpu":
+        try:
+            session = _cuda_session(model, options)
+        except DeviceError:
+            if device == "cuda":
+                raise
+    session = session or _cpu_session(model, options)
     note_session(session)
     return session
 
 
-def _opened(model: Path | bytes, device: str, options: SessionOptions) -> InferenceSession:
-    if device != "cpu":
-        try:
-            return _cuda_session(model, options)
-        except DeviceError:
-            if device == "cuda":
-                raise
-    return _cpu_session(model, options)
-
-
 def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSession:
     onnxruntime = load_runtime()
-    # Repacked weights made no network measurably faster, but SFace 20 to 50 ms slower to open.
+    # Repacked weights make no network measurably faster, but SFace 20 to 50 ms slower to open.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(_loadable(model), options, providers=[_CPU], enable_fallback=0)
@@ -268,7 +257,7 @@ def _named(model: Path | bytes) -> str:
 
 
 def _profiled_trial(network: bytes, device: str, options: SessionOptions, scratch: Path) -> frozenset[str]:
-    """Open and run the trial's network as any other; read from the profile what computed its nodes."""
+    """Open and run the trial's network as any other, and return what computed its nodes."""
     model = scratch / "small.onnx"
     model.write_bytes(network)
     options.enable_profiling = True
@@ -294,7 +283,7 @@ def _trial_problem(error: Exception) -> str:
 
 
 def _trial_network() -> bytes:
-    """Make a network that sums three channels by convolution."""
+    """Return a network that sums three channels by convolution."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -317,12 +306,12 @@ def _load_cuda_libraries() -> None:
             preload()
 
 
-def _options(onnxruntime: ModuleType, threads: int | None) -> SessionOptions:
-    options = onnxruntime.SessionOptions()
+def _options(threads: int | None) -> SessionOptions:
+    options = load_runtime().SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     options.inter_op_num_threads = 1
-    # Two networks take turns: idle threads of the one that spin would take the cores from the other.
+    # Two networks take turns: idle spinning threads of one would take the cores from the other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -333,7 +322,7 @@ def _check_device(device: str) -> None:
 
 
 def _quota(text: str) -> int | None:
-    """Read a Linux control group's ``cpu.max``: microseconds a period, or ``max``."""
+    """Return the cores of a Linux control group's ``cpu.max``; None for ``max``."""
     allowed, period = text.split()
     return None if allowed == "max" else max(1, math.ceil(int(allowed) / int(period)))
 
@@ -348,10 +337,10 @@ _cuda_is_lost = False
 
 
 def _leave_inherited() -> None:
-    """Leave the sessions of the process from which this one was forked: freeing them would wait for their threads."""
+    """Keep the sessions of the parent process from being freed, which would wait for their threads."""
     global _cuda_is_lost  # noqa: PLW0603
     for session in list(_sessions):
-        keep_for_good(session)  # so that its number stays its own
+        keep_for_good(session)  # so that its id stays unique
         _inherited.add(id(session))
         _cuda_is_lost = _cuda_is_lost or where_it_runs(session) == "cuda"
     _sessions.clear()

@@ -1,4 +1,4 @@
-"""The packs installed on this computer: listed, added, verified, removed."""
+"""The packs of this computer: found, listed, verified, added and removed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,124 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facebank.errors import ManifestError, PackError, PackIntegrityError, PackNotFoundError, UsageError
 from facebank.packs.manifest import (
     EMBEDDED_FOLDER,
     MANIFEST_NAME,
+    DetectorSpec,
+    EmbedderSpec,
     PackManifest,
     is_pack_name,
     read_manifest,
-    read_manifest_file,
 )
-from facebank.packs.network_file import check_network
-from facebank.packs.pack import EMBEDDED_NAME, Pack, former_folder, installed_names, pack_folder
-from facebank.packs.prepare import checked_file
-from facebank.storage.files import cannot_write, new_folder, sha256_of
+from facebank.packs.network_file import check_network, checked_file, prepared_model, prepared_network
+from facebank.packs.registry import known_packs
+from facebank.storage.files import cannot_write, is_file, new_folder, sha256_of
 from facebank.storage.paths import named_path, packs_folder
 from facebank.storage.text import printable, shell_command
 
-_ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
+if TYPE_CHECKING:
+    from facebank.packs.graph import FreeAxes
+
+EMBEDDED_NAME = "opencv"
+ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
+_FORMER = ".former"
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A usable pack: a folder with a manifest and networks.
+
+    Attributes
+    ----------
+    manifest
+        The content of its ``pack.toml``.
+    folder
+        Where it is.
+    """
+
+    manifest: PackManifest
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The pack's name."""
+        return self.manifest.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over what makes embeddings; packs of equal digests make comparable embeddings."""
+        return self.manifest.digest
+
+    def detector_path(self) -> Path:
+        """Return the detector's ONNX file, verified, and prepared if the manifest asks for it.
+
+        Raises
+        ------
+        PackIntegrityError
+            The file is missing or altered, or cannot be prepared.
+        StorageError
+            The cache cannot be written.
+        """
+        return self._file(self.manifest.detector, "batch_and_size")
+
+    def embedder_path(self) -> Path:
+        """Return the embedder's ONNX file; as `detector_path`."""
+        return self._file(self.manifest.embedder, "batch")
+
+    def detector_network(self) -> Path | bytes:
+        """Return the detector for `open_session`: as `detector_path`, or its bytes if the cache cannot be written."""
+        return self._network(self.manifest.detector, "batch_and_size")
+
+    def embedder_network(self) -> Path | bytes:
+        """Return the embedder for `open_session`; as `detector_network`."""
+        return self._network(self.manifest.embedder, "batch")
+
+    def _file(self, spec: DetectorSpec | EmbedderSpec, axes: FreeAxes) -> Path:
+        source = self.folder / spec.file
+        return prepared_model(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
+
+    def _network(self, spec: DetectorSpec | EmbedderSpec, axes: FreeAxes) -> Path | bytes:
+        source = self.folder / spec.file
+        return prepared_network(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class PackEntry:
+    """A pack that is installed or can be installed by name.
+
+    Attributes
+    ----------
+    name
+        The pack's name.
+    manifest
+        Its manifest; None if that of an installed pack is wrong.
+    folder
+        Where it is installed; None if it is not.
+    problem
+        What is wrong with the manifest, in one sentence; None if nothing is.
+    """
+
+    name: str
+    manifest: PackManifest | None
+    folder: Path | None
+    problem: str | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is on this computer."""
+        return self.folder is not None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it came with facebank."""
+        return self.name == EMBEDDED_NAME
 
 
 class FileState(StrEnum):
-    """How a file of a pack is."""
+    """Whether a file of a pack is as published."""
 
     OK = "ok"
     MISSING = "missing"
@@ -40,68 +136,113 @@ class FileState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FileHealth:
-    """A file of a pack and how it is.
-
-    Attributes
-    ----------
-    name
-        The file's name in the pack's folder.
-    state
-        Whether its bytes are the published ones.
-    """
-
-    name: str
-    state: FileState
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledPack:
-    """A pack of this computer, whole or not.
-
-    Attributes
-    ----------
-    name, folder
-        What it is called and where it is.
-    embedded
-        Whether it came with facebank.
-    manifest
-        What it says about itself; None where that is wrong.
-    problem
-        What is wrong with the manifest, in one sentence; None where nothing is.
-    """
-
-    name: str
-    folder: Path
-    embedded: bool
-    manifest: PackManifest | None
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PackHealth:
-    """Whether a pack can be used.
+    """Whether an installed pack can be used.
 
     Attributes
     ----------
     pack
         The pack.
     files
-        Its files and how they are; empty where the manifest is wrong.
+        The state of each of its files, by name; empty if the manifest is wrong.
     """
 
-    pack: InstalledPack
-    files: tuple[FileHealth, ...]
+    pack: PackEntry
+    files: dict[str, FileState]
 
     @property
     def ok(self) -> bool:
         """Whether the manifest is right and every file whole."""
-        return self.pack.problem is None and all(file.state is FileState.OK for file in self.files)
+        return self.pack.problem is None and all(state is FileState.OK for state in self.files.values())
 
 
-def list_packs() -> list[InstalledPack]:
-    """Return the installed packs, the embedded one first, then by name; broken ones too."""
-    return [_installed(name) for name in installed_names()]
+def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
+    """Find a pack and read its manifest; its networks are verified when their paths are asked for.
+
+    Parameters
+    ----------
+    name_or_folder
+        Name of an installed pack, or a folder with a ``pack.toml`` (``./name`` if it could be taken for a name);
+        None for the embedded pack.
+
+    Raises
+    ------
+    PackNotFoundError
+        There is no such pack; the message lists the installed ones.
+    ManifestError
+        Its ``pack.toml`` is wrong.
+    """
+    if name_or_folder is None or name_or_folder == EMBEDDED_NAME:
+        return Pack(read_manifest(EMBEDDED_FOLDER), EMBEDDED_FOLDER)
+    text = os.fspath(name_or_folder)
+    if isinstance(name_or_folder, str) and is_pack_name(text) and pack_folder(text).is_dir():
+        folder = pack_folder(text)
+        manifest = read_manifest(folder)
+        if manifest.name != text:
+            raise ManifestError(
+                f"{printable(str(folder / MANIFEST_NAME))}: name is {manifest.name!r}, but the pack is installed as "
+                f"{text!r}: remove it and add it again"
+            )
+        return Pack(manifest, folder)
+    if text and is_file(Path(text) / MANIFEST_NAME):
+        return Pack(read_manifest(Path(text)), Path(text))
+    if text in known_packs():
+        raise PackNotFoundError(f"the pack '{text}' is not installed: run `{shell_command('packs', 'install', text)}`")
+    raise PackNotFoundError(
+        f"there is no pack {printable(text)!r}: installed are {', '.join(installed_names())}; "
+        "see 'facebank packs list' and 'facebank packs install'"
+    )
+
+
+def installed_names() -> list[str]:
+    """Return the names of the installed packs, broken ones included: the embedded one, then sorted."""
+    try:
+        folders = [entry.name for entry in packs_folder().iterdir() if entry.is_dir()]
+    except OSError:
+        folders = []
+    names = {name.removeprefix(".").removesuffix(_FORMER) if name.endswith(_FORMER) else name for name in folders}
+    return [EMBEDDED_NAME, *sorted(name for name in names if is_pack_name(name) and name != EMBEDDED_NAME)]
+
+
+def pack_folder(name: str) -> Path:
+    """Return the folder of an installed pack: the former pack's if its replacement was interrupted."""
+    folder, former = packs_folder() / name, former_folder(name)
+    return former if former.is_dir() and not folder.exists() else folder
+
+
+def former_folder(name: str) -> Path:
+    """Return the folder that keeps a pack while another takes its place."""
+    return packs_folder() / f".{name}{_FORMER}"
+
+
+def list_packs() -> list[PackEntry]:
+    """Return the installed packs, broken ones included: the embedded one, then by name."""
+    return [_entry(name) for name in installed_names()]
+
+
+def catalog() -> list[PackEntry]:
+    """Return the installed packs, then the others that can be installed by name."""
+    here = list_packs()
+    names = {pack.name for pack in here}
+    return here + [
+        PackEntry(pack.name, pack.manifest, None) for pack in known_packs().values() if pack.name not in names
+    ]
+
+
+def find_pack(name: str) -> PackEntry:
+    """Return a pack of the catalog.
+
+    Raises
+    ------
+    PackNotFoundError
+        No pack of this name is installed or known; the message lists the catalog.
+    """
+    packs = catalog()
+    found = next((pack for pack in packs if pack.name == name), None)
+    if found is None:
+        listed = ", ".join(printable(pack.name) for pack in packs)
+        raise PackNotFoundError(f"no pack {printable(name)!r} is installed or known by name; there are: {listed}")
+    return found
 
 
 def verify_pack(name: str | None = None) -> PackHealth:
@@ -117,11 +258,10 @@ def verify_pack(name: str | None = None) -> PackHealth:
     PackNotFoundError
         No pack of this name is installed.
     """
-    pack = _installed(_checked_name(name or EMBEDDED_NAME))
-    files = pack.manifest.files if pack.manifest else {}
-    return PackHealth(
-        pack, tuple(FileHealth(file, file_state(pack.folder / file, sha256)) for file, sha256 in files.items())
-    )
+    pack = _entry(_installed_name(name or EMBEDDED_NAME))
+    if pack.manifest is None or pack.folder is None:
+        return PackHealth(pack, {})
+    return PackHealth(pack, {file: file_state(pack.folder / file, sha) for file, sha in pack.manifest.files.items()})
 
 
 def file_state(path: Path, sha256: str) -> FileState:
@@ -159,22 +299,14 @@ def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
     manifest = read_manifest(source)
     refuse_taken(manifest.name, replace)
     with staging_folder() as staging:
-        try:
-            shutil.copyfile(source / MANIFEST_NAME, staging / MANIFEST_NAME)
-        except OSError as error:
-            raise cannot_write(staging / MANIFEST_NAME, error, _ADVICE) from error
+        _copy(source / MANIFEST_NAME, staging / MANIFEST_NAME)
         for file, sha256 in manifest.files.items():
             copy_checked(source / file, staging / file, sha256)
         return publish(staging, replace)
 
 
 def remove_pack(name: str) -> None:
-    """Delete an installed pack.
-
-    Parameters
-    ----------
-    name
-        The pack; a broken one can be removed too.
+    """Delete an installed pack, which may be a broken one.
 
     Raises
     ------
@@ -187,7 +319,7 @@ def remove_pack(name: str) -> None:
     """
     if name == EMBEDDED_NAME:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
-    folder, former = pack_folder(_checked_name(name)), former_folder(name)
+    folder, former = pack_folder(_installed_name(name)), former_folder(name)
     with staging_folder() as staging:
         try:
             for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
@@ -206,9 +338,9 @@ def assemble_pack(
     manifest
         A manifest file of any name.
     weights
-        A folder that holds the ONNX files, itself or its folders one level below.
+        A folder with the ONNX files, in itself or in its folders one level below.
     target
-        The pack's folder; made where missing.
+        The pack's folder; made if missing.
 
     Raises
     ------
@@ -219,15 +351,15 @@ def assemble_pack(
     StorageError
         The target cannot be written.
     """
-    content = read_manifest_file(named_path(manifest))
-    sources = {file: _find(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
-    folder = named_path(target)
+    source, folder = named_path(manifest), named_path(target)
+    content = read_manifest(source.parent, source.name)
+    sources = {file: _find_weights(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(manifest, folder / MANIFEST_NAME)
-        for file, source in sources.items():
+        shutil.copyfile(source, folder / MANIFEST_NAME)
+        for file, weights_file in sources.items():
             (folder / file).unlink(missing_ok=True)
-            (folder / file).symlink_to(source.resolve())
+            (folder / file).symlink_to(weights_file.resolve())
     except OSError as error:
         raise cannot_write(folder, error, "choose another folder") from error
     return Pack(read_manifest(folder), folder)
@@ -247,17 +379,17 @@ def staging_folder() -> Iterator[Path]:
         try:
             staging = stack.enter_context(new_folder(packs / "pack"))
         except OSError as error:
-            raise cannot_write(packs, error, _ADVICE) from error
+            raise cannot_write(packs, error, ADVICE) from error
         yield staging
 
 
 def publish(staging: Path, replace: bool) -> Pack:
-    """Check a staged pack once more, try its networks, and move it to its place, at once and wholly.
+    """Verify a staged pack, try its networks, and move it to its place in one step.
 
     Raises
     ------
     ManifestError
-        The ``pack.toml`` is wrong, or says something else than its networks.
+        The ``pack.toml`` is wrong, or does not fit the networks.
     PackIntegrityError
         A file is missing or altered, keeps weights in another file, or does not do what a pack must do.
     MissingDependencyError
@@ -276,7 +408,7 @@ def publish(staging: Path, replace: bool) -> Pack:
             )
         check_network(staging / file)
     refuse_taken(manifest.name, replace)
-    from facebank.packs.trial import try_pack  # what starts processes is needed here only
+    from facebank.packs.trial import try_pack  # only this needs to start processes
 
     try_pack(staging, manifest)
     target = packs_folder() / manifest.name
@@ -285,12 +417,12 @@ def publish(staging: Path, replace: bool) -> Pack:
             staging.chmod(0o755)
             _swap(staging, target, former_folder(manifest.name), aside)
         except OSError as error:
-            raise cannot_write(target, error, _ADVICE) from error
+            raise cannot_write(target, error, ADVICE) from error
     return Pack(read_manifest(target), target)
 
 
 def refuse_taken(name: str, replace: bool) -> None:
-    """Raise unless a pack may be installed under this name."""
+    """Raise PackError if no pack may be installed under this name."""
     if name == EMBEDDED_NAME:
         raise PackError(f"the name {EMBEDDED_NAME!r} belongs to the embedded pack: give the pack another name")
     if not replace and name in installed_names():
@@ -307,11 +439,14 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
     StorageError
         The target cannot be written.
     """
-    checked_file(source, sha256)
+    _copy(checked_file(source, sha256), target)
+
+
+def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise cannot_write(target, error, _ADVICE) from error
+        raise cannot_write(target, error, ADVICE) from error
 
 
 def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
@@ -327,30 +462,29 @@ def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
 
 
 def _settle(target: Path, former: Path, aside: Path) -> None:
-    """Put a former pack back where no other has taken its place, else aside."""
+    """Put a former pack back if nothing has taken its place, else aside."""
     if os.path.lexists(former):
         former.replace(aside if os.path.lexists(target) else target)
 
 
-def _installed(name: str) -> InstalledPack:
-    embedded = name == EMBEDDED_NAME
-    folder = EMBEDDED_FOLDER if embedded else pack_folder(name)
+def _entry(name: str) -> PackEntry:
+    folder = EMBEDDED_FOLDER if name == EMBEDDED_NAME else pack_folder(name)
     try:
         manifest = read_manifest(folder)
     except ManifestError as error:
-        return InstalledPack(name, folder, embedded, None, str(error))
+        return PackEntry(name, None, folder, str(error))
     if manifest.name != name:
-        return InstalledPack(name, folder, embedded, None, f"its pack.toml says that it is {manifest.name!r}")
-    return InstalledPack(name, folder, embedded, manifest, None)
+        return PackEntry(name, None, folder, f"its pack.toml says that it is {manifest.name!r}")
+    return PackEntry(name, manifest, folder)
 
 
-def _checked_name(name: str) -> str:
+def _installed_name(name: str) -> str:
     if not is_pack_name(name) or name not in installed_names():
         raise PackNotFoundError(f"no pack {printable(name)!r} is installed: see 'facebank packs list'")
     return name
 
 
-def _find(weights: Path, file: str, sha256: str) -> Path:
+def _find_weights(weights: Path, file: str, sha256: str) -> Path:
     found = [path for path in (weights / file, *sorted(weights.glob(f"*/{file}"))) if path.is_file()]
     if not found:
         raise PackIntegrityError(f"{printable(str(weights / file))} is missing: put the file there")

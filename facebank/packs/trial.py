@@ -1,4 +1,4 @@
-"""A pack tried before it is installed, in a process of its own with limits on time and memory."""
+"""Trial of a pack before its installation, in a process of its own with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.packs.manifest import PackManifest
 
-RESULT_NAME = "result.json"
 _CHILD = "facebank.vision.pack_trial"
-_MOST_BYTES = 1 << 16
+_MAX_BYTES = 1 << 16
 _KINDS: dict[str, type[FacebankError]] = {
     kind.__name__: kind for kind in (ManifestError, PackError, PackIntegrityError, MissingDependencyError)
 }
@@ -28,16 +27,9 @@ _KINDS: dict[str, type[FacebankError]] = {
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """What a trial may take.
+    """Limits of a trial: processor time, time by the clock, and address space of its process.
 
-    Attributes
-    ----------
-    processor_seconds
-        Processor time; a trial of the largest known pack takes a sixth of it.
-    seconds
-        Time by the clock, for what waits instead of computing.
-    memory_bytes
-        Address space of the process.
+    The largest known pack takes a sixth of the processor time.
     """
 
     processor_seconds: int = 60
@@ -46,21 +38,14 @@ class TrialLimits:
 
 
 def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
-    """Run a pack's networks on photographs and on noise; return if they do what a pack must do.
+    """Run the networks of a verified pack's folder on photographs and noise; return if they do what a pack must do.
 
-    Parameters
-    ----------
-    folder
-        The pack's folder, its files verified.
-    manifest
-        What its ``pack.toml`` says.
-    limits
-        None for the defaults.
+    The process prepares networks in a cache of its own, so that nothing of a refused pack is left.
 
     Raises
     ------
     ManifestError
-        The networks are not what ``pack.toml`` says: another input, another dimension.
+        The networks do not fit the manifest: another input, another dimension.
     PackIntegrityError
         They find no face in a portrait, give numbers that are not finite or always the same, crash, or exceed the
         limits.
@@ -68,16 +53,12 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
         No runtime is installed to try them with.
     PackError
         This program was frozen into one file and has no interpreter to run a trial with.
-
-    Notes
-    -----
-    The process prepares networks in a cache of its own, so that nothing of a refused pack stays.
     """
     limits = limits or TrialLimits()
     if getattr(sys, "frozen", False):
         raise PackError("a frozen program cannot try a pack before it installs it: install it with 'facebank' from pip")
     with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
-        result = Path(scratch) / RESULT_NAME
+        result = Path(scratch) / "result.json"
         stated = [str(limits.processor_seconds), str(limits.memory_bytes)]
         process = subprocess.Popen(  # noqa: S603 - this interpreter and this package's own module
             [sys.executable, "-P", "-m", _CHILD, str(folder.absolute()), str(result), *stated],
@@ -109,10 +90,10 @@ def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: 
 
 
 def _result(path: Path) -> dict[str, str] | None:
-    """Read what the process wrote: nothing wrong is an empty table; None where it did not come to an end."""
+    """Return what the process wrote: an empty table if nothing is wrong; None if it did not finish."""
     try:
         with path.open("rb") as file:
-            content = json.loads(file.read(_MOST_BYTES))
+            content = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and all(isinstance(each, str) for each in content.values()) else None

@@ -14,7 +14,7 @@ from facebank.errors import UnreadableVideoError
 from facebank.media import encode_thumbnail
 from facebank.media.video import Frame, Video
 from facebank.operations.identify import identified_tracks
-from facebank.packs.runtime import usable_cores
+from facebank.packs import usable_cores
 from facebank.storage.text import printable
 from facebank.types import Photo
 from facebank.video.people import Appearance, labelled

@@ -84,7 +84,7 @@ class NetworkEmbedder:
         self._session = session
         self._spec = spec
         self._batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
-        self._center = np.array(spec.centre or 0.0, dtype=np.float32)
+        self._center = np.array(spec.center or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         shape = session.get_outputs()[0].shape
         stated = shape[-1] if shape else 1
@@ -124,10 +124,10 @@ class NetworkEmbedder:
         vectors = normalized(self._vectors(crops))
         if self._spec.flip:
             vectors = normalized(vectors + normalized(self._vectors(crops[:, :, ::-1])))
-        return normalized(vectors - self._center) if self._spec.centre else vectors
+        return normalized(vectors - self._center) if self._spec.center else vectors
 
     def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
-        if self._spec.normalisation == "per_image":
+        if self._spec.normalization == "per_image":
             tensor = standardised(network_input(crops, self._spec))
         else:
             tensor = network_input(crops, self._spec)

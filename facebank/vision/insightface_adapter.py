@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
-from facebank.packs.manifest import Thresholds
-from facebank.packs.network_file import check_network
-from facebank.packs.runtime import note_session
+from facebank.packs import Thresholds, check_network, note_session
 from facebank.storage.arrays import normalized
 from facebank.storage.files import sha256_of
 from facebank.storage.text import printable

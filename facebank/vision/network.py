@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import ManifestError, PackError
-from facebank.packs.runtime import require_own
+from facebank.packs import require_own
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Preprocessing(Protocol):
         ...
 
     @property
-    def colour(self) -> str:
+    def color(self) -> str:
         """``RGB`` or ``BGR``."""
         ...
 
@@ -48,7 +48,7 @@ def network_input(pictures: NDArray[np.uint8], wanted: Preprocessing) -> FloatAr
     wanted
         Mean, scale and color order.
     """
-    ordered = pictures if wanted.colour == "RGB" else pictures[..., ::-1]
+    ordered = pictures if wanted.color == "RGB" else pictures[..., ::-1]
     planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
     if any(wanted.mean):
         planes -= np.asarray(wanted.mean, dtype=np.float32).reshape(1, 3, 1, 1)

@@ -52,13 +52,13 @@ def small_pack(tmp_path: Path) -> Path:
         model,
         name="small",
         title="A small pack",
-        licence="A licence of its own",
+        license="A licence of its own",
         commercial_use=False,
         detector=replace(
             model.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False, score_threshold=0.2, refine=False
         ),
         embedder=replace(
-            model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, centre=()
+            model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, center=()
         ),
     )
     (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), encoding="utf-8")
@@ -114,7 +114,7 @@ def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> 
     assert shown["training_data"] == asdict(manifest.training_data)
     assert shown["thresholds"]["known"] == manifest.thresholds.known
     told = run("packs", "show", name).out
-    assert manifest.licence_url in told
+    assert manifest.license_url in told
     assert manifest.training_data.terms in told
     assert all(sha256 in told for sha256 in manifest.files.values())
 

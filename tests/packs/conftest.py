@@ -66,11 +66,11 @@ def manifest() -> PackManifest:
         model,
         name="small",
         title="A small pack",
-        licence="A licence of its own",
+        license="A licence of its own",
         commercial_use=False,
         detector=replace(model.detector, file="d.onnx", sha256=hashes[0], prepare=False, score_threshold=0.2),
         embedder=replace(
-            model.embedder, file="e.onnx", sha256=hashes[1], prepare=False, dimension=EMBEDDING, centre=()
+            model.embedder, file="e.onnx", sha256=hashes[1], prepare=False, dimension=EMBEDDING, center=()
         ),
     )
 

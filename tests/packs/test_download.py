@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
-from facebank.packs import connections
+from facebank.packs import download
 from facebank.packs.download import DownloadLimits, check_address, downloaded
 from tests.packs.conftest import serving
 
@@ -123,7 +123,7 @@ def test_a_file_with_the_wrong_hash_is_not_used_and_not_kept(site: Site, served:
 def test_too_large_by_the_servers_word(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
     done: list[int] = []
-    limits = DownloadLimits(most_bytes=600_000)
+    limits = DownloadLimits(max_bytes=600_000)
     with (
         pytest.raises(DownloadError, match="700000 bytes or more"),
         downloaded(url, HASH, lambda here, _: done.append(here), limits),
@@ -136,7 +136,7 @@ def test_too_large_as_it_comes_in(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
     with (
         pytest.raises(DownloadError, match="or more"),
-        downloaded(url, HASH, None, DownloadLimits(most_bytes=600_000)),
+        downloaded(url, HASH, None, DownloadLimits(max_bytes=600_000)),
     ):
         pass
 
@@ -263,15 +263,15 @@ def test_a_public_server_does_not_lead_inward(
     trusted: Path, served: type[Served], monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     """127.0.0.1 plays the internet here, and 127.0.0.2, or a number never asked, the private network."""
-    monkeypatch.setattr(connections, "is_public", lambda number: number == "127.0.0.1")
+    monkeypatch.setattr(download, "is_public", lambda number: number == "127.0.0.1")
     if not by_name:
-        monkeypatch.setattr(connections, "_is_inward", lambda _: False)
+        monkeypatch.setattr(download, "_is_inward", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
         url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
         with pytest.raises(DownloadError, match=r"leads to 127\.0\.0\.2"), downloaded(url, HASH, None, LIMITS):
             pass
         assert private.requests == []
-        monkeypatch.setattr(connections, "is_public", lambda _: False)
+        monkeypatch.setattr(download, "is_public", lambda _: False)
         with downloaded(url, HASH, None, LIMITS) as path:  # the named host itself is private
             assert path.read_bytes() == DATA
 
@@ -285,7 +285,7 @@ def test_a_public_server_does_not_lead_inward(
     ],
 )
 def test_which_numbers_are_public(number: str, public: bool) -> None:
-    assert connections.is_public(number) is public
+    assert download.is_public(number) is public
 
 
 @pytest.mark.parametrize("slow_head", [False, True])

@@ -23,8 +23,7 @@ from facebank.errors import (
 )
 from facebank.packs import KnownPack, PackManifest, known_packs, list_packs, load_pack
 from facebank.packs.download import DownloadLimits
-from facebank.packs.install import InstallLimits, install_pack
-from facebank.packs.licences import accepted_licences
+from facebank.packs.install import InstallLimits, accepted_licenses, install_pack
 from facebank.packs.manifest import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def test_by_name(
 
     pack = install_pack(
         "small",
-        accept_licence=True,
+        accept_license=True,
         on_progress=lambda done, _: seen.append(done),
         limits=LIMITS,
         registry={"small": known},
@@ -80,7 +79,7 @@ def test_a_known_archive_is_recognised_by_its_hash(
     data = zipped({"d.onnx": contents["d.onnx"], "e.onnx": contents["e.onnx"]})
     (tmp_path / "renamed.zip").write_bytes(data)
     known = KnownPack(manifest, "https://example.org/small.zip", hashlib.sha256(data).hexdigest())
-    pack = install_pack(tmp_path / "renamed.zip", accept_licence=True, registry={"small": known})
+    pack = install_pack(tmp_path / "renamed.zip", accept_license=True, registry={"small": known})
     assert pack.name == "small"
 
 
@@ -90,13 +89,13 @@ def test_a_network_alone_is_completed_by_the_embedded_detector(
     """As of AdaFace."""
     own = replace(manifest, detector=load_pack().manifest.detector)
     known = KnownPack(own, site.serve("/e.onnx", served(contents["e.onnx"])), own.embedder.sha256)
-    pack = install_pack("small", accept_licence=True, limits=LIMITS, registry={"small": known})
+    pack = install_pack("small", accept_license=True, limits=LIMITS, registry={"small": known})
     assert pack.detector_path() == load_pack().detector_path()
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
 
 
 def test_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
-    pack = install_pack(archive, accept_licence=True)
+    pack = install_pack(archive, accept_license=True)
     assert pack.detector_path().read_bytes() == contents["d.onnx"]
     assert [found.name for found in list_packs()] == ["opencv", "small"]
 
@@ -104,15 +103,15 @@ def test_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
 def test_from_a_file_with_everything_in_a_folder(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
     path = tmp_path / "small.zip"
     path.write_bytes(zipped({f"small/{name}": data for name, data in contents.items()}))
-    assert install_pack(str(path), accept_licence=True).name == "small"
+    assert install_pack(str(path), accept_license=True).name == "small"
 
 
 def test_from_an_address_and_its_hash(site: Site, served: type[Served], archive: Path) -> None:
     data = archive.read_bytes()
     url = site.serve("/small.zip", served(data))
     with pytest.raises(PackIntegrityError, match="not the published file"):
-        install_pack(f"{url}#sha256={'0' * 64}", accept_licence=True, limits=LIMITS)
-    assert install_pack(f"{url}#sha256={hashlib.sha256(data).hexdigest()}", accept_licence=True, limits=LIMITS)
+        install_pack(f"{url}#sha256={'0' * 64}", accept_license=True, limits=LIMITS)
+    assert install_pack(f"{url}#sha256={hashlib.sha256(data).hexdigest()}", accept_license=True, limits=LIMITS)
 
 
 def test_the_licence_is_shown_and_accepted_once(
@@ -122,14 +121,14 @@ def test_the_licence_is_shown_and_accepted_once(
     with pytest.raises(LicenceNotAcceptedError) as caught:
         install_pack(url, limits=LIMITS)
     message = str(caught.value)
-    for part in (manifest.title, manifest.licence, manifest.licence_url, "commercial use: not allowed"):
+    for part in (manifest.title, manifest.license, manifest.license_url, "commercial use: not allowed"):
         assert part in message
-    assert accepted_licences() == {}
+    assert accepted_licenses() == {}
     assert [found.name for found in list_packs()] == ["opencv"]
 
-    install_pack(url, accept_licence=True, limits=LIMITS)
+    install_pack(url, accept_license=True, limits=LIMITS)
     assert len(site.requests) == 1  # what was downloaded before the licence was accepted is used
-    assert len(accepted_licences()) == 1
+    assert len(accepted_licenses()) == 1
     install_pack(url, replace=True, limits=LIMITS)
 
     (places.packs / ".accepted-licences.json").write_text(json.dumps({"accepted": ["damaged"]}))
@@ -147,7 +146,7 @@ def test_a_known_licence_is_asked_about_before_the_download(
 
 
 def test_an_installed_pack_is_replaced_only_on_request(archive: Path) -> None:
-    pack = install_pack(archive, accept_licence=True)
+    pack = install_pack(archive, accept_license=True)
     (pack.folder / "d.onnx").write_bytes(b"altered")
     with pytest.raises(PackError, match="is installed"):
         install_pack(archive)
@@ -160,7 +159,7 @@ def test_nobody_takes_the_embedded_packs_name(tmp_path: Path, contents: dict[str
     path = tmp_path / "opencv.zip"
     path.write_bytes(zipped(contents))
     with pytest.raises(PackError, match="embedded"):
-        install_pack(path, accept_licence=True, replace=True)
+        install_pack(path, accept_license=True, replace=True)
 
 
 @pytest.mark.parametrize("harm", ["altered", "missing", "unsafe", "no manifest", "two manifests", "no archive", "cut"])
@@ -192,7 +191,7 @@ def test_what_is_not_whole_is_not_installed(
     path.write_bytes(data)
 
     with pytest.raises(PackIntegrityError, match=expected[harm]):
-        install_pack(path, accept_licence=True)
+        install_pack(path, accept_license=True)
 
     assert [found.name for found in list_packs()] == ["opencv"]
     left = {path.name for path in places.packs.iterdir()} if places.packs.exists() else set()
@@ -203,10 +202,10 @@ def test_a_manifest_that_is_a_bomb_or_nonsense(tmp_path: Path, contents: dict[st
     path = tmp_path / "small.zip"
     path.write_bytes(zipped({**contents, MANIFEST_NAME: b"#" * 900_000}))
     with pytest.raises(PackIntegrityError, match="too much"):
-        install_pack(path, accept_licence=True)
+        install_pack(path, accept_license=True)
     path.write_bytes(zipped({**contents, MANIFEST_NAME: b"name = 1"}))
     with pytest.raises(ManifestError):
-        install_pack(path, accept_licence=True)
+        install_pack(path, accept_license=True)
 
 
 def test_an_altered_download_is_not_kept(
@@ -214,7 +213,7 @@ def test_an_altered_download_is_not_kept(
 ) -> None:
     url = site.serve("/small.zip", served(zipped({**contents, "d.onnx": b"altered"})))
     with pytest.raises(PackIntegrityError, match=r"d\.onnx"):
-        install_pack(url, accept_licence=True, limits=LIMITS)
+        install_pack(url, accept_license=True, limits=LIMITS)
     site.serve("/small.zip", served(zipped(contents), etag='"mended"'))
     assert install_pack(url, limits=LIMITS).detector_path()
 
@@ -239,7 +238,7 @@ def test_no_such_source(source: str) -> None:
 )
 def test_only_safe_addresses(address: str, problem: str) -> None:
     with pytest.raises(DownloadError, match=problem) as caught:
-        install_pack(address, accept_licence=True, limits=LIMITS)
+        install_pack(address, accept_license=True, limits=LIMITS)
     assert str(caught.value).isprintable()
 
 
@@ -247,21 +246,21 @@ def test_only_safe_addresses(address: str, problem: str) -> None:
 def test_a_hash_that_is_none_is_not_passed_over(site: Site, served: type[Served], archive: Path, fragment: str) -> None:
     url = site.serve("/small.zip", served(archive.read_bytes()))
     with pytest.raises(UsageError, match="sha256="):
-        install_pack(f"{url}#{fragment}", accept_licence=True, limits=LIMITS)
+        install_pack(f"{url}#{fragment}", accept_license=True, limits=LIMITS)
     assert site.requests == []
 
 
 def test_a_folder_that_cannot_be_written(archive: Path, places: Places) -> None:
     places.packs.write_text("a file")
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
-        install_pack(archive, accept_licence=True)
+        install_pack(archive, accept_license=True)
 
 
 def test_the_registry() -> None:
     packs = known_packs()
     assert list(packs) == ["buffalo_l", "buffalo_m", "buffalo_sc", "antelopev2", "adaface_ir18"]
     assert packs["antelopev2"].folder == "antelopev2"
-    assert packs["adaface_ir18"].manifest.embedder.colour == "BGR"
+    assert packs["adaface_ir18"].manifest.embedder.color == "BGR"
     assert len({pack.manifest.digest for pack in packs.values()}) == len(packs)
     for name, pack in packs.items():
         assert pack.url.startswith("https://github.com/")

@@ -60,7 +60,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min
 hashes = st.text("0123456789abcdef", min_size=64, max_size=64)
 numbers = st.floats(-1e6, 1e6)
 per_channel = st.tuples(numbers, numbers, numbers)
-colours = st.sampled_from(["RGB", "BGR"])
+colors = st.sampled_from(["RGB", "BGR"])
 shares = st.floats(0, 1)
 similarities = st.floats(-1, 1)
 detectors = st.builds(
@@ -71,7 +71,7 @@ detectors = st.builds(
     prepare=st.booleans(),
     mean=per_channel,
     scale=per_channel,
-    colour=colours,
+    color=colors,
     score_threshold=shares,
     nms_threshold=shares,
     upright_score=st.floats(0, 1),
@@ -86,12 +86,12 @@ embedders = st.builds(
     size=st.integers(32, 1024),
     mean=per_channel,
     scale=per_channel,
-    colour=colours,
-    normalisation=st.sampled_from(["fixed", "per_image"]),
+    color=colors,
+    normalization=st.sampled_from(["fixed", "per_image"]),
     template=st.sampled_from(["arcface", "facenet"]),
     dimension=st.integers(2, 8192),
     flip=st.booleans(),
-    centre=st.just(()),
+    center=st.just(()),
 )
 data_terms = st.builds(
     DataTerms, name=texts, terms=texts, url=texts, commercial_use=st.sampled_from(["yes", "no", "unknown"])
@@ -102,8 +102,8 @@ manifests = st.builds(
     title=texts,
     version=texts,
     source=texts,
-    licence=texts,
-    licence_url=texts,
+    license=texts,
+    license_url=texts,
     commercial_use=st.booleans(),
     detector=detectors,
     embedder=embedders,
@@ -134,7 +134,7 @@ def test_any_bytes_are_refused_with_a_manifest_error(data: bytes) -> None:
 
 def test_facenet_is_a_pack_without_new_code() -> None:
     embedder = parse_manifest(FACENET.encode()).embedder
-    assert (embedder.size, embedder.normalisation, embedder.template) == (160, "per_image", "facenet")
+    assert (embedder.size, embedder.normalization, embedder.template) == (160, "per_image", "facenet")
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_three_numbers_or_one_for_all_channels() -> None:
 def test_a_centre_has_a_number_for_each_of_the_dimensions() -> None:
     text = FACENET.replace("flip = false", f"flip = false\ncentre = [{'0.25, ' * 512}]")
     manifest = parse_manifest(text.encode())
-    assert manifest.embedder.centre == (0.25,) * 512
+    assert manifest.embedder.center == (0.25,) * 512
     assert parse_manifest(manifest_toml(manifest).encode()) == manifest
     assert manifest.digest != parse_manifest(FACENET.encode()).digest
-    assert parse_manifest(FACENET.encode()).embedder.centre == ()
+    assert parse_manifest(FACENET.encode()).embedder.center == ()
 
 
 def test_a_manifest_has_bounds() -> None:
@@ -217,7 +217,7 @@ def test_the_digest_covers_what_makes_embeddings_and_nothing_else() -> None:
         replace(manifest, detector=replace(manifest.detector, sha256="0" * 64)),
         replace(manifest, embedder=replace(manifest.embedder, sha256="0" * 64)),
         replace(manifest, embedder=replace(manifest.embedder, flip=True)),
-        replace(manifest, embedder=replace(manifest.embedder, colour="BGR")),
+        replace(manifest, embedder=replace(manifest.embedder, color="BGR")),
         replace(manifest, embedder=replace(manifest.embedder, mean=(1.0, 0.0, 0.0))),
     ]
     assert {each.digest for each in same} == {manifest.digest}
@@ -250,7 +250,7 @@ def test_numbers_that_no_float_holds_are_refused(number: str) -> None:
 def test_the_longest_mean_embedding_is_read() -> None:
     centre = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
     text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", centre)
-    assert len(parse_manifest(text.encode()).embedder.centre) == 8192
+    assert len(parse_manifest(text.encode()).embedder.center) == 8192
 
 
 @pytest.mark.parametrize(

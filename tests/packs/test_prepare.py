@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
 from facebank.packs import load_pack, open_session, prepared_model
-from facebank.packs.prepare import PREPARATION
+from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from facebank.packs import (
     verify_pack,
 )
 from facebank.packs.manifest import MANIFEST_NAME
-from facebank.packs.pack import former_folder, installed_names
+from facebank.packs.store import former_folder, installed_names
 from facebank.storage.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_the_embedded_pack_is_there_and_whole() -> None:
     health = verify_pack()
     assert health.ok
     assert health.pack.embedded
-    assert [file.state for file in health.files] == [FileState.OK, FileState.OK]
+    assert list(health.files.values()) == [FileState.OK, FileState.OK]
     assert [pack.name for pack in list_packs()] == ["opencv"]
 
 
@@ -57,12 +57,9 @@ def test_verify_says_which_file_differs(pack_folder: Path) -> None:
     (pack.folder / "e.onnx").unlink()
     health = verify_pack("small")
     assert not health.ok
-    assert {file.name: file.state for file in health.files} == {
-        "d.onnx": FileState.ALTERED,
-        "e.onnx": FileState.MISSING,
-    }
+    assert health.files == {"d.onnx": FileState.ALTERED, "e.onnx": FileState.MISSING}
     (pack.folder / "e.onnx").mkdir()
-    assert verify_pack("small").files[1].state is FileState.UNREADABLE
+    assert verify_pack("small").files["e.onnx"] is FileState.UNREADABLE
 
 
 def test_a_pack_with_a_wrong_manifest_is_listed_verified_and_removed(pack_folder: Path) -> None:

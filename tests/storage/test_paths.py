@@ -18,8 +18,7 @@ from facebank.media.live import live_source
 from facebank.media.video import Video
 from facebank.operations.annotate import Annotator
 from facebank.operations.inputs import require_photos
-from facebank.packs.pack import load_pack
-from facebank.packs.store import add_pack
+from facebank.packs import add_pack, load_pack
 from facebank.storage.paths import absolute, cache_folder, calibrations_folder, named_path, packs_folder
 from facebank.vision.insightface_adapter import open_package
 

@@ -20,8 +20,8 @@ FACENET = EmbedderSpec(
     size=160,
     mean=(0.0, 0.0, 0.0),
     scale=(1.0, 1.0, 1.0),
-    colour="RGB",
-    normalisation="per_image",
+    color="RGB",
+    normalization="per_image",
     template="facenet",
     dimension=6,
     flip=False,
@@ -80,7 +80,7 @@ def test_a_picture_of_one_colour_divides_by_no_zero(statistics_network: Path) ->
 
 
 def test_mean_scale_and_colour_order_are_the_manifests(statistics_network: Path, crops: np.ndarray) -> None:
-    spec = replace(FACENET, normalisation="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), colour="BGR")
+    spec = replace(FACENET, normalization="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), color="BGR")
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), spec).embed(crops)
     blue_first = crops[..., ::-1].astype(np.float64)
     wanted = unit(halves((blue_first - [10, 20, 30]) * [0.5, 0.25, 2.0]))
@@ -88,7 +88,7 @@ def test_mean_scale_and_colour_order_are_the_manifests(statistics_network: Path,
 
 
 def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: np.ndarray) -> None:
-    plain = replace(FACENET, normalisation="fixed")
+    plain = replace(FACENET, normalization="fixed")
     session = open_session(statistics_network, "cpu")
     embeddings = NetworkEmbedder(session, replace(plain, flip=True)).embed(crops)
     one, other = (NetworkEmbedder(session, plain).embed(looked) for looked in (crops, crops[:, :, ::-1]))
@@ -99,7 +99,7 @@ def test_the_centre_is_taken_from_every_embedding(statistics_network: Path, crop
     centre = (0.3, -0.2, 0.1, 0.0, 0.4, -0.1)
     session = open_session(statistics_network, "cpu")
     plain = NetworkEmbedder(session, FACENET).embed(crops)
-    centred = NetworkEmbedder(session, replace(FACENET, centre=centre)).embed(crops)
+    centred = NetworkEmbedder(session, replace(FACENET, center=centre)).embed(crops)
     np.testing.assert_allclose(centred, unit(plain - np.array(centre)), atol=1e-5)
 
 

@@ -22,7 +22,7 @@ from facebank.album.scan.side_by_side import side_by_side
 from facebank.errors import PhotoError
 from facebank.media import decode_photo, read_photo_file
 from facebank.media.readers import readers
-from facebank.packs.runtime import usable_cores
+from facebank.packs import usable_cores
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto
 
