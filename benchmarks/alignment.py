@@ -33,7 +33,7 @@ from facebank.vision.finder import LandmarkRefiner
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, Photo
+    from facebank.types import DecodedPhoto, FloatArray
 
 
 def enlarged(factor: float, side: int) -> list[float]:
@@ -74,7 +74,7 @@ def development_photos(data: Path) -> list[Path]:
 def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArray[np.int64]]:
     """Embed the central face of each photo; photos without one are left out."""
 
-    def photos() -> Iterator[Photo]:
+    def photos() -> Iterator[DecodedPhoto]:
         for i, path in enumerate(paths):
             if i % 500 == 0:
                 print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)

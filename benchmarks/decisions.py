@@ -43,7 +43,7 @@ from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Detection, Face, Outcome, Quality
+from facebank.types import Decision, Detection, Face, Identity, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,13 @@ def probe(faces: LfwFaces, place: int) -> Face:
     """Return one of LFW's faces as the recogniser takes it."""
     nowhere = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
     quality = float(faces.qualities[place])
-    return Face(nowhere, Quality(quality, 100.0, quality, 1.0), faces.embeddings[place])
+    return Face(
+        nowhere.box,
+        nowhere.landmarks,
+        nowhere.detection_score,
+        Quality(quality, 100.0, quality, 1.0),
+        faces.embeddings[place],
+    )
 
 
 def operating_point(
@@ -127,7 +133,7 @@ def operating_point(
         for person in random.permutation(single)[:STRANGERS]:
             searched = recognizers[other_list(person, lists)]
             (decision,) = decide(searched, faces, np.flatnonzero(names == person))
-            named.append(decision.outcome is Outcome.KNOWN)
+            named.append(decision.decision is Decision.KNOWN)
             strangers_of.append(int(np.searchsorted(people, person)))
     return {
         "FNIR": rate(np.array(missed), np.array(owners)),
@@ -136,7 +142,7 @@ def operating_point(
     }
 
 
-def decide(recognizer: Recognizer, faces: LfwFaces, places: NDArray[np.int64]) -> list[Decision]:
+def decide(recognizer: Recognizer, faces: LfwFaces, places: NDArray[np.int64]) -> list[Identity]:
     """Decide each photo for itself."""
     return [recognizer.identify([probe(faces, int(place))])[0] for place in places]
 
@@ -302,7 +308,9 @@ def milliseconds_a_face(known: Identities, pack: Pack, calibrator: Calibrator, p
     called = {number: str(number) for number in range(people)}
     recognizer = recognizer_of(enrolled, called, pack, calibrator)
     face = Face(
-        Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0),
+        np.zeros(4, np.float32),
+        np.zeros((5, 2), np.float32),
+        1.0,
         Quality(1.0, 100.0, 1.0, 1.0),
         known.embeddings[-1],
     )

@@ -57,7 +57,7 @@ class Faces:
         return OtherPeople.of(self.people[chosen], self.embeddings[chosen])
 
 
-Outcome = tuple[int, str]
+Decision = tuple[int, str]
 """The family or person, and the reason."""
 
 
@@ -68,7 +68,7 @@ def verdicts(faces: Faces, offered: NDArray[np.int64], others: OtherPeople, veri
     return [TAKEN if doubt is None else doubt.kind.name.lower() for doubt in found]
 
 
-def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Outcome]:
+def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Decision]:
     """Enroll everybody in random order, and yield what becomes of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -80,7 +80,7 @@ def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Outcome]:
             enrolled.append(places)
 
 
-def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_enrolled: bool) -> Iterator[Outcome]:
+def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_enrolled: bool) -> Iterator[Decision]:
     """Offer one photo of somebody else among one to four of a person, and yield what becomes of it."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
@@ -101,7 +101,7 @@ def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_
             yield family, verdicts(faces, offered, faces.others(enrolled), verify)[-1]
 
 
-def from_files(data: Path, people: list[str]) -> Iterator[Outcome]:
+def from_files(data: Path, people: list[str]) -> Iterator[Decision]:
     """Enroll people of LFW from their files, and yield what becomes of each photo."""
     with tempfile.TemporaryDirectory() as folder, FaceBank.open(Path(folder) / "guard.facebank") as bank:
         for number, name in enumerate(people):
@@ -109,7 +109,7 @@ def from_files(data: Path, people: list[str]) -> Iterator[Outcome]:
             yield from ((number, photo.reason.value) for photo in bank.enroll(name, list(photos)).photos)
 
 
-def summary(outcomes: Iterator[Outcome]) -> dict[str, object]:
+def summary(outcomes: Iterator[Decision]) -> dict[str, object]:
     """Count reasons, and give the share that was refused with its interval."""
     listed = list(outcomes)
     groups = np.array([group for group, _ in listed])

@@ -165,7 +165,7 @@ def cropped(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAnalyz
         for analyzed in analyzer.analyze(read_photo(folder / name) for name in (one, other)):
             face = central_face(analyzed)
             if face is not None:
-                crops.append(analyzer.crop(analyzed.photo, face.detection))
+                crops.append(analyzer.crop(analyzed.photo, face))
         if len(crops) == 2:
             yield FacePair((one, other), (crops[0], crops[1]))
 

@@ -44,7 +44,7 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import prototypes
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Detection, Face, Outcome, Quality
+from facebank.types import Decision, Detection, Face, Identity, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,14 @@ class People:
         """Return faces as the recognizer takes them."""
         nowhere = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
         return [
-            Face(nowhere, Quality(float(self.qualities[row]), 100.0, 1.0, 1.0), self.embeddings[row]) for row in rows
+            Face(
+                nowhere.box,
+                nowhere.landmarks,
+                nowhere.detection_score,
+                Quality(float(self.qualities[row]), 100.0, 1.0, 1.0),
+                self.embeddings[row],
+            )
+            for row in rows
         ]
 
 
@@ -109,7 +116,7 @@ class People:
 class Searched:
     """One search: what was decided, whose face it was (None for a stranger) and the family or person it counts for."""
 
-    decision: Decision
+    decision: Identity
     owner: str | None
     unit: int
     kind: str = "stranger"
@@ -134,7 +141,7 @@ class Engine:
         self._settings = settings
         self._pairs = pairs
 
-    def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Decision]:
+    def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Identity]:
         """Enroll people (name: embeddings, qualities) and decide each face for itself."""
         known = Enrolled(
             np.concatenate([rows for rows, _ in enrolled.values()]),
@@ -253,11 +260,11 @@ def figures(searches: list[Searched], between: bool) -> dict[str, object]:
     """Count a case."""
     mated = [one for one in searches if one.kind == "mated"]
     others = [one for one in searches if one.kind == "stranger"]
-    names = [one for one in mated if one.decision.outcome is Outcome.KNOWN]
+    names = [one for one in mated if one.decision.decision is Decision.KNOWN]
     found: dict[str, object] = {
         "right": share([one.decision.person == one.owner for one in mated], mated),
         "wrong among names": share([one.decision.person != one.owner for one in names], names),
-        "named": share([one.decision.outcome is Outcome.KNOWN for one in others], others),
+        "named": share([one.decision.decision is Decision.KNOWN for one in others], others),
         "calibration error": round(first_candidate_error(searches), 4),
         "reasons": reasons(mated),
     }

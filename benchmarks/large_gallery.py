@@ -27,7 +27,6 @@ from benchmarks.lfw import LfwFaces, lfw_faces
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
 from facebank.storage.arrays import normalized
-from facebank.types import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +77,9 @@ def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
 def sample(number: int, embedding: FloatArray, quality: float, source: str) -> NewSample:
     """Return a sample without a photo."""
     return NewSample(
-        detection=Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0),
+        box=np.array([0, 0, 9, 9], np.float32),
+        landmarks=np.zeros((5, 2), np.float32),
+        detection_score=1.0,
         quality=quality,
         source=source,
         content_hash=f"{number:064x}",

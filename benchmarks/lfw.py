@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.packs import Pack
-    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, Face, FloatArray
 
 DEVELOPMENT, REPORTING = "peopleDevTrain.txt", "peopleDevTest.txt"
 
@@ -104,13 +104,13 @@ def central_face(analyzed: AnalyzedPhoto) -> Face | None:
     if not analyzed.faces:
         return None
     middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
-    boxes = np.stack([face.detection.box for face in analyzed.faces])
+    boxes = np.stack([face.box for face in analyzed.faces])
     distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
     return analyzed.faces[int(np.argmin(distances))]
 
 
 def _embedded(folder: Path, names: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
-    def photos() -> Iterator[Photo]:
+    def photos() -> Iterator[DecodedPhoto]:
         for i, name in enumerate(names):
             if i % 500 == 0:
                 print(f"{i} of {len(names)} photos", file=sys.stderr, flush=True)
@@ -121,5 +121,5 @@ def _embedded(folder: Path, names: NDArray[np.str_], analyzer: FaceAnalyzer) -> 
     for i, analyzed in enumerate(analyzer.analyze(photos())):
         face = central_face(analyzed)
         if face is not None:
-            embeddings[i], qualities[i] = face.embedding, face.quality.score
+            embeddings[i], qualities[i] = face.embedding, face.quality
     return LfwFaces(names, embeddings, qualities)

@@ -32,7 +32,7 @@ from facebank.vision import FaceAnalyzer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import AnalyzedPhoto, FloatArray, Photo
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, FloatArray
 
 FOLDS = 10
 # Those of the reference evaluations of FaceNet and InsightFace: squared distances 0 to 4 in steps of 0.01.
@@ -85,7 +85,7 @@ def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[st
     """Embed the central face of each photo, telling on standard error how far it is."""
     wanted = list(dict.fromkeys(names))
 
-    def photos() -> Iterator[Photo]:
+    def photos() -> Iterator[DecodedPhoto]:
         for i, name in enumerate(wanted):
             if i % 500 == 0:
                 print(f"{i} of {len(wanted)} photos", file=sys.stderr, flush=True)

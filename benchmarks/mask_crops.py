@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
 from facebank.storage.paths import cache_folder
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:
@@ -143,18 +143,18 @@ def _found(
     """Yield the central face of each photo that has one, a mask drawn over those whose landmarks are given."""
     analyzer, random = FaceAnalyzer.from_pack(pack), np.random.default_rng(5)
 
-    def read() -> Iterator[Photo]:
+    def read() -> Iterator[DecodedPhoto]:
         for i, name in enumerate(photos):
             if i % 500 == 0:
                 print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
             photo = read_photo(data / "lfw" / name)
             pixels = _drawn(photo.pixels, masked[name], random) if name in masked else photo.pixels
-            yield Photo(name, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+            yield DecodedPhoto(name, pixels, photo.content_hash, has_orientation=True, taken_at=None)
 
     for analyzed in analyzer.analyze(read()):
         face = central_face(analyzed)
         if face is not None:
-            yield analyzed.photo.source, analyzer.crop(analyzed.photo, face.detection), face.detection.landmarks
+            yield analyzed.photo.path, analyzer.crop(analyzed.photo, face), face.landmarks
 
 
 def _drawn(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.lfw import central_face, people_listed
 from facebank import FaceAnalyzer, read_photo
 from facebank.storage.paths import cache_folder
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import VARIANTS, augment
@@ -112,7 +112,7 @@ def _embed_photos(
         face = central_face(next(analyzer.analyze([photo])))
         if face is None:
             continue
-        crop = align(photo.pixels, face.detection.landmarks, embedder.template, embedder.size)
+        crop = align(photo.pixels, face.landmarks, embedder.template, embedder.size)
         crops: dict[str, RGBImage] = {}
         if enrollable[i]:
             crops = {name: augment(crop, embedder.template, name) for name in VARIANTS} | {UPPER: _upper(crop)}
@@ -120,7 +120,7 @@ def _embed_photos(
         vectors["plain"][i], hidden[0, i] = face.embedding, hidden_parts(crop)[0]
         if behind is not None:
             masked_photo, masked_face = behind
-            masked_crop = align(masked_photo.pixels, masked_face.detection.landmarks, embedder.template, embedder.size)
+            masked_crop = align(masked_photo.pixels, masked_face.landmarks, embedder.template, embedder.size)
             vectors[MASKED][i], hidden[1, i] = masked_face.embedding, hidden_parts(masked_crop)[0]
             crops["masked-upper"] = _upper(masked_crop)
         if crops:
@@ -129,13 +129,15 @@ def _embed_photos(
     return vectors, hidden
 
 
-def _masked_face(analyzer: FaceAnalyzer, photo: Photo, face: Face, path: Path) -> tuple[Photo, Face] | None:
+def _masked_face(
+    analyzer: FaceAnalyzer, photo: DecodedPhoto, face: Face, path: Path
+) -> tuple[DecodedPhoto, Face] | None:
     """Draw a mask that depends on the photo's name alone, and find the face again."""
     random = np.random.default_rng(zlib.crc32(path.name.encode()))
     shape = PROBE_SHAPES[random.integers(len(PROBE_SHAPES))]
     colour = MASK_COLORS[PROBE_COLOURS[random.integers(len(PROBE_COLOURS))]]
-    pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour, int(random.integers(2**31)))
-    masked = Photo(photo.source, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+    pixels = draw_mask(photo.pixels, face.landmarks, shape, colour, int(random.integers(2**31)))
+    masked = DecodedPhoto(photo.path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
     found = central_face(next(analyzer.analyze([masked])))
     return None if found is None else (masked, found)
 

@@ -25,7 +25,7 @@ from benchmarks.quality import worsened
 from facebank import FaceAnalyzer, read_photo
 from facebank.packs import load_pack
 from facebank.storage.arrays import overlaps
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision.quality import likeness_left, score_of
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ STRIPS = {
 PLAIN, WORSE = {DEVELOPMENT: 300, REPORTING: 1500}, 40
 
 
-def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> Photo:
+def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhoto:
     """Return pixels as a photo."""
-    return Photo("made", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
+    return DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
 
 
 def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
     """Return a face's quality without and with the weakness "hardly a face"."""
-    left = likeness_left(face.detection, analyzer.crop(analyzed.photo, face.detection))
+    left = likeness_left(face, analyzer.crop(analyzed.photo, face))
     return score_of({word: value for word, value in left.items() if word != HARDLY}), score_of(left)
 
 
@@ -65,7 +65,7 @@ def no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Itera
         analyzed = next(analyzer.analyze([photo_of(np.asarray(enlarged, dtype=np.uint8))]))
         box = np.array([float(edge) for edge in edges], dtype=np.float32)
         for face in analyzed.faces:
-            if overlaps(box, face.detection.box[None])[0] > 0.5:
+            if overlaps(box, face.box[None])[0] > 0.5:
                 yield qualities(analyzer, analyzed, face)
 
 
@@ -83,7 +83,7 @@ def faces(
         yield "as photographed", analyzed.quarter_turns, *qualities(analyzer, analyzed, face)
         if place >= WORSE:
             continue
-        for what, pixels, _ in worsened(analyzed.photo.pixels, face.detection, place):
+        for what, pixels, _ in worsened(analyzed.photo.pixels, face, place):
             worse = next(analyzer.analyze([photo_of(pixels)]))
             seen = central_face(worse)
             if seen is not None and what != "plain":

@@ -26,7 +26,7 @@ from benchmarks.lfw import DEVELOPMENT, REPORTING, people_listed
 from facebank import read_photo
 from facebank.media import turn_photo
 from facebank.packs import load_pack
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import FaceFinder, build_detector
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def sides_mistaken(finder: FaceFinder, found: Iterator[tuple[str, RGBImage]]) ->
     """Count, by what pictures are, those upright that are turned and those turned that are not put right."""
     counts: dict[str, Counter[str]] = {}
     for what, pixels in found:
-        upright = Photo(what, pixels, "0" * 64, False, None)
+        upright = DecodedPhoto(what, pixels, "0" * 64, False, None)
         of_these = counts.setdefault(
             what, Counter({"upright": 0, "upright turned": 0, "turned": 0, "not put right": 0})
         )

@@ -124,7 +124,7 @@ def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list
         paths = random.permutation(np.array(faces.photos[faces.names == name], dtype=object))[:PHOTOS_LOOKED_AT]
         found = [(path, read_photo(data / "lfw" / path)) for path in paths]
         seen = [(path, photo, central_face(next(analyzer.analyze([photo])))) for path, photo in found]
-        usable = [(str(path), photo.pixels, face.detection) for path, photo, face in seen if face is not None]
+        usable = [(str(path), photo.pixels, face) for path, photo, face in seen if face is not None]
         if len(usable) < 3:
             continue
         turned = min(usable[1:], key=lambda one: frontality(one[2].landmarks))
@@ -164,7 +164,7 @@ def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
 def _scaled(detection: Detection, scale: float) -> Detection:
     factor = np.float32(scale)
     landmarks = (detection.landmarks + np.float32(0.5)) * factor - np.float32(0.5)
-    return Detection(detection.box * factor, landmarks, detection.score)
+    return Detection(detection.box * factor, landmarks, detection.detection_score)
 
 
 def _probe(

@@ -294,7 +294,7 @@ def _other_faces(data: Path, analyzer: FaceAnalyzer) -> Iterable[RGBImage]:
         for path in sorted((data / folder).rglob("*")):
             if path.suffix in (".jpg", ".jpeg", ".png"):
                 analyzed = next(analyzer.analyze([read_photo(path)]))
-                yield from (analyzer.crop(analyzed.photo, face.detection) for face in analyzed.faces)
+                yield from (analyzer.crop(analyzed.photo, face) for face in analyzed.faces)
 
 
 def main() -> None:

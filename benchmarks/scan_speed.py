@@ -46,7 +46,7 @@ from facebank.vision.network import run
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import PhotoFaces, RGBImage
+    from facebank.types import Photo, RGBImage
     from facebank.vision import Detector
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -66,7 +66,7 @@ class PeersLook:
         """Find faces; see `facebank.vision.Detector.detect`."""
         frame, scale = letterbox(pixels, PEER_SIZE, PEER_SIZE)
         return [
-            Detection(found.box / np.float32(scale), found.landmarks / np.float32(scale), found.score)
+            Detection(found.box / np.float32(scale), found.landmarks / np.float32(scale), found.detection_score)
             for found in self._detector.detect(frame)
         ]
 
@@ -79,7 +79,7 @@ def analyzer_of(pack: Pack, *, once: bool) -> FaceAnalyzer:
     return FaceAnalyzer(FaceFinder(detector, None, pack.manifest.detector.upright_score), embedder)
 
 
-def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[PhotoFaces]]:
+def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
     """Scan photos; return seconds, without loading, and what was found."""
     tasks = [(str(photo), state_of(str(photo))) for photo in photos]
     list(Lookout(analyzer, set()).look(tasks[:1]))
@@ -90,7 +90,7 @@ def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Ph
     return seconds, [found for photo in photos if (found := by_path[str(photo)]) is not None]
 
 
-def floor(pack: Pack, photos: Sequence[Path], found: Sequence[PhotoFaces], *, once: bool) -> float:
+def floor(pack: Pack, photos: Sequence[Path], found: Sequence[Photo], *, once: bool) -> float:
     """Decode the photos and run the bare networks on inputs of the same sizes, on all cores; return seconds."""
     detector = open_session(pack.detector_path(), "cpu", 1)
     embedder = open_session(pack.folder / pack.manifest.embedder.file, "cpu", 1)
@@ -138,19 +138,19 @@ def peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> 
             return {name: arrays[name] for name in arrays.files}
 
 
-def compare(ours: Sequence[PhotoFaces], theirs: dict[str, NDArray[np.float64]]) -> dict[str, object]:
+def compare(ours: Sequence[Photo], theirs: dict[str, NDArray[np.float64]]) -> dict[str, object]:
     """Match faces by their boxes, and their embeddings; those of 30 pixels and more, and what was not found by size."""
     cosines, lost = list[float](), list[float]()
     for number, box, embedding in zip(theirs["photos"], theirs["boxes"], theirs["embeddings"], strict=True):
         faces, size = ours[int(number)].faces, float(np.ptp(box.reshape(2, 2), axis=0).max())
-        shares = overlaps(box, np.stack([face.detection.box for face in faces])) if faces else np.zeros(1)
+        shares = overlaps(box, np.stack([face.box for face in faces])) if faces else np.zeros(1)
         if shares.max() < _SAME:
             lost.append(size)
         elif size >= LEAST_FACE:
             cosines.append(float(faces[int(shares.argmax())].embedding @ embedding))
     return {
         "their_faces_of_30_pixels": len(cosines) + sum(size >= LEAST_FACE for size in lost),
-        "our_faces_of_30_pixels": sum(face.detection.size >= LEAST_FACE for photo in ours for face in photo.faces),
+        "our_faces_of_30_pixels": sum(face.size >= LEAST_FACE for photo in ours for face in photo.faces),
         "of_theirs_not_found": {
             f"{least} to {most} pixels": sum(least <= size < most for size in lost) for least, most in pairwise(SIZES)
         },

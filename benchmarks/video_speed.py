@@ -31,7 +31,7 @@ import numpy as np
 from facebank import FaceAnalyzer, FaceBank
 from facebank.media.video import Video
 from facebank.packs import load_pack
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.video.identify import RATE, VideoPlan, identify_video
 from facebank.vision import FaceFinder, build_detector, build_embedder
 from facebank.vision.finder import LandmarkRefiner
@@ -90,7 +90,7 @@ def shares(clip: Path, pack: Pack) -> dict[str, float]:
     )
     started = time.perf_counter()
     with Video(clip) as video:
-        photos = [Photo("", np.ascontiguousarray(frame.pixels), "", True, None) for frame in video.sampled(RATE)]
+        photos = [DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None) for frame in video.sampled(RATE)]
     decoding = time.perf_counter() - started
     list(analyzer.analyze(photos[:1]))
     embedder.seconds = 0.0

@@ -51,8 +51,8 @@ def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
         "photo": panel.photo,
         "shows": panel.shows,
         "expected": panel.expected,
-        "box": [float(value) for value in face.face.detection.box] if face else None,
-        "decision": decision.outcome.value if decision else None,
+        "box": [float(value) for value in face.box] if face else None,
+        "decision": decision.decision.value if decision else None,
         "reason": decision.reason.value if decision else None,
         "person": decision.person if decision else None,
         "similarity": decision.similarity if decision else None,
@@ -84,4 +84,4 @@ def _row(result: DemoResult) -> tuple[str, ...]:
         return shown, expected, "no face found", "", "", verdict
     decision = result.face.decision
     similarity = "" if decision.similarity is None else f"{decision.similarity:.2f}"
-    return shown, expected, decision.outcome.value, decision.person or "", similarity, verdict
+    return shown, expected, decision.decision.value, decision.person or "", similarity, verdict

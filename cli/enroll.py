@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from facebank.operations.person_folders import PersonPhotos
-    from facebank.types import EnrolledPhoto, EnrollmentReport
+    from facebank.types import EnrolledPhoto, EnrollReport
 
 EXAMPLES = """\b
 Examples:
@@ -134,14 +134,14 @@ def _tell(photo: EnrolledPhoto) -> None:
     if photo.reason.value == "unreadable":
         say(photo.detail)
     elif not photo.accepted:
-        say(f"{photo.image}: {photo.detail}")
+        say(f"{photo.path}: {photo.detail}")
     elif photo.warning is not None:
-        say(f"{photo.image}: {photo.warning}")
+        say(f"{photo.path}: {photo.warning}")
 
 
 def _record(photo: EnrolledPhoto) -> dict[str, object]:
     return {
-        "image": photo.image,
+        "image": photo.path,
         "person": photo.person,
         "accepted": photo.accepted,
         "reason": photo.reason.value,
@@ -153,7 +153,7 @@ def _record(photo: EnrolledPhoto) -> dict[str, object]:
     }
 
 
-def _same_face(report: EnrollmentReport) -> str | None:
+def _same_face(report: EnrollReport) -> str | None:
     """Say that photos were enrolled as another person's than the folder's name says."""
     if report.given_as is None:
         return None
@@ -163,7 +163,7 @@ def _same_face(report: EnrollmentReport) -> str | None:
     )
 
 
-def _summarise(reports: Sequence[EnrollmentReport]) -> None:
+def _summarise(reports: Sequence[EnrollReport]) -> None:
     photos: dict[str, list[EnrolledPhoto]] = {}
     for report in reports:
         photos.setdefault(report.person, []).extend(report.photos)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.album.album import Album
     from facebank.operations.identify import Identification
-    from facebank.types import Candidate, IdentifiedFace, IdentifiedPhoto
+    from facebank.types import Candidate, Face, Photo
 
 EXAMPLES = """\b
 Examples:
@@ -119,7 +119,7 @@ def identify(
         results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
         if as_json:
             for photo in results:
-                is_outside = pictures is not None and photo.image in pictures.outside[-1:]
+                is_outside = pictures is not None and photo.path in pictures.outside[-1:]
                 write_json({**_record(photo), **({"skipped": "outside"} if is_outside else {})})
         elif as_csv:
             write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
@@ -168,9 +168,7 @@ def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) 
 class _Results:
     """Identified photos as they come, with progress, complaints and annotated pictures on the way."""
 
-    def __init__(
-        self, photos: Iterable[IdentifiedPhoto], total: int, pictures: _Pictures | None, *, writes_lines: bool
-    ) -> None:
+    def __init__(self, photos: Iterable[Photo], total: int, pictures: _Pictures | None, *, writes_lines: bool) -> None:
         self._photos = photos
         self._total = total
         self._pictures = pictures
@@ -178,7 +176,7 @@ class _Results:
         self.failed = False
         self.tally = _Tally()
 
-    def __iter__(self) -> Iterator[IdentifiedPhoto]:
+    def __iter__(self) -> Iterator[Photo]:
         with progress("Identifying", self._total, writes_lines=self._writes_lines) as advance:
             for photo in self._photos:
                 self.tally.count(photo)
@@ -198,13 +196,13 @@ class _Tally:
         self._photos = self._unreadable = self._empty = 0
         self._decisions, self._people = Counter[str](), Counter[str]()
 
-    def count(self, photo: IdentifiedPhoto) -> None:
+    def count(self, photo: Photo) -> None:
         """Count one photo, its faces, and each person who is known in it once."""
         self._photos += 1
         self._unreadable += photo.error is not None
         self._empty += photo.error is None and not photo.faces
-        self._decisions.update(identified.decision.outcome.value for identified in photo.faces)
-        self._people.update({face.decision.person for face in photo.faces if face.decision.person is not None})
+        self._decisions.update(identified.decision.value for identified in photo.faces)
+        self._people.update({face.person for face in photo.faces if face.person is not None})
 
     def tell(self, places: Sequence[Path]) -> None:
         """Say it on standard error, for several photos of folders, or of a whole scan, for which no place is named."""
@@ -236,7 +234,7 @@ class _Pictures:
         self._count = 0
         self.outside: list[str] = []
 
-    def write(self, photo: IdentifiedPhoto) -> bool:
+    def write(self, photo: Photo) -> bool:
         """Write one; False, and a complaint, where the photo is no longer there."""
         try:
             picture = self._annotator.write(photo)
@@ -244,11 +242,11 @@ class _Pictures:
             say(str(error))
             return False
         if picture is None:
-            self.outside.append(photo.image)
+            self.outside.append(photo.path)
             return True
         self._count += 1
-        if picture.name != Path(photo.image).name:
-            say(f"{photo.image} is drawn in {picture}")
+        if picture.name != Path(photo.path).name:
+            say(f"{photo.path} is drawn in {picture}")
         return True
 
     def tell_count(self) -> None:
@@ -260,9 +258,9 @@ class _Pictures:
         say(f"{counted(self._count, 'picture')} written to {self._folder}")
 
 
-def _record(photo: IdentifiedPhoto) -> dict[str, object]:
+def _record(photo: Photo) -> dict[str, object]:
     return {
-        "image": photo.image,
+        "image": photo.path,
         "width": photo.width,
         "height": photo.height,
         "turned": None if photo.error is not None else DEGREES * photo.quarter_turns,
@@ -271,14 +269,14 @@ def _record(photo: IdentifiedPhoto) -> dict[str, object]:
     }
 
 
-def _face_record(identified: IdentifiedFace) -> dict[str, object]:
-    detection, decision = identified.face.detection, identified.decision
+def _face_record(identified: Face) -> dict[str, object]:
+    detection, decision = identified, identified.decision
     return {
         "box": rounded(detection.box.tolist()),
         "landmarks": [rounded(point) for point in detection.landmarks.tolist()],
         "detection_score": round(detection.score, 4),
-        "quality": round(identified.face.quality.score, 4),
-        "decision": decision.outcome.value,
+        "quality": round(identified.quality, 4),
+        "decision": decision.decision.value,
         "reason": decision.reason.value,
         "person": decision.person,
         "similarity": decision.similarity,
@@ -302,23 +300,23 @@ def rounded(numbers: Iterable[float]) -> list[float]:
     return [round(number, 2) for number in numbers]
 
 
-def _rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
+def _rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
-        yield short_path(photo.image), "", "", "no face" if photo.error is None else "unreadable", "", "", ""
+        yield short_path(photo.path), "", "", "no face" if photo.error is None else "unreadable", "", "", ""
     for number, identified in enumerate(photo.faces, 1):
-        yield short_path(photo.image), str(number), *_decision_columns(identified)
+        yield short_path(photo.path), str(number), *_decision_columns(identified)
 
 
-def _csv_rows(photo: IdentifiedPhoto) -> Iterator[tuple[str, ...]]:
+def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
-        yield photo.image, *[""] * (len(_CSV_COLUMNS) - 2), photo.error or ""
+        yield photo.path, *[""] * (len(_CSV_COLUMNS) - 2), photo.error or ""
     for number, identified in enumerate(photo.faces, 1):
-        box = (f"{edge:.2f}" for edge in identified.face.detection.box.tolist())
-        yield photo.image, str(number), *box, *_decision_columns(identified), ""
+        box = (f"{edge:.2f}" for edge in identified.box.tolist())
+        yield photo.path, str(number), *box, *_decision_columns(identified), ""
 
 
-def _decision_columns(identified: IdentifiedFace) -> tuple[str, ...]:
+def _decision_columns(identified: Face) -> tuple[str, ...]:
     decision = identified.decision
     similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
     probability = "" if decision.probability is None else never_certain(decision.probability)
-    return decision.person or "", decision.outcome.value, decision.reason.value, similarity, probability
+    return decision.person or "", decision.decision.value, decision.reason.value, similarity, probability

@@ -141,7 +141,7 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
         rows = [
             (
                 str(sample.id),
-                sample.source,
+                sample.path,
                 f"{sample.quality:.2f}",
                 "yes" if sample.masked else "",
                 shown_date(sample.taken_at, camera_dated=sample.camera_dated),
@@ -329,7 +329,7 @@ def _described_sample(gallery: Gallery, sample_id: int) -> str:
         sample = gallery.sample(sample_id)
     except GalleryFormatError:
         return f"sample {sample_id}"
-    return f"sample {sample_id} of {sample.person} ({short_path(sample.source)})"
+    return f"sample {sample_id} of {sample.person} ({short_path(sample.path)})"
 
 
 def _not_forgotten(record: dict[str, object], what: str, before: ToldBefore, *, dry_run: bool, as_json: bool) -> int:
@@ -383,7 +383,7 @@ def import_people(
     with settings_of(ctx).open_bank() as bank:
         imported = bank.import_people(folder, force=force)
     for refused in imported.refused:
-        say(f"{refused.image}: {refused.detail}")
+        say(f"{refused.path}: {refused.detail}")
     if as_json:
         write_json(
             {
@@ -392,7 +392,7 @@ def import_people(
                 "duplicates": imported.duplicates,
                 "duplicates_elsewhere": imported.duplicates_elsewhere,
                 "refused": [
-                    {"image": each.image, "person": each.person, "reason": each.reason, "detail": each.detail}
+                    {"image": each.path, "person": each.person, "reason": each.reason, "detail": each.detail}
                     for each in imported.refused
                 ],
             }
@@ -482,8 +482,8 @@ def _sample_record(sample: Sample) -> dict[str, object]:
     return {
         "sample_id": sample.id,
         "person": sample.person,
-        "image": sample.source,
-        "box": [round(edge, 2) for edge in sample.detection.box.tolist()],
+        "image": sample.path,
+        "box": [round(edge, 2) for edge in sample.box.tolist()],
         "quality": round(sample.quality, 4),
         "taken_at": None if sample.taken_at is None else sample.taken_at.isoformat(),
         "enrolled_at": sample.enrolled_at.isoformat(),

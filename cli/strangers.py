@@ -34,13 +34,13 @@ def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
             write_json(
                 {
                     "stranger_id": stranger.id,
-                    "image": stranger.source,
+                    "image": stranger.path,
                     "box": [round(edge, 2) for edge in stranger.face.box.tolist()],
                     "remembered_at": stranger.remembered_at.isoformat(),
                 }
             )
     else:
-        rows = [(str(one.id), one.source, one.remembered_at.date().isoformat()) for one in strangers]
+        rows = [(str(one.id), one.path, one.remembered_at.date().isoformat()) for one in strangers]
         write_table(("stranger", "photo", "remembered"), rows)
     return 0
 

@@ -166,7 +166,7 @@ def _row(each: Appearance) -> tuple[str, ...]:
         clock(each.start),
         clock(each.end),
         f"{each.seconds:.1f}",
-        decision.outcome.value,
+        decision.decision.value,
         decision.reason.value,
         likeliest,
         "" if decision.similarity is None else f"{decision.similarity:.3f}",
@@ -198,7 +198,7 @@ def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, obj
         "shot": each.track.shot + 1,
         "label": each.label,
         "person": decision.person,
-        "decision": decision.outcome.value,
+        "decision": decision.decision.value,
         "reason": decision.reason.value,
         "start": round(each.start, 3),
         "end": round(each.end, 3),
@@ -209,8 +209,8 @@ def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, obj
         "candidates": [candidate_record(candidate) for candidate in decision.candidates],
         "best": {
             "time": round(best.time, 3),
-            "box": rounded(best.face.detection.box.tolist()),
-            "quality": round(best.face.quality.score, 4),
+            "box": rounded(best.face.box.tolist()),
+            "quality": round(best.face.quality, 4),
         },
         "thumbnail": None if picture is None else str(picture),
         "sightings": list(_sightings(each)),
@@ -219,4 +219,4 @@ def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, obj
 
 def _sightings(each: Appearance) -> Iterator[dict[str, object]]:
     for sighting in each.track.sightings:
-        yield {"time": round(sighting.time, 3), "box": rounded(sighting.face.detection.box.tolist())}
+        yield {"time": round(sighting.time, 3), "box": rounded(sighting.face.box.tolist())}

@@ -93,7 +93,7 @@ def _tell_change(where: LiveSource, change: Change, wait: float, *, as_json: boo
 def _line_news(news: News, visitor: Visitor) -> None:
     decision = visitor.decision
     probability = "" if decision.probability is None else f" {never_certain(decision.probability)}"
-    known = f"known{probability}" if decision.person is not None else f"{decision.outcome}, {decision.reason}"
+    known = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
     lasted = f", {clock(visitor.seconds)}" if news.value == "left" else ""
     write_line(f"{_wall_clock()}  {news.value:<7}  {visitor.label}  ({known}{lasted})")
 
@@ -110,7 +110,7 @@ def _json_news(where: LiveSource) -> Callable[[News, Visitor], None]:
                 track=visitor.track.number,
                 label=visitor.label,
                 person=decision.person,
-                decision=decision.outcome.value,
+                decision=decision.decision.value,
                 reason=decision.reason.value,
                 similarity=decision.similarity,
                 probability=decision.probability,
@@ -175,7 +175,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
         decision = visitor.decision
         table.add_row(
             Text(printable(visitor.label)),
-            Text(decision.outcome.value, styles[decision.outcome.value]),
+            Text(decision.decision.value, styles[decision.decision.value]),
             f"{visitor.seconds:.1f}",
             "" if decision.probability is None else never_certain(decision.probability),
         )

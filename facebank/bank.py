@@ -13,7 +13,7 @@ from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollmentReason, EnrollmentReport, IdentifiedPhoto
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Photo
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from facebank.operations.enroll import Enroller, Pick
     from facebank.operations.feedback import Feedback
     from facebank.operations.identify import Identification
-    from facebank.operations.inputs import Photos, Place, UnreadPhoto
+    from facebank.operations.inputs import Photo, Photos, Place
     from facebank.operations.lookalike import Lookalikes
     from facebank.operations.person_folders import PersonPhotos
     from facebank.operations.reembed import ReEmbeddingReport
     from facebank.recognition.settings import DecisionSettings
-    from facebank.types import Person, Photo, Verification
+    from facebank.types import DecodedPhoto, Person, Verification
 
 
 class FaceBank:
@@ -200,7 +200,7 @@ class FaceBank:
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
-    ) -> EnrollmentReport:
+    ) -> EnrollReport:
         """Enroll photos of one person; they are looked at together: their order does not matter.
 
         Parameters
@@ -223,7 +223,7 @@ class FaceBank:
 
         Returns
         -------
-        EnrollmentReport
+        EnrollReport
             In the order of the photos.
 
         Raises
@@ -253,7 +253,7 @@ class FaceBank:
         force: bool = False,
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
-    ) -> list[EnrollmentReport]:
+    ) -> list[EnrollReport]:
         """Enroll photos of several people, one after the other.
 
         Parameters
@@ -265,7 +265,7 @@ class FaceBank:
 
         Returns
         -------
-        list[EnrollmentReport]
+        list[EnrollReport]
             One for each of `people`, in order; a photo named twice counts once, folders without a photo count as
             refused. Photos that may be an earlier person's and show that person are enrolled as that person's.
 
@@ -285,7 +285,7 @@ class FaceBank:
         gathered = [gather_photos(person.places) for person in people]
         if not any(found.photos for found in gathered):
             raise nothing_there(places)
-        reports: list[EnrollmentReport] = []
+        reports: list[EnrollReport] = []
         for name, person, found in zip(names, people, gathered, strict=True):
             if not found.photos:
                 reports.append(replace(_nothing_to_enroll(name, person.places, on_photo), skipped=found.counts))
@@ -296,7 +296,7 @@ class FaceBank:
             reports.append(replace(report, skipped=found.counts))
         return reports
 
-    def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[IdentifiedPhoto]:
+    def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[Photo]:
         """Say who is in photos.
 
         Parameters
@@ -308,7 +308,7 @@ class FaceBank:
 
         Yields
         ------
-        IdentifiedPhoto
+        Photo
             One for each photo, in order; one that cannot be read has an error instead of faces.
 
         Raises
@@ -326,7 +326,7 @@ class FaceBank:
             if isinstance(result, AnalyzedPhoto):
                 yield identified_photo(result.found, gallery, self.identification(settings))
             else:
-                yield IdentifiedPhoto(result.source, None, None, 0, result.error, ())
+                yield Photo(result.path, None, None, 0, result.error, ())
 
     @property
     def settings(self) -> DecisionSettings:
@@ -362,7 +362,7 @@ class FaceBank:
                     found = self._identification = prepare_identification(self.gallery, self.engine, wanted)
         return found
 
-    def verify(self, a: Place | Photo, b: Place | Photo) -> Verification:
+    def verify(self, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> Verification:
         """Compare the largest faces of two photos; needs no gallery.
 
         Parameters
@@ -379,25 +379,27 @@ class FaceBank:
 
         return compare_photos(self.comparing_engine, a, b)
 
-    def confirm(self, photo: Place | Photo, name: str, face: int | None = None, *, force: bool = False) -> Feedback:
+    def confirm(
+        self, photo: Place | DecodedPhoto, name: str, face: int | None = None, *, force: bool = False
+    ) -> Feedback:
         """Say that a face is this person's: see `facebank.operations.feedback.confirm`."""
         from facebank.operations import feedback
 
         return feedback.confirm(self.gallery, self.engine, photo, name, face, force=force)
 
-    def deny(self, photo: Place | Photo, name: str, face: int | None = None) -> Feedback:
+    def deny(self, photo: Place | DecodedPhoto, name: str, face: int | None = None) -> Feedback:
         """Say that a face is not this person's: see `facebank.operations.feedback.deny`."""
         from facebank.operations import feedback
 
         return feedback.deny(self.gallery, self.engine, photo, name, face)
 
-    def deny_everybody(self, photo: Place | Photo, face: int | None = None) -> Feedback:
+    def deny_everybody(self, photo: Place | DecodedPhoto, face: int | None = None) -> Feedback:
         """Say that a face is nobody's whom you know: see `facebank.operations.feedback.deny_everybody`."""
         from facebank.operations import feedback
 
         return feedback.deny_everybody(self.gallery, self.engine, photo, face)
 
-    def lookalikes(self, photo: Place | Photo, face: int | None = None) -> Lookalikes:
+    def lookalikes(self, photo: Place | DecodedPhoto, face: int | None = None) -> Lookalikes:
         """Rank everybody by resemblance to a face: see `facebank.operations.lookalike.find_lookalikes`."""
         from facebank.operations.lookalike import find_lookalikes
 
@@ -538,7 +540,7 @@ class FaceBank:
 
         return Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
 
-    def _analyzed(self, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
+    def _analyzed(self, photos: Iterable[Place | DecodedPhoto]) -> Iterator[AnalyzedPhoto | Photo]:
         from facebank.operations.inputs import analyze_readable
 
         return analyze_readable(self.engine, photos)
@@ -546,10 +548,10 @@ class FaceBank:
 
 def _nothing_to_enroll(
     person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
-) -> EnrollmentReport:
+) -> EnrollReport:
     refused = []
     for place in places:
-        refused.append(EnrolledPhoto(str(place), person, False, EnrollmentReason.NO_PHOTOS, "no photos there", None))
+        refused.append(EnrolledPhoto(str(place), person, False, EnrollReason.NO_PHOTOS, "no photos there", None))
         if on_photo is not None:
             on_photo(refused[-1])
-    return EnrollmentReport(person, tuple(refused))
+    return EnrollReport(person, tuple(refused))

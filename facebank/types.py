@@ -6,7 +6,7 @@ Nothing here computes. Arrays are NumPy arrays; NumPy itself is imported for typ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
     import numpy as np
@@ -30,13 +30,13 @@ MOUTH_HIDDEN = "mouth hidden"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photo:
-    """A decoded photo.
+class DecodedPhoto:
+    """A photo as pixels.
 
     Attributes
     ----------
-    source
-        The path as the user gave it, or a label for bytes.
+    path
+        The file as the user named it, or a label such as ``<bytes>`` for what is no file.
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied. What OpenCV reads is BGR:
         ``pixels[..., ::-1]`` is RGB.
@@ -58,7 +58,7 @@ class Photo:
         The pixels are none of that kind; the message says how to make them so.
     """
 
-    source: str
+    path: str
     pixels: RGBImage
     content_hash: str
     has_orientation: bool
@@ -69,7 +69,7 @@ class Photo:
     def __post_init__(self) -> None:
         fault = _fault_of_pixels(self.pixels)
         if fault is not None:
-            raise UsageError(f"the pixels of {printable(str(self.source))} cannot be a photo's: {fault}")
+            raise UsageError(f"the pixels of {printable(str(self.path))} cannot be a photo's: {fault}")
 
     @property
     def height(self) -> int:
@@ -116,7 +116,7 @@ class Detection:
     landmarks
         ``float32`` of shape ``(5, 2)``: the eye, the eye, the nose tip, the two mouth corners; the one that is
         left in the picture first.
-    score
+    detection_score
         The detector's score, 0..1.
     second_score
         The score that the detector gives the face, upright and enlarged, at a second look, 0..1: the mean of the face
@@ -124,9 +124,9 @@ class Detection:
     """
 
     box: FloatArray
-    landmarks: FloatArray
-    score: float
-    second_score: float | None = None
+    landmarks: FloatArray = field(repr=False)
+    detection_score: float
+    second_score: float | None = field(default=None, kw_only=True)
 
     @property
     def size(self) -> float:
@@ -174,95 +174,6 @@ class Quality:
         return MOUTH_HIDDEN in self.weaknesses
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Face:
-    """One detected face of a photo, embedded.
-
-    Attributes
-    ----------
-    detection
-        Box, landmarks and score, in pixels of the upright photo.
-    quality
-        How well it can be recognised.
-    embedding
-        L2-normalised ``float32`` of shape ``(dimension,)``; comparable only within one pack.
-    """
-
-    detection: Detection
-    quality: Quality
-    embedding: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PhotoFaces:
-    """What was found in a photo, without its pixels.
-
-    Attributes
-    ----------
-    source
-        The path as the user gave it, or a label for bytes.
-    content_hash
-        SHA-256 of the file's bytes, in hex.
-    width, height
-        In pixels, upright.
-    quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
-    taken_at
-        When the photo was taken, if known.
-    faces
-        Largest first.
-    camera_dated
-        Whether `taken_at` is the camera's date, as of `Photo`.
-    picture_hash
-        As of `Photo`; None where it is not known yet.
-    """
-
-    source: str
-    content_hash: str
-    width: int
-    height: int
-    quarter_turns: int
-    taken_at: datetime | None
-    faces: tuple[Face, ...]
-    camera_dated: bool = False
-    picture_hash: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalyzedPhoto:
-    """A photo and the faces found in it.
-
-    Attributes
-    ----------
-    photo
-        The photo the faces' coordinates refer to: turned, where the file lay on its side.
-    faces
-        The faces, largest first.
-    quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find them, 0..3.
-    """
-
-    photo: Photo
-    faces: tuple[Face, ...]
-    quarter_turns: int = 0
-
-    @property
-    def found(self) -> PhotoFaces:
-        """What was found, without the pixels."""
-        photo = self.photo
-        return PhotoFaces(
-            photo.source,
-            photo.content_hash,
-            photo.width,
-            photo.height,
-            self.quarter_turns,
-            photo.taken_at,
-            self.faces,
-            photo.camera_dated,
-            photo.picture_hash,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Person:
     """A named person of a gallery.
@@ -304,12 +215,12 @@ class Sample:
         Number of the sample in its gallery.
     person
         Name of the person.
-    detection
-        Where the face is in the photo.
+    box, landmarks, detection_score
+        Where the face is in the photo, as of `Face`.
     quality
         0..1, as at enrollment.
-    source
-        The photo's path at enrollment.
+    path
+        The photo's file at enrollment.
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
@@ -323,14 +234,16 @@ class Sample:
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
     picture_hash
-        As of `Photo`; None where it is not known yet.
+        As of `Photo`.
     """
 
     id: int
     person: str
-    detection: Detection
+    box: FloatArray
+    landmarks: FloatArray = field(repr=False)
+    detection_score: float
     quality: float
-    source: str
+    path: str
     content_hash: str
     quarter_turns: int
     taken_at: datetime | None
@@ -341,8 +254,8 @@ class Sample:
     picture_hash: str | None = None
 
 
-class Outcome(StrEnum):
-    """The three things a decision can say."""
+class Decision(StrEnum):
+    """What can be said of a face: one of three things."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -350,7 +263,7 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is: a closed list."""
+    """Why a decision was made: a closed list."""
 
     MATCH = "match"
     BELOW_THRESHOLD = "below_threshold"
@@ -366,7 +279,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person a probe may be.
+    """A person that a face may show.
 
     Attributes
     ----------
@@ -375,7 +288,7 @@ class Candidate:
     similarity
         Cosine with the person's prototype, the mean of the samples weighted by their quality; -1..1.
     probability
-        Calibrated probability that it is this person, strangers included, 0..1; None where nothing was calibrated.
+        Calibrated probability that it is this person, strangers included, 0..1; None without a calibration.
     """
 
     person: str
@@ -384,26 +297,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Whose face it is, as far as can be said.
+class Identity:
+    """Whose face it is, as far as can be said. A `Face` has the same attributes.
 
     Attributes
     ----------
-    outcome, reason
+    decision, reason
         What was decided and why.
     person
-        The name; None unless the outcome is `Outcome.KNOWN`.
+        The name; None unless the decision is `Decision.KNOWN`.
     similarity, probability
-        Of the most similar person; None where the gallery is empty or nothing was calibrated.
+        Those of the most similar person; None where nobody is enrolled or without a calibration.
     candidates
         Up to five most similar people, best first.
     stranger_probability
-        Calibrated probability that it is none of the candidates: a stranger or, hardly ever, an enrolled person who is
-        less similar. The candidates' and this one add to one. None where there are no candidates or nothing was
-        calibrated.
+        Calibrated probability that it is none of the candidates: a stranger or, rarely, an enrolled person who is
+        less similar. The candidates' and this one add to one. None without candidates or without a calibration.
     """
 
-    outcome: Outcome
+    decision: Decision
     reason: Reason
     person: str | None
     similarity: float | None
@@ -413,40 +325,162 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IdentifiedFace:
-    """A face and whose it is."""
-
-    face: Face
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class IdentifiedPhoto:
-    """What was found in one photo; `error` instead of faces where it could not be read.
+class Face(Detection):
+    """One face of a photo: where it is, how good it is, its embedding, and whose it is if it was identified.
 
     Attributes
     ----------
-    image
-        The path as the user gave it.
-    width, height
-        Of the upright photo in pixels; None where it could not be read.
+    box, landmarks, detection_score
+        Where it is in the upright photo, as of `Detection`.
+    assessment
+        What the quality is made of.
+    embedding
+        L2-normalized ``float32`` of shape ``(dimension,)``; comparable only within one pack.
+    face_number
+        Its place in the photo, from 1: the largest is first. 0 for a face that is of no photo.
+    path
+        The photo's file as the user named it.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces.
-    error
-        One sentence, or None.
-    faces
-        Largest first.
+        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+    identity
+        Whose it is; None for a face that was only analyzed. The properties `person`, `decision`, `reason`,
+        `similarity`, `probability`, `candidates` and `stranger_probability` are its attributes.
     """
 
-    image: str
-    width: int | None
-    height: int | None
-    quarter_turns: int
-    error: str | None
-    faces: tuple[IdentifiedFace, ...]
+    assessment: Quality
+    embedding: FloatArray = field(repr=False)
+    face_number: int = field(default=0, kw_only=True)
+    path: str = field(default="", kw_only=True)
+    quarter_turns: int = field(default=0, kw_only=True)
+    identity: Identity | None = field(default=None, kw_only=True)
+
+    @property
+    def quality(self) -> float:
+        """How well it can be recognized: 0 (hopeless) .. 1 (as good as it gets)."""
+        return self.assessment.score
+
+    @property
+    def person(self) -> str | None:
+        """The person's name; None unless the decision is `Decision.KNOWN`."""
+        return None if self.identity is None else self.identity.person
+
+    @property
+    def decision(self) -> Decision | None:
+        """Whether the person is known, unknown or uncertain; None for a face that was only analyzed."""
+        return None if self.identity is None else self.identity.decision
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why that was decided; None for a face that was only analyzed."""
+        return None if self.identity is None else self.identity.reason
+
+    @property
+    def similarity(self) -> float | None:
+        """Cosine with the most similar person, -1..1; None where nobody is enrolled."""
+        return None if self.identity is None else self.identity.similarity
+
+    @property
+    def probability(self) -> float | None:
+        """Calibrated probability that it is the most similar person, 0..1; None without a calibration."""
+        return None if self.identity is None else self.identity.probability
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Up to five most similar people, best first."""
+        return () if self.identity is None else self.identity.candidates
+
+    @property
+    def stranger_probability(self) -> float | None:
+        """Calibrated probability that it is none of the candidates, 0..1; None without a calibration."""
+        return None if self.identity is None else self.identity.stranger_probability
 
 
-class EnrollmentReason(StrEnum):
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """What was found in one photo, without its pixels.
+
+    Attributes
+    ----------
+    path
+        The file as the user named it, or a label such as ``<bytes>`` for what is no file.
+    faces
+        Largest first.
+    error
+        Why it could not be read, in one sentence; None where it was.
+    width, height
+        In pixels, upright; 0 where it could not be read.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+    content_hash
+        SHA-256 of the file's bytes, in hex; empty where it could not be read.
+    taken_at
+        When the photo was taken, if known.
+    camera_dated
+        Whether `taken_at` is the camera's date; a file's modification time is not.
+    picture_hash
+        SHA-256 in hex of the picture as it is seen, whatever its metadata; None where it is not known.
+    """
+
+    path: str
+    faces: tuple[Face, ...] = ()
+    error: str | None = field(default=None, kw_only=True)
+    width: int = field(default=0, kw_only=True)
+    height: int = field(default=0, kw_only=True)
+    quarter_turns: int = field(default=0, kw_only=True)
+    content_hash: str = field(default="", kw_only=True)
+    taken_at: datetime | None = field(default=None, kw_only=True)
+    camera_dated: bool = field(default=False, kw_only=True)
+    picture_hash: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        numbered = tuple(
+            replace(face, face_number=number, path=self.path, quarter_turns=self.quarter_turns)
+            for number, face in enumerate(self.faces, start=1)
+        )
+        object.__setattr__(self, "faces", numbered)
+
+    def identified(self, identities: Sequence[Identity]) -> Photo:
+        """Return the photo with its faces' identities, in their order."""
+        faces = (replace(face, identity=identity) for face, identity in zip(self.faces, identities, strict=True))
+        return replace(self, faces=tuple(faces))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalyzedPhoto:
+    """A photo's pixels and the faces found in it.
+
+    Attributes
+    ----------
+    photo
+        The photo that the faces' coordinates refer to: turned, where the file lay on its side.
+    faces
+        The faces, largest first.
+    quarter_turns
+        How often the photo was turned counter-clockwise by 90 degrees to find them, 0..3.
+    """
+
+    photo: DecodedPhoto
+    faces: tuple[Face, ...]
+    quarter_turns: int = 0
+
+    @property
+    def found(self) -> Photo:
+        """What was found, without the pixels."""
+        photo = self.photo
+        return Photo(
+            photo.path,
+            self.faces,
+            width=photo.width,
+            height=photo.height,
+            quarter_turns=self.quarter_turns,
+            content_hash=photo.content_hash,
+            taken_at=photo.taken_at,
+            camera_dated=photo.camera_dated,
+            picture_hash=photo.picture_hash,
+        )
+
+
+class EnrollReason(StrEnum):
     """Why a photo was enrolled or refused: a closed list."""
 
     ENROLLED = "enrolled"
@@ -469,8 +503,8 @@ class EnrolledPhoto:
 
     Attributes
     ----------
-    image, person
-        The path as the user gave it and the person's name.
+    path, person
+        The photo's file as the user named it, and the person's name.
     accepted
         Whether the person has this face now; true for a face that was enrolled before.
     reason, detail
@@ -486,10 +520,10 @@ class EnrolledPhoto:
         Whether the face wears a mask: such a sample counts for masked faces only.
     """
 
-    image: str
+    path: str
     person: str
     accepted: bool
-    reason: EnrollmentReason
+    reason: EnrollReason
     detail: str
     sample_id: int | None
     quarter_turns: int | None = field(default=None, kw_only=True)
@@ -518,7 +552,7 @@ class SkippedCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrollmentReport:
+class EnrollReport:
     """What became of all photos of one person.
 
     Attributes

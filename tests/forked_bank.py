@@ -21,7 +21,7 @@ bank = FaceBank.open(path, device="cpu")
 def answers(_: object = None) -> list[str]:
     """Identify, to the bit."""
     return [
-        repr((face.face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces
+        repr((face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces
     ]
 
 

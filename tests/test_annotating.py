@@ -9,7 +9,7 @@ from PIL import Image
 from facebank import FaceBank
 from facebank.media import Mark, annotate_photo, read_photo
 from facebank.operations.annotate import Annotator, originals
-from facebank.types import IdentifiedPhoto
+from facebank.types import Photo
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 
@@ -28,7 +28,7 @@ def test_a_picture_that_no_jpeg_can_hold_becomes_a_png(
 ) -> None:
     source = tmp_path / photo
     Image.new("RGB", size, (90, 120, 60)).save(source)
-    target = Annotator(tmp_path / "out").write(IdentifiedPhoto(str(source), *size, 0, None, ()))
+    target = Annotator(tmp_path / "out").write(Photo(str(source), *size, 0, None, ()))
     assert target is not None
     assert target.name == written
     with Image.open(target) as picture:
@@ -44,11 +44,11 @@ def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
         bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
         (found,) = bank.identify(tmp_path / "two.png")
-    assert {face.decision.person for face in found.faces} == {"Barack", None}
+    assert {face.person for face in found.faces} == {"Barack", None}
     marks = [
-        Mark(face.face.detection.box, face.face.detection.landmarks, label, face.decision.outcome)
+        Mark(face.box, face.landmarks, label, face.decision)
         for number, face in enumerate(found.faces, 1)
-        for label in [f"{number}: {face.decision.person or 'unknown'}"]
+        for label in [f"{number}: {face.person or 'unknown'}"]
     ]
     annotate_photo(read_photo(tmp_path / "two.png"), marks, tmp_path / "expected.png")
     written = Annotator(tmp_path / "out").write(found)
@@ -64,7 +64,7 @@ def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkey
     assert originals([Path("loop.jpg")], [Path()], Path("inside/out")) == [Path("loop.jpg")]
     Image.new("RGB", (64, 48)).save("photo.jpg")
     monkeypatch.chdir(tmp_path / "inside" / "here")
-    photo = IdentifiedPhoto("../../photo.jpg", 64, 48, 0, None, ())
+    photo = Photo("../../photo.jpg", 64, 48, 0, None, ())
     assert Annotator("../out", [Path()]).write(photo) == Path("../out/photo.jpg")
     assert originals([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
     assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
@@ -79,7 +79,7 @@ def test_nothing_is_drawn_where_a_link_leads_out(tmp_path: Path) -> None:
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / place)
     annotator = Annotator(tmp_path / "out", [tmp_path / "photos"])
     drawn = [
-        annotator.write(IdentifiedPhoto(str(tmp_path / "photos" / place), 8, 8, 0, None, ()))
+        annotator.write(Photo(str(tmp_path / "photos" / place), 8, 8, 0, None, ()))
         for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg")
     ]
     assert drawn == [None, None, tmp_path / "out" / "c.jpg"]

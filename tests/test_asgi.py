@@ -28,7 +28,7 @@ REQUESTS = 64
 def answer(bank: FaceBank, photo: Path) -> list[object]:
     """Return all of an answer that JSON gives back to the bit."""
     return [
-        [face.face.embedding.tolist(), face.face.detection.box.tolist(), repr(face.decision)]
+        [face.embedding.tolist(), face.box.tolist(), repr(face.decision)]
         for found in bank.identify(photo)
         for face in found.faces
     ]

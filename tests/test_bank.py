@@ -26,7 +26,7 @@ from facebank.errors import (
 from facebank.gallery import export_gallery
 from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
-from facebank.types import EnrolledPhoto, EnrollmentReason, Outcome, Photo, SkippedCounts
+from facebank.types import Decision, DecodedPhoto, EnrolledPhoto, EnrollReason, SkippedCounts
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -50,14 +50,14 @@ def two_people(bank: FaceBank) -> FaceBank:
     return bank
 
 
-def names(bank: FaceBank, *photos: Path | Photo) -> list[str | None]:
+def names(bank: FaceBank, *photos: Path | DecodedPhoto) -> list[str | None]:
     """Return the names of all faces."""
-    return [face.decision.person for photo in bank.identify(photos) for face in photo.faces]
+    return [face.person for photo in bank.identify(photos) for face in photo.faces]
 
 
-def nobody() -> Photo:
+def nobody() -> DecodedPhoto:
     """Return a photo that shows nobody."""
-    return Photo("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
+    return DecodedPhoto("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
 
 
 def test_opening_and_importing_load_nothing(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_pat
     (tmp_path / "text.jpg").write_text("no photo")
     asked = [tmp_path / "text.jpg", SPEECH, tmp_path / "absent.jpg", BIDEN, tmp_path / "text.jpg"]
     found = list(two_people.identify(asked))
-    assert [Path(photo.image) for photo in found] == asked
+    assert [Path(photo.path) for photo in found] == asked
     assert [photo.error is None for photo in found] == [False, True, False, True, False]
     assert [(photo.width, photo.height) for photo in found if photo.error] == [(None, None)] * 3
     assert [len(photo.faces) for photo in found] == [0, 1, 0, 1, 0]
@@ -86,11 +86,11 @@ def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_pat
 
 def test_only_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
     found = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
-    assert [Path(photo.image).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
+    assert [Path(photo.path).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
 
 
 def test_a_folder_stands_for_its_photos(two_people: FaceBank) -> None:
-    found = [Path(photo.image) for photo in two_people.identify(DEMO_PHOTOS)]
+    found = [Path(photo.path) for photo in two_people.identify(DEMO_PHOTOS)]
     assert found == sorted(DEMO_PHOTOS.glob("*.jpg"))
 
 
@@ -100,10 +100,10 @@ def test_photos_in_memory_are_taken(two_people: FaceBank) -> None:
 
 def test_a_photo_on_its_side_is_turned(two_people: FaceBank) -> None:
     upright = read_photo(SPEECH)
-    sideways = Photo("sideways", np.rot90(upright.pixels).copy(), "1" * 64, has_orientation=False, taken_at=None)
+    sideways = DecodedPhoto("sideways", np.rot90(upright.pixels).copy(), "1" * 64, has_orientation=False, taken_at=None)
     (found,) = two_people.identify(sideways)
     assert (found.width, found.height, found.quarter_turns) == (upright.width, upright.height, 3)
-    assert [face.decision.person for face in found.faces] == ["Barack Obama"]
+    assert [face.person for face in found.faces] == ["Barack Obama"]
 
 
 def test_decisions_do_not_depend_on_the_other_photos(two_people: FaceBank) -> None:
@@ -114,7 +114,7 @@ def test_decisions_do_not_depend_on_the_other_photos(two_people: FaceBank) -> No
         for photo in two_people.identify(one)
         for face in photo.faces
     ]
-    assert [decision.outcome for decision in together] == [decision.outcome for decision in alone]
+    assert [decision.decision for decision in together] == [decision.decision for decision in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.similarity == pytest.approx(other.similarity, abs=1e-4)
 
@@ -137,9 +137,9 @@ def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> Non
     report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], on_photo=told.append)
     assert tuple(told) == report.photos
     assert [photo.reason for photo in report.photos] == [
-        EnrollmentReason.ENROLLED,
-        EnrollmentReason.UNREADABLE,
-        EnrollmentReason.NO_FACE,
+        EnrollReason.ENROLLED,
+        EnrollReason.UNREADABLE,
+        EnrollReason.NO_FACE,
     ]
     assert (report.accepted, report.refused) == (1, 2)
     assert [photo.sample_id is None for photo in report.photos] == [False, True, True]
@@ -164,7 +164,7 @@ def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path:
     (tmp_path / "empty").mkdir()
     people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
     nobody_, barack = bank.enroll_people(people)
-    assert [photo.reason for photo in nobody_.photos] == [EnrollmentReason.NO_PHOTOS]
+    assert [photo.reason for photo in nobody_.photos] == [EnrollReason.NO_PHOTOS]
     assert (barack.person, barack.accepted) == ("Barack", 2)
     assert [person.name for person in bank.gallery.people()] == ["Barack"]
 
@@ -191,9 +191,9 @@ def test_one_name_that_cannot_be_stops_all(bank: FaceBank) -> None:
 
 def test_a_face_has_one_owner(two_people: FaceBank) -> None:
     (again,) = two_people.enroll("barack obama", OBAMA).photos
-    assert (again.accepted, again.reason) == (True, EnrollmentReason.ALREADY_ENROLLED)
+    assert (again.accepted, again.reason) == (True, EnrollReason.ALREADY_ENROLLED)
     (other,) = two_people.enroll("Somebody", OBAMA).photos
-    assert (other.accepted, other.reason) == (False, EnrollmentReason.ENROLLED_AS_ANOTHER)
+    assert (other.accepted, other.reason) == (False, EnrollReason.ENROLLED_AS_ANOTHER)
     assert "Barack Obama" in other.detail
 
 
@@ -214,10 +214,10 @@ def pair(tmp_path: Path) -> Path:
 
 def test_of_several_faces_the_one_that_agrees_is_taken_wherever_the_photo_stands(bank: FaceBank, pair: Path) -> None:
     (alone,) = bank.enroll("Barack", pair).photos
-    assert (alone.accepted, alone.reason) == (True, EnrollmentReason.ENROLLED)
+    assert (alone.accepted, alone.reason) == (True, EnrollReason.ENROLLED)
     assert "times as large as the next" in alone.detail
     first, second = bank.enroll("Barack", [pair, OBAMA]).photos
-    assert (first.image, first.accepted, second.accepted) == (str(pair), True, True)
+    assert (first.path, first.accepted, second.accepted) == (str(pair), True, True)
     assert names(bank, BIDEN) == [None]
 
 
@@ -241,8 +241,8 @@ def test_samples_know_the_way_to_their_photo_from_anywhere(
     shutil.copy(OBAMA, tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     (told,) = bank.enroll("Barack", "photo.jpg").photos
-    assert told.image == "photo.jpg"
-    assert bank.gallery.samples("Barack")[0].source == str(tmp_path / "photo.jpg")
+    assert told.path == "photo.jpg"
+    assert bank.gallery.samples("Barack")[0].path == str(tmp_path / "photo.jpg")
     monkeypatch.chdir("/")
     assert bank.re_embed().lost == ()
 
@@ -299,9 +299,9 @@ def test_re_embedding_with_no_pack_named_keeps_the_gallerys_own(
 
 def test_enrolling_between_two_answers_does_no_harm(two_people: FaceBank) -> None:
     answers = two_people.identify([BIDEN] * 40)
-    assert next(answers).faces[0].decision.person is None
+    assert next(answers).faces[0].person is None
     two_people.enroll("Joe Biden", BIDEN)
-    assert [photo.faces[0].decision.person for photo in answers][-1] == "Joe Biden"
+    assert [photo.faces[0].person for photo in answers][-1] == "Joe Biden"
 
 
 def test_comparing_photos_does_not_mind_a_broken_gallery(bank: FaceBank) -> None:
@@ -340,7 +340,7 @@ def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: Fa
     assert bank.re_embed(drop_missing=True).changed
     assert [person.sample_count for person in bank.gallery.people()] == [0, 0]
     (found,) = bank.identify(SPEECH)
-    assert [face.decision.outcome for face in found.faces] == [Outcome.UNKNOWN]
+    assert [face.decision for face in found.faces] == [Decision.UNKNOWN]
 
 
 def test_people_go_to_another_gallery(two_people: FaceBank, tmp_path: Path) -> None:

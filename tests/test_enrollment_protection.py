@@ -11,7 +11,7 @@ from PIL import Image
 
 from facebank import FaceBank
 from facebank.operations.person_folders import PersonPhotos
-from facebank.types import EnrolledPhoto, EnrollmentReason
+from facebank.types import EnrolledPhoto, EnrollReason
 from facebank.vision.augmentation import ENROLLED_VARIANTS
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
@@ -31,7 +31,7 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
 
 
 def refused(photo: EnrolledPhoto) -> None:
-    assert (photo.accepted, photo.reason) == (False, EnrollmentReason.NEARER_TO_ANOTHER)
+    assert (photo.accepted, photo.reason) == (False, EnrollReason.NEARER_TO_ANOTHER)
     assert photo.sample_id is None
 
 
@@ -52,7 +52,7 @@ def test_a_new_person_who_is_clearly_another_is_refused_and_not_made_known(bank:
 def test_force_overrides(bank: FaceBank) -> None:
     assert bank.enroll("Somebody", BLUE_ROOM, force=True).accepted == 1
     (report,) = bank.enroll_people([PersonPhotos("Joe", (SPEECH,))], force=True)
-    assert [photo.reason for photo in report.photos] == [EnrollmentReason.ENROLLED_AS_ANOTHER]
+    assert [photo.reason for photo in report.photos] == [EnrollReason.ENROLLED_AS_ANOTHER]
 
 
 def test_force_goes_through_for_several_people(bank: FaceBank) -> None:
@@ -70,9 +70,9 @@ def test_ones_own_photos_and_strangers_are_not_refused(bank: FaceBank) -> None:
 
 def test_the_very_same_face_is_still_told_as_such(bank: FaceBank) -> None:
     (other,) = bank.enroll("Somebody", OBAMA).photos
-    assert other.reason is EnrollmentReason.ENROLLED_AS_ANOTHER
+    assert other.reason is EnrollReason.ENROLLED_AS_ANOTHER
     (again,) = bank.enroll("Barack", OBAMA).photos
-    assert again.reason is EnrollmentReason.ALREADY_ENROLLED
+    assert again.reason is EnrollReason.ALREADY_ENROLLED
 
 
 def test_advice_about_the_very_same_face_can_be_followed(bank: FaceBank) -> None:
@@ -105,9 +105,9 @@ def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
 def test_the_majority_of_a_call_decides_whatever_the_order(tmp_path: Path, order: int) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         photos = opened.enroll("Mia", [COLLINS, OBAMA, SPEECH, BLUE_ROOM][::order]).photos
-        odd = {Path(photo.image): photo for photo in photos if not photo.accepted}
+        odd = {Path(photo.path): photo for photo in photos if not photo.accepted}
         assert set(odd) == {COLLINS}
-        assert odd[COLLINS].reason is EnrollmentReason.UNLIKE_THE_PERSON
+        assert odd[COLLINS].reason is EnrollReason.UNLIKE_THE_PERSON
         assert all(word in odd[COLLINS].detail for word in ("Mia", "--force"))
         assert [person.sample_count for person in opened.gallery.people()] == [3]
 
@@ -115,19 +115,19 @@ def test_the_majority_of_a_call_decides_whatever_the_order(tmp_path: Path, order
 def test_of_two_photos_that_disagree_neither_is_enrolled(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         photos = opened.enroll("Mia", [COLLINS, OBAMA]).photos
-        assert [photo.reason for photo in photos] == [EnrollmentReason.UNLIKE_THE_PERSON] * 2
+        assert [photo.reason for photo in photos] == [EnrollReason.UNLIKE_THE_PERSON] * 2
         assert opened.gallery.people() == []
         assert opened.enroll("Mia", [COLLINS, OBAMA], force=True).accepted == 2
 
 
 def test_of_two_photos_that_disagree_the_one_of_somebody_enrolled_is_refused(bank: FaceBank) -> None:
     photos = bank.enroll("Eileen", [BLUE_ROOM, COLLINS]).photos
-    assert [photo.reason for photo in photos] == [EnrollmentReason.NEARER_TO_ANOTHER, EnrollmentReason.ENROLLED]
+    assert [photo.reason for photo in photos] == [EnrollReason.NEARER_TO_ANOTHER, EnrollReason.ENROLLED]
 
 
 def test_a_face_unlike_the_samples_is_refused_though_nobody_is_enrolled_who_has_it(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Barack", COLLINS).photos
-    assert (photo.accepted, photo.reason) == (False, EnrollmentReason.UNLIKE_THE_PERSON)
+    assert (photo.accepted, photo.reason) == (False, EnrollReason.UNLIKE_THE_PERSON)
     assert bank.enroll("Barack", COLLINS, force=True).accepted == 1
 
 
@@ -149,6 +149,6 @@ def test_samples_keep_the_variants_that_help_and_a_quality_that_knows_stability(
         likeness = np.einsum("nd,nd->n", table.matrix, plain.matrix)
         assert ((likeness > 0.4) & (likeness < 0.9999)).all()
     (seen,) = bank.identify(OBAMA)
-    at_once = seen.faces[0].face.quality.score
+    at_once = seen.faces[0].quality
     (first, _) = bank.gallery.samples("Barack")
     assert 0.5 < first.quality <= at_once

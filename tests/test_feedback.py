@@ -14,7 +14,7 @@ from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
 from facebank.operations.feedback import FeedbackReason
 from facebank.operations.identify import MASK
 from facebank.operations.pointing import point_at
-from facebank.types import AnalyzedPhoto, Photo
+from facebank.types import AnalyzedPhoto, DecodedPhoto
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -60,7 +60,7 @@ def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
 
 def test_a_photo_on_its_side_has_other_faces_than_the_upright_one(bank: FaceBank) -> None:
     upright = read_photo(SPEECH)
-    sideways = Photo(
+    sideways = DecodedPhoto(
         "side", np.rot90(upright.pixels).copy(), upright.content_hash, has_orientation=False, taken_at=None
     )
     first, second = point_at(bank.engine, upright), point_at(bank.engine, sideways)
@@ -76,7 +76,7 @@ def test_a_stranger_is_known_again_by_the_embedding(bank: FaceBank) -> None:
     table = bank.gallery.strangers()
     assert table.stranger_ids.tolist() == [1]
     assert float(table.matrix[0] @ analysed(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
-    assert bank.gallery.stranger_faces()[0].source == str(BIDEN)
+    assert bank.gallery.stranger_faces()[0].path == str(BIDEN)
 
 
 def test_a_stranger_goes_along_to_other_embeddings(bank: FaceBank) -> None:
@@ -112,7 +112,7 @@ def test_pictures_are_kept_where_the_person_has_some(bank: FaceBank) -> None:
 
 def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
     revision = bank.gallery.revision
-    nobody = Photo("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
+    nobody = DecodedPhoto("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
     with pytest.raises(UsageError, match="remove-sample 1`"):
         bank.deny(OBAMA, "Barack Obama")
     with pytest.raises(UsageError, match="remove-sample 1`"):

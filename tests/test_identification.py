@@ -31,11 +31,11 @@ from facebank.types import (
     MOUTH_HIDDEN,
     AnalyzedPhoto,
     Decision,
+    DecodedPhoto,
     Detection,
     Face,
-    Outcome,
+    Identity,
     Photo,
-    PhotoFaces,
     Quality,
     Reason,
 )
@@ -79,7 +79,7 @@ def sample(vector: FloatArray) -> NewSample:
 def face(vector: FloatArray, quality: float = 0.9) -> Face:
     """Return a probe of an embedding."""
     where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return Face(where, Quality(quality, 80, 1, 1), vector)
+    return Face(where.box, where.landmarks, where.detection_score, Quality(quality, 80, 1, 1), vector)
 
 
 Made = Callable[..., Gallery]
@@ -115,7 +115,7 @@ def uncalibrated(tmp_path: Path) -> Engine:
     return load_engine(str(folder))
 
 
-def decide(identification: Identification, *vectors: FloatArray) -> list[Decision]:
+def decide(identification: Identification, *vectors: FloatArray) -> list[Identity]:
     assert identification.recognizer is not None
     return [identification.recognizer.identify([face(vector)])[0] for vector in vectors]
 
@@ -216,7 +216,7 @@ def test_where_nobody_is_enrolled_nobody_is_known(people: Sequence[int], make: M
     found = prepare_identification(gallery, engine, DEFAULTS)
     assert (found.recognizer, found.calibrated) == (None, False)
     photo = identified_photo(analyzed(look(0), look(1)).found, gallery, found)
-    assert [one.decision.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
+    assert [one.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -251,11 +251,11 @@ def test_people_without_samples_are_no_candidates(make: Made, engine: Engine) ->
 
 def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
     """Return a photo with faces side by side."""
-    photo = Photo("photo.jpg", np.zeros((200, 200 * len(vectors), 3), np.uint8), "ab" * 32, True, None)
+    photo = DecodedPhoto("photo.jpg", np.zeros((200, 200 * len(vectors), 3), np.uint8), "ab" * 32, True, None)
     faces = []
     for place, vector in enumerate(vectors):
         box = np.array([200 * place + 10, 10, 200 * place + 90, 90], np.float32)
-        faces.append(Face(Detection(box, np.zeros((5, 2), np.float32), 0.9), Quality(0.9, 80, 1, 1), vector))
+        faces.append(Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(0.9, 80, 1, 1), vector))
     return AnalyzedPhoto(photo, tuple(faces))
 
 
@@ -267,21 +267,21 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
     denied, other = (one.decision for one in found.faces)
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
-    assert (found.image, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
+    assert (found.path, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
 
 
-def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> PhotoFaces:
+def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
     """Return what was found in a photo, as taken on a day."""
     return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
-def said(photo: PhotoFaces, gallery: Gallery, engine: Engine) -> list[tuple[Outcome, Reason, str | None]]:
+def said(photo: Photo, gallery: Gallery, engine: Engine) -> list[tuple[Decision, Reason, str | None]]:
     found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
-    return [(face.decision.outcome, face.decision.reason, face.decision.person) for face in found.faces]
+    return [(face.decision, face.reason, face.person) for face in found.faces]
 
 
-KNOWN_ADA, KNOWN_BEN = ((Outcome.KNOWN, Reason.MATCH, name) for name in ("Ada", "Ben"))
-UNBORN = (Outcome.UNCERTAIN, Reason.BEFORE_BIRTH, None)
+KNOWN_ADA, KNOWN_BEN = ((Decision.KNOWN, Reason.MATCH, name) for name in ("Ada", "Ben"))
+UNBORN = (Decision.UNCERTAIN, Reason.BEFORE_BIRTH, None)
 
 
 def test_nobody_is_named_in_a_photo_of_before_their_birth(make: Made, engine: Engine) -> None:
@@ -301,8 +301,8 @@ def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
     photo = dated(analyzed(look(0, 50), look(99)), "2010-01-01")
     found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
     for face in found.faces:
-        assert "Ada" not in {candidate.person for candidate in face.decision.candidates}
-    assert found.faces[1].decision.reason is Reason.BELOW_THRESHOLD
+        assert "Ada" not in {candidate.person for candidate in face.candidates}
+    assert found.faces[1].reason is Reason.BELOW_THRESHOLD
 
 
 def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: Engine) -> None:
@@ -314,14 +314,14 @@ def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: 
     gallery.describe("Ada", born="2015")
     assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN]
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
-    assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Outcome.KNOWN, Reason.MATCH, "Eve")]
+    assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Decision.KNOWN, Reason.MATCH, "Eve")]
 
 
 def test_where_everybody_is_born_later_nobody_is_named(make: Made, engine: Engine) -> None:
     gallery = make(2)
     gallery.describe("Ada", born="2015")
     photo = dated(analyzed(look(0, 50), look(0, 51), look(99)), "2010-01-01")
-    assert said(photo, gallery, engine) == [UNBORN, UNBORN, (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
+    assert said(photo, gallery, engine) == [UNBORN, UNBORN, (Decision.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
 
 
 def test_a_denial_comes_before_a_birth_date(make: Made, engine: Engine) -> None:
@@ -330,7 +330,7 @@ def test_a_denial_comes_before_a_birth_date(make: Made, engine: Engine) -> None:
     photo = analyzed(look(0, 50))
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
     ((outcome, reason, _),) = said(dated(photo, "2010-01-01"), gallery, engine)
-    assert (outcome, reason) == (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD)
+    assert (outcome, reason) == (Decision.UNKNOWN, Reason.BELOW_THRESHOLD)
 
 
 def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:
@@ -339,7 +339,7 @@ def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:
     gallery.remember_stranger(sample(look(99)))
     assert gallery.revision > before.revision
     (decision,) = decide(prepare_identification(gallery, engine, DEFAULTS), look(99, 1))
-    assert (decision.outcome, decision.reason) == (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER)
+    assert (decision.decision, decision.reason) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER)
 
 
 # What is kept ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from facebank.operations.audit import audit_gallery
 from facebank.operations.identify import prepare_identification
 from facebank.recognition.audit import FindingKind
 from facebank.recognition.settings import DecisionSettings
-from facebank.types import EnrollmentReason, Outcome
+from facebank.types import Decision, EnrollReason
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
@@ -36,7 +36,7 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
 def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colour: str) -> Path:
     """Write a copy of a photo in which its person wears a mask."""
     (photo,) = bank.engine.analyzer.analyze([read_photo(source)])
-    pixels = draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks, shape, MASK_COLORS[colour], seed=3)
+    pixels = draw_mask(photo.photo.pixels, photo.faces[0].landmarks, shape, MASK_COLORS[colour], seed=3)
     Image.fromarray(pixels).save(target)
     return target
 
@@ -70,7 +70,7 @@ def test_other_classifiers_do_not_learn_from_masked_samples(bank: FaceBank, tmp_
         recognizer = prepare_identification(bank.gallery, bank.engine, settings).recognizer
         assert recognizer is not None
         (photo,) = bank.identify(OBAMA)
-        return [candidate.similarity for candidate in recognizer.identify([photo.faces[0].face])[0].candidates]
+        return [candidate.similarity for candidate in recognizer.identify([photo.faces[0]])[0].candidates]
 
     before = scores()
     bank.enroll("Eileen", masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="white"))
@@ -83,7 +83,7 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
     worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
     report = bank.enroll("Barack", worn)
     assert report.only_masked
-    assert report.photos[0].reason is EnrollmentReason.ENROLLED
+    assert report.photos[0].reason is EnrollReason.ENROLLED
     (person,) = (one for one in bank.gallery.people() if one.name == "Barack")
     assert (person.sample_count, person.masked_count) == (1, 1)
     audit = audit_gallery(bank.gallery, bank.engine.knowledge)
@@ -91,8 +91,8 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
     assert [found.people for found in audit.findings if found.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
     assert not any("Barack" in found.people for found in audit.findings if found.kind is not FindingKind.ONLY_MASKED)
     (photo,) = bank.identify(OBAMA)
-    assert photo.faces[0].decision.outcome is not Outcome.KNOWN
-    assert "Barack" not in [candidate.person for candidate in photo.faces[0].decision.candidates]
+    assert photo.faces[0].decision is not Decision.KNOWN
+    assert "Barack" not in [candidate.person for candidate in photo.faces[0].candidates]
     assert not bank.enroll("Barack", SPEECH).only_masked
 
 
@@ -101,8 +101,8 @@ def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> 
         worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
         bank.enroll("Barack", worn)
         (photo,) = bank.identify(OBAMA)
-        assert photo.faces[0].decision.outcome is Outcome.UNKNOWN
-        assert photo.faces[0].decision.candidates == ()
+        assert photo.faces[0].decision is Decision.UNKNOWN
+        assert photo.faces[0].candidates == ()
         audit = audit_gallery(bank.gallery)
         assert [found.kind for found in audit.findings] == [FindingKind.ONLY_MASKED]
 

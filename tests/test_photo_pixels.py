@@ -1,4 +1,4 @@
-"""Pixels that no photo has are refused when a `Photo` is made, and the message says how to make them right."""
+"""Pixels that no photo has are refused when a `DecodedPhoto` is made, and the message says how to make them right."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from facebank.errors import UsageError
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 
 
-def photo(pixels: Any) -> Photo:
-    return Photo("array", pixels, "", has_orientation=False, taken_at=None)
+def photo(pixels: Any) -> DecodedPhoto:
+    return DecodedPhoto("array", pixels, "", has_orientation=False, taken_at=None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from facebank import FaceBank, read_photo
 from facebank.album.album import Album
 from facebank.errors import ClosedError
 from facebank.gallery import FaceKey, inspect_gallery
-from facebank.types import IdentifiedPhoto
+from facebank.types import Photo
 
 PROJECT = Path(__file__).resolve().parent.parent
 FORKED = Path(__file__).with_name("forked_bank.py")
@@ -63,10 +63,10 @@ def expected(filled: Path, probes: list[Path]) -> list[object]:
         return [exactly(photo) for probe in probes for photo in bank.identify(probe)]
 
 
-def exactly(photo: IdentifiedPhoto) -> object:
+def exactly(photo: Photo) -> object:
     """Return all of an answer, to the bit."""
-    return photo.image, [
-        (face.face.embedding.tobytes(), face.face.detection.box.tobytes(), repr(face.decision)) for face in photo.faces
+    return photo.path, [
+        (face.embedding.tobytes(), face.box.tobytes(), repr(face.decision)) for face in photo.faces
     ]
 
 
@@ -100,7 +100,7 @@ def change_and_ask(bank: FaceBank, name: str, photos: list[Path], guest: Path, p
     return (
         [(photo.accepted, str(photo.reason)) for photo in report.photos],
         str(denial.reason),
-        [face.face.embedding.tobytes() for face in asked.faces],
+        [face.embedding.tobytes() for face in asked.faces],
         {name, f"guest of {name}"} <= listed,
         forgotten.samples,
     )

@@ -45,7 +45,7 @@ from facebank.operations.engine import Engine
 from facebank.operations.identify import identified_photo, prepare_identification
 from facebank.operations.inputs import analyze_readable
 from facebank.recognition.settings import DecisionSettings, change_setting
-from facebank.types import AnalyzedPhoto, PhotoFaces
+from facebank.types import AnalyzedPhoto, Photo
 
 PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PEOPLE = {
@@ -98,7 +98,7 @@ def gallery_subject(folder: Path) -> Subject:
     return Subject(path, partial(ask_gallery, path, engine, probes))
 
 
-def ask_gallery(path: Path, engine: Engine, probes: Sequence[PhotoFaces]) -> Any:
+def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
     """Return who is in some photos, and who is enrolled with what."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
@@ -146,13 +146,13 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
             scan_file.files(str(folder)),
             scan_file.unreadable(str(folder)),
             scan_file.count(),
-            [scan_file.place_of(face)[0].source for faces in scan_file.groups().values() for face in faces],
+            [scan_file.place_of(face)[0].path for faces in scan_file.groups().values() for face in faces],
             (table.ids.tolist(), table.photos.tolist(), table.embeddings.tobytes(), table.qualities.tobytes()),
         )
 
 
 def _told(photo: Any) -> Any:
-    faces = [(repr(face.decision), repr(face.face.quality), face.face.detection.box.tobytes()) for face in photo.faces]
+    faces = [(repr(face.decision), repr(face.face.quality), face.face.box.tobytes()) for face in photo.faces]
     return (photo.image, photo.width, photo.height, photo.quarter_turns, faces)
 
 

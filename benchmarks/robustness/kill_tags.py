@@ -130,7 +130,7 @@ def _check_names(bank: FaceBank, scanned: Album, album: Path, counts: Counter[st
     """Ask of the files and of the scan who is in the photos."""
     for photos in (bank.identify(album), scanned.identify([album])):
         for photo in photos:
-            people = [face.decision.person for face in photo.faces]
+            people = [face.person for face in photo.faces]
             counts[f"BROKEN: the denied name came back {when}"] += DENIED in people
             counts[f"BROKEN: the known name is lost {when}"] += KNOWN not in people
     counts[f"BROKEN: find gives the denied name {when}"] += len(scanned.find([DENIED]))

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from facebank.operations.identify import Identification
     from facebank.operations.inputs import Place
     from facebank.recognition.settings import DecisionSettings
-    from facebank.types import IdentifiedPhoto, PhotoFaces
+    from facebank.types import Photo
 
 
 def default_scan_path(gallery: Path) -> Path:
@@ -257,9 +257,7 @@ class Album:
             )
         return sum(counts)
 
-    def identify(
-        self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
-    ) -> Iterator[IdentifiedPhoto]:
+    def identify(self, places: Sequence[Path] = (), settings: DecisionSettings | None = None) -> Iterator[Photo]:
         """Say who is in the photos that were scanned, without reading them again.
 
         Parameters
@@ -271,7 +269,7 @@ class Album:
 
         Yields
         ------
-        IdentifiedPhoto
+        Photo
             One for each file, in the order of the paths.
 
         Raises
@@ -572,9 +570,9 @@ class Album:
         with SortNotes(self._bank.gallery) as notes:
             for photo, identified in self._identified(places, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
-                    notes.look(Path(photo.source), photo.content_hash)
-                    if not options.dry_run and any(face.decision.person for face in identified.faces):
-                        self._note_tagged(Path(photo.source), places, noted)
+                    notes.look(Path(photo.path), photo.content_hash)
+                    if not options.dry_run and any(face.person for face in identified.faces):
+                        self._note_tagged(Path(photo.path), places, noted)
                     tagged = tag_photo(photo, identified, options, tags)
                     if not options.dry_run:
                         tags.keep(photo, tagged)
@@ -707,7 +705,7 @@ class Album:
 
     def _identified(
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
-    ) -> Iterator[tuple[PhotoFaces, IdentifiedPhoto]]:
+    ) -> Iterator[tuple[Photo, Photo]]:
         """Return what was found in photos, and who it is."""
         from facebank.operations.identify import identified_photo
 
@@ -726,5 +724,5 @@ class Album:
         identification, known = self._bank.identification(), set[int]()
         for ids, photo in self.scan_file.each_photo():
             found = identified_photo(photo, gallery, identification).faces
-            known.update(number for number, face in zip(ids, found, strict=True) if face.decision.person is not None)
+            known.update(number for number, face in zip(ids, found, strict=True) if face.person is not None)
         return known

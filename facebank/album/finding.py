@@ -15,7 +15,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from typing import Self
 
-    from facebank.types import IdentifiedFace, IdentifiedPhoto, PhotoFaces
+    from facebank.types import Face, Photo
 
 
 _DAY_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
@@ -89,7 +89,7 @@ class FoundPhoto:
     camera_dated
         Whether `taken_at` is the camera's date; a file's modification time is not.
     quarter_turns, content_hash, picture_hash
-        As of `facebank.types.PhotoFaces`: how to turn the photo, and how to know it again.
+        As of `facebank.types.Photo`: how to turn the photo, and how to know it again.
     """
 
     path: str
@@ -102,7 +102,7 @@ class FoundPhoto:
 
 
 def photos_of(
-    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period, *, any_of: bool = False
+    photos: Iterable[tuple[Photo, Photo]], names: frozenset[str], period: Period, *, any_of: bool = False
 ) -> list[FoundPhoto]:
     """Choose the photos that show all of some people, oldest first; those of unknown time last.
 
@@ -121,18 +121,18 @@ def photos_of(
 
 
 def _found(
-    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]], names: frozenset[str], period: Period, any_of: bool
+    photos: Iterable[tuple[Photo, Photo]], names: frozenset[str], period: Period, any_of: bool
 ) -> Iterator[FoundPhoto]:
     for photo, identified in photos:
         known: dict[str, KnownPerson] = {}
         for face in identified.faces:
-            name, probability = face.decision.person, face.decision.probability
+            name, probability = face.person, face.probability
             if name is not None and (name not in known or (probability or 0.0) >= (known[name].probability or 0.0)):
                 known[name] = KnownPerson(name, probability, _box(face) if name in names else None)
         is_wanted = not names.isdisjoint(known) if any_of else names <= known.keys()
         if is_wanted and period.holds(photo.taken_at):
             yield FoundPhoto(
-                photo.source,
+                photo.path,
                 photo.taken_at,
                 tuple(person for _, person in sorted(known.items())),
                 photo.camera_dated,
@@ -142,8 +142,8 @@ def _found(
             )
 
 
-def _box(face: IdentifiedFace) -> tuple[float, float, float, float]:
-    left, top, right, bottom = face.face.detection.box.tolist()
+def _box(face: Face) -> tuple[float, float, float, float]:
+    left, top, right, bottom = face.box.tolist()
     return left, top, right, bottom
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facebank.album.finding import FoundPhoto, KnownPerson
     from facebank.gallery import Gallery
-    from facebank.types import Photo, Sample
+    from facebank.types import DecodedPhoto, Sample
 
 MOST_PICTURES = 500
 """How many pictures a page shows, so that it stays one that a browser can hold; the others are links."""
@@ -160,15 +160,15 @@ def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
         picture = None
     if drawn and picture is None:
         try:
-            upright = _read(sample.source, sample.quarter_turns, sample.content_hash, sample.picture_hash)
-            picture = encode_thumbnail(upright, sample.detection.box)
+            upright = _read(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+            picture = encode_thumbnail(upright, sample.box)
         except PhotoError as error:
             lines.append(str(error))
-    caption = f"<b>{sample.id}</b> {link(sample.source)}"
+    caption = f"<b>{sample.id}</b> {link(sample.path)}"
     return figure(picture, f"Sample {sample.id}", caption, lines)
 
 
-def _read(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> Photo:
+def _read(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
     """Read a photo again as it was when its faces were found; `PhotoError` if it is another now."""
     photo = read_photo(path)
     if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
@@ -180,7 +180,7 @@ def _named(person: KnownPerson) -> str:
     return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
 
 
-def _mark(person: KnownPerson, photo: Photo) -> Mark | None:
+def _mark(person: KnownPerson, photo: DecodedPhoto) -> Mark | None:
     if person.box is None:
         return None
     across, down = photo.width, photo.height

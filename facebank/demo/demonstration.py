@@ -21,7 +21,7 @@ from facebank.operations.annotate import free_name
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import IdentifiedFace, Outcome, Photo
+from facebank.types import Decision, DecodedPhoto, Face
 
 if TYPE_CHECKING:
     import os
@@ -95,12 +95,12 @@ class DemoResult:
     """
 
     panel: DemoPanel
-    face: IdentifiedFace | None
+    face: Face | None
 
     @property
     def correct(self) -> bool:
         """Whether a face was found and its name is the right one, or none for a stranger."""
-        return self.face is not None and self.face.decision.person == self.panel.expected
+        return self.face is not None and self.face.person == self.panel.expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     return DemoReport(target, PEOPLE, _results(PANELS, faces))
 
 
-def put_together(panels: Sequence[DemoPanel]) -> Photo:
+def put_together(panels: Sequence[DemoPanel]) -> DecodedPhoto:
     """Put parts of photographs side by side.
 
     Parameters
@@ -176,11 +176,11 @@ def put_together(panels: Sequence[DemoPanel]) -> Photo:
 
     Returns
     -------
-    Photo
+    DecodedPhoto
         A picture of height 512.
     """
     pixels = np.concatenate([_pixels(panel) for panel in panels], axis=1)
-    return Photo("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
+    return DecodedPhoto("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
 
 def _enroll(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
@@ -195,7 +195,7 @@ def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     return pixels[:, ::-1] if panel.mirrored else pixels
 
 
-def _results(panels: Sequence[DemoPanel], faces: Sequence[IdentifiedFace]) -> tuple[DemoResult, ...]:
+def _results(panels: Sequence[DemoPanel], faces: Sequence[Face]) -> tuple[DemoResult, ...]:
     """Give each panel the largest face whose centre lies in it; the faces come largest first."""
     results = []
     left = 0
@@ -207,16 +207,16 @@ def _results(panels: Sequence[DemoPanel], faces: Sequence[IdentifiedFace]) -> tu
     return tuple(results)
 
 
-def _centre(face: IdentifiedFace) -> float:
-    box = face.face.detection.box
+def _centre(face: Face) -> float:
+    box = face.box
     return float(box[0] + box[2]) / 2
 
 
-def _mark(identified: IdentifiedFace) -> Mark:
-    detection, decision = identified.face.detection, identified.decision
-    name = decision.person or decision.outcome.value
-    label = f"{name} {decision.similarity:.2f}" if decision.outcome is Outcome.KNOWN else name
-    return Mark(detection.box, detection.landmarks, label, decision.outcome)
+def _mark(identified: Face) -> Mark:
+    detection, decision = identified, identified.decision
+    name = decision.person or decision.decision.value
+    label = f"{name} {decision.similarity:.2f}" if decision.decision is Decision.KNOWN else name
+    return Mark(detection.box, detection.landmarks, label, decision.decision)
 
 
 def _made(folder: Path) -> Path:

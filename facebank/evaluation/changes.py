@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.faces import Change
-    from facebank.types import Detection, Photo, RGBImage
+    from facebank.types import DecodedPhoto, Detection, RGBImage
 
 _GAMMA = 2.2
 """From stored values to light: of sRGB, nearly."""
@@ -45,7 +45,7 @@ class DrawnMask:
         """``mask:cloth:black:1``."""
         return f"mask:{self.shape}:{self.colour}:1"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Draw the mask; the same photo gets the same."""
         seed = zlib.crc32(photo.content_hash.encode())
         return replace(
@@ -70,7 +70,7 @@ class Shrunk:
         """``size:40:1``."""
         return f"size:{self.size}:1"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Shrink the photo, each new pixel the mean of those it stands for."""
         import cv2
 
@@ -99,7 +99,7 @@ class Blurred:
         """``blur:0.02:1``."""
         return f"blur:{self.share:g}:1"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Blur the photo."""
         import cv2
 
@@ -124,7 +124,7 @@ class Exposed:
         """``exposure:-2:1``."""
         return f"exposure:{self.stops:g}:1"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:  # noqa: ARG002  # what is done depends on no face
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # what is done depends on no face
         """Change the light."""
         light = (np.arange(256) / 255) ** _GAMMA * 2.0**self.stops
         return replace(photo, pixels=_looked_up(photo.pixels, 255 * light.clip(0, 1) ** (1 / _GAMMA)))
@@ -147,7 +147,7 @@ class Hazy:
         """``contrast:0.25:1``."""
         return f"contrast:{self.contrast:g}:1"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Take contrast away."""
         x1, y1, x2, y2 = np.rint(face.box).astype(int)
         inside = photo.pixels[max(0, y1) : max(1, y2), max(0, x1) : max(1, x2)]
@@ -299,7 +299,7 @@ class Corner:
         left, top = (width - side if self.right else 0), (height - side if self.bottom else 0)
         return left, top, left + side, top + side
 
-    def is_free(self, photo: Photo, face: Detection) -> bool:
+    def is_free(self, photo: DecodedPhoto, face: Detection) -> bool:
         """Tell whether the square is apart from the face, and from what else is cut out with it to be embedded."""
         left, top, right, bottom = self.square(photo.width, photo.height)
         middle = (face.box[:2] + face.box[2:]) / 2
@@ -330,7 +330,7 @@ class Drawing:
         """``drawing:ellipse:top left:2``."""
         return f"drawing:{self.shape}:{self.corner}:2"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:  # noqa: ARG002  # it is the same wherever the face is
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # it is the same wherever the face is
         """Draw it; the rest of the photo stays as it is."""
         import cv2
 

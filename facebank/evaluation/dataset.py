@@ -14,7 +14,7 @@ import numpy as np
 from facebank.errors import DatasetError, PhotoError
 from facebank.media import read_photo, read_photo_bytes
 from facebank.storage.text import printable
-from facebank.types import Face, Photo
+from facebank.types import DecodedPhoto, Face
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,7 +189,7 @@ class Dataset:
         return replace(self, photos=tuple(self.photos[place] for place in places), pairs=pairs)
 
 
-def read_pixels(photo: DatasetPhoto) -> Photo:
+def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
     """Read a photo of a dataset, cut to its region.
 
     Raises
@@ -207,7 +207,7 @@ def read_pixels(photo: DatasetPhoto) -> Photo:
     else:
         # No file says which way is up: as if EXIF had, so that nothing is turned.
         pixels = pixels_of(content)
-        whole = Photo(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
+        whole = DecodedPhoto(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
     return whole if photo.region is None else replace(whole, pixels=cut_square(whole.pixels, photo.region))
 
 

@@ -165,7 +165,7 @@ class FaceCache:
     def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Remember what was found in a photo."""
         numbers = np.concatenate([face_to_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
-        weaknesses = json.dumps([face.quality.weaknesses for face in faces])
+        weaknesses = json.dumps([face.assessment.weaknesses for face in faces])
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
     def embedding(self, key: str) -> FloatArray | None:
@@ -252,7 +252,7 @@ def _begin(database: sqlite3.Connection) -> None:
 
 def as_kept(face: Face) -> Face:
     """Return a face as the cache gives it back, in single precision: a second run gives the very same figures."""
-    return face_from_numbers(face_to_numbers(face), face.quality.weaknesses)
+    return face_from_numbers(face_to_numbers(face), face.assessment.weaknesses)
 
 
 def code_digest() -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.face_cache import FaceCache
     from facebank.gallery import PackIdentity
     from facebank.operations.engine import Engine
-    from facebank.types import FloatArray, Photo, RGBImage
+    from facebank.types import DecodedPhoto, FloatArray, RGBImage
     from facebank.vision import FaceAnalyzer
 
 NO_FACE = "no face was found"
@@ -46,7 +46,7 @@ class Change(Protocol):
         """What tells it from all other changes, its strength and its version included."""
         ...
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Return the changed photo, given where its face was found before."""
         ...
 
@@ -92,7 +92,7 @@ class FaceSet:
     @property
     def qualities(self) -> FloatArray:
         """``float32`` of shape ``(N,)``; 0 where no face was found."""
-        return np.array([0 if face is None else face.quality.score for face in self.faces], dtype=np.float32)
+        return np.array([0 if face is None else face.quality for face in self.faces], dtype=np.float32)
 
     @property
     def names(self) -> NDArray[np.str_]:
@@ -202,7 +202,7 @@ class FaceReader:
         pixels = read_pixels(photo)
         if faces.dataset.pick is Pick.ALIGNED:
             return self._whole(pixels.pixels)
-        return self._analyzer.crop(turn_photo(pixels, faces.turns[place]), face.detection)
+        return self._analyzer.crop(turn_photo(pixels, faces.turns[place]), face)
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Embed aligned faces.
@@ -272,10 +272,10 @@ class FaceReader:
     def _changed(
         self, dataset: Dataset, read: list[_Read], change: Change, on_photo: Callable[[], None] | None
     ) -> list[_Read]:
-        def changed(place: int) -> Photo:
+        def changed(place: int) -> DecodedPhoto:
             face = read[place].face
             pixels = turn_photo(read_pixels(dataset.photos[place]), read[place].turns)
-            return pixels if face is None else replace(change(pixels, face.detection), has_orientation=True)
+            return pixels if face is None else replace(change(pixels, face), has_orientation=True)
 
         keys = [
             None if one.face is None else f"{_key(photo, one.content_hash, dataset.pick)}:{change.name}"
@@ -288,7 +288,7 @@ class FaceReader:
         dataset: Dataset,
         before: list[_Read],
         keys: list[str | None],
-        pixels_of: Callable[[int], Photo],
+        pixels_of: Callable[[int], DecodedPhoto],
         on_photo: Callable[[], None] | None,
     ) -> list[_Read]:
         """Return what is in photos: from the cache by their keys, else by looking; one without a key stays as it is."""
@@ -313,13 +313,13 @@ class FaceReader:
         return read
 
     def _find(
-        self, places: list[int], pixels_of: Callable[[int], Photo], pick: Pick
+        self, places: list[int], pixels_of: Callable[[int], DecodedPhoto], pick: Pick
     ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
         """Yield each place with its photo's quarter turns, the face that is meant, and why it could not be read."""
         looked_at: list[int] = []
         unreadable: list[tuple[int, str]] = []
 
-        def photos() -> Iterator[Photo]:
+        def photos() -> Iterator[DecodedPhoto]:
             for place in places:
                 try:
                     photo = pixels_of(place)
@@ -336,7 +336,7 @@ class FaceReader:
         for place, why in unreadable:
             yield place, 0, (), why
 
-    def _faces(self, photos: Iterator[Photo], pick: Pick) -> Iterator[tuple[int, Face | None]]:
+    def _faces(self, photos: Iterator[DecodedPhoto], pick: Pick) -> Iterator[tuple[int, Face | None]]:
         if pick is Pick.ALIGNED:
             for photo in photos:
                 self._faces_seen += 1
@@ -351,7 +351,13 @@ class FaceReader:
         size = crop.shape[0]
         landmarks = template_landmarks(self._analyzer.embedder.template, size)
         detection = Detection(np.array([0, 0, size, size], dtype=np.float32), landmarks, 1.0)
-        return Face(detection, assess(detection, crop), self._analyzer.embedder.embed(crop[None])[0])
+        return Face(
+            detection.box,
+            detection.landmarks,
+            detection.detection_score,
+            assess(detection, crop),
+            self._analyzer.embedder.embed(crop[None])[0],
+        )
 
     def _whole(self, pixels: RGBImage) -> RGBImage:
         import cv2
@@ -377,7 +383,7 @@ def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
     if pick is Pick.LARGEST:
         return analyzed.faces[0]
     middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
-    boxes = np.stack([face.detection.box for face in analyzed.faces])
+    boxes = np.stack([face.box for face in analyzed.faces])
     distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
     return analyzed.faces[int(np.argmin(distances))]
 

@@ -86,7 +86,9 @@ class Condition:
     @property
     def median_size(self) -> float:
         """Median of the longer sides of the faces found, in pixels; NaN where none was."""
-        sizes = [face.quality.size for place in self.searches.places if (face := self.faces.faces[place]) is not None]
+        sizes = [
+            face.assessment.size for place in self.searches.places if (face := self.faces.faces[place]) is not None
+        ]
         return float(np.median(sizes)) if sizes else float("nan")
 
     def figures(self) -> dict[str, Figure]:

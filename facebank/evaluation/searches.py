@@ -16,7 +16,7 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.storage.text import printable
-from facebank.types import Outcome
+from facebank.types import Decision
 from facebank.vision.quality import with_stability
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.faces import FaceReader, FaceSet
     from facebank.recognition.recognizer import Recognizer
-    from facebank.types import Decision, FloatArray
+    from facebank.types import FloatArray, Identity
 
 _ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 
@@ -73,7 +73,7 @@ class TrialGallery:
         owners = _owners(probes, self._numbers)
         return Searches.of(places, owners[places], self.decide(places, probes), self._numbers)
 
-    def decide(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> list[Decision | None]:
+    def decide(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
         """Decide whose the faces of photos are, each alone; None where no face was found. Parameters as in `search`."""
         faces = (self.faces if probes is None else probes).faces
         shown = (faces[int(place)] for place in places)
@@ -122,7 +122,7 @@ class Searches:
         cls,
         places: NDArray[np.int64],
         own: NDArray[np.int64],
-        decisions: Sequence[Decision | None],
+        decisions: Sequence[Identity | None],
         numbers: dict[str, int],
     ) -> Searches:
         """Put decisions into arrays."""
@@ -141,7 +141,9 @@ class Searches:
                 dtype=np.int64,
             ),
             first=np.array([NOBODY if best is None else numbers[best.person] for _, best in made], dtype=np.int64),
-            uncertain=np.array([one is not None and one.outcome is Outcome.UNCERTAIN for one in decisions], dtype=bool),
+            uncertain=np.array(
+                [one is not None and one.decision is Decision.UNCERTAIN for one in decisions], dtype=bool
+            ),
             acquired=np.array([one is not None for one in decisions], dtype=bool),
             similarities=np.array([value(None if best is None else best.similarity) for _, best in made], dtype=float),
             probabilities=np.array(
@@ -186,7 +188,7 @@ class Searches:
         return replace(Searches(*(getattr(self, name)[chosen] for name in _ARRAYS)), ranks=ranks)
 
 
-def _rank(decision: Decision | None, own: int, numbers: dict[str, int]) -> int:
+def _rank(decision: Identity | None, own: int, numbers: dict[str, int]) -> int:
     candidates = () if decision is None else decision.candidates
     return next((place for place, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
 

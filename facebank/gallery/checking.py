@@ -232,8 +232,8 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
             why = str(error)
         if why:
             what = f"the embedding '{printable(str(variant))}' of the sample {number} cannot be: {why}"
-            person, image = (None, None) if sample is None else (sample.person, sample.source)
+            person, image = (None, None) if sample is None else (sample.person, sample.path)
             yield Damage("value", what, "vectors", person, number, image)
     for number in sorted(lacking):
         what = f"the sample {number} of '{printable(samples[number].person)}' has no embedding"
-        yield Damage("missing", what, "vectors", samples[number].person, number, samples[number].source)
+        yield Damage("missing", what, "vectors", samples[number].person, number, samples[number].path)

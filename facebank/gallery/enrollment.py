@@ -44,20 +44,20 @@ def check_sample(sample: NewSample, dimension: int) -> None:
     try:
         require_sample(sample, dimension)
     except InvalidValueError as error:
-        raise UsageError(f"The face of {printable(sample.source)} cannot be enrolled: {error}.") from error
+        raise UsageError(f"The face of {printable(sample.path)} cannot be enrolled: {error}.") from error
 
 
 def require_sample(sample: NewSample, dimension: int) -> None:
     """Do as `check_sample` does, but raise `InvalidValueError`: the caller says where the face comes from."""
-    float_array(sample.detection.box, (4,))
-    float_array(sample.detection.landmarks, (5, 2))
-    fraction(float(sample.detection.score))
+    float_array(sample.box, (4,))
+    float_array(sample.landmarks, (5, 2))
+    fraction(float(sample.detection_score))
     fraction(float(sample.quality))
     hex_digest(sample.content_hash)
     if sample.picture_hash is not None:
         hex_digest(sample.picture_hash)
     turns(sample.quarter_turns)
-    if len(sample.source) > _LONGEST_SOURCE:
+    if len(sample.path) > _LONGEST_SOURCE:
         raise InvalidValueError("its path is too long")
     if sample.thumbnail is not None and len(sample.thumbnail) > _LARGEST_THUMBNAIL:
         raise InvalidValueError(f"its thumbnail has {len(sample.thumbnail)} bytes")

@@ -101,7 +101,7 @@ def remember_stranger(
     for stranger, other in _strangers(connection, bound):
         if _is_sample(stranger, other, sample):
             return stranger.id, False
-    return feedback_tables.add_stranger(connection, face, sample.source, vector, now), True
+    return feedback_tables.add_stranger(connection, face, sample.path, vector, now), True
 
 
 def give_way(connection: sqlite3.Connection, bound: Binding, person_id: int, samples: Sequence[NewSample]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.types import AnalyzedPhoto, Detection, Face, FloatArray, PhotoFaces, Sample
+    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo, Sample
 
 PLAIN = "plain"
 """The variant every sample has: the embedding of the face as it is."""
@@ -71,12 +71,12 @@ class NewSample:
 
     Attributes
     ----------
-    detection
-        Where the face is in the upright photo.
+    box, landmarks, detection_score
+        Where the face is in the photo, as of `facebank.types.Face`.
     quality
         0..1.
-    source
-        The photo's path.
+    path
+        The photo's file.
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
@@ -98,9 +98,11 @@ class NewSample:
         As of `FaceKey`.
     """
 
-    detection: Detection
+    box: FloatArray
+    landmarks: FloatArray = field(repr=False)
+    detection_score: float
     quality: float
-    source: str
+    path: str
     content_hash: str
     quarter_turns: int
     taken_at: datetime | None
@@ -154,17 +156,17 @@ class FaceKey:
     @classmethod
     def of(cls, photo: AnalyzedPhoto, face: Face) -> Self:
         """Return the key of a face of a photo."""
-        return cls(photo.photo.content_hash, photo.quarter_turns, face.detection.box, photo.photo.picture_hash)
+        return cls(photo.photo.content_hash, photo.quarter_turns, face.box, photo.photo.picture_hash)
 
     @classmethod
-    def found(cls, photo: PhotoFaces, face: Face) -> Self:
+    def found(cls, photo: Photo, face: Face) -> Self:
         """Return the key of a face that was found in a photo."""
-        return cls(photo.content_hash, photo.quarter_turns, face.detection.box, photo.picture_hash)
+        return cls(photo.content_hash, photo.quarter_turns, face.box, photo.picture_hash)
 
     @classmethod
     def enrolled(cls, sample: Sample | NewSample) -> Self:
         """Return the key of a face that is, or is to be, a sample."""
-        return cls(sample.content_hash, sample.quarter_turns, sample.detection.box, sample.picture_hash)
+        return cls(sample.content_hash, sample.quarter_turns, sample.box, sample.picture_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +175,14 @@ class RefusedSample:
 
     Attributes
     ----------
-    person, image
-        Whose it was in the export, and its photo's path.
+    person, path
+        Whose it was in the export, and its photo's file.
     reason, detail
-        A code, as `facebank.types.EnrollmentReason` has them, and a sentence for people.
+        A code, as `facebank.types.EnrollReason` has them, and a sentence for people.
     """
 
     person: str
-    image: str
+    path: str
     reason: str
     detail: str
 
@@ -267,15 +269,15 @@ class Stranger:
         Number of the stranger in the gallery; never used again.
     face
         Which face of which photo.
-    source
-        The photo's path.
+    path
+        The photo's file.
     remembered_at
         Since when.
     """
 
     id: int
     face: FaceKey
-    source: str
+    path: str
     remembered_at: datetime
 
 

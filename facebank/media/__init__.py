@@ -1,6 +1,6 @@
 """Photos from disk or bytes to upright RGB arrays, safely, and annotated pictures back.
 
-Whatever a file holds, reading it ends in a `facebank.types.Photo` or in one `facebank.errors.PhotoError`: sizes are
+Whatever a file holds, reading it ends in a `facebank.types.DecodedPhoto` or in one `facebank.errors.PhotoError`: sizes are
 checked before anything is allocated, only the formats of a closed list are decoded, and no setting of Pillow, no
 warning filter and no other state of the process is left changed.
 """

@@ -12,7 +12,7 @@ from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.media.labels import LabelPainter
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
-from facebank.types import Outcome
+from facebank.types import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, Photo, RGBImage
+    from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
 # Told apart by people with colour-blindness too: bluish green and orange of Okabe and Ito (2008), and grey.
 _COLOURS = {
-    Outcome.KNOWN: (0, 158, 115),
-    Outcome.UNCERTAIN: (230, 159, 0),
-    Outcome.UNKNOWN: (128, 138, 150),
+    Decision.KNOWN: (0, 158, 115),
+    Decision.UNCERTAIN: (230, 159, 0),
+    Decision.UNKNOWN: (128, 138, 150),
 }
 _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
@@ -58,10 +58,10 @@ class Mark:
     box: FloatArray
     landmarks: FloatArray | None
     label: str
-    outcome: Outcome
+    outcome: Decision
 
 
-def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
+def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
     """Write a photo with its faces framed and named.
 
     Lines and letters are as large as the photo and its faces ask for. Labels stay inside the picture and off each
@@ -92,7 +92,7 @@ def annotate_photo(photo: Photo, marks: Sequence[Mark], target: Path) -> None:
         raise UsageError(f"{printable(str(target))}: annotated photos are written as .jpg or .png")
     if file_type == "JPEG" and max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
         raise PhotoTooLargeError(
-            f"{printable(photo.source)} has {photo.width:,} x {photo.height:,} pixels, "
+            f"{printable(photo.path)} has {photo.width:,} x {photo.height:,} pixels, "
             f"a JPEG at most {LARGEST_JPEG_SIDE:,} a side; save it as PNG"
         )
     from PIL import Image
@@ -121,7 +121,7 @@ def is_annotated(path: Path) -> bool:
         return False
 
 
-def draw_marks(photo: Photo, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
+def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
     """Draw frames and labels on a copy of a photo's pixels.
 
     Parameters
@@ -156,7 +156,7 @@ def draw_marks(photo: Photo, marks: Sequence[Mark], painter: LabelPainter | None
     return pixels
 
 
-def _text_size(photo: Photo, marks: Sequence[Mark]) -> int:
+def _text_size(photo: DecodedPhoto, marks: Sequence[Mark]) -> int:
     """Write as large as a seventh of a usual face, within what suits the photo; never too small to read."""
     side = min(photo.width, photo.height)
     boxes = [_inside(mark.box, photo) for mark in marks]
@@ -164,7 +164,7 @@ def _text_size(photo: Photo, marks: Sequence[Mark]) -> int:
     return max(11, round(float(np.clip(usual / 7, side / 50, side / 24))))
 
 
-def _inside(box: FloatArray, photo: Photo) -> Rectangle:
+def _inside(box: FloatArray, photo: DecodedPhoto) -> Rectangle:
     x1, x2 = sorted(np.nan_to_num(box[[0, 2]]).clip(0, photo.width - 1).round().astype(int).tolist())
     y1, y2 = sorted(np.nan_to_num(box[[1, 3]]).clip(0, photo.height - 1).round().astype(int).tolist())
     return x1, y1, x2, y2
@@ -208,7 +208,9 @@ def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
             cv2.circle(pixels, (round(x), round(y)), radius, (255, 255, 255), -1, cv2.LINE_AA)
 
 
-def _place(size: tuple[int, int], box: Rectangle, photo: Photo, taken: Sequence[Rectangle], gap: int) -> Rectangle:
+def _place(
+    size: tuple[int, int], box: Rectangle, photo: DecodedPhoto, taken: Sequence[Rectangle], gap: int
+) -> Rectangle:
     """Put a label above its box, else below, else inside: the first that is in the photo and on no other label."""
     (width, height), (x1, y1, x2, y2) = size, box
     left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from facebank.types import Photo, RGBImage
+    from facebank.types import DecodedPhoto, RGBImage
 
 # The EXIF orientations that ask for 0 to 3 quarter turns counter-clockwise.
 _QUARTER_TURNS = (1, 8, 3, 6)
@@ -49,7 +49,7 @@ def upright(pixels: RGBImage, orientation: int) -> RGBImage:
     return cast("RGBImage", turned)
 
 
-def turn_photo(photo: Photo, quarter_turns: int) -> Photo:
+def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """Turn a photo counter-clockwise.
 
     Parameters
@@ -61,7 +61,7 @@ def turn_photo(photo: Photo, quarter_turns: int) -> Photo:
 
     Returns
     -------
-    Photo
+    DecodedPhoto
         The turned photo, all else the same; the same object where no turn is left.
     """
     orientation = _QUARTER_TURNS[quarter_turns % 4]

@@ -25,7 +25,7 @@ from facebank.media.tiff import tiff_fault
 from facebank.storage.dates import is_believable
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ _FILE_KINDS = (
 )
 
 
-def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
     """Read a photo from a file.
 
     JPEG, MPO, PNG, WebP, BMP, TIFF, GIF (its first frame), AVIF, binary PPM, and HEIC with the extra.
@@ -64,7 +64,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
 
     Returns
     -------
-    Photo
+    DecodedPhoto
         Upright. `taken_at` is EXIF's date of the original, else of digitising, else of the last change, else the
         file's modification time in UTC. An EXIF date without an offset stays naive: nobody knows its time zone.
         `camera_dated` is true where the date is EXIF's, not that of a clock that was reset, and not in the future.
@@ -115,7 +115,7 @@ def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_
     return PhotoFile(source, data, modified_at)
 
 
-def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
     """Decode what `read_photo_file` read; parameters and errors as of `read_photo`."""
     return _read(file.data, file.source, limits, file.modified_at)
 
@@ -166,11 +166,11 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
-    """Return `Photo.picture_hash` of a photo that is not decoded; the header as `read_header` gives it of all bytes."""
+    """Return `DecodedPhoto.picture_hash` of a photo that is not decoded; the header as `read_header` gives it of all bytes."""
     return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
 
 
-def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> Photo:
+def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
     """Read a photo from memory.
 
     Parameters
@@ -178,13 +178,13 @@ def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits =
     data
         The whole file.
     source
-        What to call it in messages and in the `Photo`.
+        What to call it in messages and in the `DecodedPhoto`.
     limits
         The largest file and picture to read.
 
     Returns
     -------
-    Photo
+    DecodedPhoto
         As from `read_photo`; `taken_at` is None where EXIF does not say.
 
     Raises
@@ -224,7 +224,7 @@ def _modified_at(seconds: float) -> datetime | None:
     return None
 
 
-def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime | None) -> Photo:
+def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime | None) -> DecodedPhoto:
     if not data:
         raise UnreadablePhotoError(f"{printable(source)} is empty")
     photo_format = recognise_format(data, source)
@@ -236,7 +236,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     except Exception as error:
         # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
         raise _explained(error, photo_format, source) from error
-    return Photo(
+    return DecodedPhoto(
         source=source,
         pixels=pixels,
         content_hash=hashlib.sha256(data).hexdigest(),

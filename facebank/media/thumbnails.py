@@ -10,13 +10,13 @@ import numpy as np
 from facebank.errors import UsageError
 
 if TYPE_CHECKING:
-    from facebank.types import FloatArray, Photo
+    from facebank.types import DecodedPhoto, FloatArray
 
 _MARGIN = 0.25
 _JPEG_QUALITY = 88
 
 
-def encode_thumbnail(photo: Photo, box: FloatArray, side: int = 128) -> bytes:
+def encode_thumbnail(photo: DecodedPhoto, box: FloatArray, side: int = 128) -> bytes:
     """Cut a face out of its photo as a small JPEG.
 
     Parameters

@@ -16,7 +16,7 @@ from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.types import IdentifiedFace, IdentifiedPhoto, Photo
+    from facebank.types import DecodedPhoto, Face, Photo
 
 
 class Annotator:
@@ -45,7 +45,7 @@ class Annotator:
         make_folder(self._folder)
         self._named = NamedFolders([self._folder])
 
-    def write(self, identified: IdentifiedPhoto) -> Path | None:
+    def write(self, identified: Photo) -> Path | None:
         """Write one photo with its faces framed, numbered and named.
 
         Parameters
@@ -67,8 +67,8 @@ class Annotator:
         StorageError
             The picture cannot be written.
         """
-        photo = turn_photo(read_photo(identified.image), identified.quarter_turns)
-        source = Path(identified.image)
+        photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
+        source = Path(identified.path)
         folder = self._folder / self._subfolder(source)
         if not self._named.hold(folder):
             return None
@@ -131,13 +131,13 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve() fails on links in a circle
 
 
-def _suffix(source: Path, photo: Photo) -> str:
+def _suffix(source: Path, photo: DecodedPhoto) -> str:
     if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
         return ".png"
     return source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
 
 
-def _mark(number: int, face: IdentifiedFace) -> Mark:
-    detection, decision = face.face.detection, face.decision
-    label = f"{number}: {decision.person or decision.outcome.value}"
-    return Mark(detection.box, detection.landmarks, label, decision.outcome)
+def _mark(number: int, face: Face) -> Mark:
+    detection, decision = face, face.decision
+    label = f"{number}: {decision.person or decision.decision.value}"
+    return Mark(detection.box, detection.landmarks, label, decision.decision)

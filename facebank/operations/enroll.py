@@ -11,11 +11,11 @@ import numpy as np
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, name_key, normalise_name
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
-from facebank.operations.inputs import UnreadPhoto
+from facebank.operations.inputs import Photo
 from facebank.operations.samples import complete_sample, plain_sample
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.storage.text import printable, shell_command
-from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollmentReason, EnrollmentReport, Face
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Face
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -95,12 +95,12 @@ class Enroller:
     def enroll(
         self,
         name: str,
-        photos: Iterable[AnalyzedPhoto | UnreadPhoto],
+        photos: Iterable[AnalyzedPhoto | Photo],
         on_photo: Callable[[EnrolledPhoto], None] | None = None,
         on_read: Callable[[], None] | None = None,
         *,
         earlier: Sequence[str] = (),
-    ) -> EnrollmentReport:
+    ) -> EnrollReport:
         """Enroll photos of one person.
 
         All photos are looked at before the first is enrolled, so that their order does not matter. From then on each
@@ -122,7 +122,7 @@ class Enroller:
 
         Returns
         -------
-        EnrollmentReport
+        EnrollReport
             In the order of the photos.
 
         Raises
@@ -151,7 +151,7 @@ class Enroller:
                 on_photo(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
         given_as = None if given == person else given
-        return EnrollmentReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
+        return EnrollReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
 
     def _known_as(self, name: str) -> str:
         """Return a name as the gallery spells it, if somebody is called so."""
@@ -173,12 +173,12 @@ class Enroller:
         guard = PersonGuard(self._gallery, nearest, self._engine.thresholds.verify, enrolled=enrolled)
         return nearest if guard.is_person_of(np.stack(faces)) else name
 
-    def _look_at(self, person: str, photo: AnalyzedPhoto | UnreadPhoto, position: int) -> EnrolledPhoto | _Waiting:
-        if isinstance(photo, UnreadPhoto):
-            return _refused(photo.source, person, EnrollmentReason.UNREADABLE, photo.error)
-        source = photo.photo.source
+    def _look_at(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _Waiting:
+        if isinstance(photo, Photo):
+            return _refused(photo.source, person, EnrollReason.UNREADABLE, photo.error)
+        source = photo.photo.path
         if not photo.faces:
-            return _refused(source, person, EnrollmentReason.NO_FACE, "no face was found")
+            return _refused(source, person, EnrollReason.NO_FACE, "no face was found")
         faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
         if len(faces) == 1:
             refusal = _too_poor(faces[0])
@@ -228,7 +228,7 @@ class Enroller:
             if place is None:
                 found = f"{len(photo.faces)} faces were found and {reason}"
                 detail = f"{found}: choose with --pick largest or --pick central"
-                fates.append((photo, _refused(photo.source, person, EnrollmentReason.SEVERAL_FACES, detail)))
+                fates.append((photo, _refused(photo.source, person, EnrollReason.SEVERAL_FACES, detail)))
                 continue
             refusal = _too_poor(photo.faces[place].face)
             if refusal is not None:
@@ -246,14 +246,14 @@ class Enroller:
         (outcome,) = self._gallery.enroll(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
-            reason, detail = EnrollmentReason.ENROLLED, "enrolled"
+            reason, detail = EnrollReason.ENROLLED, "enrolled"
         elif name_key(owner) == name_key(person):
-            reason, detail = EnrollmentReason.ALREADY_ENROLLED, "this face was enrolled before"
+            reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
             return _refused(
                 photo.source,
                 person,
-                EnrollmentReason.ENROLLED_AS_ANOTHER,
+                EnrollReason.ENROLLED_AS_ANOTHER,
                 f"this very face is enrolled as {printable(owner)}: {self._advice(person, owner, outcome.sample_id)}",
             )
         warning = judgment.warning
@@ -282,7 +282,7 @@ class Enroller:
 
     def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
-        crop = self._engine.analyzer.crop(photo.photo, face.detection)
+        crop = self._engine.analyzer.crop(photo.photo, face)
         place = next(place for place, found in enumerate(photo.faces) if found is face)
         return _Offered(face, crop, sample, GuardedFace.of(photo.found, place))
 
@@ -298,7 +298,7 @@ def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
 
 def _several_faces(faces: Sequence[_Offered]) -> SeveralFaces:
     embeddings = np.stack([offered.face.embedding for offered in faces])
-    return SeveralFaces(embeddings, tuple(offered.face.detection.size for offered in faces))
+    return SeveralFaces(embeddings, tuple(offered.face.size for offered in faces))
 
 
 def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
@@ -307,19 +307,19 @@ def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
     middle = np.array([photo.photo.width, photo.photo.height]) / 2
 
     def distance(face: Face) -> float:
-        return float(np.linalg.norm((face.detection.box[:2] + face.detection.box[2:]) / 2 - middle))
+        return float(np.linalg.norm((face.box[:2] + face.box[2:]) / 2 - middle))
 
     return min(photo.faces, key=distance)
 
 
-def _too_poor(face: Face) -> tuple[EnrollmentReason, str] | None:
-    if face.detection.size < _SMALLEST_FACE:
-        size = round(face.detection.size)
-        return EnrollmentReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
-    if face.quality.sharpness < _LEAST_SHARPNESS:
-        return EnrollmentReason.TOO_BLURRED, "the face is too blurred"
+def _too_poor(face: Face) -> tuple[EnrollReason, str] | None:
+    if face.size < _SMALLEST_FACE:
+        size = round(face.size)
+        return EnrollReason.TOO_SMALL, f"the face is {size} pixels high, at least {_SMALLEST_FACE} are needed"
+    if face.assessment.sharpness < _LEAST_SHARPNESS:
+        return EnrollReason.TOO_BLURRED, "the face is too blurred"
     return None
 
 
-def _refused(source: str, person: str, reason: EnrollmentReason, detail: str) -> EnrolledPhoto:
+def _refused(source: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
     return EnrolledPhoto(source, person, False, reason, detail, None)

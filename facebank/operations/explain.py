@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from facebank.bank import FaceBank
     from facebank.operations.inputs import Place
-    from facebank.types import AnalyzedPhoto, Photo, RGBImage
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, RGBImage
     from facebank.vision import FaceAnalyzer
 
 _FACE = 336  # pixels of a face's side in the picture
@@ -58,7 +58,7 @@ class ExplainedPair:
     explanation: Explanation
 
 
-def explain_photos(bank: FaceBank, a: Place | Photo, b: Place | Photo) -> ExplainedPair:
+def explain_photos(bank: FaceBank, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> ExplainedPair:
     """Explain the similarity of the largest faces of two photos; needs no gallery.
 
     Parameters
@@ -78,7 +78,7 @@ def explain_photos(bank: FaceBank, a: Place | Photo, b: Place | Photo) -> Explai
     first, second = (_largest_crop(analyzer, analyzed) for analyzed in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
     similarity, threshold = explanation.similarity, engine.thresholds.verify
-    verification = Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+    verification = Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
     return ExplainedPair(verification, (first, second), explanation)
 
 
@@ -178,8 +178,8 @@ def _key_words(explanation: Explanation) -> list[str]:
 
 def _largest_crop(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto) -> RGBImage:
     if not analyzed.faces:
-        raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
-    return analyzer.crop(analyzed.photo, analyzed.faces[0].detection)
+        raise NoFaceError(f"{printable(analyzed.photo.path)}: no face was found")
+    return analyzer.crop(analyzed.photo, analyzed.faces[0])
 
 
 def _written(painter: LabelPainter, text: str) -> Image:

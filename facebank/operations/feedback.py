@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.operations.guard import Judgment
     from facebank.operations.inputs import Place
     from facebank.operations.pointing import PointedFace
-    from facebank.types import FloatArray, Photo
+    from facebank.types import DecodedPhoto, FloatArray
 
 
 class FeedbackReason(StrEnum):
@@ -69,7 +69,13 @@ class Feedback:
 
 
 def confirm(
-    gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None, *, force: bool = False
+    gallery: Gallery,
+    engine: Engine,
+    photo: Place | DecodedPhoto,
+    name: str,
+    number: int | None = None,
+    *,
+    force: bool = False,
 ) -> Feedback:
     """Say that a face is a person's: it becomes a sample, if it is good enough to recognize others by.
 
@@ -106,7 +112,7 @@ def confirm(
     pointed = point_at(engine, photo, number)
     is_denied = gallery.person(person).id in gallery.denials_of(pointed.key)
     also = "; it is no longer denied" if is_denied else ""
-    quality, needed = pointed.face.quality.score, engine.thresholds.minimum_quality
+    quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
         gallery.withdraw_denial(person, pointed.key)
         detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
@@ -139,7 +145,9 @@ def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str)
     return judgment
 
 
-def deny(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, number: int | None = None) -> Feedback:
+def deny(
+    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, name: str, number: int | None = None
+) -> Feedback:
     """Say that a face is not a person's: the person is never offered again for this face of this photo.
 
     Parameters
@@ -165,7 +173,9 @@ def deny(gallery: Gallery, engine: Engine, photo: Place | Photo, name: str, numb
     return _feedback(pointed, person, reason, detail)
 
 
-def deny_everybody(gallery: Gallery, engine: Engine, photo: Place | Photo, number: int | None = None) -> Feedback:
+def deny_everybody(
+    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
+) -> Feedback:
     """Say that a face is nobody's whom you know: it is remembered, to be known again as a stranger's.
 
     Parameters
@@ -181,7 +191,7 @@ def deny_everybody(gallery: Gallery, engine: Engine, photo: Place | Photo, numbe
         It is not clear which face is meant, or this very face is somebody's sample.
     """
     pointed = point_at(engine, photo, number)
-    quality, needed = pointed.face.quality.score, engine.thresholds.minimum_quality
+    quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
         detail = f"the face was not remembered, {_too_poor(quality, needed)}"
         return _feedback(pointed, None, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
@@ -195,7 +205,7 @@ def deny_everybody(gallery: Gallery, engine: Engine, photo: Place | Photo, numbe
 
 def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSample:
     photo, face = pointed.photo, pointed.face
-    crop = engine.analyzer.crop(photo.photo, face.detection)
+    crop = engine.analyzer.crop(photo.photo, face)
     return complete_sample(plain_sample(photo, face, thumbnail=thumbnail), face, crop, engine.analyzer)
 
 
@@ -222,7 +232,7 @@ def _feedback(
     return Feedback(
         image=pointed.source,
         face=pointed.number,
-        box=pointed.face.detection.box,
+        box=pointed.face.box,
         person=person,
         accepted=accepted,
         reason=reason,

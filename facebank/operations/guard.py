@@ -28,7 +28,7 @@ from facebank.recognition.resemblance import (
 )
 from facebank.storage.dates import earliest_day
 from facebank.storage.text import printable
-from facebank.types import EnrollmentReason
+from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.gallery import Gallery, NewSample
-    from facebank.types import FloatArray, PhotoFaces, Sample
+    from facebank.types import FloatArray, Photo, Sample
 
 CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
 """A face changes within so many years before that age."""
@@ -73,18 +73,18 @@ class GuardedFace:
     others: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, photo: PhotoFaces, place: int) -> Self:
+    def of(cls, photo: Photo, place: int) -> Self:
         """Return what is compared of the face at a place among a photo's faces."""
         face = photo.faces[place]
         others = {
             number: other.embedding
             for number, other in enumerate(photo.faces, start=1)
-            if number != place + 1 and not other.quality.mouth_hidden
+            if number != place + 1 and not other.assessment.mouth_hidden
         }
         return cls(
             face.embedding,
             photo.taken_at if photo.camera_dated else None,
-            is_comparable=not face.quality.mouth_hidden,
+            is_comparable=not face.assessment.mouth_hidden,
             key=FaceKey.found(photo, face),
             others=others,
         )
@@ -104,7 +104,7 @@ class Judgment:
         A sentence about what is odd about a face that is taken, or None.
     """
 
-    refusal: EnrollmentReason | None = None
+    refusal: EnrollReason | None = None
     detail: str = ""
     warning: str | None = None
 
@@ -175,10 +175,10 @@ class ImportGuard:
         refused: list[RefusedSample | None] = []
         for sample, judgment in zip(samples, guard.judge(faces), strict=True):
             reason = judgment.refusal
-            if reason is EnrollmentReason.UNLIKE_THE_PERSON and not len(guard.own):
+            if reason is EnrollReason.UNLIKE_THE_PERSON and not len(guard.own):
                 reason = None  # nobody here says who the person is
             refused.append(
-                None if reason is None else RefusedSample(name, sample.source, reason.value, judgment.detail)
+                None if reason is None else RefusedSample(name, sample.path, reason.value, judgment.detail)
             )
         return refused
 
@@ -286,7 +286,7 @@ class PersonGuard:
         if judgment.refusal is not None:
             return replace(judgment, detail=f"{other}; {judgment.detail}")
         detail = f"{other}: use --force if this one is {printable(self.name)} too"
-        return Judgment(EnrollmentReason.OTHER_FACE_IS_THE_PERSON, detail)
+        return Judgment(EnrollReason.OTHER_FACE_IS_THE_PERSON, detail)
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
         """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
@@ -313,7 +313,7 @@ class PersonGuard:
     def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
         person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
-            return Judgment(EnrollmentReason.NEARER_TO_ANOTHER, self._nearer(doubt))
+            return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._nearer(doubt))
         similarity = doubt.own or 0.0
         if similarity >= LIKE_NOBODY * self._verify and self._is_explained(found, face, dates):
             return Judgment(
@@ -335,7 +335,7 @@ class PersonGuard:
                 f"if a sample is wrong, remove it with `facebank people remove-sample` (sample {listed}{more}); "
                 f"use --force if all are {person}"
             )
-        return Judgment(EnrollmentReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
+        return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
 
     def _nearer(self, doubt: Doubt) -> str:
         person, other = printable(self.name), printable(self._names.get(doubt.person or -1, ""))

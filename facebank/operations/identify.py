@@ -23,7 +23,7 @@ from facebank.recognition.scoring import PrototypeScorer, prototypes
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.storage.arrays import normalized
-from facebank.types import IdentifiedFace, IdentifiedPhoto
+from facebank.types import Face, Photo
 from facebank.vision.augmentation import MASK_WEIGHT
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.named_strangers import StrangersNamed
     from facebank.recognition.calibrations import Knowledge
     from facebank.recognition.scoring import PersonScorer
-    from facebank.types import Decision, Face, FloatArray, PhotoFaces
+    from facebank.types import Face, FloatArray, Identity, Photo
 
 MASK = "augmented:mask"
 """The variant of a sample's embedding with a drawn mask."""
@@ -286,7 +286,7 @@ def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
     return normalized(plain + MASK_WEIGHT * masked)
 
 
-def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identification) -> IdentifiedPhoto:
+def identified_photo(photo: Photo, gallery: Gallery, identification: Identification) -> Photo:
     """Decide whose the faces of a photo are.
 
     Parameters
@@ -310,13 +310,13 @@ def identified_photo(photo: PhotoFaces, gallery: Gallery, identification: Identi
         decisions = (
             identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
         )
-    identified = tuple(IdentifiedFace(face, decision) for face, decision in zip(faces, decisions, strict=True))
-    return IdentifiedPhoto(photo.source, photo.width, photo.height, photo.quarter_turns, None, identified)
+    identified = tuple(Face(face, decision) for face, decision in zip(faces, decisions, strict=True))
+    return Photo(photo.path, photo.width, photo.height, photo.quarter_turns, None, identified)
 
 
 def identified_tracks(
     tracks: Sequence[Sequence[Face]], identification: Identification, together: Sequence[Sequence[int]]
-) -> list[Decision]:
+) -> list[Identity]:
     """Decide who people are that are seen several times each, such as on the tracks of a video.
 
     Parameters

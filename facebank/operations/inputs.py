@@ -15,7 +15,7 @@ from facebank.media import FolderContents, is_annotated, look_through, read_phot
 from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import Photo, SkippedCounts
+from facebank.types import DecodedPhoto, SkippedCounts
 
 if TYPE_CHECKING:
     from facebank.media.skipped import SkippedKind
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto
 
 Place: TypeAlias = str | os.PathLike[str]
-Photos: TypeAlias = Place | Photo | Iterable[Place | Photo]
+Photos: TypeAlias = Place | DecodedPhoto | Iterable[Place | DecodedPhoto]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadPhoto:
+class Photo:
     """A photo that could not be read, and why."""
 
     source: str
@@ -108,7 +108,7 @@ def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path.parent), path.name)
 
 
-def require_photos(photos: Photos) -> tuple[list[Path | Photo], SkippedCounts]:
+def require_photos(photos: Photos) -> tuple[list[Path | DecodedPhoto], SkippedCounts]:
     """List the photos that files and folders stand for, and count what is passed over in folders.
 
     Parameters
@@ -127,11 +127,11 @@ def require_photos(photos: Photos) -> tuple[list[Path | Photo], SkippedCounts]:
         There is not a single photo.
     """
     several = _several(photos)
-    found: list[Path | Photo] = []
+    found: list[Path | DecodedPhoto] = []
     videos, annotated, skipped = set[Path](), set[Path](), dict[Path, str]()
     for photo in several:
-        place = photo if isinstance(photo, Photo) else named_path(photo)
-        if isinstance(place, Photo) or not place.is_dir():
+        place = photo if isinstance(photo, DecodedPhoto) else named_path(photo)
+        if isinstance(place, DecodedPhoto) or not place.is_dir():
             found.append(place)
             continue
         contents = look_through(place)
@@ -145,24 +145,24 @@ def require_photos(photos: Photos) -> tuple[list[Path | Photo], SkippedCounts]:
     return found, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
 
 
-def nothing_there(places: Sequence[Place | Photo]) -> PhotoNotFoundError:
+def nothing_there(places: Sequence[Place | DecodedPhoto]) -> PhotoNotFoundError:
     """Return the error that there is no photo at some places, and say what there is instead."""
-    folders = [Path(place) for place in places if not isinstance(place, Photo)]
+    folders = [Path(place) for place in places if not isinstance(place, DecodedPhoto)]
     gathered = gather_photos([place for place in folders if place.is_dir()])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; save them as JPEG or PNG to have them read" if instead else ""
     return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
 
 
-def _named(places: Sequence[Place | Photo]) -> str:
-    named = [printable(os.fspath(place)) for place in places if not isinstance(place, Photo)]
+def _named(places: Sequence[Place | DecodedPhoto]) -> str:
+    named = [printable(os.fspath(place)) for place in places if not isinstance(place, DecodedPhoto)]
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return f"{', '.join(named[:3]) or 'nothing given'}{more}"
 
 
-def open_photo(photo: Place | Photo) -> Photo:
+def open_photo(photo: Place | DecodedPhoto) -> DecodedPhoto:
     """Read a photo, unless it is read already."""
-    return photo if isinstance(photo, Photo) else read_photo(photo)
+    return photo if isinstance(photo, DecodedPhoto) else read_photo(photo)
 
 
 def lasting_source(source: str) -> str:
@@ -171,11 +171,11 @@ def lasting_source(source: str) -> str:
     return str(path.absolute()) if path.is_file() else source
 
 
-def _several(photos: Photos) -> list[Place | Photo]:
-    return [photos] if isinstance(photos, str | os.PathLike | Photo) else list(photos)
+def _several(photos: Photos) -> list[Place | DecodedPhoto]:
+    return [photos] if isinstance(photos, str | os.PathLike | DecodedPhoto) else list(photos)
 
 
-def analyze_readable(engine: Engine, photos: Iterable[Place | Photo]) -> Iterator[AnalyzedPhoto | UnreadPhoto]:
+def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> Iterator[AnalyzedPhoto | Photo]:
     """Read and analyse photos in batches.
 
     Parameters
@@ -187,10 +187,10 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | Photo]) -> Iterato
 
     Yields
     ------
-    AnalyzedPhoto | UnreadPhoto
+    AnalyzedPhoto | Photo
         One for each photo, in order.
     """
-    unread: deque[UnreadPhoto | None] = deque()
+    unread: deque[Photo | None] = deque()
     readable = _readable(photos, unread)
     first = list(islice(readable, 1))  # while the networks are still being loaded
     for analyzed in engine.analyzer.analyze(chain(first, readable)):
@@ -200,13 +200,13 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | Photo]) -> Iterato
     yield from (problem for problem in unread if problem is not None)
 
 
-def _readable(photos: Iterable[Place | Photo], unread: deque[UnreadPhoto | None]) -> Iterator[Photo]:
+def _readable(photos: Iterable[Place | DecodedPhoto], unread: deque[Photo | None]) -> Iterator[DecodedPhoto]:
     """Open photos, passing over those that cannot be; tell for each what the problem is, None for no problem."""
     for photo in photos:
         try:
             opened = open_photo(photo)
         except PhotoError as error:
-            unread.append(UnreadPhoto(os.fspath(photo) if not isinstance(photo, Photo) else "", str(error)))
+            unread.append(Photo(os.fspath(photo) if not isinstance(photo, DecodedPhoto) else "", str(error)))
         else:
             unread.append(None)
             yield opened

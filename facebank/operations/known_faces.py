@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.operations.engine import Engine
-    from facebank.types import Face, FloatArray, Photo
+    from facebank.types import DecodedPhoto, Face, FloatArray
 
 SAME_PHOTO = 0.95
 """The similarity from which two faces are taken for one photo, perhaps at another size.
@@ -149,7 +149,7 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, on_photo: Callable[[], N
     analysed: list[AlbumPhoto] = []
     used: list[tuple[AlbumPhoto, Face]] = []
 
-    def readable() -> Iterator[Photo]:
+    def readable() -> Iterator[DecodedPhoto]:
         for entry in album:
             try:
                 photo = read_photo(entry.path)
@@ -163,7 +163,7 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, on_photo: Callable[[], N
     for number, found in enumerate(engine.analyzer.analyze(readable())):
         entry = analysed[number]
         faces = found.faces if entry.person is None else found.faces[:1]
-        good = [face for face in faces if face.quality.score >= engine.thresholds.minimum_quality]
+        good = [face for face in faces if face.quality >= engine.thresholds.minimum_quality]
         left_out[LeftOut.NO_FACE] += not faces
         left_out[LeftOut.TOO_POOR] += len(faces) - len(good)
         used += [(entry, face) for face in good]
@@ -191,7 +191,7 @@ def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftO
         identities=Identities(
             embeddings[kept],
             np.array([numbers[owner] for owner in owners], dtype=np.int64),
-            np.array([face.quality.score for _, face in chosen], dtype=np.float32),
+            np.array([face.quality for _, face in chosen], dtype=np.float32),
         ),
         people=sum(isinstance(owner, str) for owner in numbers),
         left_out={reason: left_out[reason] for reason in LeftOut},

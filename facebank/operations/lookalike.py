@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.operations.engine import Engine
     from facebank.operations.inputs import Place
-    from facebank.types import FloatArray, Photo
+    from facebank.types import DecodedPhoto, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,9 @@ class Lookalikes:
     people: tuple[Resemblance, ...]
 
 
-def find_lookalikes(gallery: Gallery, engine: Engine, photo: Place | Photo, number: int | None = None) -> Lookalikes:
+def find_lookalikes(
+    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
+) -> Lookalikes:
     """Rank everybody by resemblance to a face; decides nothing.
 
     Parameters
@@ -64,4 +66,4 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: Place | Photo, numb
         raise UsageError(f"nobody in {printable(str(gallery.path))} has a sample: `facebank enroll` gives them some")
     pointed = point_at(engine, photo, number)
     people = rank_resemblance(pointed.face.embedding, table, names)
-    return Lookalikes(pointed.source, pointed.number, pointed.face.detection.box, tuple(people))
+    return Lookalikes(pointed.source, pointed.number, pointed.face.box, tuple(people))

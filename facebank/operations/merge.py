@@ -158,7 +158,7 @@ def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str,
     for sample in samples:
         beside = next((one for one in own if is_other_place(FaceKey.enrolled(one), FaceKey.enrolled(sample))), None)
         if beside is not None:
-            return f"{both} are two faces of {printable(sample.source)} (samples {sample.id} and {beside.id}): {advice}"
+            return f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {beside.id}): {advice}"
     enrolled = EnrolledFaces(gallery)
     guard = PersonGuard(gallery, into, verify, enrolled=enrolled, apart=sources)
     dates = {sample.id: sample.taken_at if sample.camera_dated else None for sample in samples}

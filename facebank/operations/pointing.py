@@ -13,7 +13,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.operations.inputs import Place
-    from facebank.types import AnalyzedPhoto, Face, Photo
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, Face
 
 _LISTED = 12
 
@@ -46,10 +46,10 @@ class PointedFace:
     @property
     def source(self) -> str:
         """The photo's path, as the user gave it."""
-        return self.photo.photo.source
+        return self.photo.photo.path
 
 
-def point_at(engine: Engine, photo: Place | Photo, number: int | None = None) -> PointedFace:
+def point_at(engine: Engine, photo: Place | DecodedPhoto, number: int | None = None) -> PointedFace:
     """Find the face of a photo that is meant.
 
     Parameters
@@ -69,7 +69,7 @@ def point_at(engine: Engine, photo: Place | Photo, number: int | None = None) ->
         It shows several faces and none is named, or there is no face of this number; the message lists the faces.
     """
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
-    name, count = printable(analyzed.photo.source), len(analyzed.faces)
+    name, count = printable(analyzed.photo.path), len(analyzed.faces)
     if not count:
         raise NoFaceError(f"{name}: no face was found")
     if number is None and count > 1:
@@ -86,5 +86,5 @@ def _listed(faces: tuple[Face, ...]) -> str:
 
 
 def _place(face: Face) -> str:
-    x1, y1, x2, y2 = (round(float(edge)) for edge in face.detection.box)
+    x1, y1, x2, y2 = (round(float(edge)) for edge in face.box)
     return f"(x {x1} to {x2}, y {y1} to {y2})"

@@ -17,7 +17,7 @@ from facebank.gallery import FaceKey, Stranger
 from facebank.media import read_photo, turn_photo
 from facebank.operations.samples import enrolled_vectors
 from facebank.storage.arrays import overlaps
-from facebank.types import Face, Photo, Sample
+from facebank.types import DecodedPhoto, Face, Sample
 
 if TYPE_CHECKING:
     from typing import Self
@@ -102,14 +102,14 @@ def re_embed(
     lost: list[LostSample] = []
     for sample, anew in zip(samples, found[: len(samples)], strict=True):
         if isinstance(anew, str):
-            lost.append(LostSample(sample.id, sample.person, sample.source, anew))
+            lost.append(LostSample(sample.id, sample.person, sample.path, anew))
         else:
             vectors[sample.id] = anew
     known_again = {
         stranger.id: None if isinstance(anew, str) else anew["plain"]
         for stranger, anew in zip(strangers, found[len(samples) :], strict=True)
     }
-    forgotten = tuple(stranger.source for stranger in strangers if known_again[stranger.id] is None)
+    forgotten = tuple(stranger.path for stranger in strangers if known_again[stranger.id] is None)
     pack = engine.identity
     if lost and not drop_missing:
         return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost), lost_strangers=forgotten)
@@ -126,11 +126,11 @@ class _Kept:
 
     @classmethod
     def sample(cls, sample: Sample) -> Self:
-        return cls(FaceKey.enrolled(sample), sample.source)
+        return cls(FaceKey.enrolled(sample), sample.path)
 
     @classmethod
     def stranger(cls, stranger: Stranger) -> Self:
-        return cls(stranger.face, stranger.source)
+        return cls(stranger.face, stranger.path)
 
 
 def _embed_anew(
@@ -140,7 +140,7 @@ def _embed_anew(
     found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
     readable: list[int] = []
 
-    def photos() -> Iterator[Photo]:
+    def photos() -> Iterator[DecodedPhoto]:
         for position, one in enumerate(kept):
             try:
                 photo = _photo_of(one)
@@ -156,23 +156,25 @@ def _embed_anew(
         position = readable[order]
         face = _same_face(kept[position], analyzed.faces)
         if face is not None:
-            crop = engine.analyzer.crop(analyzed.photo, face.detection)
+            crop = engine.analyzer.crop(analyzed.photo, face)
             found[position] = enrolled_vectors(face, crop, engine.analyzer)
     return found
 
 
-def _photo_of(kept: _Kept) -> Photo:
+def _photo_of(kept: _Kept) -> DecodedPhoto:
     photo = read_photo(kept.source)
     same_picture = photo.picture_hash is not None and photo.picture_hash == kept.face.picture_hash
     if photo.content_hash != kept.face.content_hash and not same_picture:
         raise PhotoError("the file has changed since it was enrolled")
     turned = turn_photo(photo, kept.face.quarter_turns)
-    return Photo(turned.source, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
+    return DecodedPhoto(
+        turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at
+    )
 
 
 def _same_face(kept: _Kept, faces: tuple[Face, ...]) -> Face | None:
     if not faces:
         return None
-    shared = overlaps(kept.face.box, np.stack([face.detection.box for face in faces]))
+    shared = overlaps(kept.face.box, np.stack([face.box for face in faces]))
     best = int(np.argmax(shared))
     return faces[best] if shared[best] >= _SAME_FACE else None

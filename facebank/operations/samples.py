@@ -27,16 +27,18 @@ STEADYING = ("flip", "shifted")
 def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSample:
     """Return a face with its own embedding only, and with or without a small picture."""
     return NewSample(
-        detection=face.detection,
-        quality=face.quality.score,
-        source=lasting_source(photo.photo.source),
+        box=face.box,
+        landmarks=face.landmarks,
+        detection_score=face.detection_score,
+        quality=face.quality,
+        source=lasting_source(photo.photo.path),
         content_hash=photo.photo.content_hash,
         quarter_turns=photo.quarter_turns,
         taken_at=photo.photo.taken_at,
-        thumbnail=encode_thumbnail(photo.photo, face.detection.box) if thumbnail else None,
+        thumbnail=encode_thumbnail(photo.photo, face.box) if thumbnail else None,
         vectors={"plain": face.embedding},
         camera_dated=photo.photo.camera_dated,
-        masked=face.quality.mouth_hidden,
+        masked=face.assessment.mouth_hidden,
         picture_hash=photo.photo.picture_hash,
     )
 

@@ -12,10 +12,10 @@ from facebank.types import Verification
 if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.operations.inputs import Place
-    from facebank.types import AnalyzedPhoto, Face, Photo
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, Face
 
 
-def compare_photos(engine: Engine, a: Place | Photo, b: Place | Photo) -> Verification:
+def compare_photos(engine: Engine, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> Verification:
     """Compare the largest faces of two photos.
 
     Parameters
@@ -35,10 +35,10 @@ def compare_photos(engine: Engine, a: Place | Photo, b: Place | Photo) -> Verifi
     first, second = (_largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))
     similarity = float(first.embedding @ second.embedding)
     threshold = engine.thresholds.verify
-    return Verification(photos[0].source, photos[1].source, similarity, threshold, similarity >= threshold)
+    return Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
 
 
 def _largest_face(analyzed: AnalyzedPhoto) -> Face:
     if not analyzed.faces:
-        raise NoFaceError(f"{printable(analyzed.photo.source)}: no face was found")
+        raise NoFaceError(f"{printable(analyzed.photo.path)}: no face was found")
     return analyzed.faces[0]

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Self
 
 from facebank.storage.dates import TOLERANCE, earliest_day
-from facebank.types import Decision, Face, Outcome, Reason
+from facebank.types import Decision, Face, Identity, Reason
 
 if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer
@@ -54,7 +54,7 @@ class BirthDates:
 
 def identify_without(
     recognizer: Recognizer, faces: Sequence[Face], denied: Sequence[AbstractSet[int]], unborn: Mapping[int, str]
-) -> list[Decision]:
+) -> list[Identity]:
     """Identify the faces of one photo without the people born after it was taken.
 
     A face that would be named as one of them stays without a name, `Reason.BEFORE_BIRTH`, even where somebody else is
@@ -73,7 +73,7 @@ def identify_without(
 
     Returns
     -------
-    list[Decision]
+    list[Identity]
         One for each face, in order.
     """
     without = [people | unborn.keys() for people in denied]
@@ -88,5 +88,5 @@ def identify_without(
     for row, face in enumerate(faces):
         if wrong[row]:
             (decision,) = recognizer.identify([face], [without[row]])
-            decisions[row] = replace(decision, outcome=Outcome.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
+            decisions[row] = replace(decision, outcome=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
     return [decisions[row] for row in range(len(faces))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.types import Candidate, Decision, Outcome, Reason
+from facebank.types import Candidate, Decision, Identity, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,13 +81,13 @@ def _remaining(candidates: Sequence[Candidate]) -> float | None:
     return max(0.0, 1.0 - math.fsum(told)) if told else None
 
 
-def decision_of(outcome: Outcome, reason: Reason, candidates: tuple[Candidate, ...]) -> Decision:
+def decision_of(outcome: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:
     """Return a decision about a face with at least one candidate."""
     best = candidates[0]
-    return Decision(
+    return Identity(
         outcome=outcome,
         reason=reason,
-        person=best.person if outcome is Outcome.KNOWN else None,
+        person=best.person if outcome is Decision.KNOWN else None,
         similarity=best.similarity,
         probability=best.probability,
         candidates=candidates,
@@ -95,15 +95,15 @@ def decision_of(outcome: Outcome, reason: Reason, candidates: tuple[Candidate, .
     )
 
 
-def without_name(alone: Decision, names: AbstractSet[str]) -> tuple[Outcome, Reason]:
+def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
     """Return the outcome and reason for a face that gets no name beside faces of which some do."""
     lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
-    if alone.outcome is Outcome.KNOWN or lost:
-        return Outcome.UNCERTAIN, Reason.SAME_PERSON_TWICE
-    return alone.outcome, alone.reason
+    if alone.decision is Decision.KNOWN or lost:
+        return Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE
+    return alone.decision, alone.reason
 
 
-def least_sure(decisions: Sequence[Decision]) -> Decision:
+def least_sure(decisions: Sequence[Identity]) -> Identity:
     """Return the most careful of the decisions about one face, each beside other faces."""
     unnamed = [decision for decision in decisions if decision.person is None]
     if unnamed:
@@ -111,10 +111,10 @@ def least_sure(decisions: Sequence[Decision]) -> Decision:
     least = min(decisions, key=lambda decision: decision.probability or 0.0)
     if all(decision.person == least.person for decision in decisions):
         return least
-    return replace(least, outcome=Outcome.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
+    return replace(least, outcome=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
 
 
-def flag_people_seen_twice(decisions: Sequence[Decision], together: Sequence[Sequence[int]]) -> list[Decision]:
+def flag_people_seen_twice(decisions: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:
     """Give the less similar of two faces of one person that are seen at the same time its own reason."""
     flagged = list(decisions)
     for rows in together:

@@ -25,7 +25,7 @@ from facebank.recognition.ranking import (
 )
 from facebank.recognition.scoring import PrototypeScorer, greatest
 from facebank.storage.arrays import normalized
-from facebank.types import Candidate, Decision, Face, Outcome, Reason
+from facebank.types import Candidate, Decision, Face, Identity, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -169,7 +169,7 @@ class Recognizer:
         """How many other people scores are corrected by; 0 where they are not."""
         return 0 if self._cohort is None else self._cohort.others
 
-    def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Decision]:
+    def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
         """Identify the faces of one photo, no two of which get one name.
 
         Parameters
@@ -181,7 +181,7 @@ class Recognizer:
 
         Returns
         -------
-        list[Decision]
+        list[Identity]
             One for each face, in order.
 
         Raises
@@ -197,7 +197,7 @@ class Recognizer:
         likeness = self._likeness_of_strangers(embeddings)
         return self._decide_together(faces, ranking, likeness, [range(len(faces))])
 
-    def identify_track(self, faces: Sequence[Face]) -> Decision:
+    def identify_track(self, faces: Sequence[Face]) -> Identity:
         """Identify one person from several faces, such as those of a track in a video.
 
         Scores are averaged, each weighing as the square of its face's quality, and the average is judged as the score
@@ -211,7 +211,7 @@ class Recognizer:
 
         Returns
         -------
-        Decision
+        Identity
             About the person.
 
         Raises
@@ -223,7 +223,7 @@ class Recognizer:
 
     def identify_tracks(
         self, tracks: Sequence[Sequence[Face]], together: Sequence[Sequence[int]] = ()
-    ) -> list[Decision]:
+    ) -> list[Identity]:
         """Identify people from several faces each, those seen together under no name twice.
 
         Parameters
@@ -235,7 +235,7 @@ class Recognizer:
 
         Returns
         -------
-        list[Decision]
+        list[Identity]
             One for each track, in order.
 
         Raises
@@ -254,7 +254,7 @@ class Recognizer:
             raise UsageError("A track has at least one face.")
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
-        qualities = np.array([face.quality.score for face in faces])
+        qualities = np.array([face.quality for face in faces])
         weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
         weights = weights / weights.sum()
         scores, similarities = self._scored(embeddings, _hidden_mouths(faces))
@@ -262,7 +262,11 @@ class Recognizer:
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
         typical = replace(faces[0].quality, score=float(qualities @ weights))
         mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
-        return Face(faces[0].detection, typical, mean[0]), ranking, likeness
+        return (
+            Face(faces[0].box, faces[0].landmarks, faces[0].detection_score, typical, mean[0]),
+            ranking,
+            likeness,
+        )
 
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:
         scores, similarities = self._scored(embeddings, hidden)
@@ -308,7 +312,7 @@ class Recognizer:
         ranking: Ranking,
         likeness: NDArray[np.floating],
         together: Sequence[Sequence[int]],
-    ) -> list[Decision]:
+    ) -> list[Identity]:
         """Decide about faces, of which some are seen at the same time."""
         alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
         if self._rule.allow_twice:
@@ -321,7 +325,7 @@ class Recognizer:
         plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
         plausible &= np.isfinite(ranking.scores)
         plausible[[each.reason is Reason.REMEMBERED_STRANGER for each in alone]] = False
-        found: dict[int, list[Decision]] = {}
+        found: dict[int, list[Identity]] = {}
         for rows in together:
             for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
                 # in an order of their own, so that the photo's order does not matter to the last digit
@@ -336,8 +340,8 @@ class Recognizer:
         faces: Sequence[Face],
         ranking: Ranking,
         likeness: NDArray[np.floating],
-        alone: Sequence[Decision],
-    ) -> dict[int, Decision]:
+        alone: Sequence[Identity],
+    ) -> dict[int, Identity]:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
         from facebank.recognition.together import share_probabilities, share_similarities
 
@@ -356,7 +360,7 @@ class Recognizer:
                 place
                 for place in standing
                 if self._outcome(faces[group[place]], ordered, place, float(likeness[group[place]]), taken[place])[0]
-                is Outcome.KNOWN
+                is Decision.KNOWN
             }
             if still == standing:
                 break
@@ -365,19 +369,19 @@ class Recognizer:
         decisions = {}
         for place, row in enumerate(group):
             if place in standing:
-                candidates, outcome, reason = self._candidates(ordered, place), Outcome.KNOWN, Reason.MATCH
+                candidates, outcome, reason = self._candidates(ordered, place), Decision.KNOWN, Reason.MATCH
             else:
                 candidates = self._candidates(shared, place)
                 outcome, reason = without_name(alone[row], names)
             decisions[row] = decision_of(outcome, reason, candidates)
         return decisions
 
-    def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Decision:
+    def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Identity:
         candidates = self._candidates(ranking, row)
         if not candidates:
             remembered = stranger_likeness >= self._rule.stranger_likeness
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
-            return Decision(Outcome.UNKNOWN, reason, None, None, None, ())
+            return Identity(Decision.UNKNOWN, reason, None, None, None, ())
         return decision_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
 
     def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
@@ -398,19 +402,19 @@ class Recognizer:
         row: int,
         stranger_likeness: float,
         taken: AbstractSet[int] = frozenset(),
-    ) -> tuple[Outcome, Reason]:
+    ) -> tuple[Decision, Reason]:
         rule = self._rule
-        too_poor = face.quality.score < rule.minimum_quality
+        too_poor = face.quality < rule.minimum_quality
         if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
-            return Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER
-        if too_poor and (HARDLY_A_FACE in face.quality.weaknesses or not self._beyond_doubt(ranking, row)):
-            return Outcome.UNCERTAIN, Reason.FACE_TOO_POOR
+            return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
+        if too_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._beyond_doubt(ranking, row)):
+            return Decision.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
-            return Outcome.UNKNOWN, Reason.BELOW_THRESHOLD
+            return Decision.UNKNOWN, Reason.BELOW_THRESHOLD
         doubt = self._doubt_between(ranking, row, taken)
         if doubt is None and ranking.probabilities is not None:
             doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
-        return (Outcome.KNOWN, Reason.MATCH) if doubt is None else (Outcome.UNCERTAIN, doubt)
+        return (Decision.KNOWN, Reason.MATCH) if doubt is None else (Decision.UNCERTAIN, doubt)
 
     def _doubt_between(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return why the best person cannot be told from another one, who is not another face; None where it can."""
@@ -463,9 +467,9 @@ class Recognizer:
 
 
 def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
-    return np.array([face.quality.mouth_hidden for face in faces])
+    return np.array([face.assessment.mouth_hidden for face in faces])
 
 
-def nobody_enrolled(faces: Sequence[Face]) -> list[Decision]:
+def nobody_enrolled(faces: Sequence[Face]) -> list[Identity]:
     """Return the decisions where nobody is enrolled yet."""
-    return [Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]
+    return [Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.storage.values import InvalidValueError
-from facebank.types import Detection, Face, Quality
+from facebank.types import Face, Quality
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -32,9 +32,9 @@ def face_to_numbers(face: Face) -> FloatArray:
     ]
     return np.concatenate(
         [
-            face.detection.box.ravel(),
-            face.detection.landmarks.ravel(),
-            [face.detection.score, quality.score, quality.size, quality.sharpness, quality.frontality],
+            face.box.ravel(),
+            face.landmarks.ravel(),
+            [face.detection_score, quality.score, quality.size, quality.sharpness, quality.frontality],
             optional,
             face.embedding,
         ]
@@ -46,7 +46,9 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
     score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
     exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
     return Face(
-        Detection(values[:4], values[4:14].reshape(5, 2), float(values[14])),
+        values[:4],
+        values[4:14].reshape(5, 2),
+        float(values[14]),
         Quality(score, size, sharpness, frontality, exposure, occlusion, stability, weaknesses),
         values[_DETECTION + _QUALITY :],
     )

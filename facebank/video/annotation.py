@@ -20,7 +20,7 @@ from facebank.media.video_writing import VideoFile
 from facebank.operations.annotate import make_folder
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -42,7 +42,7 @@ class _Path:
     def mark(self, time: float) -> Mark:
         """Return what to draw: the box lies between those of the frames that were looked at."""
         box = np.array([np.interp(time, self.times, side) for side in self.boxes.T], dtype=np.float32)
-        return Mark(box, None, self.appearance.label, self.appearance.decision.outcome)
+        return Mark(box, None, self.appearance.label, self.appearance.decision.decision)
 
 
 def annotate_video(
@@ -89,7 +89,7 @@ def annotate_video(
                     for path in paths
                     if path.appearance.start <= frame.time <= path.appearance.end
                 ]
-                photo = Photo("", np.ascontiguousarray(frame.pixels), "", True, None)
+                photo = DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None)
                 file.write(frame.time - begun, draw_marks(photo, marks, painter))
                 if on_time is not None:
                     on_time(frame.time)
@@ -159,4 +159,4 @@ def _written(folder: Path, stem: str, picture: bytes) -> Path:
 def _path(appearance: Appearance) -> _Path:
     sightings = appearance.track.sightings
     times = np.array([sighting.time for sighting in sightings], dtype=np.float32)
-    return _Path(appearance, times, np.stack([sighting.face.detection.box for sighting in sightings]))
+    return _Path(appearance, times, np.stack([sighting.face.box for sighting in sightings]))

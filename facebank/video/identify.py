@@ -16,7 +16,7 @@ from facebank.media.video import Frame, Video
 from facebank.operations.identify import identified_tracks
 from facebank.packs import usable_cores
 from facebank.storage.text import printable
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.video.people import Appearance, labelled
 from facebank.vision.tracking import Track, Tracker, seen_together
 
@@ -201,9 +201,9 @@ class _Walk:
         """Keep a picture of each face that is the best of its track so far."""
         for track in self._tracker.live:
             best = track.best
-            if best.time == frame.time and best.face.quality.score > self._portraits.get(track.number, (-1.0, b""))[0]:
-                picture = encode_thumbnail(_as_photo(frame), best.face.detection.box, _THUMBNAIL_SIDE)
-                self._portraits[track.number] = best.face.quality.score, picture
+            if best.time == frame.time and best.face.quality > self._portraits.get(track.number, (-1.0, b""))[0]:
+                picture = encode_thumbnail(_as_photo(frame), best.face.box, _THUMBNAIL_SIDE)
+                self._portraits[track.number] = best.face.quality, picture
 
 
 def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
@@ -231,6 +231,6 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _as_photo(frame: Frame) -> Photo:
+def _as_photo(frame: Frame) -> DecodedPhoto:
     """Return a frame as a photo that is upright for sure."""
-    return Photo(f"{frame.time:.3f}", np.ascontiguousarray(frame.pixels), "", True, None)
+    return DecodedPhoto(f"{frame.time:.3f}", np.ascontiguousarray(frame.pixels), "", True, None)

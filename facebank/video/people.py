@@ -10,11 +10,11 @@ import numpy as np
 
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
 from facebank.album.groups.grouping import clustering_thresholds
-from facebank.types import Outcome
+from facebank.types import Decision
 
 if TYPE_CHECKING:
     from facebank.packs import Thresholds
-    from facebank.types import Decision
+    from facebank.types import Identity
     from facebank.vision.tracking import Track
 
 
@@ -39,7 +39,7 @@ class Appearance:
 
     track: Track
     label: str
-    decision: Decision
+    decision: Identity
     start: float
     end: float
     picture: bytes | None
@@ -51,7 +51,7 @@ class Appearance:
 
 
 def labelled(
-    told: Sequence[tuple[Track, Decision]],
+    told: Sequence[tuple[Track, Identity]],
     until: Mapping[int, float],
     thresholds: Thresholds,
     pictures: Mapping[int, bytes],
@@ -79,10 +79,10 @@ def labelled(
     others = [place for place, each in enumerate(found) if each.decision.person is None]
     groups = _groups([found[place] for place in others], thresholds)
     words = dict[int, str]()
-    counts = dict.fromkeys(Outcome, 0)
+    counts = dict.fromkeys(Decision, 0)
     for group in dict.fromkeys(groups):
-        outcomes = {found[place].decision.outcome for place, each in zip(others, groups, strict=True) if each == group}
-        outcome = Outcome.UNKNOWN if Outcome.UNKNOWN in outcomes else Outcome.UNCERTAIN
+        outcomes = {found[place].decision.decision for place, each in zip(others, groups, strict=True) if each == group}
+        outcome = Decision.UNKNOWN if Decision.UNKNOWN in outcomes else Decision.UNCERTAIN
         counts[outcome] += 1
         words[group] = f"{'stranger' if outcome is Outcome.UNKNOWN else 'uncertain'} {counts[outcome]}"
     labels = {place: words[group] for place, group in zip(others, groups, strict=True)}
@@ -97,7 +97,7 @@ def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int
         return []
     # blurred faces in the dark are like each other, whoever they are
     least = (1 + thresholds.minimum_quality) / 2
-    poor = [each.track.best.face.quality.score < least for each in strangers]
+    poor = [each.track.best.face.quality < least for each in strangers]
     pairs = [
         (one, other)
         for one in range(len(strangers))
@@ -107,7 +107,7 @@ def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int
     table = FaceTable(
         np.stack([each.track.mean for each in strangers]),
         np.arange(len(strangers)),
-        np.array([each.track.best.face.quality.score for each in strangers], dtype=np.float32),
+        np.array([each.track.best.face.quality for each in strangers], dtype=np.float32),
         np.array(pairs, dtype=np.int64).reshape(-1, 2),
     )
     linked = clustering_thresholds(

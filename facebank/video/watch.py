@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.album.groups.grouping import clustering_thresholds
 from facebank.operations.identify import identified_tracks
-from facebank.types import Outcome, Photo
+from facebank.types import Decision, DecodedPhoto
 from facebank.vision.tracking import Tracker, seen_together
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.media.video import Frame
     from facebank.operations.engine import Engine
     from facebank.operations.identify import Identification
-    from facebank.types import Decision, FloatArray
+    from facebank.types import FloatArray, Identity
     from facebank.vision.tracking import Track
 
 _AWAY = 3.0  # seconds: who looks aside has not left
@@ -54,7 +54,7 @@ class Visitor:
 
     track: Track
     label: str
-    decision: Decision
+    decision: Identity
     sightings: int
 
     @property
@@ -120,7 +120,7 @@ class Watch:
         tuple[News, Visitor]
             What is new.
         """
-        (analyzed,) = self._engine.analyzer.analyze([Photo("", frame.pixels, "", True, None)])
+        (analyzed,) = self._engine.analyzer.analyze([DecodedPhoto("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
         yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
         seen = [track for track in self._tracker.live if track.last.time == frame.time]
@@ -145,13 +145,13 @@ class Watch:
         enough = self._counts[track.number] >= _SETTLED_SIGHTINGS
         return enough and track.last.time - track.begun >= _SETTLED_SECONDS
 
-    def _decisions(self) -> dict[int, Decision]:
+    def _decisions(self) -> dict[int, Identity]:
         """Decide about all who are there, or were a moment ago, by the number of the track."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
         decided = identified_tracks([track.faces for track in settled], self._identification(), seen_together(settled))
         return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
 
-    def _seen(self, track: Track, decision: Decision) -> Iterator[tuple[News, Visitor]]:
+    def _seen(self, track: Track, decision: Identity) -> Iterator[tuple[News, Visitor]]:
         count = self._counts[track.number]
         visitor = self._visitors.get(track.number)
         if visitor is None:
@@ -178,12 +178,12 @@ class Watch:
                 people[person] = people.get(person, 0.0) + visitor.seconds
             yield News.LEFT, visitor
 
-    def _label(self, track: Track, decision: Decision) -> str:
+    def _label(self, track: Track, decision: Identity) -> str:
         if decision.person is not None:
             return decision.person
         taken = {visitor.label for visitor in self._visitors.values()}
-        word = "stranger" if decision.outcome is Outcome.UNKNOWN else "uncertain"
-        good = track.best.face.quality.score >= (1 + self._engine.thresholds.minimum_quality) / 2
+        word = "stranger" if decision.decision is Decision.UNKNOWN else "uncertain"
+        good = track.best.face.quality >= (1 + self._engine.thresholds.minimum_quality) / 2
         return self._numbers.label(word, track.mean if good else None, taken)
 
 

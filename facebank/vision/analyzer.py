@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.packs import open_session
-from facebank.types import AnalyzedPhoto, Detection, Face, Photo
+from facebank.types import AnalyzedPhoto, DecodedPhoto, Detection, Face
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
 from facebank.vision.detector import Scrfd, YuNet
@@ -46,7 +46,7 @@ _CHUNK_PIXELS = 64_000_000
 class _Found:
     """An upright photo with its detections and their aligned crops."""
 
-    photo: Photo
+    photo: DecodedPhoto
     quarter_turns: int
     detections: list[Detection]
     crops: list[RGBImage]
@@ -105,7 +105,7 @@ class FaceAnalyzer:
         """The embedder of aligned faces."""
         return self._embedder
 
-    def analyze(self, photos: Iterable[Photo]) -> Iterator[AnalyzedPhoto]:
+    def analyze(self, photos: Iterable[DecodedPhoto]) -> Iterator[AnalyzedPhoto]:
         """Yield photos with their embedded faces, one for each photo, in order.
 
         `photos` are upright and consumed lazily, a bounded number ahead of what is yielded.
@@ -120,7 +120,7 @@ class FaceAnalyzer:
                 waiting = []
         yield from self._embed(waiting)
 
-    def crop(self, photo: Photo, detection: Detection) -> RGBImage:
+    def crop(self, photo: DecodedPhoto, detection: Detection) -> RGBImage:
         """Cut a face of `photo` out as it is embedded: ``uint8`` of shape ``(size, size, 3)``."""
         return align(photo.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
 
@@ -144,7 +144,7 @@ class FaceAnalyzer:
         crops = np.stack([augment(crop, self._embedder.template, variant) for variant in variants])
         return dict(zip(variants, self._embedder.embed(crops), strict=True))
 
-    def _find(self, photo: Photo) -> _Found:
+    def _find(self, photo: DecodedPhoto) -> _Found:
         upright, quarter_turns, detections = self._finder.find_upright(photo)
         return _Found(upright, quarter_turns, detections, [self.crop(upright, detection) for detection in detections])
 
@@ -153,7 +153,13 @@ class FaceAnalyzer:
         embeddings = iter(self._embedder.embed(np.stack(crops)) if crops else ())
         for found in waiting:
             faces = tuple(
-                Face(detection, assess(detection, crop), next(embeddings))
+                Face(
+                    detection.box,
+                    detection.landmarks,
+                    detection.detection_score,
+                    assess(detection, crop),
+                    next(embeddings),
+                )
                 for detection, crop in zip(found.detections, found.crops, strict=True)
             )
             yield AnalyzedPhoto(found.photo, faces, found.quarter_turns)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, Photo, RGBImage
+    from facebank.types import DecodedPhoto, FloatArray, RGBImage
     from facebank.vision.detector import Detector, NetworkDetector
 
     Looks: TypeAlias = list[tuple[float, RGBImage]]
@@ -98,7 +98,7 @@ def _with_landmarks(
         return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
     landmarks = np.mean(votes, axis=0) @ back[:, :2].T + back[:, 2]
-    return Detection(detection.box, landmarks.astype(np.float32), detection.score, second_score)
+    return Detection(detection.box, landmarks.astype(np.float32), detection.detection_score, second_score)
 
 
 def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
@@ -154,7 +154,7 @@ class FaceFinder:
         """Find faces in RGB ``uint8`` of shape ``(height, width, 3)``; largest first, in pixels of the photo."""
         return self._refined(pixels, self._found(pixels))
 
-    def find_upright(self, photo: Photo) -> tuple[Photo, int, list[Detection]]:
+    def find_upright(self, photo: DecodedPhoto) -> tuple[DecodedPhoto, int, list[Detection]]:
         """Find faces, first turning a photo without a stated orientation until its faces are upright.
 
         Detectors also find faces that lie on their side, with wrong landmarks and a lower score. A photo is turned only
@@ -195,7 +195,7 @@ class FaceFinder:
 
     def _evidence(self, detections: Sequence[Detection]) -> float:
         """Return the evidence for the side on which these faces were found."""
-        return math.fsum(max(0.0, detection.score - self._least_score) ** _POWER for detection in detections)
+        return math.fsum(max(0.0, detection.detection_score - self._least_score) ** _POWER for detection in detections)
 
     def _found(self, pixels: RGBImage) -> list[Detection]:
         return self._joined_looks(self._looks(pixels))
@@ -234,7 +234,7 @@ def _unscaled(detection: Detection, scale: float) -> Detection:
     return Detection(
         ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
         ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
-        detection.score,
+        detection.detection_score,
         detection.second_score,
     )
 
@@ -248,4 +248,4 @@ def _joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
 
 
 def _best_score(detections: Sequence[Detection]) -> float:
-    return max((detection.score for detection in detections), default=0.0)
+    return max((detection.detection_score for detection in detections), default=0.0)

@@ -98,7 +98,7 @@ class Track:
             return
         late = self.sightings[-(kept - kept // 2) :]
         rest = self.sightings[: -len(late)]
-        good = sorted(rest, key=lambda each: -each.face.quality.score)[: kept // 2]
+        good = sorted(rest, key=lambda each: -each.face.quality)[: kept // 2]
         self.sightings = sorted(good, key=lambda each: each.time) + late
         self._best = max(self.sightings, key=_goodness)
 
@@ -178,10 +178,10 @@ class Tracker:
 
     def _affinity(self, track: Track, time: float, face: Face) -> float:
         """Return the evidence that a face continues a track: about -1..2."""
-        before, box = track.last.face.detection.box, face.detection.box
+        before, box = track.last.face.box, face.box
         if not _within_reach(before, box, time - track.last.time):
             return -1.0
-        trust = min(face.quality.score, track.best.face.quality.score)
+        trust = min(face.quality, track.best.face.quality)
         likeness = float(track.mean @ face.embedding) / self._verify - 0.5
         return float(overlaps(before, box[None])[0]) + trust * float(np.clip(likeness, -1.0, 1.0))
 
@@ -211,8 +211,8 @@ def _within_reach(before: FloatArray, box: FloatArray, seconds: float) -> bool:
 
 
 def _goodness(sighting: Sighting) -> tuple[float, float]:
-    return sighting.face.quality.score, sighting.face.detection.size
+    return sighting.face.quality, sighting.face.size
 
 
 def _weighted(face: Face) -> FloatArray:
-    return np.asarray(face.embedding * max(face.quality.score, _LEAST_WEIGHT), dtype=np.float32)
+    return np.asarray(face.embedding * max(face.quality, _LEAST_WEIGHT), dtype=np.float32)

@@ -24,7 +24,7 @@ from facebank.album.tags.regions import (
 from facebank.media import turn_photo
 from facebank.media.orientation import upright
 from facebank.storage.arrays import overlaps
-from facebank.types import Detection, Face, Photo, PhotoFaces, Quality
+from facebank.types import DecodedPhoto, Detection, Face, Photo, Quality
 
 ORIENTATIONS = st.integers(1, 8)
 
@@ -54,17 +54,23 @@ def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
     assert turned(turned_back(box, orientation), orientation) == pytest.approx(box)
 
 
-def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> PhotoFaces:
+def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> Photo:
     detection = Detection(np.array(box, dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
-    face = Face(detection, Quality(1.0, 10.0, 1.0, 1.0), np.full(4, 0.5, dtype=np.float32))
-    return PhotoFaces("a.jpg", "0" * 64, width, height, quarter_turns, None, (face,))
+    face = Face(
+        detection.box,
+        detection.landmarks,
+        detection.detection_score,
+        Quality(1.0, 10.0, 1.0, 1.0),
+        np.full(4, 0.5, dtype=np.float32),
+    )
+    return Photo("a.jpg", "0" * 64, width, height, quarter_turns, None, (face,))
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))
 def test_faces_of_a_photo_that_was_turned_lie_where_they_are_in_the_file(quarter_turns: int) -> None:
     pixels = np.zeros((30, 40, 3), dtype=np.uint8)
     pixels[6:12, 4:20] = 255
-    analysed = turn_photo(Photo("a", pixels, "", False, None), quarter_turns)
+    analysed = turn_photo(DecodedPhoto("a", pixels, "", False, None), quarter_turns)
     seen = np.argwhere(analysed.pixels[..., 0] == 255)
     (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
     photo = found((left, top, right, bottom), analysed.width, analysed.height, quarter_turns)

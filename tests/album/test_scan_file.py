@@ -22,7 +22,7 @@ from facebank.album.scan.schema import SCAN_FILE
 from facebank.album.scan.written_tags import TagRow
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.gallery import PackIdentity
-from facebank.types import Detection, Face, PhotoFaces, Quality
+from facebank.types import Detection, Face, Photo, Quality
 
 PACK = PackIdentity("test", "ab" * 32, 8)
 STATE = FileState(1000, 5)
@@ -36,13 +36,15 @@ def face(seed: int) -> Face:
     )
     quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ("blurred", "turned away"))
     embedding = random.random(PACK.dimension, dtype=np.float32)
-    return Face(detection, quality, embedding / np.linalg.norm(embedding))
+    return Face(
+        detection.box, detection.landmarks, detection.detection_score, quality, embedding / np.linalg.norm(embedding)
+    )
 
 
-def photo(number: int, faces: int = 2, source: str = "x.jpg") -> PhotoFaces:
+def photo(number: int, faces: int = 2, source: str = "x.jpg") -> Photo:
     found = tuple(face(100 * number + place) for place in range(faces))
     when = WHEN if number % 2 else None
-    return PhotoFaces(source, f"{number:064x}", 640, 480, number % 4, when, found, camera_dated=bool(number % 2))
+    return Photo(source, f"{number:064x}", 640, 480, number % 4, when, found, camera_dated=bool(number % 2))
 
 
 def file(path: str, number: int, *, known: bool = False) -> ScannedFile:
@@ -64,17 +66,17 @@ def test_what_is_kept_comes_back(scan_file: ScanFile, path: Path) -> None:
     scan_file.keep([file("/a/2.jpg", 2), file("/a/1.jpg", 1)])
     with ScanFile.open(path, PACK) as again:
         first, second = again.photos()
-    assert (first.source, second.source) == ("/a/1.jpg", "/a/2.jpg")
+    assert (first.path, second.path) == ("/a/1.jpg", "/a/2.jpg")
     expected = photo(1)
     assert (first.width, first.height, first.quarter_turns, first.taken_at) == (640, 480, 1, WHEN)
     assert second.taken_at is None
     assert (first.camera_dated, second.camera_dated) == (True, False)
     for kept, made in zip(first.faces, expected.faces, strict=True):
         assert kept.quality == made.quality
-        assert kept.detection.score == made.detection.score
+        assert kept.detection_score == made.detection_score
         np.testing.assert_array_equal(kept.embedding, made.embedding)
-        np.testing.assert_array_equal(kept.detection.landmarks, made.detection.landmarks)
-        np.testing.assert_array_equal(kept.detection.box, made.detection.box)
+        np.testing.assert_array_equal(kept.landmarks, made.landmarks)
+        np.testing.assert_array_equal(kept.box, made.box)
 
 
 OLD_DATES = {
@@ -149,7 +151,7 @@ def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
     scan_file.keep([file("/a/1.jpg", 1), file("/b/copy.jpg", 1, known=True)])
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (2, 1, 2)
-    assert [found.source for found in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
+    assert [found.path for found in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
     assert scan_file.forget(["/a/1.jpg"]) == 0
     assert scan_file.forget(["/b/copy.jpg"]) == 1
     assert scan_file.count().faces == 0
@@ -161,7 +163,7 @@ def test_folders_are_told_apart_by_whole_names(scan_file: ScanFile) -> None:
     assert set(scan_file.files("/a")) == {"/a", "/a/1.jpg", "/a/b/2.jpg", "/a/\udcff.jpg"}
     assert scan_file.count_in("/a/b") == 1
     assert scan_file.count_in("/") == 6
-    assert [found.source for found in scan_file.photos(["/ab", "/a.jpg"])] == ["/ab/3.jpg", "/a.jpg"]
+    assert [found.path for found in scan_file.photos(["/ab", "/a.jpg"])] == ["/ab/3.jpg", "/a.jpg"]
 
 
 def test_what_cannot_be_read_is_remembered_until_it_can(scan_file: ScanFile) -> None:
@@ -233,7 +235,7 @@ def test_a_damaged_or_newer_file_is_told(scan_file: ScanFile, path: Path, damage
 def test_who_stops_asking_leaves_nothing_open(scan_file: ScanFile) -> None:
     scan_file.keep([file(f"/a/{number}.jpg", number) for number in range(1, 1200)])
     photos = scan_file.photos()
-    assert next(photos).source == "/a/1.jpg"
+    assert next(photos).path == "/a/1.jpg"
     scan_file.close()
     del photos  # a warning would fail the test
 
@@ -241,7 +243,7 @@ def test_who_stops_asking_leaves_nothing_open(scan_file: ScanFile) -> None:
 def test_names_that_are_not_utf_8_come_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
     scan_file.keep([file(name, 1)])
-    assert [found.source for found in scan_file.photos()] == [name]
+    assert [found.path for found in scan_file.photos()] == [name]
 
 
 def test_the_dates_of_a_group_are_the_cameras_where_there_are_any(scan_file: ScanFile) -> None:
@@ -272,7 +274,7 @@ PICTURE = "ab" * 32
 
 def edited(path: str, number: int) -> ScannedFile:
     """A file whose picture is known under other bytes, with another date."""
-    now = PhotoFaces(path, f"{number:064x}", 640, 480, 0, WHEN, (), camera_dated=True, picture_hash=PICTURE)
+    now = Photo(path, f"{number:064x}", 640, 480, 0, WHEN, (), camera_dated=True, picture_hash=PICTURE)
     return ScannedFile(path, FileState(2000, 6), now.content_hash, None, None, edited=now)
 
 
@@ -295,8 +297,8 @@ def test_an_edited_copy_gets_the_faces_of_the_photo_that_is_still_there(scan_fil
     known = replace(photo(2, source=str(there)), picture_hash=PICTURE)
     scan_file.keep([replace(file(str(there), 2), found=known)])
     scan_file.keep([edited("/copy.jpg", 20)])
-    copy, kept = sorted(scan_file.photos(), key=lambda one: one.source)
-    assert (copy.source, copy.content_hash, kept.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")
+    copy, kept = sorted(scan_file.photos(), key=lambda one: one.path)
+    assert (copy.path, copy.content_hash, kept.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")
     for one, other in zip(copy.faces, kept.faces, strict=True):
         np.testing.assert_array_equal(one.embedding, other.embedding)
     assert scan_file.count() == Counts(2, 2, 4)

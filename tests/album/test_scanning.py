@@ -37,7 +37,7 @@ def rescan(engine: Engine, scan_file: ScanFile, *places: Path) -> tuple[ScanRepo
 
 
 def names(scan_file: ScanFile) -> list[str]:
-    return [Path(photo.source).name for photo in scan_file.photos()]
+    return [Path(photo.path).name for photo in scan_file.photos()]
 
 
 def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_is_passed_over_is_counted(engine: Engine, scan_file: ScanFile, fol
 def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     for found in scan_file.photos():
-        (analyzed,) = engine.analyzer.analyze([read_photo(found.source)])
+        (analyzed,) = engine.analyzer.analyze([read_photo(found.path)])
         assert found.content_hash == analyzed.photo.content_hash
         assert found.taken_at == analyzed.photo.taken_at
         assert found.faces[0].embedding @ analyzed.faces[0].embedding == pytest.approx(1, abs=1e-5)
@@ -100,7 +100,7 @@ def test_copies_in_one_scan_are_looked_at_once(engine: Engine, scan_file: ScanFi
 
 def test_a_photo_with_other_metadata_is_not_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
-    before = {Path(photo.source).name: photo for photo in scan_file.photos()}
+    before = {Path(photo.path).name: photo for photo in scan_file.photos()}
     exif = Image.Exif()
     exif[0x0132] = "2019:08:07 10:11:12"
     data = (folder / "biden.jpg").read_bytes()
@@ -108,7 +108,7 @@ def test_a_photo_with_other_metadata_is_not_looked_at_again(engine: Engine, scan
     (folder / "biden.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
     report, _ = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content) == (0, 1)
-    after = {Path(photo.source).name: photo for photo in scan_file.photos()}
+    after = {Path(photo.path).name: photo for photo in scan_file.photos()}
     biden = after["biden.jpg"]
     assert biden.content_hash == sha256((folder / "biden.jpg").read_bytes()).hexdigest()
     assert biden.picture_hash == before["biden.jpg"].picture_hash
@@ -222,7 +222,7 @@ def test_names_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: P
     (folder / "obama.jpg").rename(odd)
     report, _ = rescan(engine, scan_file, folder)
     assert report.looked_at == 3
-    assert str(odd) in {photo.source for photo in scan_file.photos()}
+    assert str(odd) in {photo.path for photo in scan_file.photos()}
 
 
 def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
@@ -247,6 +247,6 @@ def test_a_photo_of_many_faces_is_a_photo_like_others(engine: Engine, scan_file:
     crowd = np.tile(face, (6, 8, 1))
     cv2.imwrite(str(folder / "crowd.png"), crowd[..., ::-1])
     rescan(engine, scan_file, folder)
-    found = {Path(photo.source).name: len(photo.faces) for photo in scan_file.photos()}
+    found = {Path(photo.path).name: len(photo.faces) for photo in scan_file.photos()}
     assert found["crowd.png"] > 32
     assert len(found) == 4

@@ -244,7 +244,7 @@ def test_photos_in_masks_are_told_and_warned_about(run: Run, tmp_path: Path, por
 
     (photo,) = load_engine(None, "cpu").analyzer.analyze([read_photo(portrait)])
     worn = tmp_path / "worn.png"
-    Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].detection.landmarks)).save(worn)
+    Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].landmarks)).save(worn)
     ran = run("enroll", "--name", "Ada", worn, "--json")
     valid("enroll", ran.records)
     assert [record["masked"] for record in ran.records] == [True]

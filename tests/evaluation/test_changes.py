@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.evaluation.changes import BLUR, EXPOSURE, MASKS, SIZES, Blurred, DrawnMask, Exposed, Hazy, Shrunk
 from facebank.evaluation.faces import Change
-from facebank.types import Detection, Photo
+from facebank.types import DecodedPhoto, Detection
 from facebank.vision.masking import MaskShape
 
 SIDE = 100.0
@@ -21,13 +21,13 @@ EVERY = [step.change for axes in (MASKS, SIZES, BLUR, EXPOSURE) for axis in axes
 
 
 @pytest.fixture
-def photo() -> Photo:
+def photo() -> DecodedPhoto:
     pixels = np.random.default_rng(0).integers(0, 256, size=(200, 160, 3), dtype=np.uint8)
-    return Photo("p", pixels, "ab" * 32, has_orientation=True, taken_at=None)
+    return DecodedPhoto("p", pixels, "ab" * 32, has_orientation=True, taken_at=None)
 
 
 @pytest.mark.parametrize("change", EVERY, ids=lambda change: change.name)
-def test_a_change_leaves_its_photo_alone_and_is_the_same_every_time(change: Change, photo: Photo) -> None:
+def test_a_change_leaves_its_photo_alone_and_is_the_same_every_time(change: Change, photo: DecodedPhoto) -> None:
     before = photo.pixels.copy()
     first, second = change(photo, FACE), change(photo, FACE)
     assert np.array_equal(photo.pixels, before)
@@ -43,17 +43,17 @@ def test_every_change_has_a_name_of_its_own() -> None:
 
 @given(st.integers(8, 99))
 def test_a_photo_shrinks_with_its_face(size: int) -> None:
-    photo = Photo("p", np.zeros((200, 160, 3), dtype=np.uint8), "", has_orientation=True, taken_at=None)
+    photo = DecodedPhoto("p", np.zeros((200, 160, 3), dtype=np.uint8), "", has_orientation=True, taken_at=None)
     small = Shrunk(size)(photo, FACE)
     assert small.height == round(200 * size / SIDE)
     assert small.width == round(160 * size / SIDE)
 
 
-def test_a_small_face_is_not_enlarged(photo: Photo) -> None:
+def test_a_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
     assert Shrunk(101)(photo, FACE) is photo
 
 
-def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: Photo) -> None:
+def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: DecodedPhoto) -> None:
     def mean(stops: float) -> float:
         return float(Exposed(stops)(photo, FACE).pixels.mean())
 
@@ -65,12 +65,12 @@ def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: Photo) -> No
     assert flat[inside].mean() == pytest.approx(photo.pixels[inside].mean(), abs=1)
 
 
-def test_blur_grows_with_the_face(photo: Photo) -> None:
+def test_blur_grows_with_the_face(photo: DecodedPhoto) -> None:
     larger = replace(FACE, box=np.array([0, 0, 150, 200], dtype=np.float32))
     assert Blurred(0.02)(photo, larger).pixels.std() < Blurred(0.02)(photo, FACE).pixels.std() < photo.pixels.std()
 
 
-def test_a_mask_covers_the_mouth_and_not_the_eyes(photo: Photo) -> None:
+def test_a_mask_covers_the_mouth_and_not_the_eyes(photo: DecodedPhoto) -> None:
     masked = DrawnMask(MaskShape.CLOTH, "black")(photo, FACE).pixels
     assert masked[105:112, 70:90].std() < 30 < photo.pixels[105:112, 70:90].std()
     assert np.array_equal(masked[60:72], photo.pixels[60:72])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from facebank.evaluation.face_cache import FaceCache, code_digest, evaluation_folder, forget_evaluated_faces
 from facebank.storage.values import teach_row_digest
-from facebank.types import Detection, Face, Quality
+from facebank.types import Face, Quality
 
 DIMENSION = 8
 
@@ -25,7 +25,9 @@ def face(
     random = np.random.default_rng(seed)
     embedding = random.normal(size=DIMENSION).astype(np.float32)
     return Face(
-        Detection(random.random(4).astype(np.float32), random.random((5, 2)).astype(np.float32), 0.75),
+        random.random(4).astype(np.float32),
+        random.random((5, 2)).astype(np.float32),
+        0.75,
         Quality(0.5, 112.0, 0.25, 1.0, exposure, None, None, weaknesses),
         embedding / np.linalg.norm(embedding),
     )
@@ -34,9 +36,9 @@ def face(
 def same(one: Face, other: Face) -> bool:
     return (
         one.quality == other.quality
-        and one.detection.score == other.detection.score
-        and np.array_equal(one.detection.box, other.detection.box)
-        and np.array_equal(one.detection.landmarks, other.detection.landmarks)
+        and one.detection_score == other.detection_score
+        and np.array_equal(one.box, other.box)
+        and np.array_equal(one.landmarks, other.landmarks)
         and np.array_equal(one.embedding, other.embedding)
     )
 

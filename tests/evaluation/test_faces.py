@@ -15,7 +15,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick, Regio
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import Engine, load_engine
-from facebank.types import Detection, Photo
+from facebank.types import DecodedPhoto, Detection
 
 PEOPLE = ("Aaron_Peirsol", "Abdullah_Gul", "Ai_Sugiyama")
 
@@ -122,7 +122,7 @@ class Blur:
 
     name = "blur:30"
 
-    def __call__(self, photo: Photo, face: Detection) -> Photo:
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         assert face.size > 20
         return replace(photo, pixels=np.asarray(cv2.GaussianBlur(photo.pixels, (0, 0), 30), dtype=np.uint8))
 

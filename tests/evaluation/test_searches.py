@@ -17,7 +17,7 @@ from facebank.evaluation.faces import FaceReader, FaceSet
 from facebank.evaluation.searches import NOBODY, Searches, choose_roles, enroll, in_turns
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.settings import DecisionSettings
-from facebank.types import Detection, Face, Quality
+from facebank.types import Face, Quality
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe")
 STRANGERS = ("Aaron_Peirsol", "Al_Gore")
@@ -120,7 +120,9 @@ def test_the_largest_face_is_meant_unless_said_otherwise(faces: FaceSet) -> None
 
 
 FACE = Face(
-    Detection(np.array([0, 0, 9, 9], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0),
+    np.array([0, 0, 9, 9], dtype=np.float32),
+    np.zeros((5, 2), dtype=np.float32),
+    1.0,
     Quality(1, 100, 1, 1),
     np.array([1, 0], dtype=np.float32),
 )

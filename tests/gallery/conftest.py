@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from facebank.gallery import Gallery, NewSample, PackIdentity, export_gallery
-from facebank.types import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,11 +47,9 @@ class Faces:
         unique = self._random.bytes(12).hex()
         x, y = self._random.uniform(0, 500, 2)
         sample = NewSample(
-            detection=Detection(
-                np.array([x, y, x + 80, y + 90], dtype=np.float32),
-                self._random.uniform(0, 500, (5, 2)).astype(np.float32),
-                float(self._random.uniform(0.5, 1)),
-            ),
+            box=np.array([x, y, x + 80, y + 90], dtype=np.float32),
+            landmarks=self._random.uniform(0, 500, (5, 2)).astype(np.float32),
+            detection_score=float(self._random.uniform(0.5, 1)),
             quality=float(self._random.uniform(0, 1)),
             source=f"/photos/{unique}/{self._count}.jpg",
             content_hash=hashlib.sha256(unique.encode()).hexdigest(),

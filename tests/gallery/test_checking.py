@@ -117,7 +117,7 @@ def test_a_flipped_bit_is_put_back(filled: Path) -> None:
 
 def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces) -> None:
     with Gallery.open(filled) as gallery:
-        photos = [sample.source for sample in gallery.samples("Ada")]
+        photos = [sample.path for sample in gallery.samples("Ada")]
         revision = gallery.revision
     tamper(
         filled,

@@ -37,10 +37,10 @@ def test_what_is_enrolled_comes_back_as_it_was(gallery: Gallery, faces: Faces) -
     (sample,) = gallery.samples("Ada")
     assert enrolled == EnrolledSample(sample.id, None)
     assert sample.person == "Ada"
-    np.testing.assert_array_equal(sample.detection.box, new.detection.box)
-    np.testing.assert_array_equal(sample.detection.landmarks, new.detection.landmarks)
-    assert sample.detection.score == new.detection.score
-    assert (sample.quality, sample.source, sample.content_hash) == (new.quality, new.source, new.content_hash)
+    np.testing.assert_array_equal(sample.box, new.box)
+    np.testing.assert_array_equal(sample.landmarks, new.landmarks)
+    assert sample.detection_score == new.detection_score
+    assert (sample.quality, sample.path, sample.content_hash) == (new.quality, new.path, new.content_hash)
     assert (sample.quarter_turns, sample.taken_at) == (new.quarter_turns, new.taken_at)
     assert abs((datetime.now(UTC) - sample.enrolled_at).total_seconds()) < 3600
     assert sample.has_thumbnail
@@ -77,7 +77,7 @@ def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Face
 def test_a_photo_may_lie_anywhere(gallery: Gallery, faces: Faces, source: str) -> None:
     gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(source=source)])
     (person,) = gallery.people()
-    assert gallery.samples(person.name)[0].source == source
+    assert gallery.samples(person.name)[0].path == source
 
 
 def test_a_name_is_found_whatever_its_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:

@@ -31,11 +31,11 @@ def told(gallery: Gallery) -> dict[str, list[Any]]:
             (person.born, person.note),
             *[
                 (
-                    sample.source,
+                    sample.path,
                     sample.content_hash,
-                    sample.detection.box.tolist(),
-                    sample.detection.landmarks.tolist(),
-                    (sample.detection.score, sample.quality, sample.quarter_turns),
+                    sample.box.tolist(),
+                    sample.landmarks.tolist(),
+                    (sample.detection_score, sample.quality, sample.quarter_turns),
                     (sample.taken_at, sample.enrolled_at, sample.masked, sample.camera_dated),
                     gallery.thumbnail(sample.id),
                     {

@@ -52,8 +52,8 @@ def pieces(samples: Iterable[NewSample]) -> list[bytes]:
     """Return what would betray samples."""
     found = []
     for sample in samples:
-        found += [sample.source.encode(), sample.content_hash.encode()]
-        found += pieces_of(sample.detection.box.tobytes()) + pieces_of(sample.detection.landmarks.tobytes())
+        found += [sample.path.encode(), sample.content_hash.encode()]
+        found += pieces_of(sample.box.tobytes()) + pieces_of(sample.landmarks.tobytes())
         found += [piece for vector in sample.vectors.values() for piece in pieces_of(vector.tobytes())]
         found += pieces_of(sample.thumbnail or b"")
     return [piece for piece in found if len(piece) >= PIECE]
@@ -154,7 +154,7 @@ def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Face
     for sample in [*denied, shared]:
         gallery.deny("Augusta Ada King", key_of(sample))
     gallery.deny("Bob", key_of(shared))
-    betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.detection.box.tobytes())]
+    betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
     assert left_in(gallery.path, betraying) != []
     gallery.forget("Augusta Ada King")
     assert left_in(gallery.path, betraying) == []
@@ -181,14 +181,14 @@ def test_a_forgotten_stranger_leaves_no_byte(gallery: Gallery, faces: Faces) -> 
 def test_of_a_stranger_nothing_is_kept_but_what_is_needed(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
     gallery.remember_stranger(sample)
-    unneeded = [*pieces_of(sample.thumbnail or b""), *pieces_of(sample.detection.landmarks.tobytes())]
+    unneeded = [*pieces_of(sample.thumbnail or b""), *pieces_of(sample.landmarks.tobytes())]
     unneeded += pieces_of(sample.vectors["flip"].tobytes())
     assert left_in(gallery.path, unneeded) == []
     assert left_in(gallery.path, traces_of_stranger(sample)) != []
 
 
 def traces_of_stranger(sample: NewSample) -> list[bytes]:
-    found = [sample.source.encode(), sample.content_hash.encode(), sample.detection.box.tobytes()]
+    found = [sample.path.encode(), sample.content_hash.encode(), sample.box.tobytes()]
     return [*found, *pieces_of(sample.vectors["plain"].tobytes())]
 
 

@@ -213,7 +213,7 @@ class GalleryMachine(RuleBasedStateMachine):
         for key, mine in self.expected.items():
             samples = {sample.id: sample for sample in self.gallery.samples(self.spelling[key])}
             assert samples.keys() == mine.keys()
-            assert all(samples[number].source == new.source for number, new in mine.items())
+            assert all(samples[number].path == new.path for number, new in mine.items())
             assert all(self.gallery.thumbnail(number) == new.thumbnail for number, new in mine.items())
 
     @invariant()

@@ -29,7 +29,7 @@ def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
 
 def key(faces: Faces, number: int) -> FaceKey:
     """Return a face of a photo of its own."""
-    return FaceKey(f"{number:064x}", 0, faces.sample().detection.box)
+    return FaceKey(f"{number:064x}", 0, faces.sample().box)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is(first_gallery: Path, fa
         assert {person.name: person.sample_count for person in gallery.people()} == {"Ada": 2, "Bob": 1}
         assert gallery.read_setting("fpir") == 0.02
         assert gallery.index().count == 3
-        assert gallery.denials_of(FaceKey("ab" * 32, 0, faces.sample().detection.box)) == set()
+        assert gallery.denials_of(FaceKey("ab" * 32, 0, faces.sample().box)) == set()
         assert gallery.strangers().matrix.shape == (0, 4)
         assert gallery.stranger_faces() == []
     health = inspect_gallery(first_gallery)
@@ -109,7 +109,7 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is(first_gallery: Path, fa
 def test_a_gallery_of_the_first_version_learns_what_is_new(first_gallery: Path) -> None:
     with Gallery.open(first_gallery) as gallery:
         vectors = gallery.vectors().matrix
-        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].detection.box)
+        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.deny("Bob", face)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
     health = inspect_gallery(first_gallery)
@@ -126,7 +126,7 @@ def test_a_gallery_of_the_second_version_is_read_as_it_is(second_gallery: Path) 
         assert {(person.born, person.note) for person in gallery.people()} == {(None, None)}
         assert not any(sample.masked or sample.camera_dated for sample in gallery.samples("Ada"))
         assert gallery.birth_dates() == {}
-        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].detection.box)
+        face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
         assert gallery.denials_of(face) == {gallery.person("Bob").id}
     health = inspect_gallery(second_gallery)
     assert (health.schema_version, health.people, health.problems) == (2, 2, ())

@@ -11,7 +11,7 @@ import pytest
 from facebank.errors import PersonNotFoundError, StorageError, UsageError
 from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery, inspect_gallery
 from facebank.gallery.feedback import key_of
-from facebank.types import AnalyzedPhoto, Face, Photo, Quality
+from facebank.types import AnalyzedPhoto, DecodedPhoto, Face, Quality
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +59,11 @@ def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -
 
 
 def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) -> None:
-    photo = Photo("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
-    face = Face(seen.detection, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
+    photo = DecodedPhoto("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
+    face = Face(seen.box, seen.landmarks, seen.detection.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
     key = FaceKey.of(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
     assert (key.content_hash, key.quarter_turns) == (seen.content_hash, seen.quarter_turns)
-    np.testing.assert_array_equal(key.box, seen.detection.box)
+    np.testing.assert_array_equal(key.box, seen.box)
 
 
 def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
@@ -167,8 +167,8 @@ def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None
     assert table.stranger_ids.tolist() == [1, 2]
     np.testing.assert_array_equal(table.matrix, [seen.vectors["plain"], other.vectors["plain"]])
     stranger, _ = two.stranger_faces()
-    assert (stranger.source, stranger.face.content_hash) == (seen.source, seen.content_hash)
-    np.testing.assert_array_equal(stranger.face.box, seen.detection.box)
+    assert (stranger.path, stranger.face.content_hash) == (seen.path, seen.content_hash)
+    np.testing.assert_array_equal(stranger.face.box, seen.box)
     assert two.index().count == 4
     assert inspect_gallery(two.path).problems == ()
 

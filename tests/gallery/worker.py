@@ -18,7 +18,6 @@ from contextlib import closing
 import numpy as np
 
 from facebank.gallery import Gallery, NewSample, PackIdentity
-from facebank.types import Detection
 
 PACK = PackIdentity("opencv", "ab" * 32, 16)
 
@@ -28,7 +27,9 @@ def new_face(thumbnail_size: int = 3000) -> NewSample:
     random = np.random.default_rng()
     vector = random.standard_normal(PACK.dimension).astype(np.float32)
     return NewSample(
-        detection=Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 0.9),
+        box=np.array([0, 0, 9, 9], np.float32),
+        landmarks=np.zeros((5, 2), np.float32),
+        detection_score=0.9,
         quality=0.5,
         source="/photos/worker.jpg",
         content_hash=hashlib.sha256(os.urandom(16)).hexdigest(),

@@ -19,19 +19,26 @@ from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.media import Mark, annotate_photo, is_annotated
 from facebank.media import labels as labels_module
 from facebank.media.labels import LabelPainter
-from facebank.types import Outcome, Photo
+from facebank.types import Decision, DecodedPhoto
 
 GREEN, ORANGE, GREY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
 BACKGROUND = (90, 60, 200)
 
 
-def blank(width: int = 640, height: int = 480) -> Photo:
+def blank(width: int = 640, height: int = 480) -> DecodedPhoto:
     pixels = np.full((height, width, 3), BACKGROUND, np.uint8)
-    return Photo("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
+    return DecodedPhoto("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
 
 
 def mark(
-    x1: float, y1: float, x2: float, y2: float, label: str = "", outcome: Outcome = Outcome.KNOWN, *, dots: bool = False
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    label: str = "",
+    outcome: Decision = Decision.KNOWN,
+    *,
+    dots: bool = False,
 ) -> Mark:
     landmarks = np.array(
         [[x1 + 20, y1 + 20], [x2 - 20, y1 + 20], [x1 + 40, y1 + 40], [x1 + 20, y2 - 20], [x2, y2 - 20]]
@@ -39,7 +46,7 @@ def mark(
     return Mark(np.array([x1, y1, x2, y2], np.float32), landmarks.astype(np.float32) if dots else None, label, outcome)
 
 
-def annotated(photo: Photo, *marks: Mark, folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def annotated(photo: DecodedPhoto, *marks: Mark, folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     annotate_photo(photo, marks, folder / "annotated.png")
     with Image.open(folder / "annotated.png") as image:
         return np.asarray(image.convert("RGB"))
@@ -53,10 +60,10 @@ def shows(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "colour"), [(Outcome.KNOWN, GREEN), (Outcome.UNCERTAIN, ORANGE), (Outcome.UNKNOWN, GREY)]
+    ("outcome", "colour"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GREY)]
 )
 def test_frame_is_on_the_box_in_the_outcomes_colour(
-    outcome: Outcome, colour: tuple[int, int, int], tmp_path: Path
+    outcome: Decision, colour: tuple[int, int, int], tmp_path: Path
 ) -> None:
     pixels = annotated(blank(), mark(200, 150, 320, 300, outcome=outcome), folder=tmp_path)
     shown = shows(pixels, colour)
@@ -123,7 +130,7 @@ def test_label_is_whole_at_every_edge(corner: tuple[int, int, int, int], tmp_pat
 
 def test_labels_stay_off_each_other(tmp_path: Path) -> None:
     one = mark(200, 200, 260, 260, "Grace Hopper of the Navy")
-    two = mark(265, 200, 325, 260, "Ada Lovelace of London", Outcome.UNCERTAIN)
+    two = mark(265, 200, 325, 260, "Ada Lovelace of London", Decision.UNCERTAIN)
     pixels = annotated(blank(), one, two, folder=tmp_path)
     top, bottom, *_ = label_area(pixels, GREEN)
     other_top, other_bottom, *_ = label_area(pixels, ORANGE)
@@ -148,10 +155,10 @@ def test_tiny_photos_can_be_annotated(size: tuple[int, int], tmp_path: Path) -> 
 @given(
     values=st.lists(st.floats(width=32), min_size=14, max_size=14),
     label=st.text(st.characters(), max_size=40),
-    outcome=st.sampled_from(Outcome),
+    outcome=st.sampled_from(Decision),
 )
 def test_any_mark_can_be_drawn(
-    values: list[float], label: str, outcome: Outcome, tmp_path_factory: pytest.TempPathFactory
+    values: list[float], label: str, outcome: Decision, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     numbers = np.array(values, np.float32)
     any_mark = Mark(numbers[:4], numbers[4:].reshape(5, 2), label, outcome)

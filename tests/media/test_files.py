@@ -44,14 +44,14 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 def test_photo_knows_its_file(photo_path: Path) -> None:
     photo = read_photo(photo_path)
-    assert photo.source == str(photo_path)
+    assert photo.path == str(photo_path)
     assert photo.content_hash == hashlib.sha256(photo_path.read_bytes()).hexdigest()
     np.testing.assert_array_equal(photo.pixels, PIXELS)
 
 
 def test_path_may_be_a_string_and_stays_as_given(photo_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(photo_path.parent)
-    assert read_photo("./party.png").source == "./party.png"
+    assert read_photo("./party.png").path == "./party.png"
 
 
 def test_link_to_a_photo_is_read(photo_path: Path) -> None:

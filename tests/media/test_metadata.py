@@ -99,7 +99,7 @@ def test_turning_is_counter_clockwise(turns: int) -> None:
     turned = turn_photo(photo, turns)
     np.testing.assert_array_equal(turned.pixels, np.rot90(SCENE, turns))
     assert turned.pixels.flags.c_contiguous
-    assert (turned.source, turned.content_hash) == (photo.source, photo.content_hash)
+    assert (turned.path, turned.content_hash) == (photo.path, photo.content_hash)
     np.testing.assert_array_equal(photo.pixels, SCENE)
 
 

@@ -12,13 +12,13 @@ from PIL import Image
 
 from facebank.errors import UsageError
 from facebank.media import encode_thumbnail
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 
 WIDTH, HEIGHT = 400, 300
 
 
-def photo_of(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Photo:
-    return Photo("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
+def photo_of(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> DecodedPhoto:
+    return DecodedPhoto("photo", pixels, "0" * 64, has_orientation=False, taken_at=None)
 
 
 def box(*values: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

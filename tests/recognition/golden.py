@@ -20,11 +20,11 @@ from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.operations.engine import load_engine
 from facebank.operations.identify import identified_photo, prepare_identification
 from facebank.recognition.settings import DecisionSettings
-from facebank.types import Detection, Face, PhotoFaces, Quality
+from facebank.types import Face, Photo, Quality
 
 if TYPE_CHECKING:
     from facebank.operations.engine import Engine
-    from facebank.types import Decision, FloatArray
+    from facebank.types import FloatArray, Identity
 
 GOLDEN = Path(__file__).with_name("golden_decisions.json")
 SIZES = (1, 5, 60, 1_000, 12_000)
@@ -88,7 +88,9 @@ def samples(dimension: int, number: int) -> list[NewSample]:
     """Return a person's samples: one to three."""
     return [
         NewSample(
-            detection=Detection(np.array([0, 0, 90, 90], np.float32), np.zeros((5, 2), np.float32), 1.0),
+            box=np.array([0, 0, 90, 90], np.float32),
+            landmarks=np.zeros((5, 2), np.float32),
+            detection_score=1.0,
             quality=0.3 + 0.1 * ((number + place) % 7),
             source=f"{number}-{place}.jpg",
             content_hash=hashlib.sha256(f"{number}-{place}".encode()).hexdigest(),
@@ -104,9 +106,7 @@ def samples(dimension: int, number: int) -> list[NewSample]:
 def face(embedding: FloatArray, place: int, quality: float = 0.8) -> Face:
     """Return a face of a photo."""
     box = np.array([100 * place, 0, 100 * place + 80, 80], np.float32)
-    return Face(
-        Detection(box, np.zeros((5, 2), np.float32), 0.9), Quality(quality, 80.0, 0.8, 0.8, 0.8, 0.0), embedding
-    )
+    return Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(quality, 80.0, 0.8, 0.8, 0.8, 0.0), embedding)
 
 
 def probes(dimension: int, people: int) -> dict[str, list[Face]]:
@@ -147,9 +147,11 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
         vector = face_of(dimension, 10**7, "first", 0.7)
         gallery.remember_stranger(
             NewSample(
-                detection=stranger.detection,
+                box=stranger.box,
+                landmarks=stranger.landmarks,
+                detection_score=stranger.detection_score,
                 quality=stranger.quality,
-                source=stranger.source,
+                source=stranger.path,
                 content_hash=stranger.content_hash,
                 quarter_turns=0,
                 taken_at=None,
@@ -161,9 +163,9 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
         gallery.deny("Person 0", FaceKey.found(denied, denied.faces[0]))
 
 
-def photo(name: str, faces: list[Face]) -> PhotoFaces:
+def photo(name: str, faces: list[Face]) -> Photo:
     """Return a photo with some faces."""
-    return PhotoFaces(f"{name}.jpg", hashlib.sha256(name.encode()).hexdigest(), 400, 100, 0, None, tuple(faces))
+    return Photo(f"{name}.jpg", hashlib.sha256(name.encode()).hexdigest(), 400, 100, 0, None, tuple(faces))
 
 
 def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, Any]]]:
@@ -178,10 +180,10 @@ def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, 
         }
 
 
-def written(decision: Decision) -> dict[str, Any]:
+def written(decision: Identity) -> dict[str, Any]:
     """Return a decision as the file has it."""
     return {
-        "decision": decision.outcome.value,
+        "decision": decision.decision.value,
         "reason": decision.reason.value,
         "person": decision.person,
         "candidates": [

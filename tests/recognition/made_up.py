@@ -17,7 +17,7 @@ from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Detection, Face, Outcome, Quality, Reason
+from facebank.types import Decision, Detection, Face, Identity, Quality, Reason
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
@@ -71,7 +71,9 @@ def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", 
 def face(embedding: FloatArray, quality: float = 0.9) -> Face:
     """Return a face of a given embedding."""
     detection = Detection(np.array([0, 0, 50, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return Face(detection, Quality(quality, 60.0, 1.0, 1.0), embedding)
+    return Face(
+        detection.box, detection.landmarks, detection.detection_score, Quality(quality, 60.0, 1.0, 1.0), embedding
+    )
 
 
 def probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
@@ -128,23 +130,23 @@ TWO = enrolled_as((1, axis(0)), (2, axis(1)))
 THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
 
 
-def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Decision:
+def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Identity:
     """Return the decision about one face of given cosines to the first axes."""
     (decision,) = recognizer.identify([face(leaning(*cosines), quality)], denied)
     return decision
 
 
-def one_by_one(recognizer: Recognizer, asked: Sequence[Face]) -> list[Decision]:
+def one_by_one(recognizer: Recognizer, asked: Sequence[Face]) -> list[Identity]:
     """Return the decisions about faces of as many photos."""
     return [recognizer.identify([probe])[0] for probe in asked]
 
 
-def said(decision: Decision) -> tuple[Outcome, Reason, str | None]:
-    return decision.outcome, decision.reason, decision.person
+def said(decision: Identity) -> tuple[Decision, Reason, str | None]:
+    return decision.decision, decision.reason, decision.person
 
 
-MATCH = (Outcome.KNOWN, Reason.MATCH)
-BELOW = (Outcome.UNKNOWN, Reason.BELOW_THRESHOLD, None)
-TOO_NEAR = (Outcome.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR, None)
-POOR = (Outcome.UNCERTAIN, Reason.FACE_TOO_POOR, None)
-IMPROBABLE = (Outcome.UNCERTAIN, Reason.IMPROBABLE, None)
+MATCH = (Decision.KNOWN, Reason.MATCH)
+BELOW = (Decision.UNKNOWN, Reason.BELOW_THRESHOLD, None)
+TOO_NEAR = (Decision.UNCERTAIN, Reason.RUNNER_UP_TOO_NEAR, None)
+POOR = (Decision.UNCERTAIN, Reason.FACE_TOO_POOR, None)
+IMPROBABLE = (Decision.UNCERTAIN, Reason.IMPROBABLE, None)

@@ -16,7 +16,7 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.recognizer import BEYOND_DOUBT, CANDIDATES, HARDLY_A_FACE, LEAST_ODDS, nobody_enrolled
 from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Outcome, Reason
+from facebank.types import Decision, Identity, Reason
 
 from .made_up import (
     BACKGROUND,
@@ -107,7 +107,7 @@ def test_nobody_is_named_against_the_probability(
         if decision.person is not None:
             assert (decision.probability or 0) >= least
         if decision.reason is Reason.IMPROBABLE:
-            assert decision.outcome is Outcome.UNCERTAIN
+            assert decision.decision is Decision.UNCERTAIN
             assert (decision.probability or 0) < least
 
 
@@ -128,7 +128,7 @@ def test_a_person_is_named_only_if_known_and_is_the_first_candidate(
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     for decision in recognizer(enrolled, rule, kind).identify(probes(generator, enrolled)):
-        assert (decision.person is not None) == (decision.outcome is Outcome.KNOWN)
+        assert (decision.person is not None) == (decision.decision is Decision.KNOWN)
         first = decision.candidates[0]
         assert decision.person in {None, first.person}
         assert (decision.similarity, decision.probability) == (first.similarity, first.probability)
@@ -310,7 +310,7 @@ def test_thousands_of_people() -> None:
 
 def test_nobody_is_known_where_nobody_is_enrolled() -> None:
     (decision,) = nobody_enrolled([face(axis(0))])
-    assert decision == Decision(Outcome.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
+    assert decision == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
     assert nobody_enrolled([]) == recognizer(TWO).identify([]) == []
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Rule
 from facebank.recognition.recognizer import CANDIDATES
-from facebank.types import Decision, Outcome, Reason
+from facebank.types import Decision, Identity, Reason
 
 if TYPE_CHECKING:
     pass
@@ -88,7 +88,7 @@ def test_a_denied_runner_up_is_not_too_near(rule: Rule) -> None:
 @rules
 def test_where_everybody_is_denied_nobody_is_offered(rule: Rule) -> None:
     decision = decide(recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
-    assert decision == Decision(*BELOW, None, None, ())
+    assert decision == Identity(*BELOW, None, None, ())
 
 
 def test_a_denial_is_about_its_face_only() -> None:
@@ -108,7 +108,7 @@ def test_denials_of_another_number_of_faces_are_refused() -> None:
 @rules
 def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
-    remembered = (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
+    remembered = (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
     assert said(decide(judge, 0.6, 0, 0, 0.7)) == remembered
     assert said(decide(judge, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
     assert said(decide(judge, 0.1, 0, 0, 0.46)) == remembered
@@ -119,7 +119,7 @@ def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule
 @rules
 def test_a_stranger_is_remembered_where_everybody_is_denied(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=axis(3)[None])
-    assert said(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (Outcome.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
+    assert said(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
     assert said(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
 
 
@@ -132,7 +132,7 @@ def test_no_stranger_is_remembered_where_there_is_none() -> None:
 # Confusable people -----------------------------------------------------------------------------------------------
 
 
-CONFUSABLE = (Outcome.UNCERTAIN, Reason.CONFUSABLE, None)
+CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)
 
 
 @rules

@@ -25,7 +25,7 @@ def test_one_face_or_many_copies_of_it_are_decided_as_a_photo(kind: str, rule: R
         (alone,) = decides.identify([probe])
         for copies in (1, 2, 50):
             together = decides.identify_track([probe] * copies)
-            assert (together.outcome, together.reason, together.person) == (alone.outcome, alone.reason, alone.person)
+            assert (together.decision, together.reason, together.person) == (alone.decision, alone.reason, alone.person)
             assert together.similarity == pytest.approx(alone.similarity, abs=1e-5)
             assert together.probability == (
                 None if alone.probability is None else pytest.approx(alone.probability, abs=1e-4)
@@ -54,7 +54,7 @@ def test_the_order_of_frames_does_not_matter(seed: int, counts: list[int], rando
     mixed = list(faces)
     random.shuffle(mixed)  # type: ignore[attr-defined]
     one, other = decides.identify_track(faces), decides.identify_track(mixed)
-    assert one.outcome == other.outcome
+    assert one.decision == other.decision
     assert one.similarity == pytest.approx(other.similarity, abs=1e-5)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from facebank.recognition import Rule
 from facebank.recognition.recognizer import LEAST_ODDS
 from facebank.recognition.together import MOST_EXACT, competing, share_probabilities
-from facebank.types import Decision, Face, Outcome, Reason
+from facebank.types import Decision, Face, Identity, Reason
 
 from .made_up import (
     DIMENSION,
@@ -41,10 +41,10 @@ from .made_up import (
     unit,
 )
 
-TWICE = (Outcome.UNCERTAIN, Reason.SAME_PERSON_TWICE, None)
+TWICE = (Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE, None)
 
 
-def names(decisions: Sequence[Decision]) -> list[str]:
+def names(decisions: Sequence[Identity]) -> list[str]:
     return [decision.person for decision in decisions if decision.person is not None]
 
 
@@ -70,7 +70,9 @@ def test_no_two_faces_of_a_photo_get_one_name(
     decisions = judge.identify(probes(generator, enrolled, faces))
     assert len(set(names(decisions))) == len(names(decisions))
     for decision in decisions:
-        assert (decision.person is not None) == (decision.outcome is Outcome.KNOWN) == (decision.reason is Reason.MATCH)
+        assert (
+            (decision.person is not None) == (decision.decision is Decision.KNOWN) == (decision.reason is Reason.MATCH)
+        )
         assert decision.person in {None, decision.candidates[0].person}
         assert decision.probability == decision.candidates[0].probability
         if rule.calibrator is not None:

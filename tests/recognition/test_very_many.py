@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.types import Decision, FloatArray
+    from facebank.types import FloatArray, Identity
 
 
 class AtOnce(LinearScorer):
@@ -47,11 +47,11 @@ def shuffled(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
     return Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
 
 
-def without_figures(decision: Decision) -> tuple[object, ...]:
+def without_figures(decision: Identity) -> tuple[object, ...]:
     return *said(decision), tuple(candidate.person for candidate in decision.candidates)
 
 
-def figures(decisions: Sequence[Decision]) -> list[float]:
+def figures(decisions: Sequence[Identity]) -> list[float]:
     return [candidate.similarity for decision in decisions for candidate in decision.candidates]
 
 

@@ -12,7 +12,7 @@ from facebank import FaceBank
 from facebank.errors import GalleryNotFoundError
 from facebank.media import read_photo
 from facebank.media.video import Video
-from facebank.types import Outcome, Reason
+from facebank.types import Decision, Reason
 from facebank.video.annotation import annotate_video, write_pictures
 from facebank.video.identify import VideoPlan, VideoReport, identify_video
 from tests.video_files import CLIP_FRAMES, CLIP_RATE, CUTS, clip_of, streamable
@@ -84,7 +84,7 @@ def test_who_is_known_is_one_track_a_shot_from_its_first_to_its_last_frame(repor
         assert appearance.start == pytest.approx(shot.first_frame / CLIP_RATE, abs=0.01)
         assert appearance.end == pytest.approx((shot.last_frame + 1) / CLIP_RATE, abs=0.05)
         assert appearance.seconds / STEP - 1 <= len(appearance.track.sightings) <= appearance.seconds / STEP + 2
-        assert holds(appearance.track.sightings[0].face.detection.box, place)
+        assert holds(appearance.track.sightings[0].face.box, place)
 
 
 @pytest.mark.parametrize("number", range(len(SHOTS)))
@@ -94,8 +94,7 @@ def test_nobody_who_is_seen_clearly_is_left_out(report: VideoReport, number: int
         found = [
             each
             for each in report.appearances
-            if each.track.shot == number
-            and any(holds(sighting.face.detection.box, place) for sighting in each.track.sightings)
+            if each.track.shot == number and any(holds(sighting.face.box, place) for sighting in each.track.sightings)
         ]
         assert found
         assert {each.decision.person for each in found} <= {None, *shot.may_be_named}
@@ -141,9 +140,9 @@ def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path
         bank.open_gallery(create=True)
         report = identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(start=3.0, end=4.0))
     (stranger,) = report.appearances
-    assert (stranger.label, stranger.decision.outcome, stranger.decision.reason) == (
+    assert (stranger.label, stranger.decision.decision, stranger.decision.reason) == (
         "stranger 1",
-        Outcome.UNKNOWN,
+        Decision.UNKNOWN,
         Reason.GALLERY_EMPTY,
     )
 
@@ -160,7 +159,7 @@ def test_the_annotated_video_has_all_frames_and_frames_around_faces(
     assert len(pairs) == CLIP_FRAMES
     drawn, plain = min(pairs, key=lambda pair: abs(pair[1].time - sighting.time))
     changed = np.abs(drawn.pixels.astype(int) - plain.pixels).max(axis=2) > 60
-    x1, y1, x2, y2 = sighting.face.detection.box.astype(int)
+    x1, y1, x2, y2 = sighting.face.box.astype(int)
     assert changed[y1 - 3 : y1 + 4, x1 + 20 : x2 - 20].any(axis=0).all()
     assert changed[y1 + 20 : y2 - 20, x1 - 3 : x1 + 4].any(axis=1).all()
     assert not changed[:, 500:].any()

@@ -8,7 +8,7 @@ import pytest
 
 from facebank.media import read_photo
 from facebank.packs import Pack, assemble_pack, load_pack
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def analyzer(opencv_pack: Pack) -> FaceAnalyzer:
 
 
 @pytest.fixture(scope="session")
-def demo_photos() -> list[Photo]:
+def demo_photos() -> list[DecodedPhoto]:
     """The photographs that ship with the package; each shows one large face."""
     paths = sorted(path for path in DEMO_PHOTOS.iterdir() if path.suffix in {".jpg", ".png"})
     assert len(paths) >= 5

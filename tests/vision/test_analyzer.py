@@ -4,23 +4,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 
 
-def photo_of(pixels: np.ndarray, source: str = "made") -> Photo:
-    return Photo(source, np.ascontiguousarray(pixels), "0" * 64, True, None)
+def photo_of(pixels: np.ndarray, source: str = "made") -> DecodedPhoto:
+    return DecodedPhoto(source, np.ascontiguousarray(pixels), "0" * 64, True, None)
 
 
-def test_photos_come_back_in_order_with_their_faces(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_photos_come_back_in_order_with_their_faces(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     empty = photo_of(np.zeros((120, 90, 3), dtype=np.uint8), "empty")
     photos = [demo_photos[0], empty, *demo_photos[1:], empty]
     results = list(analyzer.analyze(photos))
-    assert [result.photo.source for result in results] == [photo.source for photo in photos]
+    assert [result.photo.path for result in results] == [photo.path for photo in photos]
     assert [len(result.faces) for result in results] == [0 if photo is empty else 1 for photo in photos]
 
 
-def test_a_batch_gives_what_one_by_one_gives(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_a_batch_gives_what_one_by_one_gives(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     together = [result.faces[0].embedding for result in analyzer.analyze(demo_photos)]
     one_by_one = [next(analyzer.analyze([photo])).faces[0].embedding for photo in demo_photos]
     np.testing.assert_allclose(together, one_by_one, atol=1e-4)
@@ -33,7 +33,7 @@ def test_nothing_makes_nothing(analyzer: FaceAnalyzer) -> None:
 def test_photos_are_read_only_a_bounded_number_ahead(analyzer: FaceAnalyzer) -> None:
     read = 0
 
-    def endless() -> Iterator[Photo]:
+    def endless() -> Iterator[DecodedPhoto]:
         nonlocal read
         while True:
             read += 1

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from facebank.errors import UsageError
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 from facebank.vision.augmentation import ENROLLED_VARIANTS, VARIANTS, augment
 
 
 @pytest.fixture(scope="module")
-def crop(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> np.ndarray:
+def crop(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> np.ndarray:
     """An aligned face."""
     (face,) = next(analyzer.analyze(demo_photos[:1])).faces
-    return analyzer.crop(demo_photos[0], face.detection)
+    return analyzer.crop(demo_photos[0], face)
 
 
 @pytest.mark.parametrize("template", ["arcface", "facenet"])
@@ -37,7 +37,9 @@ def test_variants_do_what_they_say(crop: np.ndarray) -> None:
     assert np.abs(made["mask"][:40] - crop[:40]).max() == 0
 
 
-def test_variants_are_embedded_as_faces_are(analyzer: FaceAnalyzer, demo_photos: list[Photo], crop: np.ndarray) -> None:
+def test_variants_are_embedded_as_faces_are(
+    analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], crop: np.ndarray
+) -> None:
     (face,) = next(analyzer.analyze(demo_photos[:1])).faces
     vectors = analyzer.embed_variants(crop, list(VARIANTS))
     assert list(vectors) == list(VARIANTS)

@@ -23,13 +23,13 @@ thresholds = st.floats(0.05, 0.95)
 @given(many, thresholds)
 def test_suppression_leaves_no_overlap_and_loses_no_face(candidates: Candidates, threshold: float) -> None:
     kept = suppress(candidates, threshold)
-    scores = [detection.score for detection in kept]
+    scores = [detection.detection_score for detection in kept]
     assert scores == sorted(scores, reverse=True)
     for i, detection in enumerate(kept[:-1]):
         others = np.stack([other.box for other in kept[i + 1 :]])
         assert overlaps(detection.box, others).max() <= threshold
     for box, score in zip(candidates.boxes, candidates.scores, strict=True):
-        stronger = [detection.box for detection in kept if detection.score >= score]
+        stronger = [detection.box for detection in kept if detection.detection_score >= score]
         assert overlaps(box, np.stack(stronger)).max() > threshold or any((box == kept_).all() for kept_ in stronger)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from facebank.packs import Pack
 from facebank.storage.arrays import overlaps
-from facebank.types import Detection, Photo
+from facebank.types import DecodedPhoto, Detection
 from facebank.vision import Detector, build_detector
 from facebank.vision.geometry import resize
 
@@ -18,7 +18,7 @@ def detector(pack: Pack) -> Detector:
     return build_detector(pack, "cpu")
 
 
-def small(photo: Photo) -> np.ndarray:
+def small(photo: DecodedPhoto) -> np.ndarray:
     scale = 480 / max(photo.pixels.shape[:2])
     return resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
 
@@ -28,16 +28,16 @@ def only(detections: list[Detection]) -> Detection:
     return detections[0]
 
 
-def test_the_face_of_each_photo_is_found(detector: Detector, demo_photos: list[Photo]) -> None:
+def test_the_face_of_each_photo_is_found(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         detection = only(detector.detect(small(photo)))
         assert detection.box.shape == (4,)
         assert detection.landmarks.shape == (5, 2)
         assert detection.box.dtype == detection.landmarks.dtype == np.float32
-        assert 0.5 < detection.score <= 1
+        assert 0.5 < detection.detection_score <= 1
 
 
-def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_photos: list[Photo]) -> None:
+def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         left_eye, right_eye, nose, left_mouth, right_mouth = only(detector.detect(small(photo))).landmarks
         assert left_eye[0] < right_eye[0]
@@ -45,16 +45,16 @@ def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_p
         assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
 
 
-def test_colours_are_not_swapped(detector: Detector, demo_photos: list[Photo]) -> None:
-    right = sum(only(detector.detect(small(photo))).score for photo in demo_photos)
+def test_colours_are_not_swapped(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
+    right = sum(only(detector.detect(small(photo))).detection_score for photo in demo_photos)
     swapped = sum(
-        max((found.score for found in detector.detect(np.ascontiguousarray(small(photo)[..., ::-1]))), default=0.0)
+        max((found.detection_score for found in detector.detect(np.ascontiguousarray(small(photo)[..., ::-1]))), default=0.0)
         for photo in demo_photos
     )
     assert right > swapped
 
 
-def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: list[Photo]) -> None:
+def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     picture = small(demo_photos[0])
     shifted = np.pad(picture, ((64, 0), (96, 0), (0, 0)))
     there, here = only(detector.detect(shifted)), only(detector.detect(picture))
@@ -63,7 +63,7 @@ def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: 
     assert overlaps(there.box - np.tile(shift, 2), here.box[None])[0] > 0.9
 
 
-def test_two_faces_are_two(detector: Detector, demo_photos: list[Photo]) -> None:
+def test_two_faces_are_two(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     one, other = small(demo_photos[0]), small(demo_photos[-1])
     height = max(one.shape[0], other.shape[0])
     side_by_side = np.concatenate(
@@ -71,7 +71,7 @@ def test_two_faces_are_two(detector: Detector, demo_photos: list[Photo]) -> None
     )
     found = detector.detect(side_by_side)
     assert len(found) == 2
-    assert found[0].score >= found[1].score
+    assert found[0].detection_score >= found[1].detection_score
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 31), (500, 3)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facebank.packs import Pack
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import Embedder, align, build_detector, build_embedder
 from facebank.vision.finder import FaceFinder
 
@@ -19,7 +19,7 @@ def embedder(pack: Pack) -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def crops(pack: Pack, embedder: Embedder, demo_photos: list[Photo]) -> np.ndarray:
+def crops(pack: Pack, embedder: Embedder, demo_photos: list[DecodedPhoto]) -> np.ndarray:
     finder = FaceFinder(build_detector(pack, "cpu"))
     return np.stack(
         [
@@ -49,9 +49,9 @@ def test_a_batch_gives_what_one_by_one_gives(embedder: Embedder, crops: np.ndarr
 
 
 def test_the_same_person_is_more_similar_than_another(
-    embedder: Embedder, crops: np.ndarray, demo_photos: list[Photo]
+    embedder: Embedder, crops: np.ndarray, demo_photos: list[DecodedPhoto]
 ) -> None:
-    people = [photo.source.rsplit("/", 1)[-1].split("_")[0] for photo in demo_photos]
+    people = [photo.path.rsplit("/", 1)[-1].split("_")[0] for photo in demo_photos]
     embeddings = embedder.embed(crops)
     same: list[float] = []
     different: list[float] = []

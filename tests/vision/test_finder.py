@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
-from facebank.types import Detection, Photo
+from facebank.types import DecodedPhoto, Detection
 from facebank.vision import FaceFinder, build_detector
 from facebank.vision.finder import LandmarkRefiner, scales
 from facebank.vision.geometry import letterbox, resize
@@ -27,12 +27,12 @@ def finder(opencv_pack: Pack) -> FaceFinder:
     return FaceFinder(detector, LandmarkRefiner(detector), opencv_pack.manifest.detector.upright_score)
 
 
-def undirected(photo: Photo, quarter_turns: int) -> Photo:
+def undirected(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """The photo as a camera without a sense of direction would have stored it."""
     return replace(turn_photo(photo, quarter_turns), has_orientation=False)
 
 
-def photo_with_a_small_face(finder: FaceFinder, photo: Photo, face_size: int) -> Photo:
+def photo_with_a_small_face(finder: FaceFinder, photo: DecodedPhoto, face_size: int) -> DecodedPhoto:
     scale = face_size / finder.find(photo.pixels)[0].size
     picture = resize(photo.pixels, round(photo.width * scale), round(photo.height * scale))
     pixels = np.full((2250, 3000, 3), 120, dtype=np.uint8)
@@ -51,7 +51,7 @@ def test_scales_never_enlarge_much_nor_look_twice_at_small_photos(side: int) -> 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_a_photo_that_lies_on_its_side_is_turned(
-    finder: FaceFinder, demo_photos: list[Photo], quarter_turns: int
+    finder: FaceFinder, demo_photos: list[DecodedPhoto], quarter_turns: int
 ) -> None:
     for photo in demo_photos:
         upright, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
@@ -63,7 +63,7 @@ def test_a_photo_that_lies_on_its_side_is_turned(
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 @pytest.mark.parametrize("face_size", [40, 60])
 def test_a_large_photo_with_a_small_face_is_turned_too(
-    finder: FaceFinder, demo_photos: list[Photo], face_size: int, quarter_turns: int
+    finder: FaceFinder, demo_photos: list[DecodedPhoto], face_size: int, quarter_turns: int
 ) -> None:
     large = photo_with_a_small_face(finder, demo_photos[0], face_size)
     _, turned, detections = finder.find_upright(undirected(large, quarter_turns))
@@ -90,11 +90,11 @@ class SidedDetector:
         ]
 
 
-def sided_photo() -> Photo:
+def sided_photo() -> DecodedPhoto:
     """A photo whose top left corner is of brightness 50 times the quarter turns that were made."""
     pixels = np.zeros((640, 640, 3), dtype=np.uint8)
     pixels[:320, 320:], pixels[320:, 320:], pixels[320:, :320] = 50, 100, 150
-    return Photo("sided.png", pixels, "0" * 64, False, None)
+    return DecodedPhoto("sided.png", pixels, "0" * 64, False, None)
 
 
 def turns_made(detector: SidedDetector) -> int:
@@ -122,7 +122,7 @@ def test_faces_that_half_the_size_does_not_show_are_looked_at_whole() -> None:
     assert [size for size, _ in empty.looks] == [640, 320, 320, 320, 320]
 
 
-def group_photo(shared: Path) -> Photo:
+def group_photo(shared: Path) -> DecodedPhoto:
     """Twelve upright people out of focus, in three rows: every face is found, none scores as only upright ones do."""
     people = sorted((shared / "data" / "lfw").iterdir())[100:124:2]
     side = 37
@@ -132,13 +132,13 @@ def group_photo(shared: Path) -> Photo:
         y, x = 30 + place // 4 * side, 30 + place % 4 * side
         sheet[y : y + side, x : x + side] = resize(head, side, side)
     blurred = np.asarray(cv2.GaussianBlur(sheet, (0, 0), 2.4), dtype=np.uint8)
-    return Photo("group.png", blurred, "0" * 64, False, None)
+    return DecodedPhoto("group.png", blurred, "0" * 64, False, None)
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Path, quarter_turns: int) -> None:
     photo = group_photo(shared)
-    assert 0.85 < max(detection.score for detection in finder.find(photo.pixels)) < 0.91
+    assert 0.85 < max(detection.detection_score for detection in finder.find(photo.pixels)) < 0.91
     _, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
     assert (quarter_turns + turned) % 4 == 0
     assert len(detections) == 12
@@ -146,7 +146,7 @@ def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Pa
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_every_packs_detector_puts_portraits_and_a_group_upright(
-    pack: Pack, demo_photos: list[Photo], shared: Path, quarter_turns: int
+    pack: Pack, demo_photos: list[DecodedPhoto], shared: Path, quarter_turns: int
 ) -> None:
     spec = pack.manifest.detector
     any_finder = FaceFinder(build_detector(pack, "cpu"), None, spec.upright_score, least_score=spec.score_threshold)
@@ -157,38 +157,40 @@ def test_every_packs_detector_puts_portraits_and_a_group_upright(
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
 def test_a_group_stays_upright_though_one_sharper_face_is_turned(
-    finder: FaceFinder, demo_photos: list[Photo], shared: Path, turn: int
+    finder: FaceFinder, demo_photos: list[DecodedPhoto], shared: Path, turn: int
 ) -> None:
     sheet, portrait = group_photo(shared).pixels, demo_photos[0].pixels
     left, top, right, bottom = (int(edge) for edge in finder.find(portrait)[0].box)
     other = np.rot90(resize(portrait[top - 40 : bottom + 40, left - 40 : right + 40], 60, 68), turn)
     whole = np.pad(sheet, ((0, 0), (0, 100), (0, 0)), constant_values=120)
     whole[10 : 10 + other.shape[0], sheet.shape[1] + 10 : sheet.shape[1] + 10 + other.shape[1]] = other
-    _, turned, detections = finder.find_upright(Photo("group.png", whole, "0" * 64, False, None))
+    _, turned, detections = finder.find_upright(DecodedPhoto("group.png", whole, "0" * 64, False, None))
     assert turned == 0
     assert len(detections) >= 12
 
 
-def test_a_stated_orientation_is_believed(finder: FaceFinder, demo_photos: list[Photo]) -> None:
+def test_a_stated_orientation_is_believed(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
     upside_down = replace(turn_photo(demo_photos[0], 2), has_orientation=True)
     _, turned, _ = finder.find_upright(upside_down)
     assert turned == 0
 
 
 def test_a_photo_without_faces_stays_as_it_is(finder: FaceFinder) -> None:
-    empty = Photo("sky.jpg", np.full((300, 400, 3), 180, dtype=np.uint8), "0" * 64, False, None)
+    empty = DecodedPhoto("sky.jpg", np.full((300, 400, 3), 180, dtype=np.uint8), "0" * 64, False, None)
     upright, turned, detections = finder.find_upright(empty)
     assert (upright, turned, detections) == (empty, 0, [])
 
 
 @pytest.mark.parametrize("face_size", [24, 40, 80])
-def test_a_small_face_in_a_large_photo_is_found(finder: FaceFinder, demo_photos: list[Photo], face_size: int) -> None:
+def test_a_small_face_in_a_large_photo_is_found(
+    finder: FaceFinder, demo_photos: list[DecodedPhoto], face_size: int
+) -> None:
     large = photo_with_a_small_face(finder, demo_photos[0], face_size)
     (found,) = finder.find(large.pixels)
     assert found.size == pytest.approx(face_size, rel=0.25)
 
 
-def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_photos: list[Photo]) -> None:
+def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
     photo = demo_photos[0]
     face = finder.find(photo.pixels)[0]
     left, top, right, bottom = (int(value) for value in face.box)
@@ -200,7 +202,7 @@ def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_
 
 
 def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
-    opencv_pack: Pack, demo_photos: list[Photo]
+    opencv_pack: Pack, demo_photos: list[DecodedPhoto]
 ) -> None:
     detector = build_detector(opencv_pack, "cpu")
     plain, refined = FaceFinder(detector), FaceFinder(detector, LandmarkRefiner(detector))

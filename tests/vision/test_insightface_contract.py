@@ -136,8 +136,8 @@ def test_a_face_is_found_once_in_pixels_of_the_picture(height: int, width: int, 
     detector: Detector = InsightFaceDetector(HandMadeDetection(fixed))
     (found,) = detector.detect(picture(height, width))
     assert found.box.dtype == found.landmarks.dtype == np.float32
-    assert isinstance(found.score, float)
-    assert found.score == pytest.approx(SCORES[0])
+    assert isinstance(found.detection_score, float)
+    assert found.detection_score == pytest.approx(SCORES[0])
     expected = box_of(height, width)
     tolerance = 0.0 if fixed is None else 1 + max(height, width) / 160
     np.testing.assert_allclose(found.box, expected, atol=tolerance)

@@ -99,7 +99,7 @@ def sha256_of(file: Path) -> str:
 def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) -> list[Detection]:
     frame, scale = letterbox(pixels, *size)
     return [
-        Detection(detection.box / scale, detection.landmarks / scale, detection.score)
+        Detection(detection.box / scale, detection.landmarks / scale, detection.detection_score)
         for detection in detector.detect(frame)
     ]
 
@@ -117,7 +117,7 @@ def test_same_faces_within_a_pixel(
     ):
         assert np.abs(detection.box - box).max() < 1
         assert np.abs(detection.landmarks - landmarks).max() < 1
-        assert abs(detection.score - score) < 0.01
+        assert abs(detection.detection_score - score) < 0.01
 
 
 @each_embedded_photo

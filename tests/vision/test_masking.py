@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
@@ -87,14 +87,16 @@ def test_landmarks_that_are_no_face_are_refused(landmarks: np.ndarray) -> None:
         draw_mask(SKIN, landmarks.astype(np.float32))
 
 
-def test_masked_faces_are_found_again_and_seen_to_be_masked(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_masked_faces_are_found_again_and_seen_to_be_masked(
+    analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]
+) -> None:
     for number, photo in enumerate(demo_photos):
         (face,) = next(analyzer.analyze([photo])).faces
         shape, colour = list(MaskShape)[number % 4], list(MASK_COLORS.values())[3 + number % 5]
-        pixels = draw_mask(photo.pixels, face.detection.landmarks, shape, colour)
-        masked_photo = Photo("masked", pixels, "0" * 64, True, None)
+        pixels = draw_mask(photo.pixels, face.landmarks, shape, colour)
+        masked_photo = DecodedPhoto("masked", pixels, "0" * 64, True, None)
         masked = next(analyzer.analyze([masked_photo])).faces[0]
-        assert hidden_parts(analyzer.crop(photo, face.detection))[0] < 0.5
-        assert hidden_parts(analyzer.crop(masked_photo, masked.detection))[0] > 0.5
-        assert "mouth hidden" in masked.quality.weaknesses
-        assert masked.quality.score < face.quality.score
+        assert hidden_parts(analyzer.crop(photo, face))[0] < 0.5
+        assert hidden_parts(analyzer.crop(masked_photo, masked))[0] > 0.5
+        assert "mouth hidden" in masked.assessment.weaknesses
+        assert masked.quality < face.quality

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from facebank.media import read_photo
 from facebank.packs import Pack
-from facebank.types import Detection, Face, Photo
+from facebank.types import DecodedPhoto, Detection, Face
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.detector import Candidates, best_score
@@ -33,7 +33,7 @@ LEFT, RIGHT, BELOW = (
 
 
 def analyzed(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
-    photo = Photo("made.png", np.ascontiguousarray(pixels), "0" * 64, True, None)
+    photo = DecodedPhoto("made.png", np.ascontiguousarray(pixels), "0" * 64, True, None)
     return next(analyzer.analyze([photo])).faces
 
 
@@ -61,20 +61,20 @@ def test_what_is_no_face_is_too_poor_to_be_named(
     found = analyzed(analyzer, enlarged)
     assert found
     for face in found:
-        assert face.quality.weaknesses[0] == HARDLY
-        assert face.quality.score < opencv_pack.manifest.thresholds.minimum_quality
+        assert face.assessment.weaknesses[0] == HARDLY
+        assert face.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
 def test_a_painted_wall_beside_a_face_is_too_poor_to_be_named(
     analyzer: FaceAnalyzer, opencv_pack: Pack, shared: Path
 ) -> None:
     photo = read_photo(shared / "data" / "photos" / "enrol" / "biden" / "biden2.jpg")
-    real, *others = sorted(next(analyzer.analyze([photo])).faces, key=lambda face: -face.detection.score)
-    assert real.quality.weaknesses == ()
+    real, *others = sorted(next(analyzer.analyze([photo])).faces, key=lambda face: -face.detection_score)
+    assert real.assessment.weaknesses == ()
     assert len(others) == 2
     for other in others:
-        assert HARDLY in other.quality.weaknesses
-        assert other.quality.score < opencv_pack.manifest.thresholds.minimum_quality
+        assert HARDLY in other.assessment.weaknesses
+        assert other.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
 def test_masked_faces_are_faces(analyzer: FaceAnalyzer, shared: Path) -> None:
@@ -82,23 +82,25 @@ def test_masked_faces_are_faces(analyzer: FaceAnalyzer, shared: Path) -> None:
         canvas = np.full((240, 240, 3), 110, dtype=np.uint8)
         canvas[64:176, 64:176] = read_photo(path).pixels
         for face in analyzed(analyzer, canvas)[:1]:
-            assert HARDLY not in face.quality.weaknesses, path.name
+            assert HARDLY not in face.assessment.weaknesses, path.name
 
 
-def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
-        size = face.detection.size
+        size = face.size
         small = cv2.resize(photo.pixels, None, fx=20 / size, fy=20 / size, interpolation=cv2.INTER_AREA)
         blurred = cv2.GaussianBlur(photo.pixels, (0, 0), 0.03 * size)
         noise = np.random.default_rng(3).normal(0, 2, photo.pixels.shape)
         dark = np.clip(photo.pixels * 0.08 + noise, 0, 255)
         for made in (small, blurred, dark):
-            worse = max(analyzed(analyzer, np.asarray(made, dtype=np.uint8)), key=lambda face: face.detection.score)
-            assert HARDLY not in worse.quality.weaknesses
+            worse = max(analyzed(analyzer, np.asarray(made, dtype=np.uint8)), key=lambda face: face.detection_score)
+            assert HARDLY not in worse.assessment.weaknesses
 
 
-def test_without_a_second_look_every_detection_is_taken_for_a_face(opencv_pack: Pack, demo_photos: list[Photo]) -> None:
+def test_without_a_second_look_every_detection_is_taken_for_a_face(
+    opencv_pack: Pack, demo_photos: list[DecodedPhoto]
+) -> None:
     (detection,) = FaceFinder(build_detector(opencv_pack, "cpu")).find(demo_photos[0].pixels)
     assert detection.second_score is None
     assert plausibility(detection) == 1.0

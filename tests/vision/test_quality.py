@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from facebank.types import Detection, Face, Photo, Quality
+from facebank.types import DecodedPhoto, Detection, Face, Quality
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.quality import assess, exposure, frontality, hidden_parts, sharpness, uprightness, with_stability
@@ -20,7 +20,7 @@ DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), LANDMARKS, 
 
 
 def seen(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
-    return next(analyzer.analyze([Photo("made", np.ascontiguousarray(pixels), "0" * 64, True, None)])).faces[0]
+    return next(analyzer.analyze([DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, True, None)])).faces[0]
 
 
 def assert_falls(scores: Sequence[float]) -> None:
@@ -28,7 +28,7 @@ def assert_falls(scores: Sequence[float]) -> None:
     assert all(later <= earlier + 0.001 for earlier, later in pairwise(scores))
 
 
-def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         quality = next(analyzer.analyze([photo])).faces[0].quality
         assert quality.score > 0.8
@@ -36,17 +36,17 @@ def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[Photo
         assert quality.stability is None
 
 
-def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     """On one and the same cut-out; where nothing is left of a face, the detector puts the landmarks elsewhere."""
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         qualities = []
         for sigma in (0.001, 0.01, 0.02, 0.04, 0.06, 0.08):
-            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.detection.size)
+            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.size)
             crop = analyzer.crop(
-                Photo("blurred", np.asarray(blurred, dtype=np.uint8), "0" * 64, True, None), face.detection
+                DecodedPhoto("blurred", np.asarray(blurred, dtype=np.uint8), "0" * 64, True, None), face
             )
-            qualities.append(assess(face.detection, crop))
+            qualities.append(assess(face, crop))
         sharpnesses, scores = zip(*((quality.sharpness, quality.score) for quality in qualities), strict=True)
         assert list(sharpnesses) == sorted(sharpnesses, reverse=True)
         assert_falls(scores)
@@ -55,46 +55,46 @@ def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: l
         assert qualities[-1].weaknesses[0] == "blurred"
 
 
-def test_blurred_photos_are_judged_worse_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_blurred_photos_are_judged_worse_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         face = seen(analyzer, photo.pixels)
-        scores = [face.quality.score]
+        scores = [face.quality]
         for sigma in (0.01, 0.02, 0.04):
-            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.detection.size)
-            scores.append(seen(analyzer, np.asarray(blurred, dtype=np.uint8)).quality.score)
+            blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.size)
+            scores.append(seen(analyzer, np.asarray(blurred, dtype=np.uint8)).quality)
         assert_falls(scores)
         assert scores[-1] < 0.5 * scores[0]
 
 
-def test_shrinking_lowers_quality_and_is_said(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_shrinking_lowers_quality_and_is_said(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         face = seen(analyzer, photo.pixels)
-        scale = 20 / face.detection.size
+        scale = 20 / face.size
         shape = (round(photo.width * scale), round(photo.height * scale))
         small = seen(analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8))
-        assert small.quality.score < face.quality.score - 0.1
-        assert "small" in small.quality.weaknesses
+        assert small.quality < face.quality - 0.1
+        assert "small" in small.assessment.weaknesses
 
 
 @pytest.mark.parametrize("factor", [0.03, 3.5])
 def test_wrong_exposure_lowers_quality_and_is_said(
-    analyzer: FaceAnalyzer, demo_photos: list[Photo], factor: float
+    analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], factor: float
 ) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
-        crop = analyzer.crop(photo, face.detection)
+        crop = analyzer.crop(photo, face)
         wrong = np.clip(crop.astype(np.float32) * factor, 0, 255).astype(np.uint8)
-        quality = assess(face.detection, wrong)
-        assert quality.score < face.quality.score - 0.1
+        quality = assess(face, wrong)
+        assert quality.score < face.quality - 0.1
         assert "badly lit" in quality.weaknesses
 
 
-def test_dark_glasses_are_said(analyzer: FaceAnalyzer, demo_photos: list[Photo]) -> None:
+def test_dark_glasses_are_said(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
-        covered = analyzer.crop(photo, face.detection).copy()
+        covered = analyzer.crop(photo, face).copy()
         covered[40:62, 20:92] = 20
-        quality = assess(face.detection, covered)
+        quality = assess(face, covered)
         assert quality.weaknesses[0] == "eyes hidden"
         assert quality.occlusion == pytest.approx(0.35, abs=0.1)
 

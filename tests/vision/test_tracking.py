@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.types import Detection, Face, Quality
+from facebank.types import Face, Quality
 from facebank.vision.tracking import Sighting, Track, Tracker, seen_together
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def looks(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
 
 def face_at(x: float, y: float, embedding: FloatArray, quality: float = 0.9, side: float = 50) -> Face:
     box = np.array([x, y, x + side, y + side], dtype=np.float32)
-    return Face(
-        Detection(box, np.zeros((5, 2), dtype=np.float32), 0.9), Quality(quality, side, quality, quality), embedding
-    )
+    return Face(box, np.zeros((5, 2), dtype=np.float32), 0.9, Quality(quality, side, quality, quality), embedding)
 
 
 def tracked(frames: list[list[Face]], shots: list[int] | None = None) -> list[Track]:
@@ -142,7 +140,7 @@ def test_the_best_sighting_of_a_long_track_is_not_looked_for_in_all_of_it() -> N
     track = Track(1, 0, sightings)
     for number, face in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
-        assert track.best.face.quality.score == max(each.quality.score for each in faces[: number + 1])
+        assert track.best.face.quality == max(each.quality for each in faces[: number + 1])
     assert len(sightings) == len(faces)
     assert sightings.looked_at <= 2 * len(faces)
 
@@ -157,7 +155,7 @@ def test_the_best_sighting_is_that_of_the_best_quality_then_of_the_largest_face_
         track.add(Sighting(number * STEP, face))
         if kept > 5:
             track.forget(kept)
-        key = [(each.face.quality.score, each.face.detection.size) for each in track.sightings]
+        key = [(each.face.quality, each.face.size) for each in track.sightings]
         assert track.best is track.sightings[key.index(max(key))]
 
 

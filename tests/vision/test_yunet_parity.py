@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from facebank.packs import Pack
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.vision import build_detector
 from facebank.vision.geometry import resize
 
 
 @pytest.mark.parametrize("side", [320, 500, 640, 1011])
-def test_boxes_landmarks_and_scores_are_those_of_opencv(opencv_pack: Pack, demo_photos: list[Photo], side: int) -> None:
+def test_boxes_landmarks_and_scores_are_those_of_opencv(
+    opencv_pack: Pack, demo_photos: list[DecodedPhoto], side: int
+) -> None:
     spec = opencv_pack.manifest.detector
     official = Path(opencv_pack.folder) / spec.file
     detector = build_detector(opencv_pack, "cpu")
@@ -31,4 +33,4 @@ def test_boxes_landmarks_and_scores_are_those_of_opencv(opencv_pack: Pack, demo_
         for detection, row in zip(found, sorted(rows, key=lambda row: -row[14]), strict=True):
             np.testing.assert_allclose(detection.box, [*row[:2], *(row[:2] + row[2:4])], atol=0.05)
             np.testing.assert_allclose(detection.landmarks.ravel(), row[4:14], atol=0.05)
-            assert detection.score == pytest.approx(row[14], abs=1e-3)
+            assert detection.detection_score == pytest.approx(row[14], abs=1e-3)

@@ -71,8 +71,8 @@ def _section(scan_file: ScanFile, group: Group) -> str:
 def _figure(scan_file: ScanFile, face: int, name: str) -> str:
     photo, place = scan_file.place_of(face)
     try:
-        upright = turn_photo(read_photo(photo.source), photo.quarter_turns)
+        upright = turn_photo(read_photo(photo.path), photo.quarter_turns)
     except PhotoError as error:
         return figure(None, "", f"{name}: {as_html(str(error))}")
-    picture = encode_thumbnail(upright, photo.faces[place].detection.box, _SIDE)
-    return figure(picture, f"Face {name}", f"{name} {link(photo.source)}")
+    picture = encode_thumbnail(upright, photo.faces[place].box, _SIDE)
+    return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")

@@ -17,13 +17,13 @@ from facebank.media import read_photo
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.operations.samples import complete_sample, plain_sample
 from facebank.storage.text import printable
-from facebank.types import EnrollmentReason
+from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScanFile
     from facebank.gallery import EnrolledSample, Gallery, NewSample
     from facebank.operations.engine import Engine
-    from facebank.types import AnalyzedPhoto, Face, FloatArray, PhotoFaces
+    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
 
 MOST_SAMPLES = 10
 _MOST_JUDGED = 200  # faces of a group that are compared with the person's
@@ -164,7 +164,7 @@ def _refused(
     refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):
         return refused
-    if judgments[refused[0]].refusal is EnrollmentReason.UNLIKE_THE_PERSON and len(guard.own):
+    if judgments[refused[0]].refusal is EnrollReason.UNLIKE_THE_PERSON and len(guard.own):
         similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
         why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
     else:
@@ -178,19 +178,19 @@ def _take(
     """Read the photo of a face again, and make a sample of it."""
     photo, place = scan_file.place_of(face)
     try:
-        (analyzed,) = engine.analyzer.analyze([read_photo(photo.source)])
+        (analyzed,) = engine.analyzer.analyze([read_photo(photo.path)])
     except PhotoError as error:
-        refused[photo.source] = str(error)
+        refused[photo.path] = str(error)
         return
     found = same_face(analyzed, photo, photo.faces[place])
     if found is None:
-        refused[photo.source] = "it is another photo now: scan again"
+        refused[photo.path] = "it is another photo now: scan again"
         return
-    crop = engine.analyzer.crop(analyzed.photo, found.detection)
-    samples[photo.source] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
+    crop = engine.analyzer.crop(analyzed.photo, found)
+    samples[photo.path] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
 
 
-def same_face(analyzed: AnalyzedPhoto, photo: PhotoFaces, face: Face) -> Face | None:
+def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
     """Return the face of a photo that was just read which is the one that was scanned; None in another photo."""
     wanted = FaceKey.found(photo, face)
     return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)

@@ -27,7 +27,7 @@ from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto
 
 if TYPE_CHECKING:
-    from facebank.types import Photo
+    from facebank.types import DecodedPhoto
     from facebank.vision import FaceAnalyzer
 
     Task = tuple[str, FileState]
@@ -47,7 +47,7 @@ class Lookout:
     workers
         How many files are looked at at the same time; None for one a core.
     pictures
-        Hashes of pictures (`facebank.types.Photo.picture_hash`) whose faces need not be looked for.
+        Hashes of pictures (`facebank.types.DecodedPhoto.picture_hash`) whose faces need not be looked for.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Lookout:
         done: list[ScannedFile] = []
         places = deque[int]()
 
-        def photos() -> Iterator[Photo]:
+        def photos() -> Iterator[DecodedPhoto]:
             for path, state in task:
                 file, photo = self._opened(path, state)
                 done.append(file)
@@ -118,7 +118,7 @@ class Lookout:
             done[place] = replace(done[place], found=analyzed.found)
         return done
 
-    def _opened(self, path: str, state: FileState) -> tuple[ScannedFile, Photo | None]:
+    def _opened(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
         content_hash = None
         try:
             file = read_photo_file(path)

@@ -26,7 +26,7 @@ from facebank.storage.values import (
     turns,
     whole,
 )
-from facebank.types import PhotoFaces
+from facebank.types import Photo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -94,7 +94,7 @@ class PhotoRow(NamedTuple):
     face_count: int
 
     @classmethod
-    def of(cls, number: int, photo: PhotoFaces) -> PhotoRow:
+    def of(cls, number: int, photo: Photo) -> PhotoRow:
         """Return the row of a photo that was looked at."""
         return cls(
             number,
@@ -108,9 +108,9 @@ class PhotoRow(NamedTuple):
             len(photo.faces),
         )
 
-    def with_faces(self, path: str, faces: tuple[Face, ...]) -> PhotoFaces:
+    def with_faces(self, path: str, faces: tuple[Face, ...]) -> Photo:
         """Return the photo as it was found in a file."""
-        return PhotoFaces(
+        return Photo(
             path,
             self.content_hash,
             self.width,
@@ -211,7 +211,7 @@ def face_row(row: Sequence[object]) -> FaceRow:
 
 def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
     """Return what `face_row` makes a face of, without the digest."""
-    return (number, photo, face_to_numbers(face).tobytes(), json.dumps(face.quality.weaknesses))
+    return (number, photo, face_to_numbers(face).tobytes(), json.dumps(face.assessment.weaknesses))
 
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:

@@ -39,7 +39,7 @@ from facebank.album.scan.written_tags import TagRow, forget_tags, keep_tags, mov
 from facebank.storage.connections import ThreadConnections, connect
 from facebank.storage.face_numbers import embeddings_of, qualities_of
 from facebank.storage.text import printable
-from facebank.types import PhotoFaces
+from facebank.types import Photo
 
 if TYPE_CHECKING:
     from typing import Self
@@ -88,9 +88,9 @@ class ScannedFile:
     state: FileState
     content_hash: str | None
     error: str | None
-    found: PhotoFaces | None
+    found: Photo | None
     readers: str | None = None
-    edited: PhotoFaces | None = None
+    edited: Photo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,18 +315,18 @@ class ScanFile:
 
     # Photos and faces -------------------------------------------------------------------------------------------------
 
-    def photos(self, places: Sequence[str] = ()) -> Iterator[PhotoFaces]:
+    def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
         """Return what was found in the photos of some folders, or in all; a photo in several files comes for each.
 
         Yields
         ------
-        PhotoFaces
+        Photo
             In the order of the paths.
         """
         for _, photo in self._photos(places):
             yield photo
 
-    def each_photo(self) -> Iterator[tuple[list[int], PhotoFaces]]:
+    def each_photo(self) -> Iterator[tuple[list[int], Photo]]:
         """Return what was found in each photo, once however many files it has, with the faces' numbers."""
         seen = set[int]()
         for faces, photo in self._photos((), seen):
@@ -375,7 +375,7 @@ class ScanFile:
             self._tables.require_total(len(rows), self._tables.totals().apart)
         return [self._tables.read(apart_row, row) for row in rows]
 
-    def place_of(self, face: int) -> tuple[PhotoFaces, int]:
+    def place_of(self, face: int) -> tuple[Photo, int]:
         """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
 
         Raises
@@ -392,9 +392,7 @@ class ScanFile:
         (faces,) = self._tables.read(faces_of, [rows], self._dimension)
         return photo.with_faces(files[0].path, faces), numbers.index(face)
 
-    def _photos(
-        self, places: Sequence[str], seen: set[int] | None = None
-    ) -> Iterator[tuple[list[FaceRow], PhotoFaces]]:
+    def _photos(self, places: Sequence[str], seen: set[int] | None = None) -> Iterator[tuple[list[FaceRow], Photo]]:
         """Yield photos by their files, each only once where `seen` is kept."""
         self._tables.check_files()
         for exact, below, above in [_range_of(place) for place in places] or [_EVERYWHERE]:
@@ -406,7 +404,7 @@ class ScanFile:
 
     def _page(
         self, statement: str, values: Sequence[bytes], seen: set[int] | None
-    ) -> tuple[bytes, list[tuple[list[FaceRow], PhotoFaces]]]:
+    ) -> tuple[bytes, list[tuple[list[FaceRow], Photo]]]:
         """Return the path with which some photos end, or nothing where there are none, and the photos.
 
         They are read as they were at one moment; nothing stays open until the next are asked for, in any thread.

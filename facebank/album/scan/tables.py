@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facebank.storage.connections import BoundedConnection, ThreadConnections
-    from facebank.types import PhotoFaces
+    from facebank.types import Photo
 
 _Row = TypeVar("_Row")
 
@@ -207,7 +207,7 @@ class ScanTables:
             raise SCAN_FILE.damage_error(self.path)
         return faces
 
-    def add_photo(self, found: PhotoFaces, changed: Counter[str]) -> None:
+    def add_photo(self, found: Photo, changed: Counter[str]) -> None:
         """Write down what was found in a photo, unless that is known."""
         if self.photo_of_content(found.content_hash) is not None:
             return
@@ -218,7 +218,7 @@ class ScanTables:
         insert(self.connection, "faces", faces)
         changed.update(photos=1, faces=len(faces))
 
-    def add_edited(self, path: str, edited: PhotoFaces, changed: Counter[str]) -> bool:
+    def add_edited(self, path: str, edited: Photo, changed: Counter[str]) -> bool:
         """Write down a photo whose picture is known under other bytes; return False where it is known no more.
 
         A photo that no other file holds keeps its number, its faces and their groups.

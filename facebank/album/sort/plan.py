@@ -18,7 +18,7 @@ from facebank.types import Reason
 
 if TYPE_CHECKING:
     from facebank.album.sort.entries import Entry
-    from facebank.types import IdentifiedPhoto, PhotoFaces
+    from facebank.types import Photo
 
 _MOST_NAMES = 10_000
 
@@ -86,7 +86,7 @@ class SortPlan:
 
 
 def plan_sorting(
-    photos: Iterable[tuple[PhotoFaces, IdentifiedPhoto]],
+    photos: Iterable[tuple[Photo, Photo]],
     people: Iterable[str],
     folder: Path,
     out: Path,
@@ -127,7 +127,7 @@ def plan_sorting(
         improbable = {each.candidates[0].person for each in decisions if each.reason is Reason.IMPROBABLE}
         unsure += len(improbable - known.keys())
         for person in list(known)[: 1 if way is Way.MOVE else None]:
-            source, place = Path(photo.source), out / folders[person]
+            source, place = Path(photo.path), out / folders[person]
             if not (sorted_folder.hold(source) and out_folder.hold(place)):
                 outside.append(Step(source, place / source.name, photo.content_hash, person))
                 continue

@@ -25,17 +25,17 @@ from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.storage.text import printable
-from facebank.types import EnrollmentReason
+from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.operations.engine import Engine
     from facebank.operations.guard import Judgment
-    from facebank.types import Face, PhotoFaces
+    from facebank.types import Face, Photo
 
 
 class TagFate(StrEnum):
-    """What became of a region, beside what `facebank.types.EnrollmentReason` says of enrollment: a closed list."""
+    """What became of a region, beside what `facebank.types.EnrollReason` says of enrollment: a closed list."""
 
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
@@ -69,7 +69,7 @@ class ImportedTag:
     image: str
     person: str | None
     accepted: bool
-    reason: TagFate | EnrollmentReason
+    reason: TagFate | EnrollReason
     detail: str
     sample_id: int | None = None
 
@@ -91,13 +91,13 @@ class TagOffer:
     """
 
     person: str
-    photo: PhotoFaces
+    photo: Photo
     face: Face
     guarded: GuardedFace
 
 
 def read_tags(
-    photos: Iterable[PhotoFaces], *, own: bool = False, on_photo: Callable[[], None] | None = None
+    photos: Iterable[Photo], *, own: bool = False, on_photo: Callable[[], None] | None = None
 ) -> Iterator[TagOffer | ImportedTag]:
     """Read the regions of photos whose faces were found.
 
@@ -119,13 +119,13 @@ def read_tags(
         try:
             yield from _read(photo, own=own)
         except PhotoError as error:
-            yield ImportedTag(photo.source, None, False, EnrollmentReason.UNREADABLE, str(error))
+            yield ImportedTag(photo.path, None, False, EnrollReason.UNREADABLE, str(error))
         if on_photo is not None:
             on_photo()
 
 
-def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
-    xmp = read_photo_xmp(Path(photo.source), to_change=False)
+def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
+    xmp = read_photo_xmp(Path(photo.path), to_change=False)
     if not xmp.sources:
         return
     frame, boxes = frame_of(photo, xmp.header.orientation), face_boxes(photo)
@@ -136,7 +136,7 @@ def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     ours: dict[str, str] = {}
     for view in views:
         if view.turn.is_unclear:
-            yield ImportedTag(photo.source, None, False, TagFate.UNCLEAR_TURN, view.problem or "")
+            yield ImportedTag(photo.path, None, False, TagFate.UNCLEAR_TURN, view.problem or "")
             continue
         matched = {place: face for places in view.of_face.values() for face, place in places.items()}
         for place, region in enumerate(view.regions):
@@ -149,8 +149,8 @@ def _read(photo: PhotoFaces, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
             else:
                 nowhere[name_key(region.name)] = region.name
     found = {key for keys in names.values() for key in keys}
-    yield from (_not_there(photo.source, name) for key, name in nowhere.items() if key not in found)
-    yield from (_ours(photo.source, name) for key, name in ours.items() if key not in found)
+    yield from (_not_there(photo.path, name) for key, name in nowhere.items() if key not in found)
+    yield from (_ours(photo.path, name) for key, name in ours.items() if key not in found)
     for face, given in names.items():
         yield _offer(photo, face, [name for key, name in given.items() if key])
 
@@ -167,17 +167,17 @@ def _ours(image: str, name: str) -> ImportedTag:
     return ImportedTag(image, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
 
 
-def _offer(photo: PhotoFaces, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
+def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
     if not names:
-        return ImportedTag(photo.source, None, False, TagFate.NO_NAME, "a face's region has no name")
+        return ImportedTag(photo.path, None, False, TagFate.NO_NAME, "a face's region has no name")
     if len(names) > 1:
         listed = " and ".join(map(printable, names))
         detail = f"a face is called {listed}: have them agree, in the photo and in its sidecars"
-        return ImportedTag(photo.source, names[0], False, TagFate.SEVERAL_NAMES, detail)
+        return ImportedTag(photo.path, names[0], False, TagFate.SEVERAL_NAMES, detail)
     try:
         person = normalise_name(names[0])
     except InvalidNameError as error:
-        return ImportedTag(photo.source, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
+        return ImportedTag(photo.path, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
     return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))
 
 
@@ -222,14 +222,14 @@ def enroll_tags(
             else:
                 yield refusal
         embeddings = np.array([offer.face.embedding for offer in taken], dtype=np.float32)
-        qualities = np.array([offer.face.quality.score for offer in taken], dtype=np.float32)
+        qualities = np.array([offer.face.quality for offer in taken], dtype=np.float32)
         chosen = choose_varied(embeddings, qualities, most) if taken else []
         for place in chosen:
             yield _enroll(enroller, engine, taken[place])
         for place in sorted(set(range(len(taken))) - set(chosen)):
             detail = f"{most} faces that show more are enrolled"
             offer = taken[place]
-            yield ImportedTag(offer.photo.source, offer.person, False, TagFate.ENOUGH_OTHERS, detail)
+            yield ImportedTag(offer.photo.path, offer.person, False, TagFate.ENOUGH_OTHERS, detail)
 
 
 def _refusals(
@@ -238,8 +238,8 @@ def _refusals(
     """Judge the faces of one person together, as enrollment does; a name that two faces of a photo have is no help."""
     if force:
         return [None] * len(offers)
-    counts = Counter(offer.photo.source for offer in offers)
-    places = [place for place, offer in enumerate(offers) if counts[offer.photo.source] == 1]
+    counts = Counter(offer.photo.path for offer in offers)
+    places = [place for place, offer in enumerate(offers) if counts[offer.photo.path] == 1]
     guard = PersonGuard(gallery, offers[0].person, engine.thresholds.verify)
     judgments = guard.judge([offers[place].guarded for place in places])
     judged = dict(zip(places, judgments, strict=True))
@@ -250,21 +250,21 @@ def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
     if judgment is None:
         person = printable(offer.person)
         detail = f"two faces of the photo are called {person}: rename one region, or use --force if both are {person}"
-        return ImportedTag(offer.photo.source, offer.person, False, TagFate.NAMED_TWICE, detail)
+        return ImportedTag(offer.photo.path, offer.person, False, TagFate.NAMED_TWICE, detail)
     if judgment.refusal is None:
         return None
-    unlike = judgment.refusal is EnrollmentReason.UNLIKE_THE_PERSON
+    unlike = judgment.refusal is EnrollReason.UNLIKE_THE_PERSON
     reason = TagFate.UNLIKE_THE_OTHERS if unlike else judgment.refusal
-    return ImportedTag(offer.photo.source, offer.person, False, reason, judgment.detail)
+    return ImportedTag(offer.photo.path, offer.person, False, reason, judgment.detail)
 
 
 def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
     """Read a photo again, and enroll its one face that is meant."""
-    source = offer.photo.source
+    source = offer.photo.path
     try:
         (analyzed,) = engine.analyzer.analyze([read_photo(source)])
     except PhotoError as error:
-        return ImportedTag(source, offer.person, False, EnrollmentReason.UNREADABLE, str(error))
+        return ImportedTag(source, offer.person, False, EnrollReason.UNREADABLE, str(error))
     face = same_face(analyzed, offer.photo, offer.face)
     if face is None:
         detail = "it is another photo now: scan again"

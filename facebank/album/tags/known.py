@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.tagged import TaggedPhoto
     from facebank.gallery import Gallery, PackIdentity
-    from facebank.types import PhotoFaces
+    from facebank.types import Photo
 
 Standing = Mapping[str, Collection[str]]
 """Names that facebank wrote, by the file in which they stand."""
@@ -50,7 +50,7 @@ class KnownTags:
         for row in scan_file.tags():
             self._rows.setdefault(row.photo, set()).add(row)
 
-    def denied(self, photo: PhotoFaces) -> dict[int, frozenset[str]]:
+    def denied(self, photo: Photo) -> dict[int, frozenset[str]]:
         """Return the keys of the names that faces of a photo were denied to have, by the face."""
         found = {}
         for place, face in enumerate(photo.faces):
@@ -59,27 +59,27 @@ class KnownTags:
                 found[place] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
         return found
 
-    def may_have_forgotten(self, photo: PhotoFaces) -> bool:
+    def may_have_forgotten(self, photo: Photo) -> bool:
         """Return whether the name of somebody who is forgotten was written for a photo."""
-        return any(row.person not in self._names for row in self._rows.get(photo.source, ()))
+        return any(row.person not in self._names for row in self._rows.get(photo.path, ()))
 
-    def learn_picture(self, photo: PhotoFaces, picture_hash: str) -> None:
+    def learn_picture(self, photo: Photo, picture_hash: str) -> None:
         """Let a photo be known by its picture, before it gets other bytes."""
         if photo.picture_hash is None:
             self._scan_file.learn_picture(photo.content_hash, picture_hash)
         self._gallery.learn_picture(photo.content_hash, picture_hash)
 
-    def prepare(self, photo: PhotoFaces, standing: Standing) -> None:
+    def prepare(self, photo: Photo, standing: Standing) -> None:
         """Note the names that are about to stand in files: a crash while they are written leaves none unknown."""
-        before = self._rows.get(photo.source, set())
-        self._keep(photo.source, before | self._rows_of(photo.source, standing))
+        before = self._rows.get(photo.path, set())
+        self._keep(photo.path, before | self._rows_of(photo.path, standing))
 
-    def keep(self, photo: PhotoFaces, tagged: TaggedPhoto) -> None:
+    def keep(self, photo: Photo, tagged: TaggedPhoto) -> None:
         """Note what was written."""
         if tagged.content_hash is not None:
             keep_known(self._scan_file, photo, tagged.content_hash)
         if tagged.standing is not None and tagged.error is None:
-            self._keep(photo.source, self._rows_of(photo.source, tagged.standing))
+            self._keep(photo.path, self._rows_of(photo.path, tagged.standing))
 
     def keep_removed(self, removed: RemovedTags) -> None:
         """Note what was taken out."""
@@ -109,7 +109,7 @@ class KnownTags:
             self._rows[photo] = rows
 
 
-def keep_known(scan_file: ScanFile, photo: PhotoFaces, content_hash: str) -> None:
+def keep_known(scan_file: ScanFile, photo: Photo, content_hash: str) -> None:
     """Let a scan know a photo that has other bytes and the same picture.
 
     Parameters
@@ -122,7 +122,7 @@ def keep_known(scan_file: ScanFile, photo: PhotoFaces, content_hash: str) -> Non
         SHA-256 of its bytes now, in hex.
     """
     written = replace(photo, content_hash=content_hash)
-    file = ScannedFile(photo.source, state_of(photo.source), content_hash, None, written)
+    file = ScannedFile(photo.path, state_of(photo.path), content_hash, None, written)
     scan_file.keep_written(photo.content_hash, file)
 
 

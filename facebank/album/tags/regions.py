@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from facebank.types import FloatArray, PhotoFaces
+    from facebank.types import FloatArray, Photo
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of width and height, 0..1."""
@@ -167,7 +167,7 @@ class Frame:
         return 1 if _same_shape(dimensions, self.upright_size) else None
 
 
-def frame_of(photo: PhotoFaces, orientation: int) -> Frame:
+def frame_of(photo: Photo, orientation: int) -> Frame:
     """Return the picture of a photo whose faces were found.
 
     Parameters
@@ -201,7 +201,7 @@ def turned_back(box: Box, orientation: int) -> Box:
     return turned(box, _INVERSE.get(orientation, orientation))
 
 
-def face_boxes(photo: PhotoFaces) -> list[Box]:
+def face_boxes(photo: Photo) -> list[Box]:
     """Return where the faces of a photo are in the upright picture, without what reaches over its edge.
 
     Parameters
@@ -212,7 +212,7 @@ def face_boxes(photo: PhotoFaces) -> list[Box]:
     orientation = _TURNED[photo.quarter_turns % 4]
     boxes = []
     for face in photo.faces:
-        x1, y1, x2, y2 = (float(edge) for edge in face.detection.box)
+        x1, y1, x2, y2 = (float(edge) for edge in face.box)
         shares = x1 / photo.width, y1 / photo.height, x2 / photo.width, y2 / photo.height
         boxes.append(turned_back(clipped(shares) or (0.0, 0.0, 0.0, 0.0), orientation))
     return boxes

@@ -38,7 +38,7 @@ from facebank.types import Reason
 if TYPE_CHECKING:
     from facebank.album.tags.known import KnownTags
     from facebank.storage.folders import NamedFolders
-    from facebank.types import IdentifiedPhoto, PhotoFaces
+    from facebank.types import Photo
 
 
 _ORDER = tuple(Action)
@@ -67,8 +67,8 @@ class TagOptions:
 
 
 def tag_photo(
-    photo: PhotoFaces,
-    identified: IdentifiedPhoto,
+    photo: Photo,
+    identified: Photo,
     options: TagOptions,
     tags: KnownTags,
 ) -> TaggedPhoto:
@@ -103,23 +103,23 @@ def tag_photo(
     }
     denied = tags.denied(photo)
     if not wanted and not denied and not tags.may_have_forgotten(photo):
-        return TaggedPhoto(photo.source, (), None, unsure)
+        return TaggedPhoto(photo.path, (), None, unsure)
     try:
-        xmp = read_photo_xmp(Path(photo.source))
+        xmp = read_photo_xmp(Path(photo.path))
         is_as_scanned = xmp.file.content_hash == photo.content_hash
         if not is_as_scanned and photo.picture_hash != picture_hash_of_photo(xmp.file, xmp.header):
-            raise XmpError(f"{printable(photo.source)} has changed since it was scanned: scan again")
+            raise XmpError(f"{printable(photo.path)} has changed since it was scanned: scan again")
         if is_as_scanned and options.into_photos and not options.dry_run:
             tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
         tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
         content_hash = tagged.content_hash if is_as_scanned else None  # else the next scan finds more than our change
         return replace(tagged, faces=tagged.faces + unsure, content_hash=content_hash)
     except (PhotoError, StorageError) as error:
-        return TaggedPhoto(photo.source, (), str(error), ())
+        return TaggedPhoto(photo.path, (), str(error), ())
 
 
 def _tag(
-    photo: PhotoFaces,
+    photo: Photo,
     wanted: dict[int, str],
     xmp: PhotoXmp,
     options: TagOptions,
@@ -160,7 +160,7 @@ def _tag(
             faces[plan.face] = max(before, plan, key=lambda tagged: _ORDER.index(tagged.action))
     inside = [] if xmp.embedded is None or options.into_photos else [xmp.embedded]
     planned = TaggedPhoto(
-        photo.source,
+        photo.path,
         tuple(str(target.path) for target in changed),
         None,
         tuple(faces.values()),
@@ -170,7 +170,7 @@ def _tag(
     planned = replace(planned, standing=standing_names([*xmp.sources, *changed]))
     outside = _outside(changed, options.folders)
     if outside:
-        return TaggedPhoto(photo.source, (), None, (), outside=outside)
+        return TaggedPhoto(photo.path, (), None, (), outside=outside)
     if options.dry_run:
         return planned
     if changed:

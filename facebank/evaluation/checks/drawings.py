@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.faces import FaceSet
-    from facebank.types import Photo
+    from facebank.types import DecodedPhoto
 
 LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # of fewer, pixels too miss more than `NEARLY_ALL` allows, by chance
 NEARLY_ALL = 0.95
@@ -183,10 +183,10 @@ def _photos_to_draw_on(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np
 
 def _is_free(faces: FaceSet, place: int, corner: Corner) -> bool:
     face = faces.faces[place]
-    return face is not None and corner.is_free(_upright(faces, place), face.detection)
+    return face is not None and corner.is_free(_upright(faces, place), face)
 
 
-def _upright(faces: FaceSet, place: int) -> Photo:
+def _upright(faces: FaceSet, place: int) -> DecodedPhoto:
     return turn_photo(read_pixels(faces.dataset.photos[place]), faces.turns[place])
 
 
@@ -200,7 +200,7 @@ def _seen(bench: Bench, faces: FaceSet, corner: Corner) -> _Seen:
         if face is not None:
             pixels[""].append(_small(photo))
             for shape, change in changes.items():
-                pixels[shape].append(_small(change(photo, face.detection)))
+                pixels[shape].append(_small(change(photo, face)))
     owners = np.unique(faces.dataset.owners[kept], return_inverse=True)[1].astype(np.int64)
     return _Seen(
         owners,
@@ -209,7 +209,7 @@ def _seen(bench: Bench, faces: FaceSet, corner: Corner) -> _Seen:
     )
 
 
-def _small(photo: Photo) -> NDArray[np.float32]:
+def _small(photo: DecodedPhoto) -> NDArray[np.float32]:
     import cv2
 
     small = cv2.resize(photo.pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

@@ -152,4 +152,6 @@ def _pack(member: Member | None, archive: zipfile.ZipFile) -> str:
 def _face(embedding: FloatArray, quality: float, detection_score: float, size: float) -> Face:
     box = np.array([0, 0, size, size], dtype=np.float32)
     detection = Detection(box, np.zeros((5, 2), dtype=np.float32), detection_score)
-    return Face(detection, Quality(quality, size, 1.0, 1.0), embedding)
+    return Face(
+        detection.box, detection.landmarks, detection.detection_score, Quality(quality, size, 1.0, 1.0), embedding
+    )

@@ -143,7 +143,7 @@ def pose(
 
 def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
     """Sort searches into bins, and tell the middle of each; empty bins are left out."""
-    turned = np.array([0.0 if face is None else face.quality.frontality for face in faces.faces])[searches.places]
+    turned = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[searches.places]
     conditions, middles = list[Condition](), list[float]()
     for high, low in pairwise(FRONTALITY):
         inside = (turned >= low) & ((turned < high) | (high == FRONTALITY[0]))

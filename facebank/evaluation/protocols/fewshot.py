@@ -215,7 +215,7 @@ def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
             ", ".join(sorted({names[number] for number in numbers}))
             for numbers in (mine.named[mine.misnamed], mine.first[others])
         )
-        weak = "no face found" if face is None else ", ".join(face.quality.weaknesses)
+        weak = "no face found" if face is None else ", ".join(face.assessment.weaknesses)
         rows.append((str(faces.names[place]), named, first, f"{mine.missed.sum()} of {len(mine.places)}", weak))
     headings = ("photo", "named wrongly", "wrong best candidate", "missed in draws", "weaknesses")
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()

@@ -12,7 +12,7 @@ import numpy as np
 from facebank.evaluation.protocols.experiments.parts import draw_photos
 from facebank.evaluation.searches import TrialGallery, enroll, unrelated
 from facebank.storage.text import printable
-from facebank.types import Outcome
+from facebank.types import Decision
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.faces import FaceSet
     from facebank.recognition.settings import DecisionSettings
-    from facebank.types import Decision
+    from facebank.types import Identity
 
 ONE_ENROLLED = 3
 """Photos of the one who is enrolled where the brother or sister is not."""
@@ -263,14 +263,16 @@ def _answers(around: Circumstances, trial: TrialGallery, pair: Pair, places: NDA
         own_similarity=numbers[:, 2],
         other_similarity=numbers[:, 3],
         named=np.array([row[4] for row in rows], dtype=np.int64),
-        uncertain=np.array([one is not None and one.outcome is Outcome.UNCERTAIN for one in decisions], dtype=np.bool_),
+        uncertain=np.array(
+            [one is not None and one.decision is Decision.UNCERTAIN for one in decisions], dtype=np.bool_
+        ),
         acquired=np.array([one is not None for one in decisions], dtype=np.bool_),
         reasons=np.array([row[5] for row in rows], dtype=np.str_),
     )
 
 
 def _row(
-    shown: str | None, people: tuple[str, str], decision: Decision | None
+    shown: str | None, people: tuple[str, str], decision: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
     """Return what an answer says: probabilities and similarities of the one shown and the other, name and reason."""
     own = {shown} & set(people)

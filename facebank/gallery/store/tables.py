@@ -44,7 +44,7 @@ from facebank.storage.values import (
     time_to_text,
     whole,
 )
-from facebank.types import Detection, Person, Sample
+from facebank.types import Person, Sample
 
 if TYPE_CHECKING:
     import sqlite3
@@ -265,11 +265,11 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
         [
             {
                 "person_id": person_id,
-                "box": floats_to_bytes(sample.detection.box),
-                "landmarks": floats_to_bytes(sample.detection.landmarks),
-                "detection_score": float(sample.detection.score),
+                "box": floats_to_bytes(sample.box),
+                "landmarks": floats_to_bytes(sample.landmarks),
+                "detection_score": float(sample.detection_score),
                 "quality": float(sample.quality),
-                "source": path_to_bytes(sample.source),
+                "source": path_to_bytes(sample.path),
                 "content_hash": sample.content_hash,
                 "quarter_turns": sample.quarter_turns,
                 "taken_at": None if sample.taken_at is None else time_to_text(sample.taken_at),
@@ -430,11 +430,9 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
         Sample(
             id=whole(row["id"]),
             person=called[row["person_id"]],
-            detection=Detection(
-                floats_from_bytes(row["box"], (4,)),
-                floats_from_bytes(row["landmarks"], (5, 2)),
-                fraction(row["detection_score"]),
-            ),
+            box=floats_from_bytes(row["box"], (4,)),
+            landmarks=floats_from_bytes(row["landmarks"], (5, 2)),
+            detection_score=fraction(row["detection_score"]),
             quality=fraction(row["quality"]),
             source=bytes_to_path(row["source"]),
             content_hash=hex_digest(row["content_hash"]),

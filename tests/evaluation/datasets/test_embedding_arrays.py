@@ -46,7 +46,7 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
     face = data.photos[1].content
     assert isinstance(face, Face)
     assert np.array_equal(face.embedding, VECTORS[1])
-    assert (face.quality.score, face.quality.size) == (0.5, 90)
+    assert (face.quality, face.assessment.size) == (0.5, 90)
     with pytest.raises(PhotoError, match="there is no picture"):
         read_pixels(data.photos[0])
 

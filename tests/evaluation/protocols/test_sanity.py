@@ -19,7 +19,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, rea
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
-from facebank.types import Detection, Photo
+from facebank.types import DecodedPhoto, Detection
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_chance_is_told_from_more() -> None:
 
 
 def test_a_shape_is_drawn_in_its_corner_only() -> None:
-    photo = Photo("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
+    photo = DecodedPhoto("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
     face = Detection(np.array([40, 30, 80, 70], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
     for corner in CORNERS:
         left, top, right, bottom = corner.square(120, 100)

@@ -174,11 +174,11 @@ def _ranking(faces: FaceSet, trial: TrialGallery, nobody: str) -> tuple[Table, s
         if face is None:
             continue
         decision = trial.recognizer.identify([face])[0]
-        outcomes.append(decision.outcome.value)
+        outcomes.append(decision.decision.value)
         alike = rank_resemblance(face.embedding, table, names)[:3]
         ranked = ", ".join(f"{one.person} {one.share:.1%}".replace("%", " %") for one in alike)
         likely = "" if decision.probability is None else f"{decision.probability:.4f}"
-        rows.append((str(faces.names[place]), ranked, decision.outcome.value, decision.person or "", likely))
+        rows.append((str(faces.names[place]), ranked, decision.decision.value, decision.person or "", likely))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")
     said = f"{nobody} was unknown in {outcomes.count('unknown')} of {len(outcomes)} photos that are ranked."
     return Table(f"{nobody}: {HEADING}", headings, tuple(rows)), said

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
     from facebank.evaluation.report import Report
-    from facebank.types import Decision, Face, Photo
+    from facebank.types import DecodedPhoto, Face, Identity
 
 FOOTBALLERS = (
     "David_Beckham", "Luis_Figo", "Michael_Ballack", "Rio_Ferdinand", "Roberto_Carlos",
@@ -185,7 +185,7 @@ def _together(
         alone = [_alone(faces, trial, place) for place in (first, second)]
         for wanted, offset, place in zip(alone, (0, left.width), (first, second), strict=True):
             said = _at(faces, place, offset, analyzed.faces, decisions)
-            same.append(said is not None and (said.outcome, said.person) == (wanted.outcome, wanted.person))
+            same.append(said is not None and (said.decision, said.person) == (wanted.decision, wanted.person))
             if not same[-1]:
                 rows.append(
                     (str(faces.names[place]), _words(wanted), "no face found" if said is None else _words(said))
@@ -274,7 +274,7 @@ def _pairs(faces: FaceSet, probes: tuple[NDArray[np.int64], NDArray[np.int64]], 
     return both[: number - number // 2] + mixed[: number // 2]
 
 
-def _upright(faces: FaceSet, place: int) -> Photo:
+def _upright(faces: FaceSet, place: int) -> DecodedPhoto:
     return turn_photo(read_pixels(faces.dataset.photos[place]), faces.turns[place])
 
 
@@ -283,13 +283,13 @@ def _pasted(faces: FaceSet, place: int, body: int) -> DatasetPhoto:
     if face is None or other is None:
         raise DatasetError("a photo without a face cannot be put together")
     pixels = face_on_another(
-        _upright(faces, place).pixels, face.detection, _upright(faces, body).pixels, other.detection
+        _upright(faces, place).pixels, face, _upright(faces, body).pixels, other
     )
     name = f"{faces.names[place]} on {faces.names[body]}"
     return DatasetPhoto(name, faces.dataset.photos[place].person, pixels)
 
 
-def _alone(faces: FaceSet, trial: TrialGallery, place: int) -> Decision:
+def _alone(faces: FaceSet, trial: TrialGallery, place: int) -> Identity:
     face = faces.faces[place]
     if face is None:
         raise DatasetError("a photo without a face has no answer")
@@ -297,20 +297,20 @@ def _alone(faces: FaceSet, trial: TrialGallery, place: int) -> Decision:
 
 
 def _at(
-    faces: FaceSet, place: int, offset: int, found: Sequence[Face], decisions: Sequence[Decision]
-) -> Decision | None:
+    faces: FaceSet, place: int, offset: int, found: Sequence[Face], decisions: Sequence[Identity]
+) -> Identity | None:
     """Return the decision of the face that is where a photo's face is now; None where none is."""
     face = faces.faces[place]
     if face is None or not found:
         return None
-    middle = face.detection.landmarks.mean(axis=0) + np.array([offset, 0])
-    away = [float(np.linalg.norm(one.detection.landmarks.mean(axis=0) - middle)) for one in found]
+    middle = face.landmarks.mean(axis=0) + np.array([offset, 0])
+    away = [float(np.linalg.norm(one.landmarks.mean(axis=0) - middle)) for one in found]
     nearest = int(np.argmin(away))
-    return decisions[nearest] if away[nearest] < 0.25 * face.detection.size else None
+    return decisions[nearest] if away[nearest] < 0.25 * face.size else None
 
 
-def _words(decision: Decision) -> str:
-    return decision.person or decision.outcome.value
+def _words(decision: Identity) -> str:
+    return decision.person or decision.decision.value
 
 
 def _units(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:

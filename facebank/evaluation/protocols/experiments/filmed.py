@@ -13,7 +13,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.report import Table
 from facebank.storage.text import printable
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
@@ -23,7 +23,7 @@ FRAMES = 20
 _LARGEST = 120_000_000
 
 
-def read_frames(video: Path, most: int = FRAMES) -> Iterator[tuple[int, Photo]]:
+def read_frames(video: Path, most: int = FRAMES) -> Iterator[tuple[int, DecodedPhoto]]:
     """Yield frames spread evenly over a video, with their numbers.
 
     Raises
@@ -49,7 +49,10 @@ def read_frames(video: Path, most: int = FRAMES) -> Iterator[tuple[int, Photo]]:
             if read and pixels is not None:
                 rgb = np.ascontiguousarray(np.asarray(pixels, dtype=np.uint8)[..., ::-1])
                 digest = hashlib.sha256(rgb.tobytes()).hexdigest()
-                yield number, Photo(f"{video.name}, frame {number}", rgb, digest, has_orientation=True, taken_at=None)
+                yield (
+                    number,
+                    DecodedPhoto(f"{video.name}, frame {number}", rgb, digest, has_orientation=True, taken_at=None),
+                )
     finally:
         capture.release()
 
@@ -73,7 +76,7 @@ def film_table(bench: Bench, video: Path, trial: TrialGallery, most: int = FRAME
         (analyzed,) = analyzer.analyze([frame])
         decisions = trial.recognizer.identify(analyzed.faces) if analyzed.faces else []
         named.update(decision.person or "" for decision in decisions)
-        said = ", ".join(decision.person or decision.outcome.value for decision in decisions)
+        said = ", ".join(decision.person or decision.decision.value for decision in decisions)
         rows.append((f"{number}", f"{len(decisions)}", said or "–"))
     if not rows:
         raise DatasetError(f"{printable(str(video))}: it holds no frames that can be read")

@@ -210,7 +210,7 @@ def error_tables(
             decision = trial.recognizer.identify([face])[0]
             named = searches.named[mine & searches.misnamed]
             said = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
-            reason, weak = decision.reason.value, ", ".join(face.quality.weaknesses)
+            reason, weak = decision.reason.value, ", ".join(face.assessment.weaknesses)
         known = "documented as wrongly labelled" if _stem(name) in wrong_labels else ""
         often = f"{int((mine & searches.missed).sum())} of {int(mine.sum())}"
         rows.append((name, said, often, reason.replace("_", " "), weak, known))
