@@ -39,12 +39,14 @@ from pathlib import Path
 import numpy as np
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
-Detection = import_module("facebank.types" if find_spec("facebank.types") else "facebank.faces").Detection
+types = import_module("facebank.types" if find_spec("facebank.types") else "facebank.faces")
 pack, people, at_once, random = load_pack(), int(sys.argv[2]), 10_000, np.random.default_rng(0)
 dimension = pack.manifest.embedder.dimension
-face = Detection(np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0)
+face = [np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0]
+if hasattr(types, "IdentifiedFace"):  # older versions
+    face = [types.Detection(*face)]
 def sample(number, vector):
-    return NewSample(face, 0.9, f"{number}.jpg", f"{number:064x}", 0, None, None, {"plain": vector})
+    return NewSample(*face, 0.9, f"{number}.jpg", f"{number:064x}", 0, None, None, {"plain": vector})
 with Gallery.open(Path(sys.argv[1]), PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
     enroll = gallery.enrol_people if hasattr(gallery, "enrol_people") else gallery.enroll_people  # older versions
     for start in range(0, people, at_once):

@@ -74,14 +74,14 @@ def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
             )
 
 
-def sample(number: int, embedding: FloatArray, quality: float, source: str) -> NewSample:
+def sample(number: int, embedding: FloatArray, quality: float, path: str) -> NewSample:
     """Return a sample without a photo."""
     return NewSample(
         box=np.array([0, 0, 9, 9], np.float32),
         landmarks=np.zeros((5, 2), np.float32),
         detection_score=1.0,
         quality=quality,
-        source=source,
+        path=path,
         content_hash=f"{number:064x}",
         quarter_turns=0,
         taken_at=None,

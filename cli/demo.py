@@ -45,17 +45,16 @@ def demo(
 
 def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
     panel, face = result.panel, result.face
-    decision = face.decision if face else None
     return {
         "picture": str(report.picture),
         "photo": panel.photo,
         "shows": panel.shows,
         "expected": panel.expected,
         "box": [float(value) for value in face.box] if face else None,
-        "decision": decision.decision.value if decision else None,
-        "reason": decision.reason.value if decision else None,
-        "person": decision.person if decision else None,
-        "similarity": decision.similarity if decision else None,
+        "decision": face.decision if face else None,
+        "reason": face.reason if face else None,
+        "person": face.person if face else None,
+        "similarity": face.similarity if face else None,
         "correct": result.correct,
     }
 
@@ -82,6 +81,6 @@ def _row(result: DemoResult) -> tuple[str, ...]:
     verdict = "right" if result.correct else "WRONG"
     if result.face is None:
         return shown, expected, "no face found", "", "", verdict
-    decision = result.face.decision
-    similarity = "" if decision.similarity is None else f"{decision.similarity:.2f}"
-    return shown, expected, decision.decision.value, decision.person or "", similarity, verdict
+    face = result.face
+    similarity = "" if face.similarity is None else f"{face.similarity:.2f}"
+    return shown, expected, str(face.decision), face.person or "", similarity, verdict

@@ -201,7 +201,7 @@ class _Tally:
         self._photos += 1
         self._unreadable += photo.error is not None
         self._empty += photo.error is None and not photo.faces
-        self._decisions.update(identified.decision.value for identified in photo.faces)
+        self._decisions.update(str(face.decision) for face in photo.faces)
         self._people.update({face.person for face in photo.faces if face.person is not None})
 
     def tell(self, places: Sequence[Path]) -> None:
@@ -261,28 +261,27 @@ class _Pictures:
 def _record(photo: Photo) -> dict[str, object]:
     return {
         "image": photo.path,
-        "width": photo.width,
-        "height": photo.height,
+        "width": photo.width or None,
+        "height": photo.height or None,
         "turned": None if photo.error is not None else DEGREES * photo.quarter_turns,
         "error": photo.error,
         "faces": [_face_record(face) for face in photo.faces],
     }
 
 
-def _face_record(identified: Face) -> dict[str, object]:
-    detection, decision = identified, identified.decision
+def _face_record(face: Face) -> dict[str, object]:
     return {
-        "box": rounded(detection.box.tolist()),
-        "landmarks": [rounded(point) for point in detection.landmarks.tolist()],
-        "detection_score": round(detection.score, 4),
-        "quality": round(identified.quality, 4),
-        "decision": decision.decision.value,
-        "reason": decision.reason.value,
-        "person": decision.person,
-        "similarity": decision.similarity,
-        "probability": decision.probability,
-        "candidates": [candidate_record(candidate) for candidate in decision.candidates],
-        "stranger_probability": decision.stranger_probability,
+        "box": rounded(face.box.tolist()),
+        "landmarks": [rounded(point) for point in face.landmarks.tolist()],
+        "detection_score": round(face.detection_score, 4),
+        "quality": round(face.quality, 4),
+        "decision": face.decision,
+        "reason": face.reason,
+        "person": face.person,
+        "similarity": face.similarity,
+        "probability": face.probability,
+        "candidates": [candidate_record(candidate) for candidate in face.candidates],
+        "stranger_probability": face.stranger_probability,
     }
 
 
@@ -315,8 +314,7 @@ def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
         yield photo.path, str(number), *box, *_decision_columns(identified), ""
 
 
-def _decision_columns(identified: Face) -> tuple[str, ...]:
-    decision = identified.decision
-    similarity = "" if decision.similarity is None else f"{decision.similarity:.3f}"
-    probability = "" if decision.probability is None else never_certain(decision.probability)
-    return decision.person or "", decision.decision.value, decision.reason.value, similarity, probability
+def _decision_columns(face: Face) -> tuple[str, ...]:
+    similarity = "" if face.similarity is None else f"{face.similarity:.3f}"
+    probability = "" if face.probability is None else never_certain(face.probability)
+    return face.person or "", str(face.decision), str(face.reason), similarity, probability

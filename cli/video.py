@@ -159,7 +159,7 @@ def _share(plan: VideoPlan, advance: Callable[[float], None]) -> Callable[[float
 
 
 def _row(each: Appearance) -> tuple[str, ...]:
-    decision = each.decision
+    decision = each.identity
     likeliest = decision.candidates[0].person if decision.person is None and decision.candidates else ""
     return (
         each.label,
@@ -175,7 +175,7 @@ def _row(each: Appearance) -> tuple[str, ...]:
 
 
 def _summary(report: VideoReport, start: float) -> str:
-    people = {each.label for each in report.appearances if each.decision.person is not None}
+    people = {each.label for each in report.appearances if each.identity.person is not None}
     others = {each.label for each in report.appearances} - people
     parts = [
         f"{len(people)} known, {len(others)} others",
@@ -191,7 +191,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, object]:
-    decision, best = each.decision, each.track.best
+    decision, best = each.identity, each.track.best
     return {
         "video": video,
         "track": each.track.number,

@@ -91,7 +91,7 @@ def _tell_change(where: LiveSource, change: Change, wait: float, *, as_json: boo
 
 
 def _line_news(news: News, visitor: Visitor) -> None:
-    decision = visitor.decision
+    decision = visitor.identity
     probability = "" if decision.probability is None else f" {never_certain(decision.probability)}"
     known = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
     lasted = f", {clock(visitor.seconds)}" if news.value == "left" else ""
@@ -100,7 +100,7 @@ def _line_news(news: News, visitor: Visitor) -> None:
 
 def _json_news(where: LiveSource) -> Callable[[News, Visitor], None]:
     def write(news: News, visitor: Visitor) -> None:
-        decision = visitor.decision
+        decision = visitor.identity
         write_json(
             _record(
                 news.value,
@@ -172,7 +172,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     title = f"{live.source.shown}  {clock(live.now)}  {counted(watching.attendance.frames, 'frame')} looked at"
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
-        decision = visitor.decision
+        decision = visitor.identity
         table.add_row(
             Text(printable(visitor.label)),
             Text(decision.decision.value, styles[decision.decision.value]),

@@ -5,7 +5,7 @@
 >>> bank.enroll("Ada", ["ada1.jpg", "ada2.jpg"])
 >>> for photo in bank.identify("party.jpg"):
 ...     for face in photo.faces:
-...         print(face.decision.person, face.decision.similarity)
+...         print(face.person, face.similarity, face.decision)
 
 Names are loaded when they are first used: ``import facebank`` itself loads neither NumPy nor any network runtime.
 It sets ``ORT_DISABLE_TELEMETRY``, which ONNX Runtime reads when it is imported, by whomever.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.operations.enroll import Enroller, Pick
     from facebank.operations.feedback import Feedback
     from facebank.operations.identify import Identification
-    from facebank.operations.inputs import Photo, Photos, Place
+    from facebank.operations.inputs import Photos, Place
     from facebank.operations.lookalike import Lookalikes
     from facebank.operations.person_folders import PersonPhotos
     from facebank.operations.reembed import ReEmbeddingReport
@@ -326,7 +326,7 @@ class FaceBank:
             if isinstance(result, AnalyzedPhoto):
                 yield identified_photo(result.found, gallery, self.identification(settings))
             else:
-                yield Photo(result.path, None, None, 0, result.error, ())
+                yield result
 
     @property
     def settings(self) -> DecisionSettings:

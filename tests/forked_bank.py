@@ -20,9 +20,7 @@ bank = FaceBank.open(path, device="cpu")
 
 def answers(_: object = None) -> list[str]:
     """Identify, to the bit."""
-    return [
-        repr((face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces
-    ]
+    return [repr((face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces]
 
 
 def child(*, enrolls: bool) -> bool:

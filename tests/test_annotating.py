@@ -28,7 +28,7 @@ def test_a_picture_that_no_jpeg_can_hold_becomes_a_png(
 ) -> None:
     source = tmp_path / photo
     Image.new("RGB", size, (90, 120, 60)).save(source)
-    target = Annotator(tmp_path / "out").write(Photo(str(source), *size, 0, None, ()))
+    target = Annotator(tmp_path / "out").write(Photo(str(source), width=size[0], height=size[1]))
     assert target is not None
     assert target.name == written
     with Image.open(target) as picture:
@@ -64,7 +64,7 @@ def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkey
     assert originals([Path("loop.jpg")], [Path()], Path("inside/out")) == [Path("loop.jpg")]
     Image.new("RGB", (64, 48)).save("photo.jpg")
     monkeypatch.chdir(tmp_path / "inside" / "here")
-    photo = Photo("../../photo.jpg", 64, 48, 0, None, ())
+    photo = Photo("../../photo.jpg", width=64, height=48)
     assert Annotator("../out", [Path()]).write(photo) == Path("../out/photo.jpg")
     assert originals([Path("../out/photo.jpg")], [Path("..")], Path("../out")) == []
     assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
@@ -79,7 +79,7 @@ def test_nothing_is_drawn_where_a_link_leads_out(tmp_path: Path) -> None:
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / place)
     annotator = Annotator(tmp_path / "out", [tmp_path / "photos"])
     drawn = [
-        annotator.write(Photo(str(tmp_path / "photos" / place), 8, 8, 0, None, ()))
+        annotator.write(Photo(str(tmp_path / "photos" / place), width=8, height=8))
         for place in ("sub/a.jpg", "sub/deep/b.jpg", "c.jpg")
     ]
     assert drawn == [None, None, tmp_path / "out" / "c.jpg"]

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.recognition.facts import FactWarningCode, fact_warnings
-from facebank.types import Detection, Person, Sample
+from facebank.types import Person, Sample
 
 TODAY = date(2026, 11, 28)
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-WHERE = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
-ENROLLED_NOW = Sample(1, "Ada", WHERE, 0.9, "a.jpg", "ab" * 32, 0, None, NOW, has_thumbnail=False)
+WHERE = (np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
+ENROLLED_NOW = Sample(1, "Ada", *WHERE, 0.9, "a.jpg", "ab" * 32, 0, None, NOW, has_thumbnail=False)
 
 
 def ada(born: str | None) -> Person:

@@ -72,8 +72,8 @@ def look(person: int, photo: int = 0, likeness: float = 0.8) -> FloatArray:
 def sample(vector: FloatArray) -> NewSample:
     """Return a sample of an embedding."""
     name = hashlib.sha256(vector.tobytes()).hexdigest()
-    where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
-    return NewSample(where, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
+    where = (np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return NewSample(*where, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
 
 
 def face(vector: FloatArray, quality: float = 0.9) -> Face:
@@ -264,7 +264,7 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
     photo = analyzed(look(0, 50), look(0, 51))
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
     found = identified_photo(photo.found, gallery, prepare_identification(gallery, engine, DEFAULTS))
-    denied, other = (one.decision for one in found.faces)
+    denied, other = found.faces
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
     assert (found.path, found.width, found.height, found.error) == ("photo.jpg", 400, 200, None)
@@ -275,7 +275,7 @@ def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
     return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
-def said(photo: Photo, gallery: Gallery, engine: Engine) -> list[tuple[Decision, Reason, str | None]]:
+def said(photo: Photo, gallery: Gallery, engine: Engine) -> list[tuple[Decision | None, Reason | None, str | None]]:
     found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
     return [(face.decision, face.reason, face.person) for face in found.faces]
 
@@ -474,7 +474,7 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
         recognizer = prepare_identification(gallery, engine, DEFAULTS).recognizer
     assert recognizer is not None
     seen = face(masked)
-    covered = replace(seen, quality=replace(seen.quality, weaknesses=(MOUTH_HIDDEN,)))
+    covered = replace(seen, assessment=replace(seen.assessment, weaknesses=(MOUTH_HIDDEN,)))
     open_decision, masked_decision, other = recognizer.identify([seen, covered, face(look(2))])
     assert masked_decision.candidates[0].similarity > open_decision.candidates[0].similarity + 0.1
     assert other.person == "Ben"

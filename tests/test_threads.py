@@ -65,9 +65,7 @@ def expected(filled: Path, probes: list[Path]) -> list[object]:
 
 def exactly(photo: Photo) -> object:
     """Return all of an answer, to the bit."""
-    return photo.path, [
-        (face.embedding.tobytes(), face.box.tobytes(), repr(face.decision)) for face in photo.faces
-    ]
+    return photo.path, [(face.embedding.tobytes(), face.box.tobytes(), repr(face.decision)) for face in photo.faces]
 
 
 def content(bank: FaceBank, guests: list[Path]) -> object:

@@ -153,7 +153,7 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
 
 def _told(photo: Any) -> Any:
     faces = [(repr(face.decision), repr(face.face.quality), face.face.box.tobytes()) for face in photo.faces]
-    return (photo.image, photo.width, photo.height, photo.quarter_turns, faces)
+    return (photo.path, photo.width, photo.height, photo.quarter_turns, faces)
 
 
 SUBJECTS: dict[str, Callable[[Path], Subject]] = {"gallery": gallery_subject, "scan": scan_subject}

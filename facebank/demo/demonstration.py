@@ -212,11 +212,9 @@ def _centre(face: Face) -> float:
     return float(box[0] + box[2]) / 2
 
 
-def _mark(identified: Face) -> Mark:
-    detection, decision = identified, identified.decision
-    name = decision.person or decision.decision.value
-    label = f"{name} {decision.similarity:.2f}" if decision.decision is Decision.KNOWN else name
-    return Mark(detection.box, detection.landmarks, label, decision.decision)
+def _mark(face: Face) -> Mark:
+    label = f"{face.person} {face.similarity:.2f}" if face.decision is Decision.KNOWN else str(face.decision)
+    return Mark(face.box, face.landmarks, label, face.decision)
 
 
 def _made(folder: Path) -> Path:

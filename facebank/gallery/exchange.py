@@ -33,7 +33,6 @@ from facebank.storage.values import (
     time_to_text,
     turns,
 )
-from facebank.types import Detection
 
 if TYPE_CHECKING:
     import os
@@ -386,13 +385,11 @@ def _read_thumbnails(folder: Path, manifest: files.Manifest) -> dict[int, bytes]
 
 def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: bytes | None) -> NewSample:
     return NewSample(
-        detection=Detection(
-            box=float_array(record["box"], (4,)),
-            landmarks=float_array(record["landmarks"], (5, 2)),
-            score=real(record["detection_score"]),
-        ),
+        box=float_array(record["box"], (4,)),
+        landmarks=float_array(record["landmarks"], (5, 2)),
+        detection_score=real(record["detection_score"]),
         quality=real(record["quality"]),
-        source=text(record["source"]),
+        path=text(record["source"]),
         content_hash=hex_digest(record["content_hash"]),
         quarter_turns=turns(record["quarter_turns"]),
         taken_at=None if record["taken_at"] is None else text_to_time(record["taken_at"]),

@@ -1,7 +1,7 @@
 """Photos from disk or bytes to upright RGB arrays, safely, and annotated pictures back.
 
-Whatever a file holds, reading it ends in a `facebank.types.DecodedPhoto` or in one `facebank.errors.PhotoError`: sizes are
-checked before anything is allocated, only the formats of a closed list are decoded, and no setting of Pillow, no
+Whatever a file holds, reading it ends in a `facebank.types.DecodedPhoto` or in one `facebank.errors.PhotoError`: sizes
+are checked before anything is allocated, only the formats of a closed list are decoded, and no setting of Pillow, no
 warning filter and no other state of the process is left changed.
 """
 

@@ -51,14 +51,14 @@ class Mark:
         ``float32`` of shape ``(5, 2)``, or None to leave them out.
     label
         What to write on the plate, usually the person's name; nothing is written if empty.
-    outcome
-        Gives the colour: green for known, orange for uncertain, grey for unknown.
+    decision
+        Gives the colour: green for known, orange for uncertain, grey for unknown and None.
     """
 
     box: FloatArray
     landmarks: FloatArray | None
     label: str
-    outcome: Decision
+    decision: Decision | None
 
 
 def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
@@ -143,13 +143,13 @@ def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter
     painter = LabelPainter(_text_size(photo, marks)) if painter is None else painter
     thickness = max(2, round(painter.size / 10))
     for mark in marks:
-        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.outcome])
+        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.decision or Decision.UNKNOWN])
     for mark in marks:
         _draw_landmarks(pixels, mark, thickness)
     taken: list[Rectangle] = []
     for mark in marks:
         if mark.label:
-            label = np.asarray(painter.paint(mark.label, _COLOURS[mark.outcome], photo.width))
+            label = np.asarray(painter.paint(mark.label, _COLOURS[mark.decision or Decision.UNKNOWN], photo.width))
             place = _place((label.shape[1], label.shape[0]), _inside(mark.box, photo), photo, taken, thickness)
             taken.append(place)
             _lay_over(pixels, label, place)

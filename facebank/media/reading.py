@@ -166,7 +166,7 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
-    """Return `DecodedPhoto.picture_hash` of a photo that is not decoded; the header as `read_header` gives it of all bytes."""
+    """Return the picture hash of a photo that is not decoded; `read_header` gives the header from all of its bytes."""
     return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
 
 
@@ -237,7 +237,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
         # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
         raise _explained(error, photo_format, source) from error
     return DecodedPhoto(
-        source=source,
+        path=source,
         pixels=pixels,
         content_hash=hashlib.sha256(data).hexdigest(),
         has_orientation=metadata.has_orientation,

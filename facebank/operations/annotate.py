@@ -138,6 +138,4 @@ def _suffix(source: Path, photo: DecodedPhoto) -> str:
 
 
 def _mark(number: int, face: Face) -> Mark:
-    detection, decision = face, face.decision
-    label = f"{number}: {decision.person or decision.decision.value}"
-    return Mark(detection.box, detection.landmarks, label, decision.decision)
+    return Mark(face.box, face.landmarks, f"{number}: {face.person or face.decision}", face.decision)

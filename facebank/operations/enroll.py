@@ -11,11 +11,10 @@ import numpy as np
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, name_key, normalise_name
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
-from facebank.operations.inputs import Photo
 from facebank.operations.samples import complete_sample, plain_sample
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
 from facebank.storage.text import printable, shell_command
-from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Face
+from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Face, Photo
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -175,7 +174,7 @@ class Enroller:
 
     def _look_at(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _Waiting:
         if isinstance(photo, Photo):
-            return _refused(photo.source, person, EnrollReason.UNREADABLE, photo.error)
+            return _refused(photo.path, person, EnrollReason.UNREADABLE, photo.error or "")
         source = photo.photo.path
         if not photo.faces:
             return _refused(source, person, EnrollReason.NO_FACE, "no face was found")

@@ -230,7 +230,7 @@ def _feedback(
     stranger_id: int | None = None,
 ) -> Feedback:
     return Feedback(
-        image=pointed.source,
+        image=pointed.path,
         face=pointed.number,
         box=pointed.face.box,
         person=person,

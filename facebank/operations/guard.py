@@ -177,9 +177,7 @@ class ImportGuard:
             reason = judgment.refusal
             if reason is EnrollReason.UNLIKE_THE_PERSON and not len(guard.own):
                 reason = None  # nobody here says who the person is
-            refused.append(
-                None if reason is None else RefusedSample(name, sample.path, reason.value, judgment.detail)
-            )
+            refused.append(None if reason is None else RefusedSample(name, sample.path, reason.value, judgment.detail))
         return refused
 
 

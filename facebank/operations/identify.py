@@ -300,18 +300,17 @@ def identified_photo(photo: Photo, gallery: Gallery, identification: Identificat
     """
     recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
-        decisions = nobody_enrolled(faces)
+        identities = nobody_enrolled(faces)
     else:
         with suppress(GalleryError, StorageError):  # one who may only read it learns nothing
             gallery.learn_picture(photo.content_hash, photo.picture_hash)
         denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
         dated = photo.taken_at if photo.camera_dated else None
         unborn = {} if dated is None else identification.births.unborn(dated)
-        decisions = (
+        identities = (
             identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
         )
-    identified = tuple(Face(face, decision) for face, decision in zip(faces, decisions, strict=True))
-    return Photo(photo.path, photo.width, photo.height, photo.quarter_turns, None, identified)
+    return photo.identified(identities)
 
 
 def identified_tracks(

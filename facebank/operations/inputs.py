@@ -15,7 +15,7 @@ from facebank.media import FolderContents, is_annotated, look_through, read_phot
 from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import DecodedPhoto, SkippedCounts
+from facebank.types import DecodedPhoto, Photo, SkippedCounts
 
 if TYPE_CHECKING:
     from facebank.media.skipped import SkippedKind
@@ -51,14 +51,6 @@ class Gathered:
     def counts(self) -> SkippedCounts:
         """How many files were passed over."""
         return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photo that could not be read, and why."""
-
-    source: str
-    error: str
 
 
 def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
@@ -206,7 +198,7 @@ def _readable(photos: Iterable[Place | DecodedPhoto], unread: deque[Photo | None
         try:
             opened = open_photo(photo)
         except PhotoError as error:
-            unread.append(Photo(os.fspath(photo) if not isinstance(photo, DecodedPhoto) else "", str(error)))
+            unread.append(Photo(os.fspath(photo) if not isinstance(photo, DecodedPhoto) else "", error=str(error)))
         else:
             unread.append(None)
             yield opened

@@ -66,4 +66,4 @@ def find_lookalikes(
         raise UsageError(f"nobody in {printable(str(gallery.path))} has a sample: `facebank enroll` gives them some")
     pointed = point_at(engine, photo, number)
     people = rank_resemblance(pointed.face.embedding, table, names)
-    return Lookalikes(pointed.source, pointed.number, pointed.face.box, tuple(people))
+    return Lookalikes(pointed.path, pointed.number, pointed.face.box, tuple(people))

@@ -44,7 +44,7 @@ class PointedFace:
         return FaceKey.of(self.photo, self.face)
 
     @property
-    def source(self) -> str:
+    def path(self) -> str:
         """The photo's path, as the user gave it."""
         return self.photo.photo.path
 

@@ -167,9 +167,7 @@ def _photo_of(kept: _Kept) -> DecodedPhoto:
     if photo.content_hash != kept.face.content_hash and not same_picture:
         raise PhotoError("the file has changed since it was enrolled")
     turned = turn_photo(photo, kept.face.quarter_turns)
-    return DecodedPhoto(
-        turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at
-    )
+    return DecodedPhoto(turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
 
 
 def _same_face(kept: _Kept, faces: tuple[Face, ...]) -> Face | None:

@@ -31,7 +31,7 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
         landmarks=face.landmarks,
         detection_score=face.detection_score,
         quality=face.quality,
-        source=lasting_source(photo.photo.path),
+        path=lasting_source(photo.photo.path),
         content_hash=photo.photo.content_hash,
         quarter_turns=photo.quarter_turns,
         taken_at=photo.photo.taken_at,
@@ -58,7 +58,7 @@ def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: Fac
         The pack's.
     """
     variants = analyzer.embed_variants(crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
-    quality = with_stability(face.quality, face.embedding, np.stack([variants[name] for name in STEADYING]))
+    quality = with_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
     return replace(sample, quality=quality.score, vectors=_kept(face, variants))
 
 

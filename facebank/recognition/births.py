@@ -88,5 +88,5 @@ def identify_without(
     for row, face in enumerate(faces):
         if wrong[row]:
             (decision,) = recognizer.identify([face], [without[row]])
-            decisions[row] = replace(decision, outcome=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
+            decisions[row] = replace(decision, decision=Decision.UNCERTAIN, reason=Reason.BEFORE_BIRTH, person=None)
     return [decisions[row] for row in range(len(faces))]

@@ -81,13 +81,13 @@ def _remaining(candidates: Sequence[Candidate]) -> float | None:
     return max(0.0, 1.0 - math.fsum(told)) if told else None
 
 
-def decision_of(outcome: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:
-    """Return a decision about a face with at least one candidate."""
+def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:
+    """Return the identity of a face with at least one candidate."""
     best = candidates[0]
     return Identity(
-        outcome=outcome,
+        decision=decision,
         reason=reason,
-        person=best.person if outcome is Decision.KNOWN else None,
+        person=best.person if decision is Decision.KNOWN else None,
         similarity=best.similarity,
         probability=best.probability,
         candidates=candidates,
@@ -96,22 +96,22 @@ def decision_of(outcome: Decision, reason: Reason, candidates: tuple[Candidate, 
 
 
 def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
-    """Return the outcome and reason for a face that gets no name beside faces of which some do."""
+    """Return the decision and reason for a face that gets no name beside faces of which some do."""
     lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
     if alone.decision is Decision.KNOWN or lost:
         return Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE
     return alone.decision, alone.reason
 
 
-def least_sure(decisions: Sequence[Identity]) -> Identity:
-    """Return the most careful of the decisions about one face, each beside other faces."""
-    unnamed = [decision for decision in decisions if decision.person is None]
+def least_sure(identities: Sequence[Identity]) -> Identity:
+    """Return the most careful of the identities of one face, each beside other faces."""
+    unnamed = [identity for identity in identities if identity.person is None]
     if unnamed:
         return unnamed[0]
-    least = min(decisions, key=lambda decision: decision.probability or 0.0)
-    if all(decision.person == least.person for decision in decisions):
+    least = min(identities, key=lambda identity: identity.probability or 0.0)
+    if all(identity.person == least.person for identity in identities):
         return least
-    return replace(least, outcome=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
+    return replace(least, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)
 
 
 def flag_people_seen_twice(decisions: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:

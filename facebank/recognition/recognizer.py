@@ -17,8 +17,8 @@ from facebank.recognition.pairs import USUAL_ERROR, least_before
 from facebank.recognition.ranking import (
     Ranking,
     averaged,
-    decision_of,
     flag_people_seen_twice,
+    identity_of,
     least_sure,
     stacked,
     without_name,
@@ -260,7 +260,7 @@ class Recognizer:
         scores, similarities = self._scored(embeddings, _hidden_mouths(faces))
         ranking = self._ranked(averaged(scores, weights), averaged(similarities, weights))
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
-        typical = replace(faces[0].quality, score=float(qualities @ weights))
+        typical = replace(faces[0].assessment, score=float(qualities @ weights))
         mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
         return (
             Face(faces[0].box, faces[0].landmarks, faces[0].detection_score, typical, mean[0]),
@@ -369,11 +369,11 @@ class Recognizer:
         decisions = {}
         for place, row in enumerate(group):
             if place in standing:
-                candidates, outcome, reason = self._candidates(ordered, place), Decision.KNOWN, Reason.MATCH
+                candidates, decision, reason = self._candidates(ordered, place), Decision.KNOWN, Reason.MATCH
             else:
                 candidates = self._candidates(shared, place)
-                outcome, reason = without_name(alone[row], names)
-            decisions[row] = decision_of(outcome, reason, candidates)
+                decision, reason = without_name(alone[row], names)
+            decisions[row] = identity_of(decision, reason, candidates)
         return decisions
 
     def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Identity:
@@ -382,7 +382,7 @@ class Recognizer:
             remembered = stranger_likeness >= self._rule.stranger_likeness
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
-        return decision_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
+        return identity_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
 
     def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(

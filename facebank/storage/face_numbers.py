@@ -26,7 +26,7 @@ def width_of(dimension: int) -> int:
 
 def face_to_numbers(face: Face) -> FloatArray:
     """Return box, landmarks, score, quality and embedding as little-endian ``float32`` of shape ``(W,)``."""
-    quality = face.quality
+    quality = face.assessment
     optional = [
         np.nan if value is None else value for value in (quality.exposure, quality.occlusion, quality.stability)
     ]

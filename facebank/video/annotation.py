@@ -42,7 +42,7 @@ class _Path:
     def mark(self, time: float) -> Mark:
         """Return what to draw: the box lies between those of the frames that were looked at."""
         box = np.array([np.interp(time, self.times, side) for side in self.boxes.T], dtype=np.float32)
-        return Mark(box, None, self.appearance.label, self.appearance.decision.decision)
+        return Mark(box, None, self.appearance.label, self.appearance.identity.decision)
 
 
 def annotate_video(

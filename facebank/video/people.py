@@ -29,7 +29,7 @@ class Appearance:
     label
         The person's name; for others ``stranger`` or ``uncertain`` with a number, the same for the same face as far as
         can be told.
-    decision
+    identity
         Who it is, from all frames.
     start, end
         From when to when, in seconds.
@@ -39,7 +39,7 @@ class Appearance:
 
     track: Track
     label: str
-    decision: Identity
+    identity: Identity
     start: float
     end: float
     picture: bytes | None
@@ -76,18 +76,18 @@ def labelled(
         Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
         for track, decision in told
     ]
-    others = [place for place, each in enumerate(found) if each.decision.person is None]
+    others = [place for place, each in enumerate(found) if each.identity.person is None]
     groups = _groups([found[place] for place in others], thresholds)
     words = dict[int, str]()
     counts = dict.fromkeys(Decision, 0)
     for group in dict.fromkeys(groups):
-        outcomes = {found[place].decision.decision for place, each in zip(others, groups, strict=True) if each == group}
-        outcome = Decision.UNKNOWN if Decision.UNKNOWN in outcomes else Decision.UNCERTAIN
-        counts[outcome] += 1
-        words[group] = f"{'stranger' if outcome is Outcome.UNKNOWN else 'uncertain'} {counts[outcome]}"
+        said = {found[place].identity.decision for place, each in zip(others, groups, strict=True) if each == group}
+        decision = Decision.UNKNOWN if Decision.UNKNOWN in said else Decision.UNCERTAIN
+        counts[decision] += 1
+        words[group] = f"{'stranger' if decision is Decision.UNKNOWN else 'uncertain'} {counts[decision]}"
     labels = {place: words[group] for place, group in zip(others, groups, strict=True)}
     return tuple(
-        replace(each, label=labels[place] if each.decision.person is None else each.decision.person)
+        replace(each, label=labels[place] if each.identity.person is None else each.identity.person)
         for place, each in enumerate(found)
     )
 

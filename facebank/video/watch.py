@@ -46,7 +46,7 @@ class Visitor:
         The face, followed; it keeps its last sightings and its best.
     label
         The person's name, else ``stranger`` or ``uncertain`` with a number.
-    decision
+    identity
         Who it is, as far as was seen yet.
     sightings
         In how many frames it was seen.
@@ -54,7 +54,7 @@ class Visitor:
 
     track: Track
     label: str
-    decision: Identity
+    identity: Identity
     sightings: int
 
     @property
@@ -159,8 +159,8 @@ class Watch:
             self._visitors[track.number] = visitor
             yield News.CAME, visitor
             return
-        changed = decision.person != visitor.decision.person
-        visitor.decision, visitor.sightings = decision, count
+        changed = decision.person != visitor.identity.person
+        visitor.identity, visitor.sightings = decision, count
         if changed:
             visitor.label = self._label(track, decision)
             yield News.CHANGED, visitor
@@ -171,7 +171,7 @@ class Watch:
             visitor = self._visitors.pop(track.number, None)
             if visitor is None:
                 continue
-            person, people = visitor.decision.person, self.attendance.people
+            person, people = visitor.identity.person, self.attendance.people
             if person is None:
                 self.attendance.strangers += 1
             else:

@@ -98,7 +98,7 @@ def _with_landmarks(
         return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
     landmarks = np.mean(votes, axis=0) @ back[:, :2].T + back[:, 2]
-    return Detection(detection.box, landmarks.astype(np.float32), detection.detection_score, second_score)
+    return Detection(detection.box, landmarks.astype(np.float32), detection.detection_score, second_score=second_score)
 
 
 def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
@@ -235,7 +235,7 @@ def _unscaled(detection: Detection, scale: float) -> Detection:
         ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
         ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
         detection.detection_score,
-        detection.second_score,
+        second_score=detection.second_score,
     )
 
 

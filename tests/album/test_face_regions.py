@@ -24,7 +24,7 @@ from facebank.album.tags.regions import (
 from facebank.media import turn_photo
 from facebank.media.orientation import upright
 from facebank.storage.arrays import overlaps
-from facebank.types import DecodedPhoto, Detection, Face, Photo, Quality
+from facebank.types import DecodedPhoto, Face, Photo, Quality
 
 ORIENTATIONS = st.integers(1, 8)
 
@@ -55,15 +55,14 @@ def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
 
 
 def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> Photo:
-    detection = Detection(np.array(box, dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
     face = Face(
-        detection.box,
-        detection.landmarks,
-        detection.detection_score,
+        np.array(box, dtype=np.float32),
+        np.zeros((5, 2), dtype=np.float32),
+        1.0,
         Quality(1.0, 10.0, 1.0, 1.0),
         np.full(4, 0.5, dtype=np.float32),
     )
-    return Photo("a.jpg", "0" * 64, width, height, quarter_turns, None, (face,))
+    return Photo("a.jpg", (face,), width=width, height=height, quarter_turns=quarter_turns, content_hash="0" * 64)
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))

@@ -62,15 +62,15 @@ def everything_said(path: Path) -> list[Any]:
 
 def edited(path: str, content: int, picture: str) -> ScannedFile:
     """A file whose picture is known and whose metadata is not."""
-    now = replace(photo(content, faces=0), source=path, picture_hash=picture)
+    now = replace(photo(content, faces=0), path=path, picture_hash=picture)
     return ScannedFile(path, STATE, now.content_hash, None, None, edited=now)
 
 
 def told(found: Any) -> Any:
-    faces = [(repr(face.quality), repr(face.detection), face.embedding.tobytes()) for face in found.faces]
+    faces = [(repr(face), face.landmarks.tobytes(), face.embedding.tobytes()) for face in found.faces]
     date = (str(found.taken_at), found.camera_dated)
     size = (found.width, found.height, found.quarter_turns)
-    return (found.source, found.content_hash, found.picture_hash, size, date, str(faces))
+    return (found.path, found.content_hash, found.picture_hash, size, date, str(faces))
 
 
 @pytest.mark.parametrize("aimed", [False, True], ids=["random", "aimed at rows"])

@@ -41,14 +41,23 @@ def face(seed: int) -> Face:
     )
 
 
-def photo(number: int, faces: int = 2, source: str = "x.jpg") -> Photo:
+def photo(number: int, faces: int = 2, path: str = "x.jpg") -> Photo:
     found = tuple(face(100 * number + place) for place in range(faces))
     when = WHEN if number % 2 else None
-    return Photo(source, f"{number:064x}", 640, 480, number % 4, when, found, camera_dated=bool(number % 2))
+    return Photo(
+        path,
+        found,
+        width=640,
+        height=480,
+        quarter_turns=number % 4,
+        content_hash=f"{number:064x}",
+        taken_at=when,
+        camera_dated=bool(number % 2),
+    )
 
 
 def file(path: str, number: int, *, known: bool = False) -> ScannedFile:
-    return ScannedFile(path, STATE, f"{number:064x}", None, None if known else photo(number, source=path))
+    return ScannedFile(path, STATE, f"{number:064x}", None, None if known else photo(number, path=path))
 
 
 @pytest.fixture
@@ -247,7 +256,7 @@ def test_names_that_are_not_utf_8_come_back(scan_file: ScanFile) -> None:
 
 
 def test_the_dates_of_a_group_are_the_cameras_where_there_are_any(scan_file: ScanFile) -> None:
-    by_file = replace(photo(2, source="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
+    by_file = replace(photo(2, path="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
     scan_file.keep([file("/a/1.jpg", 1), replace(file("/a/2.jpg", 2), found=by_file)])
     scan_file.keep_groups({1: [1, 3], 2: [4], 3: [2]})
     both, only_file, _ = groups_of(scan_file)
@@ -274,12 +283,14 @@ PICTURE = "ab" * 32
 
 def edited(path: str, number: int) -> ScannedFile:
     """A file whose picture is known under other bytes, with another date."""
-    now = Photo(path, f"{number:064x}", 640, 480, 0, WHEN, (), camera_dated=True, picture_hash=PICTURE)
+    now = replace(
+        photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
+    )
     return ScannedFile(path, FileState(2000, 6), now.content_hash, None, None, edited=now)
 
 
 def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
-    known = replace(photo(2, source="/a.jpg"), picture_hash=PICTURE)
+    known = replace(photo(2, path="/a.jpg"), picture_hash=PICTURE)
     scan_file.keep([replace(file("/a.jpg", 2), found=known)])
     scan_file.keep_groups({1: [1, 2]})
     scan_file.keep([edited("/a.jpg", 20)])
@@ -294,7 +305,7 @@ def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanF
 def test_an_edited_copy_gets_the_faces_of_the_photo_that_is_still_there(scan_file: ScanFile, tmp_path: Path) -> None:
     there = tmp_path / "there.jpg"
     there.touch()
-    known = replace(photo(2, source=str(there)), picture_hash=PICTURE)
+    known = replace(photo(2, path=str(there)), picture_hash=PICTURE)
     scan_file.keep([replace(file(str(there), 2), found=known)])
     scan_file.keep([edited("/copy.jpg", 20)])
     copy, kept = sorted(scan_file.photos(), key=lambda one: one.path)

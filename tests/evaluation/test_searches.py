@@ -57,11 +57,11 @@ def test_a_trial_decides_as_a_gallery_file_does(
         settings.write(bank.gallery)
         for number, place in enumerate(probes):
             (photo,) = bank.identify([content_of(faces, place)])
-            decision = photo.faces[0].decision
+            face = photo.faces[0]
             named = searches.named[number]
-            assert decision.person == (None if named == NOBODY else trial.names[named])
-            assert decision.similarity == pytest.approx(searches.similarities[number], abs=1e-4)
-            assert decision.probability == pytest.approx(searches.probabilities[number], abs=1e-3)
+            assert face.person == (None if named == NOBODY else trial.names[named])
+            assert face.similarity == pytest.approx(searches.similarities[number], abs=1e-4)
+            assert face.probability == pytest.approx(searches.probabilities[number], abs=1e-3)
 
 
 def content_of(faces: FaceSet, place: int) -> Path:

@@ -51,7 +51,7 @@ class Faces:
             landmarks=self._random.uniform(0, 500, (5, 2)).astype(np.float32),
             detection_score=float(self._random.uniform(0.5, 1)),
             quality=float(self._random.uniform(0, 1)),
-            source=f"/photos/{unique}/{self._count}.jpg",
+            path=f"/photos/{unique}/{self._count}.jpg",
             content_hash=hashlib.sha256(unique.encode()).hexdigest(),
             quarter_turns=int(self._random.integers(4)),
             taken_at=datetime.fromisoformat("2021-05-06T07:08:09"),
@@ -100,9 +100,7 @@ def other(tmp_path: Path, random_faces: type[Faces]) -> Iterator[Gallery]:
 @pytest.fixture
 def exported(gallery: Gallery, faces: Faces, tmp_path: Path) -> Path:
     """An export of three people, one without samples."""
-    gallery.enroll(
-        "Ada", [*faces.samples(3), faces.sample(source="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)]
-    )
+    gallery.enroll("Ada", [*faces.samples(3), faces.sample(path="/ph\udcffotos/é.jpg", taken_at=None, thumbnail=None)])
     gallery.enroll("Zoë Straße", [faces.sample(vectors={"plain": faces.vector(), "augmented:shift": faces.vector()})])
     gallery.enroll("Nobody Yet", [])
     return export_gallery(gallery, tmp_path / "export").folder

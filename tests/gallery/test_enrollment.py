@@ -15,7 +15,6 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import EnrolledSample, Gallery
-from facebank.types import Detection
 
 if TYPE_CHECKING:
     from typing import Any
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-def boxed(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> Detection:
-    return replace(sample.detection, box=np.array([x1, y1, x2, y2], dtype=np.float32))
+def boxed(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> NewSample:
+    return replace(sample, box=np.array([x1, y1, x2, y2], dtype=np.float32))
 
 
 # Enrolling ------------------------------------------------------------------------------------------------------
@@ -75,7 +74,7 @@ def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Face
 
 @pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --'])
 def test_a_photo_may_lie_anywhere(gallery: Gallery, faces: Faces, source: str) -> None:
-    gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(source=source)])
+    gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(path=source)])
     (person,) = gallery.people()
     assert gallery.samples(person.name)[0].path == source
 
@@ -120,15 +119,15 @@ def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, fa
         ({"quarter_turns": 4}, "turned"),
         ({"quality": float("nan")}, "finite"),
         ({"thumbnail": b"x" * (256 * 1024 + 1)}, "thumbnail"),
-        ({"source": "x" * 40_000}, "path"),
+        ({"path": "x" * 40_000}, "path"),
         ({"vectors": {}}, "plain"),
         ({"vectors": {"flip": np.eye(16, dtype=np.float32)[0]}}, "plain"),
         ({"vectors": {"plain": np.eye(15, dtype=np.float32)[0]}}, r"shape \(16,\) but got \(15,\)"),
         ({"vectors": {"plain": np.full(16, np.nan, np.float32)}}, "finite"),
         ({"vectors": {"plain": np.zeros(16, np.float32)}}, "L2-normalised"),
         ({"vectors": {"plain": np.eye(16, dtype=np.float32)[0], "a b": np.eye(16, dtype=np.float32)[0]}}, "variant"),
-        ({"detection": Detection(np.zeros(3, np.float32), np.zeros((5, 2), np.float32), 0.5)}, r"shape \(4,\)"),
-        ({"detection": Detection(np.zeros(4, np.float32), np.zeros((5, 3), np.float32), 0.5)}, r"shape \(5, 2\)"),
+        ({"box": np.zeros(3, np.float32)}, r"shape \(4,\)"),
+        ({"landmarks": np.zeros((5, 3), np.float32)}, r"shape \(5, 2\)"),
     ],
 )
 def test_what_is_no_sample_is_refused(gallery: Gallery, faces: Faces, change: dict[str, Any], complaint: str) -> None:
@@ -168,16 +167,16 @@ def test_a_face_of_somebody_else_is_told_whose_it_is(gallery: Gallery, faces: Fa
 
 def test_the_same_box_of_the_same_photo_is_the_same_face(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
-    gallery.enroll("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
-    anew = replace(sample, detection=boxed(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
+    gallery.enroll("Ada", [boxed(sample, 100, 100, 200, 220)])
+    anew = replace(boxed(sample, 104, 98, 207, 222), vectors={"plain": faces.vector()})
     assert gallery.enroll("Ada", [anew])[0].duplicate_of_person == "Ada"
 
 
 @pytest.mark.parametrize("box", [(300, 100, 400, 220), (160, 100, 260, 220), (100, 100, 130, 130)])
 def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: Faces, box: tuple[float, ...]) -> None:
     sample = faces.sample()
-    gallery.enroll("Ada", [replace(sample, detection=boxed(sample, 100, 100, 200, 220))])
-    other = replace(sample, detection=boxed(sample, *box), vectors={"plain": faces.vector()})
+    gallery.enroll("Ada", [boxed(sample, 100, 100, 200, 220)])
+    other = replace(boxed(sample, *box), vectors={"plain": faces.vector()})
     assert gallery.enroll("Bob", [other])[0].duplicate_of_person is None
 
 

@@ -86,7 +86,7 @@ def test_somebody_is_forgotten_on_a_full_disk_and_cleaned_away_later(small_disk:
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten.jpg"
     with Gallery.open(path, faces.pack, create=True) as gallery:
-        gallery.enroll("Gone", [faces.sample(source=marker)])
+        gallery.enroll("Gone", [faces.sample(path=marker)])
         for _ in range(6):
             gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     with Gallery.open(path, faces.pack) as gallery:

@@ -60,7 +60,7 @@ def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -
 
 def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) -> None:
     photo = DecodedPhoto("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
-    face = Face(seen.box, seen.landmarks, seen.detection.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
+    face = Face(seen.box, seen.landmarks, seen.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
     key = FaceKey.of(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
     assert (key.content_hash, key.quarter_turns) == (seen.content_hash, seen.quarter_turns)
     np.testing.assert_array_equal(key.box, seen.box)
@@ -155,7 +155,7 @@ def test_nobody_of_that_name(two: Gallery, seen: NewSample) -> None:
 
 
 def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None:
-    seen, other = faces.sample(source="/ph\udcffotos/é.jpg"), faces.sample()
+    seen, other = faces.sample(path="/ph\udcffotos/é.jpg"), faces.sample()
     revision = two.revision
     assert two.remember_stranger(seen) == (1, True)
     assert two.remember_stranger(other) == (2, True)

@@ -36,14 +36,14 @@ def mark(
     x2: float,
     y2: float,
     label: str = "",
-    outcome: Decision = Decision.KNOWN,
+    decision: Decision = Decision.KNOWN,
     *,
     dots: bool = False,
 ) -> Mark:
     landmarks = np.array(
         [[x1 + 20, y1 + 20], [x2 - 20, y1 + 20], [x1 + 40, y1 + 40], [x1 + 20, y2 - 20], [x2, y2 - 20]]
     )
-    return Mark(np.array([x1, y1, x2, y2], np.float32), landmarks.astype(np.float32) if dots else None, label, outcome)
+    return Mark(np.array([x1, y1, x2, y2], np.float32), landmarks.astype(np.float32) if dots else None, label, decision)
 
 
 def annotated(photo: DecodedPhoto, *marks: Mark, folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -60,12 +60,12 @@ def shows(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "colour"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GREY)]
+    ("decision", "colour"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GREY)]
 )
-def test_frame_is_on_the_box_in_the_outcomes_colour(
-    outcome: Decision, colour: tuple[int, int, int], tmp_path: Path
+def test_frame_is_on_the_box_in_the_decisions_colour(
+    decision: Decision, colour: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    pixels = annotated(blank(), mark(200, 150, 320, 300, outcome=outcome), folder=tmp_path)
+    pixels = annotated(blank(), mark(200, 150, 320, 300, decision=decision), folder=tmp_path)
     shown = shows(pixels, colour)
     for y, x in ((150, 260), (300, 260), (225, 200), (225, 320)):
         assert shown[y, x]
@@ -155,13 +155,13 @@ def test_tiny_photos_can_be_annotated(size: tuple[int, int], tmp_path: Path) -> 
 @given(
     values=st.lists(st.floats(width=32), min_size=14, max_size=14),
     label=st.text(st.characters(), max_size=40),
-    outcome=st.sampled_from(Decision),
+    decision=st.sampled_from(Decision),
 )
 def test_any_mark_can_be_drawn(
-    values: list[float], label: str, outcome: Decision, tmp_path_factory: pytest.TempPathFactory
+    values: list[float], label: str, decision: Decision, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     numbers = np.array(values, np.float32)
-    any_mark = Mark(numbers[:4], numbers[4:].reshape(5, 2), label, outcome)
+    any_mark = Mark(numbers[:4], numbers[4:].reshape(5, 2), label, decision)
     annotate_photo(blank(160, 120), [any_mark], tmp_path_factory.getbasetemp() / "any.jpg")
 
 
@@ -265,13 +265,13 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from facebank.errors import StorageError
-from facebank.types import Photo
+from facebank.types import DecodedPhoto
 from facebank.media import annotate_photo
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
-    annotate_photo(Photo("x", noise, "", False, None), [], Path(sys.argv[1]))
+    annotate_photo(DecodedPhoto("x", noise, "", False, None), [], Path(sys.argv[1]))
 except StorageError as error:
     print(error)
 """

@@ -24,7 +24,7 @@ from facebank.types import Face, Photo, Quality
 
 if TYPE_CHECKING:
     from facebank.operations.engine import Engine
-    from facebank.types import FloatArray, Identity
+    from facebank.types import FloatArray
 
 GOLDEN = Path(__file__).with_name("golden_decisions.json")
 SIZES = (1, 5, 60, 1_000, 12_000)
@@ -92,7 +92,7 @@ def samples(dimension: int, number: int) -> list[NewSample]:
             landmarks=np.zeros((5, 2), np.float32),
             detection_score=1.0,
             quality=0.3 + 0.1 * ((number + place) % 7),
-            source=f"{number}-{place}.jpg",
+            path=f"{number}-{place}.jpg",
             content_hash=hashlib.sha256(f"{number}-{place}".encode()).hexdigest(),
             quarter_turns=0,
             taken_at=None,
@@ -151,7 +151,7 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
                 landmarks=stranger.landmarks,
                 detection_score=stranger.detection_score,
                 quality=stranger.quality,
-                source=stranger.path,
+                path=stranger.path,
                 content_hash=stranger.content_hash,
                 quarter_turns=0,
                 taken_at=None,
@@ -165,7 +165,8 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
 
 def photo(name: str, faces: list[Face]) -> Photo:
     """Return a photo with some faces."""
-    return Photo(f"{name}.jpg", hashlib.sha256(name.encode()).hexdigest(), 400, 100, 0, None, tuple(faces))
+    content_hash = hashlib.sha256(name.encode()).hexdigest()
+    return Photo(f"{name}.jpg", tuple(faces), width=400, height=100, content_hash=content_hash)
 
 
 def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, Any]]]:
@@ -173,24 +174,22 @@ def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, 
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings(classifier=case.classifier))
         return {
-            name: [
-                written(found.decision) for found in identified_photo(photo(name, faces), gallery, identification).faces
-            ]
+            name: [written(found) for found in identified_photo(photo(name, faces), gallery, identification).faces]
             for name, faces in probes(engine.identity.dimension, case.people).items()
         }
 
 
-def written(decision: Identity) -> dict[str, Any]:
+def written(face: Face) -> dict[str, Any]:
     """Return a decision as the file has it."""
     return {
-        "decision": decision.decision.value,
-        "reason": decision.reason.value,
-        "person": decision.person,
+        "decision": str(face.decision),
+        "reason": str(face.reason),
+        "person": face.person,
         "candidates": [
             [candidate.person, _rounded(candidate.similarity), _rounded(candidate.probability)]
-            for candidate in decision.candidates
+            for candidate in face.candidates
         ],
-        "stranger": _rounded(decision.stranger_probability),
+        "stranger": _rounded(face.stranger_probability),
     }
 
 

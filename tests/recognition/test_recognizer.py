@@ -263,7 +263,7 @@ def test_what_is_hardly_a_face_is_never_named_where_it_is_poor(rule: Rule) -> No
     judge = recognizer(TWO, rule)
     for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
         plain = face(axis(0), quality)
-        hardly = replace(plain, quality=replace(plain.quality, weaknesses=(HARDLY_A_FACE,)))
+        hardly = replace(plain, assessment=replace(plain.assessment, weaknesses=(HARDLY_A_FACE,)))
         assert [said(decision) for decision in judge.identify([hardly])] == [expected]
         assert [said(decision) for decision in judge.identify([plain])] == [(*MATCH, "person 1")]
 

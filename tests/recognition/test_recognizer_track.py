@@ -67,10 +67,10 @@ def test_good_faces_weigh_more() -> None:
         replace(probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == place)[0]])
         for place in (0, 1)
     )
-    clear, blurred = (replace(first.quality, score=score) for score in (0.9, 0.3))
+    clear, blurred = (replace(first.assessment, score=score) for score in (0.9, 0.3))
     for best, name in ((0, names[0]), (1, names[1])):
         faces = [
-            replace(face, quality=clear if place == best else blurred) for place, face in enumerate((first, second))
+            replace(face, assessment=clear if place == best else blurred) for place, face in enumerate((first, second))
         ]
         assert decides.identify_track(faces).candidates[0].person == name
 

@@ -75,12 +75,12 @@ def test_the_shots_are_those_that_people_see(report: VideoReport) -> None:
 def test_who_is_known_is_one_track_a_shot_from_its_first_to_its_last_frame(report: VideoReport, number: int) -> None:
     shot = SHOTS[number]
     there = [each for each in report.appearances if each.track.shot == number]
-    named = [each for each in there if each.decision.person is not None]
+    named = [each for each in there if each.identity.person is not None]
     assert {each.label for each in named} - shot.may_be_named == set(shot.named)
     for person, place in shot.named.items():
         (appearance,) = (each for each in named if each.label == person)
-        assert appearance.decision.probability is not None
-        assert appearance.decision.probability > 0.95
+        assert appearance.identity.probability is not None
+        assert appearance.identity.probability > 0.95
         assert appearance.start == pytest.approx(shot.first_frame / CLIP_RATE, abs=0.01)
         assert appearance.end == pytest.approx((shot.last_frame + 1) / CLIP_RATE, abs=0.05)
         assert appearance.seconds / STEP - 1 <= len(appearance.track.sightings) <= appearance.seconds / STEP + 2
@@ -97,11 +97,11 @@ def test_nobody_who_is_seen_clearly_is_left_out(report: VideoReport, number: int
             if each.track.shot == number and any(holds(sighting.face.box, place) for sighting in each.track.sightings)
         ]
         assert found
-        assert {each.decision.person for each in found} <= {None, *shot.may_be_named}
+        assert {each.identity.person for each in found} <= {None, *shot.may_be_named}
 
 
 def test_strangers_have_the_same_number_only_if_they_may_be_one(report: VideoReport) -> None:
-    strangers = [each for each in report.appearances if each.decision.person is None]
+    strangers = [each for each in report.appearances if each.identity.person is None]
     assert all(each.label.split()[0] in {"stranger", "uncertain"} for each in strangers)
     for shot in range(len(SHOTS)):
         labels = [each.label for each in strangers if each.track.shot == shot]
@@ -140,7 +140,7 @@ def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path
         bank.open_gallery(create=True)
         report = identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(start=3.0, end=4.0))
     (stranger,) = report.appearances
-    assert (stranger.label, stranger.decision.decision, stranger.decision.reason) == (
+    assert (stranger.label, stranger.identity.decision, stranger.identity.reason) == (
         "stranger 1",
         Decision.UNKNOWN,
         Reason.GALLERY_EMPTY,

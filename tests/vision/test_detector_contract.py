@@ -48,7 +48,10 @@ def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_p
 def test_colours_are_not_swapped(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     right = sum(only(detector.detect(small(photo))).detection_score for photo in demo_photos)
     swapped = sum(
-        max((found.detection_score for found in detector.detect(np.ascontiguousarray(small(photo)[..., ::-1]))), default=0.0)
+        max(
+            (found.detection_score for found in detector.detect(np.ascontiguousarray(small(photo)[..., ::-1]))),
+            default=0.0,
+        )
         for photo in demo_photos
     )
     assert right > swapped

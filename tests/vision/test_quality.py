@@ -30,7 +30,7 @@ def assert_falls(scores: Sequence[float]) -> None:
 
 def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
-        quality = next(analyzer.analyze([photo])).faces[0].quality
+        quality = next(analyzer.analyze([photo])).faces[0].assessment
         assert quality.score > 0.8
         assert quality.weaknesses == ()
         assert quality.stability is None

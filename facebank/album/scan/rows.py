@@ -112,14 +112,14 @@ class PhotoRow(NamedTuple):
         """Return the photo as it was found in a file."""
         return Photo(
             path,
-            self.content_hash,
-            self.width,
-            self.height,
-            self.quarter_turns,
-            self.taken_at,
             faces,
-            self.camera_dated,
-            self.picture_hash,
+            width=self.width,
+            height=self.height,
+            quarter_turns=self.quarter_turns,
+            content_hash=self.content_hash,
+            taken_at=self.taken_at,
+            camera_dated=self.camera_dated,
+            picture_hash=self.picture_hash,
         )
 
 

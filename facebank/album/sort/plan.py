@@ -122,9 +122,8 @@ def plan_sorting(
     sorted_folder, out_folder = NamedFolders([folder]), NamedFolders([out])
     steps, outside, there, unsure = list[Step](), list[Step](), 0, 0
     for photo, identified in photos:
-        decisions = [face.decision for face in identified.faces]
-        known = dict.fromkeys(decision.person for decision in decisions if decision.person is not None)
-        improbable = {each.candidates[0].person for each in decisions if each.reason is Reason.IMPROBABLE}
+        known = dict.fromkeys(face.person for face in identified.faces if face.person is not None)
+        improbable = {each.candidates[0].person for each in identified.faces if each.reason is Reason.IMPROBABLE}
         unsure += len(improbable - known.keys())
         for person in list(known)[: 1 if way is Way.MOVE else None]:
             source, place = Path(photo.path), out / folders[person]

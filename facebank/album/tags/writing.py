@@ -90,16 +90,15 @@ def tag_photo(
     MissingDependencyError
         The extra that reads XMP is not installed.
     """
-    decisions = {place: face.decision for place, face in enumerate(identified.faces)}
     unsure = tuple(
-        TaggedFace(place, decision.candidates[0].person, Action.UNSURE)
-        for place, decision in decisions.items()
-        if decision.reason is Reason.IMPROBABLE
+        TaggedFace(place, face.candidates[0].person, Action.UNSURE)
+        for place, face in enumerate(identified.faces)
+        if face.reason is Reason.IMPROBABLE
     )
     wanted = {
-        place: decision.person or ""
-        for place, decision in decisions.items()
-        if decision.person is not None or options.unnamed
+        place: face.person or ""
+        for place, face in enumerate(identified.faces)
+        if face.person is not None or options.unnamed
     }
     denied = tags.denied(photo)
     if not wanted and not denied and not tags.may_have_forgotten(photo):

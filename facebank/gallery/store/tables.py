@@ -434,7 +434,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
             landmarks=floats_from_bytes(row["landmarks"], (5, 2)),
             detection_score=fraction(row["detection_score"]),
             quality=fraction(row["quality"]),
-            source=bytes_to_path(row["source"]),
+            path=bytes_to_path(row["source"]),
             content_hash=hex_digest(row["content_hash"]),
             quarter_turns=whole(row["quarter_turns"]),
             taken_at=None if row["taken_at"] is None else text_to_time(row["taken_at"]),

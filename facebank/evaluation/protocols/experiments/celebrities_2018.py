@@ -282,9 +282,7 @@ def _pasted(faces: FaceSet, place: int, body: int) -> DatasetPhoto:
     face, other = faces.faces[place], faces.faces[body]
     if face is None or other is None:
         raise DatasetError("a photo without a face cannot be put together")
-    pixels = face_on_another(
-        _upright(faces, place).pixels, face, _upright(faces, body).pixels, other
-    )
+    pixels = face_on_another(_upright(faces, place).pixels, face, _upright(faces, body).pixels, other)
     name = f"{faces.names[place]} on {faces.names[body]}"
     return DatasetPhoto(name, faces.dataset.photos[place].person, pixels)
 
