@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
 from facebank import FaceAnalyzer, read_photo
-from facebank.operations.explanation import SHIPPED_OCCLUDER, Filling, Occluder, explain
+from facebank.operations.explain import SHIPPED_OCCLUDER, Filling, Occluder, explain
 from facebank.packs import load_pack
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ RESAMPLES = 10_000
 SEED = 4
 CANDIDATES = tuple(
     Occluder(positions, radius, filling)
-    for filling, (positions, radius) in itertools.product((Filling.BLUR, Filling.GREY), ((8, 0.10), (8, 0.14)))
+    for filling, (positions, radius) in itertools.product((Filling.BLUR, Filling.GRAY), ((8, 0.10), (8, 0.14)))
 )
 
 

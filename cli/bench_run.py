@@ -14,7 +14,8 @@ import typer
 from facebank.storage.text import shell_command
 
 from .failures import SOME_FAILED
-from .output import Advance, progress, say, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
+from .progress import Advance, progress
 from .settings import settings_of
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import progress, say, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.operations.calibrate import Calibrated, Job
-    from facebank.operations.known_faces import AlbumPhoto, KnownFaces, TwoPeople
+    from facebank.operations.calibrate import AlbumPhoto, Calibrated, Job, KnownFaces, TwoPeople
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
 
@@ -65,9 +65,8 @@ def calibrate(
     Decisions get probabilities, and thresholds that hold for a gallery's size: both are counted in simulated galleries
     of these people. Then half of the people are calibrated with the other half, to tell how far it can be trusted.
     """
-    from facebank.operations.calibrate import calibrate, plan_calibration, wanted_classifiers
+    from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, wanted_classifiers
     from facebank.operations.engine import load_engine
-    from facebank.operations.known_faces import find_album, read_faces
     from facebank.recognition.calibrations import require_folder, save_knowledge, user_folder
 
     wanted = wanted_classifiers(classifier)
@@ -75,18 +74,13 @@ def calibrate(
     engine = load_engine(pack, settings_of(ctx).device)
     folder = out or user_folder(engine.identity)
     require_folder(folder)
-    with progress("Reading photos", len(album), writes_lines=as_json) as advance:
-        faces = read_faces(album, engine, advance)
+    with ProgressBar(writes_lines=as_json) as bar:
+        faces = read_faces(album, engine, bar)
     _warn(faces)
     job = plan_calibration(faces.identities, wanted)
-    with progress("Simulating galleries", sum(job.galleries.values()), writes_lines=as_json) as advance:
-        found = calibrate(
-            faces.identities,
-            engine.identity,
-            job.classifiers,
-            _in_words(photos, strangers),
-            on_gallery=lambda _: advance(),
-        )
+    with ProgressBar(writes_lines=as_json) as bar:
+        made_from = _in_words(photos, strangers)
+        found = calibrate(faces.identities, engine.identity, job.classifiers, made_from, progress=bar)
     save_knowledge(found.calibration, found.background, folder)
     if as_json:
         write_json({"pack": engine.identity.name, **_record(faces, job, found), "folder": str(folder.absolute())})

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .failures import SOME_FAILED
-from .output import counted, progress, say, write_json, write_line
+from .output import counted, say, write_json, write_line
+from .progress import progress
 from .settings import settings_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import counted, say, share_progress, write_json, write_line, write_table
+from .output import counted, say, write_json, write_line, write_table
+from .progress import share_progress
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -84,7 +85,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     from facebank.album.groups.contact_sheet import MOST_GROUPS, write_contact_sheet
     from facebank.gallery import PlaceKind
 
-    from .output import progress
+    from .progress import progress
 
     if not groups:
         say(f"there is no group, so {out} is not written")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from .failures import SOME_FAILED
-from .output import DEGREES, progress, say, tell_skipped, write_json, write_line, write_skipped
+from .output import DEGREES, say, tell_skipped, write_json, write_line, write_skipped
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from facebank.bank import FaceBank
     from facebank.operations.person_folders import PersonPhotos
     from facebank.types import EnrolledPhoto, EnrollReport
 
@@ -81,38 +83,23 @@ def enroll(
     from facebank.operations.inputs import gather_photos
     from facebank.operations.person_folders import plan_enrollment
     from facebank.recognition.facts import only_masked_message
-    from facebank.recognition.poor_samples import advice_about
 
     people = plan_enrollment(arguments, name=name, tree=tree)
     gathered = gather_photos([place for person in people for place in person.places])
-    total, enrolled, advices = len(gathered.photos), 0, dict[str, str | None]()
+    total = len(gathered.photos)
     for note in filter(None, (person.note for person in people)):
         say(note)
     tell_skipped(gathered)
     _write_skipped(people if as_json else ())
     terms = settings_of(ctx).first_use()
-    with progress("Enrolling", total, writes_lines=as_json) as advance, settings_of(ctx).open_bank() as bank:
-
-        def show(photo: EnrolledPhoto) -> None:
-            nonlocal enrolled
-            enrolled += photo.accepted
-            advice = advice_about(bank.gallery, photo.person) if photo.accepted else None
-            if photo.accepted:
-                advices[photo.person] = advice
-            if as_json:
-                write_json({**_record(photo), "advice": advice})
-            else:
-                _tell(photo)
-
+    with settings_of(ctx).open_bank() as bank, _Shown(bank, as_json=as_json) as shown:
         try:
             bank.preload()
-            reports = bank.enroll_people(
-                people, pick=pick, thumbnails=thumbnails, force=force, on_photo=show, on_read=advance
-            )
+            reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, progress=shown)
         except KeyboardInterrupt as error:
-            kept = f"{enrolled} of {total} photos are enrolled" if enrolled else "nothing was enrolled yet"
+            kept = f"{shown.enrolled} of {total} photos are enrolled" if shown.enrolled else "nothing was enrolled yet"
             raise KeyboardInterrupt(kept) from error
-    for sentence in (*map(_same_face, reports), *advices.values(), terms if enrolled else None):
+    for sentence in (*map(_same_face, reports), *shown.advices.values(), terms if shown.enrolled else None):
         if sentence is not None:
             say(sentence)
     if not as_json:
@@ -120,6 +107,30 @@ def enroll(
     for person in dict.fromkeys(report.person for report in reports if report.only_masked):
         say(only_masked_message(person))
     return SOME_FAILED if any(report.refused for report in reports) else 0
+
+
+class _Shown(ProgressBar):
+    """Shows each photo's result, and counts the enrolled."""
+
+    def __init__(self, bank: FaceBank, *, as_json: bool) -> None:
+        super().__init__(writes_lines=as_json)
+        self._bank = bank
+        self.enrolled = 0
+        self.advices: dict[str, str | None] = {}
+
+    def report(self, result: object) -> None:
+        """Show an `EnrolledPhoto`."""
+        from facebank.recognition.poor_samples import advice_about
+
+        photo = cast("EnrolledPhoto", result)
+        self.enrolled += photo.accepted
+        advice = advice_about(self._bank.gallery, photo.person) if photo.accepted else None
+        if photo.accepted:
+            self.advices[photo.person] = advice
+        if self.writes_lines:
+            write_json({**_record(photo), "advice": advice})
+        else:
+            _tell(photo)
 
 
 def _write_skipped(people: Iterable[PersonPhotos]) -> None:

@@ -49,7 +49,7 @@ def explain(
 
     check_target(out, [a, b])
     with settings_of(ctx).open_bank() as bank:
-        pair = explain_photos(bank, a, b)
+        pair = explain_photos(bank.comparing_engine, a, b)
         bank.note_written(PlaceKind.EXPLANATION, out)
         write_picture(pair, out)
     if as_json:

@@ -15,18 +15,8 @@ from facebank.storage.text import never_certain
 
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
-from .output import (
-    DEGREES,
-    counted,
-    progress,
-    say,
-    short_path,
-    tell_skipped,
-    write_csv,
-    write_json,
-    write_skipped,
-    write_table,
-)
+from .output import DEGREES, counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
+from .progress import progress
 from .scan import ScanPath
 from .settings import settings_of
 

@@ -12,8 +12,7 @@ from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.operations.lookalike import Lookalikes
-    from facebank.recognition.lookalike import Resemblance
+    from facebank.operations.lookalike import Lookalikes, Resemblance
 
 EXAMPLES = """\b
 Examples:
@@ -55,7 +54,7 @@ def lookalike(
 
 
 def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object]:
-    from facebank.recognition.lookalike import HEADING, TEMPERATURE
+    from facebank.operations.lookalike import HEADING, TEMPERATURE
 
     return {
         "image": found.image,
@@ -69,7 +68,7 @@ def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object
 
 
 def _tell(found: Lookalikes, shown: Sequence[Resemblance]) -> None:
-    from facebank.recognition.lookalike import HEADING
+    from facebank.operations.lookalike import HEADING
 
     write_line(f"{HEADING}: {found.image}, face {found.face}")
     rows = [(one.person, f"{one.similarity:.3f}", f"{one.share:.1%}") for one in shown]

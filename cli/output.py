@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -18,24 +16,18 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from facebank.storage.text import is_formula, printable, spreadsheet_cell
 
-from .pace import Pace, duration
-
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from rich.table import Table
     from rich.text import Text
 
     from facebank.operations.inputs import Gathered
 
-Advance: TypeAlias = Callable[[], None]
-AdvanceTo: TypeAlias = Callable[[float], None]
 Styles: TypeAlias = Mapping[str, str]
 
 DEGREES = 90
 """Of a quarter turn: JSON gives how far a photo was turned in degrees."""
 
 _BETWEEN = 3  # columns of a drawn table
-_FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
 _MOST_ABOVE = 3  # columns that may be lines of their own, above the others
 
 
@@ -245,90 +237,3 @@ def _as_records(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: S
         for title, cell in zip(columns[1:], rest, strict=True):
             if cell:
                 yield Text.assemble(f"  {title}: ", (cell, styles.get(cell, "")))
-
-
-@contextmanager
-def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[Advance]:
-    """Show how far it is on standard error, if there is more than one step.
-
-    On a terminal a bar with the time left is shown; elsewhere a line after `_FIRST_LINE` seconds, and then every
-    `_BETWEEN_LINES`.
-
-    Parameters
-    ----------
-    what
-        What is done, such as ``Reading photos``.
-    total
-        How many steps there are.
-    writes_lines
-        Whether lines for programs are written meanwhile; the bar stays away where both would go to the terminal.
-
-    Yields
-    ------
-    Advance
-        To be called after each step.
-    """
-    bar = _bar(writes_lines=writes_lines, counts=True) if total >= 2 else None
-    if bar is None:
-        yield _Lines(what, total).advance if total >= 2 and not _crosses(writes_lines=writes_lines) else lambda: None
-        return
-    pace = Pace(total)
-    with bar:
-        task = bar.add_task(what, total=total, left="")
-
-        def advance() -> None:
-            pace.step()
-            left = pace.seconds_left()
-            bar.update(task, advance=1, left="" if left is None else f"{duration(left)} left")
-
-        yield advance
-
-
-@contextmanager
-def share_progress(what: str, *, writes_lines: bool = False) -> Iterator[AdvanceTo]:
-    """Show a bar as `progress` does, for work whose steps differ; yields what is to be called with the share done."""
-    bar = _bar(writes_lines=writes_lines, counts=False)
-    if bar is None:
-        yield lambda _: None
-        return
-    with bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
-
-
-class _Lines:
-    """Writes now and then how far a long work is, for logs."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total = what, total
-        self._pace = Pace(total)
-        self._next = time.monotonic() + _FIRST_LINE
-
-    def advance(self) -> None:
-        self._pace.step()
-        now, done = time.monotonic(), self._pace.done
-        if now < self._next or done >= self._total:
-            return
-        self._next = now + _BETWEEN_LINES
-        left = self._pace.seconds_left()
-        say(f"{self._what}: {done:,} of {self._total:,}" + ("" if left is None else f", {duration(left)} left"))
-
-
-def _crosses(*, writes_lines: bool) -> bool:
-    """Return whether lines for programs go to a terminal, where what is told of the progress would come between."""
-    return writes_lines and sys.stdout.isatty()
-
-
-def _bar(*, writes_lines: bool, counts: bool) -> Progress | None:
-    """Return a bar on standard error; None where no terminal shows it, or lines for programs would go there too."""
-    if _crosses(writes_lines=writes_lines) or not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    # Rich's own estimate takes the first batch of photos, which come at once, for the pace of all.
-    shown = [MofNCompleteColumn(), TextColumn("{task.fields[left]}")] if counts else [TimeRemainingColumn()]
-    columns = TextColumn("{task.description}"), BarColumn(), *shown
-    # Lines that are written above the bar are wrapped by the terminal alone: commands and paths in them can be copied.
-    console = Console(file=sys.stderr, soft_wrap=True)
-    return Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())

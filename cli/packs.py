@@ -11,9 +11,9 @@ import typer
 from facebank.storage.text import shell_command
 
 from . import calibrate
-from .download_bar import download_bar
 from .failures import NOTHING_DONE
 from .output import is_interactive, say, write_json, write_line, write_table
+from .progress import DownloadBar
 
 if TYPE_CHECKING:
     from facebank.packs import DataTerms, Pack, PackEntry, PackHealth, Thresholds
@@ -94,9 +94,9 @@ def install(
     from facebank.packs import license_notice
     from facebank.packs.install import install_pack
 
-    with download_bar(writes_lines=as_json) as on_progress:
+    with DownloadBar(writes_lines=as_json) as bar:
         try:
-            pack = install_pack(source, accept_license=accept_license, replace=replace, on_progress=on_progress)
+            pack = install_pack(source, accept_license=accept_license, replace=replace, progress=bar)
         except LicenceNotAcceptedError as error:
             if not is_interactive():
                 raise
@@ -108,8 +108,8 @@ def install(
     if not typer.confirm("Do you accept this license?", err=True):
         say("nothing was installed")
         return NOTHING_DONE
-    with download_bar(writes_lines=as_json) as on_progress:
-        pack = install_pack(source, accept_license=True, replace=replace, on_progress=on_progress)
+    with DownloadBar(writes_lines=as_json) as bar:
+        pack = install_pack(source, accept_license=True, replace=replace, progress=bar)
     return _installed(pack, as_json)
 
 

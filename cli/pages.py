@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .output import progress, say
+from .output import say
+from .progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facebank.gallery import Gallery
 
-    from .output import Advance
+    from .progress import Advance
 
 PageOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="FILE.html", help="Write a page with the pictures.")

@@ -13,8 +13,9 @@ from facebank.storage.text import shell_command
 
 from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
-from .output import counted, progress, say, short_path, write_json, write_line, write_table
+from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
+from .progress import ProgressBar, progress
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -417,11 +418,8 @@ def re_embed(
     Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then. Strangers that
     `facebank deny --nobody` remembered and whose photo is missing are forgotten.
     """
-    settings = settings_of(ctx)
-    with settings.open_gallery() as gallery:
-        total = sum(person.sample_count for person in gallery.people()) + len(gallery.stranger_faces())
-    with settings.open_bank() as bank, progress("Embedding", total, writes_lines=as_json) as advance:
-        report = bank.re_embed(drop_missing=drop_missing, on_photo=lambda _: advance())
+    with settings_of(ctx).open_bank() as bank, ProgressBar(writes_lines=as_json) as bar:
+        report = bank.re_embed(drop_missing=drop_missing, progress=bar)
     if report.busy_readers:
         _say_readers_are_busy()
     for lost in report.lost:

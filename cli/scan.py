@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
-from .output import (
-    DEGREES,
-    Advance,
-    counted,
-    progress,
-    say,
-    tell_annotated,
-    tell_skipped,
-    write_json,
-    write_line,
-    write_skipped,
-)
+from .output import DEGREES, counted, say, tell_annotated, tell_skipped, write_json, write_line, write_skipped
+from .progress import Advance, progress
 from .settings import settings_of
 
 if TYPE_CHECKING:

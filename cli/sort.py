@@ -13,18 +13,8 @@ from facebank.storage.text import printable
 
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
-from .output import (
-    Advance,
-    counted,
-    progress,
-    say,
-    short_path,
-    tell_skipped,
-    write_json,
-    write_line,
-    write_skipped,
-    write_table,
-)
+from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
+from .progress import Advance, progress
 from .scan import ScanPath
 from .settings import settings_of
 

@@ -14,7 +14,8 @@ from facebank.storage.text import never_certain, printable
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .identify import candidate_record, rounded, tell_how
-from .output import say, share_progress, write_json, write_line, write_table
+from .output import say, write_json, write_line, write_table
+from .progress import share_progress
 from .settings import settings_of
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from facebank.errors import ClosedError, GalleryError, PackError, StorageError
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import named_path
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Photo
 
@@ -198,8 +199,7 @@ class FaceBank:
         pick: Pick | None = None,
         thumbnails: bool = True,
         force: bool = False,
-        on_photo: Callable[[EnrolledPhoto], None] | None = None,
-        on_read: Callable[[], None] | None = None,
+        progress: Progress = SILENT,
     ) -> EnrollReport:
         """Enroll photos of one person; they are looked at together: their order does not matter.
 
@@ -216,10 +216,8 @@ class FaceBank:
             Whether the gallery keeps a small picture of each face.
         force
             Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
-        on_photo
-            Called with each photo's fate, in their order, once all were looked at.
-        on_read
-            Called with each photo that was looked at.
+        progress
+            Advanced with each analyzed photo; then each photo's `EnrolledPhoto` is reported, in their order.
 
         Returns
         -------
@@ -242,7 +240,8 @@ class FaceBank:
         if len(files) == len(found):
             require_places(files)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-        return replace(enroller.enroll(person, self._analyzed(found), on_photo, on_read), skipped=skipped)
+        progress.begin("Enrolling", len(found))
+        return replace(enroller.enroll(person, self._analyzed(found), progress=progress), skipped=skipped)
 
     def enroll_people(
         self,
@@ -251,8 +250,7 @@ class FaceBank:
         pick: Pick | None = None,
         thumbnails: bool = True,
         force: bool = False,
-        on_photo: Callable[[EnrolledPhoto], None] | None = None,
-        on_read: Callable[[], None] | None = None,
+        progress: Progress = SILENT,
     ) -> list[EnrollReport]:
         """Enroll photos of several people, one after the other.
 
@@ -260,7 +258,7 @@ class FaceBank:
         ----------
         people
             Names with files and folders, as `facebank.operations.person_folders.plan_enrollment` gives them.
-        pick, thumbnails, force, on_photo, on_read
+        pick, thumbnails, force, progress
             As for `enroll`.
 
         Returns
@@ -285,14 +283,15 @@ class FaceBank:
         gathered = [gather_photos(person.places) for person in people]
         if not any(found.photos for found in gathered):
             raise nothing_there(places)
+        progress.begin("Enrolling", sum(len(found.photos) for found in gathered))
         reports: list[EnrollReport] = []
         for name, person, found in zip(names, people, gathered, strict=True):
             if not found.photos:
-                reports.append(replace(_nothing_to_enroll(name, person.places, on_photo), skipped=found.counts))
+                reports.append(replace(_nothing_to_enroll(name, person.places, progress), skipped=found.counts))
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-            report = enroller.enroll(name, self._analyzed(found.photos), on_photo, on_read, earlier=earlier)
+            report = enroller.enroll(name, self._analyzed(found.photos), earlier=earlier, progress=progress)
             reports.append(replace(report, skipped=found.counts))
         return reports
 
@@ -375,7 +374,7 @@ class FaceBank:
         PhotoError
             One cannot be read or shows no face.
         """
-        from facebank.operations.verify import compare_photos
+        from facebank.operations.identify import compare_photos
 
         return compare_photos(self.comparing_engine, a, b)
 
@@ -405,17 +404,15 @@ class FaceBank:
 
         return find_lookalikes(self.gallery, self.engine, photo, face)
 
-    def re_embed(
-        self, *, drop_missing: bool = False, on_photo: Callable[[str], None] | None = None
-    ) -> ReEmbeddingReport:
+    def re_embed(self, *, drop_missing: bool = False, progress: Progress = SILENT) -> ReEmbeddingReport:
         """Make the gallery's embeddings anew with this bank's pack, from the photos, which must still be there.
 
         Parameters
         ----------
         drop_missing
             Whether samples whose photo or face is not found again are removed; otherwise nothing is changed then.
-        on_photo
-            Called with each photo's path when it was read.
+        progress
+            Advanced with each sample and stranger whose photo was read.
 
         Returns
         -------
@@ -428,7 +425,7 @@ class FaceBank:
         engine = self.engine
         self._close_gallery()
         with Gallery.open(self.path, on_upgrade=self._on_upgrade) as gallery:
-            return re_embed(gallery, engine, drop_missing=drop_missing, on_photo=on_photo)
+            return re_embed(gallery, engine, drop_missing=drop_missing, progress=progress)
 
     def merge(self, sources: Sequence[str], into: str, *, force: bool = False) -> Person:
         """Join people who are one person: see `facebank.operations.merge.merge_people`.
@@ -546,12 +543,9 @@ class FaceBank:
         return analyze_readable(self.engine, photos)
 
 
-def _nothing_to_enroll(
-    person: str, places: Sequence[Path], on_photo: Callable[[EnrolledPhoto], None] | None
-) -> EnrollReport:
+def _nothing_to_enroll(person: str, places: Sequence[Path], progress: Progress) -> EnrollReport:
     refused = []
     for place in places:
         refused.append(EnrolledPhoto(str(place), person, False, EnrollReason.NO_PHOTOS, "no photos there", None))
-        if on_photo is not None:
-            on_photo(refused[-1])
+        progress.report(refused[-1])
     return EnrollReport(person, tuple(refused))

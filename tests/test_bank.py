@@ -26,7 +26,8 @@ from facebank.errors import (
 from facebank.gallery import export_gallery
 from facebank.operations.person_folders import PersonPhotos
 from facebank.packs import add_pack, load_pack
-from facebank.types import Decision, DecodedPhoto, EnrolledPhoto, EnrollReason, SkippedCounts
+from facebank.types import Decision, DecodedPhoto, EnrollReason, SkippedCounts
+from tests.recorder import Recorder
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
@@ -129,9 +130,10 @@ def test_no_gallery_and_no_photos(bank: FaceBank, tmp_path: Path) -> None:
 
 
 def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> None:
-    told: list[EnrolledPhoto] = []
-    report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], on_photo=told.append)
-    assert tuple(told) == report.photos
+    seen = Recorder()
+    report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], progress=seen)
+    assert tuple(seen.results) == report.photos
+    assert (seen.steps, seen.done) == ([("Enrolling", 3)], [3])
     assert [photo.reason for photo in report.photos] == [
         EnrollReason.ENROLLED,
         EnrollReason.UNREADABLE,
@@ -146,13 +148,12 @@ def test_all_photos_are_read_before_the_first_is_enrolled(bank: FaceBank, tmp_pa
     for photo in photos:
         shutil.copy(BIDEN, photo)
 
-    read = list[int]()
+    class RemoveTheLast(Recorder):
+        def report(self, result: object) -> None:
+            assert self.done == [len(photos)]
+            photos[-1].unlink(missing_ok=True)
 
-    def remove_the_last(_: EnrolledPhoto) -> None:
-        assert len(read) == len(photos)
-        photos[-1].unlink(missing_ok=True)
-
-    report = bank.enroll("Joe", photos, on_photo=remove_the_last, on_read=lambda: read.append(1))
+    report = bank.enroll("Joe", photos, progress=RemoveTheLast())
     assert report.accepted == len(photos)
 
 
@@ -328,9 +329,9 @@ def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: Fa
         bank.enroll(name, tmp_path / f"{name}.jpg")
     (tmp_path / "Joe.jpg").unlink()
     shutil.copy(BIDEN, tmp_path / "Barack.jpg")
-    read: list[str] = []
-    report = bank.re_embed(on_photo=read.append)
-    assert (report.changed, report.embedded, len(read)) == (False, 0, 2)
+    read = Recorder()
+    report = bank.re_embed(progress=read)
+    assert (report.changed, report.embedded, read.done) == (False, 0, [2])
     assert {lost.person: lost.reason for lost in report.lost}["Barack"] == "the file has changed since it was enrolled"
     assert names(bank, SPEECH) == ["Barack"]
     assert bank.re_embed(drop_missing=True).changed

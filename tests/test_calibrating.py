@@ -13,15 +13,24 @@ from PIL import Image
 
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.gallery import PackIdentity
-from facebank.operations.calibrate import QUICK, calibrate, plan_calibration, wanted_classifiers
+from facebank.operations.calibrate import (
+    QUICK,
+    AlbumPhoto,
+    LeftOut,
+    calibrate,
+    find_album,
+    plan_calibration,
+    read_faces,
+    wanted_classifiers,
+)
 from facebank.operations.engine import Engine, load_engine
-from facebank.operations.known_faces import AlbumPhoto, LeftOut, find_album, read_faces
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.fitting import Effort
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.calibrations import save_knowledge, user_folder
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
+from tests.recorder import Recorder
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
 PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
@@ -96,10 +105,10 @@ def test_faces_are_read_and_others_counted_by_reason(tmp_path: Path) -> None:
         photo.resize((photo.width // 12, photo.height // 12)).resize(photo.size).save(eileen / "blurred.png")
     Image.new("RGB", (200, 200), "navy").save(eileen / "night.png")
     (eileen / "broken.jpg").write_bytes(b"\xff\xd8\xff half a photo")
-    done: list[None] = []
+    done = Recorder()
     album = find_album(tmp_path)
-    faces = read_faces(album, engine(), lambda: done.append(None))
-    assert len(done) == len(album) == 7
+    faces = read_faces(album, engine(), done)
+    assert (done.steps, done.done) == ([("Reading photos", 7)], [len(album)])
     assert (faces.people, faces.strangers) == (2, 0)
     assert faces.identities.people.tolist() == [0, 0, 1]
     assert faces.left_out == {
@@ -195,9 +204,10 @@ def test_what_needs_a_background_is_left_out_without_people_enough() -> None:
 def test_every_classifier_is_calibrated_and_the_galleries_are_counted() -> None:
     known = people(60, singles=50)
     job = plan_calibration(known, CLASSIFIERS, TINY)
-    done: list[str] = []
-    found = calibrate(known, PACK, job.classifiers, "a \x1b[31mtest", effort=TINY, on_gallery=done.append)
-    assert {name: done.count(name) for name in CLASSIFIERS} == job.galleries
+    done = Recorder()
+    found = calibrate(known, PACK, job.classifiers, "a \x1b[31mtest", effort=TINY, progress=done)
+    assert done.steps == [("Simulating galleries", sum(job.galleries.values()))]
+    assert done.done == [sum(job.galleries.values())]
     assert found.background is not None
     assert [calibrator.classifier for calibrator in found.calibration.calibrators] == list(CLASSIFIERS)
     assert (found.calibration.people, found.calibration.photos) == (110, 230)

@@ -13,7 +13,7 @@ from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
 from facebank.operations.feedback import FeedbackReason
 from facebank.operations.identify import MASK
-from facebank.operations.pointing import point_at
+from facebank.operations.inputs import point_at
 from facebank.types import AnalyzedPhoto, DecodedPhoto
 
 DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"

@@ -32,7 +32,6 @@ CLIMBING = {
     ("facebank.gallery.gallery", "facebank.index.following"),
     ("facebank.gallery.gallery", "facebank.index.index_file"),
     ("facebank.gallery.gallery", "facebank.index.vector_index"),
-    ("facebank.operations.explain", "facebank.bank"),
 }
 """What climbs still: a gallery makes its index. None may be added."""
 

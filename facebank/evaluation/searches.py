@@ -10,8 +10,8 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick
+from facebank.operations.enroll import STEADYING
 from facebank.operations.identify import build_recognizer, mix_masks
-from facebank.operations.samples import STEADYING
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer

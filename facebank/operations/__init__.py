@@ -1,1 +1,1 @@
-"""One verb a module: what `facebank.FaceBank` does with photos, a gallery and a pack."""
+"""One verb a file: what can be done with photos, a gallery and a pack."""

@@ -20,22 +20,17 @@ if TYPE_CHECKING:
 
 
 class Annotator:
-    """Writes annotated pictures into a folder, laid out as the folders that the photos come from.
+    """Writes annotated pictures into a folder, laid out like the folders of the photos.
 
-    Pictures that facebank drew there before are replaced; no other file is. Nothing is written where a link in the
-    folder leads out of it.
+    Earlier pictures by facebank are replaced, no other file is. Links in the folder that lead out of it are not
+    followed.
 
     Parameters
     ----------
     folder
-        Made if there is none.
+        Made if missing; `StorageError` if that fails.
     places
-        The files and folders whose photos are annotated.
-
-    Raises
-    ------
-    StorageError
-        The folder cannot be made.
+        Files and folders whose photos are annotated.
     """
 
     def __init__(self, folder: str | os.PathLike[str], places: Sequence[Place] = ()) -> None:
@@ -56,9 +51,9 @@ class Annotator:
         Returns
         -------
         Path or None
-            The picture, or None where a link leads out of the folder. It is named as the photo, in the subfolder that
-            the photo has in the folder that was given; with a number where that name is taken. A PNG where the photo
-            is one, or is wider or higher than a JPEG can be; else a JPEG.
+            The picture, or None where a link leads out of the folder. Named like the photo, in the subfolder that the
+            photo has in its place, with a number if that name is taken; a PNG if the photo is one or exceeds the sides
+            of a JPEG.
 
         Raises
         ------
@@ -86,30 +81,18 @@ class Annotator:
 
 
 def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
-    """Leave out the pictures that were drawn in a folder before: it may lie in one whose photos are annotated.
+    """Leave out earlier annotated pictures in `folder`, which may lie in one of the places.
 
-    Parameters
-    ----------
-    photos
-        Photos of the places; those that are places themselves stay.
-    places
-        The files and folders whose photos are annotated.
-    folder
-        Where annotated pictures are written.
+    Photos that are `places` themselves stay.
     """
     own = _real(folder)
     return [photo for photo in photos if photo in places or own not in _real(photo).parents or not is_annotated(photo)]
 
 
 def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:
-    """Return a path at which a picture can be written: no file is there, or one that facebank drew before.
+    """Return the first path, numbered if need be, with no file, or with an earlier picture by facebank.
 
-    Parameters
-    ----------
-    folder, stem, suffix
-        The path that is wanted; a number is put behind the stem where it is not free.
-    taken
-        Resolved paths of files that must stay.
+    `taken` are resolved paths of files that must stay.
     """
     target, number = folder / f"{stem}{suffix}", 2
     while _real(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
@@ -118,7 +101,7 @@ def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for pictures of faces, and those above it, where missing; StorageError if that fails."""
+    """Make a folder for pictures of faces, with its parents, if missing; `StorageError` if that fails."""
     try:
         folder.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -1,12 +1,20 @@
-"""Calibrations made from photos of known people: what a pack's scores are worth."""
+"""Calibration of a pack's scores from photos of known people and of strangers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import UsageError
+import numpy as np
+
+from facebank.errors import PhotoError, PhotoNotFoundError, UsageError
+from facebank.media import read_photo
+from facebank.operations.inputs import gather_photos, nothing_there
+from facebank.operations.person_folders import plan_enrollment
 from facebank.recognition.calibration.background import LEAST_IDENTITIES, Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.fitting import calibrated_sizes, fit_calibrator
@@ -17,31 +25,219 @@ from facebank.recognition.calibration.reliability import (
     galleries_of,
     simulated_galleries,
 )
+from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facebank.gallery import PackIdentity
+    from facebank.operations.engine import Engine
     from facebank.recognition.calibration.fitting import Effort
     from facebank.recognition.calibration.simulation import Identities
+    from facebank.types import DecodedPhoto, Face, FloatArray
+
+
+SAME_PHOTO = 0.95
+"""Similarity from which two faces are of one photo, perhaps resized: one pair of LFW's development people has it."""
+
+_ROWS_AT_ONCE = 512
+
+
+class LeftOut(Enum):
+    """Why a photo's face is not used."""
+
+    UNREADABLE = "unreadable"
+    NO_FACE = "no_face"
+    TOO_POOR = "too_poor"
+    SAME_PHOTO = "same_photo"
+    TWO_PEOPLE = "two_people"
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumPhoto:
+    """A photo and its person; None if everybody on it is a stranger."""
+
+    path: Path
+    person: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPeople:
+    """One face under two people, or under a person and the strangers: the two photos."""
+
+    first: AlbumPhoto
+    second: AlbumPhoto
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownFaces:
+    """Faces of known people and strangers.
+
+    Attributes
+    ----------
+    identities
+        The faces; strangers are people with one photo each.
+    people
+        Number of people with a folder.
+    left_out
+        Number of photos, or strangers' faces, that are not used, by reason.
+    two_people
+        Faces under two people, neither of which is used; if one is among the strangers, the person keeps it.
+    """
+
+    identities: Identities
+    people: int
+    left_out: Mapping[LeftOut, int]
+    two_people: tuple[TwoPeople, ...]
+
+    @property
+    def strangers(self) -> int:
+        """Number of strangers' faces that are used."""
+        return len(self.identities.photos) - self.people
+
+
+def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
+    """List photos of known people and of strangers.
+
+    Parameters
+    ----------
+    photos
+        A folder with one folder for each person; `UsageError` if it is none.
+    strangers
+        A folder, or one photo, of anybody else.
+
+    Raises
+    ------
+    PhotoNotFoundError
+        There are no photos.
+    """
+    if not photos.is_dir():
+        raise UsageError(f"{printable(str(photos))} is no folder: name a folder with one folder for each person")
+    people = plan_enrollment([str(photos)], tree=True)
+    album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.places).photos]
+    if not album:
+        raise nothing_there([photos])
+    if strangers is not None:
+        if not strangers.exists():
+            raise PhotoNotFoundError(f"there is no such file or folder: {printable(str(strangers))}")
+        found = gather_photos([strangers]).photos
+        if not found:
+            raise nothing_there([strangers])
+        album += [AlbumPhoto(path, None) for path in found]
+    return album
+
+
+def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> KnownFaces:
+    """Find and embed the faces of an album from `find_album`: the largest of a person's photo, all of a stranger's.
+
+    Raises
+    ------
+    UsageError
+        No usable face is left.
+    """
+    left_out: Counter[LeftOut] = Counter()
+    analyzed: list[AlbumPhoto] = []
+    used: list[tuple[AlbumPhoto, Face]] = []
+
+    def readable() -> Iterator[DecodedPhoto]:
+        for entry in album:
+            try:
+                photo = read_photo(entry.path)
+            except PhotoError:
+                left_out[LeftOut.UNREADABLE] += 1
+                progress.advance()
+            else:
+                analyzed.append(entry)
+                yield photo
+
+    progress.begin("Reading photos", len(album))
+    for number, found in enumerate(engine.analyzer.analyze(readable())):
+        entry = analyzed[number]
+        faces = found.faces if entry.person is None else found.faces[:1]
+        good = [face for face in faces if face.quality >= engine.thresholds.minimum_quality]
+        left_out[LeftOut.NO_FACE] += not faces
+        left_out[LeftOut.TOO_POOR] += len(faces) - len(good)
+        used += [(entry, face) for face in good]
+        progress.advance()
+    return _without_copies(used, left_out)
+
+
+def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftOut]) -> KnownFaces:
+    if not used:
+        raise UsageError("no photo shows a face that is good enough to learn from")
+    embeddings = np.stack([face.embedding for _, face in used])
+    kept, two_people = _copies([entry for entry, _ in used], embeddings, left_out)
+    if not kept.any():
+        raise UsageError("no face is left to learn from: every one is under two people")
+    chosen = [one for one, keep in zip(used, kept, strict=True) if keep]
+    # A stranger is a person of its own; a number is no name that a folder can have been given.
+    owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
+    numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
+    return KnownFaces(
+        identities=Identities(
+            embeddings[kept],
+            np.array([numbers[owner] for owner in owners], dtype=np.int64),
+            np.array([face.quality for _, face in chosen], dtype=np.float32),
+        ),
+        people=sum(isinstance(owner, str) for owner in numbers),
+        left_out={reason: left_out[reason] for reason in LeftOut},
+        two_people=tuple(two_people),
+    )
+
+
+def _copies(
+    entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[LeftOut]
+) -> tuple[NDArray[np.bool_], list[TwoPeople]]:
+    """Return which faces to keep: of copies the first, unless they are under two people."""
+    kept = np.ones(len(entries), dtype=np.bool_)
+    two_people: list[TwoPeople] = []
+    for first, copies in _alike(embeddings):
+        others = [second for second in copies if kept[second]]
+        if not kept[first] or not others:
+            continue
+        person = entries[first].person
+        claimed = [second for second in others if entries[second].person not in (None, person)]
+        two_people += [TwoPeople(entries[first], entries[second]) for second in claimed]
+        if person is not None:
+            two_people += [TwoPeople(entries[first], entries[s]) for s in others if entries[s].person is None]
+        for second in others:
+            left_out[LeftOut.TWO_PEOPLE if entries[second].person != person else LeftOut.SAME_PHOTO] += 1
+        kept[others] = False
+        if claimed:
+            left_out[LeftOut.TWO_PEOPLE] += 1
+            kept[first] = False
+    return kept, two_people
+
+
+def _alike(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each face that has later copies, with those."""
+    for start in range(0, len(embeddings), _ROWS_AT_ONCE):
+        alike = embeddings[start : start + _ROWS_AT_ONCE] @ embeddings[start:].T >= SAME_PHOTO
+        for row in np.flatnonzero(alike.sum(axis=1) > 1):
+            later = np.flatnonzero(alike[row, row + 1 :]) + row + 1
+            yield start + int(row), later + start
+
 
 QUICK = ("prototype", "knn")
-"""The classifiers that are calibrated unless others are asked for: they have nothing to fit."""
+"""The classifiers that are calibrated by default: they have nothing to fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What there is to do.
+    """A plan for a calibration.
 
     Attributes
     ----------
     classifiers
-        What can be calibrated, in the order of `facebank.recognition.scoring.CLASSIFIERS`.
+        Classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`.
     galleries
-        How many galleries are simulated for each of them.
+        Number of simulated galleries for each of them.
     left_out
-        The classifiers asked for that cannot be calibrated, and why not, each in a sentence.
+        For each requested classifier that cannot be calibrated a sentence why.
     """
 
     classifiers: tuple[str, ...]
@@ -51,16 +247,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """A calibration and what it is worth.
+    """A calibration and its measured reliability.
 
     Attributes
     ----------
     calibration
         To be saved.
     background
-        To be saved with it; None where there were too few people.
+        To be saved with it; None with too few people.
     reliability
-        For each classifier what was counted on people it was not fitted to; empty where they are too few to halve.
+        Rates for each classifier on people it was not fitted to; empty if there are too few people to halve.
     """
 
     calibration: Calibration
@@ -69,17 +265,10 @@ class Calibrated:
 
 
 def wanted_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Return what is to be calibrated.
+    """Return the classifiers to calibrate.
 
-    Parameters
-    ----------
-    names
-        Some of `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; none for `QUICK`.
-
-    Raises
-    ------
-    UsageError
-        There is no such classifier.
+    `names` are some of `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; none for `QUICK`. `UsageError` for
+    others.
     """
     unknown = [name for name in names or () if name not in {*CLASSIFIERS, "all"}]
     if unknown:
@@ -90,7 +279,7 @@ def wanted_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK, effort: Effort = USUAL) -> Job:
-    """Say what can be calibrated with these people.
+    """Plan a calibration with these people.
 
     Parameters
     ----------
@@ -99,7 +288,7 @@ def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK,
     classifiers
         As for `wanted_classifiers`.
     effort
-        How much is simulated.
+        Amount of simulation.
 
     Raises
     ------
@@ -120,14 +309,11 @@ def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK,
     chosen = tuple(name for name in wanted if name not in left_out)
     if not chosen:
         raise UsageError(f"{wanted[0]} cannot be calibrated: {left_out[wanted[0]]}")
-    return Job(
-        chosen,
-        {
-            name: simulated_galleries(identities, name, effort) + galleries_of(identities, name, effort=effort)
-            for name in chosen
-        },
-        left_out,
-    )
+    return Job(chosen, {name: _galleries(identities, name, effort) for name in chosen}, left_out)
+
+
+def _galleries(identities: Identities, classifier: str, effort: Effort) -> int:
+    return simulated_galleries(identities, classifier, effort) + galleries_of(identities, classifier, effort=effort)
 
 
 def calibrate(
@@ -137,9 +323,9 @@ def calibrate(
     made_from: str,
     *,
     effort: Effort = USUAL,
-    on_gallery: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Calibrated:
-    """Learn what a pack's scores are worth.
+    """Calibrate a pack's scores.
 
     Parameters
     ----------
@@ -148,30 +334,26 @@ def calibrate(
     pack
         The pack.
     classifiers
-        What to calibrate: those of a `Job`.
+        Those of a `Job`.
     made_from
         The photographs, in words.
     effort
-        How much is simulated.
-    on_gallery
-        Called after each simulated gallery, with the classifier.
+        Amount of simulation.
+    progress
+        Advanced with each simulated gallery.
 
     Raises
     ------
     UsageError
-        There are too few people, or their embeddings tell nobody apart.
+        There are too few people, or their embeddings do not distinguish them.
     """
     enough = len(identities.photos) >= LEAST_IDENTITIES
     background = Background.measure(identities.embeddings, identities.people) if enough else None
     calibrators, reliability = [], {}
+    progress.begin("Simulating galleries", sum(_galleries(identities, name, effort) for name in classifiers))
     for classifier in classifiers:
-
-        def tell(classifier: str = classifier) -> None:
-            if on_gallery is not None:
-                on_gallery(classifier)
-
-        calibrators.append(fit_calibrator(identities, classifier, background, effort=effort, on_gallery=tell))
-        reliability[classifier] = cross_fit(identities, classifier, effort=effort, on_gallery=tell)
+        calibrators.append(fit_calibrator(identities, classifier, background, effort=effort, progress=progress))
+        reliability[classifier] = cross_fit(identities, classifier, effort=effort, progress=progress)
     calibration = Calibration(
         pack_digest=pack.digest,
         made_from=printable(made_from),

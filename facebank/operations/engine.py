@@ -1,4 +1,4 @@
-"""What turns photos into comparable faces: a pack's networks, loaded, with their thresholds and identity."""
+"""Engines: a pack's networks, loaded on demand, with its thresholds, identity and calibration."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """Networks that are loaded when they are first used."""
+    """Networks that are loaded at first use."""
 
     @property
     def identity(self) -> PackIdentity:
-        """What a gallery is bound to."""
+        """The pack that a gallery is bound to."""
         ...
 
     @property
     def thresholds(self) -> Thresholds:
-        """When a similarity is enough."""
+        """The pack's thresholds of similarity."""
         ...
 
     @property
     def knowledge(self) -> Knowledge:
-        """What the pack's scores are worth."""
+        """The pack's calibration."""
         ...
 
     @property
@@ -46,12 +46,12 @@ class Engine(Protocol):
         ...
 
     def preload(self) -> None:
-        """Begin to load the networks in the background; `analyzer` waits for them."""
+        """Start loading the networks in the background; `analyzer` waits for them."""
         ...
 
 
 def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None) -> Engine:
-    """Find a pack; its networks are loaded when the analyzer is first asked for.
+    """Find a pack; its networks are loaded when the analyzer is first used.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
     Raises
     ------
     PackError
-        The pack is unknown, or what it says is wrong.
+        The pack is unknown or invalid.
     """
     if isinstance(pack, str) and pack.startswith("insightface:"):
         from facebank.vision.insightface_adapter import open_package
@@ -76,23 +76,16 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
 
 
 def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = None) -> Engine:
-    """Find the pack that a gallery was made with; the embedded one where there is no gallery yet.
+    """Find the pack that the gallery in a file was made with; the embedded one where there is no gallery yet.
 
-    Parameters
-    ----------
-    gallery
-        The gallery's file.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    threads
-        As for `load_engine`.
+    `device` and `threads` are as for `load_engine`.
 
     Raises
     ------
     GalleryError
         The file is no gallery.
     PackError
-        The pack is not installed, or what it says is wrong.
+        The pack is not installed or invalid.
     """
     if not gallery.exists() or not gallery.stat().st_size:
         return load_engine(None, device, threads)
@@ -161,7 +154,7 @@ class _InsightFaceEngine:
         return self._analyzer.get()
 
     def preload(self) -> None:
-        pass  # whoever knows the identity has loaded the networks
+        pass  # the identity is known only once the networks are loaded
 
     @computed
     def knowledge(self) -> Knowledge:

@@ -1,20 +1,27 @@
-"""Enrollment: which face of a photo becomes a person's sample, and why others are refused."""
+"""Enrollment: which face of a photo becomes a person's sample, and why others are refused.
+
+Enrolled, confirmed and re-embedded faces all get their embeddings from `complete_sample` and `enrolled_vectors`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from facebank.errors import PersonNotFoundError, UsageError
-from facebank.gallery import FaceKey, name_key, normalise_name
+from facebank.gallery import FaceKey, NewSample, name_key, normalise_name
+from facebank.media import encode_thumbnail
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
-from facebank.operations.samples import complete_sample, plain_sample
+from facebank.operations.inputs import lasting_source
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable, shell_command
 from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Face, Photo
+from facebank.vision.augmentation import ENROLLED_VARIANTS
+from facebank.vision.quality import with_stability
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
     Pick: TypeAlias = Literal["largest", "central"]
+    from facebank.types import FloatArray
+    from facebank.vision import FaceAnalyzer
+
 
 _SMALLEST_FACE = 32
 _LEAST_SHARPNESS = 0.5
@@ -31,7 +41,7 @@ _LEAST_SHARPNESS = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offered:
-    """A face that may become a sample; the photo's pixels are not kept."""
+    """A face that may become a sample, without the photo's pixels."""
 
     face: Face
     crop: RGBImage
@@ -41,14 +51,14 @@ class _Offered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A photo that is looked at together with the person's others.
+    """A photo that is judged together with the person's others.
 
     Attributes
     ----------
     faces
         Those that may be the person's.
     reason
-        Why a photo's only remaining face was chosen of several; empty for one that is alone.
+        Why the only remaining face was chosen of several; empty for one that is alone.
     """
 
     position: int
@@ -63,12 +73,12 @@ class Enroller:
     Parameters
     ----------
     gallery
-        Where the samples go.
+        Takes the samples.
     engine
-        The gallery's pack: what it takes for the same person, and what embeds variants of a face.
+        The gallery's pack.
     pick
-        Which face of a photo with several is the person's; None to take the one that agrees with the person's other
-        photos or is clearly the largest, and refuse the photo where that is not exactly one.
+        Which face of a photo with several is the person's: ``largest`` or ``central``. None for the one that agrees
+        with the person's other photos or is clearly the largest; the photo is refused if that is not exactly one.
     thumbnails
         Whether samples keep a small picture of the face.
     force
@@ -95,39 +105,33 @@ class Enroller:
         self,
         name: str,
         photos: Iterable[AnalyzedPhoto | Photo],
-        on_photo: Callable[[EnrolledPhoto], None] | None = None,
-        on_read: Callable[[], None] | None = None,
         *,
         earlier: Sequence[str] = (),
+        progress: Progress = SILENT,
     ) -> EnrollReport:
         """Enroll photos of one person.
 
-        All photos are looked at before the first is enrolled, so that their order does not matter. From then on each
+        All photos are analyzed before the first is enrolled, so that their order does not matter. From then on each
         accepted photo is kept at once: an interruption loses nothing that was reported.
 
         Parameters
         ----------
         name
-            The person; made known with the first accepted photo.
+            The person; created with the first accepted photo. `InvalidNameError` if it cannot be a name.
         photos
             Read and analyzed lazily.
         on_photo
-            Called with each photo's fate, in their order, once all were looked at.
+            Called with each photo's result, in their order, once all were analyzed.
         on_read
-            Called with each photo that was looked at.
+            Called after each analyzed photo.
         earlier
-            People one of whom the photos may show instead: whom they are most like gets them, if they agree with that
-            person's samples, unless the gallery knows the name or `force` is set.
+            People one of whom the photos may show instead: the one they are most similar to gets them, if they agree
+            with that person's samples, unless the gallery knows the name or `force` is set.
 
         Returns
         -------
         EnrollReport
             In the order of the photos.
-
-        Raises
-        ------
-        InvalidNameError
-            Nobody can be called that.
         """
         given = person = self._known_as(normalise_name(name))
         fates: list[EnrolledPhoto | _Waiting] = []
@@ -135,8 +139,7 @@ class Enroller:
         for photo in photos:
             turns.append(photo.quarter_turns if isinstance(photo, AnalyzedPhoto) else None)
             fates.append(self._look_at(person, photo, len(fates)))
-            if on_read is not None:
-                on_read()
+            progress.advance()
         waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
         if earlier and not self._force:
             person = self._earlier_person(given, earlier, waiting)
@@ -146,21 +149,20 @@ class Enroller:
             told = judged[position] if isinstance(fate, _Waiting) else fate
             photo_fate = told if isinstance(told, EnrolledPhoto) else self._enroll_face(person, *told)
             report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
-            if on_photo is not None:
-                on_photo(report[-1])
+            progress.report(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
         given_as = None if given == person else given
         return EnrollReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
 
     def _known_as(self, name: str) -> str:
-        """Return a name as the gallery spells it, if somebody is called so."""
+        """Return a name as the gallery spells it, if enrolled."""
         try:
             return self._gallery.person(name).name
         except PersonNotFoundError:
             return name
 
     def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
-        """Return who of some people is in most photos of a folder; its own name where nobody is."""
+        """Return which of some people is in most photos of a folder; `name` if none is."""
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
         enrolled = EnrolledFaces(self._gallery)
@@ -188,7 +190,7 @@ class Enroller:
     def _judged_together(
         self, person: str, waiting: Sequence[_Waiting]
     ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
-        """Return by position which face of each photo is offered and what is said about it, or why none is."""
+        """Return by position which face of each photo is offered and its judgment, or why none is."""
         guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify)
         chosen = [photo for photo in waiting if len(photo.faces) == 1]
         several = [photo for photo in waiting if len(photo.faces) > 1]
@@ -265,7 +267,7 @@ class Enroller:
         )
 
     def _advice(self, person: str, owner: str, sample_id: int) -> str:
-        """Say what to do about a face that is a sample of somebody else."""
+        """Return what to do about a face that is a sample of somebody else."""
         try:
             into = self._gallery.person(person).name
             one = shell_command("people", "merge", owner, "--into", into)
@@ -287,7 +289,7 @@ class Enroller:
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
-    """Return whether a person has samples and each of them wears a mask; False for nobody of that name."""
+    """Return whether a person has samples and each of them wears a mask; False if nobody has that name."""
     try:
         person = gallery.person(name)
     except PersonNotFoundError:
@@ -322,3 +324,59 @@ def _too_poor(face: Face) -> tuple[EnrollReason, str] | None:
 
 def _refused(source: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
     return EnrolledPhoto(source, person, False, reason, detail, None)
+
+
+STEADYING = ("flip", "shifted")
+"""Variants whose embeddings hardly differ from that of a good face."""
+
+
+def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSample:
+    """Return a face as a sample with its plain embedding only, and with or without a thumbnail."""
+    return NewSample(
+        box=face.box,
+        landmarks=face.landmarks,
+        detection_score=face.detection_score,
+        quality=face.quality,
+        path=lasting_source(photo.photo.path),
+        content_hash=photo.photo.content_hash,
+        quarter_turns=photo.quarter_turns,
+        taken_at=photo.photo.taken_at,
+        thumbnail=encode_thumbnail(photo.photo, face.box) if thumbnail else None,
+        vectors={"plain": face.embedding},
+        camera_dated=photo.photo.camera_dated,
+        masked=face.assessment.mouth_hidden,
+        picture_hash=photo.photo.picture_hash,
+    )
+
+
+def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: FaceAnalyzer) -> NewSample:
+    """Return a sample with all embeddings, its quality adjusted by how steady they are.
+
+    Parameters
+    ----------
+    sample
+        As `plain_sample` returns it.
+    face
+        Its face.
+    crop
+        As `facebank.vision.FaceAnalyzer.crop` cuts it out.
+    analyzer
+        The pack's.
+    """
+    variants = analyzer.embed_variants(crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
+    quality = with_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
+    return replace(sample, quality=quality.score, vectors=_kept(face, variants))
+
+
+def enrolled_vectors(face: Face, crop: RGBImage, analyzer: FaceAnalyzer) -> dict[str, FloatArray]:
+    """Return all embeddings that a gallery keeps of a face, by variant; the crop is as for `complete_sample`."""
+    return _kept(face, analyzer.embed_variants(crop, ENROLLED_VARIANTS))
+
+
+def variant_key(variant: str) -> str:
+    """Return the gallery's key for the embedding of a variant of `facebank.vision.augmentation.VARIANTS`."""
+    return variant if variant == "flip" else f"augmented:{variant}"
+
+
+def _kept(face: Face, variants: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    return {"plain": face.embedding, **{variant_key(name): variants[name] for name in ENROLLED_VARIANTS}}

@@ -1,42 +1,332 @@
-"""Two photos, what the similarity of their faces rests on, and the picture that shows it."""
+"""Explanations of a similarity: how much it falls when a part of one face is hidden, and the picture that shows it.
+
+A soft-edged patch is moved over one face while the other is left whole, and the fall of the cosine similarity is noted
+at each position: occlusion sensitivity (M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional
+networks", ECCV 2014). The network is only run, so it works for every pack. ``benchmarks/explanation.py`` chose the
+patch, and checks with another one that the maps hold.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facebank.errors import NoFaceError, StorageError, UsageError
+from facebank.errors import StorageError, UsageError
 from facebank.media import is_annotated
 from facebank.media.labels import LabelPainter
-from facebank.operations.explanation import Explanation, explain, tinted
-from facebank.operations.inputs import open_photo
+from facebank.operations.inputs import largest_face, open_photo
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
 from facebank.types import Verification
+from facebank.vision.alignment import template_landmarks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from facebank.bank import FaceBank
+    from facebank.operations.engine import Engine
     from facebank.operations.inputs import Place
-    from facebank.types import AnalyzedPhoto, DecodedPhoto, RGBImage
-    from facebank.vision import FaceAnalyzer
+    from facebank.types import DecodedPhoto, FloatArray, RGBImage
+
+EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
+"""Embeds RGB ``uint8`` crops ``(N, S, S, 3)`` as L2-normalized ``float32`` ``(N, D)``."""
+
+LEAST_SCALE = 0.02
+"""The least change of similarity that the strongest color stands for."""
+
+_LOWERS, _RAISES = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
+_MOST_OPAQUE = 0.85
+_GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 _FACE = 336  # pixels of a face's side in the picture
 _GAP, _MARGIN = 20, 24
 _TITLE, _TEXT = 26, 17
 _WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
-_WHITE, _INK, _KEY_GREY = (255, 255, 255), 20, 170
+_WHITE, _INK, _KEY_GRAY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
 _SMALLEST_CHANGE = 0.0005
 _COMMENT = "Annotated by facebank"  # as annotated photos say it: the file may be replaced by another picture
+
+
+class Filling(StrEnum):
+    """Replacement of a hidden part."""
+
+    BLUR = "blur"
+    """The face itself, so much blurred that nothing can be told from it."""
+    COLOR = "color"
+    """The face's mean color."""
+    GRAY = "gray"
+    """Middle gray."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occluder:
+    """A soft-edged round patch that is moved over a face.
+
+    Attributes
+    ----------
+    positions
+        Number of positions in each direction, evenly spaced; `positions` squared runs of the network a face.
+    radius
+        Where it is half transparent, as a fraction of the crop's side.
+    filling
+        Replacement of the hidden part.
+    """
+
+    positions: int = 8
+    radius: float = 0.10
+    filling: Filling = Filling.BLUR
+
+    def patches(self, size: int) -> FloatArray:
+        """Return how much of each pixel is hidden, 0..1, at each position.
+
+        ``float32`` of shape ``(positions ** 2, S, S)``, row by row, for crops of `size` S.
+        """
+        centers = (np.arange(self.positions) + 0.5) * size / self.positions
+        pixels = np.arange(size) + 0.5
+        squares = (pixels[None] - centers[:, None]) ** 2
+        distances = np.sqrt(squares[:, None, :, None] + squares[None, :, None, :]).reshape(-1, size, size)
+        return _soft_edge(self.radius * size - distances, 0.5 * self.radius * size)
+
+
+SHIPPED_OCCLUDER = Occluder()
+"""Chosen on LFW's development people: see ``benchmarks/reports/explanation.md``."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionDrop:
+    """Change of the similarity when one whole region of a face is hidden.
+
+    Attributes
+    ----------
+    name
+        Such as ``eyes``.
+    area
+        The region's fraction of the crop, 0..1: a larger region has more to lose.
+    drops
+        Fall of the similarity when it is hidden in the first face, and in the second; negative for a rise.
+    """
+
+    name: str
+    area: float
+    drops: tuple[float, float]
+
+
+def _cell_means(drops: FloatArray, edges: NDArray[np.int64]) -> FloatArray:
+    heights = np.diff(np.append(edges, len(drops)))
+    sums = np.add.reduceat(np.add.reduceat(drops, edges, axis=0), edges, axis=1)
+    return np.asarray(sums / np.outer(heights, heights), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """The parts that the similarity of two faces rests on.
+
+    Attributes
+    ----------
+    similarity
+        Cosine of the two whole faces, -1..1.
+    drops
+        For each face the fall of the similarity where it is hidden: ``float32`` of shape ``(S, S)``. Negative where
+        hiding it makes the faces more alike.
+    regions
+        Falls for whole regions.
+    """
+
+    similarity: float
+    drops: tuple[FloatArray, FloatArray]
+    regions: tuple[RegionDrop, ...]
+
+    def grid(self, cells: int) -> tuple[FloatArray, FloatArray]:
+        """Return each map's mean fall in ``(cells, cells)`` cells, ``float32``; at most one cell a pixel."""
+        edges = np.linspace(0, len(self.drops[0]), cells, endpoint=False).astype(np.int64)
+        first, second = (_cell_means(drops, edges) for drops in self.drops)
+        return first, second
+
+    @property
+    def largest_drop(self) -> float:
+        """The largest fall on either map."""
+        return float(max(drops.max() for drops in self.drops))
+
+    @property
+    def largest_rise(self) -> float:
+        """The largest rise on either map; 0 if there is none."""
+        return float(max(0.0, *(-drops.min() for drops in self.drops)))
+
+    @property
+    def scale(self) -> float:
+        """The change that the strongest color stands for on both maps."""
+        return max(self.largest_drop, self.largest_rise, LEAST_SCALE)
+
+    def overlays(self, crops: tuple[RGBImage, RGBImage]) -> tuple[RGBImage, RGBImage]:
+        """Lay both maps over their faces, with one scale for both: see `overlay`."""
+        first, second = (overlay(crop, drops, self.scale) for crop, drops in zip(crops, self.drops, strict=True))
+        return first, second
+
+
+def explain(
+    embed: EmbedCrops,
+    first: RGBImage,
+    second: RGBImage,
+    *,
+    template: str = "arcface",
+    occluder: Occluder = SHIPPED_OCCLUDER,
+) -> Explanation:
+    """Find which parts the similarity of two aligned faces rests on.
+
+    Each face is hidden part by part while the other is left whole. For two photos of one person the map shows what they
+    are recognized by; for two people, why they are confused. It shows what the network used, not what people should
+    look at.
+
+    Parameters
+    ----------
+    embed
+        Embeds crops, as `facebank.vision.Embedder.embed`; called once for each face.
+    first, second
+        Aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``; `UsageError` if not square and of one size.
+    template
+        Their alignment: ``arcface`` or ``facenet``.
+    occluder
+        The patch.
+    """
+    size = first.shape[0]
+    if first.shape != second.shape or first.shape != (size, size, 3):
+        raise UsageError(f"two aligned faces of one square size are needed, not {first.shape} and {second.shape}")
+    patches, regions = occluder.patches(size), region_masks(template, size)
+    hidden = np.concatenate([patches, _softened(np.stack(list(regions.values())))])
+    embedded = [embed(np.concatenate([crop[None], hide(crop, hidden, occluder.filling)])) for crop in (first, second)]
+    similarity = float(embedded[0][0] @ embedded[1][0])
+    falls = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
+    weights = patches / patches.sum(axis=0)
+    drops = [np.tensordot(fall[: len(patches)], weights, axes=1).astype(np.float32) for fall in falls]
+    of_regions = zip(falls[0][len(patches) :].tolist(), falls[1][len(patches) :].tolist(), strict=True)
+    return Explanation(
+        similarity,
+        (drops[0], drops[1]),
+        tuple(
+            RegionDrop(name, float(mask.mean()), both)
+            for (name, mask), both in zip(regions.items(), of_regions, strict=True)
+        ),
+    )
+
+
+def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint8]:
+    """Return a face with each of the masks applied, ``uint8`` of shape ``(N, S, S, 3)``.
+
+    Parameters
+    ----------
+    crop
+        RGB ``uint8`` of shape ``(S, S, 3)``.
+    masks
+        How much of each pixel is hidden, 0..1: ``float32`` of shape ``(N, S, S)``.
+    filling
+        Replacement of hidden parts.
+    """
+    seen = crop.astype(np.float32)
+    instead = _filled(crop, filling)
+    return np.stack([np.rint(seen + mask[..., None] * (instead - seen)).astype(np.uint8) for mask in masks])
+
+
+def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
+    """Return the regions of an aligned face: bool ``(S, S)`` by name, which cover the crop exactly once.
+
+    They are placed by the five landmarks of the template; the more a face is turned the less exact they are.
+    """
+    left_eye, right_eye, nose, left_mouth, right_mouth = template_landmarks(template, size).astype(float)
+    eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
+    unit = float(right_eye[0] - left_eye[0])
+    y, x = np.mgrid[:size, :size] + 0.5
+    top, bottom = eyes[1] - 1.1 * unit, mouth[1] + 0.75 * unit
+    outside = ((x - eyes[0]) / (1.15 * unit)) ** 2 + ((2 * y - top - bottom) / (bottom - top)) ** 2 > 1
+    under_nose = nose[1] + 0.2 * unit
+    places = {
+        "around the face": outside,
+        "forehead and brows": y < eyes[1] - 0.25 * unit,
+        "eyes": y < eyes[1] + 0.25 * unit,
+        "nose": (np.abs(x - nose[0]) < 0.32 * unit) & (y < under_nose),
+        "mouth": (np.abs(x - mouth[0]) < right_mouth[0] - mouth[0] + 0.2 * unit)
+        & (y >= under_nose)
+        & (y < mouth[1] + 0.3 * unit),
+        "cheeks and chin": np.ones((size, size), dtype=bool),
+    }
+    found, taken = {}, np.zeros((size, size), dtype=np.bool_)
+    for name, place in places.items():
+        found[name] = np.asarray(place & ~taken, dtype=np.bool_)
+        taken |= place
+    order = ("forehead and brows", "eyes", "nose", "mouth", "cheeks and chin", "around the face")
+    return {name: found[name] for name in order}
+
+
+def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RGBImage:
+    """Lay a map over its gray face: orange where hiding lowers the similarity, blue where it raises it.
+
+    Both colors can be told apart with any common color blindness; the larger the change, the denser the color.
+
+    Parameters
+    ----------
+    crop
+        RGB ``uint8`` of shape ``(S, S, 3)``.
+    drops
+        ``float32`` of shape ``(S, S)``, or of another size if the face was enlarged since.
+    scale
+        The change that the densest color stands for; None for the map's largest.
+    """
+    import cv2
+
+    scale = max(float(np.abs(drops).max()), LEAST_SCALE) if scale is None else scale
+    if drops.shape != crop.shape[:2]:
+        drops = np.asarray(cv2.resize(drops, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    gray = np.repeat((crop.astype(np.float32) @ _GRAY_WEIGHTS)[..., None], 3, axis=2)
+    return tinted(gray, drops / scale)
+
+
+def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
+    """Tint a gray picture.
+
+    Parameters
+    ----------
+    gray
+        ``float32`` of shape ``(H, W, 3)``, 0..255.
+    strength
+        ``float32`` of shape ``(H, W)``: 1 for the densest orange, 0 for none, -1 for the densest blue.
+    """
+    strength = np.clip(strength, -1, 1)[..., None]
+    lowers, raises = (np.array(color, dtype=np.float32) for color in (_LOWERS, _RAISES))
+    color = np.where(strength > 0, lowers, raises)
+    opacity = _MOST_OPAQUE * np.abs(strength)
+    return np.asarray(np.rint(gray * (1 - opacity) + color * opacity), dtype=np.uint8)
+
+
+def _filled(crop: RGBImage, filling: Filling) -> FloatArray:
+    if filling is Filling.BLUR:
+        import cv2
+
+        return np.asarray(cv2.GaussianBlur(crop, (0, 0), crop.shape[0] / 8), dtype=np.float32)
+    if filling is Filling.COLOR:
+        return np.broadcast_to(crop.mean(axis=(0, 1), dtype=np.float32), crop.shape)
+    return np.full(crop.shape, 127.5, dtype=np.float32)
+
+
+def _softened(masks: NDArray[np.bool_]) -> FloatArray:
+    import cv2
+
+    deviation = masks.shape[1] / 56
+    return np.stack([cv2.GaussianBlur(mask.astype(np.float32), (0, 0), deviation) for mask in masks])
+
+
+def _soft_edge(inside: NDArray[np.float64], width: float) -> FloatArray:
+    """Return a smooth step from 0 to 1 as the distance inside goes from -width to width."""
+    share = np.clip(inside / (2 * width) + 0.5, 0, 1)
+    return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +336,11 @@ class ExplainedPair:
     Attributes
     ----------
     verification
-        The answer that ``facebank verify`` gives.
+        The answer of ``facebank verify``.
     crops
         The aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each.
     explanation
-        What their similarity rests on.
+        Which parts their similarity rests on.
     """
 
     verification: Verification
@@ -58,24 +348,16 @@ class ExplainedPair:
     explanation: Explanation
 
 
-def explain_photos(bank: FaceBank, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> ExplainedPair:
-    """Explain the similarity of the largest faces of two photos; needs no gallery.
-
-    Parameters
-    ----------
-    bank
-        Whose pack is used; the embedded one where its gallery cannot be read.
-    a, b
-        Photos or their files.
+def explain_photos(engine: Engine, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> ExplainedPair:
+    """Explain the similarity of the largest faces of two photos (or files); needs no gallery.
 
     Raises
     ------
     PhotoError
         One cannot be read or shows no face.
     """
-    photos, engine = [open_photo(a), open_photo(b)], bank.comparing_engine
-    analyzer = engine.analyzer
-    first, second = (_largest_crop(analyzer, analyzed) for analyzed in analyzer.analyze(photos))
+    photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
+    first, second = (analyzer.crop(each.photo, largest_face(each)) for each in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
     similarity, threshold = explanation.similarity, engine.thresholds.verify
     verification = Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)
@@ -88,16 +370,16 @@ def check_target(target: Path, photos: Sequence[Path]) -> None:
     Parameters
     ----------
     target
-        Where the picture shall be.
+        Path of the picture.
     photos
-        What it is made from.
+        The photos it is made from.
 
     Raises
     ------
     UsageError
         It is no ``.png``, is one of the photos, or is a file that facebank did not draw.
     StorageError
-        There is no such folder.
+        Its folder does not exist.
     """
     name = printable(str(target))
     if target.suffix.lower() != ".png":
@@ -111,14 +393,7 @@ def check_target(target: Path, photos: Sequence[Path]) -> None:
 
 
 def write_picture(pair: ExplainedPair, target: Path) -> None:
-    """Write the picture of an explanation.
-
-    Parameters
-    ----------
-    pair
-        What `explain_photos` gave.
-    target
-        A PNG; it appears complete or not at all.
+    """Write the picture of an explanation as a PNG, completely or not at all.
 
     Raises
     ------
@@ -138,7 +413,7 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
 
 
 def draw_picture(pair: ExplainedPair) -> Image:
-    """Draw both aligned faces, both maps beside them, the similarity, and what the colours mean."""
+    """Draw both aligned faces with their maps, the similarity, and a key of the colors."""
     from PIL import Image as Pictures
 
     found, explanation = pair.verification, pair.explanation
@@ -164,7 +439,7 @@ def draw_picture(pair: ExplainedPair) -> Image:
 
 
 def answer(found: Verification) -> str:
-    """Say in words what was decided: as ``facebank verify`` does."""
+    """Return the decision in the words of ``facebank verify``."""
     return "the same person" if found.same else "different people"
 
 
@@ -176,16 +451,10 @@ def _key_words(explanation: Explanation) -> list[str]:
     return [*words, "Gray: hiding this changes nothing. One scale for both faces."]
 
 
-def _largest_crop(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto) -> RGBImage:
-    if not analyzed.faces:
-        raise NoFaceError(f"{printable(analyzed.photo.path)}: no face was found")
-    return analyzer.crop(analyzed.photo, analyzed.faces[0])
-
-
 def _written(painter: LabelPainter, text: str) -> Image:
-    """Write a line, without the plate's room at its sides: it stands where pictures do."""
+    """Draw a line of text without the plate's room at its sides."""
     line = painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN).convert("RGB")
-    left, _, right, _ = line.convert("L").point(lambda grey: 255 - grey).getbbox() or (0, 0, *line.size)
+    left, _, right, _ = line.convert("L").point(lambda gray: 255 - gray).getbbox() or (0, 0, *line.size)
     return line.crop((left, 0, right, line.height))
 
 
@@ -196,26 +465,26 @@ def _enlarged(crop: RGBImage) -> RGBImage:
 
 
 def _key(explanation: Explanation) -> Image:
-    """Draw the colours on the grey of a face, as far as the maps use them, with a line where nothing changes."""
+    """Draw the colors on the gray of a face, as far as the maps use them, with a line where nothing changes."""
     from PIL import Image as Pictures
 
     low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
     strength = np.linspace(low, max(high, low), _WIDTH - 2 * _MARGIN, dtype=np.float32)
     strengths = np.broadcast_to(strength, (_KEY_HEIGHT, len(strength)))
-    colours = tinted(np.full((*strengths.shape, 3), _KEY_GREY, dtype=np.float32), strengths)
+    colors = tinted(np.full((*strengths.shape, 3), _KEY_GRAY, dtype=np.float32), strengths)
     zero = round(_zero(explanation) * (len(strength) - 1))
-    colours[:, max(0, zero - 1) : zero + 1] = _INK
-    return Pictures.fromarray(colours)
+    colors[:, max(0, zero - 1) : zero + 1] = _INK
+    return Pictures.fromarray(colors)
 
 
 def _zero(explanation: Explanation) -> float:
-    """Return where on the key nothing changes: 0 at its left end, 1 at its right one."""
+    """Return the place on the key where nothing changes: 0 at its left end, 1 at its right one."""
     rise, fall = explanation.largest_rise, max(explanation.largest_drop, 0.0)
     return rise / (rise + fall) if rise + fall else 0.0
 
 
 def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
-    """Write below the key which change of the similarity its ends stand for, and where there is none."""
+    """Draw the changes of the similarity at the ends of the key, and its zero."""
     from PIL import Image as Pictures
 
     width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, explanation.largest_drop
@@ -230,8 +499,8 @@ def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
     if lowered is not None:
         strip.paste(lowered, (width - lowered.width, 0))
         last -= lowered.width + _GAP // 2
-    centre = round(_zero(explanation) * width - nothing.width / 2)
-    strip.paste(nothing, (min(max(centre, first), last), 0))
+    center = round(_zero(explanation) * width - nothing.width / 2)
+    strip.paste(nothing, (min(max(center, first), last), 0))
     return strip
 
 

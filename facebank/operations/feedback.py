@@ -1,4 +1,4 @@
-"""What people say after an identification: it is this person, it is not, it is nobody I know."""
+"""Feedback after an identification: the face is this person, is not, or is nobody known."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.gallery import name_key
+from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import TAKEN, GuardedFace, PersonGuard
-from facebank.operations.pointing import point_at
-from facebank.operations.samples import complete_sample, plain_sample
+from facebank.operations.inputs import point_at
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery, NewSample
     from facebank.operations.engine import Engine
     from facebank.operations.guard import Judgment
-    from facebank.operations.inputs import Place
-    from facebank.operations.pointing import PointedFace
+    from facebank.operations.inputs import Place, PointedFace
     from facebank.types import DecodedPhoto, FloatArray
 
 
 class FeedbackReason(StrEnum):
-    """What became of what was said: a closed list."""
+    """Outcome of feedback: a closed list."""
 
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already_enrolled"
@@ -39,22 +38,22 @@ class FeedbackReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feedback:
-    """What became of what was said about a face.
+    """Outcome of feedback about a face.
 
     Attributes
     ----------
     image
         The photo's path as the user gave it.
     face, box
-        Number of the face, from 1, the largest; its box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
+        Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
     person
         The name; None for a face that is nobody's.
     accepted
-        Whether the gallery has it now: the sample, the denial or the stranger.
+        Whether the gallery now has the sample, the denial or the stranger.
     reason, detail
         A code, and a sentence for people.
     sample_id, stranger_id
-        The number of the person's sample or of the stranger that the face is now; None where it is none.
+        Number of the person's sample or of the stranger that the face is now, or None.
     """
 
     image: str
@@ -77,12 +76,11 @@ def confirm(
     *,
     force: bool = False,
 ) -> Feedback:
-    """Say that a face is a person's: it becomes a sample, if it is good enough to recognize others by.
+    """Confirm that a face is a person's: it becomes a sample if it is good enough to recognize others by.
 
-    The newest word counts: an earlier denial of this person for this face is withdrawn, and a stranger that the face
-    was remembered as is one no longer once it is a sample; the answer says so. A face that is unlike the person's
-    samples, or nearer to somebody else, or beside another face that is the person, is refused as at enrollment; then
-    nothing is changed.
+    The newest statement counts: an earlier denial of this person for this face is withdrawn, and a stranger that the
+    face was remembered as is forgotten once it is a sample. A face that is unlike the person's samples, nearer to
+    somebody else, or beside another face that is the person, is refused as at enrollment, and nothing changes.
 
     Parameters
     ----------
@@ -93,11 +91,11 @@ def confirm(
     photo
         The photo, or its file.
     name
-        Of somebody who is enrolled.
+        Of somebody enrolled.
     number
-        Of the face, 1 is the largest; None for the only one.
+        Face number, 1 is the largest; None for the only one.
     force
-        Whether a face is taken that is refused otherwise.
+        Whether faces are taken that are refused otherwise.
 
     Raises
     ------
@@ -106,7 +104,7 @@ def confirm(
     PhotoError
         The photo cannot be read or shows no face.
     UsageError
-        It is not clear which face is meant, or this very face is enrolled as somebody else.
+        It is unclear which face is meant, or this very face is enrolled as somebody else.
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, number)
@@ -148,12 +146,9 @@ def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str)
 def deny(
     gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, name: str, number: int | None = None
 ) -> Feedback:
-    """Say that a face is not a person's: the person is never offered again for this face of this photo.
+    """Deny that a face is a person's: the person is never offered again for this face of this photo.
 
-    Parameters
-    ----------
-    gallery, engine, photo, name, number
-        As for `confirm`.
+    Parameters are as for `confirm`.
 
     Raises
     ------
@@ -162,7 +157,7 @@ def deny(
     PhotoError
         The photo cannot be read or shows no face.
     UsageError
-        It is not clear which face is meant, or this very face is a sample of the person.
+        It is unclear which face is meant, or this very face is a sample of the person.
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, number)
@@ -176,19 +171,16 @@ def deny(
 def deny_everybody(
     gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
 ) -> Feedback:
-    """Say that a face is nobody's whom you know: it is remembered, to be known again as a stranger's.
+    """State that a face is nobody known: it is remembered, to be recognized again as a stranger.
 
-    Parameters
-    ----------
-    gallery, engine, photo, number
-        As for `confirm`.
+    Parameters are as for `confirm`.
 
     Raises
     ------
     PhotoError
         The photo cannot be read or shows no face.
     UsageError
-        It is not clear which face is meant, or this very face is somebody's sample.
+        It is unclear which face is meant, or this very face is somebody's sample.
     """
     pointed = point_at(engine, photo, number)
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
@@ -210,7 +202,7 @@ def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSamp
 
 
 def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
-    """Return whether a person's samples have pictures; whoever enrolled them without wanted none."""
+    """Return whether a person's samples have thumbnails; if none has, none was wanted at enrollment."""
     samples = gallery.samples(person)
     return not samples or any(sample.has_thumbnail for sample in samples)
 

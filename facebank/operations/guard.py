@@ -1,7 +1,7 @@
-"""Whether faces are the person's as whom they are offered: one rule for whatever gives a person samples.
+"""Guards: whether offered faces are those of the person whose name they are given.
 
-`facebank.recognition.resemblance` compares; here is what is said about it, and where years explain that a face is
-unlike.
+The same rule for every operation that gives a person samples. `facebank.recognition.resemblance` compares; this module
+words the judgments and recognizes differences that the years between photos explain.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Photo, Sample
 
 CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
-"""A face changes within so many years before that age."""
+"""Before this age photos may be unlike after this many years."""
 
 YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
-"""Years from which on photos may be unlike: where no birth date is known, and after the age of `CHILD_UNTIL`."""
+"""Years after which photos may be unlike: without a birth date, and after the age of `CHILD_UNTIL`."""
 
 _DAYS_OF_A_YEAR = 365.25
 _NAMED_SAMPLES = 5
@@ -57,13 +57,13 @@ class GuardedFace:
     embedding
         Its plain embedding.
     photographed_at
-        When the camera took the photo; None where that is not known.
+        When the camera took the photo; None if unknown.
     is_comparable
-        Whether the embedding can be held against those of bare faces; that of a masked face cannot.
+        Whether the embedding can be compared with those of bare faces; not if the face wears a mask.
     key
-        Which face of which photo it is; None where that is not known.
+        The key of the face; None if unknown.
     others
-        The embeddings of the photo's other bare faces, by their numbers.
+        Embeddings of the photo's other bare faces, by face number.
     """
 
     embedding: FloatArray
@@ -74,7 +74,7 @@ class GuardedFace:
 
     @classmethod
     def of(cls, photo: Photo, place: int) -> Self:
-        """Return what is compared of the face at a place among a photo's faces."""
+        """Return the face at an index of a photo's faces."""
         face = photo.faces[place]
         others = {
             number: other.embedding
@@ -92,7 +92,7 @@ class GuardedFace:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What is said about a face that is offered.
+    """The verdict on an offered face.
 
     Attributes
     ----------
@@ -113,13 +113,7 @@ TAKEN = Judgment()
 
 
 class EnrolledFaces:
-    """The faces that a gallery has, read once for the guards of several people.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
-    """
+    """The faces of a gallery, read once for the guards of several people."""
 
     def __init__(self, gallery: Gallery) -> None:
         self.table = gallery.vectors()
@@ -132,7 +126,7 @@ class EnrolledFaces:
         return self._numbers.get(name_key(name), -1)
 
     def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
-        """Return who of some people is most similar to faces ``(N, D)``; None if none of them has a bare face here."""
+        """Return which of some people is most similar to faces ``(N, D)``; None if none has a bare face here."""
         numbers = {self.number(name) for name in people}
         chosen = self._everybody.where(np.isin(self._everybody.ids, list(numbers)))
         if not len(chosen.ids):
@@ -140,17 +134,17 @@ class EnrolledFaces:
         return self.names[int(chosen.ids[chosen.nearest(embeddings.mean(axis=0, keepdims=True))[0]])]
 
     def without(self, numbers: Collection[int]) -> OtherPeople:
-        """Return everybody but some people."""
+        """Return everybody except some people."""
         return self._everybody.where(~np.isin(self._everybody.ids, list(numbers)))
 
 
 class ImportGuard:
-    """Judges the samples of an export by what the gallery had before: the export's own people are not compared.
+    """Judges the samples of an export by the samples that the gallery had before; the export's people are not compared.
 
     Parameters
     ----------
     gallery
-        Where the samples go.
+        The importing gallery.
     verify
         The pack's threshold of verification.
     """
@@ -161,7 +155,7 @@ class ImportGuard:
         self._enrolled = EnrolledFaces(gallery)
 
     def __call__(self, name: str, samples: Sequence[NewSample]) -> list[RefusedSample | None]:
-        """Return why each of a person's samples is not to be imported; None where it is."""
+        """Return for each of a person's samples why it is refused, or None."""
         guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
         faces = [
             GuardedFace(
@@ -189,20 +183,20 @@ class PersonGuard:
     gallery
         The enrolled people.
     name
-        The person's; nobody of that name need be enrolled.
+        The person's; need not be enrolled.
     verify
         The pack's threshold of verification.
     enrolled
-        What the gallery has, where it was read already.
+        The gallery's faces, if read already.
     apart
-        People whose samples are the faces that are offered: those do not count as somebody else's.
+        People whose samples are the offered faces: they do not count as other people.
 
     Attributes
     ----------
     name
-        The person's, as the gallery has it where the person is enrolled.
+        The person's, spelled as in the gallery.
     own
-        The embeddings of the person's samples that show a bare face, ``(M, D)``; M may be 0.
+        Embeddings of the person's samples with a bare face, ``(M, D)``; M may be 0.
     """
 
     def __init__(
@@ -233,9 +227,9 @@ class PersonGuard:
         self._born = gallery.person(self.name).born if is_enrolled else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
-        """Judge faces that are offered together; their order does not matter.
+        """Judge faces that are offered together, regardless of their order.
 
-        Faces that are somebody's samples already are taken: the gallery says that more clearly.
+        Faces that are samples already are taken: the gallery reports those more clearly.
         """
         is_known = [self._is_enrolled(face.embedding) for face in faces]
         judgments = self._compared(faces, is_known)
@@ -264,7 +258,7 @@ class PersonGuard:
         return judgments
 
     def _other_face(self, face: GuardedFace) -> str | None:
-        """Return which other face of a face's photo is the person's, in words; None where there is none."""
+        """Return in words which other face of the photo is the person's, or None."""
         person = printable(self.name)
         for sample, key in self._own_keys.items():
             if face.key is not None and is_other_place(key, face.key):
@@ -280,24 +274,17 @@ class PersonGuard:
         return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
 
     def _beside(self, other: str, judgment: Judgment) -> Judgment:
-        """Return what is said about a face beside which another one is the person's."""
         if judgment.refusal is not None:
             return replace(judgment, detail=f"{other}; {judgment.detail}")
         detail = f"{other}: use --force if this one is {printable(self.name)} too"
         return Judgment(EnrollReason.OTHER_FACE_IS_THE_PERSON, detail)
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
-        """Return faces' mean similarities with the person's samples, of shape ``(N,)``; there must be samples."""
+        """Return faces' mean similarities with the person's samples, ``(N,)``; there must be samples."""
         return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
 
     def is_person_of(self, embeddings: FloatArray) -> bool:
-        """Say whether faces, most of which are alike, are as much like the person's samples as those like each other.
-
-        Parameters
-        ----------
-        embeddings
-            ``(N, D)`` with N at least 1.
-        """
+        """Return whether most of the faces ``(N, D)`` are as similar to the person's samples as to each other."""
         sets = linked_sets(embeddings @ embeddings.T, LINKED * self._verify)
         largest = sets == np.bincount(sets).argmax()
         if not len(self.own) or 2 * largest.sum() <= len(embeddings):
@@ -371,14 +358,14 @@ class PersonGuard:
 
 
 def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
-    """Say whether a person may look different on photos of two dates.
+    """Return whether a person may look different on photos of two dates.
 
     Parameters
     ----------
     first, second
         When the photos were taken.
     born
-        The birth date as far as it is known, as `facebank.types.Person` has it.
+        The birth date as far as known, as in `facebank.types.Person`.
     """
     years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
     if born is None:

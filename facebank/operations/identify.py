@@ -1,4 +1,4 @@
-"""From an open gallery to its recogniser: the classifier fitted to its samples, the threshold for its size."""
+"""Identification: from an open gallery to its recognizer, and verification of two photos without a gallery."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery import FaceKey
+from facebank.operations.inputs import largest_face, open_photo
 from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
@@ -23,7 +24,7 @@ from facebank.recognition.scoring import PrototypeScorer, prototypes
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.storage.arrays import normalized
-from facebank.types import Face, Photo
+from facebank.types import Face, Photo, Verification
 from facebank.vision.augmentation import MASK_WEIGHT
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
 
     from facebank.gallery import Gallery, VectorTable
     from facebank.operations.engine import Engine
+    from facebank.operations.inputs import Place
     from facebank.packs import Thresholds
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.named_strangers import StrangersNamed
     from facebank.recognition.calibrations import Knowledge
     from facebank.recognition.scoring import PersonScorer
-    from facebank.types import Face, FloatArray, Identity, Photo
+    from facebank.types import DecodedPhoto, FloatArray, Identity
+
 
 MASK = "augmented:mask"
 """The variant of a sample's embedding with a drawn mask."""
@@ -46,32 +49,32 @@ MASK = "augmented:mask"
 _CHOICE_SETTING = "chosen_classifier"
 _COSINE_CLASSIFIERS = ("prototype", "knn")
 _ENOUGH_SAMPLES = 5000
-"""From how many enrolled samples on the album's other people are not looked for: the enrolled are cohort enough."""
+"""Number of enrolled samples from which the album's other people are ignored: the enrolled are cohort enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
-    """How the faces of photos are identified now.
+    """A fitted recognizer with the state of the gallery it was fitted to.
 
     Attributes
     ----------
     revision
-        The gallery's, as it was read.
+        The gallery's, when it was read.
     settings
         How decisions are made.
     recognizer
-        Decides; None where nobody is enrolled.
+        Makes decisions; None if nobody is enrolled.
     choice
         The classifier, and why it is used.
     calibrated
         Whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the
         pack's own and there are no probabilities.
     births
-        When people were born, as far as it is known.
+        Birth dates, as far as known.
     others
-        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+        Number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan.
     album_version
-        `facebank.recognition.cohort_file.album_version`, as it was read.
+        `facebank.recognition.cohort_file.album_version` when it was read.
     """
 
     revision: int
@@ -85,7 +88,7 @@ class Identification:
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
-    """Fit what a gallery needs to identify faces.
+    """Fit a recognizer to a gallery.
 
     Parameters
     ----------
@@ -143,17 +146,17 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
 
 @dataclass(frozen=True, slots=True)
 class AlbumFacts:
-    """What decisions in a gallery rest on.
+    """Facts that decisions in a gallery rest on.
 
     Attributes
     ----------
     others
-        How many other people scores are corrected by: those enrolled but one, and those of the gallery's scan.
+        Number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan.
     in_scan
         How many of them are people of the scan who are not enrolled.
     named
-        The share of strangers given a name at most, by threshold and probability; None where nobody is enrolled or
-        nothing is calibrated.
+        Largest fraction of strangers given a name, by threshold and probability; None if nobody is enrolled or nothing
+        is calibrated.
     """
 
     others: int
@@ -162,7 +165,7 @@ class AlbumFacts:
 
 
 def other_people(gallery: Gallery) -> int:
-    """Return how many other people a gallery's album has, seen from one of those enrolled; 0 where nobody is."""
+    """Return how many other people a gallery's album has, for one of those enrolled; 0 if nobody is."""
     with gallery.snapshot():
         table, qualities = gallery.rated_vectors()
     if not len(table.sample_ids):
@@ -173,13 +176,7 @@ def other_people(gallery: Gallery) -> int:
 
 
 def described_others(others: int, in_scan: int = 0) -> str:
-    """Say how many other people an album has, and what follows from it.
-
-    Parameters
-    ----------
-    others, in_scan
-        As in `AlbumFacts`.
-    """
+    """Describe the numbers of an `AlbumFacts` in words."""
     if not others:
         return "no other people; scores are plain similarities"
     counted = counted_others(others)
@@ -189,12 +186,12 @@ def described_others(others: int, in_scan: int = 0) -> str:
 
 
 def counted_others(others: int) -> str:
-    """Say how many other people there are."""
+    """Return a number of other people in words."""
     return "1 other person" if others == 1 else f"{others or 'no'} other people"
 
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
-    """Return what decisions in a gallery rest on; parameters as for `prepare_identification`."""
+    """Return the facts that decisions in a gallery rest on; parameters as for `prepare_identification`."""
     from facebank.recognition.calibration.named_strangers import named_strangers
 
     recognizer = prepare_identification(gallery, engine, settings).recognizer
@@ -212,7 +209,7 @@ def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) ->
 
 
 def _album_people(gallery: Gallery, enrolled: Enrolled) -> FloatArray | None:
-    """Return the people of the gallery's own scan who are not enrolled, one mean each; None for nobody."""
+    """Return the mean embedding of each person of the gallery's scan who is not enrolled; None for nobody."""
     if enrolled.count > _ENOUGH_SAMPLES:
         return None
     people = read_album_people(gallery.path, gallery.pack.digest, enrolled.dimension)
@@ -233,30 +230,30 @@ def build_recognizer(
     worn: Enrolled | None = None,
     further: FloatArray | None = None,
 ) -> Recognizer:
-    """Put together what decides whose faces they are.
+    """Assemble a recognizer.
 
     Parameters
     ----------
     enrolled
-        The samples of everybody.
+        All samples.
     names
         The people's names by their numbers.
     scorer, classifier
-        What was fitted to the samples, and its name.
+        The fitted classifier, and its name.
     knowledge
-        What the pack's scores are worth.
+        The pack's calibration.
     thresholds
-        The pack's own, for what nobody calibrated.
+        The pack's own, where nothing is calibrated.
     settings
         How decisions are made.
     strangers
-        Embeddings of faces remembered as nobody's, of shape ``(S, D)``; None for none.
+        Embeddings of remembered strangers, ``(S, D)``; None for none.
     mixed_with_masks
-        As `mix_masks` gives it, for the faces whose mouth is hidden; None to make no difference.
+        As `mix_masks` returns it, for faces with a hidden mouth; None to treat them alike.
     worn
         The samples that wear a mask, for the same faces; None for none.
     further
-        One mean embedding of each of the album's people who are not enrolled, ``(G, D)``; None for none.
+        Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
     made = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
     calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
@@ -282,7 +279,7 @@ def build_recognizer(
 
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
-    """Mix the embeddings of faces with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
+    """Mix embeddings with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
     return normalized(plain + MASK_WEIGHT * masked)
 
 
@@ -292,17 +289,17 @@ def identified_photo(photo: Photo, gallery: Gallery, identification: Identificat
     Parameters
     ----------
     photo
-        What was found in it.
+        The photo's faces.
     gallery
-        Knows whom a face was denied to be.
+        The gallery, with denials of faces.
     identification
-        As `prepare_identification` makes it.
+        As `prepare_identification` returns it.
     """
     recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
         identities = nobody_enrolled(faces)
     else:
-        with suppress(GalleryError, StorageError):  # one who may only read it learns nothing
+        with suppress(GalleryError, StorageError):  # a read-only gallery learns nothing
             gallery.learn_picture(photo.content_hash, photo.picture_hash)
         denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
         dated = photo.taken_at if photo.camera_dated else None
@@ -323,9 +320,9 @@ def identified_tracks(
     tracks
         Each person's faces, at least one.
     identification
-        As `prepare_identification` makes it.
+        As `prepare_identification` returns it.
     together
-        The places of tracks that are seen at the same time: no two of them get one name.
+        Positions of tracks that are seen at the same time: no two of them get one name.
     """
     recognizer = identification.recognizer
     if recognizer is None:
@@ -353,12 +350,12 @@ def _choice(
                 _CHOICE_SETTING, {"revision": revision, "classifier": choice.classifier, "why": choice.why}
             )
         except GalleryError:
-            return choice  # another process is writing: the choice is made again next time
+            return choice  # another process is writing: chosen again next time
     return choice
 
 
 def _worth_choosing(knowledge: Knowledge) -> list[str]:
-    """Return the classifiers to choose from: where some are calibrated, no other, whose strangers nobody counted."""
+    """Return the classifiers to choose from: only calibrated ones if there are any."""
     known = knowledge.calibration
     return [kind for kind in TRIED if kind == DEFAULT or known is None or known.of(kind) is not None]
 
@@ -369,7 +366,7 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
     from facebank.gallery.derived import wipe_derived
     from facebank.recognition.coefficient_cache import fit_cached
 
-    with suppress(GalleryError, StorageError):  # who may only read the gallery forgets nobody in it
+    with suppress(GalleryError, StorageError):  # nobody is forgotten in a read-only gallery
         gallery.note_place()
     fitted = fit_cached(
         classifier,
@@ -385,7 +382,7 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
 
 
 def _with_masks(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> FloatArray | None:
-    """Return the samples' embeddings, those with a drawn mask mixed in where there are any; None without any."""
+    """Return the samples' embeddings with drawn masks mixed in; None without any."""
     if not len(masks.sample_ids):
         return None
     mixed = enrolled.matrix.copy()
@@ -412,3 +409,19 @@ def _rule(
         allow_twice=settings.allow_twice,
         least_before_alike=least_before(settings.confusable_error),
     )
+
+
+def compare_photos(engine: Engine, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> Verification:
+    """Compare the largest faces of two photos (or files) with a pack.
+
+    Raises
+    ------
+    PhotoError
+        One cannot be read or shows no face.
+    """
+    engine.preload()
+    photos = [open_photo(a), open_photo(b)]
+    first, second = (largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))
+    similarity = float(first.embedding @ second.embedding)
+    threshold = engine.thresholds.verify
+    return Verification(photos[0].path, photos[1].path, similarity, threshold, similarity >= threshold)

@@ -1,4 +1,4 @@
-"""What callers give as photos: files, folders and photos in memory."""
+"""Photos as callers give them: files, folders and photos in memory, and one face of a photo by its number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from facebank.errors import PhotoError, PhotoNotFoundError
+from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError, UsageError
+from facebank.gallery import FaceKey
 from facebank.media import FolderContents, is_annotated, look_through, read_photo
 from facebank.media.skipped import counted_skipped
 from facebank.storage.paths import named_path
@@ -20,7 +21,8 @@ from facebank.types import DecodedPhoto, Photo, SkippedCounts
 if TYPE_CHECKING:
     from facebank.media.skipped import SkippedKind
     from facebank.operations.engine import Engine
-    from facebank.types import AnalyzedPhoto
+    from facebank.types import AnalyzedPhoto, Face, Photo
+
 
 Place: TypeAlias = str | os.PathLike[str]
 Photos: TypeAlias = Place | DecodedPhoto | Iterable[Place | DecodedPhoto]
@@ -28,18 +30,18 @@ Photos: TypeAlias = Place | DecodedPhoto | Iterable[Place | DecodedPhoto]
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What some files and folders hold, each once.
+    """The contents of some files and folders, each file once.
 
     Attributes
     ----------
     photos
         The photos.
     videos
-        How many videos were passed over.
+        Number of videos passed over.
     skipped
-        Pictures of kinds that are not read, with their kind.
+        Pictures of unsupported kinds, with their kind.
     annotated
-        How many annotated copies, which facebank drew, were passed over in folders.
+        Number of annotated copies by facebank passed over in folders.
     """
 
     photos: tuple[Path, ...]
@@ -49,17 +51,17 @@ class Gathered:
 
     @property
     def counts(self) -> SkippedCounts:
-        """How many files were passed over."""
+        """The numbers of files passed over."""
         return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
 
 
 def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
-    """List the photos of files and folders as somebody types them: one that is named twice counts once.
+    """List the photos of files and folders as typed; one that is named twice counts once.
 
     Parameters
     ----------
     places
-        Files, and folders of photos. One that is missing is listed, and fails when it is read.
+        Files, and folders of photos. A missing one is listed, and fails when it is read.
     knows_annotated
         Whether annotated copies are passed over in folders, for which every photo is opened.
     """
@@ -80,7 +82,7 @@ def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Ga
 
 
 def require_places(places: Sequence[Path]) -> None:
-    """Raise `PhotoNotFoundError` if not a single one of some files and folders is there."""
+    """Raise `PhotoNotFoundError` if none of the files and folders exists."""
     if not any(map(_is_there, places)):
         raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
 
@@ -90,28 +92,28 @@ def _is_there(place: Path) -> bool:
         place.lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    except OSError:  # not to be looked at, but there: reading it says why
+    except OSError:  # it exists: reading it reports the error
         return True
     return True
 
 
 def _identity(path: Path) -> Path:
-    """Return what two spellings of a path have in common; links to one file stay two photos."""
+    """Return a path that two spellings of it share; links to one file stay two photos."""
     return Path(os.path.realpath(path.parent), path.name)
 
 
 def require_photos(photos: Photos) -> tuple[list[Path | DecodedPhoto], SkippedCounts]:
-    """List the photos that files and folders stand for, and count what is passed over in folders.
+    """List the photos of files and folders, and count what is passed over in folders.
 
     Parameters
     ----------
     photos
-        Photos, files or folders of them. A file that is not there fails when it is read.
+        Photos, files or folders of them. A missing file fails when it is read.
 
     Returns
     -------
     tuple[list[Path | Photo], SkippedCounts]
-        Folders give their photos in the order of people's sorting.
+        Photos of a folder are in natural order.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def require_photos(photos: Photos) -> tuple[list[Path | DecodedPhoto], SkippedCo
 
 
 def nothing_there(places: Sequence[Place | DecodedPhoto]) -> PhotoNotFoundError:
-    """Return the error that there is no photo at some places, and say what there is instead."""
+    """Return the error that some places have no photo, with what they have instead."""
     folders = [Path(place) for place in places if not isinstance(place, DecodedPhoto)]
     gathered = gather_photos([place for place in folders if place.is_dir()])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
@@ -157,8 +159,15 @@ def open_photo(photo: Place | DecodedPhoto) -> DecodedPhoto:
     return photo if isinstance(photo, DecodedPhoto) else read_photo(photo)
 
 
+def largest_face(analyzed: AnalyzedPhoto) -> Face:
+    """Return the largest face of a photo; raises `NoFaceError` without one."""
+    if not analyzed.faces:
+        raise NoFaceError(f"{printable(analyzed.photo.path)}: no face was found")
+    return analyzed.faces[0]
+
+
 def lasting_source(source: str) -> str:
-    """Return a photo's path so that it is found again from any folder; what names no file stays as it is."""
+    """Return a photo's path as an absolute one; a label that names no file stays as it is."""
     path = Path(source)
     return str(path.absolute()) if path.is_file() else source
 
@@ -168,7 +177,7 @@ def _several(photos: Photos) -> list[Place | DecodedPhoto]:
 
 
 def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> Iterator[AnalyzedPhoto | Photo]:
-    """Read and analyse photos in batches.
+    """Read and analyze photos in batches.
 
     Parameters
     ----------
@@ -193,7 +202,7 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> 
 
 
 def _readable(photos: Iterable[Place | DecodedPhoto], unread: deque[Photo | None]) -> Iterator[DecodedPhoto]:
-    """Open photos, passing over those that cannot be; tell for each what the problem is, None for no problem."""
+    """Yield photos that can be opened; append for each photo its problem or None to `unread`."""
     for photo in photos:
         try:
             opened = open_photo(photo)
@@ -202,3 +211,77 @@ def _readable(photos: Iterable[Place | DecodedPhoto], unread: deque[Photo | None
         else:
             unread.append(None)
             yield opened
+
+
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointedFace:
+    """One face of a photo.
+
+    Attributes
+    ----------
+    photo
+        The photo and all its faces.
+    number
+        Face number, from 1, the largest.
+    """
+
+    photo: AnalyzedPhoto
+    number: int
+
+    @property
+    def face(self) -> Face:
+        """The face."""
+        return self.photo.faces[self.number - 1]
+
+    @property
+    def key(self) -> FaceKey:
+        """The face's key in a gallery."""
+        return FaceKey.of(self.photo, self.face)
+
+    @property
+    def path(self) -> str:
+        """The photo's path as the user gave it."""
+        return self.photo.photo.path
+
+
+def point_at(engine: Engine, photo: Place | DecodedPhoto, number: int | None = None) -> PointedFace:
+    """Find the face of a photo that is meant by its number.
+
+    Parameters
+    ----------
+    engine
+        The pack that finds faces.
+    photo
+        The photo, or its file.
+    number
+        Face number as `facebank.FaceBank.identify` lists them, 1 is the largest; None for the only face.
+
+    Raises
+    ------
+    PhotoError
+        The photo cannot be read or shows no face.
+    UsageError
+        It shows several faces and none is named, or there is no face of this number; the message lists the faces.
+    """
+    (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
+    largest_face(analyzed)
+    name, count = printable(analyzed.photo.path), len(analyzed.faces)
+    if number is None and count > 1:
+        raise UsageError(f"{name} shows {count} faces, say which with --face: {_listed(analyzed.faces)}")
+    if number is not None and not 1 <= number <= count:
+        raise UsageError(f"{name} has no face {number}, only {_listed(analyzed.faces)}")
+    return PointedFace(analyzed, 1 if number is None else number)
+
+
+def _listed(faces: tuple[Face, ...]) -> str:
+    listed = [f"{number} {_place(face)}" for number, face in enumerate(faces[:_LISTED], 1)]
+    more = f" and {len(faces) - _LISTED} smaller ones" if len(faces) > _LISTED else ""
+    return f"{', '.join(listed)}{more}"
+
+
+def _place(face: Face) -> str:
+    x1, y1, x2, y2 = (round(float(edge)) for edge in face.box)
+    return f"(x {x1} to {x2}, y {y1} to {y2})"

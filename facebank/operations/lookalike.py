@@ -1,32 +1,95 @@
-"""Whom a face of a photo looks like, of all enrolled people."""
+"""Look-alikes: all enrolled people ranked by resemblance to a face, without a decision about identity.
+
+A share is the softmax of the similarities at the fixed temperature of 0.1: a person who is 0.1 more similar than
+another has e (2.7) times the share, in every gallery and with every pack. It is no probability: it is not calibrated,
+and the more people are enrolled the smaller are all shares.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from facebank.errors import UsageError
-from facebank.operations.pointing import point_at
-from facebank.recognition.lookalike import Resemblance, rank_resemblance
+from facebank.operations.inputs import point_at
+from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.gallery import Gallery
+    from collections.abc import Mapping
+
+    from facebank.gallery import Gallery, VectorTable
     from facebank.operations.engine import Engine
     from facebank.operations.inputs import Place
     from facebank.types import DecodedPhoto, FloatArray
 
 
+TEMPERATURE = 0.1
+"""Difference of similarities (cosines, -1 to 1) that multiplies a share by e."""
+
+HEADING = "resemblance, not identity"
+"""Heading of every list of look-alikes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """Resemblance of a face to a person.
+
+    Attributes
+    ----------
+    person
+        The name.
+    similarity
+        Cosine with the person's most similar sample, -1..1.
+    share
+        Of the resemblance to all enrolled people, 0..1; all shares add up to 1.
+    """
+
+    person: str
+    similarity: float
+    share: float
+
+
+def rank_resemblance(embedding: FloatArray, table: VectorTable, names: Mapping[int, str]) -> list[Resemblance]:
+    """Return everybody who has a sample by resemblance to a face, most similar first; equal ones by name.
+
+    Parameters
+    ----------
+    embedding
+        The face's, L2-normalized, ``float32`` of shape ``(dimension,)``; `UsageError` for another length or not finite.
+    table
+        All enrolled embeddings, of the same pack.
+    names
+        The people's names by their numbers in the table.
+    """
+    (probe,) = check_embeddings(embedding[np.newaxis], "the face", table.matrix.shape[1])
+    if not len(table.matrix):
+        return []
+    people, owners = np.unique(table.person_ids, return_inverse=True)
+    similarities = np.full(len(people), -1.0)
+    np.maximum.at(similarities, owners, table.matrix.astype(np.float64) @ probe.astype(np.float64))
+    similarities = similarities.clip(-1.0, 1.0)
+    weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
+    shares = weights / weights.sum()
+    found = [
+        Resemblance(names[int(number)], float(similarity), float(share))
+        for number, similarity, share in zip(people, similarities, shares, strict=True)
+    ]
+    return sorted(found, key=lambda one: (-one.similarity, one.person))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookalikes:
-    """Everybody, by resemblance to a face.
+    """All people by resemblance to a face.
 
     Attributes
     ----------
     image
         The photo's path as the user gave it.
     face, box
-        Number of the face, from 1, the largest; its box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
+        Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
     people
         Everybody who has a sample, most similar first.
     """
@@ -40,7 +103,7 @@ class Lookalikes:
 def find_lookalikes(
     gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
 ) -> Lookalikes:
-    """Rank everybody by resemblance to a face; decides nothing.
+    """Rank all people by resemblance to a face.
 
     Parameters
     ----------
@@ -51,14 +114,14 @@ def find_lookalikes(
     photo
         The photo, or its file.
     number
-        Of the face, 1 is the largest; None for the only one.
+        Face number, 1 is the largest; None for the only one.
 
     Raises
     ------
     PhotoError
         The photo cannot be read or shows no face.
     UsageError
-        It is not clear which face is meant, or nobody has a sample to compare it with.
+        It is unclear which face is meant, or nobody has a sample to compare it with.
     """
     with gallery.snapshot():
         table, names = gallery.vectors(), gallery.names()

@@ -1,4 +1,4 @@
-"""Two people who are one, and one who is two: joined, and split again."""
+"""Two people who are one, joined; one person who is two, found."""
 
 from __future__ import annotations
 
@@ -22,31 +22,26 @@ if TYPE_CHECKING:
 
 
 def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: float) -> Person:
-    """Join people who are one person, unless their samples say that they are not.
+    """Join people into one, unless their samples contradict it.
 
     Parameters
     ----------
     gallery
         Open for writing.
     sources
-        Names of those who go; `into` itself may be among them and is passed over.
+        Names of the people to join; `into` among them is ignored.
     into
-        Name of the one who stays.
+        Name of the person who stays, and is returned.
     verify
         The pack's threshold of verification.
-
-    Returns
-    -------
-    Person
-        The one who stays, as `facebank.Gallery.merge` does without looking at the samples.
 
     Raises
     ------
     PersonNotFoundError
-        One of them is not enrolled; then nobody is joined.
+        One of them is not enrolled; nobody is joined then.
     UsageError
         There is nobody to join; or most faces of one are unlike the other's or nearer to somebody else, or the two are
-        different faces of one photo: then nobody is joined either.
+        different faces of one photo; nobody is joined then.
     """
     with gallery.snapshot():
         why = next(filter(None, (_why_apart(gallery, source, sources, into, verify) for source in sources)), None)
@@ -57,16 +52,16 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """The samples of a person who may be two.
+    """The samples of a person who may be two people.
 
     Attributes
     ----------
     person
         The name.
     larger, smaller
-        The numbers of the samples of each half.
+        Sample ids of each half.
     similarity
-        The mean similarity of a sample of one half and one of the other.
+        Mean similarity of a sample of one half with one of the other.
     """
 
     person: str
@@ -78,10 +73,7 @@ class Halves:
 def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> list[Halves]:
     """Find people whose samples are in two halves that look like two people, such as after a wrong merge.
 
-    Of two people of LFW who were joined 93 to 96 % are found, and which samples are whose is right; of 720 people who
-    were not joined none is taken for two. Photos from the web are harder: 70 to 93 % are found, brothers and sisters
-    one time in six, and 0 to 3 % of the people are taken for two, of people as children and as adults, without dates,
-    0 to 14 % (``python -m benchmarks.wrong_merges``).
+    See ``python -m benchmarks.wrong_merges`` for the rates.
 
     Parameters
     ----------
@@ -95,8 +87,8 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
     Returns
     -------
     list[Halves]
-        Those that differ most first. Nobody whose halves the years between the photos explain, unless somebody was
-        joined with that person; samples in masks are in neither half.
+        Those that differ most first. Without people whose halves the years between the photos explain, unless somebody
+        was joined into them; samples in masks are in neither half.
     """
     with gallery.snapshot():
         table, names = gallery.vectors(), gallery.names()
@@ -116,14 +108,14 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
 
 
 def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
-    """Return the samples of the smaller of the two halves that a person's samples are in.
+    """Return the sample ids of the smaller half of a person who looks like two people.
 
     Raises
     ------
     PersonNotFoundError
-        Nobody is called so.
+        Nobody has this name.
     UsageError
-        There are no halves that look like two people.
+        There are no such halves.
     """
     person = gallery.person(name)
     found = find_halves(gallery, verify, person.name)
@@ -148,7 +140,7 @@ def _is_explained(gallery: Gallery, found: Halves) -> bool:
 
 
 def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
-    """Say why somebody is not the person to join with; None where nothing speaks against it."""
+    """Return why somebody is not the person to join with, or None."""
     other, person = gallery.person(source), gallery.person(into)
     if other.id == person.id:
         return None

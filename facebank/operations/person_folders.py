@@ -1,4 +1,4 @@
-"""Who is to be enrolled from what: the arguments of an enrollment, understood."""
+"""The arguments of an enrollment: which photos are of which person."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # as DCF names them: 100A
 
 @dataclass(frozen=True, slots=True)
 class PersonPhotos:
-    """A person and the files and folders with the photos of that person.
+    """A person with the files and folders of their photos.
 
     Attributes
     ----------
@@ -35,10 +35,10 @@ class PersonPhotos:
     places
         Files and folders.
     may_be_earlier
-        Whether the photos are an earlier person's of the same enrollment if they show that person: the name is that of
-        a folder beside another person's, and may be no person's.
+        Whether the photos may be of an earlier person of the same enrollment: the name is only that of a folder beside
+        another person's.
     note
-        A sentence about how the arguments were understood, where that may surprise; None where it is plain.
+        A sentence about how surprising arguments were understood; None for plain ones.
     """
 
     name: str
@@ -101,12 +101,7 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
 
 
 def is_generic(name: str) -> bool:
-    """Tell whether a folder's name says what is in it, or when it was made, and not who.
-
-    Parameters
-    ----------
-    name
-        The folder's, without those above it.
+    """Return whether a folder's name tells its content or date, and not a person.
 
     Examples
     --------
@@ -148,7 +143,7 @@ def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonP
 
 
 def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
-    """Say that a folder's name is no person's and does not show whose photos are in it."""
+    """Return the message that a folder's name is no person's and does not show whose photos it holds."""
     (folder,) = next(one.places for one in people if is_generic(one.name))
     name = named[0].name if len(named) == 1 else "NAME"
     return (
@@ -158,7 +153,7 @@ def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str
 
 
 def _refuse_tree(folder: Path) -> None:
-    """Refuse a folder that holds photos in several folders, named as people may be, and none beside them."""
+    """Raise `UsageError` for a folder with photos in several folders, named as people may be, and none beside them."""
     inside = [photo.relative_to(folder).parts for photo in find_photos(folder)]
     if any(len(parts) < 2 for parts in inside):
         return
@@ -184,7 +179,7 @@ def _named(typed: Sequence[str]) -> PersonPhotos:
 
 
 def _is_path(argument: str) -> bool:
-    """Tell whether what is not there was meant as a path: with a slash or a photo's suffix it is no name."""
+    """Return whether something missing was meant as a path: with a slash or a photo's suffix it is no name."""
     holds_slash = any(slash in argument for slash in _SLASHES)
     return not _is_file(argument) and (holds_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
 

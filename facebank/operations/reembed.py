@@ -1,12 +1,12 @@
-"""A gallery's embeddings made anew with another pack, from the photos its samples came from.
+"""Embeddings of a gallery recomputed with another pack, from the photos of its samples.
 
-The strangers that a gallery remembers go over in the same way. One whose photo or face is not found again is forgotten,
-and told of: an embedding of another pack recognises nobody, and a stranger is no reason to keep people from going over.
+Remembered strangers are re-embedded too. One whose photo or face is not found again is forgotten and reported: an
+embedding of another pack is useless, and a stranger should not keep people from changing the pack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ import numpy as np
 from facebank.errors import PhotoError
 from facebank.gallery import FaceKey, Stranger
 from facebank.media import read_photo, turn_photo
-from facebank.operations.samples import enrolled_vectors
+from facebank.operations.enroll import enrolled_vectors
 from facebank.storage.arrays import overlaps
+from facebank.storage.progress import SILENT, Progress
 from facebank.types import DecodedPhoto, Face, Sample
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _SAME_FACE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class LostSample:
-    """A sample that could not be embedded anew, and why."""
+    """A sample that could not be re-embedded, and why."""
 
     sample_id: int
     person: str
@@ -41,22 +42,22 @@ class LostSample:
 
 @dataclass(frozen=True, slots=True)
 class ReEmbeddingReport:
-    """What became of a gallery's samples.
+    """The result for a gallery's samples.
 
     Attributes
     ----------
     changed
         Whether the gallery has the new embeddings now.
     pack
-        The pack that made them.
+        The new pack.
     embedded
-        How many samples were embedded anew.
+        Number of re-embedded samples.
     lost
-        Those that could not be.
+        Samples that could not be re-embedded.
     busy_readers
         Whether another process kept the old bytes from being cleaned away at once.
     lost_strangers
-        The photos of remembered strangers who could not be embedded anew; they are forgotten if `changed`.
+        Photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`.
     """
 
     changed: bool
@@ -72,32 +73,28 @@ def re_embed(
     engine: Engine,
     *,
     drop_missing: bool = False,
-    on_photo: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ReEmbeddingReport:
-    """Make all embeddings of a gallery anew, in one transaction.
+    """Recompute all embeddings of a gallery, in one transaction.
 
     Parameters
     ----------
     gallery
         Opened without a pack, or with the one it is bound to.
     engine
-        The pack to go over to.
+        The new pack.
     drop_missing
-        Whether samples whose photo or face is not found again are removed; otherwise nothing is changed then.
-    on_photo
-        Called with each sample's path when it was read.
-
-    Returns
-    -------
-    ReEmbeddingReport
-        What became of the samples.
+        Whether samples whose photo or face is not found again are removed; if not, any such keeps all as it is.
+    progress
+        Advanced with each sample and stranger whose photo was read.
     """
     with gallery.snapshot():
         owned = gallery.samples_of_everybody()
         samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
     kept = [_Kept.sample(sample) for sample in samples] + [_Kept.stranger(stranger) for stranger in strangers]
-    found = _embed_anew(kept, engine, on_photo)
+    progress.begin("Embedding", len(kept))
+    found = _embed_anew(kept, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
     for sample, anew in zip(samples, found[: len(samples)], strict=True):
@@ -119,7 +116,7 @@ def re_embed(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
-    """A face that the gallery keeps, and where its photo was."""
+    """A face in the gallery, and the path of its photo."""
 
     face: FaceKey
     source: str
@@ -133,9 +130,7 @@ class _Kept:
         return cls(stranger.face, stranger.path)
 
 
-def _embed_anew(
-    kept: Sequence[_Kept], engine: Engine, on_photo: Callable[[str], None] | None
-) -> list[dict[str, FloatArray] | str]:
+def _embed_anew(kept: Sequence[_Kept], engine: Engine, progress: Progress) -> list[dict[str, FloatArray] | str]:
     """Return each face's new embeddings by variant, or why there are none."""
     found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
     readable: list[int] = []
@@ -149,8 +144,7 @@ def _embed_anew(
             else:
                 readable.append(position)
                 yield photo
-            if on_photo is not None:
-                on_photo(one.source)
+            progress.advance()
 
     for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
         position = readable[order]

@@ -18,22 +18,22 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
 from facebank.storage.files import cannot_write, sha256_of
 from facebank.storage.paths import cache_folder
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from http.client import HTTPMessage, HTTPResponse
     from types import TracebackType
     from typing import Self
 
-    Progress: TypeAlias = Callable[[int, int | None], None]
 
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 _CHUNK = 1 << 18
@@ -84,7 +84,7 @@ class _BrokenOffError(Exception):
 def downloaded(
     url: str,
     sha256: str | None = None,
-    on_progress: Progress | None = None,
+    progress: Progress = SILENT,
     limits: DownloadLimits | None = None,
 ) -> Iterator[Path]:
     """Download a file for use within a ``with`` block.
@@ -119,7 +119,7 @@ def downloaded(
     kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
     folder = _taken(kept)
     try:
-        transfer = _Transfer(url, folder, on_progress, limits or DownloadLimits())
+        transfer = _Transfer(url, folder, progress, limits or DownloadLimits())
         transfer.complete()
         if sha256 is not None:
             _check_hash(transfer, sha256)
@@ -154,11 +154,11 @@ def check_address(url: str) -> None:
 class _Transfer:
     """One download into a folder of its own: ``data``, and ``state.json`` on the server's file."""
 
-    def __init__(self, url: str, folder: Path, on_progress: Progress | None, limits: DownloadLimits) -> None:
+    def __init__(self, url: str, folder: Path, progress: Progress, limits: DownloadLimits) -> None:
         self.url = url
         self.path = folder / "data"
         self._state_path = folder / "state.json"
-        self._on_progress = on_progress
+        self._progress = progress
         self._limits = limits
         self.resumed = self._here() > 0
 
@@ -252,14 +252,15 @@ class _Transfer:
     def _receive(self, connections: _Connections, response: HTTPResponse, start: int, state: _State) -> None:
         here = start
         limit = self._limits.max_bytes if state.total is None else state.total
-        self._report(here, state.total)
+        self._progress.begin("Downloading", state.total)
+        self._progress.advance(here)
         with self._opened() as file:
             while chunk := self._next(response):
                 here += len(chunk)
                 if here > limit:
                     raise self._too_large(here)
                 self._write(file, chunk)
-                self._report(here, state.total)
+                self._progress.advance(len(chunk))
         if connections.ended or (state.total is not None and here < state.total):
             raise _BrokenOffError(f"the connection broke off after {here} of {state.total or 'unknown'} bytes")
         if state.total is None:  # now it is known, in case the file is kept
@@ -283,10 +284,6 @@ class _Transfer:
             return response.read1(_CHUNK)  # without waiting for a whole chunk
         except (http.client.HTTPException, OSError) as error:
             raise _BrokenOffError(str(error) or type(error).__name__) from error
-
-    def _report(self, here: int, total: int | None) -> None:
-        if self._on_progress is not None:
-            self._on_progress(here, total)
 
     def _too_large(self, size: int) -> DownloadError:
         self.discard()

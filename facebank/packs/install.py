@@ -26,12 +26,12 @@ from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.store import ADVICE, Pack, copy_checked, publish, refuse_taken, staging_folder
 from facebank.storage.files import cannot_write, is_file, sha256_of, write_file
 from facebank.storage.paths import packs_folder
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facebank.packs.download import Progress
 
 _ACCEPTED_NAME = ".accepted-licences.json"
 _MAX_ACCEPTED_BYTES = 1 << 20
@@ -51,7 +51,7 @@ def install_pack(
     *,
     accept_license: bool = False,
     replace: bool = False,
-    on_progress: Progress | None = None,
+    progress: Progress = SILENT,
     limits: InstallLimits | None = None,
     registry: Mapping[str, KnownPack] | None = None,
 ) -> Pack:
@@ -88,7 +88,7 @@ def install_pack(
     StorageError
         The cache or the packs' folder cannot be written.
     """
-    work = _Installation(accept_license, replace, on_progress, limits or InstallLimits(), registry or known_packs())
+    work = _Installation(accept_license, replace, progress, limits or InstallLimits(), registry or known_packs())
     text = os.fspath(source)
     if text in work.registry:
         return work.from_registry(work.registry[text])
@@ -107,20 +107,20 @@ class _Installation:
 
     accept: bool
     replace: bool
-    on_progress: Progress | None
+    progress: Progress
     limits: InstallLimits
     registry: Mapping[str, KnownPack]
 
     def from_registry(self, known: KnownPack) -> Pack:
         """Check name and license before the download."""
         self._check(known.manifest)
-        with downloaded(known.url, known.sha256, self.on_progress, self.limits.download) as file:
+        with downloaded(known.url, known.sha256, self.progress, self.limits.download) as file:
             return self._known(file, known, known.url)
 
     def from_address(self, address: str) -> Pack:
         """Download first: only the archive names the pack."""
         url, sha256 = _address_and_hash(address)
-        with downloaded(url, sha256, self.on_progress, self.limits.download) as file:
+        with downloaded(url, sha256, self.progress, self.limits.download) as file:
             return self.from_file(file, url)
 
     def from_file(self, file: Path, label: str) -> Pack:

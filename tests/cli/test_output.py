@@ -151,13 +151,14 @@ def test_a_gallery_whose_pack_is_not_installed_names_both(
 def test_a_long_work_tells_a_log_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = importlib.import_module("facebank_cli.output")
+    bars = importlib.import_module("facebank_cli.progress")
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    with output.progress("faces of LFW", 1000) as advance:
+    with bars.ProgressBar() as bar:
+        bar.begin("faces of LFW", 1000)
         for _ in range(1000):
             now[0] += 0.125
-            advance()
+            bar.advance()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "facebank: faces of LFW: 120 of 1,000, about 2 min left"
     assert len(lines) == 4

@@ -13,8 +13,17 @@ from facebank.errors import UsageError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import load_engine
-from facebank.operations.explain import ExplainedPair, draw_picture
-from facebank.operations.explanation import Explanation, Filling, Occluder, explain, hide, overlay, region_masks
+from facebank.operations.explain import (
+    ExplainedPair,
+    Explanation,
+    Filling,
+    Occluder,
+    draw_picture,
+    explain,
+    hide,
+    overlay,
+    region_masks,
+)
 from facebank.types import Verification
 
 SIZE = 112
@@ -35,7 +44,7 @@ def face(seed: int) -> np.ndarray:
 def test_only_what_a_network_sees_matters() -> None:
     stripes = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     stripes[::8] = 255
-    found = explain(sees_only_the_top, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOUR))
+    found = explain(sees_only_the_top, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOR))
     assert found.similarity == pytest.approx(1)
     for drops in found.drops:
         assert drops.shape == (SIZE, SIZE)

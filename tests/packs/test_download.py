@@ -13,6 +13,7 @@ from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrit
 from facebank.packs import download
 from facebank.packs.download import DownloadLimits, check_address, downloaded
 from tests.packs.conftest import serving
+from tests.recorder import Recorder
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Places, Served, Site
@@ -23,19 +24,19 @@ LIMITS = DownloadLimits(attempts=3, pause=0.0, timeout=5.0)
 
 
 def test_a_file_and_its_progress(site: Site, served: type[Served], places: Places) -> None:
-    seen: list[tuple[int, int | None]] = []
+    seen = Recorder()
     url = site.serve("/pack.zip", served(DATA))
-    with downloaded(url, HASH, lambda done, total: seen.append((done, total)), LIMITS) as path:
+    with downloaded(url, HASH, seen, LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert seen[0] == (0, len(DATA))
-    assert seen[-1] == (len(DATA), len(DATA))
-    assert sorted(seen) == seen
+    assert seen.steps == [("Downloading", len(DATA))]
+    assert seen.done == [len(DATA)]
+    assert seen.advances > 1
     assert list((places.cache / "downloads").iterdir()) == []
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 300_000]))
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == [None, "bytes=100000-", "bytes=400000-"]
 
@@ -43,25 +44,25 @@ def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, served: type
 @pytest.mark.parametrize("etag", ['"one"', None])
 def test_a_server_without_ranges_starts_anew(site: Site, served: type[Served], etag: str | None) -> None:
     url = site.serve("/pack.zip", served(DATA, etag=etag, ranges=False, cuts=[100_000]))
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 2
 
 
 def test_without_a_stated_length(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
-    totals: set[int | None] = set()
-    with downloaded(url, HASH, lambda _, total: totals.add(total), LIMITS) as path:
+    seen = Recorder()
+    with downloaded(url, HASH, seen, LIMITS) as path:
         assert path.read_bytes() == DATA
-    assert totals == {None}
+    assert seen.steps == [("Downloading", None)]
 
 
 def test_an_interrupted_download_is_taken_up_next_time(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError, match="what has come in is kept"), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(DownloadError, match="what has come in is kept"), downloaded(url, HASH, limits=LIMITS):
         pass
     site.requests.clear()
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == ["bytes=100000-"]
 
@@ -69,14 +70,16 @@ def test_an_interrupted_download_is_taken_up_next_time(site: Site, served: type[
 def test_ctrl_c_keeps_what_has_come_in(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
 
-    def interrupt(done: int, total: int | None) -> None:
-        if done > 300_000:
-            raise KeyboardInterrupt
+    class Interrupt(Recorder):
+        def advance(self, amount: float = 1) -> None:
+            super().advance(amount)
+            if self.done[-1] > 300_000:
+                raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), downloaded(url, HASH, interrupt, LIMITS):
+    with pytest.raises(KeyboardInterrupt), downloaded(url, HASH, Interrupt(), LIMITS):
         pass
     site.requests.clear()
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert site.requests[0][1] is not None
 
@@ -88,68 +91,68 @@ def test_what_could_not_be_used_yet_is_not_downloaded_again(
 ) -> None:
     """As when the licence is known only after the download: also from a server that says little of its file."""
     url = site.serve("/pack.zip", served(DATA, etag=etag, length=length))
-    with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, None, LIMITS):
+    with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, limits=LIMITS):
         raise LicenceNotAcceptedError
-    with downloaded(url, None, None, LIMITS) as path:
+    with downloaded(url, None, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 1
 
 
 def test_a_file_that_changed_in_the_meantime_starts_anew(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
-    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
     site.serve("/pack.zip", served(DATA, etag='"new"'))
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_resumed_file_with_the_wrong_hash_gets_a_clean_second_chance(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
     site.serve("/pack.zip", served(DATA))  # other bytes under the same ETag
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_file_with_the_wrong_hash_is_not_used_and_not_kept(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA[:-1] + b"?"))
-    with pytest.raises(PackIntegrityError, match="not the published file"), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(PackIntegrityError, match="not the published file"), downloaded(url, HASH, limits=LIMITS):
         pass
     assert list((places.cache / "downloads").iterdir()) == []
 
 
 def test_too_large_by_the_servers_word(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
-    done: list[int] = []
+    seen = Recorder()
     limits = DownloadLimits(max_bytes=600_000)
     with (
         pytest.raises(DownloadError, match="700000 bytes or more"),
-        downloaded(url, HASH, lambda here, _: done.append(here), limits),
+        downloaded(url, HASH, seen, limits),
     ):
         pass
-    assert done == []
+    assert seen.steps == []
 
 
 def test_too_large_as_it_comes_in(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
     with (
         pytest.raises(DownloadError, match="or more"),
-        downloaded(url, HASH, None, DownloadLimits(max_bytes=600_000)),
+        downloaded(url, HASH, limits=DownloadLimits(max_bytes=600_000)),
     ):
         pass
 
 
 def test_a_busy_server_is_asked_again(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, statuses=[503, 429]))
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_part_that_the_server_has_no_longer(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000], statuses=[200, 416]))
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == [None, "bytes=100000-", None]
 
@@ -157,7 +160,7 @@ def test_a_part_that_the_server_has_no_longer(site: Site, served: type[Served]) 
 def test_what_is_not_there_is_asked_for_once(site: Site) -> None:
     with (
         pytest.raises(DownloadError, match="answers 404"),
-        downloaded(f"http://127.0.0.1:{site.port}/no.zip", None, None, LIMITS),
+        downloaded(f"http://127.0.0.1:{site.port}/no.zip", None, limits=LIMITS),
     ):
         pass
     assert len(site.requests) == 1
@@ -166,7 +169,7 @@ def test_what_is_not_there_is_asked_for_once(site: Site) -> None:
 def test_nobody_answers() -> None:
     with (
         pytest.raises(DownloadError, match="check the connection"),
-        downloaded("http://127.0.0.1:9/pack.zip", None, None, LIMITS),
+        downloaded("http://127.0.0.1:9/pack.zip", None, limits=LIMITS),
     ):
         pass
 
@@ -174,11 +177,11 @@ def test_nobody_answers() -> None:
 def test_a_redirect_is_followed_but_not_anywhere(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
     moved = site.serve("/moved.zip", served(b"", redirect=url))
-    with downloaded(moved, HASH, None, LIMITS) as path:
+    with downloaded(moved, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     for target in ("file:///etc/passwd", "http://example.org/pack.zip", "ftp://127.0.0.1/pack.zip"):
         away = site.serve("/away.zip", served(b"", redirect=target))
-        with pytest.raises(DownloadError, match=r"https|not allowed"), downloaded(away, None, None, LIMITS):
+        with pytest.raises(DownloadError, match=r"https|not allowed"), downloaded(away, None, limits=LIMITS):
             pass
 
 
@@ -214,24 +217,24 @@ def test_addresses_with_characters_that_need_another_form(url: str) -> None:
 @pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
 def test_a_redirect_to_no_address(site: Site, served: type[Served], target: str) -> None:
     url = site.serve("/away.zip", served(b"", redirect=target))
-    with pytest.raises(DownloadError, match="leads to no address"), downloaded(url, None, None, LIMITS):
+    with pytest.raises(DownloadError, match="leads to no address"), downloaded(url, None, limits=LIMITS):
         pass
 
 
 def test_a_cache_that_cannot_be_written(site: Site, served: type[Served], places: Places) -> None:
     places.cache.write_text("a file")
     url = site.serve("/pack.zip", served(DATA))
-    with pytest.raises(StorageError, match="FACEBANK_CACHE"), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(StorageError, match="FACEBANK_CACHE"), downloaded(url, HASH, limits=LIMITS):
         pass
 
 
 def test_a_damaged_note_about_a_kept_part_is_no_trouble(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError), downloaded(url, HASH, None, LIMITS):
+    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
     (note,) = Path(places.cache).glob("downloads/*/state.json")
     note.write_text('{"validator": 3, "total": "many"}')
-    with downloaded(url, HASH, None, LIMITS) as path:
+    with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
@@ -244,7 +247,7 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_from_an_encrypted_server_and_its_redirects(trusted: Path, served: type[Served]) -> None:
     with serving(certificate=trusted) as site:
         target = site.serve("/pack.zip", served(DATA))
-        with downloaded(site.serve("/", served(b"", redirect=target)), HASH, None, LIMITS) as path:
+        with downloaded(site.serve("/", served(b"", redirect=target)), HASH, limits=LIMITS) as path:
             assert path.read_bytes() == DATA
 
 
@@ -253,7 +256,7 @@ def test_encryption_is_not_left(trusted: Path, site: Site, served: type[Served])
     target = site.serve("/pack.zip", served(DATA))
     with serving(certificate=trusted) as named:
         url = named.serve("/", served(b"", redirect=target))
-        with pytest.raises(DownloadError, match="not encrypted"), downloaded(url, HASH, None, LIMITS):
+        with pytest.raises(DownloadError, match="not encrypted"), downloaded(url, HASH, limits=LIMITS):
             pass
     assert site.requests == []
 
@@ -268,11 +271,11 @@ def test_a_public_server_does_not_lead_inward(
         monkeypatch.setattr(download, "_is_inward", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
         url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
-        with pytest.raises(DownloadError, match=r"leads to 127\.0\.0\.2"), downloaded(url, HASH, None, LIMITS):
+        with pytest.raises(DownloadError, match=r"leads to 127\.0\.0\.2"), downloaded(url, HASH, limits=LIMITS):
             pass
         assert private.requests == []
         monkeypatch.setattr(download, "is_public", lambda _: False)
-        with downloaded(url, HASH, None, LIMITS) as path:  # the named host itself is private
+        with downloaded(url, HASH, limits=LIMITS) as path:  # the named host itself is private
             assert path.read_bytes() == DATA
 
 
@@ -296,6 +299,6 @@ def test_a_server_that_never_finishes_is_left(
     """A byte now and then, sooner than any connection counts as broken."""
     url = site.serve("/pack.zip", served(DATA, drip=0.02, slow_head=slow_head, length=length))
     limits = DownloadLimits(attempts=3, pause=0.0, timeout=5.0, seconds=0.3)
-    with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), downloaded(url, None, None, limits):
+    with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), downloaded(url, None, limits=limits):
         pass
     assert slow_head != any(path.stat().st_size for path in places.cache.rglob("data"))

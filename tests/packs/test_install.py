@@ -25,6 +25,7 @@ from facebank.packs import KnownPack, PackManifest, known_packs, list_packs, loa
 from facebank.packs.download import DownloadLimits
 from facebank.packs.install import InstallLimits, accepted_licenses, install_pack
 from facebank.packs.manifest import MANIFEST_NAME
+from tests.recorder import Recorder
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Places, Served, Site, Zipped
@@ -55,12 +56,12 @@ def test_by_name(
     files = {f"{prefix}{name}": data for name, data in contents.items() if name != MANIFEST_NAME}
     data = zipped({**files, f"{prefix}genderage.onnx": b"not needed"})
     known = KnownPack(manifest, site.serve("/small.zip", served(data)), hashlib.sha256(data).hexdigest(), folder)
-    seen: list[int] = []
+    seen = Recorder()
 
     pack = install_pack(
         "small",
         accept_license=True,
-        on_progress=lambda done, _: seen.append(done),
+        progress=seen,
         limits=LIMITS,
         registry={"small": known},
     )
@@ -69,7 +70,7 @@ def test_by_name(
     assert pack.manifest == manifest
     assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
-    assert seen[-1] == len(data)
+    assert seen.done == [len(data)]
     assert [path.name for path in places.packs.iterdir() if "installing" in path.name] == []
 
 

@@ -27,6 +27,7 @@ from facebank.recognition.calibration.simulation import GalleryPlan, Identities,
 from facebank.recognition.cohort import Correction
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import MOST_FOR_KERNEL
+from tests.recorder import Recorder
 
 DIMENSION = 24
 SMALL = Effort(enrolled=400, strangers=6000, galleries=(6, 20))
@@ -125,15 +126,13 @@ def test_more_is_asked_of_larger_galleries() -> None:
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_every_classifier_can_be_calibrated(classifier: str) -> None:
-    done: list[None] = []
+    done = Recorder()
     known = people(20, 3, singles=30)
-    calibrator = fit_calibrator(
-        known, classifier, BACKGROUND, effort=TINY, on_gallery=lambda: done.append(None), seed=3
-    )
+    calibrator = fit_calibrator(known, classifier, BACKGROUND, effort=TINY, progress=done, seed=3)
     assert calibrator.classifier == classifier
     sizes = calibrated_sizes(known, classifier)
     assert [table.size for table in calibrator.tables] == [size for size in sizes for _ in range(2)]
-    assert len(done) == 2 * sum(TINY.plan(size, samples)[0] for size in sizes for samples in SAMPLES)
+    assert done.advances == 2 * sum(TINY.plan(size, samples)[0] for size in sizes for samples in SAMPLES)
     assert 0 < calibrator.threshold(np.ones(10, np.int64), 0.01) < 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.gallery import VectorTable
-from facebank.recognition.lookalike import TEMPERATURE, rank_resemblance
+from facebank.operations.lookalike import TEMPERATURE, rank_resemblance
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray

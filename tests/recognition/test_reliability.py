@@ -11,6 +11,7 @@ from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibra
 from facebank.recognition.calibration.fitting import Effort, fit_calibrator
 from facebank.recognition.calibration.reliability import cross_fit, galleries_of, reliability, simulated_galleries
 from facebank.recognition.calibration.simulation import Identities, Searches
+from tests.recorder import Recorder
 
 DIMENSION = 24
 TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))
@@ -72,10 +73,10 @@ def test_a_calibrator_that_boasts_is_found_out() -> None:
 @pytest.mark.parametrize("classifier", ["prototype", "knn", "svm"])
 def test_halves_of_many_people_confirm_each_other(classifier: str) -> None:
     known = people(160, singles=60)
-    done: list[None] = []
-    counted = cross_fit(known, classifier, effort=TINY, on_gallery=lambda: done.append(None))
+    done = Recorder()
+    counted = cross_fit(known, classifier, effort=TINY, progress=done)
     assert [one.size for one in counted] == ([1, 10] if classifier == "svm" else [1, 3, 10, 30])
-    assert len(done) == galleries_of(known, classifier, effort=TINY)
+    assert done.advances == galleries_of(known, classifier, effort=TINY)
     for one in counted:
         assert 0 <= one.fpir < 0.04
         assert one.ece < 0.05
@@ -91,9 +92,9 @@ def test_people_that_are_too_few_to_halve_are_not_counted_on() -> None:
 
 def test_the_number_of_galleries_is_told_beforehand() -> None:
     known = people(40, 2, singles=40)
-    done: list[None] = []
-    fit_calibrator(known, "prototype", None, effort=TINY, on_gallery=lambda: done.append(None))
-    assert len(done) == simulated_galleries(known, "prototype", TINY)
+    done = Recorder()
+    fit_calibrator(known, "prototype", None, effort=TINY, progress=done)
+    assert done.advances == simulated_galleries(known, "prototype", TINY)
 
 
 def test_the_same_seed_counts_the_same() -> None:

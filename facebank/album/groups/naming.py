@@ -14,8 +14,8 @@ from facebank.errors import PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, normalise_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
+from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import GuardedFace, PersonGuard
-from facebank.operations.samples import complete_sample, plain_sample
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 

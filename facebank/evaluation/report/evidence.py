@@ -51,7 +51,7 @@ def evidence_of(
 
 
 def _case(bench: Bench, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence | None:
-    from facebank.operations.explanation import explain
+    from facebank.operations.explain import explain
 
     reader = bench.reader
     try:

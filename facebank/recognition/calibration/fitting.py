@@ -23,6 +23,7 @@ from facebank.recognition.calibration.calibration import (
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.cohort import Correction
 from facebank.recognition.training import FITTED, MOST_FOR_KERNEL
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +119,7 @@ def fit_calibrator(
     correction: Correction = CORRECTION,
     seed: int = 0,
     effort: Effort = Effort(),
-    on_gallery: Callable[[], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Calibrator:
     """Learn what a classifier's scores are worth.
 
@@ -137,8 +138,8 @@ def fit_calibrator(
         The same seed gives the same calibrator.
     effort
         How much is simulated.
-    on_gallery
-        Called after each simulated gallery.
+    progress
+        Advanced with each simulated gallery.
 
     Raises
     ------
@@ -153,8 +154,7 @@ def fit_calibrator(
         found = simulate(
             population.identities, plan, classifier, background, random, correction=correction, others=population.others
         )
-        if on_gallery is not None:
-            on_gallery()
+        progress.advance()
         return found
 
     sizes = calibrated_sizes(populations[0].identities, classifier)

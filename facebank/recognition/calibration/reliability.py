@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from facebank.recognition.calibration.fitting import Effort, calibrated_sizes, f
 from facebank.recognition.calibration.simulation import Identities, Searches, simulate
 from facebank.recognition.recognizer import LEAST_ODDS
 from facebank.recognition.training import FITTED
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def cross_fit(
     *,
     seed: int = 0,
     effort: Effort = USUAL,
-    on_gallery: Callable[[], None] | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[Reliability, ...]:
     """Fit a calibrator to half of the people and count on the other half, then the other way round.
 
@@ -80,8 +81,8 @@ def cross_fit(
         Chooses the halves and galleries.
     effort
         What the calibrator of everybody costs; this costs twice as much.
-    on_gallery
-        Called after each simulated gallery.
+    progress
+        Advanced with each simulated gallery.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def cross_fit(
     calibrators = []
     for half in halves:
         known = _background(half) if classifier in FITTED else None
-        fitted = fit_calibrator(half, classifier, known, seed=seed, effort=lessened, on_gallery=on_gallery)
+        fitted = fit_calibrator(half, classifier, known, seed=seed, effort=lessened, progress=progress)
         calibrators.append((fitted, known))
 
     def searched(number: int, size: int) -> list[Searches]:
@@ -108,8 +109,7 @@ def cross_fit(
                 found.append(
                     simulate(halves[1 - number], plan, classifier, known, random, correction=fitted.correction)
                 )
-                if on_gallery is not None:
-                    on_gallery()
+                progress.advance()
         return found
 
     return tuple(

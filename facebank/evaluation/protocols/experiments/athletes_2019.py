@@ -24,7 +24,7 @@ from facebank.evaluation.protocols.experiments.parts import (
 )
 from facebank.evaluation.report import Section, Table
 from facebank.gallery import VectorTable
-from facebank.recognition.lookalike import HEADING, rank_resemblance
+from facebank.operations.lookalike import HEADING, rank_resemblance
 
 if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench

@@ -8,7 +8,7 @@ import importlib.util
 import pytest
 
 PACKAGE = "cli" if importlib.util.find_spec("facebank_cli") is None else "facebank_cli"
-pace = importlib.import_module(f"{PACKAGE}.pace")
+progress = importlib.import_module(f"{PACKAGE}.progress")
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 
 def test_what_was_known_before_is_no_pace() -> None:
     clock = Clock()
-    rate = pace.Pace(1200, clock)
+    rate = progress.Pace(1200, clock)
     for _ in range(1000):  # known from an earlier run
         clock.now += 0.0001
         rate.step()
@@ -40,7 +40,7 @@ def test_what_was_known_before_is_no_pace() -> None:
 
 def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
     clock = Clock()
-    rate = pace.Pace(3200, clock)
+    rate = progress.Pace(3200, clock)
     clock.now = 3.2
     for _ in range(32):
         rate.step()
@@ -49,7 +49,7 @@ def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
 
 def test_steady_quick_steps_have_a_pace_after_a_moment() -> None:
     clock = Clock()
-    rate = pace.Pace(10_000, clock)
+    rate = progress.Pace(10_000, clock)
     for _ in range(5000):
         clock.now += 0.001
         rate.step()
@@ -60,4 +60,4 @@ def test_steady_quick_steps_have_a_pace_after_a_moment() -> None:
     ("seconds", "said"), [(0.1, "about 1 s"), (62, "about 62 s"), (300, "about 5 min"), (9000, "about 2.5 h")]
 )
 def test_times_are_rough(seconds: float, said: str) -> None:
-    assert pace.duration(seconds) == said
+    assert progress.duration(seconds) == said

@@ -1,0 +1,190 @@
+"""Progress on standard error: a bar with the time left on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.storage.progress import Progress
+
+from .output import say
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
+
+_FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
+_PAUSE = 0.1
+_ENOUGH = 2.0
+_BETWEEN_MARKS = 1.0
+_REMEMBERED = 60.0
+
+
+class ProgressBar(Progress):
+    """Shows one step after another; a context manager that removes the last bar.
+
+    Steps of an integer total are counted, and not shown below 2; those of a float total are shown as a fraction, on
+    terminals only.
+
+    Parameters
+    ----------
+    writes_lines
+        Whether lines for programs are written meanwhile; nothing is shown if those go to a terminal.
+    """
+
+    def __init__(self, *, writes_lines: bool = False) -> None:
+        self.writes_lines = writes_lines
+        self._step = ""
+        self._bar: Bar | None = None
+        self._pace: Pace | None = None
+        self._next_line: float | None = None
+
+    def __enter__(self) -> Self:
+        """Show nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the last bar."""
+        self.close()
+
+    def begin(self, step: str, total: float | None) -> None:
+        """Show another step instead; the total may be unknown."""
+        self.close()
+        pace = Pace(total) if isinstance(total, int) else None
+        if (self.writes_lines and sys.stdout.isatty()) or (pace is not None and pace.total < 2):
+            return
+        self._step, self._pace = step, pace
+        if sys.stderr.isatty():
+            self._bar = _bar(self._columns(counts=pace is not None))
+            self._bar.start()
+            self._bar.add_task(step, total=total, left="")
+        elif pace is not None:
+            self._next_line = time.monotonic() + _FIRST_LINE
+
+    def advance(self, amount: float = 1) -> None:
+        """Advance the bar."""
+        left = None
+        if self._pace is not None:
+            self._pace.step()
+            left = self._pace.seconds_left()
+        if self._bar is not None:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, advance=amount, left="" if left is None else f"{duration(left)} left")
+        elif self._pace is not None and self._next_line is not None:
+            now, done = time.monotonic(), self._pace.done
+            if now >= self._next_line and done < self._pace.total:
+                self._next_line = now + _BETWEEN_LINES
+                rest = "" if left is None else f", {duration(left)} left"
+                say(f"{self._step}: {done:,} of {self._pace.total:,}{rest}")
+
+    def close(self) -> None:
+        """Remove the bar; further steps can begin."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._pace = self._next_line = None
+
+    def _columns(self, *, counts: bool) -> tuple[ProgressColumn, ...]:
+        from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        # Rich's own estimate takes the first batch of photos, which come at once, for the pace of all.
+        return (MofNCompleteColumn(), TextColumn("{task.fields[left]}")) if counts else (TimeRemainingColumn(),)
+
+
+class DownloadBar(ProgressBar):
+    """Shows the bytes of downloads."""
+
+    def _columns(self, *, counts: bool) -> tuple[ProgressColumn, ...]:  # noqa: ARG002 - bytes are always counted
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        return DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+
+
+def _bar(columns: tuple[ProgressColumn, ...]) -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    # Lines that are written above the bar are wrapped by the terminal alone: commands and paths in them can be copied.
+    console = Console(file=sys.stderr, soft_wrap=True)
+    described = TextColumn("{task.description}"), BarColumn(), *columns
+    return Bar(*described, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
+
+
+class Pace:
+    """The pace of steps that come in bursts, in the last minute.
+
+    Steps known from an earlier run are done at once, before any that take time, and photos of a batch are done
+    together: neither tells how long the rest takes. Counting begins at the first pause.
+
+    Parameters
+    ----------
+    total
+        Number of steps.
+    clock
+        Rising seconds.
+    """
+
+    def __init__(self, total: int, clock: Callable[[], float] | None = None) -> None:
+        self.total, self._clock = total, clock or time.monotonic
+        self.done = 0
+        self._began = self._last = self._clock()
+        self._marks = deque[tuple[float, int]]()
+
+    def step(self) -> None:
+        """Count a step."""
+        now = self._clock()
+        if not self._marks and now - self._last >= _PAUSE:
+            self._marks.append((self._last, self.done))
+        self.done += 1
+        self._last = now
+        if self._marks and now - self._marks[-1][0] >= _BETWEEN_MARKS:
+            self._marks.append((now, self.done))
+            while len(self._marks) > 2 and now - self._marks[0][0] > _REMEMBERED:
+                self._marks.popleft()
+
+    def seconds_left(self) -> float | None:
+        """Return how long the rest takes at this pace; None if that is still unknown."""
+        began, before = self._marks[0] if self._marks else (self._began, 0)
+        passed, done = self._last - began, self.done - before
+        if done < 1 or (not self._marks and passed < _ENOUGH):
+            return None
+        return passed / done * (self.total - self.done)
+
+
+def duration(seconds: float) -> str:
+    """Return a rough time: ``about 40 s``, ``about 12 min``, ``about 3.5 h``."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+Advance: TypeAlias = Callable[[], None]
+
+
+@contextmanager
+def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[Advance]:
+    """Show one step; yields the function to call after each unit."""
+    with ProgressBar(writes_lines=writes_lines) as bar:
+        bar.begin(what, total)
+        yield bar.advance
+
+
+@contextmanager
+def share_progress(what: str, *, writes_lines: bool = False) -> Iterator[Callable[[float], None]]:
+    """Show one step as a fraction; yields the function to call with the fraction done."""
+    done = 0.0
+    with ProgressBar(writes_lines=writes_lines) as bar:
+
+        def advance(fraction: float) -> None:
+            nonlocal done
+            bar.advance(fraction - done)
+            done = fraction
+
+        bar.begin(what, 1.0)
+        yield advance
