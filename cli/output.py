@@ -81,7 +81,7 @@ def short_path(path: str) -> str:
 
 def tell_skipped(gathered: Gathered) -> None:
     """Say on standard error how many videos and pictures of each unread kind were passed over, if there are any."""
-    from facebank.media.skipped import counted_skipped
+    from facebank.media import counted_skipped
 
     if gathered.videos:
         say(f"{counted(gathered.videos, 'video')} skipped")
@@ -109,7 +109,7 @@ def write_skipped(gathered: Gathered, blank: Mapping[str, object], says: str = "
     says
         The record's key that says in words why.
     """
-    from facebank.media.skipped import skipped_message
+    from facebank.media import skipped_message
 
     for path, kind in gathered.skipped:
         write_json({**blank, "image": str(path), says: skipped_message(str(path), kind), "skipped": kind.code})

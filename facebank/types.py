@@ -539,7 +539,7 @@ class SkippedCounts:
     ----------
     pictures
         Pictures of kinds that are not read, by the code of the kind, such as ``{"raw": 3, "jpeg_xl": 1}``: see
-        `facebank.media.skipped.SKIPPED`.
+        `facebank.media.formats.SKIPPED`.
     videos
         Videos.
     annotated

@@ -1,20 +1,28 @@
 """Photos from disk or bytes to upright RGB arrays, safely, and annotated pictures back.
 
-Whatever a file holds, reading it ends in a `facebank.types.DecodedPhoto` or in one `facebank.errors.PhotoError`: sizes
-are checked before anything is allocated, only the formats of a closed list are decoded, and no setting of Pillow, no
-warning filter and no other state of the process is left changed.
+Reading any file ends in a `facebank.types.DecodedPhoto` or in a `facebank.errors.PhotoError`: sizes are checked before
+memory is allocated, only the formats of a closed list are decoded, and no state of the process is left changed. Videos
+are in `facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`.
 """
 
 from __future__ import annotations
 
-from facebank.media.annotation import LARGEST_JPEG_SIDE, Mark, annotate_photo, draw_marks, is_annotated
-from facebank.media.finding import FolderContents, find_photos, find_videos, look_through
-from facebank.media.limits import PhotoLimits
-from facebank.media.orientation import turn_photo
-from facebank.media.picture_hash import picture_hash, picture_hash_of
+from facebank.media.annotation import LARGEST_JPEG_SIDE, LabelPainter, Mark, annotate_photo, draw_marks, is_annotated
+from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, find_videos, look_through
+from facebank.media.formats import (
+    SIGNATURE_BYTES,
+    SkippedKind,
+    counted_skipped,
+    decoder_versions,
+    recognize_format,
+    skipped_message,
+)
+from facebank.media.picture_hash import picture_hash, picture_hash_of, with_orientation
+from facebank.media.pixels import encode_thumbnail, turn_photo
 from facebank.media.reading import (
     PhotoFile,
     PhotoHeader,
+    PhotoLimits,
     decode_photo,
     picture_hash_of_photo,
     read_header,
@@ -22,17 +30,23 @@ from facebank.media.reading import (
     read_photo_bytes,
     read_photo_file,
 )
-from facebank.media.thumbnails import encode_thumbnail
+from facebank.media.structure import webp_canvas
 
 __all__ = [
     "LARGEST_JPEG_SIDE",
+    "PHOTO_SUFFIXES",
+    "SIGNATURE_BYTES",
     "FolderContents",
+    "LabelPainter",
     "Mark",
     "PhotoFile",
     "PhotoHeader",
     "PhotoLimits",
+    "SkippedKind",
     "annotate_photo",
+    "counted_skipped",
     "decode_photo",
+    "decoder_versions",
     "draw_marks",
     "encode_thumbnail",
     "find_photos",
@@ -46,5 +60,9 @@ __all__ = [
     "read_photo",
     "read_photo_bytes",
     "read_photo_file",
+    "recognize_format",
+    "skipped_message",
     "turn_photo",
+    "webp_canvas",
+    "with_orientation",
 ]

@@ -1,7 +1,8 @@
-"""Photos with their faces framed and named."""
+"""Faces framed and named in pictures, in any script that an installed font has."""
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
-from facebank.media.labels import LabelPainter
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
 from facebank.types import Decision
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
 
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
-# Told apart by people with colour-blindness too: bluish green and orange of Okabe and Ito (2008), and grey.
-_COLOURS = {
+# Distinct with color blindness too: bluish green and orange of Okabe and Ito (2008), and gray.
+_COLORS = {
     Decision.KNOWN: (0, 158, 115),
     Decision.UNCERTAIN: (230, 159, 0),
     Decision.UNKNOWN: (128, 138, 150),
@@ -32,10 +34,34 @@ _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
 _MARKER = b"Annotated by facebank"
-_MARKER_WITHIN = 256  # of the file's first bytes: both formats have comments before anything large
+_MARKER_WITHIN = 256  # first bytes of the file: both formats have comments before anything large
 LARGEST_JPEG_SIDE = 65_500
-"""The most pixels of a side that libjpeg writes, a little less than the format allows."""
+"""Longest side in pixels that libjpeg writes, a little less than the format allows."""
 
+# Widest coverage and best looks first; each is used if it is installed.
+_SYSTEM_FONTS = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "segoeui.ttf",
+    "Arial.ttf",
+    "LiberationSans-Regular.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansArabic-Regular.ttf",
+    "NotoSansDevanagari-Regular.ttf",
+    "NotoSansThai-Regular.ttf",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "Arial Unicode.ttf",
+    "msyh.ttc",
+    "malgun.ttf",
+    "Nirmala.ttc",
+    "unifont.otf",
+)
+_NO_CHARACTER = "\uffff"
+_SMOOTHING = 4
+_KEPT = 256
+
+Color = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 
 
@@ -50,9 +76,9 @@ class Mark:
     landmarks
         ``float32`` of shape ``(5, 2)``, or None to leave them out.
     label
-        What to write on the plate, usually the person's name; nothing is written if empty.
+        Text on the plate, usually the person's name; no plate if empty.
     decision
-        Gives the colour: green for known, orange for uncertain, grey for unknown and None.
+        Determines the color: green for known, orange for uncertain, gray for unknown and None.
     """
 
     box: FloatArray
@@ -62,30 +88,26 @@ class Mark:
 
 
 def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
-    """Write a photo with its faces framed and named.
+    """Write a copy of a photo with one mark for each face.
 
-    Lines and letters are as large as the photo and its faces ask for. Labels stay inside the picture and off each
-    other where there is room. None of the original file's metadata is carried over; a comment in the file is what
-    `is_annotated` looks for.
+    Sizes of lines and letters follow the photo and its faces. Labels stay inside the picture and off each other if
+    there is room. The original file's metadata is not copied; `is_annotated` looks for a comment in the file.
 
     Parameters
     ----------
-    photo
-        The photo; it is not changed.
-    marks
-        What to draw, one for each face.
+    photo, marks
+        The photo, and what to draw on it.
     target
-        The file to write, ``.jpg``, ``.jpeg`` or ``.png``. It appears complete or not at all; a file that was there
-        is replaced.
+        The file to write atomically, ``.jpg``, ``.jpeg`` or ``.png``; an existing file is replaced.
 
     Raises
     ------
     UsageError
-        If `target` has another suffix.
+        `target` has another suffix.
     PhotoTooLargeError
-        If the photo is wider or higher than a JPEG can be, 65,500 pixels, and `target` is one.
+        The photo has more than 65,500 pixels a side, and `target` is a JPEG.
     StorageError
-        If it cannot be written.
+        It cannot be written.
     """
     file_type = _FILE_TYPES.get(target.suffix.lower())
     if file_type is None:
@@ -111,7 +133,7 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
 
 
 def is_annotated(path: Path) -> bool:
-    """Tell whether a file is a picture that `annotate_photo` wrote; False for what is absent or cannot be read."""
+    """Return whether a file is a picture by `annotate_photo`; False if it is missing or cannot be read."""
     try:
         if not path.is_file():  # to open a pipe would wait for somebody to write into it
             return False
@@ -122,34 +144,22 @@ def is_annotated(path: Path) -> bool:
 
 
 def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
-    """Draw frames and labels on a copy of a photo's pixels.
+    """Return a copy of a photo's pixels with frames and labels.
 
-    Parameters
-    ----------
-    photo
-        The photo; it is not changed.
-    marks
-        What to draw, one for each face.
-    painter
-        Paints the labels: for frames of a video the same one each time, so that letters keep their size; None for
-        letters that fit this photo.
-
-    Returns
-    -------
-    RGBImage
-        ``uint8`` of the shape of the photo's pixels.
+    `painter` paints the labels: frames of a video share one, so that letters keep their size; None for letters that fit
+    this photo.
     """
     pixels = photo.pixels.copy()
     painter = LabelPainter(_text_size(photo, marks)) if painter is None else painter
     thickness = max(2, round(painter.size / 10))
     for mark in marks:
-        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLOURS[mark.decision or Decision.UNKNOWN])
+        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLORS[mark.decision or Decision.UNKNOWN])
     for mark in marks:
         _draw_landmarks(pixels, mark, thickness)
     taken: list[Rectangle] = []
     for mark in marks:
         if mark.label:
-            label = np.asarray(painter.paint(mark.label, _COLOURS[mark.decision or Decision.UNKNOWN], photo.width))
+            label = np.asarray(painter.paint(mark.label, _COLORS[mark.decision or Decision.UNKNOWN], photo.width))
             place = _place((label.shape[1], label.shape[0]), _inside(mark.box, photo), photo, taken, thickness)
             taken.append(place)
             _lay_over(pixels, label, place)
@@ -157,7 +167,7 @@ def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter
 
 
 def _text_size(photo: DecodedPhoto, marks: Sequence[Mark]) -> int:
-    """Write as large as a seventh of a usual face, within what suits the photo; never too small to read."""
+    """Return a seventh of the median face's width, within bounds that suit the photo, at least 11 pixels."""
     side = min(photo.width, photo.height)
     boxes = [_inside(mark.box, photo) for mark in marks]
     usual = float(np.median([x2 - x1 for x1, _, x2, _ in boxes])) if boxes else 0.0
@@ -170,7 +180,7 @@ def _inside(box: FloatArray, photo: DecodedPhoto) -> Rectangle:
     return x1, y1, x2, y2
 
 
-def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, colour: tuple[int, int, int]) -> None:
+def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, color: Color) -> None:
     import cv2
 
     x1, y1, x2, y2 = box
@@ -188,11 +198,11 @@ def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, colour: tuple[
         ((x1, y2 - radius), (x1, y1 + radius)),
     )
     # a dark edge keeps the frame visible on any background
-    for width, paint in ((thickness + 2 * max(1, thickness // 3), _HALO), (thickness, colour)):
+    for width, paint in ((thickness + 2 * max(1, thickness // 3), _HALO), (thickness, color)):
         for start, end in sides:
             cv2.line(pixels, start, end, paint, width, cv2.LINE_AA)
-        for centre, angle in corners:
-            cv2.ellipse(pixels, centre, (radius, radius), angle, 0, 90, paint, width, cv2.LINE_AA)
+        for center, angle in corners:
+            cv2.ellipse(pixels, center, (radius, radius), angle, 0, 90, paint, width, cv2.LINE_AA)
 
 
 def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
@@ -211,7 +221,7 @@ def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
 def _place(
     size: tuple[int, int], box: Rectangle, photo: DecodedPhoto, taken: Sequence[Rectangle], gap: int
 ) -> Rectangle:
-    """Put a label above its box, else below, else inside: the first that is in the photo and on no other label."""
+    """Return a label's place: above its box, else below, else inside; in the photo and off other labels if possible."""
     (width, height), (x1, y1, x2, y2) = size, box
     left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))
     places = []
@@ -233,3 +243,129 @@ def _lay_over(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> N
     label = label[: region.shape[0], : region.shape[1]]
     alpha = label[..., 3:].astype(np.float32) / 255
     region[:] = cast("RGBImage", np.rint(label[..., :3] * alpha + region * (1 - alpha)).astype(np.uint8))
+
+
+class LabelPainter:
+    """Paints labels of one text size.
+
+    Parameters
+    ----------
+    size
+        Height of the letters' em square in pixels, 1 or more.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._fonts: list[FreeTypeFont] | None = None
+        self._painted: dict[tuple[str, Color, int], Image] = {}
+
+    @property
+    def size(self) -> int:
+        """Height of the letters' em square in pixels."""
+        return self._size
+
+    def paint(self, text: str, color: Color, max_width: int) -> Image:
+        """Return a label: the text, black or white, on a rounded plate.
+
+        Parameters
+        ----------
+        text
+            One line. Unprintable characters are escaped, a long text is cut with an ellipsis, and letters missing in
+            the fonts are written without their accents if that helps.
+        color
+            The plate's RGB, 0..255.
+        max_width
+            The plate's greatest width in pixels.
+
+        Returns
+        -------
+        Image
+            RGBA, transparent outside the plate; cached, not to be changed.
+        """
+        key = text, color, max_width
+        if key not in self._painted:
+            if len(self._painted) >= _KEPT:
+                self._painted.clear()
+            self._painted[key] = self._paint(text, color, max_width)
+        return self._painted[key]
+
+    def _paint(self, text: str, color: Color, max_width: int) -> Image:
+        from PIL import Image, ImageDraw
+
+        across, down = round(self._size * 0.42), round(self._size * 0.2)
+        font, text = self._written(printable(text))
+        text = _shortened(text, font, max_width - 2 * across)
+        ascent, descent = font.getmetrics()
+        width, height = round(font.getlength(text)) + 2 * across, ascent + descent + 2 * down
+        label = Image.new("RGBA", (max(1, min(width, max_width)), height), (*color, 0))
+        label.putalpha(_rounded(label.size, self._size / 4))
+        ink = (255, 255, 255) if _luminance(color) < 0.4 else (20, 20, 20)
+        ImageDraw.Draw(label).text((across, down + ascent), text, fill=ink, font=font, anchor="ls")
+        return label
+
+    def _written(self, text: str) -> tuple[FreeTypeFont, str]:
+        """Return the font that lacks the fewest letters, and the text with those it lacks without accents."""
+        if self._fonts is None:
+            self._fonts = _fonts_at_hand(self._size)
+        # the first font of the list wins a tie
+        font = min(self._fonts, key=lambda each: len(_missing(text, each)))
+        lacking = _missing(text, font)
+        return font, "".join(_plain(letter, font) if letter in lacking else letter for letter in text)
+
+
+def _fonts_at_hand(size: int) -> list[FreeTypeFont]:
+    from PIL import ImageFont
+
+    fonts = []
+    for name in _SYSTEM_FONTS:
+        try:
+            fonts.append(ImageFont.truetype(name, size))
+        except OSError:
+            continue
+    default = ImageFont.load_default(size)
+    if isinstance(default, ImageFont.FreeTypeFont):
+        fonts.append(default)
+    return fonts
+
+
+def _missing(text: str, font: FreeTypeFont) -> set[str]:
+    # Pillow does not say which characters a font has: missing ones are drawn like one that no font has
+    nothing = _drawn(_NO_CHARACTER, font)
+    letters = {letter for letter in text if not letter.isspace() and not unicodedata.combining(letter)}
+    return {letter for letter in letters if _drawn(letter, font) == nothing}
+
+
+def _drawn(letter: str, font: FreeTypeFont) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(letter)
+    return mask.size, bytes(mask)
+
+
+def _plain(letter: str, font: FreeTypeFont) -> str:
+    base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
+    return letter if _missing(base, font) else base
+
+
+def _shortened(text: str, font: FreeTypeFont, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    ending = "..." if _missing("…", font) else "…"
+    while text and font.getlength(text + ending) > width:
+        text = text[:-1].rstrip()
+    return text + ending
+
+
+def _rounded(size: tuple[int, int], radius: float) -> Image:
+    from PIL import Image, ImageDraw
+
+    large = (size[0] * _SMOOTHING, size[1] * _SMOOTHING)
+    plate = Image.new("L", large, 0)
+    ImageDraw.Draw(plate).rounded_rectangle(((0, 0), (large[0] - 1, large[1] - 1)), radius * _SMOOTHING, fill=255)
+    return plate.resize(size, Image.Resampling.BOX)
+
+
+def _luminance(color: Color) -> float:
+    """Relative luminance of an sRGB color, 0..1 (WCAG 2.1)."""
+    red, green, blue = (
+        value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in color
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

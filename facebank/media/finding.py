@@ -1,4 +1,4 @@
-"""Finding the photos and videos of a folder."""
+"""The photos and videos of a folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import PhotoNotFoundError
-from facebank.media.formats import FORMATS, SIGNATURE_BYTES, recognizable
-from facebank.media.skipped import SKIPPED_SUFFIXES, SkippedKind, skipped_kind
+from facebank.media.formats import (
+    FORMATS,
+    SIGNATURE_BYTES,
+    SKIPPED_SUFFIXES,
+    SkippedKind,
+    skipped_kind,
+    unmistakable_format,
+)
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
@@ -23,22 +29,15 @@ PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in phot
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 )
-# "Summer 2.5" and "12.03.2019" have no suffix, only a dot.
+# not for "Summer 2.5" and "12.03.2019"
 _IS_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderContents:
-    """What a folder and the folders in it hold, each sorted as people sort.
+    """The files of a folder and the folders in it: photos, videos, and pictures of kinds that are not read.
 
-    Attributes
-    ----------
-    photos
-        Files that are read as photos.
-    videos
-        Files that are read as videos.
-    skipped
-        Pictures of kinds that are not read, with their kind; see `SkippedKind`.
+    Each in natural order: ``2.jpg`` before ``10.jpg``, whatever the case.
     """
 
     photos: tuple[Path, ...] = ()
@@ -47,29 +46,18 @@ class FolderContents:
 
 
 def look_through(place: str | os.PathLike[str]) -> FolderContents:
-    """List the photos of a folder and of the folders in it, its videos, and the pictures that are not read.
+    """List the photos, videos and unread pictures of a folder and the folders in it; each path starts with `place`.
 
-    A photo is known by its suffix, and a file without one by its first bytes. Hidden files and folders (their names
-    start with a dot) are left out. Links are followed, but each folder is visited once, so that links in a circle come
-    to an end. A folder that may not be opened is listed as a photo: reading it gives the error that says so, and the
-    rest goes on.
-
-    Parameters
-    ----------
-    place
-        A folder, or a file, which is then the only photo, whatever its name.
-
-    Returns
-    -------
-    FolderContents
-        Each path starts with `place`; sorted as people sort: ``2.jpg`` before ``10.jpg``, large letters as small ones.
+    Files are recognized by their suffix, those without one by their first bytes. Hidden files and folders (with a dot
+    first) are omitted. Links are followed, but each folder is visited once. A folder that may not be opened is listed
+    as a photo, because reading it raises the error that says so. A file is its only photo, whatever its name.
 
     Raises
     ------
     PhotoNotFoundError
-        If `place` does not exist.
+        `place` does not exist.
     UsageError
-        If it is an empty text.
+        It is empty.
     """
     top = named_path(place)
     try:
@@ -101,13 +89,7 @@ def find_photos(place: str | os.PathLike[str]) -> list[Path]:
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the videos of a folder and of the folders in it, as `look_through` does.
-
-    Parameters
-    ----------
-    folder
-        A folder; anything else has none in it.
-    """
+    """List the videos of a folder and of the folders in it; as `look_through`, but none for anything else."""
     top = named_path(folder)
     return list(look_through(top).videos) if top.is_dir() else []
 
@@ -118,7 +100,7 @@ class _Kind(Enum):
 
 
 def _kind_of(path: Path) -> _Kind | SkippedKind | None:
-    """Tell what a file is: by its name where that says it, else by its first bytes; None for no picture."""
+    """Return what a file is by its name, else by its first bytes; None for no picture."""
     suffix = path.suffix.lower()
     if suffix in PHOTO_SUFFIXES:
         return _Kind.PHOTO
@@ -128,14 +110,14 @@ def _kind_of(path: Path) -> _Kind | SkippedKind | None:
     if named is None and _IS_SUFFIX.fullmatch(suffix):
         return None
     head = _first_bytes(path)
-    found = recognizable(head)
+    found = unmistakable_format(head)
     if found is not None and not (named and found.name == "TIFF"):  # most raw files begin as a TIFF does
         return _Kind.PHOTO  # under another name
     return named or skipped_kind(head)
 
 
 def _first_bytes(path: Path) -> bytes:
-    """Return the first bytes of a regular file; of anything else, or one that cannot be read, none."""
+    """Return the first bytes of a regular file; none of other and unreadable ones."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
@@ -156,7 +138,7 @@ def _walk(top: Path) -> Iterator[tuple[Path, bool]]:
     """Yield files with True, and folders that may not be opened with False."""
     folders, linked_folders = [top], list[Path]()
     visited: set[tuple[int, int]] = set()
-    # a folder and a link to it: it is listed under its own name
+    # links last: a folder that is also linked to is listed under its own name
     while folders or linked_folders:
         folder = (folders or linked_folders).pop()
         try:
@@ -180,12 +162,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # a link to itself, a disk that fails: reading it gives the error that says so
-        return False
+        return False  # a link to itself, a failing disk: reading it raises the error that says so
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]:
-    # without the suffix first: b.jpg comes before b2.jpg
+    # first without the suffix: b.jpg comes before b2.jpg
     return _pieces(name.rpartition(".")[0] or name), _pieces(name), name
 
 

@@ -1,13 +1,15 @@
-"""The closed list of formats that are read, known by their first bytes and never by a file's name.
+"""The closed list of formats that are read, recognized by their first bytes, and the kinds of pictures that are not.
 
-Pillow's plugins are called directly instead of through ``PIL.Image.open``: decoders that are not in the list are not
-even imported, and the limit on pixels is ours (`facebank.media.limits`) instead of a process-wide setting of Pillow.
+Pillow's plugins are called directly instead of through ``PIL.Image.open``: other decoders are not even imported, and
+the limit on pixels is `PhotoLimits` instead of a process-wide setting of Pillow.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
@@ -16,7 +18,7 @@ from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from PIL.ImageFile import ImageFile
 
@@ -34,17 +36,17 @@ class PhotoFormat:
     Attributes
     ----------
     name
-        What people call it.
+        Its usual name.
     signature
         Matches the first bytes of its files.
     suffixes
-        How its files' names end, in lower case; used to find photos in folders, not to recognise them.
+        Endings of its files' names, in lower case; used to find photos in folders, not to recognize them.
     module, plugin
-        Where the decoder is: a subclass of ``PIL.ImageFile.ImageFile``.
+        The decoder, a subclass of ``PIL.ImageFile.ImageFile``.
     pixel_cost
-        How much memory a pixel may take while it is decoded, as a multiple of what it takes in a plain PNG.
+        Memory of a pixel during decoding, as a multiple of that in a plain PNG.
     byte_cost
-        How long a hostile byte of the file may take, as a multiple of what it may take in others.
+        Time of a hostile byte of the file, as a multiple of that in other formats.
     """
 
     name: str
@@ -60,7 +62,7 @@ def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str
     return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin, **costs)
 
 
-# MPO is a JPEG followed by others: its first picture is read.
+# Of an MPO, which is a JPEG followed by others, the first picture is read.
 FORMATS = (
     _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif .mpo", "PIL.JpegImagePlugin", "JpegImageFile"),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PIL.PngImagePlugin", "PngImageFile"),
@@ -71,20 +73,12 @@ FORMATS = (
         "TIFF", rb"(II[*+]\0|MM\0[*+])(?!.{4}CR)", ".tif .tiff", "PIL.TiffImagePlugin", "TiffImageFile", pixel_cost=1.5
     ),
     _format(
-        "AVIF",
-        rb".{4}ftyp(.{4})*?avi[fs]",
-        ".avif",
-        "PIL.AvifImagePlugin",
-        "AvifImageFile",
+        *("AVIF", rb".{4}ftyp(.{4})*?avi[fs]", ".avif", "PIL.AvifImagePlugin", "AvifImageFile"),
         pixel_cost=1.5,
         byte_cost=20.0,
     ),
     _format(
-        "HEIC",
-        rb".{4}ftyp(.{4})*?(he[iv][cxms]|m[is]f1)",
-        ".heic .heif .hif",
-        "pillow_heif",
-        "HeifImageFile",
+        *("HEIC", rb".{4}ftyp(.{4})*?(he[iv][cxms]|m[is]f1)", ".heic .heif .hif", "pillow_heif", "HeifImageFile"),
         pixel_cost=1.5,
     ),
     _format("PPM", rb"P[4-6][\s#]", ".ppm .pgm .pbm .pnm", "PIL.PpmImagePlugin", "PpmImageFile"),
@@ -93,7 +87,7 @@ FORMATS = (
 _VIDEO = "a video"
 _BRIEF = frozenset(("BMP", "PPM"))  # two letters, with which a text may begin as well
 
-# What people are likely to have by mistake, so that the message can name it.
+# Files that are likely to be given by mistake, so that the message can name them.
 _NOT_READ = tuple(
     (name, re.compile(signature, re.DOTALL))
     for name, signature in (
@@ -115,32 +109,73 @@ _NOT_READ = tuple(
 )
 
 
-def recognizable(head: bytes) -> PhotoFormat | None:
+@dataclass(frozen=True, slots=True)
+class SkippedKind:
+    """A kind of picture that is not read.
+
+    Attributes
+    ----------
+    code
+        Its code in JSON; never renamed.
+    one, many
+        Its name, in singular and plural.
+    suffixes
+        Endings of its files' names, in lower case.
+    signature
+        Matches the first bytes of its files; None if only the name tells.
+    """
+
+    code: str
+    one: str
+    many: str
+    suffixes: tuple[str, ...]
+    signature: re.Pattern[bytes] | None
+
+
+def _kind(code: str, one: str, suffixes: str, signature: bytes | None = None, many: str | None = None) -> SkippedKind:
+    pattern = None if signature is None else re.compile(signature, re.DOTALL)
+    return SkippedKind(code, one, many or f"{one}s", tuple(suffixes.split()), pattern)
+
+
+# A DNG and most other raw files begin as a TIFF does; only some have more than that in their first bytes.
+SKIPPED = (
+    _kind(
+        "raw",
+        "camera raw file",
+        ".3fr .arw .bay .cap .cr2 .cr3 .crw .dcr .dcs .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf "
+        ".pef .ptx .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
+        rb"FUJIFILM|II[*]\0.{4}CR|IIR[OS]|IIU\0|.{4}ftypcrx |FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR",
+    ),
+    _kind("jpeg_xl", "JPEG XL picture", ".jxl", rb"\xff\x0a|\0\0\0\x0cJXL "),
+    _kind("jpeg_2000", "JPEG 2000 picture", ".j2c .j2k .jp2 .jpc .jpf .jpx", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    _kind("photoshop", "Photoshop file", ".psb .psd", rb"8BPS"),
+    _kind("icon", "icon", ".cur .icns .ico"),
+    _kind(
+        "other",
+        "picture of another kind",
+        ".bpg .exr .hdr .jxr .pcx .svg .tga .wdp .xcf",
+        rb"gimp xcf |DDS ",
+        "pictures of other kinds",
+    ),
+)
+
+SKIPPED_SUFFIXES: Mapping[str, SkippedKind] = {suffix: kind for kind in SKIPPED for suffix in kind.suffixes}
+
+
+def unmistakable_format(head: bytes) -> PhotoFormat | None:
     """Return the format of a file whose first `SIGNATURE_BYTES` bytes leave no doubt, whatever its name."""
     return next((each for each in FORMATS if each.name not in _BRIEF and each.signature.match(head)), None)
 
 
-def recognise_format(data: bytes, source: str) -> PhotoFormat:
-    """Tell the format of a file from its first bytes.
-
-    Parameters
-    ----------
-    data
-        The file, or its first `SIGNATURE_BYTES` bytes.
-    source
-        What to call the file.
-
-    Returns
-    -------
-    PhotoFormat
-        One of `FORMATS`.
+def recognize_format(data: bytes, source: str) -> PhotoFormat:
+    """Return the format of a file by its first `SIGNATURE_BYTES` bytes; `source` names it in messages.
 
     Raises
     ------
     UnsupportedPhotoError
-        If it is a picture of another, known kind.
+        It is a picture of another, known kind.
     UnreadablePhotoError
-        If it is no picture at all, as far as can be seen.
+        It is no picture of any known kind.
     """
     head = data[:SIGNATURE_BYTES]
     for candidate in FORMATS:
@@ -156,27 +191,13 @@ def recognise_format(data: bytes, source: str) -> PhotoFormat:
 
 
 def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile:
-    """Read a file's header.
-
-    Parameters
-    ----------
-    data
-        The whole file.
-    photo_format
-        What `recognise_format` said.
-    source
-        What to call the file.
-
-    Returns
-    -------
-    ImageFile
-        Pillow's image, its pixels not decoded yet.
+    """Return Pillow's image of a file, its pixels not decoded yet; `source` names it in messages.
 
     Raises
     ------
     UnsupportedPhotoError
-        If the decoder is not installed, or is one of Pillow's that are written in Python and take a microsecond a
-        pixel (compressed BMP, PPM of unusual depth), or a TIFF starts with a thumbnail, as cameras' raw files do.
+        The decoder is not installed, or is one of Pillow's that are written in Python and take a microsecond a pixel
+        (compressed BMP, PPM of unusual depth), or a TIFF starts with a thumbnail, as cameras' raw files do.
     Exception
         Whatever Pillow's plugin raises on a broken file.
     """
@@ -195,7 +216,7 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
     try:
         image = plugin(BytesIO(data))
     except Exception:
-        # Pillow looks into a JPEG's EXIF for its resolution, and not every broken EXIF passes
+        # Pillow reads a JPEG's resolution from its EXIF, and not every broken EXIF passes
         if _EXIF_HEADER not in data:
             raise
         image = plugin(BytesIO(data.replace(_EXIF_HEADER, _NO_EXIF_HEADER)))
@@ -208,3 +229,37 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
             f"{printable(source)} is a {photo_format.name} of a rare kind, which is not read; save it as JPEG or PNG"
         )
     return image
+
+
+def counted_skipped(kinds: Iterable[SkippedKind]) -> str:
+    """Return how many there are of each kind, most frequent first, as ``3 camera raw files and 1 icon``."""
+    counts = Counter(kinds).most_common()
+    parts = [f"{count:,} {kind.one if count == 1 else kind.many}" for kind, count in counts]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def skipped_message(path: str, kind: SkippedKind) -> str:
+    """Return one line that says that a file was skipped, and what helps."""
+    return f"{printable(path)} is skipped: {kind.one}; save it as JPEG or PNG to have it read"
+
+
+def skipped_kind(head: bytes) -> SkippedKind | None:
+    """Return the kind of an unread picture by its first bytes; None if it is none of them."""
+    return next((kind for kind in SKIPPED if kind.signature is not None and kind.signature.match(head)), None)
+
+
+@cache
+def decoder_versions() -> str:
+    """Return the versions of facebank and of every decoder, in one line; files are read alike where it is the same."""
+    from facebank import __version__
+
+    decoders = dict.fromkeys(entry.module for entry in FORMATS)
+    return " ".join([f"facebank={__version__}", *(f"{name}={_version(name)}" for name in decoders)])
+
+
+def _version(name: str) -> str:
+    try:
+        module, package = import_module(name), import_module(name.partition(".")[0])
+    except ImportError:
+        return "none"
+    return str(getattr(package, "__version__", "unknown")) if getattr(module, "SUPPORTED", True) else "none"

@@ -1,8 +1,7 @@
-"""Frames as they come: from a camera, an address, or a file at the speed at which it plays.
+"""Live frames from a camera, a stream's address, or a file at its own speed.
 
-One thread reads, and keeps nothing but the newest frame: who asks seldom gets fewer frames, never old ones. A stream
-that drops is opened again after a while, longer each time. The user name, the password and the query of an address are
-for its server; they are in no message.
+One thread reads and keeps only the newest frame, so that a slow caller gets fewer frames, never old ones. A stream that
+drops is opened again after a pause, longer each time. No message contains user name, password or query of an address.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.capture import VideoLimits, open_capture, silent
-from facebank.media.shots import CutDetector
-from facebank.media.video import Frame, Video
+from facebank.media.video import CutDetector, Frame, Video, VideoLimits, open_capture, silent
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -34,16 +31,16 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
-"""Addresses that are opened; others, such as those by which FFmpeg joins files, are not."""
+"""Schemes of addresses that are opened; others, such as those by which FFmpeg joins files, are not."""
 
 _LIMITS = VideoLimits()
 _DEVICE = re.compile(r"/dev/video(\d+)")
-_LONGEST_STILL = 60.0  # seconds that a frame of a file is shown, whatever its time stamp says
+_LONGEST_STILL = 60.0  # seconds that a frame of a file is shown at most
 _JOINED_WITHIN = 1.0  # seconds; a reader that waits for a dead server ends with the process
 
 
 class Kind(StrEnum):
-    """What frames come from."""
+    """Kind of a source of frames."""
 
     CAMERA = "camera"
     STREAM = "stream"
@@ -52,16 +49,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """Where frames come from.
+    """A source of frames.
 
     Attributes
     ----------
     kind
-        What it is.
+        Its kind.
     target
-        What the decoder opens: the number of a camera, an address, or a path.
+        The number of a camera, an address, or a path, as the decoder opens it.
     shown
-        What people may see of it.
+        Its name in messages, without secrets.
     """
 
     kind: Kind
@@ -76,9 +73,9 @@ class Waits:
     Attributes
     ----------
     first, longest
-        Before it is opened again: the first time, and at most; twice as long each time.
+        First and greatest pause before it is opened again; each is twice the one before.
     patience
-        For an answer, and for each frame.
+        Time for an answer, and for each frame.
     """
 
     first: float = 1.0
@@ -87,14 +84,14 @@ class Waits:
 
 
 class Change(StrEnum):
-    """What may happen to a source."""
+    """A change of a source's state."""
 
     LOST = "lost"
     RESUMED = "resumed"
 
 
 def live_source(text: str) -> LiveSource:
-    """Read what somebody typed: a number of a camera, a device, an address or a file.
+    """Return the source that a text names: a number of a camera, a device, an address or a file.
 
     Raises
     ------
@@ -121,24 +118,24 @@ def live_source(text: str) -> LiveSource:
 
 
 class LiveVideo:
-    """Reads frames in a thread of its own. Use ``with``, which opens it and closes it again.
+    """Frames of a source, read in a thread of its own; opened and closed by ``with``.
 
     Parameters
     ----------
     source
-        As `live_source` reads it.
+        From `live_source`.
     on_change
-        Called when a stream is lost, and when it is there again, with the seconds that it is waited or was away; in
-        the reader's thread.
+        Called in the reader's thread when a stream is lost (with the seconds of the pause) and when it is back (with
+        the seconds it was away).
     waits
-        How long a stream is waited for.
+        How long to wait for a stream.
 
     Attributes
     ----------
     passed_over
-        How many frames were never asked for.
+        Number of frames that were never asked for.
     cut_off
-        The file, once its frames have come to an end before it says so: it is cut off or damaged there; else None.
+        The file, if its frames ended before the stated end: it is cut off or damaged there; else None.
     """
 
     def __init__(
@@ -162,7 +159,7 @@ class LiveVideo:
 
     def __enter__(self) -> Self:
         with silent():
-            pass  # here, not first in the reader's thread
+            pass  # before the reader's thread starts
         self._began = time.monotonic()
         self._reader.start()
         with self._news:
@@ -182,12 +179,12 @@ class LiveVideo:
         return time.monotonic() - self._began
 
     def newest(self, patience: float = 0.5) -> Frame | None:
-        """Wait for a frame that was not given yet, and give it; None where none comes in time.
+        """Wait for a frame that was not returned yet, and return it; None if none comes in time.
 
         Raises
         ------
         VideoError
-            Frames have come that are too large.
+            A frame is too large.
         """
         with self._news:
             if self._newest is None and not self._ended:
@@ -198,14 +195,14 @@ class LiveVideo:
         return frame
 
     def pause(self, seconds: float) -> None:
-        """Wait for a while, if it is one, but not for a source that has ended."""
+        """Wait for so many seconds, or until the source ends."""
         with self._news:
             if seconds > 0:
                 self._news.wait_for(lambda: self._ended, seconds)
 
     @property
     def ended(self) -> bool:
-        """Whether no more frames will come, and nothing is wrong: a file is at its end."""
+        """Whether a file is at its end, without an error."""
         return self._ended and self._newest is None and self._error is None
 
     def _read(self) -> None:
@@ -222,7 +219,7 @@ class LiveVideo:
                 self._news.notify_all()
 
     def _play(self) -> None:
-        """Read a file as fast as it plays."""
+        """Read a file at its own speed."""
         with Video(str(self.source.target)) as video:
             self._tell_open()
             for frame in video.frames():
@@ -233,7 +230,7 @@ class LiveVideo:
                 self.cut_off = video
 
     def _receive(self) -> None:
-        """Read what comes, and open it again whenever it drops."""
+        """Read a camera or stream, and open it again whenever it drops."""
         capture = self._open()
         if capture is None:
             raise StreamError(_cannot_open(self.source))
@@ -249,7 +246,7 @@ class LiveVideo:
             self._news.notify_all()
 
     def _drain(self, capture: VideoCapture) -> None:
-        """Read until there is nothing more."""
+        """Read until no frame comes."""
         while not self._stop.is_set() and capture.grab():
             intact, pixels = capture.retrieve()
             if not intact:
@@ -266,7 +263,7 @@ class LiveVideo:
             self._news.notify_all()
 
     def _opened_again(self) -> VideoCapture | None:
-        """Try until the source is there again; None where nobody wants it any more."""
+        """Try until the source is back; None if reading was stopped."""
         since, wait = self.now, self._waits.first
         while not self._stop.is_set():
             self._tell(Change.LOST, wait)
@@ -281,7 +278,7 @@ class LiveVideo:
         return None
 
     def _open(self) -> VideoCapture | None:
-        """Open the source; None where that fails."""
+        """Open the source; None if that fails."""
         capture = open_capture(
             self.source.target, timeout=self._waits.patience if self.source.kind is Kind.STREAM else None
         )
@@ -296,9 +293,9 @@ class LiveVideo:
 
 
 def _address(text: str) -> LiveSource:
-    """Read an address; it may hold a password anywhere, so that no more than its host is ever shown."""
+    """Return the source of an address; only its host is shown, because a password may be anywhere in it."""
     try:
-        text.encode()  # OpenCV crashes on text that is none
+        text.encode()  # OpenCV crashes on what is not UTF-8
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""A hash of a photo's picture alone: editing its title, rating, date or XMP does not change it.
+"""Hash of a photo's picture alone, which editing its title, rating, date or XMP does not change.
 
-Left out is a closed list of what no decoder turns into pixels: a JPEG's application segments and comments, a PNG's
+Omitted is a closed list of parts that no decoder turns into pixels: a JPEG's application segments and comments, a PNG's
 text, time, EXIF and profiles, a WebP's EXIF, XMP and profile, and whatever lies behind the picture. Everything else
-counts, so that two files of one hash have the same pixels; a file whose structure is not understood, and any other
-format, is known by all of its bytes. Nothing is decoded, and memory is bounded whatever the file says.
+counts, so that two files with one hash have the same pixels. Of any other format, and of files that are not understood,
+all bytes count. Nothing is decoded, and memory is bounded whatever the file states.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BLOCK = 1024 * 1024
-_MOST_PARTS = 100_000  # segments or chunks; an animation has one or two for each frame
-_MOST_MARKERS = 1_000  # within and between a JPEG's scans, of which no decoder is asked for more than 50
+_MAX_PARTS = 100_000  # segments or chunks; an animation has one or two for each frame
+_MAX_MARKERS = 1_000  # within and between a JPEG's scans, of which at most 50 are read
 _KIND = b"facebank picture 1 "
 _JPEG_COMMENT, _JPEG_APP0, _JPEG_APP14, _JPEG_APP15 = 0xFE, 0xE0, 0xEE, 0xEF
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
-# Within a scan: a marker that ends its data, rather than a stuffed zero, a restart or a fill byte.
+# A marker that ends a scan's data, not a stuffed zero, a restart or a fill byte.
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_LEFT_OUT = frozenset(
@@ -35,43 +35,24 @@ _WEBP_ANIMATED, _WEBP_ALPHA = 0x02, 0x10
 
 
 class _NotUnderstoodError(Exception):
-    """A file is not built as its format asks for."""
+    """The file does not have the structure of its format."""
 
 
 def picture_hash(data: bytes, orientation: int = 1) -> str:
-    """Return SHA-256 of a photo's picture, in hex; of all its bytes where the picture cannot be told from the rest.
+    """Return SHA-256 of a photo's picture in hex, of all its bytes if the picture cannot be separated.
 
-    Parameters
-    ----------
-    data
-        The whole file.
-    orientation
-        EXIF's, 1..8, as it was applied: turned otherwise, it is another picture. The default leaves it out.
+    `data` is the whole file; `orientation` the applied EXIF orientation, 1..8: turned otherwise, it is another picture.
     """
     return with_orientation(picture_hash_of(BytesIO(data)), orientation)
 
 
 def with_orientation(stored: str, orientation: int) -> str:
-    """Return the hash of a picture as it is seen.
-
-    Parameters
-    ----------
-    stored
-        The hash of the picture as it is stored.
-    orientation
-        EXIF's, 1..8; for 1 the picture is seen as it is stored.
-    """
+    """Return the hash of a picture as it is seen, from its hash as stored and its EXIF orientation, 1..8."""
     return stored if orientation == 1 else hashlib.sha256(f"{stored} turned {orientation}".encode()).hexdigest()
 
 
 def picture_hash_of(file: BinaryIO) -> str:
-    """Return what `picture_hash` does of a file as it is stored, reading a little of it at a time.
-
-    Parameters
-    ----------
-    file
-        Open for reading, with `seek`; where it stands does not matter.
-    """
+    """Return `picture_hash` of a seekable open file as stored, reading a little of it at a time."""
     file.seek(0)
     head = file.read(12)
     hash_of = _hasher(head)
@@ -96,10 +77,10 @@ def _hasher(head: bytes) -> Callable[[BinaryIO], str] | None:
 
 
 def _jpeg(file: BinaryIO) -> str:
-    """Hash the tables and frames before the first scan, how colors are read, and all scans to the picture's end."""
+    """Hash the tables and frames before the first scan, the color transform, and all scans to the picture's end."""
     digest = hashlib.sha256(_KIND + b"JPEG")
     position, components, has_jfif, transform = 2, b"", False, b""
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_PARTS):
         code, position = _jpeg_marker(file, position)
         if code in (_JPEG_SCAN, _JPEG_END):
             break
@@ -128,11 +109,11 @@ def _jpeg(file: BinaryIO) -> str:
 
 
 def _jpeg_marker(file: BinaryIO, position: int) -> tuple[int, int]:
-    """Return the code of the marker at a place, and where it ends."""
+    """Return the code of the marker at a position, and its end."""
     file.seek(position)
     if _exactly(file, 1) != b"\xff":
         raise _NotUnderstoodError
-    for filled in range(_MOST_PARTS):
+    for filled in range(_MAX_PARTS):
         (code,) = _exactly(file, 1)
         if code not in (0x00, 0xFF):
             return code, position + 2 + filled
@@ -142,9 +123,9 @@ def _jpeg_marker(file: BinaryIO, position: int) -> tuple[int, int]:
 
 
 def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> bytes:
-    """Return what decides which colors a decoder reads, beside the frame: nothing for the usual JPEG (libjpeg's rules).
+    """Return what determines the colors besides the frame, by libjpeg's rules: nothing for the usual JPEG.
 
-    With three components JFIF says YCbCr whatever Adobe's segment says, which comes before the components' names.
+    With three components JFIF means YCbCr; else Adobe's segment counts, and then the components' names.
     """
     if len(components) == 3:
         is_usual = has_jfif or transform not in (b"", b"\x00") or (not transform and components != b"RGB")
@@ -153,12 +134,12 @@ def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> byte
 
 
 def _jpeg_end(file: BinaryIO, position: int) -> int:
-    """Return where a JPEG's picture ends; the file's end where it is cut short."""
+    """Return where a JPEG's picture ends; the file's end if it is cut short."""
     begun, block = position, b""
-    for _ in range(_MOST_MARKERS):
+    for _ in range(_MAX_MARKERS):
         found = _JPEG_MARKER.search(block, position - begun) if position < begun + len(block) else None
         while found is None:
-            position = max(position, begun + len(block) - 1)  # a marker may lie across two blocks
+            position = max(position, begun + len(block) - 1)  # a marker may span two blocks
             begun, block = position, _block_at(file, position)
             found = _JPEG_MARKER.search(block)
             if found is None and len(block) < _BLOCK:
@@ -180,7 +161,7 @@ def _block_at(file: BinaryIO, position: int, size: int = _BLOCK) -> bytes:
 def _png(file: BinaryIO) -> str:
     digest = hashlib.sha256(_KIND + b"PNG")
     position, data_seen = len(_PNG_SIGNATURE), False
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_PARTS):
         file.seek(position)
         header = _exactly(file, 8)
         length, name = int.from_bytes(header[:4]), header[4:]
@@ -199,7 +180,7 @@ def _png(file: BinaryIO) -> str:
 
 
 def _webp(file: BinaryIO) -> str:
-    """Hash a WebP's pictures; one with and one without the header that announces metadata are the same (RFC 9649)."""
+    """Hash a WebP's pictures, alike with and without the header that announces metadata (RFC 9649)."""
     digest = hashlib.sha256(_KIND + b"WebP")
     file.seek(4)
     end = 8 + int.from_bytes(_exactly(file, 4), "little")
@@ -216,7 +197,7 @@ def _webp(file: BinaryIO) -> str:
         elif name not in _WEBP_LEFT_OUT:
             chunks.append((name, body, body + length))
         position = body + length + length % 2
-        if position > end or len(chunks) > _MOST_PARTS:
+        if position > end or len(chunks) > _MAX_PARTS:
             raise _NotUnderstoodError
     if not chunks:
         raise _NotUnderstoodError
@@ -230,7 +211,7 @@ def _webp(file: BinaryIO) -> str:
 
 
 def _webp_header(file: BinaryIO, name: bytes, start: int) -> tuple[int, bytes]:
-    """Return the flags and the canvas that a WebP of one picture would have in its header."""
+    """Return the flags and canvas that the header of a WebP of one picture would have."""
     file.seek(start)
     picture = _exactly(file, 10)
     if name == b"VP8L":
@@ -245,7 +226,7 @@ def _webp_header(file: BinaryIO, name: bytes, start: int) -> tuple[int, bytes]:
 
 
 def _add(digest: hashlib._Hash, file: BinaryIO, start: int, end: int, *, whole: bool = False) -> None:
-    """Add bytes of a file to a hash; a part that has to be whole and is not is not understood."""
+    """Add bytes of a file to a hash; with `whole`, a part that is cut short is an error."""
     file.seek(start)
     left = end - start
     while left > 0 and (block := file.read(min(left, _BLOCK))):

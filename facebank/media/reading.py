@@ -1,4 +1,4 @@
-"""Reading photos: every hostile file ends in a typed error with its name."""
+"""Photos read safely: every hostile file ends in a typed error that names it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ import stat
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from facebank.errors import PhotoError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
-from facebank.media.formats import PhotoFormat, open_photo, recognise_format
-from facebank.media.limits import DEFAULT_LIMITS, PhotoLimits
-from facebank.media.metadata import PhotoMetadata, read_metadata, stored_orientation
-from facebank.media.orientation import upright
+from facebank.errors import (
+    PhotoError,
+    PhotoNotFoundError,
+    PhotoTooLargeError,
+    UnreadablePhotoError,
+    UsageError,
+)
+from facebank.media.formats import PhotoFormat, open_photo, recognize_format
 from facebank.media.picture_hash import picture_hash
-from facebank.media.pixels import to_rgb
-from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, webp_canvas, webp_fault
-from facebank.media.tiff import tiff_fault
-from facebank.storage.dates import is_believable
+from facebank.media.pixels import to_rgb, upright
+from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
+from facebank.storage.dates import FIRST_PHOTOS, is_believable
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from PIL.Image import Image
 
     from facebank.types import RGBImage
 
@@ -41,13 +45,64 @@ _FAULT_FINDERS = {
     "TIFF": tiff_fault,
     "PPM": ppm_fault,
 }
-# Pillow states a TIFF's and a HEIC's size upright before it has decoded them.
-_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))
+_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))  # Pillow states their upright size before it decodes them
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
     (stat.S_ISSOCK, "is a socket, not a photo"),
 )
+_ORIENTATION = 0x0112
+_EXIF_IFD = 0x8769
+# Date, offset from UTC, fraction of a second: original, digitized, changed (EXIF 2.32, tables 4 and 8).
+_DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
+_WANTED = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
+_MAX_EXIF_BYTES = 1024 * 1024  # a JPEG's has 64 KB
+_DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?|(?!\d))", re.ASCII)
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoLimits:
+    """The largest photo that is read; UsageError if a limit is less than 1.
+
+    Attributes
+    ----------
+    max_bytes
+        Size of the file in bytes, checked before it is opened. A twentieth for AVIF, in which Pillow takes a third of a
+        second for a megabyte of hostile EXIF.
+    max_pixels
+        Width times height, checked from the header before pixels are decoded. Two thirds for WebP, AVIF, HEIC, TIFF and
+        progressive JPEG, whose pixels need up to 19 bytes of memory each instead of 9.
+    """
+
+    max_bytes: int = 256 * 1024 * 1024
+    max_pixels: int = 120_000_000
+
+    def __post_init__(self) -> None:
+        if min(self.max_bytes, self.max_pixels) < 1:
+            raise UsageError("the limits on a photo's bytes and pixels have to be 1 or more")
+
+    def check_bytes(self, size: int, source: str) -> None:
+        """Raise PhotoTooLargeError for a file of more than `max_bytes`; `source` names it."""
+        if size > self.max_bytes:
+            raise PhotoTooLargeError(
+                f"{printable(source)} has {size:,} bytes, the limit is {self.max_bytes:,}; use a smaller copy"
+            )
+
+    def check_pixels(self, width: int, height: int, source: str) -> None:
+        """Raise PhotoTooLargeError for a picture of more than `max_pixels`; `source` names it."""
+        if width * height > self.max_pixels:
+            raise PhotoTooLargeError(
+                f"{printable(source)} has {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
+                "use a smaller copy"
+            )
+
+    def divided(self, pixel_cost: float, byte_cost: float = 1.0) -> PhotoLimits:
+        """Return the limits for a format whose pixels and bytes cost so many usual ones, at least 1."""
+        return PhotoLimits(max(1, int(self.max_bytes / byte_cost)), max(1, int(self.max_pixels / pixel_cost)))
+
+
+DEFAULT_LIMITS = PhotoLimits()
 
 
 def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
@@ -65,20 +120,20 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
     Returns
     -------
     DecodedPhoto
-        Upright. `taken_at` is EXIF's date of the original, else of digitising, else of the last change, else the
-        file's modification time in UTC. An EXIF date without an offset stays naive: nobody knows its time zone.
-        `camera_dated` is true where the date is EXIF's, not that of a clock that was reset, and not in the future.
+        Upright. `taken_at` is EXIF's date of the original, else of digitizing, else of the last change, else the
+        file's modification time in UTC. An EXIF date without an offset stays naive, because its time zone is unknown.
+        `camera_dated` is true if the date is EXIF's, not that of a clock that was reset, and not in the future.
 
     Raises
     ------
     PhotoNotFoundError
-        If there is no such file.
+        There is no such file.
     UnreadablePhotoError
-        If it is no photo, is damaged or cut short, or may not be opened.
+        It is no photo, is damaged or cut short, or may not be opened.
     UnsupportedPhotoError
-        If it is of a format that is not read, or not without an extra.
+        Its format is not read, or not without an extra.
     PhotoTooLargeError
-        If it has more bytes or pixels than `limits` allow.
+        It has more bytes or pixels than `limits` allow.
     """
     return decode_photo(read_photo_file(path, limits), limits)
 
@@ -90,11 +145,11 @@ class PhotoFile:
     Attributes
     ----------
     source
-        Its path, as it was given.
+        Its path, as given.
     data
         All of its bytes.
     modified_at
-        The time of its last change, in UTC; None where the system has none.
+        Time of its last change, in UTC; None if the system has none.
     """
 
     source: str
@@ -108,7 +163,7 @@ class PhotoFile:
 
 
 def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
-    """Read a photo's file without decoding it; parameters and errors as of `read_photo`."""
+    """Read a photo's file without decoding it; errors as of `read_photo`."""
     named_path(path)
     source = os.fspath(path)
     data, modified_at = _read_file(source, limits)
@@ -116,13 +171,13 @@ def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_
 
 
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Decode what `read_photo_file` read; parameters and errors as of `read_photo`."""
+    """Decode what `read_photo_file` read; errors as of `read_photo`."""
     return _read(file.data, file.source, limits, file.modified_at)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoHeader:
-    """What a photo's file says before its pixels.
+    """The content of a photo's file before its pixels.
 
     Attributes
     ----------
@@ -131,9 +186,9 @@ class PhotoHeader:
     width, height
         In pixels, upright.
     orientation
-        EXIF's, 1..8, of the pixels as stored.
+        EXIF's, 1..8, of the stored pixels.
     xmp
-        The packet of XMP as the decoder found it; None where it found none.
+        The XMP packet as the decoder found it; None if it found none.
     """
 
     kind: str
@@ -144,17 +199,14 @@ class PhotoHeader:
 
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
-    """Read what comes before a photo's pixels; parameters and errors as of `decode_photo`.
-
-    Of a JPEG, the bytes up to its picture are enough.
-    """
-    photo_format = recognise_format(file.data, file.source)
+    """Read what comes before a photo's pixels, in a JPEG before its picture; errors as of `read_photo`."""
+    photo_format = recognize_format(file.data, file.source)
     try:
         limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
         _check_structure(file.data, photo_format, file.source, limits)
         with _without_decoders_warnings(), open_photo(file.data, photo_format, file.source) as image:
             limits.check_pixels(image.width, image.height, file.source)
-            orientation, xmp = stored_orientation(image), image.info.get("xmp")
+            orientation, xmp = _stored_orientation(image), image.info.get("xmp")
             is_turned = photo_format.name in _TURNED_WHEN_OPENED
             across, down = image.size if is_turned or orientation < 5 else image.size[::-1]
     except PhotoError:
@@ -166,31 +218,14 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
-    """Return the picture hash of a photo that is not decoded; `read_header` gives the header from all of its bytes."""
+    """Return the picture hash of a photo that is not decoded, with the header of all its bytes."""
     return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
 
 
 def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Read a photo from memory.
+    """Read a photo from the bytes of a file, as `read_photo` does; `taken_at` is None if EXIF has no date.
 
-    Parameters
-    ----------
-    data
-        The whole file.
-    source
-        What to call it in messages and in the `DecodedPhoto`.
-    limits
-        The largest file and picture to read.
-
-    Returns
-    -------
-    DecodedPhoto
-        As from `read_photo`; `taken_at` is None where EXIF does not say.
-
-    Raises
-    ------
-    UnreadablePhotoError, UnsupportedPhotoError, PhotoTooLargeError
-        As from `read_photo`.
+    `source` names it in messages and in the `DecodedPhoto`.
     """
     limits.check_bytes(len(data), source)
     return _read(data, source, limits, modified_at=None)
@@ -227,7 +262,7 @@ def _modified_at(seconds: float) -> datetime | None:
 def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime | None) -> DecodedPhoto:
     if not data:
         raise UnreadablePhotoError(f"{printable(source)} is empty")
-    photo_format = recognise_format(data, source)
+    photo_format = recognize_format(data, source)
     try:
         stored, metadata = _decode(data, photo_format, source, limits)
         pixels = upright(stored, metadata.orientation)
@@ -247,7 +282,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     )
 
 
-def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> tuple[RGBImage, PhotoMetadata]:
+def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> tuple[RGBImage, _Metadata]:
     limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
     limits.check_bytes(len(data), source)
     _check_structure(data, photo_format, source, limits)
@@ -256,7 +291,7 @@ def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLi
             # all of its coefficients are kept until its last scan
             limits = limits.divided(1.5)
         limits.check_pixels(image.width, image.height, source)
-        metadata = read_metadata(image)
+        metadata = _read_metadata(image)
         # TIFF and HEIC may turn out larger than their headers say
         limits.check_pixels(image.width, image.height, source)
         return to_rgb(image), metadata
@@ -286,11 +321,10 @@ def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> Phot
 
 @contextmanager
 def _without_decoders_warnings() -> Iterator[None]:
-    """Keep quiet what decoders warn of, while a photo is read.
+    """Suppress the decoders' warnings while a photo is read.
 
-    ``warnings.catch_warnings`` puts a saved list of filters back when it ends. With photos read in several threads
-    that brings back filters that were gone, for good. One rule put into the list and taken out again does not; at
-    worst, while another thread changes the filters, a decoder's warning is seen.
+    ``warnings.catch_warnings`` restores a saved list of filters, which brings back removed ones if several threads read
+    photos. Adding one rule and removing it does not; at worst a decoder's warning is seen.
     """
     rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
     rules = cast("list[object]", warnings.filters)
@@ -300,3 +334,93 @@ def _without_decoders_warnings() -> Iterator[None]:
     finally:
         with suppress(ValueError):
             rules.remove(rule)
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """A photo's orientation and date.
+
+    Attributes
+    ----------
+    orientation
+        EXIF orientation, 1..8, that the decoded pixels still need.
+    has_orientation
+        Whether EXIF or XMP state a valid orientation.
+    taken_at
+        When the photo was taken: aware if the camera noted its offset from UTC, else naive. None if EXIF has no date.
+    """
+
+    orientation: int
+    has_orientation: bool
+    taken_at: datetime | None
+
+
+def _read_metadata(image: Image) -> _Metadata:
+    """Decode an image's pixels, and return its orientation and date; broken metadata counts as absent.
+
+    The pixels come first, because PNG keeps its EXIF behind them, and Pillow turns a TIFF upright while decoding it and
+    forgets that it did. Raises whatever Pillow raises if it cannot decode them.
+    """
+    stated_by_tiff = _valid(getattr(image, "tag_v2", {}).get(_ORIENTATION))
+    image.load()
+    tags: dict[int, object] = {}
+    # Pillow raises nearly anything on hostile EXIF, and a broken date is no reason to refuse a photo
+    with suppress(Exception):
+        if len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
+            exif = image.getexif()
+            tags.update(_wanted(exif))
+            tags.update(_wanted(exif.get_ifd(_EXIF_IFD)))
+    orientation = _valid(tags.get(_ORIENTATION))
+    return _Metadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
+
+
+def _stored_orientation(image: Image) -> int:
+    """Return the EXIF orientation of the pixels in the file, whether a decoder turns them or not."""
+    turned_by_decoder = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    orientation = _valid(turned_by_decoder)
+    with suppress(Exception):
+        if orientation is None and len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
+            orientation = _valid(image.getexif().get(_ORIENTATION))
+    return orientation or 1
+
+
+def _wanted(tags: Mapping[int, object]) -> dict[int, object]:
+    # Pillow decodes a value on access, and some are long
+    return {tag: tags[tag] for tag in _WANTED if tag in tags}
+
+
+def _valid(orientation: object) -> int | None:
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None
+
+
+def _taken_at(tags: Mapping[int, object]) -> datetime | None:
+    for date_tag, offset_tag, fraction_tag in _DATE_TAGS:
+        date = _DATE.match(_text(tags.get(date_tag)))
+        if date is None:
+            continue
+        # cameras without a clock write zeros, some a 24th hour: the next tag may be right
+        with suppress(ValueError):
+            fraction = re.match(r"\d{1,6}", _text(tags.get(fraction_tag)), re.ASCII)
+            year, month, day, hour, minute, second = (int(part or 0) for part in date.groups())
+            if year < FIRST_PHOTOS.year:
+                continue
+            microsecond = int(fraction[0].ljust(6, "0")) if fraction and date[6] else 0
+            offset = _offset(_text(tags.get(offset_tag)))
+            return datetime(year, month, day, hour, minute, second, microsecond, offset)
+    return None
+
+
+def _offset(text: str) -> timezone | None:
+    match = _OFFSET.match(text)
+    if match is None:
+        return UTC if text == "Z" else None
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    if offset >= timedelta(days=1):
+        return None
+    return timezone(-offset if match[1] == "-" else offset)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return value.strip(" \0") if isinstance(value, str) else ""

@@ -1,49 +1,69 @@
-"""What is checked in a file's bytes before Pillow may have it, because Pillow would find out too late."""
+"""Checks of a file's bytes before Pillow gets it, because Pillow would notice too late.
+
+Each ``*_fault`` function takes a whole file that starts like its format. It returns what would keep the decoder busy or
+fill the memory, or None; a file without a fault may still be a broken one.
+"""
 
 from __future__ import annotations
 
 import re
+import struct
+from typing import TYPE_CHECKING, NamedTuple
 
-# Encoders write about ten. Even an empty one takes 60 ms for 80 megapixels.
-MAX_SCANS = 50
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_SCANS = 50  # encoders write about ten; even an empty one takes 60 ms for 80 megapixels
 MAX_SEGMENTS = 10_000
 MAX_JUNK_BYTES = 65_536
-# Pillow glues a JPEG's EXIF together piece by piece, and walks Photoshop's segments in Python.
-MAX_HEADER_BYTES = 16 * 1024 * 1024
-# At 8 KB a chunk, as libpng writes them, twice what the largest file may have.
-MAX_PNG_CHUNKS = 65_536
+MAX_HEADER_BYTES = 16 * 1024 * 1024  # Pillow joins a JPEG's EXIF piece by piece, and walks some segments in Python
+MAX_PNG_CHUNKS = 65_536  # at libpng's 8 KB a chunk, twice what the largest file may have
 MAX_PNG_OTHER_CHUNKS = 1_000
 MAX_GIF_BLOCKS = 10_000
-# An animation has one for every frame.
-MAX_WEBP_CHUNKS = 10_000
+MAX_WEBP_CHUNKS = 10_000  # an animation has one for every frame
 MAX_PPM_HEADER = 4_096
+MAX_TIFF_ENTRIES = 4_096
+MAX_TIFF_NUMBERS = 131_072  # in a directory; Pillow makes a Python object of each. A photo has two for every strip
+# A small picture may lie in one tile of the usual sizes, 2048 at most; in others the last row and column are padded.
+_FREE_TIFF_PIXELS = 2_048 * 2_048
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _PNG_DATA_CHUNKS = (b"IDAT", b"fdAT", b"fcTL")
 _GIF_EXTENSION, _GIF_PICTURE, _GIF_END = 0x21, 0x2C, 0x3B
-# Width, height and, but for bitmaps, the largest value; comments only between them.
+# Width, height and, except in bitmaps, the largest value; comments only between them.
 _PPM_BLANK = rb"(?:\s|#[^\r\n]*+[\r\n])++"
 _PPM_HEADER = re.compile(rb"P(4(%b\d+){2}|[56](%b\d+){3})\s" % (_PPM_BLANK, _PPM_BLANK))
-# Not: stuffed zeros, TEM, restart markers, fill bytes; they stand alone, within or between the others.
+# All markers but those that have no length: stuffed zeros, TEM, restart markers, fill bytes.
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
+
+# Bytes of one value of each field type (TIFF 6.0, section 2; BigTIFF: 16 to 18).
+_TYPE_SIZES = dict(zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True))
+_TYPES_OF_BYTES = (1, 2, 7)
+_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_WIDTH, _HEIGHT, _SAMPLES, _ROWS_PER_STRIP, _PLANES = 256, 257, 277, 278, 284
+_TILE_WIDTH, _TILE_HEIGHT, _EXIF = 322, 323, 34_665
+_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
+_MEASURES = (_WIDTH, _HEIGHT, _SAMPLES, _ROWS_PER_STRIP, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _EXIF)
+_SEPARATE_PLANES = 2
+
+
+class _Entry(NamedTuple):
+    tag: int
+    kind: int
+    length: int
+    position: int
+
+
+class _FaultError(Exception):
+    """The message says what is wrong with a TIFF."""
 
 
 def jpeg_fault(data: bytes) -> str | None:
-    """Find what would keep a JPEG decoder busy for hours.
+    """Return a fault of a JPEG's first picture.
 
     Every scan of a progressive JPEG passes over the whole picture and may be 30 bytes long: a file of 1 MB can ask
     for an hour's work. Pillow walks segments, and junk between them, byte by byte in Python.
-
-    Parameters
-    ----------
-    data
-        A file that starts like a JPEG; only its first picture is looked at.
-
-    Returns
-    -------
-    str or None
-        What is wrong, or None. A JPEG without fault may still be a broken one.
     """
     position, header_ends = 2, MAX_JUNK_BYTES
     scans = segments = 0
@@ -65,18 +85,7 @@ def jpeg_fault(data: bytes) -> str | None:
 
 
 def png_fault(data: bytes) -> str | None:
-    """Find floods of chunks, which Pillow walks in Python.
-
-    Parameters
-    ----------
-    data
-        A file that starts like a PNG.
-
-    Returns
-    -------
-    str or None
-        What is wrong, or None. A PNG without fault may still be a broken one.
-    """
+    """Return a fault of a PNG: floods of chunks, which Pillow walks in Python."""
     position, chunks, others = 8, 0, 0
     while position + 8 <= len(data):
         name = data[position + 4 : position + 8]
@@ -93,18 +102,7 @@ def png_fault(data: bytes) -> str | None:
 
 
 def gif_fault(data: bytes) -> str | None:
-    """Find floods of comments and other extensions before a GIF's first picture, which Pillow walks in Python.
-
-    Parameters
-    ----------
-    data
-        A file that starts like a GIF.
-
-    Returns
-    -------
-    str or None
-        What is wrong, or None. A GIF without fault may still be a broken one.
-    """
+    """Return a fault of a GIF: floods of extensions before its first picture, which Pillow walks in Python."""
     flags = data[10] if len(data) > 10 else 0
     position = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     in_extension = False
@@ -124,34 +122,12 @@ def gif_fault(data: bytes) -> str | None:
 
 
 def ppm_fault(data: bytes) -> str | None:
-    """Find floods of comments and blanks in a PPM's header, which Pillow reads byte by byte in Python.
-
-    Parameters
-    ----------
-    data
-        A file that starts like a PPM.
-
-    Returns
-    -------
-    str or None
-        What is wrong, or None. A PPM without fault may still be a broken one.
-    """
+    """Return a fault of a PPM: a flood of comments and blanks in its header, which Pillow reads in Python."""
     return None if _PPM_HEADER.match(data[:MAX_PPM_HEADER]) else "its header is cut short or has no end"
 
 
 def webp_fault(data: bytes) -> str | None:
-    """Find floods of chunks, for each of which libwebp takes memory.
-
-    Parameters
-    ----------
-    data
-        A file that starts like a WebP.
-
-    Returns
-    -------
-    str or None
-        What is wrong, or None. A WebP without fault may still be a broken one.
-    """
+    """Return a fault of a WebP: a flood of chunks, for each of which libwebp takes memory."""
     position = 12
     for _ in range(MAX_WEBP_CHUNKS):
         if position >= len(data):
@@ -162,17 +138,9 @@ def webp_fault(data: bytes) -> str | None:
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """Read the size of a WebP's canvas, for which Pillow allocates memory as soon as it opens the file.
+    """Return width and height of a WebP's canvas, for which Pillow allocates memory when it opens the file.
 
-    Parameters
-    ----------
-    data
-        A file that starts like a WebP.
-
-    Returns
-    -------
-    tuple of int or None
-        Width and height in pixels; None where the header does not say. See RFC 9649, sections 2.5 to 2.7.
+    None if the header does not state them; see RFC 9649, sections 2.5 to 2.7.
     """
     chunk, header = data[12:16], data[20:30]
     if chunk == b"VP8X":
@@ -183,3 +151,72 @@ def webp_canvas(data: bytes) -> tuple[int, int] | None:
     if chunk == b"VP8 ":
         return int.from_bytes(header[6:8], "little") & 0x3FFF, int.from_bytes(header[8:10], "little") & 0x3FFF
     return None
+
+
+def tiff_fault(data: bytes) -> str | None:
+    """Return a fault of a TIFF's or BigTIFF's first directory or its EXIF: floods of numbers, or oversized tiles.
+
+    Memory for a whole tile is taken, and all of it is decoded, however small its picture is.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    big = b"+" in data[2:4]
+    try:
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        entries = _directory(data, start, order, big=big)
+        measures = _measures(data, entries, order)
+        if _EXIF in measures:
+            _directory(data, measures[_EXIF], order, big=big)
+        _check_parts(measures, entries)
+    except _FaultError as fault:
+        return str(fault)
+    except (struct.error, OverflowError):
+        return "the directory lies behind the end of the file"
+    return None
+
+
+def _directory(data: bytes, start: int, order: str, *, big: bool) -> list[_Entry]:
+    offset_format, count_format, entry_format = ("Q", "Q", "HHQQ") if big else ("I", "H", "HHII")
+    inline_bytes = struct.calcsize(offset_format)
+    entry_bytes = struct.calcsize("=" + entry_format)
+    (entry_count,) = struct.unpack_from(order + count_format, data, start)
+    if entry_count > MAX_TIFF_ENTRIES:
+        raise _FaultError(f"a directory of {entry_count:,} entries")
+    entries, numbers = list[_Entry](), 0
+    for number in range(entry_count):
+        at = start + struct.calcsize(count_format) + number * entry_bytes
+        tag, kind, count, offset = struct.unpack_from(order + entry_format, data, at)
+        size = count * _TYPE_SIZES.get(kind, 0)
+        if size > inline_bytes and offset + size > len(data):
+            raise _FaultError(f"tag {tag} lies behind the end of the file")
+        numbers += 0 if kind in _TYPES_OF_BYTES else count
+        if numbers > MAX_TIFF_NUMBERS:
+            raise _FaultError(f"a directory of more than {MAX_TIFF_NUMBERS:,} numbers")
+        entries.append(_Entry(tag, kind, count, offset if size > inline_bytes else at + entry_bytes - inline_bytes))
+    return entries
+
+
+def _measures(data: bytes, entries: Sequence[_Entry], order: str) -> dict[int, int]:
+    measures: dict[int, int] = {}
+    for entry in entries:
+        if entry.tag not in _MEASURES:
+            continue
+        if entry.tag in measures:
+            raise _FaultError(f"tag {entry.tag} is there twice")
+        if entry.kind not in _WHOLE_NUMBERS:
+            raise _FaultError(f"tag {entry.tag} is no whole number")
+        (measures[entry.tag],) = struct.unpack_from(order + _WHOLE_NUMBERS[entry.kind], data, entry.position)
+    return measures
+
+
+def _check_parts(measures: dict[int, int], entries: Sequence[_Entry]) -> None:
+    """Refuse tiles or strips with far more pixels than their picture."""
+    width, height = measures.get(_WIDTH, 0), measures.get(_HEIGHT, 0)
+    planes = max(1, measures.get(_SAMPLES, 1)) if measures.get(_PLANES) == _SEPARATE_PLANES else 1
+    if _TILE_WIDTH in measures or _TILE_HEIGHT in measures:
+        across, down = max(1, measures.get(_TILE_WIDTH, width)), max(1, measures.get(_TILE_HEIGHT, height))
+    else:
+        across, down = max(1, width), max(1, min(height, measures.get(_ROWS_PER_STRIP, height)))
+    stated = max((entry.length for entry in entries if entry.tag in (_STRIP_OFFSETS, _TILE_OFFSETS)), default=0)
+    parts = max(stated, planes * -(-width // across) * -(-height // down))
+    if parts * across * down > planes * (width * height * 5 // 4 + _FREE_TIFF_PIXELS):
+        raise _FaultError(f"{parts:,} x {across:,} x {down:,} pixels for a picture of {width:,} x {height:,}")

@@ -1,7 +1,10 @@
 """Frames of video files, by time, safely.
 
 OpenCV decodes (docs/video.md says why): frames come upright, with the times that the file gives them, which need not be
-evenly spaced. What a file says of itself is checked before frames are decoded; what it turns out to be, as they are.
+evenly spaced. A file's stated size and length are checked before frames are decoded, its actual ones with each frame.
+
+FFmpeg and OpenCV write errors to standard error, passwords of addresses included. `open_capture` is the only place that
+opens their decoder; it suppresses that output, and raises errors instead.
 """
 
 from __future__ import annotations
@@ -9,14 +12,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from facebank.errors import UnreadableVideoError, UsageError, VideoNotFoundError, VideoTooLargeError
-from facebank.media.capture import VideoLimits, length_of, open_capture, size_of, time_of
 from facebank.media.formats import FORMATS, SIGNATURE_BYTES
-from facebank.media.shots import CutDetector
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable, shell_word
 
@@ -24,23 +29,69 @@ if TYPE_CHECKING:
     from typing import Self
 
     from cv2 import VideoCapture
+    from numpy.typing import NDArray
 
-    from facebank.types import RGBImage
+    from facebank.types import FloatArray, RGBImage
 
-_DEFAULT_LIMITS = VideoLimits()
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")
-_SEEK_BEFORE = 2.0  # seconds: files that are not evenly spaced are sought by the frame, and missed
-_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how early a whole video may end, by what it says
+_SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and misses
+_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how much before its stated end a whole video may end
 _ALMOST = 1e-6
 _SOONEST = 1 / 1000
 _UNDECODED = {b"AV01": "AV1", b"VVC1": "H.266"}
 _FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
-_MOST_BOXES = 1_000  # whole files have a handful; those in fragments begin with their index
+_MAX_BOXES = 1_000  # whole files have a handful; fragmented ones begin with their index
+_ACROSS, _DOWN = 64, 36
+_BINS = 8
+# A cut changes colors and places; fast motion or a pan hardly more than places. In a recorded concert, frames of one
+# shot differ by at most 0.06 and 13, those at its cuts by at least 0.17 and 27.
+_COLORS_CHANGED, _GRAYS_CHANGED = 0.10, 18.0
+_LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
+_SILENT = "-8"
+_NEVER_LOG = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLimits:
+    """The largest video that is read; UsageError if a limit is not above 0.
+
+    Attributes
+    ----------
+    max_pixels
+        Width times height, checked before frames are decoded. FFmpeg may decode a frame when it opens a file, of at
+        most 268 million pixels.
+    max_seconds, max_frames
+        Stated and actual duration and number of frames.
+    """
+
+    max_pixels: int = 40_000_000
+    max_seconds: float = 24 * 3600.0
+    max_frames: int = 24 * 3600 * 240
+
+    def __post_init__(self) -> None:
+        if min(self.max_pixels, self.max_seconds, self.max_frames) <= 0:
+            raise UsageError("the limits on a video's pixels, seconds and frames have to be above 0")
+
+    def check_size(self, width: int, height: int, source: str) -> None:
+        """Raise `VideoTooLargeError` if frames have too many pixels."""
+        if width * height > self.max_pixels:
+            raise VideoTooLargeError(
+                f"{printable(source)} has frames of {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
+                "use a smaller copy"
+            )
+
+    def check_length(self, seconds: float, frames: int, source: str) -> None:
+        """Raise `VideoTooLargeError` if a video is too long."""
+        if seconds > self.max_seconds or frames > self.max_frames:
+            raise VideoTooLargeError(
+                f"{printable(source)} is longer than {self.max_seconds / 3600:.0f} hours or {self.max_frames:,} "
+                "frames, the limits; cut it into parts"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a file says of itself.
+    """A video's properties as its file states them; 0 for what it does not state.
 
     Attributes
     ----------
@@ -49,11 +100,11 @@ class VideoInfo:
     width, height
         Of the upright frames in pixels.
     seconds
-        How long it is; 0 where it does not say.
+        Duration.
     frames
-        How many there are, or about so many; 0 where it does not say.
+        Number of frames, perhaps approximate.
     rate
-        Frames a second on the average; 0 where it does not say.
+        Mean frames per second.
     """
 
     source: str
@@ -73,7 +124,7 @@ class Frame:
     time
         When it is shown, in seconds from the beginning.
     shot
-        The number of the shot it is in, from 0; -1 where shots are not looked for.
+        Number of its shot, from 0; -1 if shots are not detected.
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``, upright.
     """
@@ -84,14 +135,14 @@ class Frame:
 
 
 class Video:
-    """A video file. Use ``with`` to close it.
+    """A video file, closed by ``with``.
 
     Parameters
     ----------
     path
         The file.
     limits
-        The largest one that is read.
+        The largest video that is read.
 
     Raises
     ------
@@ -103,9 +154,9 @@ class Video:
         It has more pixels or seconds than the limits allow.
     """
 
-    def __init__(self, path: str | os.PathLike[str], limits: VideoLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(self, path: str | os.PathLike[str], limits: VideoLimits | None = None) -> None:
         self._path = named_path(path)
-        self._limits = limits
+        self._limits = limits = limits or VideoLimits()
         self._name = printable(str(path))
         _check_file(self._path, self._name)
         self._capture = self._opened()
@@ -125,12 +176,12 @@ class Video:
 
     @property
     def position(self) -> float:
-        """When the frame that was decoded last is shown, in seconds from the beginning."""
+        """Time of the last decoded frame, in seconds from the beginning."""
         return self._last_time
 
     @property
     def ends_early(self) -> bool:
-        """Whether the frames came to an end well before the file says: it is cut off or damaged there."""
+        """Whether the frames ended well before the stated end: the file is cut off or damaged there."""
         info = self.info
         if not info.rate or (not self._sought and self._read >= info.frames):
             return False
@@ -138,19 +189,16 @@ class Video:
         return info.seconds - 1 / info.rate - self._last_time > spare
 
     def sampled(self, rate: float, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
-        """Return frames at even times, and the first one of every shot.
+        """Yield frames at even times and the first frame of every shot, in order.
+
+        Every frame is decoded and compared with the one before, so that no cut is missed.
 
         Parameters
         ----------
         rate
-            How many a second, at most as many as there are.
+            Frames per second, at most as many as there are.
         start, end
-            From when to when, in seconds; None for the end of the file.
-
-        Yields
-        ------
-        Frame
-            In order. Every frame is decoded and compared with the one before, so that no cut is missed.
+            Seconds from the beginning; None for the end of the file.
 
         Raises
         ------
@@ -159,7 +207,7 @@ class Video:
         UnreadableVideoError
             There is no frame at all.
         VideoTooLargeError
-            It turns out to be longer than the limits allow.
+            It is longer than the limits allow.
         """
         if not 0 < rate <= 1000:
             raise UsageError(f"so many frames a second cannot be looked at: {rate:g}; try 5")
@@ -172,15 +220,12 @@ class Video:
                 yield Frame(time, shot, pixels[..., ::-1])
 
     def frames(self, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
-        """Return every frame; shots are not looked for.
-
-        Parameters and errors are those of `sampled`.
-        """
+        """Yield every frame without detecting shots; errors as of `sampled`."""
         for time, pixels in self._decoded(start, end):
             yield Frame(time, -1, pixels[..., ::-1])
 
     def _decoded(self, start: float, end: float | None) -> Iterator[tuple[float, RGBImage]]:
-        """Decode all frames of a time, as OpenCV has them: blue, green, red."""
+        """Yield times and frames as OpenCV has them: blue, green, red."""
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
             raise UsageError("the times have to be 0 or more, and the end after the start")
         if self.info.seconds and start >= self.info.seconds:
@@ -197,7 +242,7 @@ class Video:
             intact, pixels = self._capture.retrieve()
             if intact:
                 found = True
-                # each frame may say another size
+                # each frame may have another size
                 self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.source)
                 yield time, pixels  # type: ignore[misc]
         if not found:
@@ -205,12 +250,12 @@ class Video:
             raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
 
     def _grabbed(self) -> Iterator[float]:
-        """Decode frame after frame; return their times, which rise whatever the file says."""
+        """Grab frame after frame and yield their times, which rise whatever the file states."""
         first = True
         while self._capture.grab():
-            told = time_of(self._capture)
+            stated = time_of(self._capture)
             soonest = self._last_time + (0.0 if first else _SOONEST)
-            time = told if math.isfinite(told) and told >= soonest else soonest
+            time = stated if math.isfinite(stated) and stated >= soonest else soonest
             first = False
             self._last_time = time
             self._read += 1
@@ -222,7 +267,7 @@ class Video:
             yield time
 
     def _rewind(self, start: float) -> None:
-        """Go to a frame that is not after a time: by seeking where that is right, else to the very first."""
+        """Go to a frame before a time: by seeking if that works, else to the first frame."""
         import cv2
 
         if self._read or start > _SEEK_BEFORE:
@@ -239,7 +284,7 @@ class Video:
         self._capture = self._opened()
 
     def _opened(self) -> VideoCapture:
-        # absolute: FFmpeg would take what has a colon for an address
+        # absolute, because FFmpeg takes a relative name with a colon for an address
         capture = open_capture(os.path.abspath(self._path))  # noqa: PTH100 - resolve() follows links
         if not capture.isOpened():
             if _lacks_index(self._path):
@@ -255,7 +300,7 @@ class Video:
 
 
 def _next_due(due: float, time: float, step: float) -> float:
-    """Return the next of the even times after a frame."""
+    """Return the first of the even times after a frame."""
     return due + step * max(1, math.floor((time - due) / step + 1 + _ALMOST))
 
 
@@ -264,7 +309,7 @@ def _from(start: float) -> str:
 
 
 def _advice(capture: VideoCapture, path: Path) -> str:
-    """Say what helps with a video of which no frame can be decoded."""
+    """Return what helps with a video of which no frame can be decoded."""
     import cv2
 
     codec = _UNDECODED.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").upper())
@@ -276,13 +321,13 @@ def _advice(capture: VideoCapture, path: Path) -> str:
 
 
 def _check_file(path: Path, name: str) -> None:
-    """Refuse what is no file, what is empty, and what would make FFmpeg open other files or addresses."""
+    """Refuse what is no file, empty files, and playlists, which make FFmpeg open other files or addresses."""
     try:
         if path.is_dir():
             raise UnreadableVideoError(f"{name} is a folder: name a video in it")
         if not path.exists():
             raise VideoNotFoundError(f"there is no video {name}; check the path")
-        if not path.is_file():  # to open a pipe would wait for somebody to write into it
+        if not path.is_file():  # opening a pipe would wait for a writer
             raise UnreadableVideoError(f"{name} is no file: 'facebank watch' is for cameras and streams")
         str(path).encode("utf-8")
         with path.open("rb") as file:
@@ -304,12 +349,12 @@ def _check_file(path: Path, name: str) -> None:
 
 
 def _lacks_index(path: Path) -> bool:
-    """Tell whether an MP4 or QuickTime file has pictures and ends before its index does (ISO/IEC 14496-12, 4.2)."""
+    """Return whether an MP4 or QuickTime file has pictures and ends before its index (ISO/IEC 14496-12, 4.2)."""
     pictures, place = False, 0
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            for _ in range(_MOST_BOXES):
+            for _ in range(_MAX_BOXES):
                 if place >= length:
                     return pictures
                 file.seek(place)
@@ -325,5 +370,162 @@ def _lacks_index(path: Path) -> bool:
                 pictures = pictures or kind == b"mdat"
                 place += size
     except OSError:
-        return False  # it is told as what cannot be opened
+        return False  # another message says that it cannot be opened
     return False
+
+
+class CutDetector:
+    """Detects whether a frame begins a new shot, by comparing it with the one before."""
+
+    def __init__(self) -> None:
+        self._before: tuple[FloatArray, FloatArray] | None = None
+
+    def is_cut(self, pixels: NDArray[np.uint8]) -> bool:
+        """Return whether a frame ``(height, width, 3)`` begins a new shot; the first frame does not.
+
+        The order of the color channels is the same each time.
+        """
+        seen = _looks(pixels)
+        before, self._before = self._before, seen
+        if before is None:
+            return False
+        colors = float(np.abs(seen[0] - before[0]).sum()) / 2
+        grays = float(np.abs(seen[1] - before[1]).mean())
+        return colors >= _COLORS_CHANGED and grays >= _GRAYS_CHANGED
+
+
+def _looks(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+    """Return the histogram of 8 by 8 by 8 colors, as fractions, and a small gray picture."""
+    import cv2
+
+    # each n-th pixel first, because averaging all of a large frame costs more than decoding it
+    step = max(1, min(pixels.shape[0] // (2 * _DOWN), pixels.shape[1] // (2 * _ACROSS)))
+    small = cv2.resize(pixels[::step, ::step], (_ACROSS, _DOWN), interpolation=cv2.INTER_AREA)
+    histogram = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (_ACROSS * _DOWN)
+    return histogram.astype(np.float32), small.mean(axis=2, dtype=np.float32)
+
+
+def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCapture:
+    """Return a capture of an absolute path, an address or the number of a camera; ``isOpened()`` says if it worked.
+
+    `timeout` is the seconds to wait for an address, and later for each of its frames.
+
+    Raises
+    ------
+    UnreadableVideoError
+        The path is not UTF-8, on which OpenCV crashes.
+    """
+    import cv2
+
+    if isinstance(source, str) and not is_text(source):
+        raise UnreadableVideoError(f"{printable(source)} has a name that is no text (UTF-8): rename it")
+
+    options: list[int] = []
+    if timeout is not None:
+        milliseconds = max(1, round(timeout * 1000))
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+    with silent():
+        if isinstance(source, int):
+            return cv2.VideoCapture(source)
+        return cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
+
+
+def is_text(path: str) -> bool:
+    """Return whether a path can be passed to OpenCV, which needs UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def time_of(capture: VideoCapture) -> float:
+    """Return the time of the last grabbed frame, in seconds from the beginning; unchecked."""
+    import cv2
+
+    return capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+
+def size_of(capture: VideoCapture) -> tuple[int, int]:
+    """Return width and height of the upright frames in pixels; 0 if unknown."""
+    import cv2
+
+    return tuple(_whole(capture.get(which)) for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))  # type: ignore[return-value]
+
+
+def length_of(capture: VideoCapture) -> tuple[float, int, float]:
+    """Return seconds, frames and frames per second as the file states them; 0 if it does not."""
+    import cv2
+
+    rate, frames = capture.get(cv2.CAP_PROP_FPS), _whole(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if not math.isfinite(rate) or rate <= 0:
+        return 0.0, frames, 0.0
+    return frames / rate, frames, rate
+
+
+def _whole(number: float) -> int:
+    return max(0, round(number)) if math.isfinite(number) else 0
+
+
+class _Quiet:
+    """Suppresses the messages of FFmpeg and OpenCV in the whole process, whatever the number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._level = _NEVER_LOG
+        self._asked = False
+
+    def enter(self) -> None:
+        """Keep OpenCV quiet until every thread that entered has left."""
+        import cv2
+
+        with self._lock:
+            if not self._inside:
+                self._level = cv2.utils.logging.setLogLevel(_NEVER_LOG)
+            self._inside += 1
+
+    def leave(self) -> None:
+        """Restore OpenCV's log level if no other thread is inside."""
+        import cv2
+
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+
+    def quiet_ffmpeg(self) -> None:
+        """Make FFmpeg read its log level from the environment, which it does once, at its first use."""
+        import cv2
+
+        with self._lock:
+            if self._asked:
+                return
+            before = os.environ.get(_LOG_LEVEL)
+            os.environ[_LOG_LEVEL] = _SILENT
+            try:
+                cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG, []).release()
+            finally:
+                if before is None:
+                    del os.environ[_LOG_LEVEL]
+                else:
+                    os.environ[_LOG_LEVEL] = before
+            self._asked = True
+
+
+_QUIET = _Quiet()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep FFmpeg and OpenCV quiet, in any number of threads.
+
+    The first call in a process changes the environment for a moment, which other threads must not read in C meanwhile:
+    call this once before threads open videos. If FFmpeg was used before, not by facebank, it keeps its log level.
+    """
+    _QUIET.enter()
+    try:
+        _QUIET.quiet_ffmpeg()
+        yield
+    finally:
+        _QUIET.leave()

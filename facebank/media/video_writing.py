@@ -1,4 +1,4 @@
-"""Videos written: MPEG-4 without sound, whole or not at all."""
+"""Atomic writing of videos: MPEG-4 without sound."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError, UsageError, VideoError
-from facebank.media.capture import is_text, silent
-from facebank.media.video import Video
+from facebank.media.video import Video, is_text, silent
 from facebank.storage.files import face_file_mode, new_file
 from facebank.storage.text import printable
 
@@ -23,24 +22,17 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 SUFFIXES = (".mp4", ".mkv")
-_CODEC = "mp4v"  # what OpenCV's FFmpeg can write without a library that is not free, and fast
+_CODEC = "mp4v"  # OpenCV's FFmpeg writes it fast and without a library that is not free
 _SLOWEST, _FASTEST, _USUAL = 1.0, 120.0, 25.0
 
 
 def check_target(target: Path, source: Path) -> None:
-    """Refuse a video that cannot be written, before there is any work in it.
-
-    Parameters
-    ----------
-    target
-        The file to write.
-    source
-        The file that is read meanwhile.
+    """Check before any work whether `target` can be written while `source` is read.
 
     Raises
     ------
     UsageError
-        The suffix is another than `SUFFIXES`, both are one file, or something is there already.
+        The suffix is not one of `SUFFIXES`, both are one file, or the target exists.
     StorageError
         There is no such folder.
     """
@@ -58,21 +50,21 @@ def check_target(target: Path, source: Path) -> None:
 
 
 class VideoFile:
-    """A video that is being written; with ``with`` it appears whole, or not at all if something fails.
+    """A video being written; ``with`` makes it appear whole, or not at all if something fails.
 
     Parameters
     ----------
     target
-        As `check_target` allows it; what is there, or comes there meanwhile, is not replaced.
+        As `check_target` allows; nothing is replaced.
     width, height
         Of the frames in pixels.
     rate
-        Frames a second; 0 for a usual number.
+        Frames per second; 0 for 25.
 
     Raises
     ------
     UsageError
-        Something is there already.
+        The target exists.
     StorageError
         It cannot be written.
     """
@@ -122,15 +114,9 @@ class VideoFile:
             raise _unwritable(self._target, failure) from failure
 
     def write(self, time: float, pixels: RGBImage) -> None:
-        """Show a picture from a time on.
+        """Show an RGB ``uint8`` picture from a time on, in seconds from the beginning, not before the last one's.
 
-        Parameters
-        ----------
-        time
-            In seconds from the beginning, not before the one that was written last. Pictures are evenly spaced in the
-            file: the last one is repeated until then.
-        pixels
-            RGB ``uint8``.
+        Frames are evenly spaced in the file: the last picture is repeated until then.
         """
         while self._last is not None and self._written / self.rate < time - 0.5 / self.rate:
             self._repeat_last()
@@ -148,7 +134,7 @@ class VideoFile:
         self._written += 1
 
     def _check(self) -> None:
-        """Read the file back as far as it takes: the encoder says nothing of a full disk."""
+        """Read the file back, because the encoder does not report a full disk."""
         problem = f"{printable(str(self._target))} cannot be written: no space left"
         try:
             with Video(self._part) as written:

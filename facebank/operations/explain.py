@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facebank.errors import StorageError, UsageError
-from facebank.media import is_annotated
-from facebank.media.labels import LabelPainter
+from facebank.media import LabelPainter, is_annotated
 from facebank.operations.inputs import largest_face, open_photo
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError, UsageError
 from facebank.gallery import FaceKey
-from facebank.media import FolderContents, is_annotated, look_through, read_photo
-from facebank.media.skipped import counted_skipped
+from facebank.media import FolderContents, counted_skipped, is_annotated, look_through, read_photo
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto, Photo, SkippedCounts
 
 if TYPE_CHECKING:
-    from facebank.media.skipped import SkippedKind
+    from facebank.media import SkippedKind
     from facebank.operations.engine import Engine
     from facebank.types import AnalyzedPhoto, Face, Photo
 

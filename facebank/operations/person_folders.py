@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError, UsageError
-from facebank.media import find_photos
-from facebank.media.finding import PHOTO_SUFFIXES
+from facebank.media import PHOTO_SUFFIXES, find_photos
 from facebank.storage.text import printable, shell_command
 
 _GENERIC = re.compile(

@@ -13,8 +13,7 @@ import numpy as np
 
 from facebank.album.sort.ways import folder_name
 from facebank.errors import StorageError
-from facebank.media import Mark, draw_marks
-from facebank.media.labels import LabelPainter
+from facebank.media import LabelPainter, Mark, draw_marks
 from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile
 from facebank.operations.annotate import make_folder

@@ -22,7 +22,7 @@ from facebank.album.tags.regions import (
     turned_back,
 )
 from facebank.media import turn_photo
-from facebank.media.orientation import upright
+from facebank.media.pixels import upright
 from facebank.storage.arrays import overlaps
 from facebank.types import DecodedPhoto, Face, Photo, Quality
 

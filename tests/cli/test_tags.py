@@ -15,7 +15,7 @@ from PIL import Image
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
-from facebank.media.orientation import upright
+from facebank.media.pixels import upright
 
 from ..album.test_xmp_packets import extended, put  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed

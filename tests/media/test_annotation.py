@@ -17,8 +17,8 @@ from PIL import Image, ImageFont
 
 from facebank.errors import PhotoTooLargeError, StorageError, UsageError
 from facebank.media import Mark, annotate_photo, is_annotated
-from facebank.media import labels as labels_module
-from facebank.media.labels import LabelPainter
+from facebank.media import annotation as annotation_module
+from facebank.media.annotation import LabelPainter
 from facebank.types import Decision, DecodedPhoto
 
 GREEN, ORANGE, GREY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
@@ -174,11 +174,11 @@ def test_scripts_of_dejavu_are_written_with_it(name: str) -> None:
     painter = LabelPainter(20)
     font, text = painter._written(name)
     assert text == name
-    assert not labels_module._missing(name, font)
+    assert not annotation_module._missing(name, font)
 
 
 def test_without_system_fonts_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labels_module, "_SYSTEM_FONTS", ())
+    monkeypatch.setattr(annotation_module, "_SYSTEM_FONTS", ())
     _, text = LabelPainter(20)._written("José Ångström 王")
     assert text == "Jose Angstrom 王"
 

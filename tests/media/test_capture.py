@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from facebank.media.capture import silent
+from facebank.media.video import silent
 from tests.video_files import clip_of
 
 _LEVEL = cv2.utils.logging.getLogLevel

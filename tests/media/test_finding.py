@@ -10,7 +10,7 @@ import pytest
 
 from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
 from facebank.media import find_photos, find_videos, look_through, read_photo
-from facebank.media.skipped import SKIPPED, counted_skipped
+from facebank.media.formats import SKIPPED, counted_skipped
 
 
 def make(folder: Path, *names: str) -> None:

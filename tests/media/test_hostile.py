@@ -16,7 +16,7 @@ from PIL import Image
 
 from facebank.errors import PhotoError, UnreadablePhotoError, UnsupportedPhotoError
 from facebank.media import PhotoLimits, read_photo_bytes
-from facebank.media.formats import recognise_format
+from facebank.media.formats import recognize_format
 from facebank.media.reading import _explained
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (13, 19, 3), np.uint8)
@@ -85,7 +85,7 @@ def test_file_cut_in_half_is_refused(kind: str) -> None:
 
 
 def test_reasons_from_decoders_are_made_safe_to_print() -> None:
-    photo_format = recognise_format(FILES["png"], "party")
+    photo_format = recognize_format(FILES["png"], "party")
     message = str(_explained(ValueError("bad\nchunk \x1b[31m" + "x" * 10_000), photo_format, "party"))
     assert message.startswith(r"party is a damaged PNG: bad chunk \x1b[31mxxx")
     assert len(message) < 300

@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UnreadableVideoError, UsageError, VideoError, VideoNotFoundError, VideoTooLargeError
-from facebank.media.capture import VideoLimits
-from facebank.media.video import Frame, Video
+from facebank.media.video import Frame, Video, VideoLimits
 from facebank.media.video_writing import VideoFile
 from tests.video_files import (
     CLIP_FRAMES,

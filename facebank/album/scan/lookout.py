@@ -20,8 +20,7 @@ from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.album.scan.side_by_side import side_by_side
 from facebank.errors import PhotoError
-from facebank.media import decode_photo, read_photo_file
-from facebank.media.readers import readers
+from facebank.media import decode_photo, decoder_versions, read_photo_file
 from facebank.packs import usable_cores
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto
@@ -131,7 +130,7 @@ class Lookout:
         except PhotoError as error:
             if content_hash is not None:
                 self._claims.give_up(bytes.fromhex(content_hash))
-            by = None if content_hash is None else readers()  # what cannot even be opened is tried again each time
+            by = None if content_hash is None else decoder_versions()  # unopenable files are retried each time
             return ScannedFile(path, state, content_hash, str(error), None, by), None
         if bytes.fromhex(photo.picture_hash or "") in self._pictures:
             edited = AnalyzedPhoto(photo, ()).found

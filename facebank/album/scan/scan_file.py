@@ -81,7 +81,7 @@ class ScannedFile:
     edited
         What the photo is now, without faces, where its picture was known under other bytes; else None.
     readers
-        By which readers it could not be read, as `facebank.media.readers` names them; None to try it again in any case.
+        `facebank.media.decoder_versions` by which it could not be read; None to try it again in any case.
     """
 
     path: str

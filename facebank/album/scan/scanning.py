@@ -12,8 +12,7 @@ from facebank.album.scan.lookout import Lookout, state_of
 from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import ScannedFile
 from facebank.errors import PhotoNotFoundError
-from facebank.media import FolderContents, is_annotated, look_through
-from facebank.media.readers import readers
+from facebank.media import FolderContents, decoder_versions, is_annotated, look_through
 from facebank.operations.inputs import nothing_there, require_places
 from facebank.storage.paths import absolute
 from facebank.types import SkippedCounts
@@ -111,7 +110,7 @@ def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
             state, file = state_of(path), known.pop(path, None)
             if file is None and path != root and is_annotated(Path(path)):
                 annotated += 1
-            elif file is None or file.state != state or (file.error is not None and file.readers != readers()):
+            elif file is None or file.state != state or (file.error is not None and file.readers != decoder_versions()):
                 todo.append((path, state))
             else:
                 unchanged += file.error is None

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from facebank.album.sort.ways import Way, folder_name
 from facebank.album.tags.sidecars import SUFFIX
 from facebank.errors import PhotoError
-from facebank.media.finding import PHOTO_SUFFIXES
-from facebank.media.formats import SIGNATURE_BYTES, recognise_format
+from facebank.media import PHOTO_SUFFIXES, SIGNATURE_BYTES, recognize_format
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def is_photo_or_sidecar(spot: Spot, *, by_name: bool) -> bool:
     with spot.read() as file:
         head = file.read(SIGNATURE_BYTES)
     try:
-        recognise_format(head, spot.name)
+        recognize_format(head, spot.name)
     except PhotoError:
         return False
     return True

@@ -7,8 +7,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from facebank.media import picture_hash_of
-from facebank.media.picture_hash import with_orientation
+from facebank.media import picture_hash_of, with_orientation
 from facebank.storage.concurrency import flock_now
 from facebank.storage.files import part_name, sha256_of
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from facebank.album.tags.xmp_document import MOST_BYTES
 from facebank.errors import XmpError
-from facebank.media.structure import webp_canvas
+from facebank.media import webp_canvas
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
     data
         The whole file.
     kind
-        Name of its format, as `facebank.media.formats.recognise_format` says.
+        Name of its format, as `facebank.media.formats.recognize_format` says.
     name
         What to call the file.
 
