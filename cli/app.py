@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from facebank import __version__
 
-from .commands import Commands
+from .commands import all_commands
 from .failures import failures_told
 from .paths import refuse_empty_paths
 from .settings import Device, Settings
@@ -35,7 +35,7 @@ class CommandLine(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         refuse_empty_paths(self)  # its own options: each command is asked when it is loaded
-        self.commands = Commands()
+        self.commands = all_commands()
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""

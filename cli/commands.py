@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from importlib import import_module
 from typing import Any
 
@@ -38,33 +38,49 @@ _MODULES = {
 
 
 class Commands(MutableMapping[str, Any]):
-    """Commands by name, as a group of typer keeps them."""
+    """Commands by name, as a group of Typer keeps them; each is built when it is asked for.
 
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
+    Parameters
+    ----------
+    names
+        In the order of the help.
+    build
+        Returns the command of a name.
+    """
+
+    def __init__(self, names: Iterable[str], build: Callable[[str], Any]) -> None:
+        self._names = tuple(names)
+        self._build = build
+        self.loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = _load(name, _MODULES[name])
-        return self._loaded[name]
+        if name not in self.loaded:
+            if name not in self._names:
+                raise KeyError(name)
+            self.loaded[name] = self._build(name)
+            refuse_empty_paths(self.loaded[name])
+        return self.loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
+        self.loaded[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
+        del self.loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_MODULES)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(_MODULES)
+        return len(self._names)
 
 
-def _load(name: str, module: str) -> Any:
+def all_commands() -> Commands:
+    """Return the commands of the program."""
+    return Commands(_MODULES, _load)
+
+
+def _load(name: str) -> Any:
     """Import the module of a command and let it register: ``register(app)`` is all that it has to offer."""
     app = typer.Typer(rich_markup_mode=None)
-    import_module(f".{module}", __package__).register(app)
-    command = typer.main.get_group(app).commands[name]
-    refuse_empty_paths(command)
-    return command
+    import_module(f".{_MODULES[name]}", __package__).register(app)
+    return typer.main.get_group(app).commands[name]

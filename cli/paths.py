@@ -21,8 +21,9 @@ def refuse_empty_paths(command: Any) -> None:
     """
     for parameter in command.params:
         parameter.process_value = partial(_process, command.callback, parameter, parameter.process_value)
-    for below in getattr(command, "commands", {}).values():
-        refuse_empty_paths(below)
+    below = getattr(command, "commands", {})
+    for one in getattr(below, "loaded", below).values():  # the others are asked for when they are built
+        refuse_empty_paths(one)
 
 
 def _process(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:

@@ -1,11 +1,11 @@
-"""What every protocol has: a reader, a seed, somebody to tell how far it is, and the form of its report."""
+"""The bench that every protocol runs on, and the run from the data to the written report."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -24,25 +24,29 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Is told how far a long work is."""
+    """Progress of a run in parts, each of so many steps."""
 
     def begin(self, what: str, total: int) -> None:
-        """Begin another part of so many steps; the one before is over."""
+        """Begin a part of `total` steps; the one before is over."""
         ...
 
     def advance(self) -> None:
-        """One step is done."""
+        """Count one step."""
         ...
 
 
 class NoProgress:
-    """A `Progress` that tells nobody."""
+    """A `Progress` that shows nothing."""
 
     def begin(self, what: str, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self) -> None:
-        """Say nothing."""
+        """Show nothing."""
+
+
+def _no_other_packs(pack: str | None) -> FaceReader:
+    raise NotImplementedError(f"this bench opens no other pack: {pack}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,29 +56,33 @@ class Bench:
     Attributes
     ----------
     reader
-        Finds and embeds faces.
+        Finds and embeds faces with one pack.
     seed
-        What all randomness starts from.
+        Seed of all randomness.
     progress
-        Is told how far it is.
+        Progress of the run.
+    pack
+        Name or folder of the pack as the user gave it; None for the embedded one.
+    open_reader
+        Opens the reader of another pack.
     """
 
     reader: FaceReader
     seed: int = 0
     progress: Progress = field(default_factory=NoProgress)
+    pack: str | None = None
+    open_reader: Callable[[str | None], FaceReader] = _no_other_packs
+
+    def with_pack(self, pack: str | None) -> Bench:
+        """Return a bench that differs in its pack only; raises `PackError`."""
+        return self if pack == self.pack else replace(self, reader=self.open_reader(pack), pack=pack)
 
     def random(self, *purpose: int) -> np.random.Generator:
-        """Return a source of randomness for one purpose, which does not depend on what else was drawn."""
+        """Return the random generator of one purpose; independent of what other purposes have drawn."""
         return np.random.default_rng([self.seed, *purpose])
 
     def read(self, dataset: Dataset, change: Change | None = None) -> FaceSet:
-        """Find and embed the faces of a dataset, telling how far it is.
-
-        Raises
-        ------
-        DatasetError
-            In no photo a face was found.
-        """
+        """Find and embed the faces of a dataset; raises `DatasetError` if no photo has a face."""
         what = dataset.title if change is None else f"{dataset.title}, {change.name}"
         self.progress.begin(f"faces of {what}", len(dataset.photos))
         return self.reader.read(dataset, self.progress.advance, change)
@@ -92,22 +100,22 @@ class Bench:
         failed_checks: Sequence[str] = (),
         scores: Table | None = None,
     ) -> Report:
-        """Put a report together.
+        """Return a report, with the pack, the dataset, its failures and the timing filled in.
 
         Parameters
         ----------
         protocol
-            Its name, as the command has it.
+            Name of the command.
         title
             Heading.
         faces
-            What it was run on; what the dataset left out and photos without a face become failures.
+            Faces of the dataset.
         summary
-            What was found, in a few plain sentences.
+            The results in a few plain sentences.
         figures, sections
-            What was found.
+            The results.
         failures
-            What else was left out.
+            What was left out beside the dataset's own failures and the photos without a face.
         failed_checks
             Titles of the checks of the harness that failed.
         scores
@@ -143,6 +151,7 @@ class Bench:
 
 
 Job: TypeAlias = Callable[[Bench], "Report"]
+"""A protocol with its data and options, as `facebank.evaluation.protocols.Protocol.job` makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +161,21 @@ class Run:
     Attributes
     ----------
     out
-        The folder that the report is written to; made where missing.
+        Folder of the report; created if missing.
     command
-        What the user typed; the report says it.
+        The command as the user typed it, for the report.
     pack
         Name or folder of a pack; None for the embedded one.
     device
         ``auto``, ``cpu`` or ``cuda``.
     seed
-        What all randomness starts from.
+        Seed of all randomness.
     keeps_faces
         Whether embeddings are kept in the user's cache folder, so that a second run takes seconds.
     progress
-        Is told how far it is.
+        Progress of the run.
     scores
-        Whether every comparison or search is written as well.
+        Whether every comparison or search is written, too.
     """
 
     out: Path
@@ -182,19 +191,12 @@ class Run:
 def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
     """Run a protocol and write its report.
 
-    Parameters
-    ----------
-    job
-        The protocol with its data, as the functions of `facebank.evaluation.jobs` make it.
-    how
-        How it is run.
-
     Raises
     ------
     DatasetError
         The data lack what the protocol needs.
     PackError
-        The pack is unknown, or what it says is wrong.
+        The pack is unknown or invalid.
     StorageError, UsageError
         The report cannot be written, or would replace a file that is no report; found out before the work begins.
     """
@@ -203,7 +205,13 @@ def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
     require_own(how.out, scores=how.scores)
     try:
         with ExitStack() as stack:
-            report = job(make_bench(how, stack))
+
+            def open_reader(pack: str | None) -> FaceReader:
+                engine = load_engine(pack, how.device)
+                cache = stack.enter_context(FaceCache.of(engine.identity)) if how.keeps_faces else None
+                return FaceReader(engine, cache)
+
+            report = job(Bench(open_reader(how.pack), how.seed, how.progress, how.pack, open_reader))
     except BaseException:
         if is_new:
             with suppress(OSError):
@@ -212,25 +220,8 @@ def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
     return report, write_report(report, how.out, command=how.command, scores=how.scores)
 
 
-def make_bench(how: Run, stack: ExitStack, pack: str | None = None) -> Bench:
-    """Load a pack and open its cache, which is closed with the stack.
-
-    Parameters
-    ----------
-    how
-        How a protocol is run.
-    stack
-        Closes what was opened.
-    pack
-        Another pack than that of `how`.
-    """
-    engine = load_engine(pack if pack is not None else how.pack, how.device)
-    cache = stack.enter_context(FaceCache.of(engine.identity)) if how.keeps_faces else None
-    return Bench(FaceReader(engine, cache), how.seed, how.progress)
-
-
 def _require_writable(folder: Path) -> None:
-    """See that a report can be written before hours are spent on it."""
+    """Check that a report can be written before hours are spent on it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

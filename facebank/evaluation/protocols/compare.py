@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.figures import Figure, Kind, PairWeights, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import Compared, compare_faces, drawn_units, only_compared, pairs_of
+from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.lfw import decide_folds
+from facebank.evaluation.protocols.options import Pairs, open_pairs
 from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.searches import choose_roles, enroll
 from facebank.evaluation.verification import (
@@ -125,6 +128,47 @@ def compare(
         ],
     )
     return replace(report, pack={**report.pack, "compared_with": ", ".join(map(_identity, contenders[1:]))})
+
+
+def _open(
+    data: Path,
+    pairs: Pairs = None,
+    searches: Annotated[bool, Option("--searches", "Search for people, instead of comparing pairs.")] = False,
+) -> dict[str, Any]:
+    if pairs is not None and searches:
+        raise UsageError("people are searched for without pairs: leave out --pairs or --searches")
+    return {"dataset": open_pairs(data, pairs), "question": Question.OPENSET if searches else Question.VERIFY}
+
+
+@protocol(
+    "compare",
+    open_data=_open,
+    details="They get the very same photos; the differences have intervals.",
+    examples=("compare people/ --with buffalo_l", "compare people/ --searches --with-classifier svm"),
+)
+def compare_with(
+    bench: Bench,
+    dataset: Dataset,
+    question: Question,
+    *,
+    packs: Annotated[Sequence[str], Option("--with", "Another pack; may be repeated.", "PACK")] = (),
+    classifiers: Annotated[
+        Sequence[str], Option("--with-classifier", "Another classifier of the same pack; may be repeated.", "KIND")
+    ] = (),
+) -> Report:
+    """Compare the bench's pack with other packs, or with other classifiers; raises `UsageError` as `compare` does."""
+    if classifiers and question is not Question.OPENSET:
+        raise UsageError("classifiers decide searches, and pairs need none: add --searches")
+
+    def name(pack: str | None) -> str:
+        return "opencv" if pack is None else Path(pack).name
+
+    contenders = [
+        Contender("prototype" if classifiers else name(bench.pack), bench),
+        *(Contender(name(pack), bench.with_pack(pack)) for pack in packs),
+        *(Contender(kind, bench, DecisionSettings(classifier=kind)) for kind in classifiers),
+    ]
+    return compare(contenders, dataset, question)
 
 
 def _check_names(contenders: Sequence[Contender]) -> None:

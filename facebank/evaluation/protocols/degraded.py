@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
+from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.identification import (
     Condition,
     how_decided,
@@ -24,14 +26,14 @@ from facebank.evaluation.identification import (
     strangers_table,
     trust_table,
 )
-from facebank.evaluation.report import Section, Table
+from facebank.evaluation.protocols import protocol
+from facebank.evaluation.protocols.options import Enrolled, open_people
+from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.searches import Roles, choose_roles, enroll, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.report import Curves, Item, Report
     from facebank.evaluation.searches import Searches, TrialGallery
@@ -42,8 +44,9 @@ _PURPOSE = 4
 _EVERYBODY = 10**9
 
 
+@protocol("masks", open_data=open_people)
 def masks(
-    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
 ) -> Report:
     """Search for faces behind drawn masks.
 
@@ -72,8 +75,9 @@ def masks(
     return _Protocol("masks", "Faces behind masks", how, MASKS).run(bench, dataset, photos, probes, strangers)
 
 
+@protocol("sizes", open_data=open_people)
 def sizes(
-    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
 ) -> Report:
     """Search for small faces; parameters and errors are as in `masks`."""
     how = (
@@ -83,16 +87,18 @@ def sizes(
     return _Protocol("sizes", "Small faces", how, SIZES).run(bench, dataset, photos, probes, strangers)
 
 
+@protocol("blur", open_data=open_people)
 def blur(
-    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
 ) -> Report:
     """Search for faces out of focus; parameters and errors are as in `masks`."""
     how = ("A Gaussian blurs the photo; its standard deviation is a share of the longer side of the face's box.",)
     return _Protocol("blur", "Blurred faces", how, BLUR).run(bench, dataset, photos, probes, strangers)
 
 
+@protocol("exposure", open_data=open_people)
 def exposure(
-    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
 ) -> Report:
     """Search for faces in too little or too much light, or with little contrast; as `masks`."""
     how = (
@@ -103,8 +109,9 @@ def exposure(
     return _Protocol("exposure", "Faces in bad light", how, EXPOSURE).run(bench, dataset, photos, probes, strangers)
 
 
+@protocol("pose", open_data=open_people)
 def pose(
-    bench: Bench, dataset: Dataset, *, photos: int = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
+    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
 ) -> Report:
     """Search for turned heads, as they were photographed.
 

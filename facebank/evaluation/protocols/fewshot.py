@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from facebank.errors import DatasetError, UsageError
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
 from facebank.evaluation.leakage import find_leakage, leaks_as_failures
+from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.experiments.parts import drawn_rate
-from facebank.evaluation.report import Curves, Line, Section, Table
+from facebank.evaluation.protocols.options import Shots, open_people
+from facebank.evaluation.report import Curves, Line, Report, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
@@ -27,8 +30,6 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.figures import Figure
     from facebank.evaluation.report import Item, Report
@@ -44,12 +45,21 @@ _MEASURES = {
 }
 
 
+@protocol(
+    "fewshot",
+    open_data=open_people,
+    details="All other photos are searched for, by all classifiers side by side.",
+    examples=("fewshot people/", "fewshot people/ --enrolled 1 --enrolled 5 --classifier svm"),
+)
 def fewshot(
     bench: Bench,
     dataset: Dataset,
     *,
-    shots: Sequence[int] = SHOTS,
-    classifiers: Sequence[str] = CLASSIFIERS,
+    shots: Shots = SHOTS,
+    classifiers: Annotated[
+        Sequence[str],
+        Option("--classifier", "prototype, knn, svm, svm-rbf or logistic; may be repeated. Else all.", "KIND"),
+    ] = CLASSIFIERS,
     draws: int = 3,
     probes_each: int = 20,
 ) -> Report:

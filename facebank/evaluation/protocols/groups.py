@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import LeftOut, Pick
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset, LeftOut, Pick
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import (
     how_decided,
@@ -20,14 +22,17 @@ from facebank.evaluation.identification import (
     strangers_table,
     trust_table,
 )
+from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.groups_trials import (
     Density,
     GroupTrial,
     PeopleGroup,
     across_figure,
     density,
+    grouped_by,
     try_group,
 )
+from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, open_people
 from facebank.evaluation.protocols.siblings import EMBEDDED
 from facebank.evaluation.report import Histogram, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
@@ -36,8 +41,6 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.protocols.groups_trials import Grouping
 
@@ -48,15 +51,28 @@ _OF_PHOTOS = ("failure_to_acquire", "rank_1")
 _TRUST = ("brier", "log_loss", "expected_calibration_error")
 
 
+@protocol(
+    "groups",
+    open_data=open_people,
+    details="How many strangers are named and people missed, group by group, by how much the groups differ, and how "
+    "alike people of a group are.",
+    examples=("groups people/ --by ages.csv --column age", "groups ages.npz --column young"),
+)
 def groups(
     bench: Bench,
     dataset: Dataset,
-    grouping: Grouping,
+    column: Annotated[str, Option("--column", "The column that says the group.", "NAME")],
+    by: Annotated[
+        Path | None,
+        Option("--by", "A CSV with a column 'person' or 'photo', and that one; else the npz's own.", "FILE"),
+    ] = None,
     *,
-    photos: int = 2,
-    people: int = 20,
+    photos: Enrolled = 2,
+    gallery_size: Annotated[
+        int, Option("--gallery-size", "People enrolled at a time, if there are enough.", "N", least=1)
+    ] = 20,
     draws: int = 20,
-    fpir: float = DecisionSettings().fpir,
+    fpir: Fpir = USUAL_FPIR,
 ) -> Report:
     """Compare error rates of groups of people.
 
@@ -64,11 +80,11 @@ def groups(
     ----------
     bench, dataset
         Where it runs, and on which photos, or embeddings.
-    grouping
-        Which group each photo belongs to.
+    column, by
+        The column that says the group, and its table; without one the traits of the photos.
     photos
         How many of each person are enrolled.
-    people
+    gallery_size
         At most so many are enrolled in a gallery: the same number in all groups, half of those of the smallest.
     draws
         Galleries of each group.
@@ -82,12 +98,12 @@ def groups(
     UsageError
         The share of strangers is none that a calibration is measured for.
     """
-    if min(photos, people, draws) < 1:
+    if min(photos, gallery_size, draws) < 1:
         raise DatasetError("at least one photo of at least one person must be enrolled, and drawn at least once")
-    settings = DecisionSettings(fpir=fpir)
+    settings, grouping = DecisionSettings(fpir=fpir), grouped_by(dataset, column, by)
     faces = bench.read(replace(dataset, pairs=()))
     groups_of_people, left_out = _groups_of_people(faces, grouping, photos)
-    size = (min(people, min(len(group.able) for group in groups_of_people) // 2), photos, draws)
+    size = (min(gallery_size, min(len(group.able) for group in groups_of_people) // 2), photos, draws)
     bench.progress.begin(f"groups by {grouping.column}", draws * len(groups_of_people))
     trials = [
         try_group(bench, faces, groups_of_people, number, size=size, settings=settings)

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset
+from facebank.evaluation.datasets import Errata, find_pairs, open_dataset, read_lfw, wrong_pairs
 from facebank.evaluation.figures import Figure, pair_rate
 from facebank.evaluation.pairing import Compared
+from facebank.evaluation.protocols import Option, protocol
+from facebank.evaluation.protocols.options import errata_beside
 from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.verification import (
     RATES,
@@ -38,10 +44,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
     from facebank.evaluation.curves import Comparisons
-    from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.datasets import Errata
 
 THRESHOLDS = 1 - np.arange(0, 4, 0.01) / 2
 """Similarities that folds choose among: squared distances 0 to 4 in steps of 0.01, as in the reference evaluations of
@@ -106,6 +109,31 @@ def decide_folds(
     return Folds(np.array([decided[folds == fold].mean() for fold in numbers]), chosen, decided)
 
 
+def _open(
+    data: Path,
+    pairs: Annotated[
+        Path | None,
+        Option("--pairs", "LFW's list of pairs; else pairs.txt in the folder, beside it or in lfw-meta.", "FILE"),
+    ] = None,
+) -> dict[str, Any]:
+    """Return LFW's photos and pairs, with the label errors documented beside the pairs; raises `DatasetError`."""
+    if not data.is_dir():
+        return {"dataset": open_dataset(data)}
+    listed = pairs or find_pairs(data)
+    if listed is None:
+        raise DatasetError(
+            f"there is no pairs.txt in {printable(str(data))}, beside it or in lfw-meta beside it: name it with --pairs"
+        )
+    return {"dataset": read_lfw(data, listed), "errata": errata_beside(listed)}
+
+
+@protocol(
+    "lfw",
+    open_data=_open,
+    details="Ten folds of pairs of Labeled Faces in the Wild, each with the threshold that is best on the other nine.",
+    examples=("lfw lfw/ --out report/", "lfw lfw/ --pairs lfw-meta/pairs.txt"),
+    has_scores=True,
+)
 def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
     """Run View 2 of LFW, or any pairs in folds as it does.
 
@@ -160,8 +188,6 @@ def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
 
 
 def _wrong_labels(dataset: Dataset, errata: Errata | None) -> NDArray[np.int64]:
-    from facebank.evaluation.datasets import wrong_pairs
-
     return np.array([] if errata is None else wrong_pairs(dataset, errata), dtype=np.int64)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Resamples, rate
 from facebank.evaluation.identification import (
     Condition,
@@ -24,6 +26,8 @@ from facebank.evaluation.identification import (
     trust_table,
 )
 from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
+from facebank.evaluation.protocols import protocol
+from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import (
     SEARCH_SCORES,
     ContactSheet,
@@ -43,8 +47,6 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
 
 RATES = (1e-1, 1e-2, 1e-3)
@@ -80,11 +82,18 @@ class Round:
     leaks: tuple[Leak, ...]
 
 
+@protocol(
+    "openset",
+    open_data=open_people,
+    details="Who is missed, who is named wrongly, and how well the probabilities are calibrated.",
+    examples=("openset people/", "openset people/ --enrolled 3"),
+    has_scores=True,
+)
 def openset(
     bench: Bench,
     dataset: Dataset,
     *,
-    shots: Sequence[int] = (1, 5),
+    shots: Shots = (1, 5),
     draws: int = 5,
     people: int = 100,
     probes_each: int = 1000,

@@ -10,18 +10,24 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
 from facebank.evaluation.checks import Check, Subjects, choose_subjects
 from facebank.evaluation.checks.chance import check_chance
 from facebank.evaluation.checks.drawings import check_drawings
 from facebank.evaluation.checks.planted import check_planted
+from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
+from facebank.evaluation.protocols import protocol
+from facebank.evaluation.protocols.options import open_everybody
 from facebank.evaluation.report import Report, Section, Table
 
 if TYPE_CHECKING:
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset, LeftOut
+    from facebank.evaluation.dataset import LeftOut
 
 
+@protocol(
+    "sanity", open_data=open_everybody, details="It must see through shuffled labels, copied photos and drawings."
+)
 def sanity(bench: Bench, dataset: Dataset) -> Report:
     """Run the checks that a dataset suffices for.
 

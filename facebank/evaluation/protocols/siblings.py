@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.dataset import LeftOut, Pick
+from facebank.evaluation.dataset import Dataset, LeftOut, Pick
 from facebank.evaluation.figures import LEAST_PEOPLE, Figure, Kind, Resamples, pair_rate, rate, sampling_units
 from facebank.evaluation.identification import how_decided
+from facebank.evaluation.protocols import Option, protocol
+from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
 from facebank.evaluation.protocols.siblings_trials import (
     ONE_ENROLLED,
     Answers,
@@ -25,7 +29,7 @@ from facebank.evaluation.protocols.siblings_trials import (
     try_pair,
 )
 from facebank.evaluation.protocols.twins_pairs import photos_found
-from facebank.evaluation.relatives import families_of, relatives_in
+from facebank.evaluation.relatives import Relatives, families_of, read_relatives, relatives_in
 from facebank.evaluation.report import Curves, Line, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -33,24 +37,37 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
-    from facebank.evaluation.relatives import Relatives
 
 _SHOWN_PAIRS = 20
 _FAMILIES = 9
 
 
+def _open(data: Path, relatives: RelativesFile = None, people: People = None) -> dict[str, Any]:
+    listed = None if relatives is None else read_relatives(relatives)
+    dataset = open_people(data, people)
+    if listed is not None and people is not None:
+        listed = tuple(pair for pair in listed if {pair.first, pair.second} <= set(dataset.people))
+    return {"dataset": dataset, "relatives": listed}
+
+
+@protocol(
+    "siblings",
+    open_data=_open,
+    details="Which of the two it is, and how sure; how often the one is named as the other where both are enrolled or "
+    "only one is; and whether strangers are named more often than was asked for. An npz of embeddings, made by the "
+    "very pack, may have an array 'family' instead of a list.",
+    examples=("siblings people/ --relatives siblings.csv", "siblings siblings.npz --others 50"),
+)
 def siblings(
     bench: Bench,
     dataset: Dataset,
     *,
     relatives: Sequence[Relatives] | None = None,
-    photos: int = 4,
-    others: int = 20,
+    photos: Enrolled = 4,
+    others: Annotated[int, Option("--others", "Other people enrolled in a second gallery.", "N", least=0)] = 20,
     draws: int = 5,
-    fpir: float = DecisionSettings().fpir,
+    fpir: Fpir = USUAL_FPIR,
 ) -> Report:
     """Tell brothers and sisters apart.
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.datasets import open_dataset
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
+from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
+from facebank.evaluation.protocols.options import Person, RelativesFile
 from facebank.evaluation.protocols.twins_pairs import (
     Group,
     groups_of,
@@ -23,16 +28,14 @@ from facebank.evaluation.protocols.twins_pairs import (
     why_untested,
     with_photos,
 )
+from facebank.evaluation.relatives import Relatives, read_relatives
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
 from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
-    from facebank.evaluation.relatives import Relatives
 
 SHOTS = (1, 2, 3, 5)
 _COVERAGE = 0.7
@@ -59,11 +62,22 @@ class Trial:
     strangers: Searches
 
 
+def _open(data: Path, relatives: RelativesFile = None) -> dict[str, Any]:
+    listed = None if relatives is None else read_relatives(relatives)
+    return {"dataset": open_dataset(data), "relatives": listed}
+
+
+@protocol(
+    "twins",
+    open_data=_open,
+    details="Who is taken for whom, and how much can be answered without an error.",
+    examples=("twins people/ --person Ada --person Byron", "twins lfw/ --relatives relatives.tsv"),
+)
 def twins(
     bench: Bench,
     dataset: Dataset,
     *,
-    people: Sequence[str] | None = None,
+    people: Person = None,
     relatives: Sequence[Relatives] | None = None,
     shots: Sequence[int] = SHOTS,
     draws: int = 10,

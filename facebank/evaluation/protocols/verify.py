@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from facebank.evaluation.bench import Bench
+from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure
 from facebank.evaluation.pairing import Compared
+from facebank.evaluation.protocols import protocol
+from facebank.evaluation.protocols.options import open_pairs
 from facebank.evaluation.report import Report, Section
 from facebank.evaluation.verification import (
     BANDS,
@@ -24,11 +27,15 @@ from facebank.evaluation.verification import (
     similarity_histogram,
 )
 
-if TYPE_CHECKING:
-    from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import Dataset
 
-
+@protocol(
+    "verify",
+    open_data=open_pairs,
+    details="Error rates of the pairs that are listed, or of all that can be made. A CSV list has the columns first, "
+    "second (paths of photos) and same (yes or no).",
+    examples=("verify people/", "verify pairs.csv --out report/"),
+    has_scores=True,
+)
 def verify(bench: Bench, dataset: Dataset) -> Report:
     """Compare pairs of photos, and count both kinds of errors.
 

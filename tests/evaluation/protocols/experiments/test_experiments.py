@@ -15,7 +15,6 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.protocols.experiments import (
-    EXPERIMENTS,
     athletes_2019,
     celebrities_2018,
     lfw5_2021,
@@ -166,7 +165,3 @@ def test_a_broken_video_is_one_sentence(tmp_path: Path) -> None:
     broken.write_bytes(b"no video")
     with pytest.raises(DatasetError, match="no frames"):
         list(read_frames(broken))
-
-
-def test_every_experiment_has_its_name() -> None:
-    assert {name.replace("-", "_") for name in EXPERIMENTS} == {made.__name__ for made in EXPERIMENTS.values()}
