@@ -9,7 +9,6 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
@@ -22,7 +21,7 @@ from facebank.storage.text import shell_command
 from .commands import Commands
 from .failures import SOME_FAILED
 from .output import say, write_json, write_line, write_table
-from .progress import Advance, progress
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -160,32 +159,6 @@ def _epilog(*examples: str) -> str:
     return "\n\n".join(["\b\n" + "\n".join([title, *lines]), DATA, EXIT_CODES])
 
 
-class Bars:
-    """Shows one progress bar after another."""
-
-    def __init__(self, *, writes_lines: bool) -> None:
-        self._writes_lines = writes_lines
-        self._stack = ExitStack()
-        self._advance: Advance = lambda: None
-
-    def __enter__(self) -> Bars:
-        """Show nothing yet."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the last bar away."""
-        self._stack.close()
-
-    def begin(self, what: str, total: int) -> None:
-        """Replace the bar."""
-        self._stack.close()
-        self._advance = self._stack.enter_context(progress(what, total, writes_lines=self._writes_lines))
-
-    def advance(self) -> None:
-        """Move the bar by one step."""
-        self._advance()
-
-
 def _run(
     ctx: typer.Context,
     protocol: Protocol,
@@ -202,7 +175,7 @@ def _run(
     from facebank.evaluation.bench import Run, run
 
     job, settings = protocol.job(data, options), settings_of(ctx)
-    with Bars(writes_lines=as_json) as bars:
+    with ProgressBar(writes_lines=as_json) as progress:
         how = Run(
             out=out or Path(f"bench-{protocol.name}"),
             command=shell_command(*sys.argv[1:]),
@@ -210,7 +183,7 @@ def _run(
             device=settings.device,
             seed=seed,
             keeps_faces=cache,
-            progress=bars,
+            progress=progress,
             scores=scores,
         )
         report, written = run(job, how)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,33 +16,12 @@ from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.report import Report, Section, Table, WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
 from facebank.storage.files import cannot_write
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset, LeftOut
     from facebank.evaluation.faces import Change, FaceSet
     from facebank.evaluation.figures import Figure
-
-
-class Progress(Protocol):
-    """Progress of a run in parts, each of so many steps."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Begin a part of `total` steps; the one before is over."""
-        ...
-
-    def advance(self) -> None:
-        """Count one step."""
-        ...
-
-
-class NoProgress:
-    """A `Progress` that shows nothing."""
-
-    def begin(self, what: str, total: int) -> None:
-        """Show nothing."""
-
-    def advance(self) -> None:
-        """Show nothing."""
 
 
 def _no_other_packs(pack: str | None) -> FaceReader:
@@ -69,7 +48,7 @@ class Bench:
 
     reader: FaceReader
     seed: int = 0
-    progress: Progress = field(default_factory=NoProgress)
+    progress: Progress = SILENT
     pack: str | None = None
     open_reader: Callable[[str | None], FaceReader] = _no_other_packs
 
@@ -184,7 +163,7 @@ class Run:
     device: str = "auto"
     seed: int = 0
     keeps_faces: bool = True
-    progress: Progress = field(default_factory=NoProgress)
+    progress: Progress = SILENT
     scores: bool = False
 
 

@@ -256,7 +256,7 @@ def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArra
     """
     found = zip(places, *others, strict=True)
     qualities = [
-        (with_stability(face.quality, face.embedding, np.stack(moved)) if moved else face.quality).score
+        (with_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
         for place, *moved in found
         if (face := faces.faces[place]) is not None
     ]
