@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, central_face, people_listed
 from benchmarks.thresholds import PHOTOS_EACH, verification
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.packs import Pack, load_pack, open_session
-from facebank.vision import FaceFinder, NetworkEmbedder, build_detector
+from facebank.vision import FaceAnalyzer, FaceFinder, NetworkEmbedder, build_detector
 from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:

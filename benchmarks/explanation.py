@@ -25,9 +25,10 @@ import cv2
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.operations.explain import SHIPPED_OCCLUDER, Filling, Occluder, explain
 from facebank.packs import load_pack
+from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.storage.paths import cache_folder
+from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.storage.paths import cache_folder
 from facebank.types import DecodedPhoto
+from facebank.vision import FaceAnalyzer
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
 if TYPE_CHECKING:

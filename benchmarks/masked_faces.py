@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import central_face, people_listed
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.storage.paths import cache_folder
 from facebank.types import DecodedPhoto
+from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import VARIANTS, augment

@@ -22,10 +22,11 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, people_listed
 from benchmarks.quality import worsened
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.storage.arrays import overlaps
 from facebank.types import DecodedPhoto
+from facebank.vision import FaceAnalyzer
 from facebank.vision.quality import likeness_left, score_of
 
 if TYPE_CHECKING:

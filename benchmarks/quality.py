@@ -23,9 +23,10 @@ import cv2
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.types import Detection
+from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment

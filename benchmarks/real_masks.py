@@ -27,8 +27,9 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks, evenly_backed, moved_mask, real_masks, uncovered, varied
-from facebank import FaceAnalyzer, read_photo
+from facebank import read_photo
 from facebank.packs import load_pack
+from facebank.vision import FaceAnalyzer
 from facebank.vision.quality import NOTICED, NUMBERS, hidden_mouth, lab_of, lower_face
 
 if TYPE_CHECKING:

@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from facebank import FaceAnalyzer, FaceBank
+from facebank import FaceBank
 from facebank.media.video import Video
 from facebank.packs import load_pack
 from facebank.types import DecodedPhoto
 from facebank.video.identify import RATE, VideoPlan, identify_video
-from facebank.vision import FaceFinder, build_detector, build_embedder
+from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
 from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:

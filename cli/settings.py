@@ -11,8 +11,8 @@ from .output import say
 if TYPE_CHECKING:
     import typer
 
-    from facebank import FaceBank, Gallery
-    from facebank.gallery import Upgrade
+    from facebank import FaceBank
+    from facebank.gallery import Gallery, Upgrade
 
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]

@@ -1,11 +1,13 @@
-"""facebank recognises people from a handful of photographs each.
+"""facebank recognizes people from a handful of photographs each.
 
 >>> from facebank import FaceBank
->>> bank = FaceBank.open("family.facebank")
->>> bank.enroll("Ada", ["ada1.jpg", "ada2.jpg"])
->>> for photo in bank.identify("party.jpg"):
-...     for face in photo.faces:
-...         print(face.person, face.similarity, face.decision)
+>>> with FaceBank.open("family.facebank") as bank:
+...     report = bank.enroll("Barack", ["barack1.jpg", "barack2.jpg"])
+...     for photo in bank.identify("party.jpg"):
+...         for face in photo.faces:
+...             print(face.person, face.decision, face.reason)
+Barack known match
+None unknown below_threshold
 
 Names are loaded when they are first used: ``import facebank`` itself loads neither NumPy nor any network runtime.
 It sets ``ORT_DISABLE_TELEMETRY``, which ONNX Runtime reads when it is imported, by whomever.
@@ -18,33 +20,107 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from facebank.album.album import Album
     from facebank.bank import FaceBank
-    from facebank.errors import FacebankError
-    from facebank.gallery import Gallery
+    from facebank.errors import (
+        ClosedError,
+        DeviceError,
+        FacebankError,
+        GalleryError,
+        GalleryNotFoundError,
+        InvalidNameError,
+        MissingDependencyError,
+        NoFaceError,
+        PackError,
+        PersonExistsError,
+        PersonNotFoundError,
+        PhotoError,
+        PhotoNotFoundError,
+        StorageError,
+        UsageError,
+        VideoError,
+    )
     from facebank.media import read_photo
-    from facebank.vision import FaceAnalyzer
+    from facebank.packs import Pack, load_pack
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import (
+        Candidate,
+        Decision,
+        DecodedPhoto,
+        EnrolledPhoto,
+        EnrollReason,
+        EnrollReport,
+        Face,
+        Identity,
+        Person,
+        Photo,
+        Quality,
+        Reason,
+        Sample,
+        Verification,
+    )
 
 __version__ = "0.1.0"
 
 # Without it ONNX Runtime, once imported, keeps a device number and a database in the user's cache and uploads from it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+__all__ = [
+    "Album",
+    "Candidate",
+    "ClosedError",
+    "Decision",
+    "DecisionSettings",
+    "DecodedPhoto",
+    "DeviceError",
+    "EnrollReason",
+    "EnrollReport",
+    "EnrolledPhoto",
+    "Face",
+    "FaceBank",
+    "FacebankError",
+    "GalleryError",
+    "GalleryNotFoundError",
+    "Identity",
+    "InvalidNameError",
+    "MissingDependencyError",
+    "NoFaceError",
+    "Pack",
+    "PackError",
+    "Person",
+    "PersonExistsError",
+    "PersonNotFoundError",
+    "Photo",
+    "PhotoError",
+    "PhotoNotFoundError",
+    "Quality",
+    "Reason",
+    "Sample",
+    "StorageError",
+    "UsageError",
+    "Verification",
+    "VideoError",
+    "__version__",
+    "load_pack",
+    "read_photo",
+]
+
 _HOMES = {
+    "Album": "facebank.album.album",
+    "DecisionSettings": "facebank.recognition.settings",
     "FaceBank": "facebank.bank",
-    "FaceAnalyzer": "facebank.vision",
-    "FacebankError": "facebank.errors",
-    "Gallery": "facebank.gallery",
+    "Pack": "facebank.packs",
+    "load_pack": "facebank.packs",
     "read_photo": "facebank.media",
 }
 
-__all__ = ["FaceAnalyzer", "FaceBank", "FacebankError", "Gallery", "__version__", "read_photo"]
-
 
 def __getattr__(name: str) -> object:
-    """Load a public name from the module it lives in."""
-    if name not in _HOMES:
+    """Load a public name from the module that it lives in."""
+    if name not in __all__:
         raise AttributeError(f"module 'facebank' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    home = _HOMES.get(name, "facebank.errors" if name.endswith("Error") else "facebank.types")
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

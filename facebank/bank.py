@@ -1,14 +1,15 @@
-"""`FaceBank` joins the rooms: photos, a pack's networks, a gallery and decisions."""
+"""`FaceBank`: people in one file, and who is in photos. The one object that most programs need."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from facebank.errors import ClosedError, GalleryError, PackError, StorageError
+from facebank.errors import ClosedError, GalleryError, PackError, StorageError, UsageError
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import named_path
@@ -19,23 +20,31 @@ from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollRep
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from facebank.gallery import Imported, PlaceKind, Upgrade
+    from facebank.album.album import Album
+    from facebank.gallery import Exported, Forgotten, Imported, PlaceKind, Upgrade
+    from facebank.media import Channels, PhotoInput, Place
     from facebank.operations.engine import Engine
     from facebank.operations.enroll import Enroller, Pick
     from facebank.operations.feedback import Feedback
     from facebank.operations.identify import Identification
-    from facebank.operations.inputs import Photos, Place
+    from facebank.operations.inputs import Photos
     from facebank.operations.lookalike import Lookalikes
     from facebank.operations.person_folders import PersonPhotos
     from facebank.operations.reembed import ReEmbeddingReport
     from facebank.recognition.settings import DecisionSettings
-    from facebank.types import DecodedPhoto, Person, Verification
+    from facebank.types import Person, Sample, Verification
+    from facebank.video.identify import VideoReport
+    from facebank.video.watch import Attendance, News, Visitor
 
 
 class FaceBank:
-    """A gallery and the pack that reads photos for it. Use `open` to get one, and ``with`` to close it.
+    """People whom you enroll from a few photos each, in one file, and who of them is in other photos.
 
-    Nothing is opened, loaded or even imported before it is needed.
+    Use `open` to get one, and ``with`` to close it. Nothing is loaded before it is needed.
+
+    Wherever a photo is taken it may be a path, ``bytes`` or an open binary file of an encoded photo, a Pillow image, or
+    a ``uint8`` array of shape ``(height, width, 3)``: RGB, or with ``channels="BGR"`` as OpenCV has it. Where several
+    are taken, a list or iterator of those will do, and a folder stands for its photos.
 
     Several threads may use one bank at once, such as those of a web server or of `asyncio.to_thread`; each answer is
     the one that a single thread would get. They share the networks; each has a connection to the gallery of its own,
@@ -59,6 +68,17 @@ class FaceBank:
         in parallel.
     on_upgrade
         Called once the gallery was brought up to date from an older version.
+
+    Examples
+    --------
+    >>> from facebank import FaceBank
+    >>> with FaceBank.open("family.facebank") as bank:
+    ...     report = bank.enroll("Barack", ["barack1.jpg", "barack2.jpg"])
+    ...     for photo in bank.identify("party.jpg"):
+    ...         for face in photo.faces:
+    ...             print(face.face_number, face.person, face.decision, face.reason)
+    1 Barack known match
+    2 None unknown below_threshold
     """
 
     def __init__(
@@ -69,6 +89,11 @@ class FaceBank:
         threads: int | None = None,
         on_upgrade: Callable[[Upgrade], None] | None = None,
     ) -> None:
+        from facebank.packs import check_device
+
+        check_device(device)
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise UsageError(f"threads are a number from 1, or None for all cores, not {printable(repr(threads))}")
         self.path = path
         self._on_upgrade = on_upgrade
         self._threads = threads
@@ -106,12 +131,31 @@ class FaceBank:
             processed in parallel.
         on_upgrade
             Called once the gallery was brought up to date from an older version.
+
+        Raises
+        ------
+        UsageError
+            There is no such device, or no such number of threads.
+
+        Examples
+        --------
+        >>> bank = FaceBank.open("friends.facebank", device="cpu")
+        >>> bank.path.name
+        'friends.facebank'
         """
         place = default_gallery_path() if path is None else named_path(path, "the path of the gallery")
         return cls(place, pack, device, threads, on_upgrade)
 
     def close(self) -> None:
-        """Close the gallery for good, in whatever thread it is used; a second time does nothing."""
+        """Close the gallery for good, in whatever thread it is used; a second time does nothing.
+
+        Examples
+        --------
+        >>> bank.close()
+        >>> bank.people()
+        Traceback (most recent call last):
+        facebank.errors.ClosedError: ...
+        """
         with self._opening:
             self._is_closed = True
             self._close_gallery()
@@ -188,6 +232,10 @@ class FaceBank:
             The pack is unknown or broken.
         MissingDependencyError
             No runtime is installed.
+
+        Examples
+        --------
+        >>> bank.preload()
         """
         self.engine.preload()
 
@@ -199,6 +247,7 @@ class FaceBank:
         pick: Pick | None = None,
         thumbnails: bool = True,
         force: bool = False,
+        channels: Channels = "RGB",
         progress: Progress = SILENT,
     ) -> EnrollReport:
         """Enroll photos of one person; they are looked at together: their order does not matter.
@@ -208,7 +257,7 @@ class FaceBank:
         name
             The person's name.
         photos
-            Photos, files or folders of them.
+            One photo or several, or folders.
         pick
             ``largest`` or ``central``: which face of a photo with several; None to take the one that agrees with the
             person's other photos, if exactly one does, or is clearly the largest.
@@ -216,6 +265,8 @@ class FaceBank:
             Whether the gallery keeps a small picture of each face.
         force
             Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
         progress
             Advanced with each analyzed photo; then each photo's `EnrolledPhoto` is reported, in their order.
 
@@ -230,18 +281,27 @@ class FaceBank:
             Nobody can be called that.
         PhotoNotFoundError
             There is not a single photo; no gallery is made then.
+        UsageError
+            Something is no photo; the message names what it is.
+
+        Examples
+        --------
+        >>> report = bank.enroll("Eileen", "eileen.jpg")
+        >>> report.accepted
+        1
+        >>> [(photo.path, photo.accepted, photo.reason.value) for photo in report.photos]
+        [('eileen.jpg', True, 'enrolled')]
         """
         from facebank.gallery import normalise_name
-        from facebank.operations.inputs import require_photos, require_places
+        from facebank.media import check_channels
+        from facebank.operations.inputs import existing_photos
 
         person = normalise_name(name)
-        found, skipped = require_photos(photos)
-        files = [photo for photo in found if isinstance(photo, Path)]
-        if len(files) == len(found):
-            require_places(files)
+        check_channels(channels)
+        found, skipped = existing_photos(photos)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
         progress.begin("Enrolling", len(found))
-        return replace(enroller.enroll(person, self._analyzed(found), progress=progress), skipped=skipped)
+        return replace(enroller.enroll(person, self._analyzed(found, channels), progress=progress), skipped=skipped)
 
     def enroll_people(
         self,
@@ -273,6 +333,14 @@ class FaceBank:
             Nobody can be called as one of them is; nobody is enrolled then.
         PhotoNotFoundError
             There is not a single photo of anybody, or none of the files and folders.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from facebank.operations.person_folders import PersonPhotos
+        >>> reports = bank.enroll_people([PersonPhotos("Eileen", (Path("eileen.jpg"),))])
+        >>> [(report.person, report.accepted) for report in reports]
+        [('Eileen', 1)]
         """
         from facebank.gallery import normalise_name
         from facebank.operations.inputs import gather_photos, nothing_there, require_places
@@ -295,20 +363,24 @@ class FaceBank:
             reports.append(replace(report, skipped=found.counts))
         return reports
 
-    def identify(self, photos: Photos, settings: DecisionSettings | None = None) -> Iterator[Photo]:
-        """Say who is in photos.
+    def identify(
+        self, photos: Photos, settings: DecisionSettings | None = None, *, channels: Channels = "RGB"
+    ) -> Iterator[Photo]:
+        """Say who is in photos, lazily and in order.
 
         Parameters
         ----------
         photos
-            Photos, files or folders of them.
+            One photo or several, or folders. An iterator is read as far as its photos are asked for.
         settings
             How decisions are made; None for the gallery's own settings.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
 
-        Yields
-        ------
-        Photo
-            One for each photo, in order; one that cannot be read has an error instead of faces.
+        Returns
+        -------
+        Iterator[Photo]
+            One for each photo; one that cannot be read has an `error` instead of faces.
 
         Raises
         ------
@@ -316,20 +388,84 @@ class FaceBank:
             There is no gallery, or it cannot be used with the pack.
         PhotoNotFoundError
             There is not a single photo.
-        """
-        from facebank.operations.identify import identified_photo
-        from facebank.operations.inputs import require_photos
+        UsageError
+            Something is no photo; the message names what it is.
 
+        Examples
+        --------
+        >>> for photo in bank.identify(["party.jpg", "broken.jpg"]):
+        ...     print(photo.path, [face.person for face in photo.faces], photo.error)
+        party.jpg ['Barack', 'Joe'] None
+        broken.jpg [] broken.jpg is no photo: its bytes are of no format that is read
+        """
+        from facebank.media import check_channels
+        from facebank.operations.inputs import each_photo
+
+        check_channels(channels)
         gallery = self.gallery
-        for result in self._analyzed(require_photos(photos)[0]):
+        return self._identified(gallery, each_photo(photos), settings, channels)
+
+    def _identified(
+        self, gallery: Gallery, photos: Iterable[PhotoInput], settings: DecisionSettings | None, channels: Channels
+    ) -> Iterator[Photo]:
+        from facebank.operations.identify import identified_photo
+
+        for result in self._analyzed(photos, channels):
             if isinstance(result, AnalyzedPhoto):
                 yield identified_photo(result.found, gallery, self.identification(settings))
             else:
                 yield result
 
+    def analyze(self, photos: Photos, *, channels: Channels = "RGB") -> Iterator[Photo]:
+        """Find the faces of photos, with quality and embedding, but without saying whose they are; needs no gallery.
+
+        Parameters
+        ----------
+        photos
+            One photo or several, or folders.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
+
+        Returns
+        -------
+        Iterator[Photo]
+            One for each photo, in order; its faces have no `Face.identity`.
+
+        Raises
+        ------
+        PhotoNotFoundError
+            There is not a single photo.
+        UsageError
+            Something is no photo; the message names what it is.
+
+        Examples
+        --------
+        >>> photo = next(bank.analyze("party.jpg"))
+        >>> len(photo.faces), photo.faces[0].embedding.shape, photo.faces[0].decision
+        (2, (128,), None)
+        """
+        from facebank.media import check_channels
+        from facebank.operations.inputs import each_photo
+
+        check_channels(channels)
+        return self._found(each_photo(photos), channels)
+
+    def _found(self, photos: Iterable[PhotoInput], channels: Channels) -> Iterator[Photo]:
+        from facebank.media import open_photo
+        from facebank.operations.inputs import analyze_readable
+
+        for result in analyze_readable(self.comparing_engine, photos, channels):
+            yield replace(result.found, opener=open_photo) if isinstance(result, AnalyzedPhoto) else result
+
     @property
     def settings(self) -> DecisionSettings:
-        """The gallery's own settings of how decisions are made."""
+        """The gallery's own settings of how decisions are made.
+
+        Examples
+        --------
+        >>> bank.settings.fpir
+        0.01
+        """
         from facebank.recognition.settings import DecisionSettings
 
         return DecisionSettings.from_gallery(self.gallery)
@@ -341,6 +477,11 @@ class FaceBank:
         ----------
         settings
             How decisions are made; None for the gallery's own settings.
+
+        Examples
+        --------
+        >>> bank.identification().calibrated
+        True
         """
         from facebank.operations.identify import prepare_identification
         from facebank.recognition.cohort_file import album_version
@@ -361,48 +502,304 @@ class FaceBank:
                     found = self._identification = prepare_identification(self.gallery, self.engine, wanted)
         return found
 
-    def verify(self, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> Verification:
+    def verify(self, a: PhotoInput, b: PhotoInput, *, channels: Channels = "RGB") -> Verification:
         """Compare the largest faces of two photos; needs no gallery.
 
         Parameters
         ----------
         a, b
-            Photos or their files.
+            The photos.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
 
         Raises
         ------
         PhotoError
             One cannot be read or shows no face.
+
+        Examples
+        --------
+        >>> result = bank.verify("barack1.jpg", "barack2.jpg")
+        >>> result.same, round(result.similarity, 2), round(result.threshold, 2)
+        (True, 0.77, 0.29)
         """
         from facebank.operations.identify import compare_photos
 
-        return compare_photos(self.comparing_engine, a, b)
+        return compare_photos(self.comparing_engine, _opened(a, channels), _opened(b, channels))
 
     def confirm(
-        self, photo: Place | DecodedPhoto, name: str, face: int | None = None, *, force: bool = False
+        self,
+        photo: PhotoInput,
+        name: str,
+        face_number: int | None = None,
+        *,
+        force: bool = False,
+        channels: Channels = "RGB",
     ) -> Feedback:
-        """Say that a face is this person's: see `facebank.operations.feedback.confirm`."""
+        """Say that a face is this person's: it is enrolled as another sample.
+
+        Parameters
+        ----------
+        photo
+            The photo.
+        name
+            Who it is.
+        face_number
+            Which face, from 1, the largest; None for the only one.
+        force
+            Whether a poor face, or one that is unlike the person, is taken too.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
+
+        Examples
+        --------
+        >>> bank.confirm("party.jpg", "Joe", 2).detail
+        'the face is a sample of Joe now'
+        """
         from facebank.operations import feedback
 
-        return feedback.confirm(self.gallery, self.engine, photo, name, face, force=force)
+        return feedback.confirm(self.gallery, self.engine, _opened(photo, channels), name, face_number, force=force)
 
-    def deny(self, photo: Place | DecodedPhoto, name: str, face: int | None = None) -> Feedback:
-        """Say that a face is not this person's: see `facebank.operations.feedback.deny`."""
+    def deny(
+        self, photo: PhotoInput, name: str, face_number: int | None = None, *, channels: Channels = "RGB"
+    ) -> Feedback:
+        """Say that a face is not this person's: it is never given that name again.
+
+        Parameters
+        ----------
+        photo, name, face_number, channels
+            As for `confirm`.
+
+        Examples
+        --------
+        >>> feedback = bank.deny("party.jpg", "Joe", 2)
+        >>> [face.person for face in next(bank.identify("party.jpg")).faces]
+        ['Barack', None]
+        """
         from facebank.operations import feedback
 
-        return feedback.deny(self.gallery, self.engine, photo, name, face)
+        return feedback.deny(self.gallery, self.engine, _opened(photo, channels), name, face_number)
 
-    def deny_everybody(self, photo: Place | DecodedPhoto, face: int | None = None) -> Feedback:
-        """Say that a face is nobody's whom you know: see `facebank.operations.feedback.deny_everybody`."""
+    def deny_everybody(
+        self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
+    ) -> Feedback:
+        """Say that a face is nobody's whom you know: it is remembered as a stranger.
+
+        Parameters
+        ----------
+        photo, face_number, channels
+            As for `confirm`.
+
+        Examples
+        --------
+        >>> feedback = bank.deny_everybody("eileen.jpg")
+        >>> next(bank.identify("eileen.jpg")).faces[0].reason.value
+        'remembered_stranger'
+        """
         from facebank.operations import feedback
 
-        return feedback.deny_everybody(self.gallery, self.engine, photo, face)
+        return feedback.deny_everybody(self.gallery, self.engine, _opened(photo, channels), face_number)
 
-    def lookalikes(self, photo: Place | DecodedPhoto, face: int | None = None) -> Lookalikes:
-        """Rank everybody by resemblance to a face: see `facebank.operations.lookalike.find_lookalikes`."""
+    def lookalikes(
+        self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
+    ) -> Lookalikes:
+        """Rank everybody by resemblance to a face, which is no identity.
+
+        Parameters
+        ----------
+        photo, face_number, channels
+            As for `confirm`.
+
+        Examples
+        --------
+        >>> [one.person for one in bank.lookalikes("eileen.jpg").people]
+        ['Joe', 'Barack']
+        """
         from facebank.operations.lookalike import find_lookalikes
 
-        return find_lookalikes(self.gallery, self.engine, photo, face)
+        return find_lookalikes(self.gallery, self.engine, _opened(photo, channels), face_number)
+
+    def people(self) -> list[Person]:
+        """Return everybody who is enrolled, by name.
+
+        Examples
+        --------
+        >>> [(person.name, person.sample_count) for person in bank.people()]
+        [('Barack', 2), ('Joe', 1)]
+        """
+        return self.gallery.people()
+
+    def person(self, name: str) -> Person:
+        """Return a person; upper and lower case do not matter. `PersonNotFoundError` if nobody is called so.
+
+        Examples
+        --------
+        >>> bank.person("joe").name
+        'Joe'
+        """
+        return self.gallery.person(name)
+
+    def samples(self, name: str) -> list[Sample]:
+        """Return a person's samples: the faces that were enrolled.
+
+        Examples
+        --------
+        >>> [sample.quality > 0.5 for sample in bank.samples("Barack")]
+        [True, True]
+        """
+        return self.gallery.samples(name)
+
+    def rename(self, name: str, new: str) -> Person:
+        """Give a person another name.
+
+        Raises
+        ------
+        PersonNotFoundError, PersonExistsError, InvalidNameError
+            Nobody is called `name`; somebody is called `new`; or nobody can be called so.
+
+        Examples
+        --------
+        >>> bank.rename("Joe", "Joe Biden").name
+        'Joe Biden'
+        """
+        return self.gallery.rename(name, new)
+
+    def forget(self, name: str) -> Forgotten:
+        """Remove a person for good: samples, embeddings, pictures and name; freed bytes are overwritten.
+
+        Raises
+        ------
+        PersonNotFoundError
+            Nobody is called so.
+
+        Examples
+        --------
+        >>> bank.forget("Joe").samples
+        1
+        >>> [person.name for person in bank.people()]
+        ['Barack']
+        """
+        return self.gallery.forget(name)
+
+    def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> Exported:
+        """Write people and their samples into a new folder, from which `import_people` takes them.
+
+        Parameters
+        ----------
+        folder
+            Where; it must not exist, or be empty. Only its owner can read it.
+        people
+            Names; None for everybody.
+        thumbnails
+            Whether the small pictures of faces go along.
+
+        Raises
+        ------
+        PersonNotFoundError, ExchangeError, StorageError
+            Somebody named is not enrolled; the folder is there already; or it cannot be written.
+
+        Examples
+        --------
+        >>> bank.export("family").people
+        2
+        """
+        from facebank.gallery import export_gallery
+
+        return export_gallery(self.gallery, folder, people, thumbnails=thumbnails)
+
+    def album(self, path: Place | None = None) -> Album:
+        """Return the photos that are scanned once and asked about often: see `Album`.
+
+        Parameters
+        ----------
+        path
+            The scan file; None for the one beside the gallery.
+
+        Examples
+        --------
+        >>> with bank.album() as album:
+        ...     report = album.scan(["party.jpg", "eileen.jpg"])
+        ...     [found.path for found in album.find(["Joe"])] == [os.path.abspath("party.jpg")]
+        True
+        """
+        from facebank.album.album import Album
+
+        return Album(self, path)
+
+    def video(self, path: Place, *, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> VideoReport:
+        """Say who is in a video, and when.
+
+        Parameters
+        ----------
+        path
+            The file.
+        rate
+            How many frames a second are looked at.
+        start, end
+            From when to when, in seconds; None for the end of the video.
+
+        Raises
+        ------
+        VideoError
+            There is no such video, or it cannot be read.
+        GalleryError
+            There is no gallery.
+
+        Examples
+        --------
+        >>> for seen in bank.video("party.avi").appearances:
+        ...     print(seen.label, f"{seen.start:.1f} to {seen.end:.1f} s")
+        Barack 0.0 to 1.8 s
+        Joe 0.0 to 1.8 s
+        """
+        from facebank.video.identify import VideoPlan, identify_video
+
+        plan = VideoPlan(rate=rate, start=start, end=end)
+        return identify_video(self.engine, self.identification(), named_path(path, "the path of the video"), plan)
+
+    def watch(
+        self,
+        source: str | int,
+        on_news: Callable[[News, Visitor], None],
+        *,
+        rate: float = 5.0,
+        seconds: float | None = None,
+    ) -> Attendance:
+        """Say who comes and goes before a camera, until the source ends, time is over, or Ctrl-C.
+
+        Parameters
+        ----------
+        source
+            The number of a camera, a stream's URL, or a video file.
+        on_news
+            Called with what happened and with whom.
+        rate
+            How many frames a second are looked at, at most.
+        seconds
+            For how long; None for ever.
+
+        Raises
+        ------
+        VideoError
+            The source cannot be opened.
+        GalleryError
+            There is no gallery.
+
+        Examples
+        --------
+        >>> seen = bank.watch("party.avi", lambda news, visitor: print(news.value, visitor.label))
+        came Barack
+        came Joe
+        left Barack
+        left Joe
+        """
+        from facebank.media.live import LiveVideo, live_source
+        from facebank.video.watch import watch
+
+        self.identification()  # refuses a bank without a gallery before a camera is opened
+        self.preload()
+        with LiveVideo(live_source(str(source))) as live:
+            return watch(self.engine, self.identification, live, on_news, rate=rate, seconds=seconds)
 
     def re_embed(self, *, drop_missing: bool = False, progress: Progress = SILENT) -> ReEmbeddingReport:
         """Make the gallery's embeddings anew with this bank's pack, from the photos, which must still be there.
@@ -418,6 +815,11 @@ class FaceBank:
         -------
         ReEmbeddingReport
             What became of the samples.
+
+        Examples
+        --------
+        >>> bank.re_embed().embedded
+        3
         """
         from facebank.operations.reembed import re_embed
 
@@ -428,7 +830,7 @@ class FaceBank:
             return re_embed(gallery, engine, drop_missing=drop_missing, progress=progress)
 
     def merge(self, sources: Sequence[str], into: str, *, force: bool = False) -> Person:
-        """Join people who are one person: see `facebank.operations.merge.merge_people`.
+        """Join people who are one person; `unmerge` separates them again.
 
         Parameters
         ----------
@@ -436,6 +838,17 @@ class FaceBank:
             Names of those who go, and of the one who stays.
         force
             Whether they are joined even if their samples look like two people.
+
+        Raises
+        ------
+        UsageError
+            Their samples look like two people.
+
+        Examples
+        --------
+        >>> report = bank.enroll("B. Obama", "barack2.jpg", force=True)
+        >>> bank.merge(["Joe"], "Barack", force=True).sample_count
+        3
         """
         from facebank.operations.merge import merge_people
 
@@ -444,18 +857,31 @@ class FaceBank:
         return merge_people(self.gallery, sources, into, self.engine.thresholds.verify)
 
     def unmerge(self, name: str) -> list[Person]:
-        """Undo the last merge into a person: see `facebank.Gallery.unmerge`."""
+        """Undo the last merge into a person, and return those who are separate again.
+
+        Examples
+        --------
+        >>> merged = bank.merge(["Joe"], "Barack", force=True)
+        >>> [person.name for person in bank.unmerge("Barack")]
+        ['Joe']
+        """
         return self.gallery.unmerge(name)
 
     def split(self, name: str, into: str, samples: Sequence[int] = ()) -> Person:
-        """Make two people of one: see `facebank.Gallery.split`.
+        """Make two people of one, and return the new one.
 
         Parameters
         ----------
         name, into
             Whose samples are split, and what the new person is called.
         samples
-            Which go to the new person; none for the smaller of the two halves that the samples are in.
+            Numbers of those that go to the new person; none for the smaller of the two groups that they form.
+
+        Examples
+        --------
+        >>> number = bank.samples("Barack")[0].id
+        >>> bank.split("Barack", "Barack in 2012", [number]).sample_count
+        1
         """
         from facebank.operations.merge import find_half
 
@@ -471,7 +897,7 @@ class FaceBank:
         Parameters
         ----------
         folder
-            What `facebank.gallery.export_gallery` wrote.
+            What `export` wrote.
         force
             Whether such faces are taken, too.
 
@@ -481,6 +907,14 @@ class FaceBank:
             Another pack made the export's embeddings.
         ExchangeError
             The export is partial or altered; nothing is imported then.
+
+        Examples
+        --------
+        >>> exported = bank.export("family")
+        >>> with FaceBank.open("other.facebank") as other:
+        ...     imported = other.import_people("family")
+        ...     [person.name for person in other.people()]
+        ['Barack', 'Joe']
         """
         from facebank.gallery import check_export, exported_pack, import_gallery
         from facebank.operations.guard import ImportGuard
@@ -501,6 +935,11 @@ class FaceBank:
         ------
         GalleryError
             There is none, or it cannot be used with the pack.
+
+        Examples
+        --------
+        >>> bank.open_gallery().path.name
+        'people.facebank'
         """
         gallery = self._gallery
         if gallery is None:
@@ -523,6 +962,11 @@ class FaceBank:
             What was written.
         path
             The file or folder.
+
+        Examples
+        --------
+        >>> from facebank.gallery import PlaceKind
+        >>> bank.note_written(PlaceKind.ANNOTATED, "drawn")
         """
         with suppress(GalleryError, PackError, StorageError):
             if self.path.exists():
@@ -537,10 +981,18 @@ class FaceBank:
 
         return Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
 
-    def _analyzed(self, photos: Iterable[Place | DecodedPhoto]) -> Iterator[AnalyzedPhoto | Photo]:
+    def _analyzed(self, photos: Iterable[PhotoInput], channels: Channels = "RGB") -> Iterator[AnalyzedPhoto | Photo]:
         from facebank.operations.inputs import analyze_readable
 
-        return analyze_readable(self.engine, photos)
+        return analyze_readable(self.engine, photos, channels)
+
+
+def _opened(photo: PhotoInput, channels: Channels) -> PhotoInput:
+    """Return a photo in memory as pixels; a path stays one."""
+    from facebank.media import check_photo, open_photo
+
+    check_photo(photo)
+    return photo if isinstance(photo, str | os.PathLike) else open_photo(photo, channels)
 
 
 def _nothing_to_enroll(person: str, places: Sequence[Path], progress: Progress) -> EnrollReport:

@@ -15,8 +15,8 @@ from facebank.errors import UsageError
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
@@ -340,8 +340,12 @@ class Face(Detection):
         Its place in the photo, from 1: the largest is first. 0 for a face that is of no photo.
     path
         The photo's file as the user named it.
+    content_hash
+        SHA-256 of the photo's bytes, in hex.
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+    opener
+        What reads the photo again for `crop`.
     identity
         Whose it is; None for a face that was only analyzed. The properties `person`, `decision`, `reason`,
         `similarity`, `probability`, `candidates` and `stranger_probability` are its attributes.
@@ -351,7 +355,9 @@ class Face(Detection):
     embedding: FloatArray = field(repr=False)
     face_number: int = field(default=0, kw_only=True)
     path: str = field(default="", kw_only=True)
-    quarter_turns: int = field(default=0, kw_only=True)
+    content_hash: str = field(default="", repr=False, kw_only=True)
+    quarter_turns: int = field(default=0, repr=False, kw_only=True)
+    opener: Callable[[Any], DecodedPhoto] | None = field(default=None, repr=False, kw_only=True)
     identity: Identity | None = field(default=None, kw_only=True)
 
     @property
@@ -394,6 +400,51 @@ class Face(Detection):
         """Calibrated probability that it is none of the candidates, 0..1; None without a calibration."""
         return None if self.identity is None else self.identity.stranger_probability
 
+    def crop(self, photo: object = None, *, margin: float = 0.0) -> RGBImage:
+        """Return the part of the photo that shows the face.
+
+        No pixels are kept: the photo's file is read again. A face of bytes, an array or an image is cut out of the
+        photo that you pass, which must be the same one.
+
+        Parameters
+        ----------
+        photo
+            The photo, as `FaceBank.identify` takes it; None to read the file `path`.
+        margin
+            How much to add on each side, as a fraction of the box.
+
+        Returns
+        -------
+        RGBImage
+            RGB ``uint8`` of shape ``(height, width, 3)``, upright, no larger than the photo.
+
+        Raises
+        ------
+        PhotoError
+            The file cannot be read.
+        UsageError
+            The face is of no file and no photo is given, or the file has changed.
+
+        Examples
+        --------
+        >>> photo = next(bank.identify("party.jpg"))
+        >>> photo.faces[0].crop(margin=0.2).shape
+        (378, 257, 3)
+        """
+        import numpy as np
+
+        name = printable(self.path or "this face's photo")
+        if self.opener is None or (photo is None and self.path.startswith("<")):
+            raise UsageError(f"the pixels of {name} are not kept: pass the photo, as in face.crop(photo)")
+        opened = self.opener(self.path if photo is None else photo)
+        if photo is None and opened.content_hash != self.content_hash:
+            raise UsageError(f"{name} has changed since its faces were found: identify it again")
+        pixels = np.rot90(opened.pixels, self.quarter_turns)
+        wider = margin * (self.box[2:] - self.box[:2])
+        left, top = np.maximum(np.floor(self.box[:2] - wider), 0).astype(int)
+        right, bottom = np.ceil(self.box[2:] + wider).astype(int)
+        return np.ascontiguousarray(pixels[top:bottom, left:right])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
@@ -419,6 +470,8 @@ class Photo:
         Whether `taken_at` is the camera's date; a file's modification time is not.
     picture_hash
         SHA-256 in hex of the picture as it is seen, whatever its metadata; None where it is not known.
+    opener
+        What reads the photo again for `Face.crop`.
     """
 
     path: str
@@ -431,10 +484,18 @@ class Photo:
     taken_at: datetime | None = field(default=None, kw_only=True)
     camera_dated: bool = field(default=False, kw_only=True)
     picture_hash: str | None = field(default=None, kw_only=True)
+    opener: Callable[[Any], DecodedPhoto] | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         numbered = tuple(
-            replace(face, face_number=number, path=self.path, quarter_turns=self.quarter_turns)
+            replace(
+                face,
+                face_number=number,
+                path=self.path,
+                content_hash=self.content_hash,
+                quarter_turns=self.quarter_turns,
+                opener=self.opener,
+            )
             for number, face in enumerate(self.faces, start=1)
         )
         object.__setattr__(self, "faces", numbered)

@@ -86,6 +86,8 @@ def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_pat
 
 
 def test_only_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_text("no photo")
     found = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
     assert [Path(photo.path).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
 

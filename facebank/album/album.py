@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,7 @@ from facebank.errors import (
 )
 from facebank.gallery import Gallery, PlaceKind, name_key
 from facebank.storage.concurrency import SharedLock
-from facebank.storage.paths import absolute, named_path
+from facebank.storage.paths import absolute, named_path, named_paths
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from facebank.album.tags.removing import RemovedTags
     from facebank.album.tags.tagged import TaggedPhoto
     from facebank.album.tags.writing import TagOptions
+    from facebank.media import Place
     from facebank.operations.engine import Engine
     from facebank.operations.identify import Identification
-    from facebank.operations.inputs import Place
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Photo
 
@@ -142,7 +142,7 @@ class Album:
 
     def scan(
         self,
-        places: Sequence[Path],
+        places: Place | Iterable[Place],
         *,
         workers: int | None = None,
         on_plan: Callable[[ScanPlan], None] | None = None,
@@ -180,7 +180,7 @@ class Album:
                 engine.preload()  # while the folders are gone through
             try:
                 with ScanFile.open(self.path, engine.identity, create=True) as scan_file:
-                    plan = plan_scan(scan_file, places)
+                    plan = plan_scan(scan_file, named_paths(places))
                     if on_plan is not None:
                         on_plan(plan)
                     if plan.todo:
@@ -220,7 +220,7 @@ class Album:
             people = album_people(scan_file.face_table(), engine.thresholds)
             write_album_people(self._bank.path, engine.identity.digest, people)
 
-    def forget(self, places: Sequence[Path]) -> int:
+    def forget(self, places: Place | Iterable[Place]) -> int:
         """Forget the photos of some folders, whether they are still there or not; return how many files that were.
 
         Raises
@@ -229,7 +229,7 @@ class Album:
             One of the places was not scanned.
         """
         paths = set[str]()
-        for place in places:
+        for place in named_paths(places):
             found = self.scan_file.files(absolute(place))
             if not found:
                 self.count([place])  # says that it was not scanned
@@ -238,7 +238,7 @@ class Album:
         self._keep_people(self.scan_file)
         return len(paths)
 
-    def count(self, places: Sequence[Path] = ()) -> int:
+    def count(self, places: Place | Iterable[Place] = ()) -> int:
         """Return how many photos of some folders, or of all, can be asked about.
 
         Raises
@@ -246,6 +246,7 @@ class Album:
         PhotoNotFoundError
             One of the places was not scanned.
         """
+        places = named_paths(places)
         if not places:
             return self.scan_file.count().files
         counts = [self.scan_file.count_in(absolute(place)) for place in places]
@@ -257,7 +258,9 @@ class Album:
             )
         return sum(counts)
 
-    def identify(self, places: Sequence[Path] = (), settings: DecisionSettings | None = None) -> Iterator[Photo]:
+    def identify(
+        self, places: Place | Iterable[Place] = (), settings: DecisionSettings | None = None
+    ) -> Iterator[Photo]:
         """Say who is in the photos that were scanned, without reading them again.
 
         Parameters
@@ -277,12 +280,12 @@ class Album:
         GalleryError
             There is no gallery, or it cannot be used with the pack.
         """
-        for _, identified in self._identified(places, settings):
+        for _, identified in self._identified(named_paths(places), settings):
             yield identified
 
     def find(
         self,
-        names: Sequence[str],
+        names: str | Sequence[str],
         period: Period | None = None,
         settings: DecisionSettings | None = None,
         *,
@@ -308,7 +311,8 @@ class Album:
         """
         from facebank.album.finding import Period, photos_of
 
-        wanted = frozenset(self._bank.gallery.person(name).name for name in names)
+        named = [names] if isinstance(names, str) else names
+        wanted = frozenset(self._bank.gallery.person(name).name for name in named)
         photos = self._identified(settings=settings)
         return photos_of(photos, wanted, Period() if period is None else period, any_of=any_of)
 

@@ -17,6 +17,7 @@ from facebank.media.formats import (
     recognize_format,
     skipped_message,
 )
+from facebank.media.memory import Channels, PhotoInput, Place, check_channels, check_photo, open_photo, photo_label
 from facebank.media.picture_hash import picture_hash, picture_hash_of, with_orientation
 from facebank.media.pixels import encode_thumbnail, turn_photo
 from facebank.media.reading import (
@@ -36,14 +37,19 @@ __all__ = [
     "LARGEST_JPEG_SIDE",
     "PHOTO_SUFFIXES",
     "SIGNATURE_BYTES",
+    "Channels",
     "FolderContents",
     "LabelPainter",
     "Mark",
     "PhotoFile",
     "PhotoHeader",
+    "PhotoInput",
     "PhotoLimits",
+    "Place",
     "SkippedKind",
     "annotate_photo",
+    "check_channels",
+    "check_photo",
     "counted_skipped",
     "decode_photo",
     "decoder_versions",
@@ -53,6 +59,8 @@ __all__ = [
     "find_videos",
     "is_annotated",
     "look_through",
+    "open_photo",
+    "photo_label",
     "picture_hash",
     "picture_hash_of",
     "picture_hash_of_photo",

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.media import LARGEST_JPEG_SIDE, Mark, annotate_photo, is_annotated, read_photo, turn_photo
-from facebank.operations.inputs import Place
+from facebank.media import LARGEST_JPEG_SIDE, Mark, Place, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.storage.files import face_folder_mode
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import named_path

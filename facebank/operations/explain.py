@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facebank.errors import StorageError, UsageError
-from facebank.media import LabelPainter, is_annotated
-from facebank.operations.inputs import largest_face, open_photo
+from facebank.media import LabelPainter, is_annotated, open_photo
+from facebank.operations.inputs import largest_face
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
 from facebank.types import Verification
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
-    from facebank.operations.inputs import Place
-    from facebank.types import DecodedPhoto, FloatArray, RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
 """Embeds RGB ``uint8`` crops ``(N, S, S, 3)`` as L2-normalized ``float32`` ``(N, D)``."""
@@ -347,7 +347,7 @@ class ExplainedPair:
     explanation: Explanation
 
 
-def explain_photos(engine: Engine, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> ExplainedPair:
+def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
     """Explain the similarity of the largest faces of two photos (or files); needs no gallery.
 
     Raises

@@ -15,10 +15,11 @@ from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery, NewSample
+    from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.operations.guard import Judgment
-    from facebank.operations.inputs import Place, PointedFace
-    from facebank.types import DecodedPhoto, FloatArray
+    from facebank.operations.inputs import PointedFace
+    from facebank.types import FloatArray
 
 
 class FeedbackReason(StrEnum):
@@ -70,7 +71,7 @@ class Feedback:
 def confirm(
     gallery: Gallery,
     engine: Engine,
-    photo: Place | DecodedPhoto,
+    photo: PhotoInput,
     name: str,
     number: int | None = None,
     *,
@@ -143,9 +144,7 @@ def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str)
     return judgment
 
 
-def deny(
-    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, name: str, number: int | None = None
-) -> Feedback:
+def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, number: int | None = None) -> Feedback:
     """Deny that a face is a person's: the person is never offered again for this face of this photo.
 
     Parameters are as for `confirm`.
@@ -168,9 +167,7 @@ def deny(
     return _feedback(pointed, person, reason, detail)
 
 
-def deny_everybody(
-    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
-) -> Feedback:
+def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Feedback:
     """State that a face is nobody known: it is remembered, to be recognized again as a stranger.
 
     Parameters are as for `confirm`.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery import FaceKey
-from facebank.operations.inputs import largest_face, open_photo
+from facebank.media import open_photo
+from facebank.operations.inputs import largest_face
 from facebank.recognition.births import BirthDates, identify_without
 from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.gallery import Gallery, VectorTable
+    from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
-    from facebank.operations.inputs import Place
     from facebank.packs import Thresholds
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.named_strangers import StrangersNamed
     from facebank.recognition.calibrations import Knowledge
     from facebank.recognition.scoring import PersonScorer
-    from facebank.types import DecodedPhoto, FloatArray, Identity
+    from facebank.types import FloatArray, Identity
 
 
 MASK = "augmented:mask"
@@ -307,7 +308,7 @@ def identified_photo(photo: Photo, gallery: Gallery, identification: Identificat
         identities = (
             identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
         )
-    return photo.identified(identities)
+    return replace(photo, opener=open_photo).identified(identities)
 
 
 def identified_tracks(
@@ -411,7 +412,7 @@ def _rule(
     )
 
 
-def compare_photos(engine: Engine, a: Place | DecodedPhoto, b: Place | DecodedPhoto) -> Verification:
+def compare_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> Verification:
     """Compare the largest faces of two photos (or files) with a pack.
 
     Raises

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOBase
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from facebank.errors import NoFaceError, PhotoError, PhotoNotFoundError, UsageError
 from facebank.gallery import FaceKey
-from facebank.media import FolderContents, counted_skipped, is_annotated, look_through, read_photo
+from facebank.media import (
+    FolderContents,
+    check_photo,
+    counted_skipped,
+    is_annotated,
+    look_through,
+    open_photo,
+    photo_label,
+)
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
-from facebank.types import DecodedPhoto, Photo, SkippedCounts
+from facebank.types import Photo, SkippedCounts
 
 if TYPE_CHECKING:
-    from facebank.media import SkippedKind
+    from facebank.media import Channels, PhotoInput, SkippedKind
     from facebank.operations.engine import Engine
-    from facebank.types import AnalyzedPhoto, Face, Photo
+    from facebank.types import AnalyzedPhoto, DecodedPhoto, Face
 
 
-Place: TypeAlias = str | os.PathLike[str]
-Photos: TypeAlias = Place | DecodedPhoto | Iterable[Place | DecodedPhoto]
+Photos: TypeAlias = "PhotoInput | Iterable[PhotoInput]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,30 +109,35 @@ def _identity(path: Path) -> Path:
     return Path(os.path.realpath(path.parent), path.name)
 
 
-def require_photos(photos: Photos) -> tuple[list[Path | DecodedPhoto], SkippedCounts]:
-    """List the photos of files and folders, and count what is passed over in folders.
+def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
+    """List the photos that files and folders stand for, and count what is passed over in folders.
 
     Parameters
     ----------
     photos
-        Photos, files or folders of them. A missing file fails when it is read.
+        One photo or several: files, folders of them, or photos in memory. A missing file fails when it is read.
 
     Returns
     -------
-    tuple[list[Path | Photo], SkippedCounts]
-        Photos of a folder are in natural order.
+    tuple[list[PhotoInput], SkippedCounts]
+        Paths are `pathlib.Path`; folders give their photos in natural order.
 
     Raises
     ------
     PhotoNotFoundError
         There is not a single photo.
+    UsageError
+        Something is no photo; the message names what it is.
     """
     several = _several(photos)
-    found: list[Path | DecodedPhoto] = []
+    found: list[PhotoInput] = []
     videos, annotated, skipped = set[Path](), set[Path](), dict[Path, str]()
     for photo in several:
-        place = photo if isinstance(photo, DecodedPhoto) else named_path(photo)
-        if isinstance(place, DecodedPhoto) or not place.is_dir():
+        if not isinstance(photo, str | os.PathLike):
+            found.append(photo)
+            continue
+        place = named_path(photo)
+        if not place.is_dir():
             found.append(place)
             continue
         contents = look_through(place)
@@ -138,24 +151,38 @@ def require_photos(photos: Photos) -> tuple[list[Path | DecodedPhoto], SkippedCo
     return found, SkippedCounts(Counter(skipped.values()), len(videos), len(annotated))
 
 
-def nothing_there(places: Sequence[Place | DecodedPhoto]) -> PhotoNotFoundError:
-    """Return the error that some places have no photo, with what they have instead."""
-    folders = [Path(place) for place in places if not isinstance(place, DecodedPhoto)]
-    gathered = gather_photos([place for place in folders if place.is_dir()])
+def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
+    """List photos as `require_photos` does; raises `PhotoNotFoundError` also if they are files and none exists."""
+    found, skipped = require_photos(photos)
+    files = [photo for photo in found if isinstance(photo, Path)]
+    if len(files) == len(found):
+        require_places(files)
+    return found, skipped
+
+
+def each_photo(photos: Photos) -> Iterable[PhotoInput]:
+    """List photos as `existing_photos` does, one by one as an iterator gives them."""
+    if isinstance(photos, Iterator) and photo_label(photos) is None:
+        return chain.from_iterable(require_photos(photo)[0] for photo in photos)
+    return existing_photos(photos)[0]
+
+
+def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
+    """Return the error that there is no photo at some places, and say what there is instead."""
+    gathered = gather_photos([place for place in _paths(places) if place.is_dir()])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; save them as JPEG or PNG to have them read" if instead else ""
     return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
 
 
-def _named(places: Sequence[Place | DecodedPhoto]) -> str:
-    named = [printable(os.fspath(place)) for place in places if not isinstance(place, DecodedPhoto)]
+def _paths(photos: Iterable[PhotoInput]) -> list[Path]:
+    return [Path(photo) for photo in photos if isinstance(photo, str | os.PathLike)]
+
+
+def _named(places: Sequence[PhotoInput]) -> str:
+    named = [printable(os.fspath(place)) for place in _paths(places)]
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return f"{', '.join(named[:3]) or 'nothing given'}{more}"
-
-
-def open_photo(photo: Place | DecodedPhoto) -> DecodedPhoto:
-    """Read a photo, unless it is read already."""
-    return photo if isinstance(photo, DecodedPhoto) else read_photo(photo)
 
 
 def largest_face(analyzed: AnalyzedPhoto) -> Face:
@@ -171,12 +198,21 @@ def lasting_source(source: str) -> str:
     return str(path.absolute()) if path.is_file() else source
 
 
-def _several(photos: Photos) -> list[Place | DecodedPhoto]:
-    return [photos] if isinstance(photos, str | os.PathLike | DecodedPhoto) else list(photos)
+def _several(photos: Photos) -> list[PhotoInput]:
+    """Return photos as a list of one or more, each of which is a photo."""
+    if photo_label(photos) is not None or isinstance(photos, Mapping | TextIOBase) or not isinstance(photos, Iterable):
+        check_photo(photos)
+        return [cast("PhotoInput", photos)]
+    several = list(cast("Iterable[PhotoInput]", photos))
+    for photo in several:
+        check_photo(photo)
+    return several
 
 
-def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> Iterator[AnalyzedPhoto | Photo]:
-    """Read and analyze photos in batches.
+def analyze_readable(
+    engine: Engine, photos: Iterable[PhotoInput], channels: Channels = "RGB"
+) -> Iterator[AnalyzedPhoto | Photo]:
+    """Read and analyse photos in batches.
 
     Parameters
     ----------
@@ -184,6 +220,8 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> 
         The pack that finds and embeds their faces.
     photos
         Photos and files; read a bounded number ahead of what is yielded.
+    channels
+        The order of arrays' colors.
 
     Yields
     ------
@@ -191,7 +229,7 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> 
         One for each photo, in order.
     """
     unread: deque[Photo | None] = deque()
-    readable = _readable(photos, unread)
+    readable = _readable(photos, unread, channels)
     first = list(islice(readable, 1))  # while the networks are still being loaded
     for analyzed in engine.analyzer.analyze(chain(first, readable)):
         while (problem := unread.popleft()) is not None:
@@ -200,13 +238,13 @@ def analyze_readable(engine: Engine, photos: Iterable[Place | DecodedPhoto]) -> 
     yield from (problem for problem in unread if problem is not None)
 
 
-def _readable(photos: Iterable[Place | DecodedPhoto], unread: deque[Photo | None]) -> Iterator[DecodedPhoto]:
-    """Yield photos that can be opened; append for each photo its problem or None to `unread`."""
+def _readable(photos: Iterable[PhotoInput], unread: deque[Photo | None], channels: Channels) -> Iterator[DecodedPhoto]:
+    """Yield the photos that can be opened; append to `unread` a photo with its error, or None, for each."""
     for photo in photos:
         try:
-            opened = open_photo(photo)
+            opened = open_photo(photo, channels)
         except PhotoError as error:
-            unread.append(Photo(os.fspath(photo) if not isinstance(photo, DecodedPhoto) else "", error=str(error)))
+            unread.append(Photo(photo_label(photo) or "", error=str(error)))
         else:
             unread.append(None)
             yield opened
@@ -246,7 +284,7 @@ class PointedFace:
         return self.photo.photo.path
 
 
-def point_at(engine: Engine, photo: Place | DecodedPhoto, number: int | None = None) -> PointedFace:
+def point_at(engine: Engine, photo: PhotoInput, number: int | None = None) -> PointedFace:
     """Find the face of a photo that is meant by its number.
 
     Parameters

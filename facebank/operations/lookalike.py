@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facebank.gallery import Gallery, VectorTable
+    from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
-    from facebank.operations.inputs import Place
-    from facebank.types import DecodedPhoto, FloatArray
+    from facebank.types import FloatArray
 
 
 TEMPERATURE = 0.1
@@ -100,9 +100,7 @@ class Lookalikes:
     people: tuple[Resemblance, ...]
 
 
-def find_lookalikes(
-    gallery: Gallery, engine: Engine, photo: Place | DecodedPhoto, number: int | None = None
-) -> Lookalikes:
+def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Lookalikes:
     """Rank all people by resemblance to a face.
 
     Parameters

@@ -21,6 +21,7 @@ from facebank.packs.network_file import check_network, prepared_model
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.runtime import (
     DeviceTrial,
+    check_device,
     load_runtime,
     note_session,
     open_session,
@@ -61,6 +62,7 @@ __all__ = [
     "add_pack",
     "assemble_pack",
     "catalog",
+    "check_device",
     "check_network",
     "commercial_use",
     "file_state",

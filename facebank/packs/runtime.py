@@ -87,7 +87,7 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
     PackIntegrityError
         The runtime cannot load the file, or it keeps weights in another file.
     """
-    _check_device(device)
+    check_device(device)
     options = _options(threads)
     if isinstance(model, bytes):
         check_network_bytes(model, _named(model))
@@ -131,7 +131,7 @@ def try_device(device: str = "auto") -> DeviceTrial:
     MissingDependencyError
         No runtime is installed, or a broken one.
     """
-    _check_device(device)
+    check_device(device)
     options = _options(threads=1)
     trouble = cuda_trouble() if device != "cpu" else None
     if device == "cuda" and trouble is not None:
@@ -316,9 +316,10 @@ def _options(threads: int | None) -> SessionOptions:
     return options
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise `UsageError` unless a device is ``auto``, ``cpu`` or ``cuda``."""
     if device not in DEVICES:
-        raise UsageError(f"there is no device {printable(device)!r}: use auto, cpu or cuda")
+        raise UsageError(f"there is no device {printable(str(device))!r}: use auto, cpu or cuda")
 
 
 def _quota(text: str) -> int | None:

@@ -7,9 +7,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
 from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
@@ -30,6 +34,11 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     if not os.fspath(path):
         raise UsageError(f"{what} is empty: name a file or folder; '.' is the current folder")
     return Path(path)
+
+
+def named_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], what: str = "the path") -> list[Path]:
+    """Return one path or several as a list; raises `UsageError` for an empty one."""
+    return [named_path(path, what) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
 
 
 def absolute(place: str | os.PathLike[str]) -> str:

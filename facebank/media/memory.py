@@ -1,0 +1,143 @@
+"""Photos as callers have them: paths, bytes, open files, Pillow images and arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, TypeGuard, cast
+
+import numpy as np
+
+from facebank.errors import UnreadablePhotoError, UsageError
+from facebank.media.pixels import to_rgb
+from facebank.media.reading import read_photo, read_photo_bytes
+from facebank.storage.text import printable
+from facebank.types import DecodedPhoto
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from PIL.Image import Image
+
+    from facebank.types import RGBImage
+
+Place: TypeAlias = str | os.PathLike[str]
+Buffer: TypeAlias = bytes | bytearray | memoryview
+PhotoInput: TypeAlias = "Place | Buffer | BinaryIO | Image | np.ndarray[Any, Any] | DecodedPhoto"
+Channels: TypeAlias = Literal["RGB", "BGR"]
+
+_ORIENTATION = 274  # EXIF
+_WHAT_IS_ONE = "a path, bytes, a binary file, a Pillow image or a uint8 array of shape (height, width, 3)"
+
+
+def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
+    """Return a photo as upright RGB pixels, from whatever a caller has of it.
+
+    Parameters
+    ----------
+    photo
+        A path; bytes or a binary file of an encoded photo; a Pillow image; a ``uint8`` array of shape
+        ``(height, width, 3)``.
+    channels
+        The order of an array's colors: ``"RGB"``, or ``"BGR"`` as OpenCV has it.
+
+    Raises
+    ------
+    UsageError
+        It is no photo; the message names what it is.
+    PhotoError
+        It cannot be read.
+    """
+    check_channels(channels)
+    if isinstance(photo, DecodedPhoto):
+        return photo
+    if isinstance(photo, str | os.PathLike):
+        return read_photo(photo)
+    if isinstance(photo, Buffer):
+        return read_photo_bytes(bytes(photo))
+    if isinstance(photo, np.ndarray):
+        return _of_pixels(photo if channels == "RGB" or photo.ndim != 3 else photo[..., ::-1], "<array>")
+    if _is_pillow(photo):
+        return _of_image(photo)
+    check_photo(photo)
+    return _of_file(cast("BinaryIO", photo))
+
+
+def check_photo(photo: object) -> None:
+    """Raise `UsageError` for what is no photo; the message names what it is."""
+    if photo_label(photo) is not None:
+        if isinstance(photo, np.ndarray):
+            DecodedPhoto("<array>", photo, "", has_orientation=False, taken_at=None)  # refuses what are no pixels
+        return
+    kind = type(photo).__name__
+    advice = ""
+    if isinstance(photo, list | tuple | set | frozenset):
+        advice = ": name the photos themselves, not lists of them"
+    elif isinstance(photo, io.TextIOBase):
+        advice = ": open the file with mode 'rb'"
+    elif hasattr(photo, "numpy"):
+        advice = ": convert it with .numpy()"
+    named = "None" if photo is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+    raise UsageError(f"a photo is {_WHAT_IS_ONE}, not {named}{advice}")
+
+
+def check_channels(channels: str) -> None:
+    """Raise `UsageError` unless the order of colors is a known one."""
+    if channels not in {"RGB", "BGR"}:
+        raise UsageError(f"there is no order of colors {printable(str(channels))!r}: use channels='RGB' or 'BGR'")
+
+
+def photo_label(photo: object) -> str | None:
+    """Return what to call a photo: its path, or a label of its kind; None for what is no photo."""
+    if isinstance(photo, DecodedPhoto):
+        return photo.path
+    if isinstance(photo, str | os.PathLike):
+        path: str | bytes = os.fspath(photo)
+        return path if isinstance(path, str) else None
+    if hasattr(photo, "read") and not isinstance(photo, io.TextIOBase):
+        name = getattr(photo, "name", None)
+        return name if isinstance(name, str) else "<file>"
+    kinds = ((isinstance(photo, Buffer), "<bytes>"), (isinstance(photo, np.ndarray), "<array>"))
+    return next((label for is_kind, label in kinds if is_kind), "<image>" if _is_pillow(photo) else None)
+
+
+def _is_pillow(photo: object) -> TypeGuard[Image]:
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(photo, pillow.Image)
+
+
+def _of_file(file: BinaryIO) -> DecodedPhoto:
+    label = photo_label(file) or "<file>"
+    try:
+        if file.seekable():
+            file.seek(0)
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise UnreadablePhotoError(f"{printable(label)} cannot be read: {error}") from error
+    if not isinstance(data, bytes):
+        raise UsageError(f"a photo is {_WHAT_IS_ONE}, not a file of text: open it with mode 'rb'")
+    return read_photo_bytes(data, label)
+
+
+def _of_image(image: Image) -> DecodedPhoto:
+    from PIL import ImageOps
+
+    try:
+        image.load()
+        oriented = _ORIENTATION in image.getexif()
+        pixels = to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:
+        # Pillow decodes here, and its plugins raise any error on hostile bytes
+        raise UnreadablePhotoError(f"<image> cannot be read: {printable(str(error))}") from error
+    return _of_pixels(pixels, getattr(image, "filename", None) or "<image>", has_orientation=oriented)
+
+
+def _of_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:
+    photo = DecodedPhoto(label, pixels, "", has_orientation, taken_at=None)  # refuses what are no pixels
+    whole = np.ascontiguousarray(pixels)
+    digest = hashlib.sha256(f"{photo.width} x {photo.height}\n".encode())
+    digest.update(whole.data)
+    return replace(photo, pixels=whole, content_hash=digest.hexdigest())

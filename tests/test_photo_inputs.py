@@ -1,0 +1,183 @@
+"""A photo may be a path, bytes, a file, a Pillow image or an array, everywhere; the rest is refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank import FaceBank, read_photo
+from facebank.errors import GalleryNotFoundError, PackError, PhotoNotFoundError, UnreadablePhotoError, UsageError
+from facebank.media import open_photo
+from facebank.types import Photo
+
+PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
+OBAMA, SPEECH = (PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech"))
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
+    with FaceBank.open(tmp_path_factory.mktemp("inputs") / "test.facebank") as opened:
+        opened.enroll("Barack", OBAMA)
+        yield opened
+
+
+def pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return read_photo(SPEECH).pixels
+
+
+GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "str": (lambda: str(SPEECH), "RGB", str(SPEECH)),
+    "path": (lambda: SPEECH, "RGB", str(SPEECH)),
+    "bytes": (SPEECH.read_bytes, "RGB", "<bytes>"),
+    "bytearray": (lambda: bytearray(SPEECH.read_bytes()), "RGB", "<bytes>"),
+    "memoryview": (lambda: memoryview(SPEECH.read_bytes()), "RGB", "<bytes>"),
+    "file": (lambda: SPEECH.open("rb"), "RGB", str(SPEECH)),
+    "buffer": (lambda: io.BytesIO(SPEECH.read_bytes()), "RGB", "<file>"),
+    "pillow": (lambda: Image.open(SPEECH), "RGB", str(SPEECH)),
+    "pillow in memory": (lambda: Image.fromarray(pixels()), "RGB", "<image>"),
+    "array": (pixels, "RGB", "<array>"),
+    "BGR array": (lambda: pixels()[..., ::-1].copy(), "BGR", "<array>"),
+    "decoded": (lambda: read_photo(SPEECH), "RGB", str(SPEECH)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file")
+@pytest.mark.parametrize("kind", GIVEN)
+def test_one_answer_for_one_photo_in_any_form(bank: FaceBank, kind: str) -> None:
+    make, channels, label = GIVEN[kind]
+    expected = next(bank.identify(SPEECH)).faces[0]
+    for photos in (make(), [make()], iter([make()])):
+        (photo,) = bank.identify(photos, channels=channels)  # type: ignore[arg-type]
+        assert (photo.path, photo.error, [face.person for face in photo.faces]) == (label, None, ["Barack"])
+        assert photo.faces[0].embedding @ expected.embedding == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "pillow in memory", "BGR array"])
+def test_every_verb_takes_every_form(bank: FaceBank, kind: str) -> None:
+    make, order, label = GIVEN[kind]
+    channels: Any = order
+    assert bank.verify(OBAMA, make(), channels=channels).same
+    assert bank.verify(OBAMA, make(), channels=channels).b == label
+    assert [len(photo.faces) for photo in bank.analyze([make(), SPEECH], channels=channels)] == [1, 1]
+    assert bank.lookalikes(make(), channels=channels).people[0].person == "Barack"
+    report = bank.enroll("Barack", [make()], channels=channels)
+    assert [(photo.path, photo.accepted) for photo in report.photos] == [(label, True)]
+    assert bank.confirm(make(), "Barack", channels=channels).detail
+    bank.gallery.remove_sample(bank.samples("Barack")[-1].id)
+
+
+WRONG = [
+    (None, "not None"),
+    ({"a": SPEECH}, "not a dict"),
+    (7, "not an int"),
+    (0.5, "not a float"),
+    ([[str(SPEECH)]], "not a list: name the photos themselves"),
+    ([str(SPEECH), None], "not None"),
+    (io.StringIO("text"), "not a StringIO: open the file with mode 'rb'"),
+    (np.zeros((4, 5), np.uint8), "gray"),
+    (np.zeros((4, 5, 3), np.float64), "float64"),
+    (np.zeros((4, 5, 4), np.uint8), "alpha"),
+    (np.zeros((3, 4, 5), np.uint8), "channels come first"),
+    (np.zeros((2, 4, 5, 3), np.uint8), r"\(2, 4, 5, 3\)"),
+    ("", "is empty"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_what_is_no_photo_is_named_before_anything_is_made(tmp_path: Path, wrong: Any, said: str) -> None:
+    with FaceBank.open(tmp_path / "new.facebank") as bank:
+        for verb in (lambda: bank.enroll("Ada", wrong), lambda: bank.analyze(wrong)):
+            with pytest.raises(UsageError, match=said):
+                verb()
+        if not isinstance(wrong, list):
+            with pytest.raises(UsageError, match=said):
+                bank.verify(wrong, SPEECH)
+    assert not (tmp_path / "new.facebank").exists()
+
+
+def test_a_missing_file_raises_and_makes_no_gallery(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "new.facebank") as bank:
+        for verb in (bank.analyze, lambda photo: bank.enroll("Ada", photo), lambda photo: bank.verify(photo, photo)):
+            with pytest.raises(PhotoNotFoundError, match=r"absent\.jpg"):
+                verb(tmp_path / "absent.jpg")
+        with pytest.raises(GalleryNotFoundError):
+            bank.identify(SPEECH)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_raises_where_there_is_a_gallery(bank: FaceBank, tmp_path: Path) -> None:
+    with pytest.raises(PhotoNotFoundError):
+        bank.identify(tmp_path / "absent.jpg")
+    found = [photo.error is None for photo in bank.identify([SPEECH, tmp_path / "absent.jpg"])]
+    assert found == [True, False]
+
+
+@pytest.mark.parametrize(("photo", "said"), [(b"", "is empty"), (b"no photo", "is no photo"), (PHOTOS, "folder")])
+def test_what_cannot_be_read_is_an_error_of_the_photo(photo: Any, said: str) -> None:
+    with pytest.raises(UnreadablePhotoError, match=said):
+        open_photo(photo)
+
+
+def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'gpu': use auto, cpu or cuda"):
+        FaceBank.open(tmp_path / "a.facebank", device="gpu")
+    for threads in (0, -1, 1.5, "2", True):
+        with pytest.raises(UsageError, match="threads are a number from 1"):
+            FaceBank.open(tmp_path / "a.facebank", threads=threads)  # type: ignore[arg-type]
+    for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
+        with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):
+            verb(SPEECH, channels="GBR")
+    with pytest.raises(PackError, match="no-such-pack"):
+        next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))
+
+
+def test_photos_of_an_iterator_are_read_as_far_as_asked_for(bank: FaceBank) -> None:
+    taken = []
+
+    def camera() -> Iterator[Any]:
+        for number in range(1000):
+            taken.append(number)
+            yield pixels()
+
+    assert next(bank.identify(camera())).faces[0].person == "Barack"
+    assert len(taken) < 200
+
+
+def test_a_face_is_cut_out_of_its_photo(bank: FaceBank, tmp_path: Path) -> None:
+    path = tmp_path / "speech.jpg"
+    path.write_bytes(SPEECH.read_bytes())
+    (photo,) = bank.identify(path)
+    (face,) = photo.faces
+    x1, y1, x2, y2 = face.box
+    crop = face.crop()
+    assert crop.dtype == np.uint8
+    assert abs(crop.shape[0] - (y2 - y1)) < 2
+    assert abs(crop.shape[1] - (x2 - x1)) < 2
+    np.testing.assert_array_equal(crop, face.crop(pixels()))
+    assert face.crop(margin=0.5).shape[0] > 1.5 * crop.shape[0]
+    assert face.crop(margin=100).shape == pixels().shape
+    path.write_bytes(OBAMA.read_bytes())
+    with pytest.raises(UsageError, match="has changed"):
+        face.crop()
+    (in_memory,) = next(bank.identify(pixels())).faces
+    with pytest.raises(UsageError, match="pass the photo"):
+        in_memory.crop()
+    np.testing.assert_array_equal(in_memory.crop(pixels()), crop)
+
+
+def test_results_say_their_place_and_travel_to_other_processes(bank: FaceBank) -> None:
+    (photo,) = bank.identify(SPEECH)
+    (face,) = photo.faces
+    assert (face.face_number, face.path, face.content_hash) == (1, str(SPEECH), photo.content_hash)
+    again: Photo = pickle.loads(pickle.dumps(photo))
+    assert again.faces[0].person == "Barack"
+    np.testing.assert_array_equal(again.faces[0].crop(), face.crop())
+    (found,) = bank.analyze(SPEECH)
+    assert (found.faces[0].person, found.faces[0].decision, found.faces[0].candidates) == (None, None, ())
