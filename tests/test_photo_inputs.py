@@ -28,6 +28,10 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         yield opened
 
 
+def swapped() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return pixels()[..., ::-1].copy()
+
+
 def pixels() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return read_photo(SPEECH).pixels
 
@@ -43,7 +47,7 @@ GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "pillow": (lambda: Image.open(SPEECH), "RGB", str(SPEECH)),
     "pillow in memory": (lambda: Image.fromarray(pixels()), "RGB", "<image>"),
     "array": (pixels, "RGB", "<array>"),
-    "BGR array": (lambda: pixels()[..., ::-1].copy(), "BGR", "<array>"),
+    "BGR array": (swapped, "BGR", "<array>"),
     "decoded": (lambda: read_photo(SPEECH), "RGB", str(SPEECH)),
 }
 
