@@ -137,7 +137,7 @@ def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
             FaceBank.open(tmp_path / "a.facebank", threads=threads)  # type: ignore[arg-type]
     for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
         with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):
-            verb(SPEECH, channels="GBR")
+            verb(SPEECH, channels="GBR")  # type: ignore[arg-type]
     with pytest.raises(PackError, match="no-such-pack"):
         next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))
 

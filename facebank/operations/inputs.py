@@ -162,7 +162,7 @@ def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
 
 def each_photo(photos: Photos) -> Iterable[PhotoInput]:
     """List photos as `existing_photos` does, one by one as an iterator gives them."""
-    if isinstance(photos, Iterator) and photo_label(photos) is None:
+    if isinstance(photos, Iterator) and _are_several(photos):
         return chain.from_iterable(require_photos(photo)[0] for photo in photos)
     return existing_photos(photos)[0]
 
@@ -198,9 +198,14 @@ def lasting_source(source: str) -> str:
     return str(path.absolute()) if path.is_file() else source
 
 
+def _are_several(photos: object) -> bool:
+    is_one = photo_label(photos) is not None or isinstance(photos, Mapping | TextIOBase)
+    return not is_one and isinstance(photos, Iterable)
+
+
 def _several(photos: Photos) -> list[PhotoInput]:
     """Return photos as a list of one or more, each of which is a photo."""
-    if photo_label(photos) is not None or isinstance(photos, Mapping | TextIOBase) or not isinstance(photos, Iterable):
+    if not _are_several(photos):
         check_photo(photos)
         return [cast("PhotoInput", photos)]
     several = list(cast("Iterable[PhotoInput]", photos))
