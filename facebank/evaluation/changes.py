@@ -1,7 +1,6 @@
-"""What is done to photos before faces are looked for in them: masks, fewer pixels, blur, other light.
+"""Changes of photos before faces are detected: masks, size, blur, light, drawn shapes; and steps of them along an axis.
 
-Each is relative to the face that was found in the photo as it is, so that a strength means the same in every photo.
-A change's name has its strength and a version, which counts up whenever its pixels would come out otherwise.
+Each is relative to the face found in the unchanged photo. The version in a change's name grows when its pixels change.
 """
 
 from __future__ import annotations
@@ -27,15 +26,7 @@ _GAMMA = 2.2
 
 @dataclass(frozen=True, slots=True)
 class DrawnMask:
-    """A mask drawn over nose and mouth, sitting and folded differently in every photo.
-
-    Attributes
-    ----------
-    shape
-        What is drawn.
-    colour
-        One of `facebank.vision.masking.MASK_COLORS`.
-    """
+    """A mask drawn over nose and mouth, differently folded in every photo; its color is one of `MASK_COLOURS`."""
 
     shape: MaskShape
     colour: str
@@ -46,7 +37,7 @@ class DrawnMask:
         return f"mask:{self.shape}:{self.colour}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Draw the mask; the same photo gets the same."""
+        """Return the photo with the mask; the same photo gets the same mask."""
         seed = zlib.crc32(photo.content_hash.encode())
         return replace(
             photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLORS[self.colour], seed)
@@ -55,13 +46,7 @@ class DrawnMask:
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """The photo shrunk until its face is so small; one whose face is smaller already stays as it is.
-
-    Attributes
-    ----------
-    size
-        The longer side of the face's box in pixels.
-    """
+    """The photo shrunk until the longer side of its face's box has `size` pixels; smaller faces stay as they are."""
 
     size: int
 
@@ -71,7 +56,7 @@ class Shrunk:
         return f"size:{self.size}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Shrink the photo, each new pixel the mean of those it stands for."""
+        """Return the photo, area-averaged."""
         import cv2
 
         factor = self.size / max(face.size, 1e-6)
@@ -84,13 +69,7 @@ class Shrunk:
 
 @dataclass(frozen=True, slots=True)
 class Blurred:
-    """The photo out of focus.
-
-    Attributes
-    ----------
-    share
-        Standard deviation of the Gaussian as a share of the face's longer side.
-    """
+    """The photo out of focus, by a Gaussian whose standard deviation is a fraction of the face's longer side."""
 
     share: float
 
@@ -100,7 +79,7 @@ class Blurred:
         return f"blur:{self.share:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Blur the photo."""
+        """Return the blurred photo."""
         import cv2
 
         sigma = max(self.share * face.size, 1e-3)
@@ -109,13 +88,7 @@ class Blurred:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """The photo taken with more or less light; what is too bright or too dark is lost, as in a camera's JPEG.
-
-    Attributes
-    ----------
-    stops
-        Each is twice the light; negative for less.
-    """
+    """The photo with `stops` times twice the light, or half for negative stops; clipped like a camera's JPEG."""
 
     stops: float
 
@@ -125,20 +98,14 @@ class Exposed:
         return f"exposure:{self.stops:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # what is done depends on no face
-        """Change the light."""
+        """Return the photo in the changed light."""
         light = (np.arange(256) / 255) ** _GAMMA * 2.0**self.stops
         return replace(photo, pixels=_looked_up(photo.pixels, 255 * light.clip(0, 1) ** (1 / _GAMMA)))
 
 
 @dataclass(frozen=True, slots=True)
 class Hazy:
-    """The photo with less contrast, as behind fog; the face stays as bright as it is.
-
-    Attributes
-    ----------
-    contrast
-        What is left of it, 0..1.
-    """
+    """The photo with a fraction of its contrast; the face keeps its brightness."""
 
     contrast: float
 
@@ -148,7 +115,7 @@ class Hazy:
         return f"contrast:{self.contrast:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Take contrast away."""
+        """Return the photo with less contrast."""
         x1, y1, x2, y2 = np.rint(face.box).astype(int)
         inside = photo.pixels[max(0, y1) : max(1, y2), max(0, x1) : max(1, x2)]
         middle = float(inside.mean()) if inside.size else 128.0
@@ -156,24 +123,14 @@ class Hazy:
 
 
 def _looked_up(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
-    """Replace each value 0..255 of a picture."""
+    """Return a picture with each value 0..255 replaced."""
     table: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
     return table[pixels]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One condition that probes are brought into.
-
-    Attributes
-    ----------
-    name, label
-        As of `Condition`.
-    strength
-        Where it is on the axis of a plot.
-    change
-        What is done.
-    """
+    """One condition of probes: `name` and `label` as of `Condition`, its place on the axis, and the change."""
 
     name: str
     label: str
@@ -183,7 +140,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Steps of one kind, with the photos as they are at the strength ``plain``; None leaves these out."""
+    """Steps of one kind, with the unchanged photos at the strength ``plain``; None leaves these out."""
 
     label: str
     plain: float | None
@@ -276,7 +233,7 @@ _YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
 class Shape(StrEnum):
-    """What is drawn."""
+    """A shape drawn into a corner."""
 
     ELLIPSE = "ellipse"
     RECTANGLE = "rectangle"
@@ -300,7 +257,7 @@ class Corner:
         return left, top, left + side, top + side
 
     def is_free(self, photo: DecodedPhoto, face: Detection) -> bool:
-        """Tell whether the square is apart from the face, and from what else is cut out with it to be embedded."""
+        """Return whether the square is apart from the face and what is cut out with it."""
         left, top, right, bottom = self.square(photo.width, photo.height)
         middle = (face.box[:2] + face.box[2:]) / 2
         low, high = middle - _SEEN * face.size / 2, middle + _SEEN * face.size / 2
@@ -312,15 +269,7 @@ CORNERS = tuple(Corner(right, bottom) for bottom in (False, True) for right in (
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A yellow ellipse or a blue rectangle drawn into a corner, of one size relative to the photo.
-
-    Attributes
-    ----------
-    shape
-        What is drawn.
-    corner
-        Where.
-    """
+    """A yellow ellipse or a blue rectangle in a corner, of one size relative to the photo."""
 
     shape: Shape
     corner: Corner
@@ -331,7 +280,7 @@ class Drawing:
         return f"drawing:{self.shape}:{self.corner}:2"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # it is the same wherever the face is
-        """Draw it; the rest of the photo stays as it is."""
+        """Return the photo with the shape; the rest stays as it is."""
         import cv2
 
         pixels = np.ascontiguousarray(photo.pixels).copy()

@@ -1,7 +1,7 @@
-"""Error curves of comparisons: ROC, DET, equal error rate, and points read off them.
+"""Error curves of comparisons (ROC, DET, equal error rate) and the risk-coverage curve of answers.
 
-A comparison that could not be made, because no face was found, has the similarity NaN and never matches: it counts as
-a false non-match where both photos show one person, as ISO/IEC 19795-1 generalises the rates.
+A comparison without a face has the similarity NaN and never matches: it is a false non-match where both photos show
+one person, as in the generalized rates of ISO/IEC 19795-1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LEVEL = (0.025, 0.975)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparisons:
-    """Similarities of pairs, and whose they are.
+    """Similarities of pairs, with the truth.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Comparisons:
     same
         Whether both photos of a pair show one person, of shape ``(N,)``.
     first, second
-        Whom they show, as numbers: ``int64`` of shape ``(N,)``.
+        Numbers of the people shown, ``int64`` of shape ``(N,)``.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Comparisons:
             raise UsageError("Error rates need pairs of one person and pairs of different people.")
 
     def matched(self, threshold: float) -> NDArray[np.bool_]:
-        """Tell which pairs match at a threshold."""
+        """Return which pairs match at a threshold."""
         made: NDArray[np.bool_] = np.nan_to_num(self.similarities, nan=-np.inf) >= threshold
         return made
 
@@ -72,7 +72,7 @@ class Comparisons:
         )
 
     def threshold_at(self, fmr: float) -> float:
-        """Return the lowest threshold at which no more than this share of pairs of different people match."""
+        """Return the lowest threshold at which at most this fraction of pairs of different people match."""
         others = np.sort(np.nan_to_num(self.similarities[~self.same], nan=-np.inf))[::-1]
         allowed = int(np.floor(fmr * len(others) + 1e-9))
         if allowed >= len(others):
@@ -80,19 +80,13 @@ class Comparisons:
         return float(np.nextafter(others[allowed], np.inf)) if np.isfinite(others[allowed]) else -1.0
 
     def fnmr_at(self, fmr: float, meaning: str = "") -> Figure:
-        """Return the false non-match rate at the threshold of a false match rate, read off these pairs."""
+        """Return the false non-match rate at the threshold of a false match rate that is read off these pairs."""
         return self.fnmr(self.threshold_at(fmr), meaning, descriptive=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ErrorCurve:
-    """Both error rates over all thresholds.
-
-    Attributes
-    ----------
-    thresholds, fmr, fnmr
-        ``float64`` of shape ``(T,)``, thresholds rising.
-    """
+    """Both error rates at rising thresholds: ``float64`` arrays of shape ``(T,)``."""
 
     thresholds: NDArray[np.float64]
     fmr: NDArray[np.float64]
@@ -100,15 +94,7 @@ class ErrorCurve:
 
     @classmethod
     def of(cls, comparisons: Comparisons, weights: NDArray[np.float64] | None = None) -> ErrorCurve:
-        """Count both rates at every similarity that occurs.
-
-        Parameters
-        ----------
-        comparisons
-            Pairs.
-        weights
-            How much each pair counts; None for all the same.
-        """
+        """Count both rates at every similarity that occurs, each pair with its weight (1 by default)."""
         weigh = np.ones(len(comparisons.same)) if weights is None else weights
         values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
         order = np.argsort(values, kind="stable")
@@ -121,7 +107,7 @@ class ErrorCurve:
 
     @property
     def equal_error_rate(self) -> float:
-        """Where both rates cross, between two thresholds by a straight line."""
+        """The rate where both cross, interpolated linearly."""
         gap = self.fnmr - self.fmr
         after = int(np.argmax(gap >= 0))
         if after == 0:
@@ -136,18 +122,18 @@ class ErrorCurve:
         return float(-np.trapezoid(1 - self.fnmr, self.fmr))
 
     def det(self, label: str) -> Line:
-        """Return the DET curve as a line: FNMR over FMR."""
+        """Return FNMR over FMR."""
         return _thinned(label, self.fmr, self.fnmr)
 
     def roc(self, label: str) -> Line:
-        """Return the ROC curve as a line: the true match rate over FMR."""
+        """Return the true match rate over FMR."""
         return _thinned(label, self.fmr, 1 - self.fnmr)
 
 
 def equal_error_rate(comparisons: Comparisons) -> Figure:
-    """Return the equal error rate with its interval, by drawing the people of both sides.
+    """Return the equal error rate with its interval, drawing the people of both sides.
 
-    It rests on as many errors as it makes of the kind that has fewer; without any, its interval is the rule of three's.
+    Without an error, the interval is the rule of three's.
     """
     drawn = _resampled(comparisons).equal_error_rates
     low, high = np.quantile(drawn, _LEVEL) if drawn.size else (0.0, 1.0)
@@ -169,10 +155,9 @@ def _fewest(comparisons: Comparisons) -> int:
 
 
 def banded(line: Line, comparisons: Comparisons) -> Line:
-    """Return a DET curve with its 95 % band: at each FMR the interval of the FNMR, by drawing the people of both sides.
+    """Return a DET curve with the 95 % band of its FNMR, drawing the people of both sides.
 
-    Where no pair of one person is missed, the band is the rule of three's. Below an FMR of one pair in all there is no
-    band: nothing was seen there.
+    Where no pair of one person is missed, the band is the rule of three's; below an FMR of one pair there is none.
     """
     drawn = _resampled(comparisons)
     if not len(drawn.fnmr):
@@ -188,17 +173,7 @@ def banded(line: Line, comparisons: Comparisons) -> Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resampled:
-    """Error rates when people are drawn again.
-
-    Attributes
-    ----------
-    equal_error_rates
-        Of shape ``(R,)``.
-    fmr
-        Rising, of shape ``(P,)``.
-    fnmr
-        At each of these, of shape ``(R, P)``.
-    """
+    """Equal error rates ``(R,)``, and FNMR ``(R, P)`` at rising FMR ``(P,)``, of R resamples of the people."""
 
     equal_error_rates: NDArray[np.float64]
     fmr: NDArray[np.float64]
@@ -224,7 +199,7 @@ def _resampled(comparisons: Comparisons) -> _Resampled:
 
 
 def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
-    """Leave out points that a picture does not show: those that hardly differ from the one before."""
+    """Return at most 400 points, evenly spaced along the curve as it is drawn."""
     if len(x) > _POINTS:
         steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.log10(x + 1e-6))) + np.abs(np.diff(y)))])
         places = np.unique(np.searchsorted(steps, np.linspace(0, steps[-1], _POINTS)).clip(0, len(x) - 1))
@@ -234,31 +209,23 @@ def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskCoverage:
-    """The risk at every coverage.
-
-    Attributes
-    ----------
-    coverage
-        Share of probes answered, rising to 1: ``float64`` of shape ``(N,)``.
-    risk
-        Share of wrong answers among those given, of the same shape.
-    """
+    """The fraction of wrong answers (risk) over the fraction answered (coverage): ``float64`` of shape ``(N,)``."""
 
     coverage: NDArray[np.float64]
     risk: NDArray[np.float64]
 
     @property
     def area(self) -> float:
-        """Mean risk over all coverages, 0..1; the less the better."""
+        """Mean risk over all coverages, 0..1; smaller is better."""
         return float(self.risk.mean())
 
     def line(self, label: str) -> Line:
-        """Return it to be drawn."""
+        """Return it as a line of a plot."""
         return Line(label, self.coverage, self.risk)
 
 
 def risk_coverage(sureness: NDArray[np.float64], wrong: NDArray[np.bool_]) -> RiskCoverage:
-    """Give answers in order of how sure they are; equally sure ones share their errors evenly.
+    """Return the risk-coverage curve of answers in order of sureness; equally sure ones share their errors.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a protocol is run on: photos, whose they are, and which of them are compared."""
+"""Datasets: photos, the people they show, and pairs to compare."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """A picture that is read when it is needed, such as one of a file of many."""
+    """A picture that is read when needed, such as one of a file of many."""
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError`."""
@@ -49,13 +49,7 @@ class Pick(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a photo: the smallest square around a tagged box, in pixels; cut at the photo's edges.
-
-    Attributes
-    ----------
-    left, top, width, height
-        The tagged box in pixels of the upright photo.
-    """
+    """A tagged box in pixels of the upright photo; the smallest square around it is used, cut at the photo's edges."""
 
     left: float
     top: float
@@ -70,20 +64,19 @@ class DatasetPhoto:
     Attributes
     ----------
     name
-        What reports call it; unlike all others of the dataset.
+        Unique name for reports.
     person
-        Whom it shows; None for somebody nobody named.
+        The person shown; None for nobody named.
     content
-        Where it is, the bytes of its file, its pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or what reads them, or its
-        embedded face.
+        Path, bytes of the file, pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or their source, or an embedded face.
     region
         The part that is meant; None for the whole photo.
     split
-        ``train``, ``validation`` or ``test`` where the dataset has parts.
+        ``train``, ``validation`` or ``test`` if the dataset has parts.
     group
-        Photos of one group come from one source, such as a film or a photograph with several tags; "" for none.
+        Source of the photo, such as a film or a photo with several tags; "" for none.
     traits
-        What else the data say of it, by column, such as the family; "" for nothing.
+        Other columns of the data, such as the family.
     """
 
     name: str
@@ -97,17 +90,7 @@ class DatasetPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photos to compare.
-
-    Attributes
-    ----------
-    first, second
-        Places in the dataset's photos.
-    same
-        Whether they show one person.
-    fold
-        The fold it belongs to, from 0.
-    """
+    """Two photos to compare, as places in the dataset's photos; ``fold`` counts from 0."""
 
     first: int
     second: int
@@ -125,24 +108,24 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Photos, whose they are, and which of them are compared.
+    """Photos, the people they show, and pairs to compare.
 
     Attributes
     ----------
     title
-        What reports call it.
+        Name for reports.
     photos
         In a fixed order.
     pairs
-        Empty where the dataset lists none.
+        Empty if the dataset lists none.
     pick
         Which face of a photo is meant.
     left_out
         What was named and could not be used.
     pack
-        The digest of the pack that made the embeddings; "" for pictures, and where it is not said.
+        Digest of the pack that made the embeddings; "" for pictures, or if unknown.
     pairs_file
-        The list that the pairs are from, such as ``lfw-meta/pairs.txt``; "" where they are from none.
+        File of the pairs, such as ``lfw-meta/pairs.txt``; "" for none.
     """
 
     title: str
@@ -161,24 +144,24 @@ class Dataset:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The names, sorted, each once."""
+        """The names, sorted."""
         return tuple(sorted({photo.person for photo in self.photos if photo.person is not None}))
 
     @property
     def owners(self) -> NDArray[np.int64]:
-        """Whom each photo shows, as a place in `people`, -1 for nobody named: of shape ``(N,)``."""
+        """The person of each photo as a place in `people`, -1 for nobody named: ``int64`` of shape ``(N,)``."""
         numbers = {person: number for number, person in enumerate(self.people)}
         return np.array(
             [-1 if photo.person is None else numbers[photo.person] for photo in self.photos], dtype=np.int64
         )
 
     def of(self, people: Iterable[str]) -> Dataset:
-        """Return the photos of some people only; pairs with anybody else are dropped."""
+        """Return the photos of some people, and the pairs between them."""
         theirs = frozenset(people)
         return self.where([photo.person in theirs for photo in self.photos])
 
     def where(self, chosen: Iterable[bool]) -> Dataset:
-        """Return some of the photos, and the pairs of which both are left."""
+        """Return some of the photos, and the pairs between them."""
         places = [number for number, keep in enumerate(chosen) if keep]
         moved = {old: new for new, old in enumerate(places)}
         pairs = tuple(
@@ -190,12 +173,12 @@ class Dataset:
 
 
 def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
-    """Read a photo of a dataset, cut to its region.
+    """Return a photo, cut to its region.
 
     Raises
     ------
     PhotoError
-        It is missing or cannot be read, or there is an embedding only.
+        It is missing or unreadable, or is an embedding only.
     """
     content = photo.content
     if isinstance(content, Face):
@@ -212,7 +195,7 @@ def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
 
 
 def pixels_of(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
-    """Return pixels, of shape ``(H, W, 3)``; raises `PhotoError` where they cannot be read."""
+    """Return pixels of shape ``(H, W, 3)``; raises `PhotoError` if they cannot be read."""
     return content.pixels() if isinstance(content, PixelSource) else content
 
 
@@ -222,7 +205,7 @@ def pixels_digest(pixels: NDArray[np.uint8]) -> str:
 
 
 def cut_square(pixels: RGBImage, region: Region) -> RGBImage:
-    """Cut the smallest square around a box out of a picture; less where the picture ends."""
+    """Return the smallest square around a box, cut at the edges of the picture."""
     side = max(region.width, region.height)
     middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2
     height, width = pixels.shape[:2]

@@ -1,8 +1,7 @@
-"""What a pack found in photos, kept by the content of the photo so that a second run takes seconds.
+"""Cache of the faces that a pack found in photos, by the content of the photo.
 
-One SQLite file for each pack and for each state of the code that finds faces: a changed line there makes everything
-anew, because a stale figure is worse than a slow run. Nobody's name is in it, but embeddings are personal data: the
-file can be read by its owner only, and ``facebank bench forget`` removes it.
+One SQLite file for each pack and state of the code that finds faces. It contains no names, but embeddings are
+personal data: only its owner can read it, and ``facebank bench forget`` removes it.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _INSERT = {
 
 
 class _DamagedCacheError(StorageError):
-    """The file is no cache of evaluated faces, or a damaged one: it is made anew."""
+    """The file is no cache of evaluated faces, or is damaged; it is replaced."""
 
 
 _TABLES = (
@@ -82,23 +81,12 @@ FACE_CACHE = SqliteKind(
 
 
 def evaluation_folder() -> Path:
-    """Return the folder that evaluation keeps embeddings in."""
+    """Return the folder of the caches."""
     return cache_folder() / "evaluation"
 
 
 def forget_evaluated_faces() -> int:
-    """Remove everything that evaluation keeps of photos.
-
-    Returns
-    -------
-    int
-        How many bytes were freed.
-
-    Raises
-    ------
-    StorageError
-        A file cannot be removed.
-    """
+    """Remove all caches and return the number of bytes freed; raises `StorageError` if a file cannot be removed."""
     freed = 0
     for path in evaluation_folder().glob("*.sqlite*"):
         try:
@@ -117,8 +105,7 @@ class FaceCache:
     Parameters
     ----------
     path
-        The file; made where missing, made anew where damaged. Where it cannot be written what was found is kept in
-        memory, until the cache is closed.
+        The file; created if missing, replaced if damaged. If it cannot be written, results are kept in memory.
     dimension
         Length of an embedding.
     """
@@ -136,20 +123,20 @@ class FaceCache:
         return cls(evaluation_folder() / f"{pack.digest[:20]}-{code_digest()[:12]}.sqlite", pack.dimension)
 
     def __enter__(self) -> Self:
-        """Return the cache itself."""
+        """Return the cache."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what is not written yet, and close the file."""
+        """Close the cache."""
         self.close()
 
     def close(self) -> None:
-        """Write what is not written yet, and close the file."""
+        """Write what is pending, and close the file."""
         self._write_all()
         self._database.close()
 
     def faces(self, key: str) -> tuple[int, tuple[Face, ...]] | None:
-        """Return the quarter turns and faces of a photo; None where it was not looked at yet."""
+        """Return the quarter turns and faces of a photo; None if it is not in the cache."""
         row = self._row("photos", key)
         try:
             return None if row is None else self._faces(*row[1:])
@@ -163,13 +150,13 @@ class FaceCache:
         return int(turns), tuple(face_from_numbers(values, weak) for values, weak in faces)
 
     def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
-        """Remember what was found in a photo."""
+        """Remember the faces of a photo."""
         numbers = np.concatenate([face_to_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
         weaknesses = json.dumps([face.assessment.weaknesses for face in faces])
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
     def embedding(self, key: str) -> FloatArray | None:
-        """Return the embedding of a crop; None where it was not embedded yet."""
+        """Return the embedding of a crop; None if it is not in the cache."""
         row = self._row("crops", key)
         if row is None or not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dimension:
             return None
@@ -251,7 +238,7 @@ def _begin(database: sqlite3.Connection) -> None:
 
 
 def as_kept(face: Face) -> Face:
-    """Return a face as the cache gives it back, in single precision: a second run gives the very same figures."""
+    """Return a face as the cache gives it back, in single precision, so that a second run gives the same figures."""
     return face_from_numbers(face_to_numbers(face), face.assessment.weaknesses)
 
 

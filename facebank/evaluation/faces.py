@@ -1,4 +1,4 @@
-"""From a dataset's photos to faces that can be compared: once for each pack and photo."""
+"""Finding and embedding the faces of a dataset, once for each pack and photo."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ _CROPS_AT_ONCE = 32
 
 
 class Change(Protocol):
-    """Something done to a photo before faces are looked for in it."""
+    """Something done to a photo before faces are detected in it."""
 
     @property
     def name(self) -> str:
-        """What tells it from all other changes, its strength and its version included."""
+        """Unlike all other changes; contains its strength and version."""
         ...
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Return the changed photo, given where its face was found before."""
+        """Return the changed photo, given the face detected before."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSet:
-    """The faces of a dataset's photos, one or none each.
+    """The faces of a dataset's N photos, at most one each.
 
     Attributes
     ----------
     dataset
         N photos.
     faces
-        The face of each; None where none was found, or the photo could not be read.
+        The face of each; None without one, or if the photo could not be read.
     turns
-        How often each photo was turned counter-clockwise to be upright.
+        Counter-clockwise quarter turns that made each photo upright.
     hashes
-        SHA-256 of each photo's content, in hex; "" where it could not be read.
+        SHA-256 of each photo's content, in hex; "" if it could not be read.
     dimension
         Length of the embeddings.
     failures
-        The photos without a face, and why.
+        Photos without a face, with the reason.
     """
 
     dataset: Dataset
@@ -80,33 +80,33 @@ class FaceSet:
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """In which photos a face was found, of shape ``(N,)``."""
+        """Which photos have a face, of shape ``(N,)``."""
         return np.array([face is not None for face in self.faces], dtype=np.bool_)
 
     @property
     def embeddings(self) -> FloatArray:
-        """``float32`` of shape ``(N, D)``; zeros where no face was found."""
+        """``float32`` of shape ``(N, D)``; zeros without a face."""
         nothing = np.zeros(self.dimension, dtype=np.float32)
         return np.stack([nothing if face is None else face.embedding for face in self.faces])
 
     @property
     def qualities(self) -> FloatArray:
-        """``float32`` of shape ``(N,)``; 0 where no face was found."""
+        """``float32`` of shape ``(N,)``; 0 without a face."""
         return np.array([0 if face is None else face.quality for face in self.faces], dtype=np.float32)
 
     @property
     def names(self) -> NDArray[np.str_]:
-        """The photos' names, of shape ``(N,)``."""
+        """Names of the photos, of shape ``(N,)``."""
         return np.array([photo.name for photo in self.dataset.photos])
 
     @property
     def groups(self) -> NDArray[np.int64]:
-        """Which photos come from one source: equal numbers, of shape ``(N,)``; a photo without a group is its own."""
+        """Number of each photo's source, ``int64`` of shape ``(N,)``; a photo without a group is its own."""
         sources = [photo.group or f"\0{number}" for number, photo in enumerate(self.dataset.photos)]
         return np.unique(sources, return_inverse=True)[1].astype(np.int64)
 
     def where(self, chosen: NDArray[np.bool_]) -> FaceSet:
-        """Return some of the photos' faces."""
+        """Return the faces of some photos."""
         places = np.flatnonzero(chosen)
         return replace(
             self,
@@ -118,14 +118,14 @@ class FaceSet:
 
 
 class FaceReader:
-    """Finds and embeds the faces of datasets; what it did once it does not do again.
+    """Finds and embeds the faces of datasets; what is in the cache is not done again.
 
     Parameters
     ----------
     engine
-        A pack's networks; loaded when something is not in the cache.
+        A pack's networks, loaded when something is not in the cache.
     cache
-        What was done before; None to keep nothing.
+        Earlier results; None to keep nothing.
     """
 
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
@@ -135,7 +135,7 @@ class FaceReader:
 
     @property
     def timing(self) -> Timing | None:
-        """How fast photos were looked at so far; None where all were known."""
+        """Speed so far; None if all photos were in the cache."""
         return Timing(self._photos, self._faces_seen, self._seconds) if self._photos else None
 
     @property
@@ -145,22 +145,21 @@ class FaceReader:
     def read(
         self, dataset: Dataset, on_photo: Callable[[], None] | None = None, change: Change | None = None
     ) -> FaceSet:
-        """Find and embed the face that is meant of each photo.
+        """Find and embed the intended face of each photo.
 
         Parameters
         ----------
         dataset
-            Whose photos.
+            The photos.
         on_photo
             Called after each photo.
         change
-            Done to each photo first, at the face found in it; a photo without a face is not changed.
+            Done to each photo with a face before faces are detected again.
 
         Raises
         ------
         DatasetError
-            In no photo a face was found, before any change; or there are embeddings that do not fit the pack, or
-            pictures would be needed instead.
+            No photo has a face; or embeddings do not fit the pack, or photos would be needed instead.
         """
         if dataset.pick is Pick.EMBEDDED:
             kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
@@ -187,14 +186,14 @@ class FaceReader:
         )
 
     def crop(self, faces: FaceSet, place: int) -> RGBImage:
-        """Cut out a photo's face as it is embedded: ``uint8`` of shape ``(S, S, 3)``.
+        """Return a photo's face as it is embedded, ``uint8`` of shape ``(S, S, 3)``.
 
         Raises
         ------
         PhotoError
             The photo cannot be read any more.
         DatasetError
-            No face was found in it.
+            It has no face.
         """
         face, photo = faces.faces[place], faces.dataset.photos[place]
         if face is None:
@@ -205,33 +204,12 @@ class FaceReader:
         return self._analyzer.crop(turn_photo(pixels, faces.turns[place]), face)
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces.
-
-        Parameters
-        ----------
-        crops
-            RGB ``uint8`` of shape ``(N, S, S, 3)``, as `crop` gives them.
-
-        Returns
-        -------
-        FloatArray
-            L2-normalised ``float32`` of shape ``(N, D)``.
-        """
+        """Return embeddings, ``float32`` of shape ``(N, D)``, of crops, RGB ``uint8`` of shape ``(N, S, S, 3)``."""
         keys = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops]
         return self._embedded(keys, lambda number: crops[number], self.engine.identity.dimension)
 
     def embed_variant(self, faces: FaceSet, places: Sequence[int], variant: str) -> FloatArray:
-        """Embed a variant of some photos' faces, ``float32`` of shape ``(len(places), D)``.
-
-        Parameters
-        ----------
-        faces
-            Of a dataset.
-        places
-            Photos in which a face was found.
-        variant
-            Of `facebank.vision.augmentation.VARIANTS`.
-        """
+        """Return embeddings of a variant (of `VARIANTS`) of photos with a face, ``float32`` of shape ``(P, D)``."""
         photos, pick = faces.dataset.photos, faces.dataset.pick
         keys = [f"{_key(photos[place], faces.hashes[place], pick)}:{variant}" for place in places]
 
@@ -241,7 +219,7 @@ class FaceReader:
         return self._embedded(keys, crop, faces.dimension)
 
     def _embedded(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
-        """Return embeddings from the cache by their keys, else of the crops, made and embedded a batch at a time."""
+        """Return embeddings from the cache, or of crops that are made and embedded a batch at a time."""
         embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
         known = [None if self._cache is None else self._cache.embedding(key) for key in keys]
         for number, embedding in enumerate(known):
@@ -291,7 +269,7 @@ class FaceReader:
         pixels_of: Callable[[int], DecodedPhoto],
         on_photo: Callable[[], None] | None,
     ) -> list[_Read]:
-        """Return what is in photos: from the cache by their keys, else by looking; one without a key stays as it is."""
+        """Return the faces of photos, from the cache or by detection; photos without a key stay as they are."""
         read, missing = list(before), list[int]()
         for place, key in enumerate(keys):
             known = None if key is None or self._cache is None else self._cache.faces(key)
@@ -315,7 +293,7 @@ class FaceReader:
     def _find(
         self, places: list[int], pixels_of: Callable[[int], DecodedPhoto], pick: Pick
     ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
-        """Yield each place with its photo's quarter turns, the face that is meant, and why it could not be read."""
+        """Yield place, quarter turns, the intended face if any, and why the photo could not be read."""
         looked_at: list[int] = []
         unreadable: list[tuple[int, str]] = []
 
@@ -377,7 +355,7 @@ class _Read:
 
 
 def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
-    """Return the face of a photo that is meant; None without a face."""
+    """Return the intended face of a photo; None without a face."""
     if not analyzed.faces:
         return None
     if pick is Pick.LARGEST:
@@ -420,19 +398,10 @@ def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
 def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = False) -> tuple[Face, ...]:
     """Return the face of each photo of a dataset of embeddings.
 
-    Parameters
-    ----------
-    dataset
-        Every photo's content is a face.
-    pack
-        What must have made the embeddings.
-    changed
-        Whether photos are to be changed first, which embeddings cannot be.
-
     Raises
     ------
     DatasetError
-        Photos would be needed, the embeddings are of another length, or the dataset says that another pack made them.
+        The photos are to be changed, or the pack did not make the embeddings.
     """
     if changed:
         raise DatasetError(f"{printable(dataset.title)}: it holds embeddings, and photos are needed for this")

@@ -1,4 +1,8 @@
-"""Figures of a report: a value with its interval, its count, and what it may be used for."""
+"""Measured figures: a value with its interval and count, and the rates and means that they come from.
+
+The bootstrap draws people, not photos: photos of one person fail together and are not independent trials. Terms and
+practice follow ISO/IEC 19795-1.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ LEAST_EVENTS = 10
 
 
 class Kind(StrEnum):
-    """What a figure is."""
+    """The kind of a figure."""
 
     RATE = "rate"
     """A share of something counted, 0..1."""
@@ -35,33 +39,32 @@ class Figure:
     Attributes
     ----------
     value
-        A rate as a share, 0..1.
+        A rate as a fraction, 0..1.
     interval
-        Of 95 %; None where it has none. A ratio's may have no upper end: infinity.
+        95 % interval; None without one. The upper end of a ratio may be infinite.
     count
-        How many comparisons, searches or photos it rests on.
+        Number of comparisons, searches or photos it rests on.
     events
         How many of them were what the rate counts; None where nothing is counted.
     kind
-        What it is.
+        Rate or number.
     descriptive
-        Whether it was read off a curve, its threshold chosen on these very data: it describes the curve, and promises
-        nothing.
+        Whether it was read off a curve, with a threshold chosen on these very data: it describes the curve only.
     standard_error
-        Over folds; None where there are none.
+        Over folds; None without folds.
     published
-        What others have published for it, with where; None where nobody did.
+        The figure that others have published, with its source; None without one.
     meaning
         One sentence for people.
     expected
-        How many events the rate that its threshold was set for lets expect, such as 3 false matches for an FMR of 0.1 %
-        of 3,000 comparisons; None where the threshold was not set for a rate.
+        Number of events expected from the rate that the threshold was set for, such as 3 false matches for an FMR of
+        0.1 % of 3,000 comparisons; None where it was not set for a rate.
     points
-        Whether it is a difference of shares, which is written in percentage points.
+        Whether it is a difference of fractions, written in percentage points.
     distinct
-        Of things that were counted several times, such as photos searched for in several draws: how many different ones
-        were events, or were not, whichever is less. None where each was counted once. Of a number that is made of
-        rates, the fewest of any of them.
+        Of things counted several times, such as photos searched for in several draws: how many different ones were
+        events, or were not, whichever is less. None where each was counted once. For a number made of rates, the fewest
+        of any of them.
     """
 
     value: float
@@ -79,7 +82,7 @@ class Figure:
 
     @property
     def insufficient(self) -> bool:
-        """Whether too few events were seen, or expected, to say much: fewer than ten that were, or that were not."""
+        """Whether fewer than ten events, or fewer than ten non-events, were seen or expected."""
         if self.expected is not None and self.expected < LEAST_EVENTS:
             return True
         if self.kind is not Kind.RATE or self.events is None:
@@ -88,7 +91,7 @@ class Figure:
         return fewest < LEAST_EVENTS
 
     def __str__(self) -> str:
-        """Write it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
+        """Return it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
         if self.points:
             few = " (insufficient)" if self.insufficient else ""
             return f"{in_points(self.value)}{_points_interval(self.interval)} points{few}"
@@ -104,14 +107,14 @@ class Figure:
 
 
 def plain_number(value: float) -> str:
-    """Write a number in four digits, two where it is small, and never with a power of ten."""
+    """Return a number with four digits, two if it is small, and never with an exponent."""
     if value == int(value) and abs(value) >= 10:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{float(f'{value:.2g}'):.12f}".rstrip("0")
 
 
 def in_points(difference: float) -> str:
-    """Write a difference of shares in percentage points with its sign: ``+0.21``, ``-0.0087``."""
+    """Return a difference of fractions in signed percentage points: ``+0.21``, ``-0.0087``."""
     points = 100 * difference
     if points == 0:
         return "0"
@@ -141,7 +144,7 @@ _SEED = 19795
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resamples:
-    """How often each unit was drawn in each resample.
+    """How often each unit was drawn in each of R bootstrap resamples.
 
     Attributes
     ----------
@@ -164,25 +167,19 @@ class Resamples:
         return cls(places.astype(np.int64), draws)
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Add up a value of each thing counted, in each resample: ``float64`` of shape ``(R,)``."""
+        """Return the sum of a value of each thing in each resample, ``float64`` of shape ``(R,)``."""
         total: NDArray[np.float64] = self.draws @ np.bincount(
             self.places, weights=values, minlength=self.draws.shape[1]
         )
         return total
 
     def interval(self, values: NDArray[np.float64]) -> tuple[float, float] | None:
-        """Return the 95 % interval of what was computed from each resample; None where there was one unit to draw."""
+        """Return the 95 % interval of what was computed from each resample; None if there was one unit to draw."""
         return _interval(values) if self.draws.shape[1] > 1 else None
 
 
 def sampling_units(people: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what the bootstrap draws: people, or groups of photos where there are fewer than 20 people.
-
-    Parameters
-    ----------
-    people, groups
-        Whom each photo shows and which photos come from one source, ``int64`` of shape ``(N,)``.
-    """
+    """Return the units that the bootstrap draws, ``int64`` ``(N,)``: people, or groups of photos of few people."""
     return people if len(np.unique(people)) >= LEAST_PEOPLE else groups
 
 
@@ -194,25 +191,21 @@ def rate(
     descriptive: bool = False,
     things: NDArray[np.int64] | None = None,
 ) -> Figure:
-    """Return a share with its 95 % interval.
-
-    The interval is the bootstrap's over units; where all or none are events it is given by the rule of three, which
-    takes different things for independent trials.
+    """Return a fraction with its 95 % interval, drawing units; by the rule of three if all or none are events.
 
     Parameters
     ----------
     events
         Of shape ``(N,)``.
     units
-        What is drawn: the person, or the group of photos, that each of the N belongs to. Of a single one nothing can be
-        said about others: no interval.
+        The person, or the group of photos, of each. A single unit gives no interval.
     meaning
         One sentence for people.
     descriptive
         Whether the threshold was chosen on these very data.
     things
-        What each of the N is, such as a photo that is searched for several times: repetitions are no further evidence.
-        None where each is something else.
+        Identity of each event, such as a photo that is searched for several times: repetitions are no further evidence.
+        None if all differ.
 
     Raises
     ------
@@ -245,17 +238,17 @@ def pair_rate(
     *,
     descriptive: bool = False,
 ) -> Figure:
-    """Return a share of pairs with its 95 % interval, by drawing the identities of both sides.
+    """Return a fraction of pairs with its 95 % interval, drawing the people of both sides.
 
     A resample counts a pair of different people as often as both were drawn, multiplied, and a pair of one person as
-    often as that person was: see A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics, 2007.
+    often as that person was: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics, 2007.
 
     Parameters
     ----------
     events
         Of shape ``(N,)``.
     first, second
-        Whom both photos of each pair show, ``int64`` of shape ``(N,)``.
+        The people of both photos of each pair, ``int64`` of shape ``(N,)``.
     meaning, descriptive
         As in `rate`.
 
@@ -267,9 +260,8 @@ def pair_rate(
     count, happened = _counted(events)
     interval = rule_of_three(happened, count)
     if interval is None:
-        weigh = PairWeights.of(first, second)
-        drawn = weigh.sums(events.astype(np.float64)) / np.maximum(weigh.sums(np.ones(count)), 1e-12)
-        interval = _interval(drawn) if weigh.draws.shape[1] > 1 else None
+        several = len(np.union1d(first, second)) > 1
+        interval = pair_mean(events.astype(np.float64), first, second).interval if several else None
     return Figure(happened / count, interval, count, happened, meaning=meaning, descriptive=descriptive)
 
 
@@ -288,7 +280,7 @@ class PairWeights:
         return cls(both.places[: len(first)], both.places[len(first) :], both.draws)
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Add up a value of each pair, in each resample: ``float64`` of shape ``(R,)``."""
+        """Return the sum of a value of each pair in each resample, ``float64`` of shape ``(R,)``."""
         from scipy.sparse import coo_matrix
 
         people = self.draws.shape[1]
@@ -300,24 +292,20 @@ class PairWeights:
         return total
 
 
+def pair_mean(values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Figure:
+    """Return the mean of a value of pairs with its 95 % interval, drawing people as `pair_rate` does."""
+    weigh = PairWeights.of(first, second)
+    means = weigh.sums(values) / np.maximum(weigh.sums(np.ones(len(values))), 1e-12)
+    return Figure(float(values.mean()), _interval(means), len(values), kind=Kind.NUMBER)
+
+
 def mean_figure(
     values: NDArray[np.float64],
     units: NDArray[np.int64],
     meaning: str = "",
     figure: Callable[[NDArray[np.float64]], float] | None = None,
 ) -> Figure:
-    """Return the mean of a value with its 95 % interval, by drawing units.
-
-    Parameters
-    ----------
-    values
-        Of shape ``(N,)``.
-    units
-        What is drawn.
-    meaning
-        One sentence for people.
-    figure
-        What to make of the mean; None for the mean itself.
+    """Return the mean of values of shape ``(N,)``, or `figure` of it, with its 95 % interval by drawing units.
 
     Raises
     ------
@@ -337,21 +325,12 @@ def mean_figure(
 def difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], units: NDArray[np.int64], meaning: str = ""
 ) -> Figure:
-    """Return the mean difference of two paired measurements, the same units drawn for both.
-
-    Parameters
-    ----------
-    ours, theirs
-        What both measured on the same N things, such as 1.0 for an error and 0.0 for none.
-    units
-        What is drawn.
-    meaning
-        One sentence for people.
+    """Return the mean difference of two measurements of the same N things, the same units drawn for both.
 
     Raises
     ------
     UsageError
-        They are not paired.
+        The shapes differ.
     """
     if ours.shape != theirs.shape:
         raise UsageError("A paired difference needs the same things measured twice.")
@@ -359,7 +338,7 @@ def difference(
 
 
 def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
-    """Return the 95 % interval where all or none of independent trials were events, None otherwise."""
+    """Return the 95 % interval where all or none of independent trials were events, else None."""
     if events == 0:
         return 0.0, min(1.0, 3 / count)
     if events == count:

@@ -1,4 +1,4 @@
-"""What searches under one condition gave: misses, false names, no face found, and how right probabilities are."""
+"""Results of searches under one condition: rates, calibration, confusion of people; and their tables and plots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRUST = ("brier", "log_loss", "expected_calibration_error")
 
 
 def how_decided(bench: Bench) -> str:
-    """Say what decisions rest on, for people."""
+    """Return the sentences that say what decisions rest on."""
     made_on = printable(bench.reader.engine.thresholds.calibrated_on)
     return (
         "All decisions are made as the program makes them, with the shipped settings; nothing was chosen in this run. "
@@ -41,20 +41,20 @@ def how_decided(bench: Bench) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """What searches under one condition gave.
+    """Searches under one condition.
 
     Attributes
     ----------
     name
-        Ends the names of its figures: lower case, words joined by underscores.
+        Suffix of the figures' names: lower case, words joined by underscores.
     label
         For people.
     faces
-        The probes', as they were found under the condition.
+        Of the probes, as found under the condition.
     searches
         Of these.
     draws_people
-        Whether the bootstrap draws people even where they are few.
+        Whether the bootstrap draws people even if they are few.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Condition:
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """What the bootstrap draws, for each search: people, or sources of photos where the people are few."""
+        """The bootstrap's unit of each search: a person, or a source of photos where people are few."""
         searches = self.searches
         people, groups = self.faces.dataset.owners[searches.places], self.faces.groups[searches.places]
         if self.draws_people:
@@ -79,20 +79,20 @@ class Condition:
 
     @property
     def failures(self) -> tuple[LeftOut, ...]:
-        """The probes in which no face was found, with the condition."""
+        """The probes without a face, with the condition."""
         places = self.searches.places[~self.searches.acquired]
         return tuple(LeftOut(f"{self.faces.names[place]} ({self.label})", "no face was found") for place in places)
 
     @property
     def median_size(self) -> float:
-        """Median of the longer sides of the faces found, in pixels; NaN where none was."""
+        """Median of the longer sides of the faces found, in pixels; NaN without one."""
         sizes = [
             face.assessment.size for place in self.searches.places if (face := self.faces.faces[place]) is not None
         ]
         return float(np.median(sizes)) if sizes else float("nan")
 
     def figures(self) -> dict[str, Figure]:
-        """Return its figures by name; those that nothing was searched for are missing."""
+        """Return the figures by name; rates of nothing are missing."""
         searches, units, name = self.searches, self.units, self.name
         mated, found, photos = searches.mated, dict[str, Figure](), searches.places
         if len(units):
@@ -123,16 +123,16 @@ class Condition:
 
 
 def trust(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
-    """Compare the best candidates' probabilities with what is so, at the share of strangers that they are made for.
+    """Compare the best candidates' probabilities with the truth.
 
-    Mated and non-mated searches are weighted so that strangers have their share. Searches without a face have no
-    probability and are left out.
+    Mated and non-mated searches are weighted to the fraction of strangers that probabilities are made for. Searches
+    without a face are left out.
 
     Returns
     -------
     dict[str, Figure]
-        ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty where nothing is calibrated,
-        or one of the two kinds of searches is missing.
+        ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty without a calibration, or
+        without both kinds of searches.
     """
     judged = np.isfinite(searches.probabilities)
     said, true, weights = _judged(searches)
@@ -148,7 +148,7 @@ def trust(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
 
 
 def _judged(searches: Searches) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what was said, whether it is so, and weights of mean 1; empty without both kinds of searches."""
+    """Return probabilities, truths, and weights of mean 1; empty without both kinds of searches."""
     judged = np.isfinite(searches.probabilities)
     mated = searches.mated[judged]
     if not mated.any() or mated.all():
@@ -180,7 +180,7 @@ def _bin(said: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def reliability(conditions: Sequence[Condition]) -> Curves:
-    """Draw what is so over what was said, a line for each condition."""
+    """Return the reliability diagram, a line for each condition."""
     lines = list[Line]()
     for condition in conditions:
         said, true, weights = _judged(condition.searches)
@@ -201,7 +201,7 @@ def reliability(conditions: Sequence[Condition]) -> Curves:
 
 
 def reliability_counts(conditions: Sequence[Condition]) -> Table:
-    """Say how many searches stand behind each point of `reliability`; fewer than ten say little."""
+    """Return how many searches each point of `reliability` rests on; fewer than ten are marked."""
     edges = [number / _BINS for number in range(_BINS + 1)]
     rows = list[tuple[str, ...]]()
     for condition in conditions:
@@ -216,7 +216,7 @@ def reliability_counts(conditions: Sequence[Condition]) -> Table:
 
 
 def searches_table(conditions: Sequence[Condition]) -> Table:
-    """Say what became of photos of enrolled people."""
+    """Return the outcomes of photos of enrolled people."""
     headings = (
         "condition", "photos", "named rightly", "named as another", "uncertain", "unknown", "no face found",
         "best candidate right", "median face, pixels",
@@ -231,7 +231,7 @@ def searches_table(conditions: Sequence[Condition]) -> Table:
 
 
 def strangers_table(conditions: Sequence[Condition]) -> Table:
-    """Say what became of photos of strangers."""
+    """Return the outcomes of photos of strangers."""
     headings = ("condition", "photos", "given a name", "uncertain", "unknown", "no face found")
     rows = []
     for condition in conditions:
@@ -241,7 +241,7 @@ def strangers_table(conditions: Sequence[Condition]) -> Table:
 
 
 def trust_table(conditions: Sequence[Condition]) -> Table:
-    """Say how far probabilities can be trusted."""
+    """Return the calibration of each condition."""
     rows = []
     for condition in conditions:
         found = trust(condition.searches, condition.units)
@@ -254,7 +254,7 @@ def trust_table(conditions: Sequence[Condition]) -> Table:
 
 
 def rates_over(title: str, x_label: str, x: Sequence[float], conditions: Sequence[Condition]) -> Curves:
-    """Draw rank-1, FNIR and FPIR over the strength of a condition, with their intervals."""
+    """Return rank-1, FNIR and FPIR over the strength of a condition, with their intervals."""
     wanted = (("rank_1", "rank-1"), ("fnir", "FNIR"), ("fpir", "FPIR"), ("failure_to_acquire", "no face found"))
     lines = list[Line]()
     for key, label in wanted:
@@ -271,7 +271,7 @@ def rates_over(title: str, x_label: str, x: Sequence[float], conditions: Sequenc
 
 
 def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:
-    """Return how many there are, named rightly, wrongly, uncertain, unknown, without a face."""
+    """Return the numbers of all, named rightly, named wrongly, uncertain, unknown, and without a face."""
     named = searches.named != NOBODY
     right = named & (searches.named == searches.own)
     unknown = searches.acquired & ~named & ~searches.uncertain
@@ -285,17 +285,7 @@ UNCERTAIN_COLUMN = "uncertain"
 
 
 def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Matrix:
-    """Count whom each person's probes were decided to be; strangers have a row where there are any.
-
-    Parameters
-    ----------
-    searches
-        People are places in the names.
-    names
-        Of the enrolled people, as the gallery has them.
-    title
-        One line.
-    """
+    """Return whom each person's probes were decided to be; strangers have a row if there are any."""
     size = len(names)
     decided = np.where(searches.uncertain, size + 1, np.where(searches.named < 0, size, searches.named))
     shown = np.where(searches.mated, searches.own, size)
@@ -308,14 +298,9 @@ def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Ma
 
 
 def classification_report(matrix: Matrix, title: str) -> Table:
-    """Return precision, recall, F1 and support of each person; an uncertain or unknown answer is no recall.
+    """Return precision, recall, F1 and support of each person.
 
-    Parameters
-    ----------
-    matrix
-        As `confusion_matrix` gives it; strangers who were named lower the precision.
-    title
-        One line.
+    An uncertain or unknown answer counts against recall, a named stranger against precision.
     """
     people = matrix.columns[:-2]
     right = np.diagonal(matrix.counts)[: len(people)]
@@ -329,7 +314,7 @@ def classification_report(matrix: Matrix, title: str) -> Table:
 
 
 def person_by_person(searches: Searches, names: Sequence[str], title: str) -> tuple[Matrix, Table]:
-    """Return both the confusion matrix and the classification report; parameters as of `confusion_matrix`."""
+    """Return the confusion matrix and the classification report."""
     matrix = confusion_matrix(searches, names, title)
     return matrix, classification_report(matrix, "Classification report")
 

@@ -1,4 +1,4 @@
-"""Photos that are in a gallery and among its probes: who finds these again recognises a picture, not a person."""
+"""Leakage: copies of enrolled photos among the probes, which would be recognized as pictures, not as people."""
 
 from __future__ import annotations
 
@@ -47,15 +47,7 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A probe that is enrolled as well.
-
-    Attributes
-    ----------
-    enrolled, probe
-        Places in the dataset's photos.
-    likeness
-        What they have in common.
-    """
+    """A probe and the enrolled photo it is a copy of, as places in the dataset's photos."""
 
     enrolled: int
     probe: int
@@ -65,21 +57,16 @@ class Leak:
 def find_leakage(
     reader: FaceReader, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
 ) -> tuple[Leak, ...]:
-    """Find the probes that are copies of enrolled photos, whomever they are said to show.
+    """Return the probes that are copies of enrolled photos, each once, with the enrolled photo most like it.
 
     Parameters
     ----------
     reader
         What the faces were read with.
     faces
-        Of a dataset, unchanged.
+        Of an unchanged dataset.
     enrolled, probes
-        Places in the dataset's photos, ``int64`` of shape ``(N,)`` and ``(M,)``.
-
-    Returns
-    -------
-    tuple[Leak, ...]
-        By probe, each once: with the enrolled photo that it is most alike.
+        Places in the dataset's photos, ``int64`` of shape ``(N,)`` and ``(M,)``; whom they show does not matter.
     """
     same = _same_content(faces, enrolled, probes)
     rest = np.array([place for place in probes if int(place) not in same], dtype=np.int64)
@@ -88,7 +75,7 @@ def find_leakage(
 
 
 def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[LeftOut, ...]:
-    """Tell of leaks in a report: each names the probe, the enrolled photo, and what they have in common."""
+    """Return leaks for a report."""
     photos = faces.dataset.photos
     return tuple(
         LeftOut(
@@ -112,7 +99,7 @@ def _same_content(faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[n
 
 
 def _same_part(first: DatasetPhoto, second: DatasetPhoto) -> bool:
-    """Tell whether two tagged parts of one photo overlap by half: two people may be tagged in one photo."""
+    """Return whether two tagged regions of one photo overlap by half; several people may be tagged in one photo."""
     a, b = first.region, second.region
     if a is None or b is None:
         return a == b
@@ -144,11 +131,10 @@ def _same_picture(
 
 
 def are_one_picture(first: FloatArray, second: FloatArray) -> bool:
-    """Return whether two small gray faces, as `small_gray` gives them, are one picture saved in two ways.
+    """Return whether two outputs of `small_gray` are one picture saved in two ways.
 
-    The second is turned, moved, stretched and sheared onto the first by what makes them agree best: the landmarks of a
-    copy lie a little elsewhere (Evangelidis and Psarakis 2008, "Parametric Image Alignment Using Enhanced Correlation
-    Coefficient Maximization").
+    The second is warped affinely onto the first, because the landmarks of a copy differ a little (Evangelidis and
+    Psarakis 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization").
     """
     import cv2
 
@@ -168,7 +154,7 @@ def are_one_picture(first: FloatArray, second: FloatArray) -> bool:
 
 
 def small_gray(crop: RGBImage) -> FloatArray:
-    """Return an aligned face in gray and small, ``float32`` of shape ``(48, 48)``."""
+    """Return an aligned face in gray, ``float32`` of shape ``(48, 48)``."""
     import cv2
 
     small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -182,7 +168,7 @@ def _correlation(first: NDArray[np.generic], second: NDArray[np.generic]) -> flo
 
 
 def _picture(reader: FaceReader, faces: FaceSet, place: int, known: dict[int, FloatArray | None]) -> FloatArray | None:
-    """Return a photo's small gray face; None where it cannot be read any more."""
+    """Return a photo's small gray face; None if it cannot be read any more."""
     if place not in known:
         try:
             known[place] = small_gray(reader.crop(faces, place))

@@ -1,4 +1,4 @@
-"""Pairs of photos to compare: those that a dataset lists, or all that can be made of it."""
+"""Pairs of photos to compare: those that a dataset lists, or made of its named photos."""
 
 from __future__ import annotations
 
@@ -31,17 +31,7 @@ _MOST_LISTED = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Pairs, and how they came about.
-
-    Attributes
-    ----------
-    pairs
-        Places in a dataset's photos.
-    told
-        One sentence for the report.
-    failures
-        Pairs that compare a photo with itself, under two names or one.
-    """
+    """Pairs of places in a dataset's photos, a sentence on their origin, and those that compare a photo with itself."""
 
     pairs: tuple[Pair, ...]
     told: str
@@ -50,19 +40,7 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """A dataset's faces, compared in pairs.
-
-    Attributes
-    ----------
-    faces
-        Those of the photos that are compared.
-    pairing
-        Which are.
-    comparisons
-        What came of it, in the order of the pairs.
-    shipped
-        The pack's thresholds.
-    """
+    """A dataset's faces, compared in pairs, and the thresholds that the pack ships."""
 
     faces: FaceSet
     pairing: Pairing
@@ -71,13 +49,7 @@ class Compared:
 
     @classmethod
     def of(cls, bench: Bench, dataset: Dataset) -> Self:
-        """Read a dataset's faces and compare them.
-
-        Raises
-        ------
-        DatasetError
-            There are no pairs, or only those of one kind; or in no photo a face was found.
-        """
+        """Read a dataset's faces and compare them; raises `DatasetError` without both kinds of pairs."""
         faces = bench.read(only_compared(dataset))
         pairing = pairs_of(faces, bench.random())
         return cls(faces, pairing, compare_faces(faces, pairing.pairs), bench.reader.engine.thresholds)
@@ -117,14 +89,14 @@ def only_compared(dataset: Dataset) -> Dataset:
 
 
 def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
-    """Return the pairs that a dataset lists, or make pairs of its named photos.
+    """Return the pairs that a dataset lists, or pairs made of its named photos.
 
     Parameters
     ----------
     faces
         Of the dataset.
     random
-        Chooses, where more than 50,000 pairs of one person or 100,000 of different people could be made.
+        Chooses among more than 50,000 pairs of one person or 100,000 of different people.
 
     Raises
     ------
@@ -145,13 +117,7 @@ def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
 
 
 def compare_faces(faces: FaceSet, pairs: tuple[Pair, ...]) -> Comparisons:
-    """Compare pairs of photos; one with a photo in which no face was found cannot be compared, and never matches.
-
-    Raises
-    ------
-    UsageError
-        There are no pairs of one person, or none of different people.
-    """
+    """Return the similarities of pairs; NaN without both faces. Raises `UsageError` without both kinds of pairs."""
     first, second = (
         np.array(places, dtype=np.int64) for places in zip(*((p.first, p.second) for p in pairs), strict=True)
     )
@@ -164,14 +130,9 @@ def compare_faces(faces: FaceSet, pairs: tuple[Pair, ...]) -> Comparisons:
 
 
 def drawn_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64]:
-    """Return what the bootstrap draws for each photo: its person, or its group where people are few.
+    """Return the bootstrap's unit of each photo, ``int64`` of shape ``(N,)``: its person, or its group of few people.
 
-    Of people whom nobody named, photos are one person's that are equal, or that a pair says are.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Of shape ``(N,)`` for N photos.
+    Photos of nobody named are one person's if they are equal, or if a pair says so.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -234,7 +195,7 @@ def _of(used: int, possible: int) -> str:
 def _mated(
     owners: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
-    """Choose pairs of one person, numbered person by person; return them and how many there are."""
+    """Return chosen pairs of one person, and how many there are."""
     order = np.argsort(owners, kind="stable")
     photos = np.bincount(owners, minlength=1)
     starts = np.concatenate([[0], np.cumsum(photos)[:-1]])
@@ -263,7 +224,7 @@ def _non_mated(
 
 
 def _unranked(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pairs of these numbers, when (0, 1), (0, 2), (1, 2), (0, 3) .. are numbered from 0."""
+    """Return the pairs with these numbers, of (0, 1), (0, 2), (1, 2), (0, 3) ... numbered from 0."""
     second = np.floor((1 + np.sqrt(1 + 8 * numbers.astype(np.float64))) / 2).astype(np.int64)
     second -= numbers < second * (second - 1) // 2
     second += numbers >= second * (second + 1) // 2

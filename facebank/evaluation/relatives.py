@@ -1,4 +1,4 @@
-"""People who are related, or look alike: lists of them, and their photos in pairs beside those of unrelated people."""
+"""People who are related or look alike: lists of pairs, families, and their photos in pairs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first
 
 @dataclass(frozen=True, slots=True)
 class Relatives:
-    """Two people, and how they are related; "" where the list does not say."""
+    """Two people and how they are related; "" where the list does not say."""
 
     first: str
     second: str
@@ -43,9 +43,9 @@ class Relatives:
 
 
 def read_relatives(path: Path) -> tuple[Relatives, ...]:
-    """Read a list of pairs of people: tab- or comma-separated, a line of titles or none, ``#`` for remarks.
+    """Read a list of pairs of people: tab- or comma-separated, with or without a line of titles, ``#`` for remarks.
 
-    Further columns than the two names and the relation are ignored, and so is a pair that is listed again.
+    Columns after the two names and the relation are ignored, and so is a pair that is listed again.
 
     Raises
     ------
@@ -89,21 +89,9 @@ def _pair(path: Path, number: int, parts: list[str]) -> Relatives:
 def pairs_between(
     faces: FaceSet, people: Sequence[str], random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pair photos of different people, at most 10,000 of each two people; never a file with itself.
+    """Return the places of both photos of pairs of different people, ``int64`` of shape ``(N,)`` each.
 
-    Parameters
-    ----------
-    faces
-        Of a dataset.
-    people
-        Of the dataset.
-    random
-        Chooses where there are more.
-
-    Returns
-    -------
-    tuple[NDArray[np.int64], NDArray[np.int64]]
-        Places in the dataset's photos, of shape ``(N,)`` each.
+    At most 10,000 pairs of each two people, chosen by `random`; never a file with itself.
     """
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
     of = {name: np.flatnonzero(faces.found & (owners == faces.dataset.people.index(name))) for name in people}
@@ -120,17 +108,7 @@ def pairs_between(
 
 
 def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.random.Generator) -> NDArray[np.float64]:
-    """Compare up to 100,000 different pairs of photos of people whom nobody said to look alike.
-
-    Parameters
-    ----------
-    faces
-        Of a dataset.
-    alike
-        Who are left out.
-    random
-        Chooses the pairs.
-    """
+    """Return the similarities of up to 100,000 pairs of photos of different people, without those in `alike`."""
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
     left_out = [number for number, name in enumerate(faces.dataset.people) if name in alike]
     others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, left_out))
@@ -147,7 +125,7 @@ def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.ra
 
 
 def threshold_of_strangers(similarities: NDArray[np.float64], fmr: float) -> float:
-    """Return the lowest threshold at which no more than this share of pairs of different people match."""
+    """Return the lowest threshold at which at most this fraction of pairs of different people match."""
     same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # an error curve needs both kinds of pairs
     nobody = np.zeros(len(same), dtype=np.int64)
     return Comparisons(np.append(similarities, 1.0), same, nobody, nobody).threshold_at(fmr)
@@ -161,14 +139,7 @@ FAMILY = "family"
 
 
 def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Relatives, ...]:
-    """Return pairs of people of one family, as the trait ``family`` of their photos says.
-
-    Parameters
-    ----------
-    dataset
-        Whose photos.
-    random
-        Draws ten pairs of a family that has more.
+    """Return pairs of people whose photos have the same trait ``family``; ten at random of a larger family.
 
     Raises
     ------
@@ -196,9 +167,9 @@ def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Relativ
 
 
 def families_of(dataset: Dataset, relatives: Sequence[Relatives]) -> NDArray[np.int64]:
-    """Return the number of each person's family, of shape ``(P,)``; who has no relatives is a family of one.
+    """Return the number of each person's family, ``int64`` of shape ``(P,)``; without relatives, a family of one.
 
-    People are of one family where a list says that they are related, over others too, or the data name one family.
+    People are of one family if a list relates them, directly or over others, or the data name one family.
     """
     places = {person: place for place, person in enumerate(dataset.people)}
     parents = list(range(len(places)))

@@ -1,4 +1,4 @@
-"""Searches in a gallery made from a dataset, decided exactly as ``facebank identify`` decides."""
+"""Trial galleries of a dataset's people, and searches in them, decided exactly as ``facebank identify`` decides."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class TrialGallery:
     Attributes
     ----------
     faces
-        The dataset's.
+        Of the dataset.
     enrolled
-        Places of the photos that are enrolled, ``int64`` of shape ``(N,)``.
+        Places of the enrolled photos, ``int64`` of shape ``(N,)``.
     recognizer
         Decides.
     classifier
-        What its scores come from.
+        Name of the classifier.
     """
 
     faces: FaceSet
@@ -56,25 +56,25 @@ class TrialGallery:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The enrolled people's names, sorted: what numbers of people in `Searches` stand for."""
+        """The enrolled people's names, sorted; numbers of people in `Searches` are places here."""
         return tuple(self._numbers)
 
     def search(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
-        """Search for the faces of photos, each alone.
+        """Search for the face of each photo alone.
 
         Parameters
         ----------
         places
-            Which photos, ``int64`` of shape ``(M,)``.
+            Photos, ``int64`` of shape ``(M,)``.
         probes
-            Their faces; None for those of the gallery's own dataset.
+            Their faces; None for the gallery's own dataset.
         """
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
         return Searches.of(places, owners[places], self.decide(places, probes), self._numbers)
 
     def decide(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
-        """Decide whose the faces of photos are, each alone; None where no face was found. Parameters as in `search`."""
+        """Return the decision on each photo alone; None without a face. Parameters as in `search`."""
         faces = (self.faces if probes is None else probes).faces
         shown = (faces[int(place)] for place in places)
         return [None if face is None else self.recognizer.identify([face])[0] for face in shown]
@@ -82,29 +82,28 @@ class TrialGallery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searches:
-    """What searches gave; a probe in which no face was found was not acquired and is a miss.
+    """Results of M searches; a probe without a face is not acquired and is a miss.
 
-    People are numbers: their places among the enrolled people's sorted names, `NOBODY` for anybody else.
+    People are numbers: places among the enrolled people's sorted names, or `NOBODY`.
 
     Attributes
     ----------
     places
-        The probes' photos, ``int64`` of shape ``(M,)``.
+        Photos of the probes, ``int64`` of shape ``(M,)``.
     own
-        Whom each probe shows; `NOBODY` for a stranger, whose search is non-mated.
+        The person shown; `NOBODY` for a stranger, whose search is non-mated.
     named
-        Whom it was decided to be; `NOBODY` where the decision is not `known`.
+        The person decided; `NOBODY` unless the decision is ``known``.
     first
-        The best candidate; `NOBODY` without one.
+        The best candidate.
     uncertain
-        Whether the decision is `uncertain`.
+        Whether the decision is ``uncertain``.
     acquired
         Whether a face was found.
     similarities, probabilities
-        Of the best candidate, ``float64``; NaN without one, or where nothing is calibrated.
+        Of the best candidate, ``float64``; NaN without one, or without a calibration.
     ranks
-        Place of the person shown among the candidates, 1 for the best, 0 where it is none of them; None where nobody
-        noted it.
+        Rank of the person shown among the candidates, 1 for the best, 0 if absent; None if not recorded.
     """
 
     places: NDArray[np.int64]
@@ -125,7 +124,7 @@ class Searches:
         decisions: Sequence[Identity | None],
         numbers: dict[str, int],
     ) -> Searches:
-        """Put decisions into arrays."""
+        """Return decisions as arrays."""
 
         def value(number: float | None) -> float:
             return np.nan if number is None else number
@@ -157,7 +156,7 @@ class Searches:
 
     @classmethod
     def joined(cls, parts: Sequence[Searches]) -> Searches:
-        """Put several together, one after another."""
+        """Return several parts as one."""
         ranks = [part.ranks for part in parts if part.ranks is not None]
         joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
         return replace(cls(*joined), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
@@ -169,7 +168,7 @@ class Searches:
 
     @property
     def missed(self) -> NDArray[np.bool_]:
-        """Which mated probes were not given their name: unknown, uncertain, another's name, or no face found."""
+        """Which mated probes were not given their name: unknown, uncertain, another's name, or no face."""
         return np.asarray(self.mated & (self.named != self.own), dtype=np.bool_)
 
     @property
@@ -179,7 +178,7 @@ class Searches:
 
     @property
     def not_first(self) -> NDArray[np.bool_]:
-        """Which mated probes have somebody else, or nobody, as best candidate."""
+        """Which mated probes have another best candidate, or none."""
         return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
 
     def where(self, chosen: NDArray[np.bool_]) -> Searches:
@@ -199,23 +198,23 @@ def enroll(
     places: NDArray[np.int64],
     settings: DecisionSettings | None = None,
 ) -> TrialGallery:
-    """Make a gallery of some photos of a dataset, as ``facebank enroll`` would.
+    """Return a gallery of some photos of a dataset, as ``facebank enroll`` would make it.
 
     Parameters
     ----------
     reader
         The pack, and what embeds the variants that a gallery keeps.
     faces
-        The dataset's.
+        Of the dataset.
     places
-        The photos to enroll, ``int64`` of shape ``(N,)``; those without a face are passed over.
+        Photos to enroll, ``int64`` of shape ``(N,)``; those without a face are skipped.
     settings
-        How decisions are made; the defaults where None.
+        How decisions are made; None for the defaults.
 
     Raises
     ------
     DatasetError
-        None of the photos shows a face of somebody named.
+        No photo has a face of somebody named.
     UsageError
         The gallery is too large for the classifier.
     """
@@ -250,7 +249,7 @@ def enroll(
 
 
 def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
-    """Return the qualities that samples get at enrollment, where it counts too how steady the embedding is.
+    """Return the qualities that samples get when they are enrolled, which include the stability of the embedding.
 
     Without other embeddings of the same faces, they are the faces' own.
     """
@@ -276,17 +275,7 @@ LEAST_STRANGERS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roles:
-    """Places of photos of a dataset, each ``int64`` of shape ``(N,)``.
-
-    Attributes
-    ----------
-    enrolled
-        In the gallery.
-    mated
-        Other photos of the people in the gallery.
-    strangers
-        Photos of people who are not in the gallery.
-    """
+    """Places of photos of a dataset, ``int64`` of shape ``(N,)`` each: enrolled, mated probes, and strangers."""
 
     enrolled: NDArray[np.int64]
     mated: NDArray[np.int64]
@@ -294,26 +283,25 @@ class Roles:
 
     @property
     def probes(self) -> NDArray[np.int64]:
-        """All that is searched for, strangers last."""
+        """All probes, strangers last."""
         return np.concatenate([self.mated, self.strangers])
 
 
 def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, random: np.random.Generator) -> Roles:
     """Draw who is enrolled and who is searched for.
 
-    Everybody with more than ``photos`` photos with a face may be enrolled; everybody with fewer is a stranger.
+    People with more than `photos` photos with a face may be enrolled; the others are strangers.
 
     Parameters
     ----------
     faces
         Of a dataset.
     photos
-        How many of each person are enrolled.
+        Number of photos enrolled of each person.
     mated, strangers
-        At most so many photos are searched for; people get their turns one after another. So many people are enrolled
-        that each has at least two of these turns.
+        The most photos searched for, taken from people in turn. So many people are enrolled that each has two turns.
     random
-        What draws.
+        Draws.
 
     Raises
     ------
@@ -345,7 +333,7 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
 
 
 def unrelated(faces: FaceSet, places: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Leave out photos that share a source with an enrolled one, or are the same file."""
+    """Return the places without photos that share a source with an enrolled one, or are the same file."""
     groups, hashes = faces.groups, np.array(faces.hashes)
     same = np.isin(groups[places], groups[enrolled]) | (
         np.isin(hashes[places], hashes[enrolled])
@@ -355,7 +343,7 @@ def unrelated(faces: FaceSet, places: NDArray[np.int64], enrolled: NDArray[np.in
 
 
 def in_turns(places: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
-    """Take the first of everybody, then the second of everybody, and so on."""
+    """Return the first of everybody, then the second of everybody, and so on."""
     if not places or not sum(map(len, places)):
         return np.zeros(0, dtype=np.int64)
     turns = np.concatenate([np.arange(len(each)) for each in places])

@@ -1,4 +1,4 @@
-"""Figures and pictures of verification, for all protocols that compare pairs."""
+"""Figures, tables and plots of verification, for all protocols that compare pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
-from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind, PairWeights, rate
+from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind, pair_mean, rate
 from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
 from facebank.evaluation.report.evidence import CASES, evidence_of
 
@@ -37,7 +37,7 @@ def operating_figures(comparisons: Comparisons, threshold: float) -> dict[str, F
 
 
 def curve_figures(comparisons: Comparisons, rates: Sequence[float] = RATES) -> dict[str, Figure]:
-    """Return what is read off the error curves; a point is left out where not even one false match is expected."""
+    """Return the figures read off the error curves; points where not even one false match is expected are left out."""
     figures = {"equal_error_rate": equal_error_rate(comparisons), "area_under_roc": area_under_roc(comparisons)}
     others = int((~comparisons.same).sum())
     for fmr in rates:
@@ -49,7 +49,7 @@ def curve_figures(comparisons: Comparisons, rates: Sequence[float] = RATES) -> d
 
 
 def true_accept_figures(curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> dict[str, Figure]:
-    """Return the true accept rates, one minus the false non-match rates of `curve_figures`, at false accept rates."""
+    """Return the true accept rates that belong to the false non-match rates of `curve_figures`."""
     return {
         f"tar_at_far_{_power(far)}": replace(
             opposite(curve[fnmr_name(far)]),
@@ -61,12 +61,12 @@ def true_accept_figures(curve: Mapping[str, Figure], rates: Sequence[float] = RA
 
 
 def fnmr_name(fmr: float) -> str:
-    """Return what the false non-match rate at a false match rate is called among figures."""
+    """Return the figure name of the false non-match rate at a false match rate."""
     return f"fnmr_at_fmr_{_power(fmr)}"
 
 
 def opposite(figure: Figure) -> Figure:
-    """Return the rate of what did not happen."""
+    """Return the rate of the complementary event."""
     interval = None if figure.interval is None else (1 - figure.interval[1], 1 - figure.interval[0])
     events = None if figure.events is None else figure.count - figure.events
     return replace(figure, value=1 - figure.value, interval=interval, events=events)
@@ -85,14 +85,14 @@ def area_under_roc(comparisons: Comparisons) -> Figure:
 
 
 def _out_of_order(comparisons: Comparisons) -> int:
-    """Count the pairs of the kind that has fewer of them that lie among pairs of the other kind."""
+    """Count the pairs that lie among pairs of the other kind, of the kind with fewer of them."""
     values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
     own, others = values[comparisons.same], values[~comparisons.same]
     return int(min((own <= others.max()).sum(), (others >= own.min()).sum()))
 
 
 def failure_to_acquire(compared: Compared) -> Figure:
-    """Return the share of photos in which no face was found, or that could not be read."""
+    """Return the fraction of photos without a face, unreadable ones included."""
     meaning = "Photos in which no face was found, or that could not be read."
     return rate(~compared.faces.found, compared.units, meaning)
 
@@ -104,29 +104,18 @@ def pair_difference(
     second: NDArray[np.int64],
     meaning: str = "",
 ) -> Figure:
-    """Return the mean difference of two measurements on the same pairs, the same people drawn for both.
+    """Return the mean difference of two measurements of the same N pairs, such as 1.0 for an error.
 
-    Parameters
-    ----------
-    ours, theirs
-        What both measured on each pair, such as 1.0 for an error and 0.0 for none: of shape ``(N,)``.
-    first, second
-        Whom both photos of each pair show, of shape ``(N,)``.
-    meaning
-        One sentence for people.
+    The same people are drawn for both.
     """
-    weigh = PairWeights.of(first, second)
-    means = weigh.sums(ours - theirs) / np.maximum(weigh.sums(np.ones(len(ours))), 1e-12)
-    low, high = np.quantile(means, [0.025, 0.975])
-    value = float((ours - theirs).mean())
-    figure = Figure(value, (float(low), float(high)), len(ours), kind=Kind.NUMBER, meaning=meaning)
+    figure = replace(pair_mean(ours - theirs, first, second), meaning=meaning)
     return never_apart(of_shares(figure, ours, theirs), ours, theirs)
 
 
 def never_apart(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
-    """Return a paired difference with the interval of the rule of three where the two never differed.
+    """Return a paired difference, with the rule of three's interval if the two never differed.
 
-    The bootstrap would call it exactly 0: it cannot draw what was not seen.
+    The bootstrap cannot draw what was not seen, and would give an interval of width 0.
     """
     if (ours != theirs).any():
         return figure
@@ -135,12 +124,12 @@ def never_apart(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.fl
 
 
 def of_shares(figure: Figure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> Figure:
-    """Return a paired difference of shares, such as error rates: in points, resting on what was decided differently."""
+    """Return a paired difference of fractions in percentage points, resting on the decisions that differ."""
     return replace(figure, points=True, distinct=int((ours != theirs).sum()))
 
 
 def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | None = None) -> tuple[Curves, Curves]:
-    """Return the DET and ROC curves of one or more comparisons; the threshold is marked where there is one only."""
+    """Return DET and ROC curves of one or more comparisons; the threshold is marked if there is only one."""
     curves = [(label, ErrorCurve.of(comparisons), comparisons) for label, comparisons in lines]
     bands = len(lines) <= MOST_BANDS
     dets = [banded(curve.det(label), of) if bands else curve.det(label) for label, curve, of in curves]
@@ -174,13 +163,13 @@ def error_curves(lines: Sequence[tuple[str, Comparisons]], threshold: float | No
 
 
 def opposite_line(line: Line) -> Line:
-    """Return a line of what did not happen, with its band."""
+    """Return a line of the complementary rate, with its band."""
     low, high = (None if band is None else 1 - band for band in (line.high, line.low))
     return replace(line, y=1 - line.y, low=low, high=high)
 
 
 def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[str, float, float] | None:
-    """Return what can be said where a threshold makes no error at all: both rates are below a bound, else None."""
+    """Return the bounds of both rates, as a marker, if some threshold makes no error; else None."""
     curve = ErrorCurve.of(comparisons)
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
         return None
@@ -190,14 +179,14 @@ def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[st
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:
-    """Return how similar pairs of both kinds are."""
+    """Return the similarities of pairs of both kinds."""
     values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
     groups = (("one person", comparisons.same & made), ("different people", ~comparisons.same & made))
     return Histogram("Similarities", "similarity (cosine)", tuple((label, values[chosen]) for label, chosen in groups))
 
 
 def pair_scores(compared: Compared) -> Table:
-    """Return every pair with its similarity, empty where no comparison could be made."""
+    """Return every pair with its similarity; empty text where no comparison could be made."""
     names = [photo.name for photo in compared.faces.dataset.photos]
     rows = [
         (names[pair.first], names[pair.second], "yes" if pair.same else "no", written_score(value))
@@ -207,17 +196,7 @@ def pair_scores(compared: Compared) -> Table:
 
 
 def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: Sequence[float] = RATES) -> Table:
-    """Return the points of the curve as a table, those included that the pairs do not support.
-
-    Parameters
-    ----------
-    comparisons
-        What the curve is of.
-    curve
-        What `curve_figures` gave.
-    rates
-        The false match rates.
-    """
+    """Return the points of the curve as a table, including those that the pairs do not support."""
     rows = []
     for fmr in rates:
         figure = curve.get(fnmr_name(fmr))
@@ -230,16 +209,16 @@ def points_table(comparisons: Comparisons, curve: Mapping[str, Figure], rates: S
 
 
 def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | None = None) -> Section:
-    """Return the hardest errors at the shipped threshold, of both kinds, with what the similarities rest on.
+    """Return the hardest errors of both kinds at the shipped threshold, with what their similarities rest on.
 
     Parameters
     ----------
     bench
         Where the faces were read.
     compared
-        Pairs.
+        The pairs.
     remarks
-        What is known about some pairs, by their places among the pairs.
+        Remarks on pairs, by their place.
     """
     remarks = {} if remarks is None else remarks
     matches, misses = hardest_errors(compared.comparisons, compared.threshold)
@@ -266,14 +245,14 @@ def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | 
 
 
 def failures_section(compared: Compared) -> Section:
-    """Return the photos in which no face was found."""
+    """Return the photos without a face."""
     rows = tuple((failure.what, failure.why) for failure in compared.faces.failures)
     tables = (Table("Photos without a face", ("Photo", "Why"), rows),) if rows else ()
     return Section("Failures to acquire", (acquired_sentence(compared),), ("failure_to_acquire",), tables)
 
 
 def hardest_errors(comparisons: Comparisons, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pairs that are wrong at a threshold and could be compared, the worst first: of others, and of one."""
+    """Return the places of wrong matches and of missed matches at a threshold, the worst first."""
     values, matched = comparisons.similarities, comparisons.matched(threshold)
     made = ~np.isnan(values)
     wrongly = np.flatnonzero(matched & ~comparisons.same)
@@ -282,7 +261,7 @@ def hardest_errors(comparisons: Comparisons, threshold: float) -> tuple[NDArray[
 
 
 def percent(share: float) -> str:
-    """Write a round share, such as ``0.1 %``."""
+    """Return a round fraction as text: ``0.1 %``."""
     return f"{100 * share:g} %"
 
 
@@ -291,7 +270,7 @@ def _power(share: float) -> str:
 
 
 def acquired_sentence(compared: Compared) -> str:
-    """Say in how many photos no face was found, and what became of their pairs."""
+    """Return how many photos have no face, and what their pairs count as."""
     failures, photos = len(compared.faces.failures), len(compared.faces.faces)
     lost = int(np.isnan(compared.comparisons.similarities).sum())
     if not failures:
@@ -300,7 +279,7 @@ def acquired_sentence(compared: Compared) -> str:
 
 
 def operating_sentence(figures: Mapping[str, Figure]) -> str:
-    """Say what the shipped threshold does."""
+    """Return both error rates at the shipped threshold as a sentence."""
     fmr, fnmr = figures["fmr_at_shipped_threshold"], figures["fnmr_at_shipped_threshold"]
     return (
         f"At the shipped threshold, which was chosen before, {share(fmr)} of the pairs of different people "
@@ -309,7 +288,7 @@ def operating_sentence(figures: Mapping[str, Figure]) -> str:
 
 
 def share(figure: Figure) -> str:
-    """Write a rate for a sentence: ``99.53 % ± 0.12 %``, ``0.45 %``, or ``0.10 % (insufficient: 3 of 3,000)``."""
+    """Return a rate for a sentence: ``99.53 % ± 0.12 %``, ``0.45 %``, or ``0.10 % (insufficient: 3 of 3,000)``."""
     text = f"{100 * figure.value:.2f} %"
     if figure.standard_error is not None:
         return f"{text} ± {100 * figure.standard_error:.2f} %"

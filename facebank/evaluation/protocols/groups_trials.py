@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.datasets.checking import broken, shown
 from facebank.evaluation.datasets.tables import read_table
-from facebank.evaluation.figures import Figure, Kind, PairWeights
+from facebank.evaluation.figures import Figure, pair_mean
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.searches import Searches, enroll, in_turns, unrelated
 from facebank.gallery.names import name_key, normalise_name
@@ -162,16 +162,8 @@ def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> De
     counts = np.bincount(pairs, minlength=len(people) ** 2)
     some = np.flatnonzero(counts)
     means = sums[some] / counts[some]
-    weights = PairWeights.of(some // len(people), some % len(people))
-    drawn = weights.sums(means) / np.maximum(weights.sums(np.ones(len(some))), 1e-12)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    mean = Figure(
-        float(means.mean()),
-        (float(low), float(high)),
-        len(some),
-        kind=Kind.NUMBER,
-        meaning=f"Mean similarity of two different people, {group.label}: how near to each other people are.",
-    )
+    meaning = f"Mean similarity of two different people, {group.label}: how near to each other people are."
+    mean = replace(pair_mean(means, some // len(people), some % len(people)), meaning=meaning)
     return Density(mean, float(np.quantile(similarities, 0.99)), similarities)
 
 
