@@ -1,7 +1,7 @@
-"""The demonstration: the photographs that come with facebank, enrolled in a gallery of its own and recognised.
+"""The demonstration: photographs that come with facebank, enrolled in a temporary gallery and recognized.
 
-Two people are enrolled, from one photograph each. A picture is put together from other photographs of them and one of
-somebody who is not enrolled; each face in it gets a decision of its own.
+Two people are enrolled, from one photograph each. Other photographs of them, and one of a stranger, are put together as
+one picture, and each face in it gets a decision.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import os
 
 PICTURE_NAME = ("demo", ".jpg")
-_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture is put together from several photos
+_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture consists of several photos
 _PHOTOS = Path(__file__).with_name("photos")
 _HEIGHT = 512
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
-    """Somebody who is enrolled: name and photograph."""
+    """An enrolled person: name and photograph."""
 
     name: str
     photo: str
@@ -49,13 +49,13 @@ class DemoPanel:
     photo
         The photograph's file name.
     shows
-        Who is in it.
+        The person in it.
     enrolled
         Whether that person is enrolled.
     top
-        The row of the photograph at which the part begins.
+        First row of the part in the photograph.
     mirrored
-        Whether it is the mirror image: where the only photograph of a person was the one enrolled.
+        Whether it is the mirror image, because the person's only photograph is the enrolled one.
     """
 
     photo: str
@@ -66,7 +66,7 @@ class DemoPanel:
 
     @property
     def expected(self) -> str | None:
-        """The name that recognition should give; None for a stranger."""
+        """The right name; None for a stranger."""
         return self.shows if self.enrolled else None
 
 
@@ -84,38 +84,20 @@ PANELS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoResult:
-    """What was decided about one part of the picture.
-
-    Attributes
-    ----------
-    panel
-        The part.
-    face
-        The largest face found in it, with its decision; None where none was found.
-    """
+    """The decision on one part of the picture: its largest face, or None if none was found."""
 
     panel: DemoPanel
     face: Face | None
 
     @property
     def correct(self) -> bool:
-        """Whether a face was found and its name is the right one, or none for a stranger."""
+        """Whether a face was found and named rightly, or not named for a stranger."""
         return self.face is not None and self.face.person == self.panel.expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoReport:
-    """What the demonstration showed.
-
-    Attributes
-    ----------
-    picture
-        The annotated picture.
-    people
-        Who was enrolled.
-    results
-        One for each part of the picture, from left to right.
-    """
+    """Result of the demonstration: annotated picture, enrolled people, and results from left to right."""
 
     picture: Path
     people: tuple[DemoPerson, ...]
@@ -123,28 +105,21 @@ class DemoReport:
 
     @property
     def correct(self) -> bool:
-        """Whether every result is."""
+        """Whether every result is correct."""
         return all(result.correct for result in self.results)
 
 
 def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
-    """Enroll the photographs that come with facebank, recognise others, and write an annotated picture.
-
-    No gallery of the user is opened: the demonstration has its own, which is deleted at the end.
+    """Enroll photographs in a temporary gallery, recognize others, and write an annotated ``demo.jpg``.
 
     Parameters
     ----------
     folder
-        Where ``demo.jpg`` is written; made where missing.
+        Folder of the picture; made if missing.
     pack
         Name or folder of a pack; None for the embedded one.
     device
         ``auto``, ``cpu`` or ``cuda``.
-
-    Returns
-    -------
-    DemoReport
-        Where the picture is and what was decided about each face.
 
     Raises
     ------
@@ -154,7 +129,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
         The picture cannot be written.
     """
     target = free_name(_made(named_path(folder)), *PICTURE_NAME)
-    # A database that is still open cannot be deleted on Windows.
+    # cleanup errors: an open database cannot be deleted on Windows
     with (
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
         FaceBank.open(Path(scratch) / "demo.facebank", pack=pack, device=device) as bank,
@@ -167,18 +142,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
 
 
 def put_together(panels: Sequence[DemoPanel]) -> DecodedPhoto:
-    """Put parts of photographs side by side.
-
-    Parameters
-    ----------
-    panels
-        The parts, from left to right.
-
-    Returns
-    -------
-    DecodedPhoto
-        A picture of height 512.
-    """
+    """Return parts of photographs side by side as one picture of height 512."""
     pixels = np.concatenate([_pixels(panel) for panel in panels], axis=1)
     return DecodedPhoto("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
@@ -196,20 +160,19 @@ def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def _results(panels: Sequence[DemoPanel], faces: Sequence[Face]) -> tuple[DemoResult, ...]:
-    """Give each panel the largest face whose centre lies in it; the faces come largest first."""
+    """Return the largest face with its center in each panel; faces come largest first."""
     results = []
     left = 0
     for panel in panels:
         right = left + _pixels(panel).shape[1]
-        inside = (face for face in faces if left <= _centre(face) < right)
+        inside = (face for face in faces if left <= _center(face) < right)
         results.append(DemoResult(panel, next(inside, None)))
         left = right
     return tuple(results)
 
 
-def _centre(face: Face) -> float:
-    box = face.box
-    return float(box[0] + box[2]) / 2
+def _center(face: Face) -> float:
+    return float(face.box[0] + face.box[2]) / 2
 
 
 def _mark(face: Face) -> Mark:

@@ -1,4 +1,4 @@
-"""What works here, what does not, and what to type about it: software, device, packs and gallery."""
+"""What works here, what does not, and which command mends it: software, device, packs, folders and gallery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank import __version__
-from facebank.doctor.folders import examine_folders
 from facebank.doctor.installation import (
     CORE,
     FAMILIES,
@@ -29,7 +28,14 @@ from facebank.doctor.installation import (
     replace_command,
 )
 from facebank.errors import FacebankError, MissingDependencyError, UsageError, was_interrupted
-from facebank.storage.paths import keep_plots_out_of_home
+from facebank.storage.connections import is_writable
+from facebank.storage.paths import (
+    cache_folder,
+    calibrations_folder,
+    can_be_written,
+    keep_plots_out_of_home,
+    packs_folder,
+)
 from facebank.storage.text import printable, shell_command
 
 if TYPE_CHECKING:
@@ -38,6 +44,11 @@ if TYPE_CHECKING:
     from facebank.packs import DeviceTrial, PackHealth
 
 _QUOTED_COMMAND = re.compile(r"`([^`]+)`")
+_CACHE_COSTS = (
+    "every run prepares networks and fits classifiers anew, a large gallery is indexed anew, `facebank bench` embeds "
+    "all photos anew, and scores are not corrected by the people of a later scan; set FACEBANK_CACHE to a folder that "
+    "may be written"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +61,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything that was looked at.
-
-    Attributes
-    ----------
-    sections
-        Software, installation, device, packs, folders, gallery.
-    """
+    """All findings: software, installation, device, packs, folders, gallery."""
 
     sections: tuple[Section, ...]
 
@@ -67,12 +72,12 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is a problem; warnings may be."""
+        """Whether there is no problem; there may be warnings."""
         return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
 
 
 def examine(gallery: Path | None = None, pack: str | None = None, device: str = "auto") -> Diagnosis:
-    """Look at everything that recognition needs. Never raises: a section that cannot be looked at says why.
+    """Examine everything that recognition needs; a section that cannot be examined says why.
 
     Parameters
     ----------
@@ -81,7 +86,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
     pack
         The pack in use; None for the embedded one.
     device
-        ``auto``, ``cpu`` or ``cuda``: where a small network is run.
+        ``auto``, ``cpu`` or ``cuda``, on which a small network is run.
     """
     installed = Installed.read()
     return Diagnosis(
@@ -97,7 +102,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
 
 
 def list_software(installed: Installed) -> tuple[Finding, ...]:
-    """List the versions of Python, facebank and the libraries it uses, and what an extra would bring."""
+    """Return the versions of Python, facebank and its libraries, and the libraries that extras would add."""
     versions = [
         Finding("facebank", __version__),
         Finding("Python", f"{platform.python_version()} ({platform.system()} {platform.machine()}), {sys.executable}"),
@@ -112,18 +117,7 @@ def list_software(installed: Installed) -> tuple[Finding, ...]:
 
 
 def examine_imports(installed: Installed) -> tuple[Finding, ...]:
-    """Import every library that is used and installed: whole metadata say little about what the system can load.
-
-    Parameters
-    ----------
-    installed
-        What is installed.
-
-    Returns
-    -------
-    tuple[Finding, ...]
-        One for each library that cannot be imported, with the command that mends it.
-    """
+    """Import every installed library that is used; one finding for each that fails, with the command that mends it."""
     modules = {**CORE, **{library.name: library.module for library in OPTIONAL if library.module}}
     libraries = [
         (name, module, install_command("--force-reinstall", f"{name}=={version}"))
@@ -143,20 +137,7 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
 
 
 def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
-    """Run a small network and see where it really ran.
-
-    Parameters
-    ----------
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    installed
-        What is installed.
-
-    Returns
-    -------
-    tuple[Finding, ...]
-        The runtime's execution providers and the place where the network ran.
-    """
+    """Run a small network on ``auto``, ``cpu`` or ``cuda``; return the runtime's providers and where it really ran."""
     from facebank.packs import load_runtime, try_device
 
     try:
@@ -171,7 +152,7 @@ def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
 
 
 def examine_packs(pack: str | None) -> tuple[Finding, ...]:
-    """Compare the files of every installed pack with their hashes; also of the pack in use, if it is elsewhere."""
+    """Compare the files of every installed pack, and of the pack in use, with their hashes."""
     from facebank.packs import list_packs, verify_pack
 
     try:
@@ -185,7 +166,7 @@ def examine_packs(pack: str | None) -> tuple[Finding, ...]:
 
 
 def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ...]:
-    """Look whether the gallery can be read and belongs to the pack in use."""
+    """Check whether the gallery can be read and belongs to the pack in use."""
     from facebank.gallery import default_gallery_path, inspect_gallery
 
     path = gallery or default_gallery_path()
@@ -203,8 +184,36 @@ def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ..
     return tuple(findings)
 
 
+def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
+    """Check whether the cache, the folders of packs and calibrations, the gallery and its scan may be written."""
+    from facebank.gallery import default_gallery_path
+
+    path = default_gallery_path() if gallery is None else gallery
+    return (
+        _folder("Cache", cache_folder(), _CACHE_COSTS),
+        _folder("Packs' folder", packs_folder(), "no pack can be installed; set FACEBANK_PACKS to another folder"),
+        _folder(
+            "Calibrations' folder",
+            calibrations_folder(),
+            "no calibration can be kept; set FACEBANK_CALIBRATIONS to another folder",
+        ),
+        _file(
+            "Gallery's file",
+            path,
+            "people can be listed and identified, but nobody can be enrolled, corrected or forgotten",
+            "no gallery can be made there: name another place with --gallery or FACEBANK_GALLERY",
+        ),
+        _file(
+            "Scan's file",
+            path.with_suffix(".scan"),
+            "what was scanned can be asked, but nothing can be scanned, grouped or sorted",
+            "no photos can be scanned: name another place with --scan-file",
+        ),
+    )
+
+
 def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
-    """Tell of what killed runs left half-written where facebank writes to; nothing where there is none."""
+    """Return a finding on files that killed runs left half-written; none if there are none."""
     found = _leftovers(gallery)
     if not found:
         return ()
@@ -217,21 +226,28 @@ def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
 
 
 def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Wipe what killed runs left half-written where facebank writes to.
+    """Wipe files that killed runs left half-written; return what was removed, and what could not be.
 
-    Parameters
-    ----------
-    gallery
-        The gallery's file; None for the default one.
-
-    Returns
-    -------
-    tuple[list[Path], list[Path]]
-        What was removed, and what could not be.
+    `gallery` is the gallery's file; None for the default one.
     """
     from facebank.storage.leftovers import remove_leftovers
 
     return remove_leftovers(dict.fromkeys(path.parent for path in _leftovers(gallery)))
+
+
+def _folder(subject: str, folder: Path, costs: str) -> Finding:
+    label = printable(str(folder))
+    if can_be_written(folder):
+        return Finding(subject, f"{label}: may be written")
+    return Finding(subject, f"{label}: may not be written, so {costs}", Severity.WARNING)
+
+
+def _file(subject: str, path: Path, may_be_read: str, not_there: str) -> Finding:
+    label = printable(str(path))
+    if is_writable(path) if path.exists() else can_be_written(path.parent):
+        return Finding(subject, f"{label}: may be written")
+    said = f"may only be read: {may_be_read}" if path.exists() else f"its folder may not be written, so {not_there}"
+    return Finding(subject, f"{label}: {said}", Severity.WARNING)
 
 
 def _leftovers(gallery: Path | None) -> list[Path]:
@@ -246,7 +262,7 @@ def _leftovers(gallery: Path | None) -> list[Path]:
 
 
 def _album_findings(path: Path) -> list[Finding]:
-    """Tell how many other people the album has, and of a damaged file of theirs; nothing where that cannot be read."""
+    """Return how many other people the album has, and whether their file is damaged; nothing if unreadable."""
     from facebank.gallery import Gallery
     from facebank.operations.identify import counted_others, other_people
     from facebank.recognition.cohort_file import album_people_problem
@@ -255,7 +271,7 @@ def _album_findings(path: Path) -> list[Finding]:
         with Gallery.open(path, read_only=True) as gallery:
             others = other_people(gallery)
             problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
-    except FacebankError:  # told of already
+    except FacebankError:  # another finding says so
         return []
     findings = [Finding("Album", f"your album: {counted_others(others)}")]
     return findings if problem is None else [*findings, Finding("Album", problem, Severity.WARNING)]
@@ -271,7 +287,7 @@ def _section(title: str, examine_it: Callable[[], tuple[Finding, ...]]) -> Secti
         return Section(title, examine_it())
     except ImportError as error:
         what = f"not looked at: {_first_line(error)}, see Installation"
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other sections are looked at
+    except Exception as error:  # noqa: BLE001 - the other sections are examined all the same
         what = f"not looked at: {_first_line(error)}"
     return Section(title, (Finding(title, what, Severity.PROBLEM),))
 
@@ -288,7 +304,7 @@ def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> 
 
 
 def _cuda_problem(said: str, reason: str | None, installed: Installed) -> Finding:
-    """Say why CUDA does not work, as far as can be seen from here."""
+    """Return why CUDA does not work, as far as can be found out."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
     majors = [major for name in runtimes if (major := installed.cuda_major(name)) is not None]
@@ -351,7 +367,7 @@ def _pack_command(name: str, embedded: bool) -> str | None:
 
 
 def _foreign_pack_finding(pack: str) -> Finding:
-    """Look at a pack that is used from its folder."""
+    """Examine a pack that is used from its folder."""
     from facebank.packs import FileState, file_state, load_pack
     from facebank.vision.insightface_adapter import PREFIX, open_package
 
@@ -389,7 +405,7 @@ def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, p
 
 
 def _calibration_problems(pack: str | None) -> Iterator[Finding]:
-    """Tell of a calibration that cannot be used: until it is mended nobody is identified."""
+    """Yield a finding on a calibration that cannot be used: until it is mended, nobody is identified."""
     from facebank.gallery import PackIdentity
     from facebank.packs import load_pack
     from facebank.recognition.calibrations import find_knowledge
@@ -397,7 +413,7 @@ def _calibration_problems(pack: str | None) -> Iterator[Finding]:
     try:
         loaded = load_pack(pack)
     except FacebankError:
-        return  # told of with the packs
+        return  # the packs' findings say so
     identity = PackIdentity(loaded.name, loaded.digest, loaded.manifest.embedder.dimension)
     try:
         find_knowledge(identity, loaded.folder)

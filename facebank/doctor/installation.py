@@ -1,8 +1,7 @@
-"""What is installed, and what of it stands in each other's way: read from package metadata, nothing is imported.
+"""Installed distributions and their conflicts, from package metadata; nothing is imported.
 
-``onnxruntime`` and ``onnxruntime-gpu`` install into one folder, so do the FAISS and the OpenCV packages: the last one
-installed wins, and removing one breaks the other. Whoever installs a library that demands the wrong one is told here
-what to type.
+``onnxruntime`` and ``onnxruntime-gpu`` install into one folder, and so do the FAISS and the OpenCV packages: the last
+one installed wins, and removing one breaks the other. A finding names the command that mends it.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ CORE = {
     "typer": "typer",
     "platformdirs": "platformdirs",
 }
-"""The libraries that there is one distribution of, and the module that is imported of each."""
+"""Required libraries with a single distribution, and the module to import of each."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -42,18 +41,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One result of an examination.
 
     Attributes
     ----------
     subject
-        What was looked at, in a few words.
+        What was examined, in a few words.
     detail
-        What was found, in one line.
+        The result, in one line.
     severity
         Whether something must be done.
     command
-        The one command that mends it; None where nothing needs mending or no command can.
+        The command that mends it; None if nothing needs mending or no command can.
     """
 
     subject: str
@@ -64,16 +63,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class OptionalLibrary:
-    """A library that some things need and others do not.
+    """A library that only some features need.
 
     Attributes
     ----------
     name
-        Of the distribution.
+        Name of the distribution.
     module
-        What is imported to see whether it works; None where that would cost too much.
+        Module to import to check that it works; None if that takes too long.
     extra
-        Which of facebank's extras brings it; None for one that comes with another library.
+        The extra of facebank that adds it; None if it comes with another library.
     purpose
         What needs it, in a few words.
     """
@@ -90,23 +89,23 @@ OPTIONAL = (
     OptionalLibrary("lxml", "lxml.etree", "xmp", "names in photos, in XMP: facebank tags, and sidecars"),
     OptionalLibrary("insightface", None, "insightface", "packs that the insightface library runs"),
 )
-"""The libraries that facebank can do without, those of every extra among them."""
+"""Optional libraries, those of every extra among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Distributions that install the same import package, of which there must be one.
+    """Distributions that install the same import package, of which exactly one may be installed.
 
     Attributes
     ----------
     module
-        The import package they share.
+        The import package.
     title
-        What people call it.
+        Its usual name.
     requirement
-        What brings one of them.
+        The requirement that installs one of them.
     preferred
-        The distribution to keep where there are several; None for the one that can use a GPU, if there is one.
+        The distribution to keep of several; None for one for GPUs, if there is one.
     """
 
     module: str
@@ -125,25 +124,13 @@ _CUDA_REQUIREMENT = re.compile(r"nvidia-[a-z-]+-cu(\d+)\b")
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The distributions of one Python environment.
-
-    Attributes
-    ----------
-    distributions
-        Name in lower case with dashes, to its metadata.
-    """
+    """The distributions of one Python environment, by name in lower case with dashes."""
 
     distributions: dict[str, metadata.Distribution]
 
     @classmethod
     def read(cls, path: Sequence[str] | None = None) -> Installed:
-        """Read the metadata of an environment.
-
-        Parameters
-        ----------
-        path
-            Folders to look in; None for those of this Python.
-        """
+        """Read the metadata of an environment in the folders of `path`; None for those of this Python."""
         found = metadata.distributions(path=list(sys.path if path is None else path))
         named: dict[str, metadata.Distribution] = {}
         for distribution in found:
@@ -153,7 +140,7 @@ class Installed:
         return cls(named)
 
     def version(self, name: str) -> str | None:
-        """Return the version of a distribution; None where it is not installed."""
+        """Return the version of a distribution; None if it is not installed."""
         distribution = self.distributions.get(_normal(name))
         return distribution.version if distribution else None
 
@@ -162,33 +149,22 @@ class Installed:
         return sorted(name for name, distribution in self.distributions.items() if _owns(distribution, module))
 
     def cuda_major(self, name: str) -> int | None:
-        """Return the CUDA major version that a distribution asks for; None where it names none."""
+        """Return the CUDA major version that a distribution requires; None if it names none."""
         requirements = self.distributions[name].requires or []
         found = {int(match[1]) for text in requirements if (match := _CUDA_REQUIREMENT.match(text.lower()))}
         return max(found, default=None)
 
     def missing_files(self, name: str, module: str) -> int:
-        """Count the files of an import package that a distribution installed and that are gone."""
+        """Return how many files of an import package that a distribution installed are missing."""
         distribution = self.distributions[name]
-        # Not distribution.files: from Python 3.12 on it leaves out what is missing.
+        # not distribution.files, which omits missing files from Python 3.12 on
         recorded = (PurePosixPath(row[0]) for row in csv.reader(_record(distribution).splitlines()) if row)
         ours = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
         return sum(not Path(str(distribution.locate_file(file))).exists() for file in ours)
 
 
 def examine_installation(installed: Installed) -> tuple[Finding, ...]:
-    """Look for what is missing, doubled or does not fit together.
-
-    Parameters
-    ----------
-    installed
-        What is installed.
-
-    Returns
-    -------
-    tuple[Finding, ...]
-        At least one finding for each of ONNX Runtime, FAISS and OpenCV; each that is not ok names its command.
-    """
+    """Return findings on missing, doubled or conflicting distributions; each problem names its command."""
     findings = [_examine_family(family, installed) for family in FAMILIES]
     findings += _examine_cuda(installed)
     findings += _examine_core(installed)
@@ -196,7 +172,7 @@ def examine_installation(installed: Installed) -> tuple[Finding, ...]:
 
 
 def python_command() -> str:
-    """Return how to call this Python on a command line: ``python`` where that is the one."""
+    """Return how to call this Python on a command line: ``python`` if that is the one."""
     found = shutil.which("python")
     if found and Path(found).absolute() == Path(sys.executable).absolute():
         return "python"
@@ -209,12 +185,12 @@ def install_command(*requirements: str) -> str:
 
 
 def replace_command(remove: Iterable[str], install: str) -> str:
-    """Return the command that removes distributions, the files they share included, and then installs another."""
+    """Return the command that removes distributions with their shared files, and then installs another."""
     return f"{python_command()} -m pip uninstall -y {' '.join(remove)} && {install}"
 
 
 def mend_command(family: Family, installed: Installed) -> str:
-    """Return the command after which exactly one distribution of a family is installed, wholly."""
+    """Return the command that leaves exactly one whole distribution of a family."""
     owners = installed.owners(family.module)
     if not owners:
         return install_command(family.requirement)
@@ -266,11 +242,10 @@ def _examine_core(installed: Installed) -> list[Finding]:
 
 
 def _name(distribution: metadata.Distribution) -> str | None:
-    """Return a distribution's name; None where it was removed by half, or its metadata cannot be read."""
+    """Return a distribution's name; None if it is partly removed, or its metadata cannot be read."""
     try:
         fields = distribution.metadata
-        # Python 3.11's metadata has no get().
-        return fields["Name"] if "Name" in fields else None  # noqa: SIM401
+        return fields["Name"] if "Name" in fields else None  # noqa: SIM401 - Python 3.11's metadata has no get()
     except (OSError, ValueError):
         return None
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what the commands write with ``--json``, one file a command."""
+"""JSON Schemas of the commands' output with ``--json``, one file a command."""
 
 from __future__ import annotations
 
@@ -14,18 +14,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Read a schema (JSON Schema, draft 2020-12).
-
-    Parameters
-    ----------
-    name
-        Such as ``identify`` or ``people-list``: the command's words joined by a hyphen.
-
-    Raises
-    ------
-    KeyError
-        There is no such schema.
-    """
+    """Return the JSON Schema (draft 2020-12) of a command: ``identify``, ``people-list``; KeyError if there is none."""
     if name not in names():
         raise KeyError(name)
     schema: dict[str, Any] = json.loads((files(__name__) / f"{name}.json").read_text(encoding="utf-8"))
