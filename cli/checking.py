@@ -30,7 +30,7 @@ def check(
     be using the gallery meanwhile. The damaged file is kept beside it.
     """
     from facebank.gallery import check_gallery, default_gallery_path, repair_gallery
-    from facebank.gallery.store.sealed_tables import TABLES
+    from facebank.gallery.store.schema import TABLES
 
     path = settings_of(ctx).gallery or default_gallery_path()
     with progress("Checking tables", len(TABLES), writes_lines=as_json) as advance:

@@ -325,7 +325,7 @@ def remove_sample(
 
 def _described_sample(gallery: Gallery, sample_id: int) -> str:
     """Say whose sample it is and of which photo; only its number where its row is damaged."""
-    gallery.require_sample(sample_id)
+    gallery.sample(sample_id)
     try:
         sample = gallery.sample(sample_id)
     except GalleryFormatError:

@@ -292,11 +292,11 @@ class FaceBank:
         >>> [(photo.path, photo.accepted, photo.reason.value) for photo in report.photos]
         [('eileen.jpg', True, 'enrolled')]
         """
-        from facebank.gallery import normalise_name
+        from facebank.gallery import normalize_name
         from facebank.media import check_channels
         from facebank.operations.inputs import existing_photos
 
-        person = normalise_name(name)
+        person = normalize_name(name)
         check_channels(channels)
         found, skipped = existing_photos(photos)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
@@ -342,10 +342,10 @@ class FaceBank:
         >>> [(report.person, report.accepted) for report in reports]
         [('Eileen', 1)]
         """
-        from facebank.gallery import normalise_name
+        from facebank.gallery import normalize_name
         from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
-        names = [normalise_name(person.name) for person in people]
+        names = [normalize_name(person.name) for person in people]
         places = [place for person in people for place in person.places]
         require_places(places)
         gathered = [gather_photos(person.places) for person in people]

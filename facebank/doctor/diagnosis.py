@@ -252,13 +252,13 @@ def _file(subject: str, path: Path, may_be_read: str, not_there: str) -> Finding
 
 def _leftovers(gallery: Path | None) -> list[Path]:
     from facebank.gallery import Gallery, default_gallery_path
-    from facebank.gallery.written_places import folders_with_leftovers
+    from facebank.gallery.places import folders_with_leftovers
     from facebank.storage.leftovers import find_leftovers
 
     path = gallery or default_gallery_path()
     with contextlib.suppress(FacebankError), Gallery.open(path, read_only=True) as opened:
         return opened.leftovers()
-    return [left for folder in folders_with_leftovers(path, None) for left in find_leftovers(folder)]
+    return [left for folder in folders_with_leftovers(path) for left in find_leftovers(folder)]
 
 
 def _album_findings(path: Path) -> list[Finding]:

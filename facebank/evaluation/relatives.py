@@ -14,7 +14,7 @@ import numpy as np
 from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.curves import Comparisons
 from facebank.evaluation.datasets.checking import broken, read_text, shown
-from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.names import name_key, normalize_name
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _pair(path: Path, number: int, parts: list[str]) -> Relatives:
     if len(parts) < 2 or not all(parts[:2]):
         raise broken(path, f"line {number} does not name two people: {shown(', '.join(parts))}")
     try:
-        first, second = map(normalise_name, parts[:2])
+        first, second = map(normalize_name, parts[:2])
     except InvalidNameError as error:
         raise broken(path, f"line {number}: {error}") from error
     if name_key(first) == name_key(second):

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from facebank.gallery.gallery import Gallery
-from facebank.gallery.names import name_key, normalise_name
-from facebank.gallery.places import default_gallery_path
+from facebank.gallery.names import name_key, normalize_name
+from facebank.gallery.places import PlaceKind, WrittenPlace, default_gallery_path
 from facebank.gallery.records import (
     EnrolledSample,
     FaceKey,
@@ -25,10 +25,9 @@ from facebank.gallery.records import (
     Upgrade,
     VectorTable,
 )
-from facebank.gallery.written_places import PlaceKind, WrittenPlace
 
 if TYPE_CHECKING:
-    from facebank.gallery.checking import Damage, GalleryCheck, check_gallery
+    from facebank.gallery.checking import Damage, GalleryCheck, GalleryHealth, check_gallery, inspect_gallery
     from facebank.gallery.exchange import (
         Exported,
         Imported,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
         exported_pack,
         import_gallery,
     )
-    from facebank.gallery.health import GalleryHealth, inspect_gallery
     from facebank.gallery.repairing import Repair, repair_gallery
     from facebank.index.vector_index import SearchHits, VectorIndex, VectorStore
 
@@ -51,13 +49,13 @@ _HOMES = {
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
     "Exported": "facebank.gallery.exchange",
-    "GalleryHealth": "facebank.gallery.health",
+    "GalleryHealth": "facebank.gallery.checking",
     "Imported": "facebank.gallery.exchange",
     "check_export": "facebank.gallery.exchange",
     "export_gallery": "facebank.gallery.exchange",
     "exported_pack": "facebank.gallery.exchange",
     "import_gallery": "facebank.gallery.exchange",
-    "inspect_gallery": "facebank.gallery.health",
+    "inspect_gallery": "facebank.gallery.checking",
 }
 
 __all__ = [
@@ -93,7 +91,7 @@ __all__ = [
     "import_gallery",
     "inspect_gallery",
     "name_key",
-    "normalise_name",
+    "normalize_name",
     "repair_gallery",
 ]
 

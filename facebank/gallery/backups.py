@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError, UsageError
-from facebank.gallery.store.connection import GALLERY_FILE
 from facebank.storage.connections import connect, connect_new
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.paths import named_path
@@ -147,6 +146,6 @@ def _copy(connection: sqlite3.Connection, part: Part) -> None:
 
 def _no_room(gallery: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"{GALLERY_FILE.named(gallery)} is not changed, because no copy of it can be put beside it "
+        f"The gallery {printable(str(gallery))} is not changed, because no copy of it can be put beside it "
         f"({error.strerror}): make room."
     )

@@ -1,35 +1,43 @@
-"""All of a gallery looked through for damage: every page, row, sum, embedding and reference."""
+"""Checks of a whole gallery: every page, row, sum, embedding and reference."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import GalleryFormatError, UsageError
-from facebank.gallery import settings
+from facebank.errors import FacebankError, GalleryFormatError, GalleryNotFoundError, UsageError
+from facebank.gallery import feedback, people, samples
 from facebank.gallery.records import PLAIN
-from facebank.gallery.store import feedback_tables, tables, vector_tables
-from facebank.gallery.store.checked_rows import described, has_seals, is_sealed, unchecked_rows
 from facebank.gallery.store.codec import floats_from_bytes, unit_length
-from facebank.gallery.store.connection import GALLERY_FILE
 from facebank.gallery.store.digests import signed
-from facebank.gallery.store.file import GalleryFile
-from facebank.gallery.store.schema import schema_version
-from facebank.gallery.store.sealed_tables import TABLES
-from facebank.gallery.store.sealing import NOTHING, Sum, is_sum_of, kept_sum, summands
+from facebank.gallery.store.file import GALLERY_FILE, GalleryFile
+from facebank.gallery.store.rows import (
+    NOTHING,
+    Sum,
+    described,
+    is_sealed,
+    is_sum_of,
+    kept_sum,
+    summands,
+    unchecked_rows,
+)
+from facebank.gallery.store.schema import TABLES, has_seals, schema_version
+from facebank.gallery.store.state import binding, read_setting, traces
+from facebank.gallery.vectors import first_two
 from facebank.storage.paths import named_path
-from facebank.storage.text import printable
+from facebank.storage.text import printable, shell_word
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from facebank.gallery.store.checked_rows import Row
+    from facebank.gallery.store.rows import Row
 
 _WAIT = 5.0  # seconds
+_SHORT_WAIT = 1.0  # a busy gallery is a healthy one
 _MOST_COMPLAINTS = 100
 
 
@@ -207,27 +215,27 @@ def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]
 def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     """Yield what is as it was written, and yet cannot be: somebody else than facebank wrote it."""
     try:
-        bound = tables.binding(connection)
-        tables.people(connection)
-        samples = {one.id: one for some in tables.samples_of_everybody(connection).values() for one in some}
-        feedback_tables.strangers(connection)
-        feedback_tables.stranger_vectors(connection, bound)
+        bound = binding(connection)
+        people.everybody(connection)
+        known = {one.id: one for some in samples.samples_of_everybody(connection).values() for one in some}
+        feedback.strangers(connection)
+        feedback.stranger_vectors(connection, bound)
         for number in {row["person_id"] for row in unchecked_rows(connection, "denials")}:
-            feedback_tables.denials_of_person(connection, number)
+            feedback.denials_of_person(connection, number)
         for row in unchecked_rows(connection, "settings"):
-            settings.read(connection, str(row["key"]))
+            read_setting(connection, str(row["key"]))
     except (InvalidValueError, UsageError) as error:
         yield Damage("value", f"it holds what cannot be: {error}")
         return
-    lacking = set(samples)
+    lacking = set(known)
     statement = "SELECT sample_id, pack_id, variant, vector, first, second FROM vectors NOT INDEXED"
     for number, pack_id, variant, vector, first, second in connection.execute(statement):
-        sample = samples.get(number)
+        sample = known.get(number)
         if variant == PLAIN and pack_id == bound.pack_id:
             lacking.discard(number)
         try:
             values = unit_length(floats_from_bytes(vector, (bound.pack.dimension,)))
-            why = "" if (first, second) == vector_tables.first_two(values) else "it is looked up by other numbers"
+            why = "" if (first, second) == first_two(values) else "it is looked up by other numbers"
         except InvalidValueError as error:
             why = str(error)
         if why:
@@ -235,5 +243,88 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
             person, image = (None, None) if sample is None else (sample.person, sample.path)
             yield Damage("value", what, "vectors", person, number, image)
     for number in sorted(lacking):
-        what = f"the sample {number} of '{printable(samples[number].person)}' has no embedding"
-        yield Damage("missing", what, "vectors", samples[number].person, number, samples[number].path)
+        what = f"the sample {number} of '{printable(known[number].person)}' has no embedding"
+        yield Damage("missing", what, "vectors", known[number].person, number, known[number].path)
+
+
+# Health ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryHealth:
+    """The state of a gallery's file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    exists
+        Whether it exists.
+    schema_version, pack_name, pack_digest, people, samples, journal_mode
+        What it states; None if it cannot be read.
+    problems
+        A sentence for each problem; empty for a healthy or missing gallery.
+    """
+
+    path: Path
+    exists: bool
+    schema_version: int | None = None
+    pack_name: str | None = None
+    pack_digest: str | None = None
+    people: int | None = None
+    samples: int | None = None
+    journal_mode: str | None = None
+    problems: tuple[str, ...] = ()
+
+
+def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
+    """Return the state of a gallery's file after reading all of it; problems are returned, never raised."""
+    place = named_path(path, "the path of the gallery")
+    try:
+        file = GalleryFile.open(place, read_only=True, busy_timeout=_SHORT_WAIT)
+    except GalleryNotFoundError:
+        return GalleryHealth(place, exists=place.exists())
+    except FacebankError as error:
+        return GalleryHealth(place, exists=True, problems=(str(error),))
+    try:
+        with file.reading() as connection:
+            return _examined(place, connection)
+    except FacebankError as error:
+        return GalleryHealth(place, exists=True, problems=(str(error),))
+    finally:
+        file.close()
+
+
+def _examined(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
+    bound = binding(connection)
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return GalleryHealth(
+        path=place,
+        exists=True,
+        schema_version=schema_version(connection),
+        pack_name=bound.pack.name,
+        pack_digest=bound.pack.digest,
+        people=len(people.names(connection)),
+        samples=len(samples.sample_ids(connection)),
+        journal_mode=str(mode),
+        problems=(*_damage(connection), *_exposure(place), *_traces(connection)),
+    )
+
+
+def _damage(connection: sqlite3.Connection) -> list[str]:
+    return [f"The file is damaged: {damage.message}." for damage in examine(connection)[1]]
+
+
+def _exposure(place: Path) -> list[str]:
+    if os.name != "posix" or not place.stat().st_mode & 0o077:
+        return []
+    return [f"Other users of this computer can read the faces: `chmod 600 {shell_word(str(place))}`."]
+
+
+def _traces(connection: sqlite3.Connection) -> list[str]:
+    if not traces(connection):
+        return []
+    return [
+        "Traces of somebody who was forgotten may still be in the file: they go when facebank next changes the "
+        "gallery while nothing else uses it."
+    ]

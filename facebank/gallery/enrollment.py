@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.gallery import feedback
+from facebank.gallery import feedback, people
 from facebank.gallery.names import name_key
-from facebank.gallery.records import PLAIN, EnrolledSample
+from facebank.gallery.records import PLAIN, EnrolledSample, FaceKey
 from facebank.gallery.same_face import find_sample
-from facebank.gallery.store import feedback_tables, tables, vector_tables
-from facebank.gallery.store.codec import float_array, unit_length, variant_name
+from facebank.gallery.samples import add_sample, sample_ids
+from facebank.gallery.store.codec import float_array, floats_to_bytes, unit_length, variant_name
+from facebank.gallery.store.rows import delete, update
+from facebank.gallery.store.state import add_pack, advance, bind, binding, note_traces, revision
+from facebank.gallery.vectors import add_vectors
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError, fraction, hex_digest, turns
 
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from facebank.gallery.records import NewSample
+    from facebank.gallery.records import NewSample, PackIdentity
+    from facebank.gallery.store.state import Binding
     from facebank.types import FloatArray
 
 _LARGEST_THUMBNAIL = 256 * 1024
@@ -27,20 +31,7 @@ _LONGEST_SOURCE = 32 * 1024
 
 
 def check_sample(sample: NewSample, dimension: int) -> None:
-    """Refuse a sample that cannot be enrolled.
-
-    Parameters
-    ----------
-    sample
-        The face.
-    dimension
-        Length of the gallery's embeddings.
-
-    Raises
-    ------
-    UsageError
-        Naming the photo and what is wrong with it.
-    """
+    """Raise `UsageError`, naming the photo, for a sample that cannot be enrolled with embeddings of `dimension`."""
     try:
         require_sample(sample, dimension)
     except InvalidValueError as error:
@@ -65,7 +56,7 @@ def require_sample(sample: NewSample, dimension: int) -> None:
 
 
 def require_vectors(vectors: Mapping[str, FloatArray], dimension: int) -> None:
-    """Refuse embeddings of one face, by variant, that cannot be kept; raises `InvalidValueError`."""
+    """Raise `InvalidValueError` for embeddings of a face, by variant, that cannot be stored."""
     if PLAIN not in vectors:
         raise InvalidValueError(f"it has no embedding of the variant '{PLAIN}'")
     for variant, vector in vectors.items():
@@ -75,25 +66,23 @@ def require_vectors(vectors: Mapping[str, FloatArray], dimension: int) -> None:
 
 def enroll_samples(
     connection: sqlite3.Connection,
-    bound: tables.Binding,
+    bound: Binding,
     name: str,
     samples: Sequence[NewSample],
     now: datetime,
     *,
     people_ids: dict[str, int] | None = None,
 ) -> list[EnrolledSample]:
-    """Give a person samples, all but those that somebody has already; the caller holds the transaction.
+    """Give a person samples, except those that somebody has already.
 
-    What was said against a face that is this person's now, a denial or that it is nobody's, is dropped.
+    Denials and strangers that contradict the samples are dropped.
 
     Parameters
     ----------
-    connection
-        Inside a write transaction.
-    bound
-        The gallery's pack.
+    connection, bound
+        Inside a write transaction; the gallery's pack.
     name
-        The person's, normalised. Who is new is written down with the first sample that is, or if none is given.
+        The person's, normalized. A new person is added with the first new sample, or if no samples are given.
     samples
         Checked faces.
     now
@@ -108,32 +97,73 @@ def enroll_samples(
     """
     key = name_key(name)
     if people_ids is None:
-        person = tables.find_person(connection, key)
+        person = people.find_key(connection, key)
         people_ids = {} if person is None else {key: person.id}
     person_id = people_ids.get(key)
     if person_id is None and not samples:
-        people_ids[key] = tables.add_person(connection, name, key, now)
-        tables.advance(connection)
-    revision = tables.revision(connection) + 1
+        people_ids[key] = people.add_person(connection, name, now)
+        advance(connection)
+    new_revision = revision(connection) + 1
     outcomes: list[EnrolledSample] = []
     owned: list[NewSample] = []
     for sample in samples:
-        if sample.picture_hash is not None:
-            feedback_tables.set_picture(connection, sample.content_hash, sample.picture_hash)
-        known = find_sample(connection, bound, feedback.key_of(sample), sample.vectors[PLAIN])
+        feedback.set_picture(connection, sample.content_hash, sample.picture_hash)
+        known = find_sample(connection, bound, FaceKey.enrolled(sample), sample.vectors[PLAIN])
         if known is not None:
             outcomes.append(EnrolledSample(known.sample_id, known.person))
             if name_key(known.person) == key:
                 owned.append(sample)
             continue
         if person_id is None:
-            person_id = people_ids[key] = tables.add_person(connection, name, key, now)
-        sample_id = tables.add_sample(connection, person_id, sample, now)
-        vector_tables.add_vectors(connection, sample_id, bound.pack_id, sample.vectors, revision)
+            person_id = people_ids[key] = people.add_person(connection, name, now)
+        sample_id = add_sample(connection, person_id, sample, now)
+        add_vectors(connection, sample_id, bound.pack_id, sample.vectors, new_revision)
         outcomes.append(EnrolledSample(sample_id, None))
         owned.append(sample)
     if person_id is not None:
         feedback.give_way(connection, bound, person_id, owned)
     if any(outcome.duplicate_of_person is None for outcome in outcomes):
-        tables.advance(connection)
+        advance(connection)
     return outcomes
+
+
+def check_embeddings(
+    samples: Mapping[int, Mapping[str, FloatArray]], strangers: Mapping[int, FloatArray | None], dimension: int
+) -> None:
+    """Raise `UsageError` for new embeddings of samples, by variant, or of strangers that cannot be stored."""
+    groups = {
+        "Sample": samples,
+        "Stranger": {number: {PLAIN: vector} for number, vector in strangers.items() if vector is not None},
+    }
+    for what, new in groups.items():
+        for number, variants in new.items():
+            try:
+                require_vectors(variants, dimension)
+            except InvalidValueError as error:
+                raise UsageError(f"{what} {number} cannot be re-embedded: {error}.") from error
+
+
+def replace_embeddings(
+    connection: sqlite3.Connection,
+    pack: PackIdentity,
+    vectors: Mapping[int, Mapping[str, FloatArray]],
+    dropped: Sequence[int],
+    strangers: Mapping[int, FloatArray | None],
+) -> Binding:
+    """Replace all embeddings by another pack's, and return the new binding; the rest is as for `Gallery.rebind`."""
+    agree = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
+    if not agree or strangers.keys() != {one.id for one in feedback.strangers(connection)}:
+        raise UsageError("The gallery was changed while it was re-embedded: do it again.")
+    pack_id = add_pack(connection, pack)
+    bind(connection, pack_id)
+    delete(connection, "samples", "id", dropped)
+    people.drop_empty_merges(connection)
+    delete(connection, "strangers", "id", [number for number, vector in strangers.items() if vector is None])
+    for number, vector in strangers.items():
+        if vector is not None:
+            update(connection, "strangers", "id", number, {"vector": floats_to_bytes(vector)})
+    new_revision = advance(connection)
+    for sample_id, variants in vectors.items():
+        add_vectors(connection, sample_id, pack_id, variants, new_revision)
+    note_traces(connection)
+    return binding(connection)

@@ -15,10 +15,10 @@ import numpy as np
 from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, StorageError
 from facebank.gallery import exchange_files as files
 from facebank.gallery.enrollment import require_sample
-from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.names import name_key, normalize_name
+from facebank.gallery.places import PlaceKind
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
 from facebank.gallery.store.codec import birth_date, float_array, note, unit_length
-from facebank.gallery.written_places import PlaceKind
 from facebank.storage.files import face_folder_mode, new_folder, sync_folder
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.paths import named_path
@@ -410,7 +410,7 @@ def _facts(record: dict[str, Any]) -> PersonFacts:
 
 def _name(value: object) -> str:
     try:
-        name = normalise_name(text(value))
+        name = normalize_name(text(value))
     except InvalidNameError as error:
         raise InvalidValueError(str(error)) from error
     if name != value:

@@ -1,35 +1,58 @@
-"""What people say after an identification: not this person, nobody I know. The caller holds the transaction.
+"""What users say after an identification, "this is not Ada" or "nobody I know"; inside a transaction.
 
-Two rules hold whatever is said in whatever order: a face that is somebody's sample is not denied to be that person's,
-and is no stranger's. Whoever is given a sample, by enrollment or by merging, wins over what was denied before.
+Two rules hold in any order of events: a person's own sample is never denied to be that person's, nor a stranger. A
+sample gained by enrollment or by a merge overrides earlier denials. Galleries older than these tables, which are only
+read, have neither denials nor strangers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.errors import UsageError
 from facebank.gallery.names import name_key
-from facebank.gallery.records import PLAIN, FaceKey
+from facebank.gallery.records import PLAIN, FaceKey, Stranger, StrangerTable
 from facebank.gallery.same_face import find_sample, is_same_place, is_same_vector
-from facebank.gallery.store import feedback_tables
-from facebank.gallery.store.codec import float_array, unit_length
+from facebank.gallery.store.codec import float_array, floats_from_bytes, floats_to_bytes, unit_length, unit_rows, wholes
+from facebank.gallery.store.rows import delete, every_row, insert, kept_rows, update
+from facebank.gallery.store.schema import PICTURES_SINCE, schema_version
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, hex_digest, turns
+from facebank.storage.values import (
+    InvalidValueError,
+    bytes_to_path,
+    hex_digest,
+    path_to_bytes,
+    text_to_time,
+    time_to_text,
+    turns,
+    whole,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
     from datetime import datetime
 
-    from facebank.gallery.records import NewSample, Stranger
-    from facebank.gallery.store.tables import Binding
-    from facebank.gallery.store.vector_tables import Known
+    from facebank.gallery.records import NewSample
+    from facebank.gallery.store.digests import Value
+    from facebank.gallery.store.rows import Row
+    from facebank.gallery.store.state import Binding
+    from facebank.gallery.vectors import Known
     from facebank.types import FloatArray, Person
+
+_PICTURED = ("samples", "denials", "strangers")
+
+
+class Denial(NamedTuple):
+    """A face that is not a person's."""
+
+    id: int
+    person_id: int
+    face: FaceKey
 
 
 def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None:
-    """Refuse what is no face of a photo, or no embedding; raises `UsageError`."""
+    """Raise `UsageError` for what is no face of a photo, or no embedding."""
     try:
         float_array(face.box, (4,))
         hex_digest(face.content_hash)
@@ -42,6 +65,9 @@ def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None
         raise UsageError(f"This is no face of a photo: {error}.") from error
 
 
+# Denials --------------------------------------------------------------------------------------------------------
+
+
 def deny(
     connection: sqlite3.Connection,
     bound: Binding,
@@ -51,7 +77,7 @@ def deny(
     vector: FloatArray | None,
     now: datetime,
 ) -> bool:
-    """Note that a face is not a person's; returns whether that was not known yet.
+    """Note that a face is not a person's; returns whether that is new.
 
     Raises
     ------
@@ -63,79 +89,45 @@ def deny(
         raise _is_enrolled(known)
     if person.id in denied_people(connection, face):
         return False
-    feedback_tables.add_denial(connection, person.id, face, now)
+    insert(connection, "denials", [{"person_id": person.id, **_columns(face), "denied_at": time_to_text(now)}])
     return True
 
 
 def denied_people(connection: sqlite3.Connection, face: FaceKey) -> set[int]:
-    """Return the numbers of the people that a face is not."""
-    denials = feedback_tables.denials_of_photo(connection, face.content_hash, face.picture_hash)
-    return {denial.person_id for denial in denials if is_same_place(denial.face, face)}
+    """Return the numbers of the people whose face it is not."""
+    return {denial.person_id for denial in _denials_of_face(connection, face)}
 
 
 def withdraw(connection: sqlite3.Connection, person_id: int, face: FaceKey) -> bool:
     """Take back that a face is not a person's; returns whether that had been said."""
-    denials = [
-        denial.id
-        for denial in feedback_tables.denials_of_photo(connection, face.content_hash, face.picture_hash)
-        if denial.person_id == person_id and is_same_place(denial.face, face)
-    ]
-    feedback_tables.delete_denials(connection, denials)
+    denials = [denial.id for denial in _denials_of_face(connection, face) if denial.person_id == person_id]
+    delete(connection, "denials", "id", denials)
     return bool(denials)
 
 
-def remember_stranger(
-    connection: sqlite3.Connection, bound: Binding, sample: NewSample, now: datetime
-) -> tuple[int, bool]:
-    """Remember a face as nobody's; returns the stranger's number and whether it is a new one.
-
-    Raises
-    ------
-    UsageError
-        Somebody has a sample that is this very face.
-    """
-    face, vector = key_of(sample), sample.vectors[PLAIN]
-    known = find_sample(connection, bound, face, vector)
-    if known is not None:
-        raise _is_enrolled(known)
-    for stranger, other in _strangers(connection, bound):
-        if _is_sample(stranger, other, sample):
-            return stranger.id, False
-    return feedback_tables.add_stranger(connection, face, sample.path, vector, now), True
-
-
-def give_way(connection: sqlite3.Connection, bound: Binding, person_id: int, samples: Sequence[NewSample]) -> None:
-    """Drop what was said against faces that are a person's samples now."""
-    for sample in samples:
-        withdraw(connection, person_id, key_of(sample))
-    strangers = _strangers(connection, bound)
-    if strangers:
-        enrolled = [
-            stranger.id for stranger, vector in strangers if any(_is_sample(stranger, vector, one) for one in samples)
-        ]
-        feedback_tables.delete_strangers(connection, enrolled)
+def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
+    """Return the faces that are not a person's."""
+    return [_denial(row) for row in kept_rows(connection, "denials") if row["person_id"] == person_id]
 
 
 def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, target: Person) -> dict[int, bool]:
-    """Give one person the denials of another, but for those of faces that are samples of either.
-
-    To be called after the samples were moved.
+    """Give a person another's denials, except those of faces that are samples of either; samples are moved already.
 
     Returns
     -------
     dict[int, bool]
-        The denials that came along, and whether the one who stays had denied the same face.
+        The denials that came along, and whether the remaining person had denied the same face.
     """
-    came = {denial.id for denial in feedback_tables.denials_of_person(connection, source)}
-    feedback_tables.move_denials(connection, source, target.id)
+    came = {denial.id for denial in denials_of_person(connection, source)}
+    update(connection, "denials", "person_id", source, {"person_id": target.id})
     kept: dict[int, FaceKey] = {}
     along: dict[int, bool] = {}
-    for denial in feedback_tables.denials_of_person(connection, target.id):
+    for denial in denials_of_person(connection, target.id):
         known = find_sample(connection, bound, denial.face, None)
         own = known is not None and known.person == target.name
         same = next((number for number, face in kept.items() if is_same_place(denial.face, face)), None)
         if own or same is not None:
-            feedback_tables.delete_denials(connection, [denial.id])
+            delete(connection, "denials", "id", [denial.id])
             if same is not None and (denial.id in came or same in came):
                 along[same] = True
             continue
@@ -145,18 +137,137 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
     return along
 
 
-def key_of(sample: NewSample) -> FaceKey:
-    """Return which face of which photo a sample is."""
-    return FaceKey.enrolled(sample)
+def give_denial(connection: sqlite3.Connection, number: int, person_id: int, *, keep: bool) -> None:
+    """Give a denial to another person, or a copy of it if the first person is to keep it."""
+    if not keep:
+        update(connection, "denials", "id", number, {"person_id": person_id})
+        return
+    columns = ("content_hash", "quarter_turns", "box", "denied_at", "picture_hash")
+    row = connection.execute(
+        "SELECT content_hash, quarter_turns, box, denied_at, picture_hash FROM denials WHERE id = ?", (number,)
+    ).fetchone()
+    if row is not None:
+        insert(connection, "denials", [{**dict(zip(columns, row, strict=True)), "person_id": person_id}])
 
 
-def _strangers(connection: sqlite3.Connection, bound: Binding) -> list[tuple[Stranger, FloatArray]]:
-    matrix = feedback_tables.stranger_vectors(connection, bound).matrix
-    return list(zip(feedback_tables.strangers(connection), matrix, strict=True))
+def _denials_of_face(connection: sqlite3.Connection, face: FaceKey) -> list[Denial]:
+    denials = [
+        _denial(row)
+        for row in kept_rows(connection, "denials")
+        if row["content_hash"] == face.content_hash or (face.picture_hash and row["picture_hash"] == face.picture_hash)
+    ]
+    return [denial for denial in denials if is_same_place(denial.face, face)]
+
+
+# Strangers ------------------------------------------------------------------------------------------------------
+
+
+def remember_stranger(
+    connection: sqlite3.Connection, bound: Binding, sample: NewSample, now: datetime
+) -> tuple[int, bool]:
+    """Remember a face as nobody's; returns the stranger's number, and whether it is new.
+
+    Raises
+    ------
+    UsageError
+        Somebody has a sample that is this very face.
+    """
+    face, vector = FaceKey.enrolled(sample), sample.vectors[PLAIN]
+    known = find_sample(connection, bound, face, vector)
+    if known is not None:
+        raise _is_enrolled(known)
+    for stranger, other in _embedded(connection, bound):
+        if _is_sample(stranger, other, sample):
+            return stranger.id, False
+    row = {"source": path_to_bytes(sample.path), **_columns(face), "vector": floats_to_bytes(vector)}
+    (number,) = insert(connection, "strangers", [{**row, "remembered_at": time_to_text(now)}])
+    return number, True
+
+
+def strangers(connection: sqlite3.Connection) -> list[Stranger]:
+    """Return all strangers, in the order of their numbers."""
+    return [
+        Stranger(whole(row["id"]), _face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
+        for row in every_row(connection, "strangers")
+    ]
+
+
+def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> StrangerTable:
+    """Return the embeddings of all strangers, in the order of their numbers."""
+    rows = every_row(connection, "strangers")
+    matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
+    return StrangerTable(wholes([row["id"] for row in rows]), matrix)
+
+
+def give_way(connection: sqlite3.Connection, bound: Binding, person_id: int, samples: Sequence[NewSample]) -> None:
+    """Drop denials and strangers that a person's new samples contradict."""
+    for sample in samples:
+        withdraw(connection, person_id, FaceKey.enrolled(sample))
+    enrolled = [
+        stranger.id
+        for stranger, vector in _embedded(connection, bound)
+        if any(_is_sample(stranger, vector, sample) for sample in samples)
+    ]
+    delete(connection, "strangers", "id", enrolled)
+
+
+def _embedded(connection: sqlite3.Connection, bound: Binding) -> list[tuple[Stranger, FloatArray]]:
+    return list(zip(strangers(connection), stranger_vectors(connection, bound).matrix, strict=True))
 
 
 def _is_sample(stranger: Stranger, vector: FloatArray, sample: NewSample) -> bool:
-    return is_same_place(stranger.face, key_of(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
+    return is_same_place(stranger.face, FaceKey.enrolled(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
+
+
+# Pictures -------------------------------------------------------------------------------------------------------
+
+
+def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
+    """Return whether anything kept of faces, of one photo or of any, has no hash of its photo's picture."""
+    if schema_version(connection) < PICTURES_SINCE:
+        return False  # it is only read, and learns nothing
+    if content_hash is None:
+        where, values = "picture_hash IS NULL", tuple[str, ...]()
+    else:
+        where, values = "content_hash = ? AND +picture_hash IS NULL", (content_hash,)
+    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _PICTURED)  # noqa: S608 - ours
+    return any(connection.execute(statement, values).fetchone() is not None for statement in statements)
+
+
+def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash: str | None) -> None:
+    """Note the hash of a photo's picture wherever the photo's faces are kept without it; no-op for None."""
+    if picture_hash is None:
+        return
+    for table in _PICTURED:
+        statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - ours
+        for (number,) in connection.execute(statement, (content_hash,)).fetchall():
+            update(connection, table, "id", whole(number), {"picture_hash": picture_hash})
+
+
+# Rows -----------------------------------------------------------------------------------------------------------
+
+
+def _denial(row: Row) -> Denial:
+    text_to_time(row["denied_at"])
+    return Denial(whole(row["id"]), whole(row["person_id"]), _face(row))
+
+
+def _columns(face: FaceKey) -> dict[str, Value]:
+    return {
+        "content_hash": face.content_hash,
+        "quarter_turns": face.quarter_turns,
+        "box": floats_to_bytes(face.box),
+        "picture_hash": face.picture_hash,
+    }
+
+
+def _face(row: Row) -> FaceKey:
+    return FaceKey(
+        hex_digest(row["content_hash"]),
+        whole(row["quarter_turns"]),
+        floats_from_bytes(row["box"], (4,)),
+        None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
+    )
 
 
 def _is_enrolled(known: Known) -> UsageError:

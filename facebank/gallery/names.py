@@ -31,7 +31,7 @@ _PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def normalise_name(text: str) -> str:
+def normalize_name(text: str) -> str:
     """Return the one spelling under which a name is kept.
 
     Parameters
@@ -53,7 +53,7 @@ def normalise_name(text: str) -> str:
 
     Examples
     --------
-    >>> normalise_name("  Ada   Lovelace ")
+    >>> normalize_name("  Ada   Lovelace ")
     'Ada Lovelace'
     """
     if are_plain([text]):

@@ -1,38 +1,159 @@
-"""What may be done with people: found by name, renamed, joined. The caller holds the transaction."""
+"""People of a gallery: found by name, described, renamed, merged and split; inside a transaction.
+
+A merge keeps what undoing it needs: the person who was merged, as that person was, and which samples and denials came
+along. Galleries older than these tables, which are only read, have no merges.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from types import EllipsisType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
 from facebank.gallery import feedback
-from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.names import NAMES_TOGETHER, NameTable, name_key, normalize_name
 from facebank.gallery.records import PersonFacts
-from facebank.gallery.store import feedback_tables, merge_tables, tables
-from facebank.gallery.store.codec import LONGEST_NOTE
+from facebank.gallery.samples import owners, samples_of
+from facebank.gallery.store.codec import LONGEST_NOTE, birth_date, note, person_name, person_names
+from facebank.gallery.store.rows import blocks_of, delete, every_row, insert, rows_of, update
+from facebank.gallery.store.schema import FACTS_SINCE, MERGES_SINCE, schema_version
+from facebank.gallery.store.state import advance
 from facebank.storage.dates import checked_birth_date
 from facebank.storage.text import printable, shell_command
+from facebank.storage.values import InvalidValueError, flag, text_to_time, time_to_text, whole
+from facebank.types import Person
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from facebank.types import Person
+    from facebank.gallery.store.digests import Value
+    from facebank.gallery.store.rows import Row
+    from facebank.gallery.store.state import Binding
+
+
+_NAMES_AT_ONCE = 4 * NAMES_TOGETHER
+_MERGES = """
+    SELECT merges.id, person_id, batch, people.name, merges.name, merges.created_at, merges.born, merges.note,
+        kept_born, kept_note, merged_at, (SELECT count(*) FROM merged_samples WHERE merge_id = merges.id)
+    FROM merges JOIN people ON people.id = person_id
+    """
+
+
+class Merge(NamedTuple):
+    """A person who was merged into another.
+
+    Attributes
+    ----------
+    id
+        The merge's number.
+    person_id, person
+        Number and name of the remaining person.
+    batch
+        The number of the first merge of the same call.
+    name, created_at, facts
+        Of the merged person.
+    kept
+        The facts of the remaining person before the merge.
+    merged_at
+        When that was.
+    sample_count
+        How many samples that came along still exist.
+    """
+
+    id: int
+    person_id: int
+    person: str
+    batch: int
+    name: str
+    created_at: datetime
+    facts: PersonFacts
+    kept: PersonFacts
+    merged_at: datetime
+    sample_count: int
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+def everybody(connection: sqlite3.Connection) -> list[Person]:
+    """Return all people, in the order of their names."""
+    bare, masked = (_sample_counts(connection, masked=group) for group in (False, True))
+    return [
+        _person(row, bare.get(row["id"], 0) + masked.get(row["id"], 0), masked.get(row["id"], 0))
+        for row in sorted(every_row(connection, "people"), key=lambda row: str(row["key"]))
+    ]
 
 
 def find(connection: sqlite3.Connection, name: str) -> Person:
     """Return the person of a name, whatever its case; `PersonNotFoundError` if there is none."""
-    person = tables.find_person(connection, name_key(normalise_name(name)))
+    key = name_key(normalize_name(name))
+    person = find_key(connection, key)
     if person is None:
-        raise PersonNotFoundError(f"Nobody called '{printable(name)}' is enrolled: {_where(connection, name)}.")
+        raise PersonNotFoundError(f"Nobody called '{printable(name)}' is enrolled: {_where(connection, key)}.")
     return person
 
 
-def _where(connection: sqlite3.Connection, name: str) -> str:
+def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
+    """Return the person with a name's key."""
+    rows = rows_of(connection, "people", "WHERE key = ?", (key,))
+    if not rows:
+        if rows_of(connection, "people", "NOT INDEXED WHERE key = ?", (key,)):
+            raise InvalidValueError("its index of names is not whole")
+        return None
+    number = whole(rows[0]["id"])
+    masked = "coalesce(sum(masked), 0)" if schema_version(connection) >= FACTS_SINCE else "0"
+    counted = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - one of two words of ours
+    count, masked_count = connection.execute(counted, (number,)).fetchone()
+    return _person(rows[0], whole(count), whole(masked_count))
+
+
+def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return everybody's number by the name's key."""
+    return {str(row["key"]): whole(row["id"]) for row in every_row(connection, "people")}
+
+
+def names(connection: sqlite3.Connection) -> dict[int, str]:
+    """Return everybody's name by number."""
+    found: dict[int, str] = {}
+    for some, texts in blocks_of(connection, "people", "names"):
+        found.update(zip(some.tolist(), person_names(texts), strict=True))
+    return found
+
+
+def name_table(connection: sqlite3.Connection) -> NameTable:
+    """Return everybody's name by number, in little memory."""
+    numbers = [np.empty(0, np.int64)]
+    blocks: list[Sequence[str]] = []
+    for some, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_AT_ONCE):
+        numbers.append(some)
+        starts = range(0, len(texts), NAMES_TOGETHER)
+        blocks.extend(person_names(texts[start : start + NAMES_TOGETHER]) for start in starts)
+    return NameTable(np.concatenate(numbers), blocks)
+
+
+def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
+    """Return the known birth dates, by the people's numbers."""
+    found: dict[int, str] = {}
+    for some, dates in blocks_of(connection, "people", "births"):
+        found.update(zip(some.tolist(), map(birth_date, dates), strict=True))
+    return found
+
+
+def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
+    """Return how many photos each person's samples come from, by the person's number; copies of a photo count once."""
+    photos: dict[int, set[str]] = {}
+    for row in every_row(connection, "samples"):
+        photos.setdefault(whole(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
+    return {person: len(theirs) for person, theirs in photos.items()}
+
+
+def _where(connection: sqlite3.Connection, key: str) -> str:
     """Say what became of a name that nobody has."""
-    merges = merge_tables.merges_called(connection, name_key(normalise_name(name)))
+    merges = [merge for merge in _merges(connection, "ORDER BY merges.id") if name_key(merge.name) == key]
     if not merges:
         return "`facebank people list` shows who is"
     person = merges[-1].person
@@ -41,18 +162,50 @@ def _where(connection: sqlite3.Connection, name: str) -> str:
     return f"{joined}, from whom `{unmerge_it}` separates and with whom `facebank people forget` forgets"
 
 
+def _sample_counts(connection: sqlite3.Connection, *, masked: bool) -> dict[int, int]:
+    numbers, counts = np.unique(owners(connection, masked=masked).person_ids, return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def _person(row: Row, sample_count: int, masked_count: int) -> Person:
+    facts = _facts(row["born"], row["note"])
+    return Person(
+        id=whole(row["id"]),
+        name=person_name(row["name"]),
+        sample_count=sample_count,
+        created_at=text_to_time(row["created_at"]),
+        born=facts.born,
+        note=facts.note,
+        masked_count=masked_count,
+    )
+
+
+def _facts(born: object, text: object) -> PersonFacts:
+    return PersonFacts(None if born is None else birth_date(born), None if text is None else note(text))
+
+
+# Changing -------------------------------------------------------------------------------------------------------
+
+
+def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
+    """Add a person of a normalized name, and return the number."""
+    row: dict[str, Value] = {"name": name, "key": name_key(name), "created_at": time_to_text(now)}
+    (number,) = insert(connection, "people", [row])
+    return number
+
+
 def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
     """Give a person another name, if nobody else has it."""
-    name = normalise_name(new)
+    name = normalize_name(new)
     person = find(connection, old)
-    other = tables.find_person(connection, name_key(name))
+    other = find_key(connection, name_key(name))
     if other is not None and other.id != person.id:
         raise PersonExistsError(
             f"There is already a person called '{printable(other.name)}': if the two are one, join them with "
             "`facebank people merge`."
         )
-    tables.rename_person(connection, person.id, name, name_key(name))
-    tables.advance(connection)
+    update(connection, "people", "id", person.id, {"name": name, "key": name_key(name)})
+    advance(connection)
     return find(connection, name)
 
 
@@ -63,88 +216,26 @@ def describe(
     born: str | EllipsisType | None = ...,
     note: str | EllipsisType | None = ...,
 ) -> Person:
-    """Set or clear what is known about a person; ``...`` leaves it as it is."""
+    """Set or clear a person's facts; ``...`` leaves them."""
     person = find(connection, name)
     facts = PersonFacts(
         born=person.born if isinstance(born, EllipsisType) else _checked(born, checked_birth_date),
         note=person.note if isinstance(note, EllipsisType) else _checked(note, _checked_note),
     )
-    if facts != PersonFacts(person.born, person.note):
-        tables.set_facts(connection, person.id, facts)
-        tables.advance(connection)
+    _set_facts(connection, person, facts)
     return find(connection, name)
 
 
 def complete(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
-    """Give a person the facts of others about the same person: own ones stay, and the notes are joined."""
+    """Add facts to a person's: existing ones stay, and notes are joined."""
     person = find(connection, name)
-    joined = _joined(PersonFacts(person.born, person.note), facts)
-    if joined != PersonFacts(person.born, person.note):
-        tables.set_facts(connection, person.id, joined)
-        tables.advance(connection)
-
-
-def merge(connection: sqlite3.Connection, bound: tables.Binding, sources: Sequence[str], into: str) -> Person:
-    """Give one person the samples and denials of others, who then are no more."""
-    target = find(connection, into)
-    others = {person.id: person for person in (find(connection, source) for source in sources)}
-    others.pop(target.id, None)
-    if not others:
-        raise UsageError(f"Name somebody other than '{printable(target.name)}' to merge.")
-    batch, now = None, datetime.now(UTC)
-    for number, other in sorted(others.items()):
-        merge = merge_tables.add_merge(connection, other, find(connection, into), batch, now)
-        batch = batch or merge
-        tables.move_samples(connection, number, target.id)
-        denials = feedback.merge_denials(connection, bound, number, target)
-        if merge is not None:
-            merge_tables.note_denials(connection, merge, denials.items())
-        complete(connection, into, PersonFacts(other.born, other.note))
-        tables.delete_person(connection, number)
-    tables.advance(connection)
-    return find(connection, into)
-
-
-def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
-    """Undo the last merge into a person; returns who is apart again."""
-    target = find(connection, name)
-    merges = merge_tables.merges_of(connection, target.id)
-    if not merges:
-        raise UsageError(
-            f"Nobody was joined with '{printable(target.name)}' of whom a sample is left: `facebank people split` "
-            "makes two people of one."
-        )
-    last = max(merge.batch for merge in merges)
-    apart = [merge for merge in merges if merge.batch == last]
-    for merge in reversed(apart):
-        _separate(connection, merge)
-    tables.advance(connection)
-    return [find(connection, merge.name) for merge in apart]
-
-
-def _separate(connection: sqlite3.Connection, merge: merge_tables.Merge) -> None:
-    key = name_key(merge.name)
-    if tables.find_person(connection, key) is not None:
-        raise PersonExistsError(
-            f"There is another person called '{printable(merge.name)}' now: give that one another name first, with "
-            "`facebank people rename`."
-        )
-    number = tables.add_person(connection, merge.name, key, merge.created_at)
-    tables.set_facts(connection, number, merge.facts)
-    for sample in merge_tables.merged_samples(connection, merge.id, merge.person_id):
-        tables.give_sample(connection, sample, number)
-    for denial, is_shared in merge_tables.merged_denials(connection, merge.id):
-        feedback_tables.give_denial(connection, denial, number, keep=is_shared)
-    stayed = find(connection, merge.person)
-    if PersonFacts(stayed.born, stayed.note) == _joined(merge.kept, merge.facts):
-        tables.set_facts(connection, stayed.id, merge.kept)
-    merge_tables.undo_merge(connection, merge, number)
+    _set_facts(connection, person, _joined(PersonFacts(person.born, person.note), facts))
 
 
 def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequence[int]) -> Person:
-    """Give some of a person's samples to somebody new; returns that person."""
-    person, new = find(connection, name), normalise_name(into)
-    own = {sample.id for sample in tables.samples_of(connection, person.id)}
+    """Give some of a person's samples to a new person, who is returned."""
+    person, new = find(connection, name), normalize_name(into)
+    own = {sample.id for sample in samples_of(connection, person.id)}
     wanted = sorted(set(numbers))
     foreign = next((number for number in wanted if number not in own), None)
     if foreign is not None:
@@ -159,18 +250,25 @@ def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequenc
             f"'{printable(person.name)}' has {len(own)} samples: name some of them to split, but not all; "
             "`facebank people rename` gives all another name."
         )
-    other = tables.find_person(connection, name_key(new))
+    other = find_key(connection, name_key(new))
     if other is not None:
         raise PersonExistsError(
             f"There is already a person called '{printable(other.name)}': choose another name, and join the two then "
             "with `facebank people merge`."
         )
-    number = tables.add_person(connection, new, name_key(new), datetime.now(UTC))
+    number = add_person(connection, new, datetime.now(UTC))
     for sample in wanted:
-        tables.give_sample(connection, sample, number)
-    merge_tables.drop_samples(connection, wanted)
-    tables.advance(connection)
+        update(connection, "samples", "id", sample, {"person_id": number})
+    delete(connection, "merged_samples", "sample_id", wanted)
+    drop_empty_merges(connection)
+    advance(connection)
     return find(connection, new)
+
+
+def _set_facts(connection: sqlite3.Connection, person: Person, facts: PersonFacts) -> None:
+    if facts != PersonFacts(person.born, person.note):
+        update(connection, "people", "id", person.id, {"born": facts.born, "note": facts.note})
+        advance(connection)
 
 
 def _checked(text: str | None, check: Callable[[str], str]) -> str | None:
@@ -193,3 +291,161 @@ def _joined(own: PersonFacts, others: PersonFacts) -> PersonFacts:
         both = f"{own.note}; {others.note}"
         note = both if len(both) <= LONGEST_NOTE else own.note
     return PersonFacts(own.born or others.born, note)
+
+
+# Merging --------------------------------------------------------------------------------------------------------
+
+
+def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str], into: str) -> Person:
+    """Give one person the samples and denials of others, who are removed."""
+    target = find(connection, into)
+    others = {person.id: person for person in (find(connection, source) for source in sources)}
+    others.pop(target.id, None)
+    if not others:
+        raise UsageError(f"Name somebody other than '{printable(target.name)}' to merge.")
+    batch, now = None, datetime.now(UTC)
+    for number, other in sorted(others.items()):
+        noted = _note_merge(connection, other, find(connection, into), batch, now)
+        batch = batch or noted
+        update(connection, "samples", "person_id", number, {"person_id": target.id})
+        denials = feedback.merge_denials(connection, bound, number, target)
+        if noted is not None:
+            rows = [{"merge_id": noted, "denial_id": one, "is_shared": int(both)} for one, both in denials.items()]
+            insert(connection, "merged_denials", rows)
+        complete(connection, into, PersonFacts(other.born, other.note))
+        delete(connection, "people", "id", [number])
+    advance(connection)
+    return find(connection, into)
+
+
+def merges_of(connection: sqlite3.Connection, person_id: int) -> list[Merge]:
+    """Return the merges into a person in their order, without those that came along with others."""
+    return _merges(connection, "WHERE person_id = ? AND came_with IS NULL ORDER BY merges.id", person_id)
+
+
+def people_with_merges(connection: sqlite3.Connection) -> set[int]:
+    """Return the numbers of the people whom somebody was merged into."""
+    return {merge.person_id for merge in _merges(connection)}
+
+
+def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
+    """Undo the last merge into a person; returns the people who are separate again."""
+    target = find(connection, name)
+    merges = merges_of(connection, target.id)
+    if not merges:
+        raise UsageError(
+            f"Nobody was joined with '{printable(target.name)}' of whom a sample is left: `facebank people split` "
+            "makes two people of one."
+        )
+    last = max(merge.batch for merge in merges)
+    separate = [merge for merge in merges if merge.batch == last]
+    for merge in reversed(separate):
+        _separate(connection, merge)
+    advance(connection)
+    return [find(connection, merge.name) for merge in separate]
+
+
+def drop_empty_merges(connection: sqlite3.Connection) -> None:
+    """Drop the merges without remaining samples: they cannot be undone, and the name is not kept."""
+    if schema_version(connection) < MERGES_SINCE:
+        return
+    rows = connection.execute("SELECT id FROM merges WHERE id NOT IN (SELECT merge_id FROM merged_samples)")
+    delete(connection, "merges", "id", [number for (number,) in rows.fetchall()])
+
+
+def _merges(connection: sqlite3.Connection, rest: str = "", *values: int) -> list[Merge]:
+    if schema_version(connection) < MERGES_SINCE:
+        return []
+    return [_merge(row) for row in connection.execute(_MERGES + rest, values)]
+
+
+def _note_merge(
+    connection: sqlite3.Connection, source: Person, target: Person, batch: int | None, now: datetime
+) -> int | None:
+    """Note a merge before anything is moved; returns its number, or None for a person without samples.
+
+    Without samples there is nothing that could be separated again.
+    """
+    samples = [number for (number,) in _numbers(connection, "samples", "person_id", source.id)]
+    if not samples:
+        return None
+    row: dict[str, Value] = {
+        "person_id": target.id,
+        "batch": batch or 0,
+        "name": source.name,
+        "created_at": time_to_text(source.created_at),
+        "born": source.born,
+        "note": source.note,
+        "kept_born": target.born,
+        "kept_note": target.note,
+        "merged_at": time_to_text(now),
+    }
+    (number,) = insert(connection, "merges", [row])
+    if batch is None:
+        update(connection, "merges", "id", number, {"batch": number})
+    for earlier, came_with in _numbers(connection, "merges", "person_id", source.id, "came_with"):
+        changes = {"person_id": target.id, "came_with": number if came_with is None else came_with}
+        update(connection, "merges", "id", earlier, changes)
+    insert(connection, "merged_samples", [{"merge_id": number, "sample_id": sample} for sample in samples])
+    return number
+
+
+def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
+    if find_key(connection, name_key(merge.name)) is not None:
+        raise PersonExistsError(
+            f"There is another person called '{printable(merge.name)}' now: give that one another name first, with "
+            "`facebank people rename`."
+        )
+    number = add_person(connection, merge.name, merge.created_at)
+    update(connection, "people", "id", number, {"born": merge.facts.born, "note": merge.facts.note})
+    moved = connection.execute(
+        "SELECT sample_id FROM merged_samples JOIN samples ON samples.id = sample_id "
+        "WHERE merge_id = ? AND person_id = ? ORDER BY sample_id",
+        (merge.id, merge.person_id),
+    ).fetchall()
+    for (sample,) in moved:
+        update(connection, "samples", "id", whole(sample), {"person_id": number})
+    denials = connection.execute("SELECT denial_id, is_shared FROM merged_denials WHERE merge_id = ?", (merge.id,))
+    for denial, is_shared in denials.fetchall():
+        feedback.give_denial(connection, whole(denial), number, keep=flag(is_shared))
+    stayed = find(connection, merge.person)
+    if PersonFacts(stayed.born, stayed.note) == _joined(merge.kept, merge.facts):
+        update(connection, "people", "id", stayed.id, {"born": merge.kept.born, "note": merge.kept.note})
+    for (earlier,) in _numbers(connection, "merges", "came_with", merge.id):
+        update(connection, "merges", "id", earlier, {"came_with": None})
+        _give(connection, earlier, number)
+    delete(connection, "merges", "id", [merge.id])
+
+
+def _give(connection: sqlite3.Connection, merge: int, person_id: int) -> None:
+    """Give a merge, and those that came with it, to another person."""
+    pending = [merge]
+    while pending:
+        number = pending.pop()
+        update(connection, "merges", "id", number, {"person_id": person_id})
+        pending += [other for (other,) in _numbers(connection, "merges", "came_with", number)]
+
+
+def _numbers(
+    connection: sqlite3.Connection, table: str, column: str, value: int, *further: str
+) -> Iterable[tuple[int, ...]]:
+    """Return the numbers, and further columns, of the rows that have a value in a column."""
+    columns = ", ".join(("id", *further))
+    statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - names of ours
+    return [(whole(number), *others) for number, *others in connection.execute(statement, (value,)).fetchall()]
+
+
+def _merge(row: tuple[object, ...]) -> Merge:
+    number, person_id, batch, person, name, created_at, born, text, kept_born, kept_note, merged_at, count = row
+    return Merge(
+        id=whole(number),
+        person_id=whole(person_id),
+        person=person_name(person),
+        batch=whole(batch),
+        name=person_name(name),
+        created_at=text_to_time(created_at),
+        facts=_facts(born, text),
+        kept=_facts(kept_born, kept_note),
+        merged_at=text_to_time(merged_at),
+        sample_count=whole(count),
+    )

@@ -1,23 +1,206 @@
-"""Where the gallery is that nobody named."""
+"""Files outside of a gallery that came from it: exports, pictures, backups, derived files and leftovers.
+
+A gallery's settings keep where they are, so that whoever forgets a person is told where something of them may remain.
+A place named after a forgotten person is forgotten too.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from facebank.storage.paths import path_from_environment
+from facebank.gallery.derived import (
+    DERIVED_FOLDERS_SETTING,
+    DERIVED_PLACES_SETTING,
+    derived_files,
+    derived_folders,
+    noted,
+    noted_folders,
+    wipe_derived,
+)
+from facebank.gallery.names import name_key
+from facebank.gallery.store.state import read_setting, write_setting
+from facebank.storage.leftovers import find_leftovers, remove_leftovers, wipe_file
+from facebank.storage.paths import cache_folder, calibrations_folder, packs_folder, path_from_environment
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from facebank.gallery.store.file import GalleryFile
+
+WRITTEN_PLACES_SETTING = "written_places"
+
+_MOST = 200
+_LONGEST = 48 * 1024  # characters of JSON, all together
+_MOST_FOLDERS = 5000
 
 
 def default_gallery_path() -> Path:
-    """Return the gallery that is used where none is named.
-
-    Returns
-    -------
-    Path
-        What the environment's ``FACEBANK_GALLERY`` says, else ``gallery.facebank`` in the user's data folder.
-    """
+    """Return the gallery used if none is named: ``FACEBANK_GALLERY``, else one in the user's data folder."""
     named = path_from_environment("FACEBANK_GALLERY")
     if named is not None:
         return named
     from platformdirs import user_data_path
 
     return user_data_path("facebank", appauthor=False) / "gallery.facebank"
+
+
+class PlaceKind(StrEnum):
+    """What was written to a place."""
+
+    EXPORT = "export"
+    BACKUP = "backup"
+    ANNOTATED = "annotated photos"
+    VIDEO = "annotated video"
+    FACES = "pictures of faces"
+    PAGE = "page of faces"
+    EXPLANATION = "explanation"
+    SORTED = "sorted photos"
+    TAGS = "names in photos"
+    SCAN = "scan"
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPlace:
+    """A file or folder that something of a gallery was written to.
+
+    Attributes
+    ----------
+    kind
+        What was written.
+    path
+        Where, absolute.
+    """
+
+    kind: PlaceKind
+    path: Path
+
+
+class GalleryPlaces:
+    """Where files that came from an open gallery are."""
+
+    def __init__(self, file: GalleryFile) -> None:
+        self._file = file
+
+    def note_derived(self) -> None:
+        """Note the gallery's present name and cache folder, by which its derived files are found."""
+        places, folders = self._derived_settings()
+        for key, before, now in (
+            (DERIVED_PLACES_SETTING, places, noted(places, self._file.path)),
+            (DERIVED_FOLDERS_SETTING, folders, noted_folders(folders)),
+        ):
+            if before != now:
+                self._file.write_setting(key, now)
+
+    def note_written(self, kind: PlaceKind, path: Path) -> None:
+        """Note that something was written to an absolute path."""
+        before = self._file.read_setting(WRITTEN_PLACES_SETTING)
+        now = with_place(before, kind, path)
+        if before != now:
+            self._file.write_setting(WRITTEN_PLACES_SETTING, now)
+
+    def written(self) -> list[WrittenPlace]:
+        """Return the places that still exist, the latest first."""
+        return [place for place in self._all_written() if os.path.lexists(place.path)]
+
+    def derived(self) -> list[Path]:
+        """Return the existing files in the caches."""
+        return derived_files(self._file.path, *self._derived_settings())
+
+    def leftovers(self) -> list[Path]:
+        """Return what killed runs left half-written."""
+        return [path for folder in self._folders() for path in find_leftovers(folder)]
+
+    def backups(self) -> list[Path]:
+        """Return the automatic backups beside the gallery."""
+        from facebank.gallery.backups import automatic_backups
+
+        return automatic_backups(self._file.path)
+
+    def wipe(self) -> list[Path]:
+        """Overwrite and remove derived files, leftovers and automatic backups; return what was removed."""
+        wiped = wipe_derived(self._file.path, *self._derived_settings())
+        leftovers, _ = remove_leftovers(self._folders())
+        backups = self.backups()
+        for backup in backups:
+            wipe_file(backup)
+        return [*wiped, *leftovers, *backups]
+
+    def _derived_settings(self) -> tuple[object, object]:
+        return self._file.read_setting(DERIVED_PLACES_SETTING), self._file.read_setting(DERIVED_FOLDERS_SETTING)
+
+    def _all_written(self) -> list[WrittenPlace]:
+        return list(dict.fromkeys(reversed(_read(self._file.read_setting(WRITTEN_PLACES_SETTING)))))
+
+    def _folders(self) -> list[Path]:
+        folders = folders_with_leftovers(self._file.path, self._file.read_setting(DERIVED_FOLDERS_SETTING))
+        for place in self._all_written():  # a killed run may have left only a part
+            folders.append(place.path.parent)
+            if place.path.is_dir() and not place.path.is_symlink():
+                folders += _folders_in(place.path)
+        return list(dict.fromkeys(folders))
+
+
+def folders_with_leftovers(gallery: Path, derived: object = None) -> list[Path]:
+    """Return the folders that facebank writes to, where killed runs may have left something.
+
+    Parameters
+    ----------
+    gallery
+        The gallery's file, which need not exist.
+    derived
+        Its setting of derived folders, if it can be read.
+    """
+    cache = cache_folder()
+    folders = [gallery.absolute().parent, packs_folder(), *_folders_in(calibrations_folder())]
+    return [*folders, cache / "prepared", cache / "evaluation", *derived_folders(derived)]
+
+
+def forget_places_of(connection: sqlite3.Connection, name: str) -> None:
+    """Forget the written places that are named after a person; inside a transaction."""
+    known = read_setting(connection, WRITTEN_PLACES_SETTING)
+    if known is not None:
+        key = name_key(name)
+        kept = [place for place in _read(known) if key not in name_key(place.path.name)]
+        write_setting(connection, WRITTEN_PLACES_SETTING, _records(kept))
+
+
+def with_place(known: object, kind: PlaceKind, path: Path) -> list[dict[str, str]]:
+    """Return the setting of written places with one added or moved to the end; the oldest go if there are many."""
+    places = [place for place in _read(known) if place.path != path][1 - _MOST :]
+    records = _records([*places, WrittenPlace(kind, path)])
+    while len(records) > 1 and len(json.dumps(records)) > _LONGEST:
+        del records[0]
+    return records
+
+
+def _records(places: list[WrittenPlace]) -> list[dict[str, str]]:
+    return [{"kind": place.kind.value, "path": str(place.path)} for place in places]
+
+
+def _folders_in(top: Path) -> Iterator[Path]:
+    for number, (folder, _, _) in enumerate(os.walk(top)):
+        if number == _MOST_FOLDERS:
+            return
+        yield Path(folder)
+
+
+def _read(known: object) -> list[WrittenPlace]:
+    found = list[WrittenPlace]()
+    for record in known if isinstance(known, list) else []:
+        match record:
+            case {"kind": str() as kind, "path": str() as path} if kind in _KINDS and _is_whole(path):
+                found.append(WrittenPlace(PlaceKind(kind), Path(path)))
+    return found
+
+
+def _is_whole(path: str) -> bool:
+    return "\0" not in path and Path(path).is_absolute()
+
+
+_KINDS = frozenset(kind.value for kind in PlaceKind)

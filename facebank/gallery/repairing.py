@@ -21,13 +21,12 @@ from facebank.gallery.backups import itself, keep_damaged
 from facebank.gallery.checking import Damage, damage_to
 from facebank.gallery.derived import INDEX_FILE_SETTING, wipe_derived
 from facebank.gallery.records import PLAIN
-from facebank.gallery.store import schema
-from facebank.gallery.store.checked_rows import described
-from facebank.gallery.store.connection import GALLERY_FILE
 from facebank.gallery.store.digests import Kind, signed
-from facebank.gallery.store.sealed_tables import TABLES
-from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
-from facebank.gallery.store.vector_tables import first_two
+from facebank.gallery.store.file import GALLERY_FILE
+from facebank.gallery.store.migrations import SCHEMA_VERSION, migrate
+from facebank.gallery.store.rows import described, is_sum_of, seal_of, seal_table
+from facebank.gallery.store.schema import SEALS_SINCE, TABLES
+from facebank.gallery.vectors import first_two
 from facebank.storage.connections import connect, connect_new, is_filled, is_open_here, is_writable
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.leftovers import wipe_file
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from facebank.gallery.store.checked_rows import Row
+    from facebank.gallery.store.rows import Row
 
 _WAIT = 5.0  # seconds
 _LARGEST_MENDED = 16 * 1024  # bytes of a value of which every bit is tried
@@ -136,7 +135,7 @@ def _replaced(
     file, was = itself(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
         with closing(connect_new(part.path)) as made, transaction(made):
-            schema.migrate(made)
+            migrate(made)
             salvaged = _salvaged(place, backup, made, on_table)
         if hasattr(os, "chown"):
             with suppress(OSError):
@@ -275,7 +274,7 @@ def _salvaged(
 ) -> tuple[int, list[str], list[Damage]]:
     """Fill a new gallery with what is right in a damaged one."""
     with closing(connect(backup, busy_timeout=_WAIT)) as old:
-        if _version(old, place) < schema.SEALS_SINCE:
+        if _version(old, place) < SEALS_SINCE:
             raise GalleryFormatError(
                 f"{GALLERY_FILE.named(place)} was written by an older facebank, which could not tell what is damaged "
                 "in it: restore a copy."
@@ -309,7 +308,7 @@ def _version(old: sqlite3.Connection, place: Path) -> int:
     try:
         return _LITTLE_LEFT.check_tables(old, place)
     except (GalleryFormatError, sqlite3.DatabaseError):
-        for version in range(schema.SCHEMA_VERSION, 0, -1):
+        for version in range(SCHEMA_VERSION, 0, -1):
             if GALLERY_FILE.has_tables(old, version):
                 return version
         raise

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.gallery.records import FaceKey
-from facebank.gallery.store import tables, vector_tables
+from facebank.gallery.samples import samples_of_photo
+from facebank.gallery.vectors import Known, alike
 from facebank.storage.arrays import overlaps
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from facebank.gallery.store.state import Binding
     from facebank.types import FloatArray
 
 SAME_VECTOR = 1e-4
@@ -37,8 +39,8 @@ def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
 
 
 def find_sample(
-    connection: sqlite3.Connection, bound: tables.Binding, face: FaceKey, vector: FloatArray | None
-) -> vector_tables.Known | None:
+    connection: sqlite3.Connection, bound: Binding, face: FaceKey, vector: FloatArray | None
+) -> Known | None:
     """Return the sample that is this very face, if anybody has it.
 
     Parameters
@@ -52,11 +54,11 @@ def find_sample(
     vector
         Its plain embedding, ``(dimension,)``; None to go by the place alone.
     """
-    for sample in tables.samples_of_photo(connection, face.content_hash, face.picture_hash):
+    for sample in samples_of_photo(connection, face.content_hash, face.picture_hash):
         if is_same_place(face, FaceKey.enrolled(sample)):
-            return vector_tables.Known(sample.id, sample.person)
+            return Known(sample.id, sample.person)
     if vector is not None:
-        for known, candidate in vector_tables.alike(connection, bound, vector, SAME_VECTOR):
+        for known, candidate in alike(connection, bound, vector, SAME_VECTOR):
             if is_same_vector(candidate, vector):
                 return known
     return None

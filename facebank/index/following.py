@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.gallery import settings
+from facebank.gallery import vectors as vector_tables
 from facebank.gallery.derived import INDEX_FILE_SETTING, index_file, wipe_derived
 from facebank.gallery.records import PLAIN, VectorTable
-from facebank.gallery.store import tables, vector_tables
+from facebank.gallery.store import state
 from facebank.index.codes import PART_SIZE
 from facebank.index.index_file import IndexKey, names_token, read_index_file, write_index_file
 from facebank.index.vector_index import NO_REVISION, VectorIndex
@@ -54,7 +54,7 @@ class IndexFollower:
         self.written: IndexKey | None = None
         """The key of a file just written, until somebody keeps its token in the gallery and sets this to None."""
 
-    def follow(self, connection: sqlite3.Connection, bound: tables.Binding, *, may_write: bool = False) -> VectorIndex:
+    def follow(self, connection: sqlite3.Connection, bound: state.Binding, *, may_write: bool = False) -> VectorIndex:
         """Return the index as the gallery is now; the caller holds a read transaction.
 
         Parameters
@@ -66,7 +66,7 @@ class IndexFollower:
         may_write
             Whether the vectors of a large index may be written to a file. Then look at `written`.
         """
-        revision = tables.revision(connection)
+        revision = state.revision(connection)
         if self._index.revision == revision and self._index.is_intact:
             return self._index
         usable = self._index.is_intact and NO_REVISION != self._index.revision <= revision
@@ -100,12 +100,12 @@ class IndexFollower:
         return self._gallery is not None and names_token(index_file(self._gallery), key.token)
 
     def _from_file(
-        self, connection: sqlite3.Connection, bound: tables.Binding, revision: int, *, may_write: bool
+        self, connection: sqlite3.Connection, bound: state.Binding, revision: int, *, may_write: bool
     ) -> bool:
         if self._gallery is None:
             return False
         path = index_file(self._gallery)
-        stored = read_index_file(path, bound.pack, settings.read(connection, INDEX_FILE_SETTING))
+        stored = read_index_file(path, bound.pack, state.read_setting(connection, INDEX_FILE_SETTING))
         if stored is not None and stored.key.revision <= revision:
             self._take(stored)
             forgotten = not np.isin(self._held[:, 0], vector_tables.listing(connection, bound.pack_id)[:, 0]).all()
@@ -131,7 +131,7 @@ class IndexFollower:
         self._index.take(stored)
         self._held = stored.listing
 
-    def _catch_up(self, connection: sqlite3.Connection, bound: tables.Binding) -> bool:
+    def _catch_up(self, connection: sqlite3.Connection, bound: state.Binding) -> bool:
         wanted = vector_tables.listing(connection, bound.pack_id)
         gone = self._held[~_rows_in(self._held, wanted)]
         touched = np.unique(gone[:, 1])
@@ -145,7 +145,7 @@ class IndexFollower:
         return self._index.count == len(wanted)
 
 
-def missing_table(connection: sqlite3.Connection, bound: tables.Binding, rows: NDArray[np.int64]) -> VectorTable:
+def missing_table(connection: sqlite3.Connection, bound: state.Binding, rows: NDArray[np.int64]) -> VectorTable:
     """Read the embeddings of some rows of `vector_tables.listing`."""
     return VectorTable(
         rows[:, 0].copy(), rows[:, 1].copy(), vector_tables.plain_vectors_of(connection, bound, rows[:, 0])

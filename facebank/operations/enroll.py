@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facebank.errors import PersonNotFoundError, UsageError
-from facebank.gallery import FaceKey, NewSample, name_key, normalise_name
+from facebank.gallery import FaceKey, NewSample, name_key, normalize_name
 from facebank.media import encode_thumbnail
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
 from facebank.operations.inputs import lasting_source
@@ -133,7 +133,7 @@ class Enroller:
         EnrollReport
             In the order of the photos.
         """
-        given = person = self._known_as(normalise_name(name))
+        given = person = self._known_as(normalize_name(name))
         fates: list[EnrolledPhoto | _Waiting] = []
         turns: list[int | None] = []
         for photo in photos:

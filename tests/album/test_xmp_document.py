@@ -13,7 +13,7 @@ from facebank.album.tags import xmp_document
 from facebank.album.tags.regions import Box, Frame, Vocabulary, turned, turned_back
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.errors import XmpError
-from facebank.gallery import normalise_name
+from facebank.gallery import normalize_name
 
 from .test_face_regions import ORIENTATIONS, boxes
 from .xmp_samples import ALL, AREA, DIGIKAM, LIGHTROOM, region, with_regions
@@ -27,7 +27,7 @@ def parsed(text: str | bytes) -> XmpDocument:
 
 def is_name(text: str) -> bool:
     try:
-        return bool(normalise_name(text))
+        return bool(normalize_name(text))
     except Exception:  # noqa: BLE001 - whatever a gallery does not take
         return False
 
@@ -87,10 +87,10 @@ def test_regions_come_back_as_they_were_written(faces: list[tuple[Box, str]], or
     frame = Frame(4000, 3000, orientation)
     document = XmpDocument.empty("photo.xmp")
     for box, name in faces:
-        document.add_region(turned_back(box, orientation), normalise_name(name), (frame.width, frame.height))
+        document.add_region(turned_back(box, orientation), normalize_name(name), (frame.width, frame.height))
     for data in (document.to_bytes(), document.to_packet()):
         read = parsed(data)
-        assert [region.name for region in read.regions] == [normalise_name(name) for _, name in faces]
+        assert [region.name for region in read.regions] == [normalize_name(name) for _, name in faces]
         turn = frame.turn_of(read.dimensions)
         for written, (box, _) in zip(read.regions, faces, strict=True):
             assert turn == orientation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from facebank.gallery.store.schema import MIGRATIONS, migrate
+from facebank.gallery.store.migrations import MIGRATIONS, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

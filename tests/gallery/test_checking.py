@@ -15,8 +15,8 @@ import pytest
 
 from facebank.errors import FacebankError, GalleryFormatError, StorageError, UsageError
 from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
-from facebank.gallery.feedback import key_of
-from facebank.gallery.store.sealed_tables import TABLES
+from facebank.gallery.records import FaceKey
+from facebank.gallery.store.schema import TABLES
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
@@ -27,7 +27,7 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people, a denial, a stranger and a setting."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", [*faces.samples(2), faces.sample(masked=True)])
-    gallery.deny("Bob", key_of(faces.sample()))
+    gallery.deny("Bob", FaceKey.enrolled(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.describe("Ada", born="1985", note="of London")
     gallery.write_setting("fpir", 0.01)
@@ -255,7 +255,7 @@ def test_files_of_others_are_no_automatic_backups(gallery: Gallery) -> None:
 
 
 def test_embeddings_that_cannot_be_are_found_although_they_are_sealed(filled: Path) -> None:
-    from facebank.gallery.store.sealing import seal_table
+    from facebank.gallery.store.rows import seal_table
 
     with closing(sqlite3.connect(filled)) as connection, connection:
         vector = np.full(16, 2, "<f4").tobytes()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from facebank.gallery import Gallery, VectorIndex, inspect_gallery, name_key
 from facebank.gallery.derived import derived_file, index_file
-from facebank.gallery.feedback import key_of
+from facebank.gallery.records import FaceKey
 
 if TYPE_CHECKING:
     import subprocess
@@ -152,13 +152,13 @@ def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Face
     gallery.enroll("Bob", faces.samples(2))
     denied, shared = faces.samples(20), faces.sample()
     for sample in [*denied, shared]:
-        gallery.deny("Augusta Ada King", key_of(sample))
-    gallery.deny("Bob", key_of(shared))
+        gallery.deny("Augusta Ada King", FaceKey.enrolled(sample))
+    gallery.deny("Bob", FaceKey.enrolled(shared))
     betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
     assert left_in(gallery.path, betraying) != []
     gallery.forget("Augusta Ada King")
     assert left_in(gallery.path, betraying) == []
-    assert gallery.denials_of(key_of(shared)) == {2}
+    assert gallery.denials_of(FaceKey.enrolled(shared)) == {2}
     gallery.close()
     assert left_in(gallery.path, betraying) == []
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from facebank.gallery import Gallery, GalleryHealth, inspect_gallery
-from facebank.gallery.feedback import key_of
-from facebank.gallery.store.schema import SCHEMA_VERSION
+from facebank.gallery.records import FaceKey
+from facebank.gallery.store.migrations import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def test_faces_that_others_can_read_are_a_problem(gallery: Gallery) -> None:
 )
 def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
     gallery.enroll("Ada", faces.samples(3))
-    gallery.deny("Ada", key_of(faces.sample()))
+    gallery.deny("Ada", FaceKey.enrolled(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:

@@ -15,7 +15,7 @@ import pytest
 from facebank.errors import GalleryBusyError, UsageError
 from facebank.gallery import Gallery, VectorIndex
 from facebank.gallery.derived import index_file
-from facebank.gallery.store.vector_tables import blocks
+from facebank.gallery.vectors import blocks
 from facebank.index.index_file import write_index_file
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def test_a_file_written_while_somebody_is_forgotten_does_not_stay(
 
     with monkeypatch.context() as patched:
         if moment == "while it is written":
-            patched.setattr("facebank.gallery.store.vector_tables.blocks", read)
+            patched.setattr("facebank.gallery.vectors.blocks", read)
         else:
             patched.setattr("facebank.index.following.write_index_file", write)
         large.index()

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from facebank.errors import PersonExistsError, UsageError
 from facebank.gallery import Gallery, inspect_gallery, name_key
-from facebank.gallery.feedback import key_of
+from facebank.gallery.records import FaceKey
 
 if TYPE_CHECKING:
     from facebank.gallery import NewSample
@@ -81,10 +81,10 @@ class GalleryMachine(RuleBasedStateMachine):
         face = data.draw(st.sampled_from(seen))
         if any(face is sample for sample in self.expected[key].values()):
             with pytest.raises(UsageError, match="remove-sample"):
-                self.gallery.deny(self.spelling[key], key_of(face))
+                self.gallery.deny(self.spelling[key], FaceKey.enrolled(face))
             return
         is_new = all(name != key or other is not face for name, other in self.denied)
-        assert self.gallery.deny(self.spelling[key], key_of(face)) is is_new
+        assert self.gallery.deny(self.spelling[key], FaceKey.enrolled(face)) is is_new
         if is_new:
             self.denied.append((key, face))
 
@@ -92,7 +92,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         key, face = self.denied.pop(data.draw(st.integers(0, len(self.denied) - 1)))
-        assert self.gallery.withdraw_denial(key, key_of(face))
+        assert self.gallery.withdraw_denial(key, FaceKey.enrolled(face))
 
     @rule()
     def remember_stranger(self) -> None:
@@ -221,11 +221,11 @@ class GalleryMachine(RuleBasedStateMachine):
         numbers = {name_key(name): number for number, name in self.gallery.names().items()}
         for _, face in self.denied:
             expected = {numbers[key] for key, other in self.denied if other is face}
-            assert self.gallery.denials_of(key_of(face)) == expected
+            assert self.gallery.denials_of(FaceKey.enrolled(face)) == expected
         for mine in self.expected.values():
             for sample in mine.values():
                 if all(face is not sample for _, face in self.denied):
-                    assert self.gallery.denials_of(key_of(sample)) == set()
+                    assert self.gallery.denials_of(FaceKey.enrolled(sample)) == set()
         table = self.gallery.strangers()
         assert table.stranger_ids.tolist() == sorted(self.strangers)
         expected_rows = [self.strangers[number].vectors["plain"] for number in sorted(self.strangers)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import InvalidNameError
-from facebank.gallery import name_key, normalise_name
+from facebank.gallery import name_key, normalize_name
 
 CLEAN_TEXT = st.text(
     st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"), exclude_characters="/\\"), max_size=60
@@ -30,7 +30,7 @@ CLEAN_TEXT = st.text(
     ],
 )
 def test_a_name_has_one_spelling(typed: str, kept: str) -> None:
-    assert normalise_name(typed) == kept
+    assert normalize_name(typed) == kept
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_name_has_one_spelling(typed: str, kept: str) -> None:
 )
 def test_what_is_no_name_is_refused(typed: str) -> None:
     with pytest.raises(InvalidNameError) as refusal:
-        normalise_name(typed)
+        normalize_name(typed)
     assert str(refusal.value).isprintable()
     assert len(str(refusal.value)) < 500
 
@@ -50,10 +50,10 @@ def test_what_is_no_name_is_refused(typed: str) -> None:
 @given(CLEAN_TEXT)
 def test_a_normalised_name_stays_as_it_is(typed: str) -> None:
     try:
-        name = normalise_name(typed)
+        name = normalize_name(typed)
     except InvalidNameError:
         return
-    assert normalise_name(name) == name
+    assert normalize_name(name) == name
     assert unicodedata.is_normalized("NFC", name)
     assert name == name.strip()
 

@@ -26,7 +26,7 @@ from facebank.errors import (
     UsageError,
 )
 from facebank.gallery import Gallery, PackIdentity, inspect_gallery
-from facebank.gallery.store.sealing import seal_table
+from facebank.gallery.store.rows import seal_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,6 @@ import pytest
 
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery
-from facebank.gallery.feedback import key_of
 from facebank.gallery.same_face import is_same_place
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
 
 
 def test_two_faces_are_one_by_bytes_or_by_picture(seen: NewSample) -> None:
-    face = key_of(seen)
+    face = FaceKey.enrolled(seen)
     assert is_same_place(face, edited(face))
     assert is_same_place(face, replace(face, picture_hash=None)), "an older note of the same bytes"
     assert not is_same_place(face, edited(face, OTHER_PICTURE))
@@ -51,7 +50,7 @@ def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, seen
 
 def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    face = key_of(seen)
+    face = FaceKey.enrolled(seen)
     assert gallery.deny("Ada", face)
     assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
     assert not gallery.deny("Ada", edited(face)), "it was said before"
@@ -63,7 +62,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, see
 def test_what_was_kept_before_pictures_were_known_learns_them(
     gallery: Gallery, faces: Faces, seen: NewSample, path: Path
 ) -> None:
-    old, enrolled = replace(key_of(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
+    old, enrolled = replace(FaceKey.enrolled(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
     gallery.enroll("Ada", [enrolled])
     gallery.deny("Ada", old)
     gallery.remember_stranger(faces.sample(content_hash=seen.content_hash))
@@ -85,9 +84,9 @@ def test_what_was_kept_before_pictures_were_known_learns_them(
 
 def test_what_is_said_again_with_the_picture_teaches_it(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(1))
-    old = replace(key_of(seen), picture_hash=None)
+    old = replace(FaceKey.enrolled(seen), picture_hash=None)
     assert gallery.deny("Ada", old)
-    assert not gallery.deny("Ada", key_of(seen))
+    assert not gallery.deny("Ada", FaceKey.enrolled(seen))
     assert gallery.denials_of(edited(old)) == {1}
 
 
@@ -97,7 +96,7 @@ def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, 
     (again,) = gallery.enroll("Bob", [copy])
     assert (again.sample_id, again.duplicate_of_person) == (enrolled.sample_id, "Ada")
     with pytest.raises(UsageError, match="enrolled as Ada"):
-        gallery.deny("Ada", edited(key_of(seen)))
+        gallery.deny("Ada", edited(FaceKey.enrolled(seen)))
     with pytest.raises(UsageError, match="enrolled as Ada"):
         gallery.remember_stranger(copy)
 
@@ -124,4 +123,4 @@ def test_what_is_no_hash_is_refused(gallery: Gallery, seen: NewSample, wrong: st
         gallery.enroll("Ada", [replace(seen, picture_hash=wrong)])
     gallery.enroll("Ada", [])
     with pytest.raises(UsageError, match="SHA-256"):
-        gallery.deny("Ada", replace(key_of(seen), picture_hash=wrong))
+        gallery.deny("Ada", replace(FaceKey.enrolled(seen), picture_hash=wrong))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import GalleryFormatError
-from facebank.gallery.names import NAMES_TOGETHER, NameTable, are_plain, normalise_name
-from facebank.gallery.store import vector_tables
+from facebank.gallery import vectors as vector_tables
+from facebank.gallery.names import NAMES_TOGETHER, NameTable, are_plain, normalize_name
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
@@ -84,7 +84,7 @@ def test_a_table_gives_every_name_back(names: list[str]) -> None:
 @given(st.text(max_size=250))
 def test_a_plain_name_is_kept_as_it_is(text: str) -> None:
     if are_plain([text]):
-        assert normalise_name(text) == text == " ".join(text.split())
+        assert normalize_name(text) == text == " ".join(text.split())
         assert text.isascii()
 
 

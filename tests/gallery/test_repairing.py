@@ -15,7 +15,7 @@ import pytest
 
 from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError, UsageError
 from facebank.gallery import Gallery, check_gallery, repair_gallery
-from facebank.gallery.feedback import key_of
+from facebank.gallery.records import FaceKey
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
@@ -39,7 +39,7 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people and a denial."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
-    gallery.deny("Bob", key_of(faces.sample()))
+    gallery.deny("Bob", FaceKey.enrolled(faces.sample()))
     gallery.close()
     return gallery.path
 

@@ -11,9 +11,10 @@ import pytest
 
 from facebank.errors import GalleryVersionError
 from facebank.gallery import FaceKey, Gallery, Upgrade, export_gallery, inspect_gallery
-from facebank.gallery.store import schema
-from facebank.gallery.store.connection import GALLERY_FILE
-from facebank.gallery.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from facebank.gallery.store import migrations
+from facebank.gallery.store.file import GALLERY_FILE
+from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
+from facebank.gallery.store.schema import APPLICATION_ID, schema_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def test_migrations_are_applied_once_and_recorded(connection: sqlite3.Connection
     migrate(connection)
     assert schema_version(connection) == SCHEMA_VERSION == len(MIGRATIONS)
     assert GALLERY_FILE.has_tables(connection, SCHEMA_VERSION)
-    assert connection.execute("PRAGMA application_id").fetchone() == (schema.APPLICATION_ID,)
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     rows = connection.execute("SELECT number, name FROM migrations").fetchall()
     assert rows == [(number, migration.__name__.strip("_")) for number, migration in enumerate(MIGRATIONS, start=1)]
 
@@ -57,7 +58,7 @@ def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, next_migration))
+    monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, next_migration))
     monkeypatch.setattr("facebank.gallery.store.file.GALLERY_FILE", replace(GALLERY_FILE, newest=SCHEMA_VERSION + 1))
     monkeypatch.setattr("facebank.gallery.store.file.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     with Gallery.open(path, faces.pack, read_only=True) as older:
@@ -87,7 +88,7 @@ def second_gallery(path: Path) -> Path:
 def restored(dump: str, path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(Path(__file__).with_name(dump).read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     path.chmod(0o600)
     return path
 

@@ -10,11 +10,11 @@ import pytest
 
 from facebank.errors import GalleryFormatError
 from facebank.gallery import Gallery
-from facebank.gallery.feedback import key_of
-from facebank.gallery.store.connection import GALLERY_FILE
-from facebank.gallery.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
-from facebank.gallery.store.sealed_tables import TABLES
-from facebank.gallery.store.sealing import is_sum_of, seal_of, seal_table
+from facebank.gallery.records import FaceKey
+from facebank.gallery.store.file import GALLERY_FILE
+from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
+from facebank.gallery.store.rows import is_sum_of, seal_of, seal_table
+from facebank.gallery.store.schema import TABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +55,8 @@ def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Ga
         lambda: gallery.enroll("Carl", []),
         lambda: gallery.describe("Ada", born="1985", note="daughter of Grace"),
         lambda: gallery.describe("Bob", born="1990-05"),
-        lambda: gallery.deny("Carl", key_of(face)),
-        lambda: gallery.deny("Bob", key_of(faces.sample())),
+        lambda: gallery.deny("Carl", FaceKey.enrolled(face)),
+        lambda: gallery.deny("Bob", FaceKey.enrolled(faces.sample())),
         lambda: gallery.remember_stranger(faces.sample()),
         lambda: gallery.remember_stranger(face),
         lambda: gallery.write_setting("fpir", 0.01),

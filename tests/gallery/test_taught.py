@@ -10,7 +10,6 @@ import pytest
 
 from facebank.errors import PersonNotFoundError, StorageError, UsageError
 from facebank.gallery import FaceKey, Gallery, export_gallery, import_gallery, inspect_gallery
-from facebank.gallery.feedback import key_of
 from facebank.types import AnalyzedPhoto, DecodedPhoto, Face, Quality
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def seen(faces: Faces) -> NewSample:
 
 
 def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -> None:
-    face = key_of(seen)
+    face = FaceKey.enrolled(seen)
     revision = two.revision
     assert two.deny("ada", face)
     assert not two.deny("Ada", moved(face, 3))
@@ -67,7 +66,7 @@ def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) 
 
 
 def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
-    face = key_of(seen)
+    face = FaceKey.enrolled(seen)
     two.deny("Ada", face)
     two.deny("Bob", face)
     assert two.withdraw_denial("Ada", moved(face, 2))
@@ -79,37 +78,37 @@ def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: Ne
     (enrolled,) = two.enroll("Ada", [seen])
     command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
     with pytest.raises(UsageError, match=command):
-        two.deny("ada", moved(key_of(seen), 2))
-    elsewhere = replace(key_of(seen), content_hash="0" * 64)
+        two.deny("ada", moved(FaceKey.enrolled(seen), 2))
+    elsewhere = replace(FaceKey.enrolled(seen), content_hash="0" * 64)
     with pytest.raises(UsageError, match=command):
         two.deny("Ada", elsewhere, seen.vectors["plain"])
-    assert two.deny("Bob", key_of(seen))
+    assert two.deny("Bob", FaceKey.enrolled(seen))
     two.remove_sample(enrolled.sample_id)
-    assert two.deny("Ada", key_of(seen))
+    assert two.deny("Ada", FaceKey.enrolled(seen))
 
 
 def test_a_face_that_becomes_a_sample_is_denied_no_more(two: Gallery, seen: NewSample) -> None:
     for name in ("Ada", "Bob"):
-        two.deny(name, key_of(seen))
+        two.deny(name, FaceKey.enrolled(seen))
     two.enroll("ADA", [seen])
-    assert two.denials_of(key_of(seen)) == {2}
+    assert two.denials_of(FaceKey.enrolled(seen)) == {2}
     copy = replace(seen, content_hash="0" * 64)
-    two.deny("Ada", key_of(copy))  # by the photo alone, nobody can know
+    two.deny("Ada", FaceKey.enrolled(copy))  # by the photo alone, nobody can know
     two.enroll("Ada", [copy])
-    assert two.denials_of(key_of(copy)) == set()
+    assert two.denials_of(FaceKey.enrolled(copy)) == set()
 
 
 def test_denials_follow_their_person(two: Gallery, seen: NewSample, faces: Faces) -> None:
-    other = key_of(faces.sample())
-    two.deny("Ada", key_of(seen))
-    two.deny("Bob", key_of(seen))
+    other = FaceKey.enrolled(faces.sample())
+    two.deny("Ada", FaceKey.enrolled(seen))
+    two.deny("Bob", FaceKey.enrolled(seen))
     two.deny("Bob", other)
     two.rename("Ada", "Augusta")
-    assert two.denials_of(key_of(seen)) == {1, 2}
+    assert two.denials_of(FaceKey.enrolled(seen)) == {1, 2}
     two.merge(["Bob"], into="Augusta")
-    assert two.denials_of(key_of(seen)) == two.denials_of(other) == {1}
-    assert two.withdraw_denial("Augusta", key_of(seen))  # one denial was left of the two
-    assert two.denials_of(key_of(seen)) == set()
+    assert two.denials_of(FaceKey.enrolled(seen)) == two.denials_of(other) == {1}
+    assert two.withdraw_denial("Augusta", FaceKey.enrolled(seen))  # one denial was left of the two
+    assert two.denials_of(FaceKey.enrolled(seen)) == set()
     two.forget("Augusta")
     assert two.denials_of(other) == set()
 
@@ -118,10 +117,10 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
     other = faces.sample()
     two.enroll("Ada", [seen])
     two.enroll("Bob", [other])
-    two.deny("Bob", key_of(seen))
-    two.deny("Ada", key_of(other))
+    two.deny("Bob", FaceKey.enrolled(seen))
+    two.deny("Ada", FaceKey.enrolled(other))
     two.merge(["Bob"], into="Ada")
-    assert two.denials_of(key_of(seen)) == two.denials_of(key_of(other)) == set()
+    assert two.denials_of(FaceKey.enrolled(seen)) == two.denials_of(FaceKey.enrolled(other)) == set()
 
 
 @pytest.mark.parametrize(
@@ -136,19 +135,19 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
 def test_what_is_no_face_is_refused(two: Gallery, seen: NewSample, change: dict[str, Any], complaint: str) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(UsageError, match=complaint):
-            say("Ada", replace(key_of(seen), **change))
+            say("Ada", replace(FaceKey.enrolled(seen), **change))
 
 
 def test_what_is_no_embedding_is_refused(two: Gallery, seen: NewSample) -> None:
     for vector in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
         with pytest.raises(UsageError):
-            two.deny("Ada", key_of(seen), vector)
+            two.deny("Ada", FaceKey.enrolled(seen), vector)
 
 
 def test_nobody_of_that_name(two: Gallery, seen: NewSample) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(PersonNotFoundError, match="Carl"):
-            say("Carl", key_of(seen))
+            say("Carl", FaceKey.enrolled(seen))
 
 
 # Strangers ------------------------------------------------------------------------------------------------------
@@ -217,23 +216,23 @@ def test_strangers_go_over_to_another_pack(two: Gallery, faces: Faces) -> None:
 
 
 def test_a_reader_changes_nothing(two: Gallery, seen: NewSample) -> None:
-    two.deny("Ada", key_of(seen))
+    two.deny("Ada", FaceKey.enrolled(seen))
     two.close()
     with Gallery.open(two.path, two.pack, read_only=True) as reader:
-        assert reader.denials_of(key_of(seen)) == {1}
-        for change in (lambda: reader.deny("Bob", key_of(seen)), lambda: reader.remember_stranger(seen)):
+        assert reader.denials_of(FaceKey.enrolled(seen)) == {1}
+        for change in (lambda: reader.deny("Bob", FaceKey.enrolled(seen)), lambda: reader.remember_stranger(seen)):
             with pytest.raises(StorageError):
                 change()
 
 
 def test_exports_carry_neither(two: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
     denied, stranger = faces.samples(2)
-    two.deny("Ada", key_of(denied))
+    two.deny("Ada", FaceKey.enrolled(denied))
     two.remember_stranger(stranger)
     folder = export_gallery(two, tmp_path / "export").folder
     written = b"".join(file.read_bytes() for file in folder.iterdir())
     assert denied.content_hash.encode() not in written
     assert stranger.content_hash.encode() not in written
     import_gallery(other, folder)
-    assert other.denials_of(key_of(denied)) == set()
+    assert other.denials_of(FaceKey.enrolled(denied)) == set()
     assert len(other.strangers().matrix) == 0

@@ -11,7 +11,8 @@ import pytest
 
 from facebank.gallery import Gallery
 from facebank.gallery.store.file import GalleryFile
-from facebank.gallery.store.schema import SCHEMA_VERSION, migrate, schema_version
+from facebank.gallery.store.migrations import SCHEMA_VERSION, migrate
+from facebank.gallery.store.schema import schema_version
 from facebank.storage import sqlite
 from facebank.storage.sqlite import transaction
 

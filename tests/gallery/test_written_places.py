@@ -11,7 +11,7 @@ import pytest
 
 from facebank.gallery import Gallery, PlaceKind, export_gallery
 from facebank.gallery.derived import derived_file
-from facebank.gallery.written_places import WRITTEN_PLACES_SETTING, with_place
+from facebank.gallery.places import WRITTEN_PLACES_SETTING, with_place
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import PersonNotFoundError, PhotoError, UsageError
-from facebank.gallery import FaceKey, normalise_name
+from facebank.gallery import FaceKey, normalize_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
 from facebank.operations.enroll import complete_sample, plain_sample
@@ -116,7 +116,7 @@ def name_group(
     InvalidNameError
         Nobody can be called that.
     """
-    name = normalise_name(person)
+    name = normalize_name(person)
     faces = scan_file.groups().get(group)
     if faces is None:
         raise UsageError(f"there is no group {group}: 'facebank cluster' lists the groups")

@@ -20,7 +20,7 @@ from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import face_boxes, frame_of
 from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.errors import InvalidNameError, PhotoError
-from facebank.gallery import name_key, normalise_name
+from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
@@ -175,7 +175,7 @@ def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | Imported
         detail = f"a face is called {listed}: have them agree, in the photo and in its sidecars"
         return ImportedTag(photo.path, names[0], False, TagFate.SEVERAL_NAMES, detail)
     try:
-        person = normalise_name(names[0])
+        person = normalize_name(names[0])
     except InvalidNameError as error:
         return ImportedTag(photo.path, names[0], False, TagFate.NO_NAME_OF_A_PERSON, str(error))
     return TagOffer(person, replace(photo, faces=()), photo.faces[face], GuardedFace.of(photo, face))

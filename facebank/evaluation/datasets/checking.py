@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import LeftOut
-from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.names import name_key, normalize_name
 from facebank.media import find_photos
 from facebank.storage.text import printable
 
@@ -114,7 +114,7 @@ class People:
     def named(self, text: str) -> str:
         """Return the spelling under which a person was first seen; raises `UnusableError` for what is no name."""
         try:
-            name = normalise_name(text)
+            name = normalize_name(text)
         except InvalidNameError as error:
             raise UnusableError(str(error).removesuffix(".")) from error
         key = name_key(name)

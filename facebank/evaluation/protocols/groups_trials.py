@@ -16,7 +16,7 @@ from facebank.evaluation.datasets.tables import read_table
 from facebank.evaluation.figures import Figure, pair_mean
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.searches import Searches, enroll, in_turns, unrelated
-from facebank.gallery.names import name_key, normalise_name
+from facebank.gallery.names import name_key, normalize_name
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _values(by: Path, table: Table, key: str, column: str) -> tuple[dict[str, st
         name, value = row.values[key], printable(row.values[column][:LONGEST_VALUE])
         if key == "person":
             try:
-                name = name_key(normalise_name(name))
+                name = name_key(normalize_name(name))
             except InvalidNameError as error:
                 left_out.append(LeftOut(f"line {row.line}", str(error).removesuffix(".")))
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from facebank.errors import InvalidNameError
-from facebank.gallery.names import are_plain, normalise_name
+from facebank.gallery.names import are_plain, normalize_name
 from facebank.storage.dates import earliest_day
 from facebank.storage.values import InvalidValueError
 
@@ -127,7 +127,7 @@ def note(value: object) -> str:
 def person_name(value: object) -> str:
     """Return a normalized person's name."""
     try:
-        if isinstance(value, str) and normalise_name(value) == value:
+        if isinstance(value, str) and normalize_name(value) == value:
             return value
     except InvalidNameError as error:
         raise InvalidValueError("it holds a person's name that is none") from error

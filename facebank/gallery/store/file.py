@@ -1,4 +1,4 @@
-"""A gallery's file: transactions on it, and its cleaning."""
+"""A gallery's file: opened, upgraded, read and changed in transactions, and cleaned."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from facebank.errors import FacebankError, GalleryBusyError, GalleryVersionError, StorageError, UsageError
+from facebank.errors import (
+    FacebankError,
+    GalleryBusyError,
+    GalleryFormatError,
+    GalleryNotFoundError,
+    GalleryVersionError,
+    StorageError,
+    UsageError,
+)
 from facebank.gallery.records import Upgrade
-from facebank.gallery.store import tables
-from facebank.gallery.store.checked_rows import let_go
-from facebank.gallery.store.connection import GALLERY_FILE
-from facebank.gallery.store.schema import OLDEST_READABLE, RULES_SINCE, SCHEMA_VERSION, migrate, upgrade_changes
+from facebank.gallery.store import state
+from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
+from facebank.gallery.store.rows import let_go
+from facebank.gallery.store.schema import (
+    APPLICATION_ID,
+    OLDEST_READABLE,
+    RULES_SINCE,
+    schema_version,
+    upgrade_changes,
+)
 from facebank.storage.connections import ThreadConnections, connect, is_writable
-from facebank.storage.sqlite import choose_journal, is_begun, is_on_network, transaction, writing
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -26,8 +40,30 @@ if TYPE_CHECKING:
     from facebank.storage.connections import BoundedConnection
 
 
+def _build(connection: sqlite3.Connection, version: int) -> None:
+    migrate(connection, MIGRATIONS[:version])
+
+
+GALLERY_FILE = SqliteKind(
+    noun="gallery",
+    application_id=APPLICATION_ID,
+    newest=SCHEMA_VERSION,
+    build=_build,
+    version=schema_version,
+    version_table="migrations",
+    missing_error=GalleryNotFoundError,
+    format_error=GalleryFormatError,
+    version_error=GalleryVersionError,
+    busy_error=GalleryBusyError,
+    missing="`facebank enroll` makes it",
+    empty="`facebank enroll` puts people into it",
+    another="name another file with --gallery",
+    repair="`facebank people check --repair` mends what it can, or restore a copy",
+)
+
+
 class GalleryFile:
-    """An open gallery's file, with a connection for each thread. Use `open` to make one."""
+    """An open gallery's file, with one connection per thread. Use `open` to get one."""
 
     def __init__(self, first: BoundedConnection, path: Path, *, writable: bool, patience: float) -> None:
         self.path = path
@@ -40,23 +76,7 @@ class GalleryFile:
     def open(
         cls, path: Path, *, new_for: PackIdentity | None = None, read_only: bool = False, busy_timeout: float
     ) -> GalleryFile:
-        """Open a file, make it if asked to, check it and bring it up to date.
-
-        Parameters
-        ----------
-        path
-            The file.
-        new_for
-            The pack a new gallery is bound to; None to open only what exists.
-        read_only
-            Whether every change is refused.
-        busy_timeout
-            How long another process is waited for, in seconds.
-
-        Raises
-        ------
-        GalleryNotFoundError, GalleryFormatError, GalleryVersionError, GalleryBusyError, StorageError
-        """
+        """Open a file, or make it for a pack, check it and upgrade it; the rest is as for `Gallery.open`."""
         if new_for is not None:
             GALLERY_FILE.make_empty_file(path)
         GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
@@ -71,24 +91,24 @@ class GalleryFile:
         return file
 
     def close(self) -> None:
-        """Close the file for all threads; a second time does nothing."""
+        """Close the file for all threads; no-op if closed."""
         with GALLERY_FILE.said_plainly(self.path):
             self._connections.close()
 
     @property
     def in_transaction(self) -> bool:
-        """Whether this thread is reading or changing, a snapshot, say."""
+        """Whether this thread is in a transaction, such as a snapshot."""
         connection = self._connections.current
         return connection is not None and connection.in_transaction
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read in one transaction: everything inside is seen as it was at one moment."""
+        """Read in one transaction: everything inside is seen as of one moment."""
         with GALLERY_FILE.said_plainly(self.path), self._connections.use() as opened:
             if opened.in_transaction:
                 yield opened
                 return
-            # It may be outdated where it may not be written, and others, who may, have changed it.
+            # A file that may not be written here may have been changed by others unnoticed by SQLite.
             connection = self._connections.renew() if opened.is_outdated() else opened
             with transaction(connection, "BEGIN"):
                 yield connection
@@ -99,7 +119,7 @@ class GalleryFile:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction: all of it is kept or, whatever goes wrong, nothing."""
+        """Write in one transaction: all of it is kept, or nothing if anything fails."""
         with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
             if connection.in_transaction:
                 raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
@@ -116,24 +136,34 @@ class GalleryFile:
         with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
             return back_up(connection, self.path, target)
 
-    def wipe(self) -> bool:
-        """Leave no byte of what was removed, in the file or in its log.
+    def read_setting(self, key: str) -> Any:
+        """Return a setting's value, as JSON gives it; None if it is not set."""
+        with self.reading() as connection:
+            return state.read_setting(connection, key)
 
-        ``secure_delete`` alone does not do it: where SQLite moves rows between pages, copies of them stay in the
-        pages' unused parts. So the file is written anew (``VACUUM``) and its log is emptied.
+    def write_setting(self, key: str, value: object) -> None:
+        """Set a setting to a value that JSON can hold; None removes it."""
+        with self.changing() as connection:
+            state.write_setting(connection, key, value)
+
+    def wipe(self) -> bool:
+        """Erase every byte of what was removed, from the file and its log.
+
+        ``secure_delete`` alone leaves copies in unused parts of pages, where SQLite has moved rows. So the
+        file is written anew (``VACUUM``), and its log is emptied.
 
         Returns
         -------
         bool
-            Whether it is done; False if other processes are using the gallery.
+            Whether it is done; False if other processes use the gallery.
 
         Raises
         ------
         StorageError
-            If the disk has no room for it. The next to open the gallery for writing tries again.
+            The disk has no room for it. The next opening of the gallery for writing tries again.
         """
         with self.reading() as connection:
-            traces = tables.traces(connection)
+            traces = state.traces(connection)
         try:
             with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
                 connection.execute("VACUUM")
@@ -141,7 +171,7 @@ class GalleryFile:
             if busy:
                 return False
             with self.changing() as connection:
-                tables.clear_traces(connection, traces)
+                state.clear_traces(connection, traces)
         except GalleryBusyError:
             return False
         except StorageError as error:
@@ -170,7 +200,7 @@ class GalleryFile:
         with self.changing() as connection:
             if not is_begun(connection):
                 migrate(connection)
-                tables.begin_gallery(connection, pack)
+                state.begin_gallery(connection, pack)
 
     def _upgrade(self) -> None:
         if not self.writable:
@@ -193,14 +223,14 @@ class GalleryFile:
         if not self.writable:
             return
         with self.reading() as connection:
-            traces = tables.traces(connection)
+            traces = state.traces(connection)
         if traces:
-            with suppress(FacebankError):  # it was only a second try; `inspect_gallery` tells that it is still due
+            with suppress(FacebankError):  # `inspect_gallery` reports that it is still due
                 self.wipe()
 
 
 def _open_anew(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
-    """Return a connection for another thread, or one that sees what others changed."""
+    """Return a connection for another thread, or one that sees the changes of others."""
     connection = connect(path, busy_timeout=patience)
     try:
         if not writable:

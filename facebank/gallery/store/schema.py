@@ -1,93 +1,23 @@
-"""The gallery's tables, as numbered migrations.
-
-A migration is a small function; the ones that a file has been through are recorded in its table ``migrations``. Never
-change a migration that has been released: add the next.
-
-::
-
-    gallery     one row: the pack its embeddings are made with, the revision
-    packs       name, digest and dimension of a pack
-    people      name, and the name's key, which is unique
-    samples     one enrolled face of a person, where it is and where it comes from
-    thumbnails  a small JPEG of a sample
-    vectors     an embedding, by sample, pack and variant
-    settings    small JSON values by key
-    denials     a face that is not a person's, as somebody said (since 2)
-    strangers   a face of "nobody I know", with its embedding (since 2)
-    sums        how many rows a table has, and the sum of their seals (since 4)
-    merges      somebody who was joined with a person, as that person was (since 5), with
-    merged_samples, merged_denials
-                the samples and denials that came along
-
-Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera. Since 4, every
-row is sealed with a digest (`facebank.gallery.store.digests`), and samples, denials and strangers may have the hash of
-their photo's picture.
-
-To add a column, write a migration and put the column into `facebank.gallery.store.sealed_tables.TABLES`, with the
-migration's number in ``later``. Where it is NULL in all rows that are there, their seals stay right; else the
-migration ends with ``seal_table(connection, "people")``, say. To add a table, give it a column ``seal INTEGER NOT NULL
-DEFAULT 0``, put it into `TABLES` with the number in ``since``, and let the migration call `seal_table` for it. Rows
-are written by `facebank.gallery.store.sealing` alone: `insert`, `update` and `delete`.
-"""
+"""What the gallery's tables hold in each version, what their rows' seals cover, and which sums are kept."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from facebank.gallery.store.sealing import seal_table
-from facebank.storage.dates import CLOCK_RESETS
+from facebank.gallery.store.digests import Kind
 from facebank.storage.sqlite import is_begun
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 APPLICATION_ID = 0x46424E4B
-"""``FBNK``: marks an SQLite file as a gallery, in bytes 68..72 of its header."""
-
-
-def _first_tables(connection: sqlite3.Connection) -> None:
-    for statement in _FIRST_TABLES:
-        connection.execute(statement)
-
-
-def _feedback(connection: sqlite3.Connection) -> None:
-    for statement in _FEEDBACK_TABLES:
-        connection.execute(statement)
-
-
-def _facts(connection: sqlite3.Connection) -> None:
-    for statement in _FACT_COLUMNS:
-        connection.execute(statement)
-    connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
-
-
-def _seals(connection: sqlite3.Connection) -> None:
-    for statement in _SEAL_COLUMNS:
-        connection.execute(statement)
-    for table in _SEALED_IN_4:
-        seal_table(connection, table)
-
-
-def _merges(connection: sqlite3.Connection) -> None:
-    for statement in _MERGE_TABLES:
-        connection.execute(statement)
-    for table in ("merges", "merged_samples", "merged_denials"):
-        seal_table(connection, table)
-
-
-def _owners(connection: sqlite3.Connection) -> None:
-    connection.execute("CREATE INDEX samples_by_owner ON samples (masked, person_id, quality)")
-
-
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
-    *(_first_tables, _feedback, _facts, _seals, _merges, _owners),
-)
-SCHEMA_VERSION = len(MIGRATIONS)
+"""``FBNK``: marks an SQLite file as a gallery, in bytes 68..71 of its header."""
 
 OLDEST_READABLE = 1
-"""The oldest version that is read as it is, where it cannot be brought up to date because it cannot be written."""
+"""The oldest version that can be read without an upgrade, in a file that cannot be written."""
 
 FEEDBACK_SINCE = 2
 """The first version with the tables ``denials`` and ``strangers``."""
@@ -102,13 +32,13 @@ MERGES_SINCE = 5
 """The first version with the table ``merges`` and those that belong to it."""
 
 OWNERS_SINCE = 6
-"""The first version with the index ``samples_by_owner``, which holds all that says whose a sample is."""
+"""The first version with the index ``samples_by_owner``, which covers whose a sample is."""
 
 PICTURES_SINCE = 4
 """The first version whose samples, denials and strangers have ``picture_hash``."""
 
 RULES_SINCE = 3
-"""The first version that was written under the present rules of decision."""
+"""The first version written under the present rules of decision."""
 
 _CHANGES = {
     FEEDBACK_SINCE: "it keeps which faces are not a person's",
@@ -120,33 +50,8 @@ _CHANGES = {
 
 
 def upgrade_changes(before: int) -> tuple[str, ...]:
-    """Return what came with each version after one, a clause each."""
+    """Return what each version after `before` brought, a clause each."""
     return tuple(change for version, change in _CHANGES.items() if version > before)
-
-
-def migrate(
-    connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] | None = None
-) -> None:
-    """Apply the migrations that a file lacks; the caller holds the transaction.
-
-    Parameters
-    ----------
-    connection
-        A connection inside a write transaction.
-    migrations
-        All migrations, in order; None for `MIGRATIONS`.
-    """
-    done = schema_version(connection)
-    if done == 0:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(_MIGRATIONS_TABLE)
-    everything = MIGRATIONS if migrations is None else migrations
-    for number, migration in enumerate(everything[done:], start=done + 1):
-        migration(connection)
-        connection.execute(
-            "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",
-            (number, migration.__name__.strip("_"), datetime.now(UTC).isoformat()),
-        )
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -157,171 +62,146 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return number if isinstance(number, int) else 0
 
 
-_MIGRATIONS_TABLE = """
-    CREATE TABLE migrations (
-        number INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        applied_at TEXT NOT NULL
-    )"""
+def has_seals(connection: sqlite3.Connection) -> bool:
+    """Return whether the file is of a version whose rows are sealed."""
+    return schema_version(connection) >= SEALS_SINCE
 
-# People's and samples' numbers are never used again (AUTOINCREMENT): a cached index that still holds a forgotten
-# number can then name nobody. "first" and "second" are an embedding's first two components: the same face is looked
-# up by them, within a tolerance, without reading every embedding. "traces" is the revision of the last removal whose
-# bytes may still be in the file; 0 if there is none.
-_FIRST_TABLES = (
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Columns of a table whose digests are summed separately, so that they can be checked without reading the others.
+
+    Attributes
+    ----------
+    columns
+        The columns.
+    by
+        A column: there is one sum for each of its values; None for one sum.
+    having
+        A column: rows without a value in it do not count; None for all rows.
+    index, since
+        An index that covers the columns, and the version that brought it: it is read instead of the table, in its own
+        order. The sum tells whether it is complete.
     """
-    CREATE TABLE packs (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        digest TEXT NOT NULL UNIQUE,
-        dimension INTEGER NOT NULL CHECK (dimension BETWEEN 1 AND 16384)
-    )""",
+
+    columns: tuple[str, ...]
+    by: str | None = None
+    having: str | None = None
+    index: str | None = None
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose rows are sealed: each has a digest in its column ``seal``.
+
+    Attributes
+    ----------
+    key
+        The columns that identify a row.
+    columns
+        The sealed columns and what they hold: all but those that follow from others.
+    later
+        The columns newer than the table, and the version that brought each.
+    parents
+        The tables to whose numbers columns refer: a row is deleted with its parent.
+    since
+        The version that brought the table.
+    by
+        As in `Part`, for the sum of the seals.
+    is_summed
+        Whether a sum is kept at all.
+    parts
+        Further sums, by name.
     """
-    CREATE TABLE gallery (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        pack_id INTEGER NOT NULL REFERENCES packs (id),
-        revision INTEGER NOT NULL CHECK (revision >= 0),
-        traces INTEGER NOT NULL CHECK (traces >= 0)
-    )""",
-    """
-    CREATE TABLE people (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        name TEXT NOT NULL,
-        key TEXT NOT NULL UNIQUE,
-        created_at TEXT NOT NULL
-    )""",
-    """
-    CREATE TABLE samples (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-        box BLOB NOT NULL CHECK (length(box) = 16),
-        landmarks BLOB NOT NULL CHECK (length(landmarks) = 40),
-        detection_score REAL NOT NULL,
-        quality REAL NOT NULL,
-        source BLOB NOT NULL,
-        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
-        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
-        taken_at TEXT,
-        enrolled_at TEXT NOT NULL
-    )""",
-    "CREATE INDEX samples_by_person ON samples (person_id)",
-    "CREATE INDEX samples_by_content ON samples (content_hash)",
-    """
-    CREATE TABLE thumbnails (
-        sample_id INTEGER PRIMARY KEY REFERENCES samples (id) ON DELETE CASCADE,
-        jpeg BLOB NOT NULL CHECK (length(jpeg) <= 262144)
-    )""",
-    """
-    CREATE TABLE vectors (
-        sample_id INTEGER NOT NULL REFERENCES samples (id) ON DELETE CASCADE,
-        pack_id INTEGER NOT NULL REFERENCES packs (id),
-        variant TEXT NOT NULL,
-        first REAL NOT NULL,
-        second REAL NOT NULL,
-        revision INTEGER NOT NULL,
-        vector BLOB NOT NULL CHECK (length(vector) <= 65536),
-        PRIMARY KEY (sample_id, pack_id, variant)
-    )""",
-    "CREATE INDEX vectors_by_components ON vectors (pack_id, variant, first, second)",
-    """
-    CREATE TABLE settings (
-        key TEXT PRIMARY KEY,
-        value TEXT NOT NULL CHECK (length(value) <= 65536)
-    )""",
+
+    key: tuple[str, ...]
+    columns: Mapping[str, Kind]
+    later: Mapping[str, int] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    since: int = 1
+    by: str | None = None
+    is_summed: bool = True
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    def columns_in(self, version: int) -> tuple[str, ...]:
+        """Return the columns that the table has in a version."""
+        return tuple(column for column in self.columns if self.later.get(column, 0) <= version)
+
+
+def _columns(*, whole: str = "", real: str = "", text: str = "", data: str = "") -> dict[str, Kind]:
+    kinds = {Kind.WHOLE: whole, Kind.REAL: real, Kind.TEXT: text, Kind.BYTES: data}
+    return {name: kind for kind, names in kinds.items() for name in names.split()}
+
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        "packs": Table(("id",), _columns(whole="id dimension", text="name digest")),
+        "gallery": Table(("id",), _columns(whole="id pack_id revision traces"), is_summed=False),
+        "people": Table(
+            ("id",),
+            _columns(whole="id", text="name key created_at born note"),
+            later={"born": 3, "note": 3},
+            parts={"names": Part(("id", "name")), "births": Part(("id", "born"), having="born")},
+        ),
+        "samples": Table(
+            ("id",),
+            _columns(
+                whole="id person_id quarter_turns masked camera_dated",
+                real="detection_score quality",
+                text="content_hash taken_at enrolled_at picture_hash",
+                data="box landmarks source",
+            ),
+            later={"masked": 3, "camera_dated": 3, "picture_hash": 4},
+            parents={"person_id": "people"},
+            parts={
+                "owners": Part(("id", "person_id", "quality", "masked"), by="masked", index="samples_by_owner", since=6)
+            },
+        ),
+        "thumbnails": Table(("sample_id",), _columns(whole="sample_id", data="jpeg"), parents={"sample_id": "samples"}),
+        "vectors": Table(
+            ("sample_id", "pack_id", "variant"),
+            _columns(whole="sample_id pack_id revision", text="variant", data="vector"),
+            parents={"sample_id": "samples"},
+            by="variant",
+        ),
+        "settings": Table(("key",), _columns(text="key value")),
+        "denials": Table(
+            ("id",),
+            _columns(whole="id person_id quarter_turns", text="content_hash denied_at picture_hash", data="box"),
+            later={"picture_hash": 4},
+            parents={"person_id": "people"},
+            since=2,
+        ),
+        "strangers": Table(
+            ("id",),
+            _columns(
+                whole="id quarter_turns", text="content_hash remembered_at picture_hash", data="source box vector"
+            ),
+            later={"picture_hash": 4},
+            since=2,
+        ),
+        "merges": Table(
+            ("id",),
+            _columns(
+                whole="id person_id batch came_with", text="name created_at born note kept_born kept_note merged_at"
+            ),
+            parents={"person_id": "people"},
+            since=5,
+        ),
+        "merged_samples": Table(
+            ("merge_id", "sample_id"),
+            _columns(whole="merge_id sample_id"),
+            parents={"merge_id": "merges", "sample_id": "samples"},
+            since=5,
+        ),
+        "merged_denials": Table(
+            ("merge_id", "denial_id"),
+            _columns(whole="merge_id denial_id is_shared"),
+            parents={"merge_id": "merges", "denial_id": "denials"},
+            since=5,
+        ),
+        "sums": Table(("name",), _columns(whole="row_count total", text="name"), since=4, is_summed=False),
+    }
 )
-
-# Strangers are embedded with the gallery's own pack, whichever that is, and with nothing else.
-_FEEDBACK_TABLES = (
-    """
-    CREATE TABLE denials (
-        id INTEGER PRIMARY KEY,
-        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
-        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
-        box BLOB NOT NULL CHECK (length(box) = 16),
-        denied_at TEXT NOT NULL
-    )""",
-    "CREATE INDEX denials_by_person ON denials (person_id)",
-    "CREATE INDEX denials_by_content ON denials (content_hash)",
-    """
-    CREATE TABLE strangers (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        source BLOB NOT NULL,
-        content_hash TEXT NOT NULL CHECK (length(content_hash) = 64),
-        quarter_turns INTEGER NOT NULL CHECK (quarter_turns BETWEEN 0 AND 3),
-        box BLOB NOT NULL CHECK (length(box) = 16),
-        vector BLOB NOT NULL CHECK (length(vector) <= 65536),
-        remembered_at TEXT NOT NULL
-    )""",
-    "CREATE INDEX strangers_by_content ON strangers (content_hash)",
-)
-
-_FACT_COLUMNS = (
-    "ALTER TABLE people ADD COLUMN born TEXT",
-    "ALTER TABLE people ADD COLUMN note TEXT CHECK (length(note) <= 2000)",
-    "ALTER TABLE samples ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1))",
-    "ALTER TABLE samples ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0 CHECK (camera_dated IN (0, 1))",
-)
-
-# A file's modification time was kept in UTC; a date without an offset, or with another one, is a camera's.
-_DATED_BY_A_CAMERA = """
-    UPDATE samples SET camera_dated = 1
-    WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
-        AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
-
-_SEALED_IN_4 = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings", "denials", "strangers")
-
-# "row_count" and "total" are of the rows and of their seals, the latter in 64 bits.
-_SEAL_COLUMNS = (
-    *(f"ALTER TABLE {table} ADD COLUMN seal INTEGER NOT NULL DEFAULT 0" for table in _SEALED_IN_4),
-    *(
-        f"ALTER TABLE {table} ADD COLUMN picture_hash TEXT CHECK (length(picture_hash) = 64)"
-        for table in ("samples", "denials", "strangers")
-    ),
-    *(f"CREATE INDEX {table}_by_picture ON {table} (picture_hash)" for table in ("samples", "denials", "strangers")),
-    """
-    CREATE TABLE sums (
-        name TEXT PRIMARY KEY,
-        row_count INTEGER NOT NULL CHECK (row_count >= 0),
-        total INTEGER NOT NULL,
-        seal INTEGER NOT NULL
-    )""",
-)
-
-# "batch" is the first merge of the same call. "came_with" is the merge by which a merge of before came to the person.
-# "kept_born" and "kept_note" are those of the person who stayed, as they were before.
-_MERGE_TABLES = (
-    """
-    CREATE TABLE merges (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-        batch INTEGER NOT NULL,
-        came_with INTEGER,
-        name TEXT NOT NULL,
-        created_at TEXT NOT NULL,
-        born TEXT,
-        note TEXT CHECK (length(note) <= 2000),
-        kept_born TEXT,
-        kept_note TEXT CHECK (length(kept_note) <= 2000),
-        merged_at TEXT NOT NULL,
-        seal INTEGER NOT NULL DEFAULT 0
-    )""",
-    "CREATE INDEX merges_by_person ON merges (person_id)",
-    """
-    CREATE TABLE merged_samples (
-        merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
-        sample_id INTEGER NOT NULL REFERENCES samples (id) ON DELETE CASCADE,
-        seal INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (merge_id, sample_id)
-    )""",
-    "CREATE INDEX merged_samples_by_sample ON merged_samples (sample_id)",
-    """
-    CREATE TABLE merged_denials (
-        merge_id INTEGER NOT NULL REFERENCES merges (id) ON DELETE CASCADE,
-        denial_id INTEGER NOT NULL REFERENCES denials (id) ON DELETE CASCADE,
-        is_shared INTEGER NOT NULL CHECK (is_shared IN (0, 1)),
-        seal INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (merge_id, denial_id)
-    )""",
-    "CREATE INDEX merged_denials_by_denial ON merged_denials (denial_id)",
-)
+"""All tables but ``migrations``."""

@@ -1,4 +1,4 @@
-"""What is asked of the embeddings' table; as `facebank.gallery.store.tables`, inside a transaction."""
+"""Embeddings in the gallery's tables; inside a transaction."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from facebank.gallery.records import PLAIN, VectorTable
-from facebank.gallery.store import tables
-from facebank.gallery.store.checked_rows import check_sum, damage_of, has_seals, rows_by_number, summed_groups
+from facebank.gallery.samples import owners, samples_by_number
 from facebank.gallery.store.codec import floats_to_bytes, only, unit_rows, wholes
 from facebank.gallery.store.digests import row_digests, summed
-from facebank.gallery.store.schema import FACTS_SINCE, schema_version
-from facebank.gallery.store.sealed_tables import TABLES
-from facebank.gallery.store.sealing import NOTHING, Sum, insert, kept_sum, sum_name
+from facebank.gallery.store.rows import (
+    NOTHING,
+    Sum,
+    check_sum,
+    damage_of,
+    insert,
+    kept_sum,
+    rows_by_number,
+    sum_name,
+    summed_groups,
+)
+from facebank.gallery.store.schema import FACTS_SINCE, TABLES, has_seals, schema_version
 from facebank.storage.values import whole
 
 if TYPE_CHECKING:
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.gallery.store.digests import Column, Value
-    from facebank.gallery.store.tables import Binding
+    from facebank.gallery.store.state import Binding
     from facebank.types import FloatArray
 
 
@@ -101,7 +109,7 @@ def rated_vectors(
             np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, bound.pack.dimension), np.float32)
         )
         return nothing, np.empty(0, np.float32)
-    whose = tables.owners(connection, masked=masked)
+    whose = owners(connection, masked=masked)
     if masked and variant == PLAIN and len(whose.sample_ids) < _FEW and has_seals(connection):
         ids, matrix = whose.sample_ids, plain_vectors_of(connection, bound, whose.sample_ids)
     else:
@@ -130,7 +138,7 @@ def blocks(
     connection: sqlite3.Connection, bound: Binding, rows_at_once: int
 ) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
     """Yield the listing and the plain embeddings it names, in the order of their samples: so many at a time."""
-    whose, done, is_sealed = tables.owners(connection, masked=False), 0, has_seals(connection)
+    whose, done, is_sealed = owners(connection, masked=False), 0, has_seals(connection)
     bare = " AND +masked = 0" if schema_version(connection) >= FACTS_SINCE else ""
     rows = connection.execute(
         _IN_ORDER.format(seal="vectors.seal" if is_sealed else "0", bare=bare), (bound.pack_id, PLAIN)
@@ -167,7 +175,7 @@ def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
     NDArray[np.int64]
         Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
     """
-    whose = tables.owners(connection, masked=False)
+    whose = owners(connection, masked=False)
     rows = connection.execute(_OF_VARIANT.format("sample_id, revision"), (pack_id, PLAIN)).fetchall()
     numbers = wholes(rows).reshape(len(rows), 2)
     numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
@@ -193,7 +201,7 @@ def alike(
     numbers = [whole(number) for (number,) in near]
     if numbers:
         matrix = plain_vectors_of(connection, bound, numbers)
-        for sample, other in zip(tables.samples_by_number(connection, numbers), matrix, strict=True):
+        for sample, other in zip(samples_by_number(connection, numbers), matrix, strict=True):
             yield Known(sample.id, sample.person), other
 
 

@@ -1,0 +1,205 @@
+"""Samples, enrolled faces, in the gallery's tables; inside a transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from facebank.gallery.store.codec import floats_from_bytes, floats_to_bytes, only, person_name
+from facebank.gallery.store.rows import (
+    blocks_of,
+    damage_of,
+    every_row,
+    insert,
+    kept_sum,
+    rows_by_number,
+    rows_of,
+    sum_name,
+)
+from facebank.gallery.store.schema import PICTURES_SINCE, has_seals, schema_version
+from facebank.storage.values import (
+    InvalidValueError,
+    bytes_to_path,
+    flag,
+    fraction,
+    hex_digest,
+    path_to_bytes,
+    text_to_time,
+    time_to_text,
+    whole,
+)
+from facebank.types import Sample
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery.records import NewSample
+    from facebank.gallery.store.rows import Row
+    from facebank.types import FloatArray
+
+
+class Owners(NamedTuple):
+    """Ascending numbers of samples and their people's, both ``int64 (N,)``, and their qualities, ``float32 (N,)``."""
+
+    sample_ids: NDArray[np.int64]
+    person_ids: NDArray[np.int64]
+    qualities: FloatArray
+
+
+def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample, now: datetime) -> int:
+    """Add a sample without its embeddings, and return its number."""
+    (sample_id,) = insert(
+        connection,
+        "samples",
+        [
+            {
+                "person_id": person_id,
+                "box": floats_to_bytes(sample.box),
+                "landmarks": floats_to_bytes(sample.landmarks),
+                "detection_score": float(sample.detection_score),
+                "quality": float(sample.quality),
+                "source": path_to_bytes(sample.path),
+                "content_hash": sample.content_hash,
+                "quarter_turns": sample.quarter_turns,
+                "taken_at": None if sample.taken_at is None else time_to_text(sample.taken_at),
+                "enrolled_at": time_to_text(sample.enrolled_at or now),
+                "masked": int(sample.masked),
+                "camera_dated": int(sample.camera_dated),
+                "picture_hash": sample.picture_hash,
+            }
+        ],
+    )
+    if sample.thumbnail is not None:
+        insert(connection, "thumbnails", [{"sample_id": sample_id, "jpeg": sample.thumbnail}])
+    return sample_id
+
+
+def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
+    """Return a person's samples, in the order of their numbers."""
+    rows = rows_of(connection, "samples", "WHERE person_id = ? ORDER BY id", (person_id,))
+    count = only(connection.execute("SELECT count(*) FROM samples NOT INDEXED WHERE person_id = ?", (person_id,)))
+    if count != len(rows):
+        raise damage_of(connection, "samples", "its index of samples is not whole")
+    return _samples(connection, rows)
+
+
+def samples_of_everybody(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
+    """Return all samples by their people's numbers, in the order of their own."""
+    found: dict[int, list[Sample]] = {}
+    rows = every_row(connection, "samples")
+    for row, sample in zip(rows, _samples(connection, rows), strict=True):
+        found.setdefault(whole(row["person_id"]), []).append(sample)
+    return found
+
+
+def samples_of_photo(
+    connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
+) -> list[Sample]:
+    """Return the samples from one photo, known by its bytes or its picture, in the order of their numbers."""
+    either, values = _of_photo(connection, content_hash, picture_hash)
+    return _samples(connection, rows_of(connection, "samples", f"WHERE {either} ORDER BY id", values))
+
+
+def samples_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[Sample]:
+    """Return the samples with some numbers, in the order given."""
+    wanted = list(numbers)
+    rows = {row["id"]: row for row in rows_by_number(connection, "samples", "id", wanted)}
+    if not rows.keys() >= set(wanted):
+        raise damage_of(connection, "samples", "an embedding belongs to no sample")
+    return _samples(connection, [rows[number] for number in wanted])
+
+
+def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Owners:
+    """Return whose samples they are: the masked ones, the others (False), or all (None), in the order of numbers."""
+    groups = (0, 1) if masked is None else (int(masked),)
+    blocks = [block[:3] for group in groups for block in blocks_of(connection, "samples", "owners", group)]
+    if not blocks:
+        return Owners(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    numbers, people_ids, rated = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+    qualities = np.nan_to_num(rated, nan=0.0).clip(0.0, 1.0).astype(np.float32)
+    if not (np.diff(numbers) > 0).all():
+        order = np.argsort(numbers, kind="stable")
+        numbers, people_ids, qualities = numbers[order], people_ids[order], qualities[order]
+    return Owners(numbers, people_ids, qualities)
+
+
+def _of_photo(
+    connection: sqlite3.Connection, content_hash: str, picture_hash: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the SQL condition, and its values, for the rows of a photo, known by its bytes or its picture."""
+    if picture_hash is None or schema_version(connection) < PICTURES_SINCE:
+        return "content_hash = ?", (content_hash,)
+    return "(content_hash = ? OR picture_hash = ?)", (content_hash, picture_hash)
+
+
+def sample_ids(connection: sqlite3.Connection) -> set[int]:
+    """Return the numbers of all samples."""
+    return set(owners(connection).sample_ids.tolist())
+
+
+def has_sample(connection: sqlite3.Connection, sample_id: int) -> bool:
+    """Return whether there is a sample of this number."""
+    return connection.execute("SELECT 1 FROM samples WHERE id = ?", (sample_id,)).fetchone() is not None
+
+
+def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
+    """Return a sample's thumbnail, a JPEG."""
+    rows = rows_of(connection, "thumbnails", "WHERE sample_id = ?", (sample_id,))
+    if not rows:
+        _check_thumbnails_have_samples(connection)
+        return None
+    if not isinstance(rows[0]["jpeg"], bytes):
+        raise InvalidValueError("it holds a thumbnail that is none")
+    jpeg: bytes = rows[0]["jpeg"]
+    return jpeg
+
+
+def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
+    """Refuse lost thumbnails, and those without a sample: a damaged number looks like a sample without thumbnail."""
+    if not has_seals(connection):
+        return
+    theirs = [number for (number,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]
+    samples = {number for (number,) in connection.execute("SELECT id FROM samples NOT INDEXED")}
+    kept = kept_sum(connection, sum_name("thumbnails")).row_count
+    if len(theirs) != kept or len(set(theirs)) != kept or not samples.issuperset(theirs):
+        raise damage_of(connection, "thumbnails", "a thumbnail belongs to no sample")
+
+
+def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
+    people_ids = {whole(row["person_id"]) for row in rows}
+    called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
+    pictured = _pictured(connection, [whole(row["id"]) for row in rows])
+    if people_ids - called.keys():
+        raise InvalidValueError("a sample belongs to nobody")
+    return [
+        Sample(
+            id=whole(row["id"]),
+            person=called[row["person_id"]],
+            box=floats_from_bytes(row["box"], (4,)),
+            landmarks=floats_from_bytes(row["landmarks"], (5, 2)),
+            detection_score=fraction(row["detection_score"]),
+            quality=fraction(row["quality"]),
+            path=bytes_to_path(row["source"]),
+            content_hash=hex_digest(row["content_hash"]),
+            quarter_turns=whole(row["quarter_turns"]),
+            taken_at=None if row["taken_at"] is None else text_to_time(row["taken_at"]),
+            enrolled_at=text_to_time(row["enrolled_at"]),
+            has_thumbnail=row["id"] in pictured,
+            masked=flag(row["masked"]),
+            camera_dated=flag(row["camera_dated"]),
+            picture_hash=None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
+        )
+        for row in rows
+    ]
+
+
+def _pictured(connection: sqlite3.Connection, numbers: list[int]) -> set[int]:
+    found = (
+        connection.execute("SELECT 1 FROM thumbnails WHERE sample_id = ?", (number,)).fetchone() for number in numbers
+    )
+    return {number for number, row in zip(numbers, found, strict=True) if row is not None}

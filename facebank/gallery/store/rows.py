@@ -1,0 +1,514 @@
+"""Rows written with their seals and read with them checked; the caller holds the transaction.
+
+A row's seal is the digest of its columns. A table's sums say how many rows it has and what their seals add up to, in
+all and over some columns: they show what is lost, altered or doubled. Everything that a decision rests on is read here;
+damage is an `InvalidValueError`, which the transaction turns into `GalleryFormatError`. Whole tables are read without
+their indexes, which may be damaged too. Rows are checked before they are changed or deleted, so that damage is never
+sealed. Galleries older than the seals are read as they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from facebank.gallery.store.codec import reals, wholes
+from facebank.gallery.store.digests import Kind, row_digest, row_digests, signed, summed
+from facebank.gallery.store.schema import SEALS_SINCE, TABLES, has_seals, schema_version
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from facebank.gallery.store.digests import Column, Value
+
+Row = dict[str, Any]
+
+_AT_ONCE = 500
+_SEALED_AT_ONCE = 2_000
+_READ_AT_ONCE = 10_000
+_FEW = 10  # rows are digested faster one by one
+_FIRST_ROW = -(1 << 63)
+_ABSENT: Mapping[str, Value] = {"masked": 0, "camera_dated": 0}
+_DESCRIBED = {
+    "people": "the person {id} '{name}'",
+    "samples": "the sample {id}",
+    "thumbnails": "the thumbnail of the sample {sample_id}",
+    "vectors": "the embedding '{variant}' of the sample {sample_id}",
+    "denials": "the denial {id}",
+    "strangers": "the stranger {id}",
+    "settings": "the setting '{key}'",
+}
+_kept: WeakKeyDictionary[sqlite3.Connection, dict[str, tuple[tuple[int, int], list[Row]]]] = WeakKeyDictionary()
+
+
+class Sum(NamedTuple):
+    """How many rows there are, and the sum of their digests in 64 bits."""
+
+    row_count: int
+    total: int
+
+
+NOTHING = Sum(0, 0)
+
+
+# Writing --------------------------------------------------------------------------------------------------------
+
+
+def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
+    """Write new rows and return their numbers.
+
+    Parameters
+    ----------
+    connection
+        Inside a write transaction.
+    table
+        The table's name.
+    rows
+        Values by column; all rows have the same columns, including those that are not sealed. Others are NULL.
+    """
+    if not rows:
+        return []
+    columns = list(rows[0])
+    is_numbered = TABLES[table].key == ("id",) and "id" not in columns
+    marks = ", ".join("?" * (len(columns) + 1))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({marks})"
+    numbers, written = [], []
+    for new in rows:
+        seal = 0 if is_numbered else seal_of(table, new)
+        number = int(connection.execute(statement, (*new.values(), seal)).lastrowid or 0)
+        row = {"id": number, **new} if is_numbered else new
+        if is_numbered:
+            connection.execute(f"UPDATE {table} SET seal = ? WHERE id = ?", (seal_of(table, row), number))
+        numbers.append(number)
+        written.append(row)
+    _add_up(connection, table, (), written)
+    return numbers
+
+
+def update(connection: sqlite3.Connection, table: str, column: str, value: Value, changes: Mapping[str, Value]) -> None:
+    """Change columns of the rows that have a value in a column; no-op if there are none.
+
+    The whole table is read, unless the column is its key, so that no damaged index hides a row.
+    """
+    where = f"WHERE {column} = ?" if TABLES[table].key == (column,) else f"NOT INDEXED WHERE {column} = ?"
+    key = " AND ".join(f"{name} = ?" for name in TABLES[table].key)
+    statement = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in changes)}, seal = ? WHERE {key}"
+    before = _intact(connection, table, where, (value,))
+    after = [{**row, **changes} for row in before]
+    for old, new in zip(before, after, strict=True):
+        keys = (old[name] for name in TABLES[table].key)
+        connection.execute(statement, (*changes.values(), seal_of(table, new), *keys))
+    _add_up(connection, table, before, after)
+
+
+def delete(connection: sqlite3.Connection, table: str, column: str, values: Iterable[Value]) -> int:
+    """Delete the rows that have one of some values in a column, with their children; return how many.
+
+    The whole table is read, so that no damaged index hides anything of a forgotten person.
+    """
+    wanted, deleted = list(values), 0
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = tuple(wanted[start : start + _AT_ONCE])
+        where = f"NOT INDEXED WHERE {column} IN ({', '.join('?' * len(some))})"
+        rows = _intact(connection, table, where, some)
+        if not rows:
+            continue
+        for child, reference in _children(table):
+            delete(connection, child, reference, [row["id"] for row in rows])
+        connection.execute(f"DELETE FROM {table} {where}", some)
+        _add_up(connection, table, rows, ())
+        deleted += len(rows)
+    return deleted
+
+
+def delete_all(connection: sqlite3.Connection, table: str) -> None:
+    """Delete all rows, damaged ones too, of a table without children."""
+    connection.execute(f"DELETE FROM {table}")
+    _drop_sums(connection, table)
+
+
+def seal_table(connection: sqlite3.Connection, table: str) -> None:
+    """Seal and sum all rows of a table as they are, for migrations and repairs."""
+    there = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
+    columns = [column for column in TABLES[table].columns if column in there]
+    _drop_sums(connection, table)
+    statement = (
+        f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_SEALED_AT_ONCE}"
+    )
+    sums: dict[str, Sum] = {}
+    last = _FIRST_ROW
+    while block := connection.execute(statement, (last,)).fetchall():
+        numbers, *values = zip(*block, strict=True)
+        by_column = dict(zip(columns, values, strict=True))
+        seals = row_digests(table, by_column, TABLES[table].columns, len(block)).tolist()
+        connection.executemany(f"UPDATE {table} SET seal = ? WHERE rowid = ?", zip(seals, numbers, strict=True))
+        for name, digests in _all_summands(table, by_column, seals):
+            row_count, total = sums.get(name, NOTHING)
+            sums[name] = Sum(row_count + len(digests), total + sum(digests))
+        last = numbers[-1]
+    _change_sums(connection, sums)
+
+
+def seal_of(table: str, row: Mapping[str, Value]) -> int:
+    """Return the digest of a row's sealed columns."""
+    kinds = TABLES[table].columns
+    return row_digest(table, {name: row[name] for name in kinds if name in row}, kinds)
+
+
+def sum_name(table: str, part: str | None = None, group: Value = None) -> str:
+    """Return the name of a sum, such as ``vectors plain`` or ``samples.owners 0``."""
+    name = table if part is None else f"{table}.{part}"
+    return name if group is None else f"{name} {group!s}"
+
+
+def is_sum_of(name: str, table: str) -> bool:
+    """Return whether a sum of this name belongs to a table."""
+    return name.partition(" ")[0].partition(".")[0] == table
+
+
+def kept_sum(connection: sqlite3.Connection, name: str) -> Sum:
+    """Return a stored sum; `NOTHING` if there is none."""
+    row = connection.execute("SELECT row_count, total, seal FROM sums WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return NOTHING
+    row_count, total, seal = row
+    if seal != seal_of("sums", {"name": name, "row_count": row_count, "total": total}):
+        raise InvalidValueError(f"the sum of {name} is not as it was written")
+    return Sum(row_count, total)
+
+
+def _intact(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> list[dict[str, Value]]:
+    """Return rows by column, each as it was sealed."""
+    columns = [*TABLES[table].columns, "seal"]
+    found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
+    rows = [dict(zip(columns, row, strict=True)) for row in found]
+    for row in rows:
+        if row.pop("seal") != seal_of(table, row):
+            raise InvalidValueError(f"a row of {table} is not as it was written")
+    return rows
+
+
+def _drop_sums(connection: sqlite3.Connection, table: str) -> None:
+    names = connection.execute("SELECT name FROM sums").fetchall()
+    connection.executemany("DELETE FROM sums WHERE name = ?", [one for one in names if is_sum_of(str(one[0]), table)])
+
+
+def _children(table: str) -> Iterator[tuple[str, str]]:
+    for child, known in TABLES.items():
+        for reference, parent in known.parents.items():
+            if parent == table:
+                yield child, reference
+
+
+def _add_up(
+    connection: sqlite3.Connection,
+    table: str,
+    before: Iterable[Mapping[str, Value]],
+    after: Iterable[Mapping[str, Value]],
+) -> None:
+    """Subtract rows from the sums of their table, and add others."""
+    changes: dict[str, Sum] = {}
+    for sign, rows in ((-1, before), (1, after)):
+        for row in rows:
+            for name, digest in summands(table, row):
+                row_count, total = changes.get(name, NOTHING)
+                changes[name] = Sum(row_count + sign, total + sign * digest)
+    _change_sums(connection, changes)
+
+
+def _change_sums(connection: sqlite3.Connection, changes: Mapping[str, Sum]) -> None:
+    for name, change in changes.items():
+        if change.row_count or signed(change.total):
+            kept = kept_sum(connection, name)
+            row: dict[str, Value] = {
+                "name": name,
+                "row_count": kept.row_count + change.row_count,
+                "total": signed(kept.total + change.total),
+            }
+            connection.execute(
+                "INSERT OR REPLACE INTO sums (name, row_count, total, seal) VALUES (?, ?, ?, ?)",
+                (*row.values(), seal_of("sums", row)),
+            )
+
+
+def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
+    """Yield the names of the sums that a row is part of, with the digests that it adds to them."""
+    known = TABLES[table]
+    if known.is_summed:
+        yield sum_name(table, group=known.by and row[known.by]), seal_of(table, row)
+    for name, part in known.parts.items():
+        values = {column: row.get(column) for column in part.columns}
+        if part.having is None or values[part.having] is not None:
+            group = part.by and values[part.by]
+            yield sum_name(table, name, group), row_digest(f"{table}.{name}", values, known.columns)
+
+
+def _all_summands(
+    table: str, columns: Mapping[str, Sequence[Value]], seals: Sequence[int]
+) -> Iterator[tuple[str, list[int]]]:
+    """Yield what `summands` does for many rows: each sum, and the digests that they add to it."""
+    known = TABLES[table]
+    everything = range(len(seals))
+    if known.is_summed:
+        for group, rows in _grouped(everything, known.by and columns[known.by]):
+            yield sum_name(table, group=group), [seals[row] for row in rows]
+    for name, part in known.parts.items():
+        there = {column: columns[column] for column in part.columns if column in columns}
+        if part.having is not None and part.having not in there:
+            continue
+        digests = row_digests(f"{table}.{name}", there, known.columns, len(seals)).tolist()
+        counted = [row for row in everything if part.having is None or there[part.having][row] is not None]
+        for group, rows in _grouped(counted, part.by and columns[part.by]):
+            yield sum_name(table, name, group), [digests[row] for row in rows]
+
+
+def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Iterable[tuple[Value, Iterable[int]]]:
+    if not values:
+        return [(None, rows)]
+    groups: dict[Value, list[int]] = {}
+    for row in rows:
+        groups.setdefault(values[row], []).append(row)
+    return groups.items()
+
+
+# Reading --------------------------------------------------------------------------------------------------------
+
+
+def rows_of(connection: sqlite3.Connection, table: str, where: str = "", values: Sequence[Value] = ()) -> list[Row]:
+    """Return rows by column, each as it was sealed; columns that the file does not have yet are None, or 0.
+
+    Parameters
+    ----------
+    connection, table
+        The file and the table's name.
+    where
+        The rest of the statement after the table's name.
+    values
+        For the question marks in `where`.
+    """
+    return _read(connection, table, where, values)[0]
+
+
+def rows_by_number(
+    connection: sqlite3.Connection,
+    table: str,
+    column: str,
+    numbers: Iterable[int],
+    further: Mapping[str, Value] | None = None,
+) -> list[Row]:
+    """Return the rows that have one of some numbers in an indexed column, and the `further` values in others."""
+    wanted: list[Value] = [int(number) for number in numbers]
+    found: list[Row] = []
+    conditions = "".join(f" AND {name} = ?" for name in further or {})
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        where = f"WHERE {column} IN ({marks}){conditions} ORDER BY {column}"
+        found += rows_of(connection, table, where, [*some, *(further or {}).values()])
+    return found
+
+
+def every_row(connection: sqlite3.Connection, table: str) -> list[Row]:
+    """Return all rows of a table that has one sum, in the order of their keys; complete, and checked by the sum."""
+    order = ", ".join(TABLES[table].key)
+    rows, total = _read(connection, table, f"NOT INDEXED ORDER BY {order}", ())
+    if has_seals(connection):
+        check_sum(connection, table, None, Sum(len(rows), total))
+    return rows
+
+
+def kept_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
+    """Return what `every_row` does, cached until the file changes; not to be modified."""
+    kept = _kept.setdefault(connection, {})
+    state = _state(connection)
+    if table not in kept or kept[table][0] != state:
+        kept[table] = state, every_row(connection, table)
+    return kept[table][1]
+
+
+def let_go(connection: sqlite3.Connection) -> None:
+    """Drop the cache of `kept_rows`; call it after a change, which may have been rolled back."""
+    _kept.pop(connection, None)
+
+
+def blocks_of(
+    connection: sqlite3.Connection, table: str, part: str, group: Value = None, rows_at_once: int = _READ_AT_ONCE
+) -> Iterator[list[Any]]:
+    """Yield the columns of a part of a table, for all rows or a group of them, by number or in the order of its index.
+
+    Numbers are arrays of ``int64`` or ``float64``, texts and bytes sequences. The part's sum is checked after the last
+    block: do not use any block before.
+
+    Parameters
+    ----------
+    connection, table
+        The file and the table's name.
+    part
+        The name of the part.
+    group
+        The rows' value in the column by which the part is summed.
+    rows_at_once
+        The largest number of rows in a block.
+    """
+    version = schema_version(connection)
+    known, wanted = TABLES[table], TABLES[table].parts[part]
+    there = known.columns_in(version)
+    if wanted.having is not None and wanted.having not in there:
+        return
+    if wanted.by is not None and wanted.by not in there and group != _ABSENT[wanted.by]:
+        return
+    columns = ", ".join(name if name in there else str(_ABSENT[name]) for name in wanted.columns)
+    conditions, values = ["1"], []
+    if wanted.having is not None:
+        conditions.append(f"{wanted.having} IS NOT NULL")
+    if wanted.by is not None and wanted.by in there:
+        conditions.append(f"{wanted.by} = ?")
+        values.append(group)
+    indexed = wanted.index is not None and version >= wanted.since
+    source = f"{table} INDEXED BY {wanted.index}" if indexed else f"{table} NOT INDEXED"
+    order = "" if indexed else f"ORDER BY {known.key[0]}"
+    statement = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)} {order}"
+    seen = Sum(0, 0)
+    cursor = connection.execute(statement, values)
+    while block := cursor.fetchmany(rows_at_once):
+        try:
+            read = [
+                _array(values, known.columns[name])
+                for name, values in zip(wanted.columns, zip(*block, strict=True), strict=True)
+            ]
+            if version >= SEALS_SINCE:
+                by_column: dict[str, Column] = dict(zip(wanted.columns, read, strict=True))
+                digests = row_digests(f"{table}.{part}", by_column, known.columns, len(block))
+                seen = Sum(seen.row_count + len(block), seen.total + summed(digests))
+        except InvalidValueError as error:
+            raise damage_of(connection, table, str(error)) from error
+        yield read
+    if version >= SEALS_SINCE:
+        check_sum(connection, table, part, seen, group)
+
+
+def summed_groups(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Return the groups of a table's rows that have a sum and are not empty."""
+    names = [str(name) for (name,) in connection.execute("SELECT name FROM sums")]
+    return {
+        name.partition(" ")[2]
+        for name in names
+        if name.startswith(f"{table} ") and kept_sum(connection, name).row_count
+    }
+
+
+def check_sum(connection: sqlite3.Connection, table: str, part: str | None, seen: Sum, group: Value = None) -> None:
+    """Compare the rows that were read with the stored sum; raises `InvalidValueError` that names the damage."""
+    kept = kept_sum(connection, sum_name(table, part, group))
+    if (seen.row_count, signed(seen.total)) != kept:
+        raise damage_of(connection, table, _counted(table, seen.row_count, kept.row_count))
+
+
+def damage_of(connection: sqlite3.Connection, table: str, otherwise: str) -> InvalidValueError:
+    """Return the error that names the first row of a table that is not as it was sealed, else says `otherwise`."""
+    try:
+        for row in unchecked_rows(connection, table):
+            seal = row.pop("seal")
+            if not is_sealed(table, row, seal):
+                return InvalidValueError(f"{described(connection, table, row)} is not as it was written")
+    except sqlite3.Error:
+        pass
+    return InvalidValueError(otherwise)
+
+
+def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
+    """Return whether a row is as it was sealed."""
+    try:
+        return seal_of(table, row) == seal
+    except InvalidValueError:
+        return False
+
+
+def described(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> str:
+    """Return what messages call a row, with the person's name if it can be read."""
+    said = _DESCRIBED.get(table, f"a row of its table '{table}'").format_map(
+        {name: printable(str(value)) for name, value in row.items()}
+    )
+    if table in {"thumbnails", "vectors"}:
+        return f"{said}{_of_owner(connection, row['sample_id'])}"
+    return f"{said}{_of_person(connection, row['person_id'])}" if "person_id" in row else said
+
+
+def _read(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> tuple[list[Row], int]:
+    """Return rows, and the sum of their seals."""
+    version = schema_version(connection)
+    known = TABLES[table]
+    if version < known.since:
+        return [], 0
+    columns = known.columns_in(version)
+    is_sealed = version >= SEALS_SINCE
+    wanted = ", ".join((*columns, "seal") if is_sealed else columns)
+    found = connection.execute(f"SELECT {wanted} FROM {table} {where}", values).fetchall()
+    rows = [dict(zip(columns, row, strict=False)) for row in found]
+    total = _checked_seals(connection, table, rows, [row[-1] for row in found]) if is_sealed and found else 0
+    absent = {column: _ABSENT.get(column) for column in known.columns if column not in columns}
+    return [{**row, **absent} for row in rows] if absent else rows, total
+
+
+def _checked_seals(connection: sqlite3.Connection, table: str, rows: list[Row], seals: list[Any]) -> int:
+    digests: list[int] = []
+    try:
+        if len(rows) < _FEW:
+            digests = [seal_of(table, row) for row in rows]
+        else:
+            columns: dict[str, Column] = {name: [row[name] for row in rows] for name in rows[0]}
+            digests = row_digests(table, columns, TABLES[table].columns, len(rows)).tolist()
+    except InvalidValueError:  # a value is of another kind than its column's
+        pass
+    if digests != seals:
+        broken = next((row for row, seal in zip(rows, seals, strict=True) if not is_sealed(table, row, seal)), rows[0])
+        raise InvalidValueError(f"{described(connection, table, broken)} is not as it was written")
+    return sum(seals)
+
+
+def _array(values: Sequence[Any], kind: Kind) -> Column:
+    if kind is Kind.REAL:
+        return reals(values)
+    return wholes(values) if kind is Kind.WHOLE else values
+
+
+def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
+    """Yield all rows of a table unchecked, with their ``seal`` if they have one, to look for damage."""
+    version = schema_version(connection)
+    if version < TABLES[table].since:
+        return
+    columns = TABLES[table].columns_in(version)
+    if version >= SEALS_SINCE:
+        columns += ("seal",)
+    for row in connection.execute(f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED"):
+        yield dict(zip(columns, row, strict=True))
+
+
+def _of_owner(connection: sqlite3.Connection, sample_id: Value) -> str:
+    try:
+        row = connection.execute("SELECT person_id FROM samples WHERE id = ?", (sample_id,)).fetchone()
+    except sqlite3.Error:
+        return ""
+    return "" if row is None else _of_person(connection, row[0])
+
+
+def _of_person(connection: sqlite3.Connection, person_id: Value) -> str:
+    try:
+        row = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
+    except sqlite3.Error:
+        return ""
+    return "" if row is None else f" of '{printable(str(row[0]))}'"
+
+
+def _state(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return two numbers, one of which changes with every change of the file, by this connection or another."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return version, connection.total_changes
+
+
+def _counted(table: str, seen: int, kept: int) -> str:
+    what = "embeddings" if table == "vectors" else table
+    return f"its {what} are not those that were written" if seen == kept else f"of {kept} {what} {seen} can be read"
