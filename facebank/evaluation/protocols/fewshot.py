@@ -19,7 +19,7 @@ from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
 from facebank.evaluation.leakage import find_leakage, leaks_as_failures
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.experiments.parts import drawn_rate
+from facebank.evaluation.protocols.draws import drawn_rate
 from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import Curves, Line, Report, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated

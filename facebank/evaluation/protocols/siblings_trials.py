@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.protocols.experiments.parts import draw_photos
+from facebank.evaluation.protocols.draws import draw_photos
 from facebank.evaluation.searches import TrialGallery, enroll, unrelated
 from facebank.storage.text import printable
 from facebank.types import Decision

@@ -17,7 +17,7 @@ from facebank.evaluation.datasets import open_dataset
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
 from facebank.evaluation.protocols import protocol
-from facebank.evaluation.protocols.experiments.parts import draw_photos, drawn_rate, photos_of, units_of
+from facebank.evaluation.protocols.draws import draw_photos, drawn_rate, photos_of, units_of
 from facebank.evaluation.protocols.options import Person, RelativesFile
 from facebank.evaluation.protocols.twins_pairs import (
     Group,

@@ -11,7 +11,7 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.figures import Figure, pair_rate, sampling_units
-from facebank.evaluation.protocols.experiments.parts import photos_of
+from facebank.evaluation.protocols.draws import photos_of
 from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
 from facebank.evaluation.report import Section, Table
 from facebank.storage.text import printable
