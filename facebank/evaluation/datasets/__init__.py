@@ -1,16 +1,15 @@
-"""Readers of datasets of every kind; each gives a `facebank.evaluation.dataset.Dataset`.
+"""Readers of datasets; each returns a `facebank.evaluation.dataset.Dataset`.
 
-Nothing that is read is believed: sizes are checked before anything is allocated, no file is unpickled, and the paths in
-a list never lead out of the folder of its photos. What cannot be used is listed in the dataset's `left_out` where work
-can go on, and is a `facebank.errors.DatasetError` of one sentence where it cannot.
+No input is trusted: sizes are checked before anything is allocated, no file is unpickled, and the paths in a list never
+lead out of the folder of its photos. Unusable entries are listed in the dataset's `left_out`; if nothing can be used,
+`facebank.errors.DatasetError` is raised.
 """
 
 from __future__ import annotations
 
-from facebank.evaluation.datasets.arrays import read_arrays
+from facebank.evaluation.datasets.annotations import read_coco, read_vott_csv, read_vott_json
+from facebank.evaluation.datasets.arrays import read_arrays, read_embeddings
 from facebank.evaluation.datasets.bin_file import read_bin
-from facebank.evaluation.datasets.coco import read_coco
-from facebank.evaluation.datasets.embedding_arrays import read_embeddings
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import (
     Errata,
@@ -24,10 +23,8 @@ from facebank.evaluation.datasets.lfw import (
     read_people,
     wrong_pairs,
 )
-from facebank.evaluation.datasets.named import only_named, read_names
-from facebank.evaluation.datasets.opening import KINDS, open_dataset
+from facebank.evaluation.datasets.opening import KINDS, only_named, open_dataset, read_names
 from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
-from facebank.evaluation.datasets.vott import read_vott_csv, read_vott_json
 
 __all__ = [
     "KINDS",

@@ -1,29 +1,66 @@
-"""Pictures and labels in an npz file, read without unpickling and without believing what its headers claim.
+"""Pictures or embeddings in an npz file, read without unpickling and without trusting its headers.
 
-Two forms are read: ``images`` and ``labels`` (with ``splits``, ``groups`` and ``aligned`` if wished), and the one of
-many tutorials, ``arr_0`` to ``arr_3``: training pictures and labels, test pictures and labels. Embeddings are read by
-`facebank.evaluation.datasets.embedding_arrays`.
+Pictures come in two forms: ``images`` and ``labels`` (with optional ``splits``, ``groups`` and ``aligned``), or, as in
+many tutorials, ``arr_0`` to ``arr_3``: training pictures and labels, test pictures and labels.
+
+Embeddings need ``embedding``, ``float32`` of shape ``(N, D)`` with rows of length 1, made by the pack that the protocol
+runs with, and ``person``. ``quality``, ``detection_score``, ``size`` (pixels), ``photo`` (names) and ``group`` (photos
+from one source) are used if present, and ``pack`` (one text, the pack's digest) is checked. Every other array of N
+texts, whole numbers or truth values is a trait, such as ``family`` or ``young``.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, PhotoContent, Pick
 from facebank.evaluation.datasets.checking import People, UnusableError, shown, split_named
 from facebank.evaluation.datasets.folders import title_of
-from facebank.evaluation.datasets.npz import Member, PictureArray, StoredPicture, find_members, told
+from facebank.evaluation.datasets.npz import (
+    LARGEST,
+    Member,
+    PictureArray,
+    StoredPicture,
+    find_members,
+    member_names,
+    npz_errors,
+)
 from facebank.storage.text import printable
+from facebank.types import Face, Quality
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
 
 MOST_PICTURES = 1_000_000
+MOST_EMBEDDINGS = 1_000_000
+LONGEST_EMBEDDING = 4096
 
 _FORM = ("images", "labels", "splits", "groups", "aligned")
 _TUTORIAL = ("arr_0", "arr_1", "arr_2", "arr_3")
+_NEEDED = ("embedding", "person")
+_NUMBERS = {"quality": 1.0, "detection_score": 1.0, "size": 112.0}
+_USED = (*_NEEDED, *_NUMBERS, "photo", "group", "pack")
+_TRAIT = re.compile(r"[A-Za-z][A-Za-z0-9_ -]{0,39}")
+_LENGTH_TOLERANCE = 0.01
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Return whether a file is an npz of embeddings."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "embedding" in member_names(archive)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError):  # the reader reports it
+        return False
 
 
 def read_arrays(path: Path) -> Dataset:
@@ -31,17 +68,30 @@ def read_arrays(path: Path) -> Dataset:
 
     ``images`` is ``uint8`` of shape ``(N, H, W, 3)``, RGB; ``labels``, ``splits`` and ``groups`` are texts or whole
     numbers of shape ``(N,)``, an empty label being nobody named; ``aligned`` is one truth value: whether every picture
-    is an aligned face already. Other arrays are left alone.
+    is an aligned face already. Other arrays are ignored.
 
     Raises
     ------
     DatasetError
         It is no such file, it is damaged, or the arrays are too large or do not fit together.
     """
-    with told(path), zipfile.ZipFile(path) as archive:
+    with npz_errors(path), zipfile.ZipFile(path) as archive:
         arrays = _Arrays(path, archive, find_members(archive, (*_FORM, *_TUTORIAL)))
         pick = _aligned(arrays)
-        return _dataset(path, list(_parts(arrays)), pick)
+        return _pictures(path, list(_parts(arrays)), pick)
+
+
+def read_embeddings(path: Path) -> Dataset:
+    """Read embeddings and whose they are from an npz, as the module says.
+
+    Raises
+    ------
+    DatasetError
+        It is no such file, it is damaged, or the arrays are too large, hold Python objects, or do not fit together.
+    """
+    with npz_errors(path), zipfile.ZipFile(path) as archive:
+        names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
+        return _embeddings(path, archive, find_members(archive, names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +106,7 @@ class _Arrays:
         return all(name in self.members for name in names)
 
     def pictures(self, name: str) -> Sequence[PhotoContent]:
-        """Return what gives the pictures; none is held in memory where single ones can be read."""
+        """Return the pictures, read one by one on demand if the file allows it."""
         member = self.members[name]
         shape = member.shape
         if member.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
@@ -69,12 +119,12 @@ class _Arrays:
         return [StoredPicture(array, number) for number in range(len(array))]
 
     def texts(self, name: str, count: int) -> list[str]:
-        return texts_of(self.members[name], self.archive, count)
+        return _texts_of(self.members[name], self.archive, count)
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Pictures with what is said of each; `split` is that of all of them, where they are one."""
+    """Pictures with the label, split and group of each."""
 
     images: Sequence[PhotoContent]
     labels: list[str]
@@ -82,7 +132,7 @@ class _Part:
     groups: list[str]
 
 
-def _dataset(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
+def _pictures(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
     people, photos = People(), list[DatasetPhoto]()
     for part in parts:
         for place, image in enumerate(part.images):
@@ -116,8 +166,8 @@ def _parts(arrays: _Arrays) -> Iterator[_Part]:
         raise UnusableError("it holds neither the arrays images and labels nor arr_0 to arr_3")
 
 
-def texts_of(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
-    """Read an array of texts or whole numbers as texts; raises `UnusableError` for any other, before it is read."""
+def _texts_of(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
+    """Return an array of texts or whole numbers as texts; any other is refused before it is read."""
     if len(member.shape) != 1 or member.dtype.kind not in "USiu":
         raise UnusableError(
             f"the array {member.name} is {member.dtype} of shape {member.shape}; texts or numbers are needed"
@@ -137,3 +187,97 @@ def _aligned(arrays: _Arrays) -> Pick:
     if member.dtype != np.bool_ or member.size != 1:
         raise UnusableError("the array aligned is not one truth value")
     return Pick.ALIGNED if bool(member.read(arrays.archive).reshape(-1)[0]) else Pick.LARGEST
+
+
+def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Member]) -> Dataset:
+    missing = next((name for name in _NEEDED if name not in arrays), None)
+    if missing is not None:
+        raise UnusableError(f"the array {missing} is missing")
+    vectors = _vectors(arrays["embedding"], archive)
+    count = len(vectors)
+    numbers = {name: _numbers(arrays.get(name), archive, count, usual) for name, usual in _NUMBERS.items()}
+    persons = _texts_of(arrays["person"], archive, count)
+    photos, groups = (
+        _texts_of(arrays[name], archive, count) if name in arrays else [""] * count for name in ("photo", "group")
+    )
+    traits = {
+        name: texts
+        for name, array in arrays.items()
+        if name not in _USED and (texts := _trait(array, archive, count)) is not None
+    }
+    people, found = People(), list[DatasetPhoto]()
+    for row in range(count):
+        person = people.named(persons[row]) if persons[row].strip() else None
+        face = _face(vectors[row], *(float(numbers[name][row]) for name in _NUMBERS))
+        said = {name: printable(texts[row].strip()) for name, texts in traits.items()}
+        name = printable(photos[row]) or f"embedding {row + 1}"
+        found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=said))
+    return Dataset(
+        title_of(path),
+        tuple(found),
+        pick=Pick.EMBEDDED,
+        left_out=tuple(people.joined),
+        pack=_pack(arrays.get("pack"), archive),
+    )
+
+
+def _vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
+    shape = member.shape
+    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= LONGEST_EMBEDDING:
+        raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; float32 (N, D) is needed")
+    if not 0 < shape[0] <= MOST_EMBEDDINGS:
+        raise UnusableError(f"it holds {shape[0]:,} embeddings; 1 to {MOST_EMBEDDINGS:,} are read")
+    if 4 * shape[0] * shape[1] > LARGEST:
+        raise UnusableError(f"its embeddings have {4 * shape[0] * shape[1]:,} bytes, and may have {LARGEST:,}")
+    vectors, done = np.empty(shape, dtype=np.float32), 0
+    for block in member.blocks(archive):
+        lengths = np.linalg.norm(block.astype(np.float64), axis=1)
+        wrong = np.flatnonzero(~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE))
+        if len(wrong):
+            row = int(wrong[0])
+            raise UnusableError(
+                f"embedding {done + row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are "
+                "L2-normalized, as the pack makes them"
+            )
+        vectors[done : done + len(block)] = block / lengths[:, None]
+        done += len(block)
+    return vectors
+
+
+def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, usual: float) -> NDArray[np.float64]:
+    if member is None:
+        return np.full(count, usual)
+    if member.dtype.kind not in "fiu" or member.shape != (count,):
+        raise UnusableError(
+            f"the array {member.name} is {member.dtype} of shape {member.shape}; {count:,} numbers are needed"
+        )
+    numbers = member.read(archive).astype(np.float64)
+    highest = np.inf if member.name == "size" else 1.0
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > highest + 1e-6:
+        raise UnusableError(f"the array {member.name} holds numbers that cannot be: 0 to {highest:g} are possible")
+    return np.minimum(numbers, highest)
+
+
+def _trait(member: Member, archive: zipfile.ZipFile, count: int) -> list[str] | None:
+    """Return a trait as texts; None for any other array."""
+    if member.shape != (count,) or member.dtype.kind not in "USiub":
+        return None
+    if member.dtype.kind == "b":
+        return ["yes" if value else "no" for value in member.read(archive).tolist()]
+    return _texts_of(member, archive, count)
+
+
+def _pack(member: Member | None, archive: zipfile.ZipFile) -> str:
+    if member is None:
+        return ""
+    if math.prod(member.shape) != 1 or member.dtype.kind not in "US":
+        raise UnusableError("the array pack is not one text: the digest of the pack that made the embeddings")
+    value = member.read(archive).reshape(-1)[0]
+    text = bytes(value).decode("utf-8") if member.dtype.kind == "S" else str(value)
+    return text.strip().lower()
+
+
+def _face(embedding: FloatArray, quality: float, detection_score: float, size: float) -> Face:
+    box = np.array([0, 0, size, size], dtype=np.float32)
+    landmarks = np.zeros((5, 2), dtype=np.float32)
+    return Face(box, landmarks, detection_score, Quality(quality, size, 1.0, 1.0), embedding)

@@ -1,9 +1,8 @@
 """InsightFace's ``.bin`` files of face pairs, read without unpickling.
 
 Such a file is a pickle of ``(images, same)``: the bytes of image files, two for each pair, and whether each pair shows
-one person. A pickle is a program: to load it is to run it. Here its instructions are only listed, by
-`pickletools.genops`, and the few that build lists, tuples, bytes and truth values are followed; any other ends the
-reading. Nothing is imported and nothing is called.
+one person. Loading a pickle would run it. Here `pickletools.genops` only lists its instructions; those that build
+lists, tuples, bytes and truth values are followed, and any other is an error. Nothing is imported or called.
 """
 
 from __future__ import annotations
@@ -27,11 +26,10 @@ _FOLDS = 10
 
 
 def read_bin(path: Path) -> Dataset:
-    """Read a ``.bin`` file of aligned faces in pairs.
+    """Read a ``.bin`` file of aligned faces in pairs; its photos have no person.
 
-    The files do not say who anybody is: the photos have no person. Nor do they name folds: as InsightFace does when it
-    evaluates them, the pairs are cut in their order into ten runs whose lengths differ by one at most; fewer than
-    twenty pairs are one run.
+    As in InsightFace's evaluation, the pairs are cut in their order into ten folds whose lengths differ by at most one;
+    fewer than twenty pairs are one fold.
 
     Parameters
     ----------
@@ -41,7 +39,7 @@ def read_bin(path: Path) -> Dataset:
     Raises
     ------
     DatasetError
-        It is missing, too large, or holds anything else than such a file does; the message says what.
+        It is missing, too large, or not such a file.
     """
     try:
         if not path.is_file():
@@ -65,18 +63,7 @@ def read_bin(path: Path) -> Dataset:
 
 
 def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
-    """Follow the instructions of a pickle as far as they build images and truth values.
-
-    Returns
-    -------
-    tuple
-        The images' bytes, two for each pair, and whether each pair shows one person.
-
-    Raises
-    ------
-    UnusableError
-        Whatever else it holds.
-    """
+    """Return the images' bytes, two for each pair, and whether each pair shows one person; raises `UnusableError`."""
     machine = _Machine()
     try:
         for opcode, argument, _ in pickletools.genops(_Guarded(stream)):  # type: ignore[arg-type]
@@ -89,11 +76,11 @@ def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
 
 
 class _Mark:
-    """Where a run of values starts on the stack."""
+    """The start of a run of values on the stack."""
 
 
 class _Encoder:
-    """What Python 3 writes for bytes in protocol 2: to be handed a text and ``latin1``. It is recognised, not run."""
+    """The function that Python 3 names for bytes in protocol 2, called with a text and ``latin1``; it is never run."""
 
 
 _MARK: Final = _Mark()
@@ -102,7 +89,7 @@ _ENCODER: Final = _Encoder()
 
 @dataclass(slots=True)
 class _Machine:
-    """The stack and the memo of a pickle that only makes lists, tuples, bytes, texts and truth values."""
+    """The stack and the memo of a pickle of lists, tuples, bytes, texts and truth values."""
 
     _stack: list[object] = field(default_factory=list)
     _memo: dict[int, object] = field(default_factory=dict)
@@ -206,7 +193,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 @dataclass(frozen=True, slots=True)
 class _Guarded:
-    """A file from which nothing is read that is longer than an image may be: a length is checked before it is used."""
+    """A file that refuses to read more than an image may have, before anything is allocated."""
 
     stream: BinaryIO
 

@@ -1,10 +1,12 @@
-"""What all readers of datasets share: files read within limits, photos found within a folder, names understood."""
+"""Parts of all readers of datasets: files read within limits, CSV tables, names of people, photos within a folder."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +20,7 @@ LARGEST_TEXT = 64 * 1024**2
 """Bytes of a list of photos, boxes or pairs."""
 
 _LONGEST_SHOWN = 80
+_SEPARATORS = ",;\t"
 _SPLITS = {
     "train": "train",
     "training": "train",
@@ -30,16 +33,16 @@ _SPLITS = {
 
 
 class UnusableError(Exception):
-    """One thing that a dataset names cannot be used; the others can go on. It never leaves the readers."""
+    """Raised for one unusable entry of a dataset; the readers catch it and go on."""
 
 
 def broken(path: Path, why: str) -> DatasetError:
-    """Return the error that says what is wrong with a file or folder."""
+    """Return the error for a file or folder."""
     return DatasetError(f"{printable(str(path))}: {why}")
 
 
 def shown(value: object) -> str:
-    """Return a value from outside as a message shows it: escaped, and not too long."""
+    """Return a value from outside for a message: escaped, and cut to 80 characters."""
     text = str(value)
     return printable(text[:_LONGEST_SHOWN]) + ("..." if len(text) > _LONGEST_SHOWN else "")
 
@@ -78,7 +81,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file, its size checked first; raises `DatasetError`."""
+    """Read a JSON file within `LARGEST_TEXT`; raises `DatasetError`."""
     text = read_text(path)
     try:
         parsed: object = json.loads(text, parse_constant=_refuse_constant)
@@ -90,7 +93,7 @@ def read_json(path: Path) -> object:
 
 
 def need_photos(path: Path, photos: Sequence[object], left_out: Sequence[LeftOut]) -> None:
-    """Raise a `DatasetError` that says why nothing is left; nothing happens where something is."""
+    """Raise a `DatasetError` with the first reason if no photos are left."""
     if photos:
         return
     if not left_out:
@@ -106,13 +109,13 @@ def split_named(text: str) -> str | None:
 
 @dataclass(slots=True)
 class People:
-    """Whom names mean: spellings that differ in case or spaces only are one person."""
+    """People by name: spellings that differ only in case or spaces are one person."""
 
     _first: dict[str, str] = field(default_factory=dict)
     _spellings: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def named(self, text: str) -> str:
-        """Return the spelling under which a person was first seen; raises `UnusableError` for what is no name."""
+        """Return a person's first spelling; raises `UnusableError` for an invalid name."""
         try:
             name = normalize_name(text)
         except InvalidNameError as error:
@@ -123,7 +126,7 @@ class People:
 
     @property
     def joined(self) -> list[LeftOut]:
-        """The people who had several spellings."""
+        """Notes on the people with several spellings."""
         return [
             LeftOut(" and ".join(map(printable, texts)), f"one person by case and spaces: joined as {self._first[key]}")
             for key, texts in self._spellings.items()
@@ -133,13 +136,7 @@ class People:
 
 @dataclass(slots=True)
 class PhotoFolder:
-    """The folder that the photos of a list must be in: nothing outside it is ever looked at.
-
-    Attributes
-    ----------
-    folder
-        Where it is.
-    """
+    """The folder that holds the photos of a list: paths that lead out of it are refused."""
 
     folder: Path
     _root: Path = field(init=False)
@@ -155,15 +152,7 @@ class PhotoFolder:
             raise broken(self.folder, "there is no such folder of photos")
 
     def at(self, named: str) -> Path:
-        """Return the photo at a path below the folder.
-
-        Two spellings of one path, and links within the folder, give the same path.
-
-        Raises
-        ------
-        UnusableError
-            It is missing, or outside the folder.
-        """
+        """Return the photo at a path below the folder, links resolved; raises `UnusableError` if missing or outside."""
         if not named or "\0" in named:
             raise UnusableError("it has no name" if not named else "that is no path")
         try:
@@ -182,12 +171,12 @@ class PhotoFolder:
         return path
 
     def called(self, names: Iterable[str]) -> Path:
-        """Return the photo of one of some names: at that path, else the only one of that file name below the folder.
+        """Return the photo at the first of some paths, else the only one of such a file name below the folder.
 
         Raises
         ------
         UnusableError
-            There is none or there are several.
+            There is none, or there are several.
         """
         wanted = tuple(dict.fromkeys(names))
         reasons = list[str]()
@@ -205,7 +194,7 @@ class PhotoFolder:
         raise UnusableError(reasons[0] if reasons else "it has no name")
 
     def name_of(self, path: Path) -> str:
-        """Return what reports call a photo: its path below the folder, safe to print."""
+        """Return a photo's path below the folder, safe to print."""
         return printable(path.relative_to(self.folder).as_posix())
 
     def _named(self, file_name: str) -> list[Path]:
@@ -214,6 +203,68 @@ class PhotoFolder:
             for path in find_photos(self.folder):
                 self._by_name.setdefault(path.name, []).append(path)
         return self._by_name.get(file_name, [])
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRow:
+    """A row: its line in the file, from 1, and its values by column."""
+
+    line: int
+    values: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvTable:
+    """The columns, the rows with a value for each, and notes on the other rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[CsvRow, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
+    """Return the columns of a first line, in lower case, and their separator; raises `DatasetError`."""
+    separator = max(_SEPARATORS, key=first_line.count)
+    try:
+        names = next(csv.reader([first_line], delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        raise broken(path, f"line 1: {error}") from error
+    return tuple(name.strip().casefold() for name in names), separator
+
+
+def read_table(path: Path, needed: Collection[str]) -> CsvTable:
+    """Read a CSV file, separated by commas, semicolons or tabs; raises `DatasetError`.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8, its columns named in the first line.
+    needed
+        Columns that must be present, in lower case.
+    """
+    text = read_text(path)
+    columns, separator = read_columns(path, text.partition("\n")[0].rstrip("\r"))
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise broken(path, f"line 1: the column '{missing[0]}' is missing; needed are {', '.join(needed)}")
+    if len(set(columns)) != len(columns):
+        raise broken(path, "line 1: two columns have the same name")
+    rows, left_out = list[CsvRow](), list[LeftOut]()
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        next(reader)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) == len(columns):
+                values = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+                rows.append(CsvRow(reader.line_num, values))
+            else:
+                why = f"it has {len(cells)} values, and there are {len(columns)} columns"
+                left_out.append(LeftOut(f"line {reader.line_num}", why))
+    except csv.Error as error:
+        raise broken(path, f"line {reader.line_num}: {error}") from error
+    return CsvTable(columns, tuple(rows), tuple(left_out))
 
 
 def _refuse_constant(constant: str) -> None:

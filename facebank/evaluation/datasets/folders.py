@@ -16,9 +16,9 @@ from facebank.storage.text import printable
 def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:
     """Read a dataset with a folder for each person.
 
-    ``Ada/ada1.jpg`` is a photo of Ada, as is ``Ada/2024/1.jpg``. Where folders called ``train``, ``validation`` (or
+    ``Ada/ada1.jpg`` is a photo of Ada, as is ``Ada/2024/1.jpg``. If folders called ``train``, ``validation`` (or
     ``val``, ``valid``) and ``test`` hold the people's folders, the photos have these splits. Folders whose names
-    differ in case or spaces only are one person, which `left_out` mentions. Hidden files are skipped and links are
+    differ only in case or spaces are one person, with a note in `left_out`. Hidden files are skipped and links are
     followed, as by `facebank.media.find_photos`. The photos themselves are not read.
 
     Parameters
@@ -66,7 +66,7 @@ def title_of(place: Path) -> str:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read so far; `splits` are the top folders that are parts and not people."""
+    """The photos read so far; `splits` are the top folders that are parts and not people."""
 
     splits: frozenset[str]
     photos: list[DatasetPhoto] = field(default_factory=list)
@@ -88,7 +88,7 @@ class _Read:
         self.photos.append(DatasetPhoto(name, person, path, split=split))
 
     def notes(self) -> list[LeftOut]:
-        """Return what was left out, one note for each reason, and who had several folders."""
+        """Return a note for each reason to leave photos out, and for each person with several folders."""
         unused = [
             LeftOut(names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more", why)
             for why, names in self._unused.items()
@@ -104,5 +104,5 @@ class _Read:
 
 
 def _split_folders(photos: list[tuple[Path, tuple[str, ...]]]) -> frozenset[str]:
-    """Return the top folders that have the name of a part and hold folders with photos."""
+    """Return the top folders that are named as a part and hold folders with photos."""
     return frozenset(parts[0] for _, parts in photos if len(parts) > 2 and split_named(parts[0]))

@@ -17,22 +17,12 @@ from facebank.evaluation.datasets.folders import read_folders
 from facebank.storage.text import printable
 
 LARGEST_NUMBER = 9999
-"""Of a person's photos: their names have four digits."""
+"""Largest number of a photo: their names have four digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPair:
-    """A line of a list of pairs: two photos, each a person's name and the photo's number.
-
-    Attributes
-    ----------
-    first, second
-        Such as ``("Abel_Pacheco", 4)`` for ``Abel_Pacheco/Abel_Pacheco_0004.jpg``.
-    fold
-        From 0.
-    line
-        In the file, from 1.
-    """
+    """A pair of photos, such as ``("Abel_Pacheco", 4)`` for ``Abel_Pacheco_0004.jpg``; its fold from 0, line from 1."""
 
     first: tuple[str, int]
     second: tuple[str, int]
@@ -57,11 +47,11 @@ class Errata:
     Attributes
     ----------
     photos
-        Those that show somebody else than their name says, such as ``Janica_Kostelic_0001``.
+        Photos of somebody else than their name says, such as ``Janica_Kostelic_0001``.
     pairs
-        Pairs listed as matched that are not, the photos of each in the order of their names.
+        Mismatched pairs that are listed as matched, each sorted by name.
     same_people
-        Two names of one person, in the order of the alphabet.
+        Two names of one person, sorted.
     """
 
     photos: frozenset[str]
@@ -79,7 +69,7 @@ def read_lfw(photos: Path, pairs: Path | None = None) -> Dataset:
     photos
         The folder with ``NAME/NAME_0001.jpg``.
     pairs
-        A list of pairs, such as ``pairs.txt``; None for what `find_pairs` finds, or for no pairs where it finds none.
+        A list of pairs, such as ``pairs.txt``; None for the one that `find_pairs` finds, or for no pairs.
 
     Raises
     ------
@@ -90,7 +80,7 @@ def read_lfw(photos: Path, pairs: Path | None = None) -> Dataset:
 
 
 def add_pairs(folders: Dataset, photos: Path, pairs: Path | None = None) -> Dataset:
-    """Make LFW of its folders, read before; parameters and errors are as in `read_lfw`."""
+    """Return LFW with its pairs, from its folders read before; parameters and errors are as in `read_lfw`."""
     dataset = replace(folders, pick=Pick.CENTRAL)
     source = pairs or find_pairs(photos)
     if source is None:
@@ -103,14 +93,14 @@ def add_pairs(folders: Dataset, photos: Path, pairs: Path | None = None) -> Data
 
 
 def is_lfw(folders: Dataset) -> bool:
-    """Tell whether people's folders are laid out as LFW: nearly all photos are called as their folder, and a number."""
+    """Return whether people's folders are laid out as LFW: nearly all photos are named after their folder."""
     paths = [photo.content for photo in folders.photos if photo.split is None]
     named = sum(isinstance(path, Path) and _number_of(path.parent.name, path) is not None for path in paths)
     return named >= 0.9 * len(folders.photos)
 
 
 def find_pairs(photos: Path) -> Path | None:
-    """Look for ``pairs.txt`` in the folder of the photos, beside it, and in ``lfw-meta`` beside it."""
+    """Return ``pairs.txt`` in the folder of the photos, beside it, or in ``lfw-meta`` beside it; None if absent."""
     beside = dict.fromkeys((photos.absolute().parent, photos.resolve().parent))
     places = [photos, *(place for parent in beside for place in (parent, parent / "lfw-meta"))]
     return next((place / "pairs.txt" for place in places if (place / "pairs.txt").is_file()), None)
@@ -119,8 +109,8 @@ def find_pairs(photos: Path) -> Path | None:
 def read_pairs(path: Path) -> tuple[NamedPair, ...]:
     """Read a list of pairs: ``pairs.txt``, ``pairsDevTrain.txt`` or ``pairsDevTest.txt``.
 
-    The first line says how many folds there are, and how many pairs of one person each has, as many as pairs of two;
-    with one number only there is one fold.
+    The first line has the number of folds, and of matched pairs in each, which is that of mismatched ones as well; a
+    single number stands for one fold.
 
     Raises
     ------
@@ -173,7 +163,7 @@ def read_people(path: Path) -> tuple[ListedPerson, ...]:
 def read_errata(path: Path) -> Errata:
     """Read the official list of label errors, ``errata.txt``; raises `DatasetError`.
 
-    Errors that the list itself has commented out are ignored.
+    Errors that the list has commented out are ignored.
     """
     text = re.sub(r"<!--.*?-->|<[^<>]{0,20}>|&nbsp;", " ", read_text(path), flags=re.DOTALL)
     shown_twice = re.findall(r"^[ \t]+([A-Z][\w .'-]*), (\d+).*\n[ \t]+([A-Z][\w .'-]*), (\d+)", text, re.MULTILINE)
@@ -189,7 +179,7 @@ def read_errata(path: Path) -> Errata:
 
 
 def wrong_pairs(dataset: Dataset, errata: Errata) -> tuple[int, ...]:
-    """Return the places in a dataset's pairs of those documented as wrongly called matched."""
+    """Return the places of the dataset's pairs that are documented as wrongly listed as matched."""
     stems = [photo.content.stem if isinstance(photo.content, Path) else "" for photo in dataset.photos]
     return tuple(
         place
@@ -221,7 +211,7 @@ def _paired(dataset: Dataset, named: Sequence[NamedPair]) -> tuple[list[Pair], l
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the lines that hold something, with their numbers, cut at tabs or, without these, at spaces."""
+    """Return the lines that are not empty, with their numbers, cut at tabs or else at spaces."""
     lines = enumerate(read_text(path).split("\n"), start=1)
     cut = ((number, line.split("\t") if "\t" in line else line.split()) for number, line in lines if line.strip())
     return [(number, [part.strip() for part in parts]) for number, parts in cut]
@@ -257,7 +247,7 @@ def _whole(text: str) -> int | None:
 
 
 def _number_of(person: str, path: Path) -> int | None:
-    """Return the number in the name of a photo that is called as its folder."""
+    """Return the number in the name of a photo that is named after its folder; None for any other."""
     digits = path.stem.removeprefix(f"{person}_") if path.stem.startswith(f"{person}_") else ""
     return int(digits) if re.fullmatch(r"[0-9]{4}", digits) else None
 

@@ -1,7 +1,7 @@
-"""Arrays of an npz file, read without unpickling, within limits and without believing what headers claim.
+"""Arrays of any npz file from outside, read without unpickling and within limits.
 
-Headers are read first, so that shapes and sizes are checked before anything is allocated. Small arrays are read whole;
-long ones row by row, or, for pictures, one picture at a time whenever it is needed.
+Headers are read first, so that shapes and sizes are checked before anything is allocated. Small arrays are read whole,
+long ones row by row, and pictures one at a time on demand.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Overfl
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Raise `DatasetError` for whatever is wrong with an npz."""
+def npz_errors(path: Path) -> Iterator[None]:
+    """Turn all errors of reading an npz into `DatasetError`."""
     if not path.is_file():
         raise broken(path, "there is no such file")
     try:
@@ -68,12 +68,10 @@ class Member:
 
     Attributes
     ----------
-    name
-        Without ``.npy``.
     info
-        Where it is in the file.
+        Its entry in the archive.
     shape, dtype, in_columns
-        As its header says; its size agrees with that.
+        As its header says, checked against its size.
     start
         Bytes of the header.
     """
@@ -129,10 +127,7 @@ def member_names(archive: zipfile.ZipFile) -> list[str]:
 
 
 def find_members(archive: zipfile.ZipFile, names: Collection[str]) -> dict[str, Member]:
-    """Read the headers of the arrays that have one of some names.
-
-    Their sizes are checked together before any is unpacked; raises `UnusableError`.
-    """
+    """Return the arrays of some names, their headers read and sizes checked; raises `UnusableError`."""
     members = archive.infolist()
     if len(members) > _MOST_MEMBERS:
         raise UnusableError(f"it holds {len(members):,} files, and {_MOST_MEMBERS} are enough")
@@ -161,7 +156,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
         raise UnusableError(f"the array {name} is no array of NumPy, or of a version that is not read")
     length = min(_LARGEST_HEADER, int.from_bytes(stream.read(width), "little"))
     header = stream.read(length)
-    # what NumPy writes is known, so nothing from outside is parsed as Python
+    # NumPy's own form is known, so nothing from outside is parsed as Python
     stated = _HEADER.fullmatch(header.decode("latin-1"))
     if stated is None:
         raise UnusableError(f"the array {name} holds Python objects or others that are not read")
@@ -172,8 +167,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
 class PictureArray:
     """Pictures of an npz, read one at a time from the file, which stays open.
 
-    All of it is unpacked once, some bytes at a time, to see that it is whole; on the way the state of unpacking is
-    noted every 16 MB, so that any picture is near a point to start from.
+    The array is unpacked once to check it; every 16 MB the state of the decompressor is kept, to restart from there.
 
     Parameters
     ----------
@@ -202,7 +196,7 @@ class PictureArray:
 
     @staticmethod
     def can_read(member: Member) -> bool:
-        """Return whether single pictures of an array can be read."""
+        """Return whether single pictures of an array can be read: in row order, stored or deflated, not encrypted."""
         packed = member.info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
         return packed and not member.in_columns and not member.info.flag_bits & 1
 
@@ -229,7 +223,7 @@ class PictureArray:
         return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
     def _values_begin(self) -> int:
-        """Return where the packed bytes begin, after the header that the file has before them."""
+        """Return the place of the packed bytes, behind their local header."""
         self._stream.seek(self.member.info.header_offset)
         start = self._stream.read(_LOCAL_HEADER.size)
         if len(start) != _LOCAL_HEADER.size or not start.startswith(b"PK\x03\x04"):
@@ -242,7 +236,7 @@ class PictureArray:
         return self.member.info.compress_type == zipfile.ZIP_STORED
 
     def _check(self) -> None:
-        """Unpack all of it once, and note points to start from."""
+        """Unpack all of it once, and keep points to restart from."""
         info, total, checksum, noted = self.member.info, 0, 0, 0
         self._restart(0)
         while total < info.file_size:
@@ -281,7 +275,7 @@ class PictureArray:
         return b"".join(parts)
 
     def _restart(self, start: int) -> None:
-        """Begin before a place: at it where nothing is packed, else at the last point that was noted."""
+        """Go to a place if nothing is packed, else to the last kept point before it."""
         if self._stored:
             self._stream.seek(self._begin + start)
             self._place = start
@@ -310,7 +304,7 @@ class PictureArray:
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """A picture of an npz, read whenever its pixels are asked for."""
+    """A picture of an npz, read on demand."""
 
     array: PictureArray
     number: int

@@ -1,4 +1,4 @@
-"""Any dataset from its place: what it is, is told from what is in it."""
+"""Any dataset from its path, its kind recognized by its content; and a dataset restricted to listed people."""
 
 from __future__ import annotations
 
@@ -6,45 +6,50 @@ from dataclasses import replace
 from pathlib import Path
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset, Pick
-from facebank.evaluation.datasets import coco, pairs_csv, vott
-from facebank.evaluation.datasets.arrays import read_arrays
+from facebank.evaluation.dataset import Dataset, LeftOut, Pick
+from facebank.evaluation.datasets.annotations import (
+    VOTT_COLUMNS,
+    is_coco,
+    is_vott,
+    read_coco,
+    read_vott_csv,
+    read_vott_json,
+)
+from facebank.evaluation.datasets.arrays import holds_embeddings, read_arrays, read_embeddings
 from facebank.evaluation.datasets.bin_file import read_bin
-from facebank.evaluation.datasets.checking import LARGEST_TEXT, broken, read_json
-from facebank.evaluation.datasets.embedding_arrays import holds_embeddings, read_embeddings
+from facebank.evaluation.datasets.checking import LARGEST_TEXT, broken, read_columns, read_json, read_text
 from facebank.evaluation.datasets.folders import read_folders
-from facebank.evaluation.datasets.lfw import add_pairs, is_lfw
-from facebank.evaluation.datasets.tables import read_columns
+from facebank.evaluation.datasets.lfw import add_pairs, is_lfw, read_people
+from facebank.evaluation.datasets.pairs_csv import PAIR_COLUMNS, read_pairs_csv
 from facebank.storage.text import printable
 
 KINDS = (
     "a folder for each person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
     "a VoTT export (JSON or CSV), a COCO export, or an npz of pictures or embeddings"
 )
-"""What is read, for people."""
+"""The kinds of datasets, for messages."""
 
 _START = 4096
 _EXPORT_FOLDERS = ("vott-json-export", "vott-csv-export")
 
 
 def open_dataset(place: Path, photos: Path | None = None) -> Dataset:
-    """Open a dataset of whatever kind.
+    """Open a dataset of any of `KINDS`.
 
-    A file's kind is told from its content. A folder with an export of VoTT or COCO in it, or in ``vott-json-export``
-    or ``vott-csv-export`` in it, is read from that; any other as a folder for each person. A list of pairs is read
-    only where it is named.
+    A folder with an export of VoTT or COCO in it, or in its ``vott-json-export`` or ``vott-csv-export``, is read from
+    that export; any other is read as a folder for each person. A list of pairs must be named itself.
 
     Parameters
     ----------
     place
         A file or folder.
     photos
-        For lists of photos, the folder that the photos are in; None for where such a list usually has them.
+        For lists of photos, the folder of the photos; None for the usual place beside the list.
 
     Raises
     ------
     DatasetError
-        There is nothing, it is of no kind that is read, or it is broken.
+        Nothing is there, or it is broken or of another kind.
     """
     try:
         if place.is_dir():
@@ -54,6 +59,45 @@ def open_dataset(place: Path, photos: Path | None = None) -> Dataset:
     except OSError as error:
         raise broken(place, f"it cannot be opened: {error.strerror}") from error
     raise broken(place, "there is no such file or folder")
+
+
+def read_names(path: Path) -> frozenset[str]:
+    """Read a list of people: ``people.txt`` or ``peopleDevTest.txt`` of LFW, or a name a line.
+
+    Raises
+    ------
+    DatasetError
+        It cannot be read, is broken, or names nobody.
+    """
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    # people may have numbers for names: LFW's lists have a count behind each name
+    if lines and lines[0].isdecimal() and any("\t" in line for line in lines):
+        return frozenset(person.name for person in read_people(path))
+    names = frozenset(line.split("\t")[0].strip() for line in lines if line)
+    if not names:
+        raise broken(path, "the list of people is empty")
+    return names
+
+
+def only_named(dataset: Dataset, path: Path) -> Dataset:
+    """Return the photos of the people that a list names; people without photos are noted in `left_out`.
+
+    Raises
+    ------
+    DatasetError
+        The list is broken, or none of its people is in the dataset.
+    """
+    names = read_names(path)
+    there = names & set(dataset.people)
+    if not there:
+        raise broken(path, f"none of its {len(names)} people is in {printable(dataset.title)}")
+    some = dataset.of(there)
+    missing = sorted(names - there)
+    if not missing:
+        return some
+    why = f"{printable(missing[0])} and {len(missing) - 1} more" if len(missing) > 1 else printable(missing[0])
+    note = LeftOut(path.name, f"{len(missing)} of {len(names)} people have no photos here: {why}")
+    return replace(some, left_out=(*some.left_out, note))
 
 
 def _open_folder(folder: Path, photos: Path | None) -> Dataset:
@@ -81,7 +125,7 @@ def _exports(folder: Path) -> list[Path]:
 
 
 def _is_vott_table(path: Path) -> bool:
-    return set(vott.COLUMNS) <= _columns(path, _first_line(_start(path)))
+    return set(VOTT_COLUMNS) <= _columns(path, _first_line(_start(path)))
 
 
 def _is_export(path: Path) -> bool:
@@ -90,9 +134,9 @@ def _is_export(path: Path) -> bool:
         return False
     try:
         document = read_json(path)
-    except DatasetError:  # an export that is broken is opened, so that the error is told; any other is nobody's concern
+    except DatasetError:  # a broken export is opened, to report its error; any other file is ignored
         return b'"assets"' in start or b'"annotations"' in start
-    return vott.is_vott(document) or coco.is_coco(document)
+    return is_vott(document) or is_coco(document)
 
 
 def _open_file(path: Path, photos: Path | None) -> Dataset:
@@ -110,10 +154,10 @@ def _open_file(path: Path, photos: Path | None) -> Dataset:
 
 def _open_json(path: Path, photos: Path | None) -> Dataset:
     document = read_json(path)
-    if vott.is_vott(document):
-        return vott.vott_dataset(path, document, photos)
+    if is_vott(document):
+        return read_vott_json(path, photos, document)
     if isinstance(document, dict) and "images" in document and "annotations" in document:
-        return coco.coco_dataset(path, document, photos)
+        return read_coco(path, photos, document)
     raise broken(path, "it is neither a VoTT export (no 'assets') nor a COCO export (no 'images' and 'annotations')")
 
 
@@ -122,15 +166,15 @@ def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
     if line.split() and all(part.isdecimal() for part in line.split()):
         return _open_list(path, photos)
     columns = _columns(path, line)
-    if len(columns & set(vott.COLUMNS)) > 3:
-        return vott.read_vott_csv(path, photos)
-    if columns & set(pairs_csv.COLUMNS):
-        return pairs_csv.read_pairs_csv(path, photos)
+    if len(columns & set(VOTT_COLUMNS)) > 3:
+        return read_vott_csv(path, photos)
+    if columns & set(PAIR_COLUMNS):
+        return read_pairs_csv(path, photos)
     raise broken(path, f"it is of no kind that is read; these are: {KINDS}")
 
 
 def _open_list(path: Path, photos: Path | None) -> Dataset:
-    """Open LFW by its list of pairs: its photos are beside the list, or in ``lfw`` there or beside that folder."""
+    """Open LFW by its list of pairs; its photos are beside the list, in ``lfw`` there, or beside that folder."""
     beside = path.absolute().parent
     places = [photos] if photos else [beside, beside / "lfw", beside.parent / "lfw"]
     for place in places:

@@ -1,4 +1,4 @@
-"""A table of pairs to compare: ``first,second,same``, and ``fold``, ``first_person``, ``second_person`` if wished."""
+"""A CSV table of pairs: ``first,second,same``, and optionally ``fold``, ``first_person``, ``second_person``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pair
-from facebank.evaluation.datasets.checking import People, PhotoFolder, UnusableError, broken, need_photos, shown
+from facebank.evaluation.datasets.checking import (
+    CsvRow,
+    CsvTable,
+    People,
+    PhotoFolder,
+    UnusableError,
+    broken,
+    need_photos,
+    read_table,
+    shown,
+)
 from facebank.evaluation.datasets.folders import title_of
-from facebank.evaluation.datasets.tables import Row, Table, read_table
 
-COLUMNS = ("first", "second", "same")
+PAIR_COLUMNS = ("first", "second", "same")
 
 _SAME = {
     **dict.fromkeys(("1", "true", "yes", "same"), True),
@@ -23,22 +32,22 @@ def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
     """Read a table of pairs.
 
     The columns ``first`` and ``second`` are paths of photos, ``same`` is 1, true, yes or same, or 0, false, no or
-    different; ``fold`` is a whole number. ``first_person`` and ``second_person`` say who is shown, and may be empty;
-    without these columns a photo's folder is its person, unless a pair contradicts that: then nobody has a name.
+    different; ``fold`` is a whole number. ``first_person`` and ``second_person`` are names, and may be empty; without
+    these columns a photo's folder is its person, unless a pair contradicts that: then nobody has a name.
 
     Parameters
     ----------
     path
         The table, separated by commas, semicolons or tabs, in UTF-8.
     photos
-        The folder that the paths start from, and lead out of for no photo; None for the table's own.
+        The folder that the paths are relative to, and must not leave; None for the table's own.
 
     Raises
     ------
     DatasetError
         It is no such table, or none of its rows can be used. Single rows that cannot are listed in `left_out`.
     """
-    table = read_table(path, COLUMNS)
+    table = read_table(path, PAIR_COLUMNS)
     has_people = "first_person" in table.columns
     if has_people != ("second_person" in table.columns):
         raise broken(path, "line 1: of the columns first_person and second_person one is missing")
@@ -52,7 +61,7 @@ def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
     return Dataset(title_of(path), tuple(read.photos), tuple(read.pairs), left_out=(*left_out, *read.people.joined))
 
 
-def _add_all(read: _Read, table: Table) -> list[LeftOut]:
+def _add_all(read: _Read, table: CsvTable) -> list[LeftOut]:
     left_out = list[LeftOut]()
     for row in table.rows:
         try:
@@ -74,8 +83,8 @@ class _Read:
     _places: dict[Path, int] = field(default_factory=dict)
     _lines: dict[frozenset[Path], int] = field(default_factory=dict)
 
-    def add(self, row: Row) -> None:
-        """Add a pair; raises `UnusableError`, and has then changed nothing."""
+    def add(self, row: CsvRow) -> None:
+        """Add a pair; raises `UnusableError` before anything is changed."""
         paths = [self._find(row.values[column]) for column in ("first", "second")]
         if paths[0] == paths[1]:
             raise UnusableError(f"it compares {self.folder.name_of(paths[0])} with itself")
@@ -92,7 +101,7 @@ class _Read:
         self.pairs.append(Pair(first, second, same, fold))
 
     def name_by_folders(self) -> list[LeftOut]:
-        """Take the photos' folders for people, unless the pairs contradict that; returns what to tell."""
+        """Name the people after the photos' folders, unless the pairs contradict that; return notes."""
         owners = [self._owner(photo) for photo in self.photos]
         for pair in self.pairs:
             first, second = owners[pair.first], owners[pair.second]
@@ -115,7 +124,7 @@ class _Read:
         except UnusableError:
             return False
 
-    def _person(self, row: Row, column: str, path: Path) -> str | None:
+    def _person(self, row: CsvRow, column: str, path: Path) -> str | None:
         text = row.values[f"{column}_person"] if self.has_people else ""
         person = self.people.named(text) if text else None
         place = self._places.get(path)

@@ -213,7 +213,7 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
     known = known[faces.found[known]]
     turns = in_turns([known[owners[known] == person] for person in np.unique(owners[known])], len(known))
     both = [(int(a), int(b)) for a in turns for b in turns if owners[a] < owners[b]]
-    others = run.stranger_places if len(turns) else []
+    others = run.stranger_places if len(turns) else known
     mixed = [(int(other), int(turns[place % len(turns)])) for place, other in enumerate(others)]
     return both[: number - number // 2] + mixed[: number // 2]
 

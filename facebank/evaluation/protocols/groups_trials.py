@@ -11,8 +11,7 @@ import numpy as np
 
 from facebank.errors import DatasetError, InvalidNameError
 from facebank.evaluation.dataset import LeftOut
-from facebank.evaluation.datasets.checking import broken, shown
-from facebank.evaluation.datasets.tables import read_table
+from facebank.evaluation.datasets.checking import broken, read_table, shown
 from facebank.evaluation.figures import Figure, pair_mean
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.searches import Searches, enroll, in_turns, unrelated
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
-    from facebank.evaluation.datasets.tables import Table
+    from facebank.evaluation.datasets.checking import CsvTable
     from facebank.evaluation.faces import FaceSet
     from facebank.recognition.settings import DecisionSettings
 
@@ -263,7 +262,7 @@ def _listed(dataset: Dataset, column: str, by: Path) -> tuple[list[str], list[Le
     return [said.get(name, "") for name in keys], left_out
 
 
-def _values(by: Path, table: Table, key: str, column: str) -> tuple[dict[str, str], list[LeftOut]]:
+def _values(by: Path, table: CsvTable, key: str, column: str) -> tuple[dict[str, str], list[LeftOut]]:
     """Return the group of each photo, or person by the key of the name."""
     said, left_out = dict[str, str](), list(table.left_out)
     for row in table.rows:

@@ -11,7 +11,7 @@ import pytest
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
-from facebank.evaluation.datasets import embedding_arrays, open_dataset, read_embeddings
+from facebank.evaluation.datasets import arrays, open_dataset, read_embeddings
 from facebank.evaluation.faces import FaceReader, embedded_faces
 from facebank.evaluation.searches import enroll
 from facebank.operations.engine import load_engine
@@ -83,7 +83,7 @@ def test_a_missing_array_and_a_partial_file_are_told(tmp_path: Path, monkeypatch
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DatasetError):
         open_dataset(path)
-    monkeypatch.setattr(embedding_arrays, "MOST_EMBEDDINGS", 3)
+    monkeypatch.setattr(arrays, "MOST_EMBEDDINGS", 3)
     with pytest.raises(DatasetError, match="it holds 4 embeddings"):
         read_embeddings(write(tmp_path))
 

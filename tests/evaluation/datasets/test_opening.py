@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Pick
-from facebank.evaluation.datasets import open_dataset
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
+from facebank.evaluation.datasets import only_named, open_dataset, read_names
 
 Draw = Callable[..., Path]
 
@@ -154,3 +154,33 @@ def test_a_pairs_txt_that_nobody_named_is_not_read(draw: Draw) -> None:
     (folder / "pairs.txt").write_text("these are notes\nabout pears\n", encoding="utf-8")
     dataset = open_dataset(folder / "lfw")
     assert (len(dataset.photos), dataset.pairs, dataset.left_out) == (3, (), ())
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "people.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ada\nBea\tremark\n\n", {"Ada", "Bea"}),
+        ("2\nAda\t3\nBea\t1\n", {"Ada", "Bea"}),  # as LFW lists people
+        ("1\n3\n25\n", {"1", "3", "25"}),  # people who have numbers for names
+    ],
+)
+def test_people_are_listed_by_name(tmp_path: Path, text: str, names: set[str]) -> None:
+    assert read_names(written(tmp_path, text)) == names
+
+
+def test_some_people_of_a_dataset(tmp_path: Path) -> None:
+    data = Dataset(
+        "album",
+        tuple(DatasetPhoto(f"{name}.jpg", name, np.zeros((4, 4, 3), dtype=np.uint8)) for name in ("1", "2", "3")),
+    )
+    some = only_named(data, written(tmp_path, "1\n3\n4\n"))
+    assert some.people == ("1", "3")
+    assert some.left_out[0].why == "1 of 3 people have no photos here: 4"
+    with pytest.raises(DatasetError, match="none of its 1 people"):
+        only_named(data, written(tmp_path, "9\n"))

@@ -1,0 +1,356 @@
+"""Boxes that people tagged in photos: exports of VoTT (JSON and CSV) and of COCO's object detection.
+
+Sources: ``src/providers/export/vottJson.ts`` and ``csv.ts`` of github.com/microsoft/VoTT, version 2; "Data format" of
+cocodataset.org. In COCO's exports the categories are people.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, Region
+from facebank.evaluation.datasets.checking import (
+    CsvRow,
+    People,
+    PhotoFolder,
+    UnusableError,
+    broken,
+    need_photos,
+    read_json,
+    read_table,
+    shown,
+    split_named,
+)
+from facebank.evaluation.datasets.folders import title_of
+from facebank.storage.text import printable
+
+VOTT_COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
+_COCO_LISTS = ("images", "annotations", "categories")
+
+_Tagged: TypeAlias = "dict[tuple[Path, Region], tuple[TaggedBox, set[str]]]"
+"""The boxes by place, each with all its tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedBox:
+    """A box as an export states it.
+
+    Attributes
+    ----------
+    where
+        Place in the export, such as ``line 7``.
+    files
+        Possible names of the photo; the first that exists is used.
+    box
+        Left, top, width and height in pixels, unchecked.
+    tags
+        Names of people; a valid box has one.
+    group
+        The film it comes from; "" for a photo of its own.
+    size
+        Width and height of the photo, as stated; None if not stated.
+    """
+
+    where: str
+    files: tuple[str, ...]
+    box: tuple[float, float, float, float]
+    tags: tuple[str, ...]
+    group: str = ""
+    size: tuple[float, float] | None = None
+
+
+def is_vott(document: object) -> bool:
+    """Return whether a parsed JSON file is a VoTT export."""
+    return isinstance(document, dict) and isinstance(document.get("assets"), dict)
+
+
+def is_coco(document: object) -> bool:
+    """Return whether a parsed JSON file is a COCO export."""
+    return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in _COCO_LISTS)
+
+
+def read_vott_json(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
+    """Read a VoTT JSON export: every box with one tag is a photo of the person of that tag.
+
+    Of the paths in the export, which are those of the machine that made it, only the last parts are used: a photo is
+    searched by its name in the folder and below it.
+
+    Parameters
+    ----------
+    path
+        The export, such as ``vott-json-export/twins-export.json``.
+    photos
+        The folder of the photos; None for the export's own.
+    document
+        The parsed export, if it was read before.
+
+    Raises
+    ------
+    DatasetError
+        The file is no such export, or no box can be used. Single unusable boxes are listed in `left_out`.
+    """
+    export = read_json(path) if document is None else document
+    if not isinstance(export, dict) or not isinstance(export.get("assets"), dict):
+        raise broken(path, "it is no VoTT export: 'assets' is missing, or is not an object")
+    assets = export["assets"]
+    if not assets:
+        raise broken(path, "'assets' is empty: export the tagged photos")
+    bare = sum(_is_bare(entry) for entry in assets.values())
+    note = [LeftOut(f"{bare:,} photo{'s' * (bare != 1)}", "no box is tagged in them")] if bare else []
+    boxes = (box for key, entry in assets.items() for box in _vott_boxes(key, entry))
+    return _dataset(path, photos or path.parent, boxes, note)
+
+
+def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
+    """Read a VoTT CSV export: ``image,xmin,ymin,xmax,ymax,label``, a row for each tag of a box.
+
+    Parameters, result and errors are as in `read_vott_json`.
+    """
+    table = read_table(path, VOTT_COLUMNS)
+    return _dataset(path, photos or path.parent, map(_box_of_row, table.rows), table.left_out)
+
+
+def read_coco(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
+    """Read a COCO export whose categories are people: every box is a photo of one.
+
+    A photo is searched at its ``file_name``, else by its name in the folder and below it.
+
+    Parameters
+    ----------
+    path
+        The JSON file.
+    photos
+        The folder of the photos; None for the file's own, or, if that is called ``annotations``, the one above.
+    document
+        The parsed file, if it was read before.
+
+    Raises
+    ------
+    DatasetError
+        The file is no such export, or no box can be used. Single unusable boxes are listed in `left_out`.
+    """
+    export = read_json(path) if document is None else document
+    if not isinstance(export, dict):
+        raise broken(path, "it is no COCO export")
+    for key in _COCO_LISTS:
+        if not isinstance(export.get(key), list):
+            raise broken(path, f"it is no COCO export: '{key}' is missing, or is no list")
+    if not export["annotations"]:
+        raise broken(path, "'annotations' is empty: no box is tagged")
+    folder = photos or (path.absolute().parent.parent if path.absolute().parent.name == "annotations" else path.parent)
+    left_out = list[LeftOut]()
+    images = _by_id(export["images"], "image", left_out)
+    categories = _by_id(export["categories"], "category", left_out)
+    return _dataset(path, folder, _coco_boxes(export["annotations"], images, categories), left_out)
+
+
+def _dataset(
+    path: Path, photos: Path, boxes: Iterable[TaggedBox | LeftOut], left_out: Iterable[LeftOut] = ()
+) -> Dataset:
+    """Make a dataset of tagged boxes: a photo for each, cut to its box.
+
+    A box with several tags, or none, is left out, as is one that is stated twice. Boxes of one photo, or film, are one
+    group. Photos in a folder ``train``, ``validation`` or ``test`` have that split.
+    """
+    folder, people = PhotoFolder(photos), People()
+    notes = list(left_out)
+    tagged: _Tagged = {}
+    for box in boxes:
+        if isinstance(box, LeftOut):
+            notes.append(box)
+            continue
+        try:
+            place, tags = (_find(folder, box), _region(box)), {people.named(tag) for tag in box.tags}
+            _enter(tagged, place, box, tags)
+        except UnusableError as error:
+            notes.append(LeftOut(box.where, str(error)))
+    made = _photos(folder, tagged, notes)
+    need_photos(path, made, notes)
+    return Dataset(title_of(path), tuple(made), pick=Pick.CENTRAL, left_out=(*notes, *people.joined))
+
+
+def _enter(tagged: _Tagged, place: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
+    first, named = tagged.setdefault(place, (box, set()))
+    if first is not box and tags <= named:
+        raise UnusableError(f"it repeats the box of {first.where}")
+    named |= tags
+
+
+def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[LeftOut]) -> list[DatasetPhoto]:
+    made, counts = list[DatasetPhoto](), Counter[Path]()
+    for (path, region), (box, tags) in tagged.items():
+        if len(tags) != 1:
+            why = f"it has {len(tags)} tags ({shown(', '.join(sorted(tags)))})" if tags else "it has no tag"
+            notes.append(LeftOut(box.where, f"{why}, and one belongs to each box"))
+            continue
+        counts[path] += 1
+        name = folder.name_of(path)
+        (person,) = tags
+        top = path.relative_to(folder.folder).parts[:-1][:1]
+        split = split_named(top[0]) if top else None
+        made.append(DatasetPhoto(f"{name}#{counts[path]}", person, path, region, split, box.group or name))
+    return made
+
+
+def _find(folder: PhotoFolder, box: TaggedBox) -> Path:
+    try:
+        return folder.called(box.files)
+    except UnusableError as error:
+        raise UnusableError(f"{shown(box.files[0]) or 'a photo without a name'}: {error}") from error
+
+
+def _region(box: TaggedBox) -> Region:
+    left, top, width, height = box.box
+    if width <= 0 or height <= 0:
+        raise UnusableError(f"the box is {width:g} pixels wide and {height:g} high")
+    limits = box.size or (math.inf, math.inf)
+    if left >= limits[0] or top >= limits[1] or left + width <= 0 or top + height <= 0:
+        raise UnusableError("the box is outside the photo")
+    return Region(left, top, width, height)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise UnusableError(f"'{shown(value)}' stands where a number belongs")
+    try:
+        as_float = float(value)
+    except OverflowError:
+        as_float = math.inf
+    if not math.isfinite(as_float):
+        raise UnusableError("one of its numbers is too large")
+    return as_float
+
+
+def _is_bare(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("asset"), dict) and entry.get("regions") == []
+
+
+def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | LeftOut]:
+    where = f"asset {shown(key)}"
+    asset, regions = (entry.get("asset"), entry.get("regions")) if isinstance(entry, dict) else (None, None)
+    if not isinstance(asset, dict) or not isinstance(regions, list):
+        yield LeftOut(where, "its 'asset' or its 'regions' are missing or of the wrong kind")
+        return
+    for place, region in enumerate(regions):
+        spot = f"{where}, region {place + 1}"
+        try:
+            yield _vott_box(spot, asset, region)
+        except UnusableError as error:
+            yield LeftOut(spot, str(error))
+
+
+def _vott_box(where: str, asset: Mapping[str, Any], region: Any) -> TaggedBox:
+    stated = region.get("boundingBox") if isinstance(region, dict) else None
+    tags = region.get("tags") if isinstance(region, dict) else None
+    if not isinstance(stated, dict):
+        raise UnusableError("its 'boundingBox' is missing")
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise UnusableError("its 'tags' are missing or no texts")
+    left, top, width, height = (_number(stated.get(key)) for key in ("left", "top", "width", "height"))
+    return TaggedBox(
+        where, _files(asset), (left, top, width, height), tuple(tags), _film(asset), _size(asset.get("size"))
+    )
+
+
+def _files(asset: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the possible file names of a photo, in any of the ways in which the export writes them."""
+    stated = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
+    if not stated:
+        raise UnusableError("its photo has no name")
+    last = [text.replace("\\", "/").rpartition("/")[2] for text in stated]
+    decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last]
+    names = [name for name in (*last, *decoded) if name]
+    # a frame is called film.mp4#t=1.5, and its picture has a suffix after that
+    frames = [f"{name}{suffix}" for name in names if "#t=" in name for suffix in (".jpg", ".jpeg", ".png")]
+    return tuple(dict.fromkeys((*names, *frames))) or ("",)
+
+
+def _film(asset: Mapping[str, Any]) -> str:
+    parent = asset.get("parent")
+    name = parent.get("name") if isinstance(parent, dict) else None
+    return printable(name) if isinstance(name, str) else ""
+
+
+def _size(stated: object) -> tuple[float, float] | None:
+    if not isinstance(stated, dict) or stated.get("width") is None or stated.get("height") is None:
+        return None
+    return _number(stated["width"]), _number(stated["height"])
+
+
+def _box_of_row(row: CsvRow) -> TaggedBox | LeftOut:
+    where = f"line {row.line}"
+    try:
+        left, top, right, bottom = (_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
+        files = _files({"name": row.values["image"]})
+    except UnusableError as error:
+        return LeftOut(where, str(error))
+    film, is_frame, _ = row.values["image"].partition("#t=")
+    tags = (row.values["label"],) if row.values["label"] else ()
+    return TaggedBox(where, files, (left, top, right - left, bottom - top), tags, printable(film) if is_frame else "")
+
+
+def _decimal(text: str) -> float:
+    try:
+        return _number(float(text))
+    except ValueError:
+        raise UnusableError(f"'{shown(text)}' stands where a number belongs") from None
+
+
+def _by_id(entries: list[Any], kind: str, left_out: list[LeftOut]) -> dict[int | str, Mapping[str, Any]]:
+    found: dict[int | str, Mapping[str, Any]] = {}
+    for place, entry in enumerate(entries, start=1):
+        identity = _identity(entry, "id")
+        if identity is None:
+            left_out.append(LeftOut(f"{kind} {place}", "its 'id' is missing"))
+        elif identity in found:
+            left_out.append(LeftOut(f"{kind} {place}", f"an earlier {kind} has the same id, {shown(identity)}"))
+        else:
+            found[identity] = entry
+    return found
+
+
+def _coco_boxes(
+    annotations: list[Any], images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
+) -> Iterator[TaggedBox | LeftOut]:
+    for place, annotation in enumerate(annotations, start=1):
+        where = f"annotation {place}"
+        try:
+            yield _coco_box(where, annotation, images, categories)
+        except UnusableError as error:
+            yield LeftOut(where, str(error))
+
+
+def _coco_box(
+    where: str, annotation: Any, images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
+) -> TaggedBox:
+    image = _named(annotation, "image_id", images)
+    category = _named(annotation, "category_id", categories)
+    if image is None or category is None:
+        what = "image" if image is None else "category"
+        raise UnusableError(f"there is no {what} with the id that it states")
+    if annotation.get("iscrowd") not in (None, 0):
+        raise UnusableError("it is a crowd, and no one person")
+    stated = annotation.get("bbox")
+    if not isinstance(stated, list) or len(stated) != 4:
+        raise UnusableError("its 'bbox' is missing, or has not four numbers")
+    file_name, person = image.get("file_name"), category.get("name")
+    if not isinstance(file_name, str) or not file_name or not isinstance(person, str):
+        raise UnusableError("its photo has no 'file_name', or its category no 'name'")
+    left, top, width, height = map(_number, stated)
+    return TaggedBox(where, (file_name,), (left, top, width, height), (person,), size=_size(image))
+
+
+def _named(annotation: Any, key: str, entries: Mapping[int | str, Any]) -> Any:
+    identity = _identity(annotation, key)
+    return None if identity is None else entries.get(identity)
+
+
+def _identity(entry: Any, key: str) -> int | str | None:
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return value if isinstance(value, (int, str)) and not isinstance(value, bool) else None
