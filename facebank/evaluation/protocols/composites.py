@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.protocols.experiment_steps import ExperimentRun
     from facebank.evaluation.searches import TrialGallery
-    from facebank.types import Identity, Detection, Face, RGBImage
+    from facebank.types import Detection, Face, Identity, RGBImage
 
 FRAMES = 20
 _WIDER, _HIGHER = 0.56, 0.60
