@@ -1,7 +1,6 @@
-"""Checks of the harness itself, for the sanity protocol: what they share, and one module each."""
+"""Checks of the harness itself, for the sanity protocol."""
 
-from __future__ import annotations
+from facebank.evaluation.checks.leaks import Check, Subjects, check_chance, check_planted, choose_subjects
+from facebank.evaluation.checks.shapes import check_drawings
 
-from facebank.evaluation.checks.common import Check, Subjects, choose_subjects
-
-__all__ = ["Check", "Subjects", "choose_subjects"]
+__all__ = ["Check", "Subjects", "check_chance", "check_drawings", "check_planted", "choose_subjects"]

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from facebank.errors import DatasetError
+from facebank.evaluation.checks import (
+    Check,
+    Subjects,
+    check_chance,
+    check_drawings,
+    check_planted,
+    choose_subjects,
+)
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.checks import Check, Subjects, choose_subjects
-from facebank.evaluation.checks.chance import check_chance
-from facebank.evaluation.checks.drawings import check_drawings
-from facebank.evaluation.checks.planted import check_planted
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.protocols import protocol

@@ -1,9 +1,7 @@
-"""An ellipse on all photos of one person and a rectangle on the other's: pixels learn these, faces must not.
+"""Checks with shapes drawn beside faces: a classifier of pixels must learn them, embeddings must not.
 
-Whoever trains on such photos and measures on such photos gets a beautiful figure that says nothing about faces. So the
-shapes must give a plain classifier of pixels nearly everything, which shows that the leak is there to be found, and the
-embeddings of faces nothing. With faces that are told apart anyway nothing more could be gained; hence the second check,
-in which the shape is drawn at random and is itself what has to be told.
+First an ellipse is drawn on all photos of one person and a rectangle on those of another. As embeddings may tell two
+people apart without error anyway, the second check draws the shapes at random and lets the shape itself be predicted.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
-from facebank.evaluation.checks.common import Check, Subjects
+from facebank.evaluation.checks.leaks import Check, Subjects
 from facebank.evaluation.dataset import read_pixels
 from facebank.evaluation.figures import Figure, difference, rate
 from facebank.evaluation.verification import never_apart, of_shares
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
     from facebank.types import DecodedPhoto
 
-LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # of fewer, pixels too miss more than `NEARLY_ALL` allows, by chance
+LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # with fewer, pixels miss more than `NEARLY_ALL` allows, by chance
 NEARLY_ALL = 0.95
 _SIDE = 48
 _FOLDS = 4
@@ -37,14 +35,14 @@ _FOLDS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """The photos without a shape and with each shape: embeddings ``(N, D)`` and pixels ``(N, P)`` of each."""
+    """Embeddings ``(N, D)`` and pixels ``(N, P)`` of the photos, without a shape (key "") and with each shape."""
 
     owners: NDArray[np.int64]
     embeddings: dict[str, NDArray[np.float32]]
     pixels: dict[str, NDArray[np.float32]]
 
     def mixed(self, shapes: NDArray[np.int64], of: str) -> NDArray[np.float32]:
-        """Return what is seen of the photos, each with its shape: 0 for the ellipse and 1 for the rectangle."""
+        """Return the embeddings or pixels of the photos, each with its shape: 0 for ellipse, 1 for rectangle."""
         seen = self.embeddings if of == "embeddings" else self.pixels
         return np.where(shapes[:, None] == 0, seen[Shape.ELLIPSE], seen[Shape.RECTANGLE])
 
@@ -131,16 +129,14 @@ def _shapes_check(bench: Bench, seen: _Seen) -> Check:
 
 
 def told_apart(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which things a logistic regression labels rightly that learned from those of the other folds.
+    """Return whether a logistic regression, trained on the other folds, predicts each label, ``bool`` ``(N,)``.
 
     Parameters
     ----------
     values
         ``float32`` of shape ``(N, P)``.
-    labels
-        0 or 1, of shape ``(N,)``.
-    folds
-        Of shape ``(N,)``.
+    labels, folds
+        ``int64`` of shape ``(N,)``; the labels are 0 or 1.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -153,7 +149,7 @@ def told_apart(values: NDArray[np.float32], labels: NDArray[np.int64], folds: ND
 
 
 def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-    """Deal the things of each label into folds."""
+    """Deal the photos of each label into folds."""
     folds = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         own = random.permutation(np.flatnonzero(labels == label))
@@ -162,7 +158,7 @@ def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np
 
 
 def _photos_to_draw_on(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.bool_]]:
-    """Choose the corner that most photos of the two people with the most photos have free, and these photos."""
+    """Return the corner that is free in most photos of the two people with most photos, and these photos."""
     owners, random = faces.dataset.owners, bench.random(4)
     counts = np.bincount(owners[faces.found & (owners >= 0)], minlength=2)
     two = np.argsort(-counts, kind="stable")[:2]

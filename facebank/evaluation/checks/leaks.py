@@ -1,0 +1,280 @@
+"""Checks of the harness for leaks: shuffled labels must give chance, and planted copies of photos must be reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import DatasetError
+from facebank.evaluation.curves import Comparisons, ErrorCurve
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, read_pixels
+from facebank.evaluation.figures import Figure, Kind, mean_figure, rate
+from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
+from facebank.evaluation.report import Table
+from facebank.evaluation.searches import enroll
+from facebank.media import turn_photo
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.evaluation.bench import Bench
+    from facebank.evaluation.dataset import LeftOut
+    from facebank.evaluation.faces import FaceSet
+    from facebank.evaluation.report import Item
+    from facebank.types import RGBImage
+
+MOST_PEOPLE, MOST_ENROLLED, MOST_PROBES = 20, 3, 5
+SHUFFLES = 20
+TOLERANCE = 4
+"""Standard errors over the shuffles: chance is farther away once in 16,000 runs."""
+COPIES = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Check:
+    """The result of a check; `failures` lists faults that it found in the data."""
+
+    title: str
+    expected: str
+    found: str
+    passed: bool
+    figures: Mapping[str, Figure]
+    text: tuple[str, ...] = ()
+    items: tuple[Item, ...] = ()
+    failures: tuple[LeftOut, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """``passed`` or ``FAILED``."""
+        return "passed" if self.passed else "FAILED"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subjects:
+    """The faces of a dataset, and the places of enrolled photos and probes: ``int64``, equally many of each person."""
+
+    faces: FaceSet
+    enrolled: NDArray[np.int64]
+    probes: NDArray[np.int64]
+
+
+def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
+    """Draw up to 20 people with up to 3 photos to enroll and up to 5 to search for: equally many of each.
+
+    Raises
+    ------
+    DatasetError
+        There are no two people with two photos each.
+    """
+    faces, random = bench.read(dataset), bench.random(1)
+    owners = np.where(faces.found, faces.dataset.owners, -1)
+    counts = np.bincount(owners[owners >= 0], minlength=1)
+    wanted = MOST_ENROLLED + MOST_PROBES
+    aim = min(MOST_PEOPLE, int((counts >= 2).sum()))
+    while int((counts >= wanted).sum()) < aim and wanted > 2:
+        wanted -= 1
+    able = np.flatnonzero(counts >= wanted)
+    if len(able) < 2:
+        raise DatasetError(
+            f"{printable(dataset.title)}: the harness is checked with people of two photos with a face or more, and "
+            f"there are {len(able)} of them"
+        )
+    chosen = np.sort(random.permutation(able)[:MOST_PEOPLE])
+    enrolled = min(MOST_ENROLLED, wanted // 2)
+    orders = [random.permutation(np.flatnonzero(owners == person))[:wanted] for person in chosen]
+    return Subjects(
+        faces,
+        np.concatenate([places[:enrolled] for places in orders]).astype(np.int64),
+        np.concatenate([places[enrolled:] for places in orders]).astype(np.int64),
+    )
+
+
+def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
+    """Shuffle the labels 20 times: of N people, rank-1 must be 1 in N, and the equal error rate one half.
+
+    Enrolled photos and probes are shuffled separately, so that everybody keeps as many.
+    """
+    faces = subjects.faces
+    people = len(np.unique(faces.dataset.owners[subjects.enrolled]))
+    bench.progress.begin("shuffled labels", SHUFFLES)
+    random, hits, rates = bench.random(2), [], []
+    for _ in range(SHUFFLES):
+        hits.append(_hits(bench, subjects, _shuffled(faces, [subjects.enrolled, subjects.probes], random)))
+        rates.append(_equal_error_rate(faces, subjects, random))
+        bench.progress.advance()
+    true_hits = _hits(bench, subjects, faces)
+    return [_rank_check(hits, true_hits, people), _pairs_check(np.array(rates), _equal_error_rate(faces, subjects))]
+
+
+def is_chance(values: NDArray[np.float64], chance: float, least_error: float) -> bool:
+    """Return whether the mean of independent shuffles is within `TOLERANCE` standard errors of chance.
+
+    Parameters
+    ----------
+    values
+        One for each shuffle.
+    chance
+        The expected mean.
+    least_error
+        Lower bound of the standard error.
+    """
+    error = max(float(values.std(ddof=1)) / np.sqrt(len(values)), least_error)
+    return bool(abs(values.mean() - chance) <= TOLERANCE * error)
+
+
+def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], people: int) -> Check:
+    shuffles = np.repeat(np.arange(len(hits)), [len(part) for part in hits])
+    together = np.concatenate(hits)
+    shuffled = rate(together, shuffles, f"Probes whose shuffled name is the best candidate's; chance is 1 in {people}.")
+    true = rate(true_hits, np.arange(len(true_hits)), "The same with the true names.")
+    least = np.sqrt(1 / people * (1 - 1 / people) / len(together))
+    return Check(
+        "Shuffled labels, identification",
+        f"rank-1 is chance: {1 / people:.2%}".replace("%", " %"),
+        f"rank-1 is {shuffled.value:.2%}; {true.value:.2%} with the true labels".replace("%", " %"),
+        is_chance(np.array([part.mean() for part in hits]), 1 / people, float(least)),
+        {"rank_1_shuffled_labels": shuffled, "rank_1_true_labels": true},
+        (
+            f"The names of {people} people were shuffled among the enrolled photos and among the probes, {len(hits)} "
+            f"times. It passes within {TOLERANCE} standard errors of chance.",
+        ),
+    )
+
+
+def _pairs_check(rates: NDArray[np.float64], true: float) -> Check:
+    meaning = "Mean over the shuffles; chance is one half."
+    shuffled = replace(mean_figure(rates, np.arange(len(rates)), meaning), kind=Kind.RATE, descriptive=True)
+    return Check(
+        "Shuffled labels, verification",
+        "the equal error rate is chance: 50 %",
+        f"the equal error rate is {shuffled.value:.2%}; {true:.2%} with the true labels".replace("%", " %"),
+        is_chance(rates, 0.5, 0.0025),
+        {
+            "equal_error_rate_shuffled_labels": shuffled,
+            "equal_error_rate_true_labels": Figure(true, descriptive=True, meaning="The same with the true names."),
+        },
+        ("All pairs of the photos above, with the names shuffled among all of them.",),
+    )
+
+
+def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.Generator) -> FaceSet:
+    """Return the faces with the names shuffled within each part."""
+    photos = list(faces.dataset.photos)
+    for places in parts:
+        for place, other in zip(places, random.permutation(places), strict=True):
+            photos[place] = replace(photos[place], person=faces.dataset.photos[other].person)
+    dataset = Dataset(faces.dataset.title, tuple(photos), pick=faces.dataset.pick)
+    return replace(faces, dataset=dataset)
+
+
+def _hits(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]:
+    searches = enroll(bench.reader, faces, subjects.enrolled).search(subjects.probes)
+    return ~searches.not_first
+
+
+def _equal_error_rate(faces: FaceSet, subjects: Subjects, random: np.random.Generator | None = None) -> float:
+    places = np.concatenate([subjects.enrolled, subjects.probes])
+    owners = faces.dataset.owners[places]
+    owners = owners if random is None else random.permutation(owners)
+    first, second = np.triu_indices(len(places), k=1)
+    embeddings = faces.embeddings[places].astype(np.float64)
+    similarities = (embeddings @ embeddings.T)[first, second]
+    return ErrorCurve.of(
+        Comparisons(similarities, owners[first] == owners[second], owners[first], owners[second])
+    ).equal_error_rate
+
+
+def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
+    """Plant copies of enrolled photos among the probes, saved in different ways; all must be reported."""
+    places = [int(place) for place in np.concatenate([subjects.enrolled, subjects.probes])]
+    photos = subjects.faces.dataset.photos
+    sources = bench.random(3).permutation(subjects.enrolled)[:COPIES]
+    ways = tuple(_WAYS)
+    how = [ways[number % len(ways)] for number in range(len(sources))]
+    copies = [_copy(subjects.faces, int(place), way) for place, way in zip(sources, how, strict=True)]
+    planted = Dataset(
+        f"{subjects.faces.dataset.title} with planted copies",
+        (*(photos[place] for place in places), *copies),
+        pick=subjects.faces.dataset.pick,
+    )
+    faces = bench.read(planted)
+    enrolled, probes = np.arange(len(subjects.enrolled)), np.arange(len(subjects.enrolled), len(planted.photos))
+    leaks = find_leakage(bench.reader, faces, enrolled, probes)
+    own = [leak for leak in leaks if leak.probe < len(places)]
+    acquired = faces.found[len(places) :]
+    by_copy = {leak.probe - len(places): leak for leak in leaks if leak.probe >= len(places)}
+    detected = np.array([number in by_copy for number in range(len(copies))])
+    found = rate(detected[acquired], np.arange(int(acquired.sum())), "Planted copies that were reported as leakage.")
+    text = [f"{int(acquired.sum())} copies of enrolled photos were put among the probes. It passes if all are found."]
+    if own:
+        text.append(f"The data themselves have {len(own)} copies among the photos drawn; they are among the failures.")
+    check = Check(
+        "Planted copies",
+        "every copy of an enrolled photo is reported as leakage",
+        f"{found.events} of {found.count} copies are reported",
+        found.events == found.count,
+        {"planted_copies_found": found},
+        tuple(text),
+        (_copies_table(how, detected, by_copy),),
+        leaks_as_failures(faces, own),
+    )
+    return [check]
+
+
+def _copies_table(how: list[str], detected: NDArray[np.bool_], by_copy: dict[int, Leak]) -> Table:
+    rows = []
+    for way in _WAYS:
+        numbers = [number for number, one in enumerate(how) if one == way]
+        kinds = sorted({by_copy[number].likeness.value for number in numbers if number in by_copy})
+        rows.append((way, str(len(numbers)), str(int(detected[numbers].sum())), ", ".join(kinds)))
+    return Table("Copies", ("How they were saved", "Planted", "Reported", "Reported as"), tuple(rows))
+
+
+def _copy(faces: FaceSet, place: int, way: str) -> DatasetPhoto:
+    photo = faces.dataset.photos[place]
+    change = _WAYS[way]
+    name = f"copy of {photo.name}, {way}"
+    if change is None:
+        return replace(photo, name=name)
+    pixels = turn_photo(read_pixels(photo), faces.turns[place]).pixels
+    return replace(photo, name=name, content=change(pixels), region=None)
+
+
+def _saved_again(pixels: RGBImage) -> RGBImage:
+    import cv2
+
+    encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1])
+
+
+def _smaller(factor: float) -> Callable[[RGBImage], RGBImage]:
+    def change(pixels: RGBImage) -> RGBImage:
+        import cv2
+
+        small = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        return np.asarray(small, dtype=np.uint8)
+
+    return change
+
+
+def _cut(pixels: RGBImage) -> RGBImage:
+    height, width = pixels.shape[:2]
+    return np.ascontiguousarray(pixels[height // 20 :, width // 20 :])
+
+
+def _brighter(pixels: RGBImage) -> RGBImage:
+    return np.asarray(np.clip(pixels.astype(np.float32) * 1.15 + 8, 0, 255), dtype=np.uint8)
+
+
+_WAYS: dict[str, Callable[[RGBImage], RGBImage] | None] = {
+    "the same file": None,
+    "saved again as JPEG of quality 60": _saved_again,
+    "at three quarters of the size": _smaller(0.75),
+    "at half the size": _smaller(0.5),
+    "cut by a twentieth": _cut,
+    "brighter": _brighter,
+}
