@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from facebank.errors import DatasetError
+from facebank.evaluation.bench import Bench
 from facebank.evaluation.checks import (
     Check,
     Subjects,
@@ -18,7 +19,6 @@ from facebank.evaluation.checks import (
     check_planted,
     choose_subjects,
 )
-from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.protocols import protocol
