@@ -9,7 +9,7 @@ import typer
 
 from .failures import SOME_FAILED
 from .output import counted, say, write_json, write_line
-from .progress import progress
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ def check(
     be using the gallery meanwhile. The damaged file is kept beside it.
     """
     from facebank.gallery import check_gallery, default_gallery_path, repair_gallery
-    from facebank.gallery.store.schema import TABLES
 
     path = settings_of(ctx).gallery or default_gallery_path()
-    with progress("Checking tables", len(TABLES), writes_lines=as_json) as advance:
-        checked = check_gallery(path, advance)
+    with ProgressBar(writes_lines=as_json) as bar:
+        checked = check_gallery(path, bar)
     record = _record(checked)
     if not (repair and checked.damage):
         if as_json:
@@ -42,8 +41,8 @@ def check(
         else:
             _write(checked)
         return SOME_FAILED if checked.damage else 0
-    with progress("Repairing tables", len(TABLES), writes_lines=as_json) as advance:
-        repaired = repair_gallery(path, advance)
+    with ProgressBar(writes_lines=as_json) as bar:
+        repaired = repair_gallery(path, bar)
     after = check_gallery(path)
     if as_json:
         lost = [_damage_record(damage) for damage in repaired.lost]

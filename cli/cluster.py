@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .output import counted, say, write_json, write_line, write_table
-from .progress import share_progress
+from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -60,8 +60,8 @@ def cluster(
         album = opened.enter_context(Album(opened.enter_context(settings_of(ctx).open_bank()), scan_file))
         if not_same is not None:
             album.tell_apart(*not_same)
-        with share_progress("Grouping", writes_lines=as_json) as advance:
-            grouped = album.cluster(least=least, on_progress=advance)
+        with ProgressBar(writes_lines=as_json) as bar:
+            grouped = album.cluster(least=least, progress=bar)
         _show(grouped, as_json=as_json)
         if out is not None:
             _write_page(album, grouped.groups, out)
@@ -85,14 +85,12 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     from facebank.album.groups.contact_sheet import MOST_GROUPS, write_contact_sheet
     from facebank.gallery import PlaceKind
 
-    from .progress import progress
-
     if not groups:
         say(f"there is no group, so {out} is not written")
         return
     album.note_written(PlaceKind.PAGE, out)
-    with progress("Drawing", min(len(groups), MOST_GROUPS)) as advance:
-        write_contact_sheet(album.scan_file, groups, out, advance)
+    with ProgressBar() as bar:
+        write_contact_sheet(album.scan_file, groups, out, bar)
     shown = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
     say(f"page{shown}: {out}")
 

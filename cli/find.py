@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -81,8 +82,7 @@ def find(
             write_page(
                 bank.gallery,
                 out,
-                len(found),
-                lambda page, advance: write_found_page(found, title, page, advance),
+                partial(write_found_page, found, title),
                 opens=opens,
                 writes_lines=as_json,
             )

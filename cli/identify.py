@@ -16,7 +16,7 @@ from facebank.storage.text import never_certain
 from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .output import DEGREES, counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
-from .progress import progress
+from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -167,7 +167,8 @@ class _Results:
         self.tally = _Tally()
 
     def __iter__(self) -> Iterator[Photo]:
-        with progress("Identifying", self._total, writes_lines=self._writes_lines) as advance:
+        with ProgressBar(writes_lines=self._writes_lines) as bar:
+            bar.begin("Identifying", self._total)
             for photo in self._photos:
                 self.tally.count(photo)
                 if photo.error is not None:
@@ -176,7 +177,7 @@ class _Results:
                 elif self._pictures is not None and not self._pictures.write(photo):
                     self.failed = True
                 yield photo
-                advance()
+                bar.advance()
 
 
 class _Tally:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .output import say
-from .progress import progress
+from .progress import ProgressBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facebank.gallery import Gallery
 
-    from .progress import Advance
 
 PageOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="FILE.html", help="Write a page with the pictures.")
@@ -28,8 +27,7 @@ PageOpen: TypeAlias = Annotated[
 def write_page(
     gallery: Gallery,
     out: Path | None,
-    count: int,
-    write: Callable[[Path, Advance], None],
+    write: Callable[[Path, ProgressBar], None],
     *,
     opens: bool,
     writes_lines: bool,
@@ -42,14 +40,12 @@ def write_page(
         Whose people it shows: whoever forgets one of them is told of the page, or it is wiped where it is in the cache.
     out
         The page; None for one in the cache.
-    count
-        How many pictures it has.
     write
-        Writes it, and calls what it is given after each picture.
+        Writes it, with the progress of its pictures.
     opens
         Whether it is shown in the browser.
     writes_lines
-        As for `progress`.
+        As for `ProgressBar`.
     """
     from contextlib import suppress
 
@@ -66,8 +62,8 @@ def write_page(
     else:
         target = out
         gallery.note_written(PlaceKind.PAGE, out)
-    with progress("Drawing", count, writes_lines=writes_lines) as advance:
-        write(target, advance)
+    with ProgressBar(writes_lines=writes_lines) as bar:
+        write(target, bar)
     say(f"page: {target}")
     if opens and not _is_shown(target):
         say("no browser could be started: open the page by hand")

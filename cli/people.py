@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -15,7 +16,7 @@ from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
 from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
-from .progress import ProgressBar, progress
+from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -91,14 +92,13 @@ def name_group(
 ) -> int:
     """Give a group of 'facebank cluster' a name: its best and most varied faces are enrolled."""
     from facebank.album.album import Album
-    from facebank.album.groups.naming import MOST_SAMPLES
 
     with (
         settings_of(ctx).open_bank() as bank,
         Album(bank, scan_file) as album,
-        progress("Reading photos", MOST_SAMPLES, writes_lines=as_json) as advance,
+        ProgressBar(writes_lines=as_json) as bar,
     ):
-        named = album.name_group(group, name, force=force, on_photo=advance)
+        named = album.name_group(group, name, force=force, progress=bar)
     for why in named.refused.values():
         say(why)
     if as_json:
@@ -164,8 +164,7 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
             write_page(
                 gallery,
                 out,
-                len(samples),
-                lambda page, advance: write_samples_page(gallery, person.name, samples, page, advance),
+                partial(write_samples_page, gallery, person.name, samples),
                 opens=opens,
                 writes_lines=as_json,
             )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from facebank.storage.progress import Progress
 
@@ -162,29 +161,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
-
-
-Advance: TypeAlias = Callable[[], None]
-
-
-@contextmanager
-def progress(what: str, total: int, *, writes_lines: bool = False) -> Iterator[Advance]:
-    """Show one step; yields the function to call after each unit."""
-    with ProgressBar(writes_lines=writes_lines) as bar:
-        bar.begin(what, total)
-        yield bar.advance
-
-
-@contextmanager
-def share_progress(what: str, *, writes_lines: bool = False) -> Iterator[Callable[[float], None]]:
-    """Show one step as a fraction; yields the function to call with the fraction done."""
-    done = 0.0
-    with ProgressBar(writes_lines=writes_lines) as bar:
-
-        def advance(fraction: float) -> None:
-            nonlocal done
-            bar.advance(fraction - done)
-            done = fraction
-
-        bar.begin(what, 1.0)
-        yield advance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -10,7 +9,7 @@ import typer
 
 from .failures import SOME_FAILED
 from .output import DEGREES, counted, say, tell_annotated, tell_skipped, write_json, write_line, write_skipped
-from .progress import Advance, progress
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def scan(
     from facebank.operations.inputs import gather_photos
 
     done = _Done(as_json)
-    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done.bar:
+    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done:
         if forget:
             say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
@@ -63,7 +62,7 @@ def scan(
         if as_json:
             write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
         try:
-            report = album.scan(places, on_plan=done.show_plan, on_file=done.show_file)
+            report = album.scan(places, progress=done)
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"{counted(done.files, 'file')} done this time; the next scan goes on") from error
         done.show_unreadable(report)
@@ -75,42 +74,45 @@ def scan(
     return SOME_FAILED if report.unreadable else 0
 
 
-class _Done:
+class _Done(ProgressBar):
     """What is shown while it scans."""
 
     def __init__(self, as_json: bool) -> None:
-        self.bar = ExitStack()
+        super().__init__(writes_lines=as_json)
         self.files = 0
         self._failed = set[str]()
-        self._as_json = as_json
-        self._advance: Advance | None = None
 
-    def show_plan(self, plan: ScanPlan) -> None:
-        """Begin a bar for what there is to do."""
+    def report(self, result: object) -> None:
+        """Show a plan or a file."""
+        from facebank.album.scan.scan_file import ScannedFile
+        from facebank.album.scan.scanning import ScanPlan
+
+        if isinstance(result, ScanPlan):
+            self._show_plan(result)
+        elif isinstance(result, ScannedFile):
+            self._show_file(result)
+
+    def _show_plan(self, plan: ScanPlan) -> None:
         for place in plan.emptied:
             say(
                 f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
                 "is missing; with --forget it is forgotten"
             )
         tell_annotated(plan.skipped.annotated)
-        self._advance = self.bar.enter_context(progress("Scanning", len(plan.todo), writes_lines=self._as_json))
 
-    def show_file(self, file: ScannedFile) -> None:
-        """Go on by one file."""
+    def _show_file(self, file: ScannedFile) -> None:
         self.files += 1
         if file.error is not None:
             self._failed.add(file.path)
-        if self._as_json:
+        if self.writes_lines:
             write_json(_record(file))
-        if self._advance is not None:
-            self._advance()
 
     def show_unreadable(self, report: ScanReport) -> None:
         """Say why files cannot be read, those too that could not be before and are as they were."""
-        self.bar.close()
+        self.close()
         for path, why in report.unreadable.items():
             say(why)
-            if self._as_json and path not in self._failed:
+            if self.writes_lines and path not in self._failed:
                 write_json(_unreadable_record(path, why))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +13,7 @@ from facebank.storage.text import printable
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
 from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
-from .progress import Advance, progress
+from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -99,8 +98,8 @@ def sort(
         if dry_run:
             shown.plan(plan)
         else:
-            with ExitStack() as bar:
-                shown.begin(bar, "Sorting", len(plan.steps))
+            with shown:
+                shown.begin("Sorting", len(plan.steps))
                 album.sort(plan, out, way, shown.step)
         shown.outside(plan)
     shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
@@ -122,28 +121,21 @@ def _undo(album: Album, folder: Path, out: Path | None, shown: _Shown, *, dry_ru
 
 def _scan(album: Album, folder: Path, shown: _Shown) -> int:
     """Look at what is new in a folder; return how many photos cannot be read."""
-    with ExitStack() as bar:
-        report = album.scan(
-            [folder], on_plan=lambda plan: shown.begin(bar, "Scanning", len(plan.todo)), on_file=shown.advance
-        )
+    with shown:
+        report = album.scan([folder], progress=shown)
     for why in report.unreadable.values():
         say(why)
     return len(report.unreadable)
 
 
-class _Shown:
+class _Shown(ProgressBar):
     """What is shown of what is done."""
 
     def __init__(self, as_json: bool) -> None:
+        super().__init__(writes_lines=as_json)
         self.failed = 0
         self._done = 0
         self._carried: tuple[str, ...] = ()
-        self._as_json = as_json
-        self._advance: Advance | None = None
-
-    def begin(self, bar: ExitStack, what: str, total: int) -> None:
-        """Begin a bar."""
-        self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
 
     def skipped(self, folder: Path) -> None:
         """Show which pictures of a folder are not read."""
@@ -151,17 +143,12 @@ class _Shown:
 
         gathered = gather_photos([folder])
         tell_skipped(gathered)
-        if self._as_json:
+        if self.writes_lines:
             write_skipped(gathered, {"image": "", "target": None, "person": None, "sidecars": []})
-
-    def advance(self, _: object = None) -> None:
-        """Go on by one."""
-        if self._advance is not None:
-            self._advance()
 
     def plan(self, plan: SortPlan) -> None:
         """Show which photos would be sorted to where."""
-        if self._as_json:
+        if self.writes_lines:
             for step in plan.steps:
                 self.step(step, None)
             return
@@ -178,7 +165,7 @@ class _Shown:
         from facebank.storage.folders import NamedFolders, passed_over
 
         for step in plan.outside:
-            if self._as_json:
+            if self.writes_lines:
                 write_json(_record(str(step.source), str(step.target), step.person, skipped="outside"))
         folder = NamedFolders([plan.folder])
         sources = {short_path(str(step.source)) for step in plan.outside if not folder.hold(step.source)}
@@ -198,7 +185,7 @@ class _Shown:
         """Show what a journal says that is not trusted."""
         for what, why in journal.refused:
             self.failed += 1
-            if self._as_json:
+            if self.writes_lines:
                 write_json(_record(what, "", None, error=why))
             else:
                 write_line(f"{what}: {why}")
@@ -212,7 +199,7 @@ class _Shown:
             go = "would go" if what.startswith("would") else "went"
             many = counted(len(self._carried), "sidecar")
             say(f"{many} written or changed since {go} home with their photos: {these}{more}")
-        if self._as_json:
+        if self.writes_lines:
             return
         parts = (
             f", {self.failed:,} not" if self.failed else "",
@@ -226,7 +213,7 @@ class _Shown:
     ) -> None:
         self.failed += why is not None
         self._done += why is None
-        if self._as_json:
+        if self.writes_lines:
             write_json(_record(source, target, person, error=why, sidecars=sidecars))
         if why is not None:
             say(why)

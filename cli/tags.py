@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -12,7 +10,7 @@ import typer
 from .decision_options import HigherProbability
 from .failures import SOME_FAILED
 from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
-from .progress import Advance, progress
+from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
 
@@ -65,7 +63,8 @@ def show(
         raise nothing_there(places)
     _tell_skipped(places, {"width": None, "height": None, "regions": []} if as_json else None)
     failed, rows = 0, list[tuple[str, ...]]()
-    with progress("Reading", len(photos), writes_lines=as_json) as advance:
+    with ProgressBar(writes_lines=as_json) as bar:
+        bar.begin("Reading", len(photos))
         for shown in map(list_tags, photos):
             failed += shown.error is not None
             if as_json:
@@ -73,7 +72,7 @@ def show(
             if shown.error is not None:
                 say(shown.error)
             rows += _shown_rows(shown)
-            advance()
+            bar.advance()
     if not as_json:
         write_table(("photo", "name", "kind", "box", "file"), rows)
     return SOME_FAILED if failed else 0
@@ -107,10 +106,11 @@ def write(
         settings = bank.settings.demanding(least)
         total = album.count(places)
         _tell_skipped(places, {"files": [], "faces": []} if as_json else None)
-        with progress("Writing", total, writes_lines=as_json) as advance:
+        with ProgressBar(writes_lines=as_json) as bar:
+            bar.begin("Writing", total)
             for photo in album.write_tags(places, options, settings):
                 shown.photo(photo)
-                advance()
+                bar.advance()
     if not as_json:
         write_line(shown.summary("would be written" if dry_run else "written"))
     _tell_outside(shown.outside)
@@ -136,9 +136,10 @@ def remove(
     names, files, outside = 0, list[str](), list[str]()
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         photos = album.photos_with_tags(name, places or [])
-        with progress("Reading", len(photos), writes_lines=as_json) as advance:
+        with ProgressBar(writes_lines=as_json) as bar:
+            bar.begin("Reading", len(photos))
             for removed in album.remove_tags(name, photos, places or [], dry_run=dry_run):
-                advance()
+                bar.advance()
                 failed += removed.error is not None
                 names, left = names + removed.names, left + removed.left
                 files += removed.files
@@ -178,20 +179,12 @@ def import_tags(
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
         blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
         _tell_skipped(places, blank if as_json else None, says="detail")
-        with ExitStack() as bar:
-            report = album.scan(
-                places,
-                on_plan=lambda plan: shown.begin(bar, "Scanning", len(plan.todo)),
-                on_file=lambda _: shown.advance(),
-            )
+        with ProgressBar(writes_lines=as_json) as bar:
+            report = album.scan(places, progress=bar)
         for why in report.unreadable.values():
             say(why)
-        with ExitStack() as bar:
-            shown.begin(bar, "Reading tags", album.count(places))
-            tags = album.import_tags(
-                places, most=most, own=own, force=force, on_photo=shown.advance, on_offers=partial(shown.enroll, bar)
-            )
-            for tag in tags:
+        with ProgressBar(writes_lines=as_json) as bar:
+            for tag in album.import_tags(places, most=most, own=own, force=force, progress=bar):
                 shown.tag(tag)
     if not as_json:
         write_line(shown.summary())
@@ -266,28 +259,9 @@ class _Imported:
         self._as_json = as_json
         self._counts = dict[str, int]()
         self._people = set[str]()
-        self._advance: Advance | None = None
-        self._is_enrolling = False
-
-    def begin(self, bar: ExitStack, what: str, total: int) -> None:
-        """Begin a bar."""
-        self._advance = bar.enter_context(progress(what, total, writes_lines=self._as_json))
-
-    def enroll(self, bar: ExitStack, faces: int) -> None:
-        """Begin to enroll."""
-        bar.close()
-        self.begin(bar, "Enrolling", faces)
-        self._is_enrolling = True
-
-    def advance(self) -> None:
-        """Go on by one."""
-        if self._advance is not None:
-            self._advance()
 
     def tag(self, tag: ImportedTag) -> None:
         """Show what became of a region."""
-        if self._is_enrolling:
-            self.advance()
         left_out = tag.reason in {"enough_others", "no_name", "no_face_there", "written_by_facebank"}
         self._counts[tag.reason.value] = self._counts.get(tag.reason.value, 0) + 1
         self.refused += not (tag.accepted or left_out)

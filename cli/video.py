@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +15,12 @@ from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .identify import candidate_record, rounded, tell_how
 from .output import say, write_json, write_line, write_table
-from .progress import share_progress
+from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.bank import FaceBank
-    from facebank.media.video import VideoInfo
-    from facebank.video.identify import VideoPlan, VideoReport
+    from facebank.video.identify import VideoReport
     from facebank.video.people import Appearance
 
 EXAMPLES = """\b
@@ -76,8 +75,8 @@ def video(
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         identification = bank.identification(settings)
         tell_how(identification)
-        with share_progress("Looking for faces", writes_lines=as_json) as advance:
-            report = identify_video(bank.engine, identification, file, plan, _share(plan, advance))
+        with ProgressBar(writes_lines=as_json) as bar:
+            report = identify_video(bank.engine, identification, file, plan, bar)
         _note_written(bank, annotate, thumbnails)
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:
@@ -87,9 +86,8 @@ def video(
         write_table(_COLUMNS, map(_row, report.appearances), _STYLES)
         write_line(_summary(report, since))
     if annotate is not None:
-        with share_progress("Drawing", writes_lines=as_json) as advance:
-            told = _share(plan, advance)
-            annotate_video(file, report.appearances, annotate, plan, lambda time: told(time, report.info))
+        with ProgressBar(writes_lines=as_json) as bar:
+            annotate_video(file, report.appearances, annotate, plan, bar)
     if not report.ends_early:
         return 0
     return tell_cut_off(str(file), report.position, report.info.seconds)
@@ -148,15 +146,6 @@ def _seconds(text: str | None) -> float | None:
     if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts) or any(part >= 60 for part in parts[1:]):
         raise UsageError(f"{text!r} is no time: write it as 90, 1:30 or 1:02:03.5")
     return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
-
-
-def _share(plan: VideoPlan, advance: Callable[[float], None]) -> Callable[[float, VideoInfo], None]:
-    def told(time: float, info: VideoInfo) -> None:
-        end = info.seconds if plan.end is None else min(plan.end, info.seconds or plan.end)
-        if end > plan.start:
-            advance(min(1.0, (time - plan.start) / (end - plan.start)))
-
-    return told
 
 
 def _row(each: Appearance) -> tuple[str, ...]:

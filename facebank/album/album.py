@@ -24,6 +24,7 @@ from facebank.errors import (
 from facebank.gallery import Gallery, PlaceKind, name_key
 from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import absolute, named_path, named_paths
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from facebank.album.finding import FoundPhoto, Period
     from facebank.album.groups.grouping import Group, Grouped
     from facebank.album.groups.naming import NamedGroup
-    from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanning import ScanPlan, ScanReport
+    from facebank.album.scan.scanning import ScanReport
     from facebank.album.sort.journal import Sorted
     from facebank.album.sort.plan import SortPlan, Step
     from facebank.album.sort.undoing import Undone
@@ -145,8 +145,7 @@ class Album:
         places: Place | Iterable[Place],
         *,
         workers: int | None = None,
-        on_plan: Callable[[ScanPlan], None] | None = None,
-        on_file: Callable[[ScannedFile], None] | None = None,
+        progress: Progress = SILENT,
     ) -> ScanReport:
         """Look at what is new or changed in folders, and forget what is gone from them.
 
@@ -156,10 +155,8 @@ class Album:
             Files and folders.
         workers
             How many photos are looked at at the same time; None for one a processor core.
-        on_plan
-            Called when it is known what there is to do.
-        on_file
-            Called with each file when what was found in it is remembered.
+        progress
+            Receives the `ScanPlan`, then each `ScannedFile` once its faces are kept.
 
         Raises
         ------
@@ -181,11 +178,10 @@ class Album:
             try:
                 with ScanFile.open(self.path, engine.identity, create=True) as scan_file:
                     plan = plan_scan(scan_file, named_paths(places))
-                    if on_plan is not None:
-                        on_plan(plan)
+                    progress.report(plan)
                     if plan.todo:
                         engine.preload()
-                    report = scan(engine, scan_file, plan, workers=workers, on_file=on_file)
+                    report = scan(engine, scan_file, plan, workers=workers, progress=progress)
                     if report.looked_at or report.gone or not self._people_are_kept():
                         self._keep_people(scan_file)
                     self.note_written(PlaceKind.SCAN, self.path)
@@ -471,20 +467,20 @@ class Album:
             with suppress(ScanError, GalleryError, PackError):  # the next scan finds it out by itself
                 self.scan_file.move(moved)
 
-    def cluster(self, *, least: int = 2, on_progress: Callable[[float], None] | None = None) -> Grouped:
+    def cluster(self, *, least: int = 2, progress: Progress = SILENT) -> Grouped:
         """Group the faces that the gallery does not know, a person each, and remember the groups.
 
         Parameters
         ----------
         least
             How many faces make a group.
-        on_progress
-            Called with the share that is done, 0..1.
+        progress
+            Advanced with the fraction that is done.
         """
         from facebank.album.groups.grouping import group_faces
 
         return group_faces(
-            self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, on_progress=on_progress
+            self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, progress=progress
         )
 
     def groups(self) -> list[Group]:
@@ -514,9 +510,7 @@ class Album:
             raise UsageError(f"{printable(one)} and {printable(other)} are the same face")
         self.scan_file.tell_apart(first, second)
 
-    def name_group(
-        self, number: int, person: str, *, force: bool = False, on_photo: Callable[[], None] | None = None
-    ) -> NamedGroup:
+    def name_group(self, number: int, person: str, *, force: bool = False, progress: Progress = SILENT) -> NamedGroup:
         """Enroll the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`."""
         from facebank.album.groups.naming import name_group
 
@@ -534,7 +528,7 @@ class Album:
             gallery=gallery,
             make_gallery=partial(self._bank.open_gallery, create=True),
             force=force,
-            on_photo=on_photo,
+            progress=progress,
         )
 
     def write_tags(
@@ -665,8 +659,7 @@ class Album:
         most: int | None = None,
         own: bool = False,
         force: bool = False,
-        on_photo: Callable[[], None] | None = None,
-        on_offers: Callable[[int], None] | None = None,
+        progress: Progress = SILENT,
     ) -> Iterator[ImportedTag]:
         """Enroll people from the regions of scanned photos: see `facebank.album.tags.importing`.
 
@@ -680,10 +673,8 @@ class Album:
             Whether names count that facebank wrote and nobody changed since.
         force
             Whether a face is taken that is unlike the person's others, or nearer to somebody else.
-        on_photo
-            Called with each photo whose regions were read.
-        on_offers
-            Called when all were read, with how many faces have a name: so many answers follow.
+        progress
+            Advanced with each photo whose regions were read, then with each face that has a name.
 
         Yields
         ------
@@ -695,17 +686,19 @@ class Album:
 
         photos = self.scan_file.photos([absolute(place) for place in places])
         offers = list[TagOffer]()
-        for read in read_tags(photos, own=own, on_photo=on_photo):
+        progress.begin("Reading tags", self.count(places))
+        for read in read_tags(photos, own=own, progress=progress):
             if isinstance(read, TagOffer):
                 offers.append(read)
             else:
                 yield read
         if offers:
-            if on_offers is not None:
-                on_offers(len(offers))
+            progress.begin("Enrolling", len(offers))
             gallery = self._bank.open_gallery(create=True)
             wanted = MOST_SAMPLES if most is None else most
-            yield from enroll_tags(gallery, self._bank.engine, offers, most=wanted, force=force)
+            for tag in enroll_tags(gallery, self._bank.engine, offers, most=wanted, force=force):
+                progress.advance()
+                yield tag
 
     def _identified(
         self, places: Sequence[Path] = (), settings: DecisionSettings | None = None

@@ -12,10 +12,11 @@ from facebank.album.pages import Mark, as_html, figure, link, new_page
 from facebank.errors import PhotoError
 from facebank.media import encode_thumbnail, read_photo, turn_photo
 from facebank.storage.dates import shown_date
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import never_certain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from facebank.album.finding import FoundPhoto, KnownPerson
@@ -29,9 +30,7 @@ _SIDE = 320  # pixels of a photo's longer side
 _LONGEST_PICTURE = 1 << 18  # bytes: a sample's thumbnail has some thousand
 
 
-def write_found_page(
-    photos: Sequence[FoundPhoto], title: str, target: Path, on_photo: Callable[[], None] | None = None
-) -> None:
+def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, progress: Progress = SILENT) -> None:
     """Write a page with the photos that somebody is in, by year and month; they are read again for it.
 
     Parameters
@@ -42,8 +41,8 @@ def write_found_page(
         Of the page.
     target
         The page: see `facebank.album.pages.new_page`.
-    on_photo
-        Called when a photo is done.
+    progress
+        Advanced with each photo.
 
     Raises
     ------
@@ -54,6 +53,7 @@ def write_found_page(
     """
     ordered = sorted(photos, key=lambda photo: (not photo.camera_dated, not _date(photo)))  # stable: oldest first
     left = MOST_PICTURES
+    progress.begin("Drawing", len(ordered))
     with new_page(
         target, title, f"<p>{_counted(photos)}. Names of files lead to the photos on this computer.</p>\n"
     ) as add:
@@ -64,8 +64,7 @@ def write_found_page(
                 for photo in of_month:
                     add(_photo_figure(photo, drawn=left > 0))
                     left -= 1
-                    if on_photo is not None:
-                        on_photo()
+                    progress.advance()
                 add("</ol>\n")
             add("</section>\n")
 
@@ -75,7 +74,7 @@ def write_samples_page(
     name: str,
     samples: Sequence[Sample],
     target: Path,
-    on_sample: Callable[[], None] | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Write a page with the faces that somebody was taught with.
 
@@ -89,8 +88,8 @@ def write_samples_page(
         The person's samples.
     target
         The page: see `facebank.album.pages.new_page`.
-    on_sample
-        Called when a sample is done.
+    progress
+        Advanced with each sample.
 
     Raises
     ------
@@ -103,12 +102,12 @@ def write_samples_page(
         f"<p>{len(samples):,} {'sample' if len(samples) == 1 else 'samples'}. A sample that is wrong goes with "
         "<code>facebank people remove-sample NUMBER</code>.</p>\n"
     )
+    progress.begin("Drawing", len(samples))
     with new_page(target, f"Samples of {name}", introduction) as add:
         add('<section>\n<ol class="faces">\n')
         for place, sample in enumerate(samples):
             add(_sample_figure(gallery, sample, drawn=place < MOST_PICTURES))
-            if on_sample is not None:
-                on_sample()
+            progress.advance()
         add("</ol>\n</section>\n")
 
 

@@ -64,7 +64,7 @@ class Bench:
         """Find and embed the faces of a dataset; raises `DatasetError` if no photo has a face."""
         what = dataset.title if change is None else f"{dataset.title}, {change.name}"
         self.progress.begin(f"faces of {what}", len(dataset.photos))
-        return self.reader.read(dataset, self.progress.advance, change)
+        return self.reader.read(dataset, self.progress, change)
 
     def report(
         self,

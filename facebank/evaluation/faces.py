@@ -17,6 +17,7 @@ from facebank.evaluation.face_cache import as_kept
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
 from facebank.storage.files import sha256_of
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, Detection, Face
 from facebank.vision.alignment import template_landmarks
@@ -142,17 +143,15 @@ class FaceReader:
     def _analyzer(self) -> FaceAnalyzer:
         return self.engine.analyzer
 
-    def read(
-        self, dataset: Dataset, on_photo: Callable[[], None] | None = None, change: Change | None = None
-    ) -> FaceSet:
+    def read(self, dataset: Dataset, progress: Progress = SILENT, change: Change | None = None) -> FaceSet:
         """Find and embed the intended face of each photo.
 
         Parameters
         ----------
         dataset
             The photos.
-        on_photo
-            Called after each photo.
+        progress
+            Advanced with each photo.
         change
             Done to each photo with a face before faces are detected again.
 
@@ -165,9 +164,9 @@ class FaceReader:
             kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
             hashes = tuple(hashlib.sha256(face.embedding.tobytes()).hexdigest() for face in kept)
             return FaceSet(dataset, kept, (0,) * len(kept), hashes, self.engine.identity.dimension, ())
-        read = self._originals(dataset, None if change is not None else on_photo)
+        read = self._originals(dataset, progress if change is None else SILENT)
         if change is not None:
-            read = self._changed(dataset, read, change, on_photo)
+            read = self._changed(dataset, read, change, progress)
         failures = tuple(
             LeftOut(photo.name, one.why) for photo, one in zip(dataset.photos, read, strict=True) if one.face is None
         )
@@ -234,7 +233,7 @@ class FaceReader:
                     self._cache.keep_embedding(keys[number], embeddings[number])
         return embeddings
 
-    def _originals(self, dataset: Dataset, on_photo: Callable[[], None] | None) -> list[_Read]:
+    def _originals(self, dataset: Dataset, progress: Progress) -> list[_Read]:
         read: list[_Read] = []
         for photo in dataset.photos:
             try:
@@ -245,11 +244,9 @@ class FaceReader:
             _key(photo, one.content_hash, dataset.pick) if one.content_hash else None
             for photo, one in zip(dataset.photos, read, strict=True)
         ]
-        return self._looked_at(dataset, read, keys, lambda place: read_pixels(dataset.photos[place]), on_photo)
+        return self._looked_at(dataset, read, keys, lambda place: read_pixels(dataset.photos[place]), progress)
 
-    def _changed(
-        self, dataset: Dataset, read: list[_Read], change: Change, on_photo: Callable[[], None] | None
-    ) -> list[_Read]:
+    def _changed(self, dataset: Dataset, read: list[_Read], change: Change, progress: Progress) -> list[_Read]:
         def changed(place: int) -> DecodedPhoto:
             face = read[place].face
             pixels = turn_photo(read_pixels(dataset.photos[place]), read[place].turns)
@@ -259,7 +256,7 @@ class FaceReader:
             None if one.face is None else f"{_key(photo, one.content_hash, dataset.pick)}:{change.name}"
             for photo, one in zip(dataset.photos, read, strict=True)
         ]
-        return self._looked_at(dataset, read, keys, changed, on_photo)
+        return self._looked_at(dataset, read, keys, changed, progress)
 
     def _looked_at(
         self,
@@ -267,7 +264,7 @@ class FaceReader:
         before: list[_Read],
         keys: list[str | None],
         pixels_of: Callable[[int], DecodedPhoto],
-        on_photo: Callable[[], None] | None,
+        progress: Progress,
     ) -> list[_Read]:
         """Return the faces of photos, from the cache or by detection; photos without a key stay as they are."""
         read, missing = list(before), list[int]()
@@ -278,14 +275,14 @@ class FaceReader:
             elif key is not None:
                 missing.append(place)
                 continue
-            _tell(on_photo)
+            progress.advance()
         began = time.perf_counter()
         for place, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
             read[place] = _read_of(turns, faces, before[place].content_hash, why)
             key = keys[place]
             if self._cache is not None and key is not None and not why:
                 self._cache.keep_faces(key, turns, faces)
-            _tell(on_photo)
+            progress.advance()
         self._photos += len(missing)
         self._seconds += time.perf_counter() - began
         return read
@@ -364,11 +361,6 @@ def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
     boxes = np.stack([face.box for face in analyzed.faces])
     distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
     return analyzed.faces[int(np.argmin(distances))]
-
-
-def _tell(on_photo: Callable[[], None] | None) -> None:
-    if on_photo is not None:
-        on_photo()
 
 
 def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = "") -> _Read:

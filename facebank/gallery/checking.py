@@ -28,11 +28,12 @@ from facebank.gallery.store.schema import TABLES, has_seals, schema_version
 from facebank.gallery.store.state import binding, read_setting, traces
 from facebank.gallery.vectors import first_two
 from facebank.storage.paths import named_path
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable, shell_word
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from facebank.gallery.store.rows import Row
 
@@ -92,15 +93,15 @@ class GalleryCheck:
     damage: tuple[Damage, ...]
 
 
-def check_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | None = None) -> GalleryCheck:
+def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
     """Look a gallery through and change nothing.
 
     Parameters
     ----------
     path
         The file.
-    on_table
-        Called after each table, of which there are ``len(TABLES)``.
+    progress
+        Advanced with each table.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def check_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | N
     checked: GalleryCheck | None = None
     try:
         with file.reading() as connection:
-            rows, found = examine(connection, on_table)
+            rows, found = examine(connection, progress)
             checked = GalleryCheck(place, schema_version(connection), has_seals(connection), rows, tuple(found))
     except GalleryFormatError as error:  # a damaged page may end the transaction
         if checked is None or not checked.damage:
@@ -128,15 +129,15 @@ def check_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | N
     return checked
 
 
-def examine(connection: sqlite3.Connection, on_table: Callable[[], None] | None = None) -> tuple[int, list[Damage]]:
+def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
     """Return how many rows an open gallery has, and all that is wrong with it."""
+    progress.begin("Checking tables", len(TABLES))
     rows, found = 0, [*_file_damage(connection)]
     for table in TABLES:
         count, damage = _table_damage(connection, table, is_sealed_file=has_seals(connection))
         rows += count
         found += damage
-        if on_table is not None:
-            on_table()
+        progress.advance()
     return rows, found or [*_value_damage(connection)]
 
 

@@ -31,11 +31,12 @@ from facebank.storage.connections import connect, connect_new, is_filled, is_ope
 from facebank.storage.files import PRIVATE_FILE, new_file
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import named_path
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.sqlite import choose_journal, transaction
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import IO
 
@@ -74,15 +75,15 @@ class Repair:
     lost: tuple[Damage, ...]
 
 
-def repair_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | None = None) -> Repair:
+def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> Repair:
     """Make a damaged gallery whole again; nobody else must be using it, in this process either.
 
     Parameters
     ----------
     path
         The file.
-    on_table
-        Called after each table, of which there are ``len(TABLES)``.
+    progress
+        Advanced with each table.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def repair_gallery(path: str | os.PathLike[str], on_table: Callable[[], None] | 
     with _LITTLE_LEFT.said_plainly(place), _held_alone(place) as stream:
         backup = keep_damaged(place, stream)
         try:
-            rows, mended, lost = _replaced(place, backup, stream, on_table)
+            rows, mended, lost = _replaced(place, backup, stream, progress)
         except BaseException:
             wipe_file(backup)
             raise
@@ -128,15 +129,13 @@ def _held_alone(place: Path) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _replaced(
-    place: Path, backup: Path, stream: IO[bytes], on_table: Callable[[], None] | None
-) -> tuple[int, list[str], list[Damage]]:
+def _replaced(place: Path, backup: Path, stream: IO[bytes], progress: Progress) -> tuple[int, list[str], list[Damage]]:
     """Put what is right in a damaged file into its place, where a link leads to, as its owner's and as readable."""
     file, was = itself(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
         with closing(connect_new(part.path)) as made, transaction(made):
             migrate(made)
-            salvaged = _salvaged(place, backup, made, on_table)
+            salvaged = _salvaged(place, backup, made, progress)
         if hasattr(os, "chown"):
             with suppress(OSError):
                 os.chown(part.path, was.st_uid, was.st_gid)
@@ -270,7 +269,7 @@ class _Salvage:
 
 
 def _salvaged(
-    place: Path, backup: Path, made: sqlite3.Connection, on_table: Callable[[], None] | None
+    place: Path, backup: Path, made: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
     """Fill a new gallery with what is right in a damaged one."""
     with closing(connect(backup, busy_timeout=_WAIT)) as old:
@@ -279,12 +278,12 @@ def _salvaged(
                 f"{GALLERY_FILE.named(place)} was written by an older facebank, which could not tell what is damaged "
                 "in it: restore a copy."
             )
+        progress.begin("Repairing tables", len(_PARENTS_FIRST))
         salvage = _Salvage(old)
         for table in _PARENTS_FIRST:
             if table != "sums":
                 salvage.read(table)
-            if on_table is not None:
-                on_table()
+            progress.advance()
         salvage.drop_samples_without_embedding()
         kept = salvage.kept
         if len(kept["packs"]) != 1:

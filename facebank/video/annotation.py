@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from facebank.media.video import Video
 from facebank.media.video_writing import VideoFile
 from facebank.operations.annotate import make_folder
 from facebank.storage.files import face_file_mode, write_file
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
 
@@ -49,7 +50,7 @@ def annotate_video(
     appearances: Sequence[Appearance],
     target: Path,
     plan: VideoPlan,
-    on_time: Callable[[float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> None:
     """Write a video with its faces framed and named; without sound.
 
@@ -63,8 +64,8 @@ def annotate_video(
         The file to write, as `facebank.media.video_writing.check_target` allows it.
     plan
         From when to when.
-    on_time
-        Called after each frame with its time in seconds.
+    progress
+        Advanced by the seconds of each frame.
 
     Raises
     ------
@@ -80,7 +81,8 @@ def annotate_video(
         info = video.info
         painter = LabelPainter(max(_SMALLEST_LETTERS, min(info.width, info.height) // _LETTERS))
         with VideoFile(target, info.width, info.height, info.rate) as file:
-            begun = None
+            progress.begin("Drawing", plan.seconds(info))
+            begun, before = None, plan.start
             for frame in video.frames(plan.start, plan.end):
                 begun = frame.time if begun is None else begun
                 marks = [
@@ -90,8 +92,8 @@ def annotate_video(
                 ]
                 photo = DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None)
                 file.write(frame.time - begun, draw_marks(photo, marks, painter))
-                if on_time is not None:
-                    on_time(frame.time)
+                progress.advance(frame.time - before)
+                before = frame.time
 
 
 def check_folder(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from facebank.media import encode_thumbnail
 from facebank.media.video import Frame, Video
 from facebank.operations.identify import identified_tracks
 from facebank.packs import usable_cores
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
 from facebank.video.people import Appearance, labelled
@@ -57,6 +58,11 @@ class VideoPlan:
     end: float | None = None
     thumbnails: bool = False
     workers: int | None = None
+
+    def seconds(self, info: VideoInfo) -> float | None:
+        """Return the length of the part of a video, in seconds; None if unknown."""
+        end = info.seconds if self.end is None else min(self.end, info.seconds or self.end)
+        return end - self.start if end > self.start else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def identify_video(
     identification: Identification,
     path: Path,
     plan: VideoPlan = DEFAULT_PLAN,
-    on_time: Callable[[float, VideoInfo], None] | None = None,
+    progress: Progress = SILENT,
 ) -> VideoReport:
     """Say who is in a video, and when.
 
@@ -120,8 +126,8 @@ def identify_video(
         The video.
     plan
         What of it is looked at, and how often.
-    on_time
-        Called after each frame with its time in seconds, and what the file says of itself.
+    progress
+        Advanced by the seconds of each frame.
 
     Raises
     ------
@@ -130,10 +136,12 @@ def identify_video(
     """
     with Video(path) as video:
         walk = _Walk(Tracker(engine.thresholds.verify), plan)
+        progress.begin("Looking for faces", plan.seconds(video.info))
+        before = plan.start
         for seen in _looked_at(engine, video, plan):
             walk.take(seen)
-            if on_time is not None:
-                on_time(seen.frame.time, video.info)
+            progress.advance(seen.frame.time - before)
+            before = seen.frame.time
         if not walk.frames:
             raise UnreadableVideoError(f"{printable(str(path))} has no frame that can be read: use another copy")
         position = video.position if plan.end is None else min(plan.end, video.position)

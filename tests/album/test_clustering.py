@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facebank.album.groups import clustering
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
 from facebank.storage.arrays import normalized
+from tests.recorder import Recorder
 
 THRESHOLDS = ClusteringThresholds(0.6, 0.52)
 NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
@@ -56,11 +57,12 @@ def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
 def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, _ = people([30, 20, 10, 1, 1], noise=0.9)
     whole = cluster(table(embeddings), THRESHOLDS)
-    told: list[float] = []
+    seen = Recorder()
     monkeypatch.setattr(clustering, "_NUMBERS_AT_ONCE", 500)
-    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, told.append), whole)
-    assert told == sorted(told)
-    assert told[-1] == 1
+    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, seen), whole)
+    assert seen.steps == [("Grouping", 1.0)]
+    assert seen.advances > 1
+    assert seen.done == [pytest.approx(1)]
 
 
 def test_one_photo_holds_nobody_twice() -> None:

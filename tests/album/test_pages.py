@@ -19,6 +19,7 @@ from facebank.album.pages import Mark, figure, link, new_page
 from facebank.album.person_pages import write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
+from tests.recorder import Recorder
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
@@ -100,7 +101,7 @@ def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_pat
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", other)
     changed = found(other, datetime(2019, 6, 2), camera_dated=True)
     shutil.copy(photo, other)
-    done = list[None]()
+    done = Recorder()
     write_found_page(
         [
             found(photo, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
@@ -111,7 +112,7 @@ def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_pat
         ],
         f"Photos of {HOSTILE}",
         tmp_path / "page.html",
-        lambda: done.append(None),
+        done,
     )
     text = (tmp_path / "page.html").read_text("utf-8")
     read = Page(text)
@@ -119,7 +120,7 @@ def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_pat
     assert re.findall(r"<h[23]>(.*?)</h[23]>", text) == [
         *("2012", "May", "2019", "June", "July", "2018, by the files&#x27; dates", "January", "Without a date"),
     ]
-    assert len(done) == 5
+    assert done.advances == 5
     assert len(read.attributes("img", "src")) == len(read.attributes("i", "style")) == 3
     assert all(len(source) < 100_000 for source in read.attributes("img", "src"))
     assert any(line.endswith("has changed since it was looked at") for line in read.texts)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from facebank.errors import PhotoNotFoundError
 from facebank.media import read_photo
 from facebank.operations.engine import Engine
 from facebank.types import SkippedCounts
+from tests.recorder import Recorder
 
 
 @pytest.fixture
@@ -32,8 +34,9 @@ def scan_file(engine: Engine, tmp_path: Path) -> Iterator[ScanFile]:
 
 
 def rescan(engine: Engine, scan_file: ScanFile, *places: Path) -> tuple[ScanReport, list[ScannedFile]]:
-    done: list[ScannedFile] = []
-    return scan(engine, scan_file, plan_scan(scan_file, places), workers=2, on_file=done.append), done
+    seen = Recorder()
+    report = scan(engine, scan_file, plan_scan(scan_file, places), workers=2, progress=seen)
+    return report, cast("list[ScannedFile]", seen.results)
 
 
 def names(scan_file: ScanFile) -> list[str]:
@@ -178,11 +181,12 @@ def test_an_interrupted_scan_goes_on(
 ) -> None:
     monkeypatch.setattr("facebank.album.scan.scanning._KEPT_AT_ONCE", 1)
 
-    def interrupt(_: ScannedFile) -> None:
-        raise KeyboardInterrupt
+    class Interrupt(Recorder):
+        def report(self, result: object) -> None:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan(engine, scan_file, plan_scan(scan_file, [folder]), on_file=interrupt)
+        scan(engine, scan_file, plan_scan(scan_file, [folder]), progress=Interrupt())
     assert scan_file.count().files == 1
     report, _ = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged) == (2, 1)

@@ -16,6 +16,7 @@ from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.operations.engine import Engine, load_engine
 from facebank.types import DecodedPhoto, Detection
+from tests.recorder import Recorder
 
 PEOPLE = ("Aaron_Peirsol", "Abdullah_Gul", "Ai_Sugiyama")
 
@@ -59,17 +60,17 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
 
 
 def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
-    steps: list[int] = []
-    first = FaceReader(engine, cache).read(photos, lambda: steps.append(1))
+    steps = Recorder()
+    first = FaceReader(engine, cache).read(photos, steps)
     crops = np.stack([FaceReader(engine).crop(first, place) for place in range(2)])
     embedded = FaceReader(engine, cache).embed(crops)
     masked = FaceReader(engine, cache).embed_variant(first, [0, 3], "mask")
     again = FaceReader(Refusing(engine), cache)  # type: ignore[arg-type]
-    second = again.read(photos, lambda: steps.append(1))
+    second = again.read(photos, steps)
     assert np.array_equal(first.embeddings, second.embeddings)
     assert np.array_equal(embedded, again.embed(crops))
     assert np.array_equal(masked, again.embed_variant(second, [0, 3], "mask"))
-    assert len(steps) == 2 * len(photos.photos)
+    assert steps.advances == 2 * len(photos.photos)
 
 
 def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Dataset) -> None:

@@ -17,6 +17,7 @@ from facebank.errors import FacebankError, GalleryFormatError, StorageError, Usa
 from facebank.gallery import Gallery, PlaceKind, check_gallery, inspect_gallery, repair_gallery
 from facebank.gallery.records import FaceKey
 from facebank.gallery.store.schema import TABLES
+from tests.recorder import Recorder
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
@@ -53,9 +54,9 @@ def tamper(path: Path, *statements: str) -> None:
 
 
 def test_a_whole_gallery_is_whole(filled: Path) -> None:
-    before, steps = filled.read_bytes(), []
-    checked = check_gallery(filled, lambda: steps.append(1))
-    assert (checked.damage, checked.is_sealed, len(steps)) == ((), True, len(TABLES))
+    before, steps = filled.read_bytes(), Recorder()
+    checked = check_gallery(filled, steps)
+    assert (checked.damage, checked.is_sealed, steps.done) == ((), True, [len(TABLES)])
     assert checked.rows > 20
     assert filled.read_bytes() == before
     assert inspect_gallery(filled).problems == ()

@@ -8,13 +8,14 @@ means of several photos are less noisy than photos, so that this threshold can b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.storage.arrays import normalized
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,9 +71,7 @@ class FaceTable:
         return len(self.embeddings)
 
 
-def cluster(
-    faces: FaceTable, thresholds: ClusteringThresholds, on_progress: Callable[[float], None] | None = None
-) -> NDArray[np.int64]:
+def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progress = SILENT) -> NDArray[np.int64]:
     """Group faces by person.
 
     Parameters
@@ -81,9 +80,9 @@ def cluster(
         The faces.
     thresholds
         When they are one person's.
-    on_progress
-        Called with the share of the comparisons that are made, 0..1; they take nearly all of the time, which grows
-        with the square of the number of faces.
+    progress
+        Advanced with the fraction of the comparisons that are made; they take nearly all of the time, which grows with
+        the square of the number of faces.
 
     Returns
     -------
@@ -93,7 +92,7 @@ def cluster(
     """
     if not faces.count:
         return np.zeros(0, dtype=np.int64)
-    links = _links(faces.embeddings, thresholds.linked, on_progress)
+    links = _links(faces.embeddings, thresholds.linked, progress)
     groups = _joined(faces, links, thresholds.linked)
     for _ in range(_MOST_ROUNDS):
         merged = _merged(faces, groups, thresholds.merged)
@@ -115,20 +114,20 @@ class _Links:
         return _Links(self.first[chosen], self.second[chosen], self.similarities[chosen])
 
 
-def _links(embeddings: FloatArray, threshold: float, on_progress: Callable[[float], None] | None) -> _Links:
+def _links(embeddings: FloatArray, threshold: float, progress: Progress) -> _Links:
     """Compare all faces with all others, a block at a time; each pair is told once."""
     first: list[NDArray[np.int64]] = []
     second: list[NDArray[np.int64]] = []
     similarities: list[FloatArray] = []
+    progress.begin("Grouping", 1.0)
     for start, block in _blocks(len(embeddings)):
         alike = embeddings[block] @ embeddings[start:].T
         rows, columns = np.nonzero(np.triu(alike >= threshold, 1))
         first.append(rows + start)
         second.append(columns + start)
         similarities.append(alike[rows, columns])
-        if on_progress is not None:
-            left = 1 - block.stop / len(embeddings)
-            on_progress(1 - left * left)
+        left, before = (1 - end / len(embeddings) for end in (block.stop, block.start))
+        progress.advance(before * before - left * left)
     return _Links(np.concatenate(first), np.concatenate(second), np.concatenate(similarities))
 
 

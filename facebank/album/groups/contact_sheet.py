@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from facebank.album.pages import as_html, figure, link, new_page
 from facebank.errors import PhotoError
 from facebank.media import encode_thumbnail, read_photo, turn_photo
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from facebank.album.groups.grouping import Group
@@ -27,7 +28,7 @@ with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
 
 
 def write_contact_sheet(
-    scan_file: ScanFile, groups: Sequence[Group], target: Path, on_group: Callable[[], None] | None = None
+    scan_file: ScanFile, groups: Sequence[Group], target: Path, progress: Progress = SILENT
 ) -> None:
     """Write a page with the faces of the `MOST_GROUPS` largest groups; photos are read again for it.
 
@@ -39,8 +40,8 @@ def write_contact_sheet(
         What to show, largest first, up to `SHOWN_FACES` faces of each.
     target
         The page; it appears complete or not at all. One that was written before is replaced, no other file is.
-    on_group
-        Called when a group is drawn.
+    progress
+        Advanced with each group.
 
     Raises
     ------
@@ -49,11 +50,11 @@ def write_contact_sheet(
     StorageError
         It cannot be written.
     """
+    progress.begin("Drawing", min(len(groups), MOST_GROUPS))
     with new_page(target, "People without a name", _INTRODUCTION) as add:
         for group in groups[:MOST_GROUPS]:
             add(_section(scan_file, group) + "\n")
-            if on_group is not None:
-                on_group()
+            progress.advance()
         if len(groups) > MOST_GROUPS:
             add(f"<p>Smaller groups that are not shown: {len(groups) - MOST_GROUPS:,}.</p>\n")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
+from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,7 +87,7 @@ def group_faces(
     known: Collection[int],
     *,
     least: int,
-    on_progress: Callable[[float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Grouped:
     """Group the faces of a scan, and remember the groups in it.
 
@@ -100,7 +101,7 @@ def group_faces(
         Numbers of the faces whose person is known.
     least
         How many faces make a group.
-    on_progress
+    progress
         As for `facebank.album.groups.clustering.cluster`.
     """
     stored = scan_file.face_table()
@@ -108,7 +109,7 @@ def group_faces(
     poor = ~named & (stored.qualities < thresholds.minimum_quality)
     places = np.flatnonzero(~named & ~poor)
     table = _table(stored, places, scan_file.told_apart())
-    labels = cluster(table, clustering_thresholds(thresholds), on_progress)
+    labels = cluster(table, clustering_thresholds(thresholds), progress)
     sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
     large = np.flatnonzero(sizes >= least)
     numbers = {

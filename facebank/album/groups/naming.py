@@ -16,6 +16,7 @@ from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 
@@ -86,7 +87,7 @@ def name_group(
     gallery: Gallery | None,
     make_gallery: Callable[[], Gallery],
     force: bool = False,
-    on_photo: Callable[[], None] | None = None,
+    progress: Progress = SILENT,
 ) -> NamedGroup:
     """Enroll the best and most varied faces of a group.
 
@@ -106,8 +107,8 @@ def name_group(
         Creates the gallery, called if there is none and a face is enrolled.
     force
         Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
-    on_photo
-        Called when a photo was read.
+    progress
+        Advanced with each photo that was read.
 
     Raises
     ------
@@ -129,12 +130,12 @@ def name_group(
         guarded = [_guarded(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
         likely = np.delete(likely, judged[_refused(gallery, engine, group, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
+    progress.begin("Reading photos", len(chosen))
     samples: dict[str, NewSample] = {}
     refused: dict[str, str] = {}
     for face in [faces[place] for place in chosen.tolist()]:
         _take(scan_file, engine, face, samples, refused)
-        if on_photo is not None:
-            on_photo()
+        progress.advance()
     outcomes: Sequence[EnrolledSample] = ()
     if samples:
         gallery = make_gallery() if gallery is None else gallery

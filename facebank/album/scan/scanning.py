@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from facebank.errors import PhotoNotFoundError
 from facebank.media import FolderContents, decoder_versions, is_annotated, look_through
 from facebank.operations.inputs import nothing_there, require_places
 from facebank.storage.paths import absolute
+from facebank.storage.progress import SILENT, Progress
 from facebank.types import SkippedCounts
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def scan(
     plan: ScanPlan,
     *,
     workers: int | None = None,
-    on_file: Callable[[ScannedFile], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ScanReport:
     """Look at what is new or changed, and forget what is gone.
 
@@ -149,8 +150,8 @@ def scan(
         As `plan_scan` gives it.
     workers
         How many photos are looked at at the same time; None for one a processor core.
-    on_file
-        Called with each file when it is remembered.
+    progress
+        Receives each `ScannedFile` once its faces are kept.
 
     Raises
     ------
@@ -158,13 +159,14 @@ def scan(
         The scan file cannot be written.
     """
     looked_at = known = 0
+    progress.begin("Scanning", len(plan.todo))
     for batch in _batches(_looked_at(engine, scan_file, plan.todo, workers), _KEPT_AT_ONCE):
         scan_file.keep(batch)
         for file in batch:
             looked_at += file.found is not None
             known += file.found is None and file.error is None
-            if on_file is not None:
-                on_file(file)
+            progress.report(file)
+            progress.advance()
     gone = scan_file.forget(plan.gone)
     there = [place for place in plan.places if place not in plan.emptied]
     unreadable = {path: why for place in there for path, why in scan_file.unreadable(place).items()}

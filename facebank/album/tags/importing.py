@@ -7,7 +7,7 @@ through the same enrollment as always: it refuses what cannot be recognised or i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +24,7 @@ from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 
@@ -97,7 +98,7 @@ class TagOffer:
 
 
 def read_tags(
-    photos: Iterable[Photo], *, own: bool = False, on_photo: Callable[[], None] | None = None
+    photos: Iterable[Photo], *, own: bool = False, progress: Progress = SILENT
 ) -> Iterator[TagOffer | ImportedTag]:
     """Read the regions of photos whose faces were found.
 
@@ -107,8 +108,8 @@ def read_tags(
         What was found in each.
     own
         Whether names count that facebank wrote and nobody changed since.
-    on_photo
-        Called with each photo that was read.
+    progress
+        Advanced with each photo that was read.
 
     Yields
     ------
@@ -120,8 +121,7 @@ def read_tags(
             yield from _read(photo, own=own)
         except PhotoError as error:
             yield ImportedTag(photo.path, None, False, EnrollReason.UNREADABLE, str(error))
-        if on_photo is not None:
-            on_photo()
+        progress.advance()
 
 
 def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
