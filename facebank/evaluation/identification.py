@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy as np
 
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.figures import Figure, Kind, Resamples, mean_figure, rate, sampling_units
-from facebank.evaluation.report import Curves, Line, Matrix, Table
+from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -26,7 +26,8 @@ _BINS = 10
 _FEW = 10
 _LEAST_PROBABILITY = 1e-6
 _SHARE = DecisionSettings().stranger_share
-_TRUST = ("brier", "log_loss", "expected_calibration_error")
+CALIBRATION = ("brier", "log_loss", "expected_calibration_error")
+"""Beginnings of the names of figures of the calibration."""
 
 
 def how_decided(bench: Bench) -> str:
@@ -248,7 +249,9 @@ def trust_table(conditions: Sequence[Condition]) -> Table:
         said, true, weights = _judged(condition.searches)
         if found:
             means = (f"{np.average(values, weights=weights):.3f}" for values in (said, true))
-            rows.append((condition.label, f"{len(said):,}", *means, *(f"{found[key].value:.4f}" for key in _TRUST)))
+            rows.append(
+                (condition.label, f"{len(said):,}", *means, *(f"{found[key].value:.4f}" for key in CALIBRATION))
+            )
     headings = ("condition", "judged", "mean probability", "share that is so", "Brier", "log loss", "ECE")
     return Table("Probabilities, half of the faces being strangers'", headings, tuple(rows))
 
@@ -264,10 +267,25 @@ def rates_over(title: str, x_label: str, x: Sequence[float], conditions: Sequenc
             if (figure := condition.figures().get(f"{key}_{condition.name}")) is not None
         ]
         if points:
-            bounds = np.array([figure.interval or (figure.value, figure.value) for _, figure in points])
-            values = np.array([figure.value for _, figure in points])
-            lines.append(Line(label, np.array([place for place, _ in points]), values, bounds[:, 0], bounds[:, 1]))
+            lines.append(line_of(label, [place for place, _ in points], [figure for _, figure in points]))
     return Curves(title, x_label, "share", tuple(lines))
+
+
+def line_of(label: str, x: Sequence[float], figures: Sequence[Figure]) -> Line:
+    """Return figures as a line of a plot, with their intervals as its band."""
+    bounds = np.array([figure.interval or (figure.value, figure.value) for figure in figures], dtype=np.float64)
+    values = np.array([figure.value for figure in figures], dtype=np.float64)
+    return Line(label, np.array(x, dtype=np.float64), values, bounds[:, 0], bounds[:, 1])
+
+
+def calibration_section(
+    title: str, text: Sequence[str], conditions: Sequence[Condition], figures: Mapping[str, Figure]
+) -> Section:
+    """Return the calibration under some conditions, of those of the figures that measure it."""
+    shown = tuple(name for name in figures if name.startswith(CALIBRATION))
+    table = trust_table(conditions)
+    items = (table, reliability(conditions), reliability_counts(conditions)) if table.rows else ()
+    return Section(title, tuple(text), shown, items)
 
 
 def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:

@@ -1,4 +1,4 @@
-"""Two or more packs or settings on the very same pairs, or the very same searches, and how far they are apart."""
+"""Comparison of packs or settings on the same pairs, or the same searches, with paired differences."""
 
 from __future__ import annotations
 
@@ -56,17 +56,7 @@ class Question(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:
-    """A pack with settings.
-
-    Attributes
-    ----------
-    name
-        What the report calls it.
-    bench
-        With the pack's reader.
-    settings
-        How searches are decided.
-    """
+    """A pack on its bench, with settings, under the name that the report uses."""
 
     name: str
     bench: Bench
@@ -74,7 +64,7 @@ class Contender:
 
     @property
     def key(self) -> str:
-        """What ends the names of its figures: lower case, words joined by underscores."""
+        """Suffix of its figures' names: lower case, words joined by underscores."""
         return re.sub(r"[^a-z0-9]+", "_", self.name.casefold()).strip("_")
 
 
@@ -86,27 +76,27 @@ def compare(
     photos: int = 3,
     searches: int = 1000,
 ) -> Report:
-    """Measure contenders on the same data, and the differences of all others to the first, with intervals.
+    """Measure contenders on the same data, and the differences of the others from the first, with intervals.
 
     Parameters
     ----------
     contenders
-        At least two; the report's seed is the first's.
+        At least two; the first's seed is used.
     dataset
         With pairs or photos of people for `Question.VERIFY`, with photos of people for `Question.OPENSET`.
     question
-        What is asked.
+        What is compared.
     photos
-        How many of each person are enrolled, for searches.
+        Number of photos enrolled of each person, for searches.
     searches
-        At most so many photos of enrolled people are searched for, and as many of strangers.
+        The most photos of enrolled people, and of strangers, searched for.
 
     Raises
     ------
     UsageError
-        There are fewer than two contenders, or two of them have the same name.
+        There are fewer than two contenders, or two of one name.
     DatasetError
-        The dataset does not suffice; or in no photo a face was found.
+        The dataset does not suffice, or no photo has a face.
     """
     _check_names(contenders)
     made = (
@@ -235,7 +225,7 @@ def _accuracy(comparisons: Comparisons, right: NDArray[np.bool_]) -> Figure:
 
 
 def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
-    """Return differences on the same pairs; positive where ours is larger."""
+    """Return differences on the same pairs; positive if ours is larger."""
     first, second, same = ours.comparisons.first, ours.comparisons.second, ours.comparisons.same
     a, b = ours.comparisons, theirs.comparisons
 
@@ -377,7 +367,7 @@ def _text(figure: Figure | None) -> str:
 
 
 def _sentences(contenders: Sequence[Contender], figures: dict[str, Figure]) -> list[str]:
-    """Say of each but the first what tells it from the first."""
+    """Return how each differs from the first."""
     sentences = []
     for contender in contenders[1:]:
         ending = f"_{contender.key}_minus_{contenders[0].key}"

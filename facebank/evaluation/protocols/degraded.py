@@ -6,8 +6,8 @@ searched for under each condition. A photo in which no face is found any more is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,13 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import BLUR, EXPOSURE, FRONTALITY, MASKS, SIZES, Axis
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.identification import (
+    CALIBRATION,
     Condition,
+    calibration_section,
     how_decided,
     rates_over,
-    reliability,
-    reliability_counts,
     searches_table,
     strangers_table,
-    trust_table,
 )
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import Enrolled, open_people
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.faces import FaceSet
-    from facebank.evaluation.report import Curves, Item, Report
+    from facebank.evaluation.report import Curves, Report
     from facebank.evaluation.searches import Searches, TrialGallery
 
 PHOTOS = 3
@@ -44,85 +43,65 @@ _PURPOSE = 4
 _EVERYBODY = 10**9
 
 
-@protocol("masks", open_data=open_people)
-def masks(
-    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
-) -> Report:
-    """Search for faces behind drawn masks.
+def _stepwise(name: str, title: str, how: tuple[str, ...], axes: tuple[Axis, ...]) -> Callable[..., Report]:
+    """Register the protocol that searches for probes degraded along some axes."""
 
-    Parameters
-    ----------
-    bench
-        Where it runs.
-    dataset
-        Photos of named people.
-    photos
-        How many of each person are enrolled, as they are.
-    probes, strangers
-        At most so many photos of enrolled people, and of others, are searched for under each condition.
+    @protocol(name, open_data=open_people)
+    def search(
+        bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
+    ) -> Report:
+        faces = bench.read(dataset)
+        roles = choose_roles(faces, photos=photos, mated=probes, strangers=strangers, random=bench.random(_PURPOSE))
+        conditions, plots = degrade(bench, faces, roles, axes)
+        sections = (Section("Step by step", items=plots),)
+        return _report(bench, (name, title, how), faces, roles, conditions=conditions, plots=sections)
 
-    Raises
-    ------
-    DatasetError
-        Nobody has enough photos.
-    """
-    how = (
+    return search
+
+
+masks = _stepwise(
+    "masks",
+    "Faces behind masks",
+    (
         "Masks are drawn at the landmarks found in the photo, in the photo's own light, and faces are looked for anew. "
         "Drawn masks are not worn ones.",
         "A gallery keeps each enrolled face with a light blue surgical mask drawn over it; the other three shapes and "
-        "colours are others.",
-    )
-    return _Protocol("masks", "Faces behind masks", how, MASKS).run(bench, dataset, photos, probes, strangers)
-
-
-@protocol("sizes", open_data=open_people)
-def sizes(
-    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
-) -> Report:
-    """Search for small faces; parameters and errors are as in `masks`."""
-    how = (
+        "colors are others.",
+    ),
+    MASKS,
+)
+sizes = _stepwise(
+    "sizes",
+    "Small faces",
+    (
         "The whole photo is shrunk until the longer side of the face's box is so many pixels, and faces are looked for "
         "anew. A photo whose face is smaller already stays as it is; the table shows the sizes then found.",
-    )
-    return _Protocol("sizes", "Small faces", how, SIZES).run(bench, dataset, photos, probes, strangers)
-
-
-@protocol("blur", open_data=open_people)
-def blur(
-    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
-) -> Report:
-    """Search for faces out of focus; parameters and errors are as in `masks`."""
-    how = ("A Gaussian blurs the photo; its standard deviation is a share of the longer side of the face's box.",)
-    return _Protocol("blur", "Blurred faces", how, BLUR).run(bench, dataset, photos, probes, strangers)
-
-
-@protocol("exposure", open_data=open_people)
-def exposure(
-    bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, probes: int = PROBES, strangers: int = PROBES
-) -> Report:
-    """Search for faces in too little or too much light, or with little contrast; as `masks`."""
-    how = (
+    ),
+    SIZES,
+)
+blur = _stepwise(
+    "blur",
+    "Blurred faces",
+    ("A Gaussian blurs the photo; its standard deviation is a share of the longer side of the face's box.",),
+    BLUR,
+)
+exposure = _stepwise(
+    "exposure",
+    "Faces in bad light",
+    (
         "Light is changed as a camera's shutter would change it, by stops; what becomes too bright or too dark is "
         "lost, and the levels that are left are the 8 bits of a stored photo. Contrast is taken away around the "
         "brightness of the face.",
-    )
-    return _Protocol("exposure", "Faces in bad light", how, EXPOSURE).run(bench, dataset, photos, probes, strangers)
+    ),
+    EXPOSURE,
+)
 
 
 @protocol("pose", open_data=open_people)
 def pose(
     bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
 ) -> Report:
-    """Search for turned heads, as they were photographed.
-
-    Parameters
-    ----------
-    bench, dataset, photos
-        As in `masks`.
-    people
-        At most so many people are enrolled; all their other photos are searched for, because none is changed.
-    strangers
-        At most so many photos of others are searched for.
+    """Search for turned heads, as they were photographed: all other photos of so many people, and of strangers.
 
     Raises
     ------
@@ -140,12 +119,11 @@ def pose(
         "who turn their heads in a photo may do other things as well, so a bin is what such photos are like, and not "
         "the effect of turning alone.",
     )
-    made = _Protocol("pose", "Turned heads", how, ())
     plots = Section(
         "Over the turn",
         items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),),
     )
-    return made.report(bench, faces, roles, conditions, (plots,))
+    return _report(bench, ("pose", "Turned heads", how), faces, roles, conditions=conditions, plots=(plots,))
 
 
 def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
@@ -170,51 +148,39 @@ def _all_others(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
     return unrelated(faces, np.flatnonzero(theirs).astype(np.int64), roles.enrolled)
 
 
-@dataclass(frozen=True, slots=True)
-class _Protocol:
-    """What a protocol is called, what it does in words, and its steps."""
-
-    name: str
-    title: str
-    how: tuple[str, ...]
-    axes: tuple[Axis, ...]
-
-    def run(self, bench: Bench, dataset: Dataset, photos: int, probes: int, strangers: int) -> Report:
-        faces = bench.read(dataset)
-        roles = choose_roles(faces, photos=photos, mated=probes, strangers=strangers, random=bench.random(_PURPOSE))
-        conditions, plots = degrade(bench, faces, roles, self.axes)
-        return self.report(bench, faces, roles, conditions, (Section("Step by step", items=plots),))
-
-    def report(
-        self,
-        bench: Bench,
-        faces: FaceSet,
-        roles: Roles,
-        conditions: Sequence[Condition],
-        plots: tuple[Section, ...],
-    ) -> Report:
-        figures = {name: figure for condition in conditions for name, figure in condition.figures().items()}
-        trusted = [name for name in figures if name.startswith(("brier", "log_loss", "expected_calibration_error"))]
-        sections = (
-            Section("What was done", (*self.how, _WORDS), items=(roles_table(faces, roles),)),
-            *plots,
-            Section(
-                "Found and missed",
-                (how_decided(bench),),
-                tuple(name for name in figures if name not in trusted),
-                (searches_table(conditions), strangers_table(conditions)),
-            ),
-            Section("Probabilities", _trust_words(trusted), tuple(trusted), trust_items(conditions)),
-        )
-        return bench.report(
-            self.name,
-            self.title,
-            faces,
-            summary=summary(conditions),
-            figures=figures,
-            sections=sections,
-            failures=[failure for condition in conditions for failure in condition.failures],
-        )
+def _report(
+    bench: Bench,
+    described: tuple[str, str, tuple[str, ...]],
+    faces: FaceSet,
+    roles: Roles,
+    *,
+    conditions: Sequence[Condition],
+    plots: tuple[Section, ...],
+) -> Report:
+    """Return the report of a protocol, given its name, its title and what it does in words."""
+    name, title, how = described
+    figures = {key: figure for condition in conditions for key, figure in condition.figures().items()}
+    trusted = [name for name in figures if name.startswith(CALIBRATION)]
+    sections = (
+        Section("What was done", (*how, _WORDS), items=(roles_table(faces, roles),)),
+        *plots,
+        Section(
+            "Found and missed",
+            (how_decided(bench),),
+            tuple(name for name in figures if name not in trusted),
+            (searches_table(conditions), strangers_table(conditions)),
+        ),
+        calibration_section("Probabilities", _trust_words(trusted), conditions, figures),
+    )
+    return bench.report(
+        name,
+        title,
+        faces,
+        summary=summary(conditions),
+        figures=figures,
+        sections=sections,
+        failures=[failure for condition in conditions for failure in condition.failures],
+    )
 
 
 _WORDS = (
@@ -275,12 +241,6 @@ def roles_table(faces: FaceSet, roles: Roles) -> Table:
     parts = (("enrolled", roles.enrolled), ("searched for", roles.mated), ("strangers", roles.strangers))
     rows = tuple((label, f"{len(np.unique(people[places])):,}", f"{len(places):,}") for label, places in parts)
     return Table("Who was what", ("part", "people", "photos"), rows)
-
-
-def trust_items(conditions: Sequence[Condition]) -> tuple[Item, ...]:
-    """Return the table and plot of the probabilities; nothing where nothing is calibrated."""
-    table = trust_table(conditions)
-    return (table, reliability(conditions), reliability_counts(conditions)) if table.rows else ()
 
 
 def _trust_words(figures: Sequence[str]) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""Few photos of each person: how many are needed, and by which classifier.
+"""Few photos of each person: accuracy by number of photos and classifier.
 
-The same people, the same photos to search for, and the same draws of enrolled photos serve every number of photos and
-every classifier; with more photos enrolled the fewer are among them. So a curve shows what more photos do, and nothing
-else.
+The same people, probes and draws serve every number of photos and every classifier, and fewer enrolled photos are a
+subset of more. So a curve shows the effect of the number alone.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ import numpy as np
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, LeftOut
-from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
+from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided, line_of
 from facebank.evaluation.leakage import find_leakage, leaks_as_failures
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.draws import drawn_rate
 from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import Curves, Line, Report, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
+from facebank.evaluation.verification import opposite_line
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -65,28 +65,24 @@ def fewshot(
 ) -> Report:
     """Enroll few photos of each person and search for others, by several classifiers.
 
-    Where the photos have parts, those to train on are enrolled and those to test on are searched for.
+    If the photos have parts, those to train on are enrolled and those to test on are searched for.
 
     Parameters
     ----------
-    bench
-        Where it runs.
-    dataset
-        Photos of named people.
     shots
-        How many photos of each person are enrolled. Numbers that fewer than ten people (or fewer than all, where they
-        are fewer) have enough photos for are left out; people who have too few for the largest that is left are too.
+        Numbers of photos enrolled of each person. Numbers for which fewer than ten people (or all, if fewer) have
+        enough photos are left out, and so are people with too few for the largest number left.
     classifiers
         Of `facebank.recognition.scoring.CLASSIFIERS`.
     draws
         How often the enrolled photos are drawn.
     probes_each
-        At most so many other photos of each person are searched for in each draw.
+        The most other photos of each person searched for in a draw.
 
     Raises
     ------
     DatasetError
-        There are no two people with enough photos; or in no photo a face was found.
+        There are no two people with enough photos, or no photo has a face.
     UsageError
         There is no such classifier, or a number is below 1.
     """
@@ -122,7 +118,7 @@ def fewshot(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """What one classifier gave with so many photos of each person, in all draws; the gallery is the last draw's."""
+    """Searches of all draws with one classifier and number of photos; the gallery is the last draw's."""
 
     photos: int
     classifier: str
@@ -130,7 +126,7 @@ class _Trial:
     gallery: TrialGallery
 
     def name(self, measure: str) -> str:
-        """Return what a figure is called; those of the prototype bear no classifier's name."""
+        """Return the name of a figure; the prototype's have no suffix."""
         ending = "" if self.classifier == "prototype" else "_" + self.classifier.replace("-", "_")
         return f"{measure}_{self.photos}{ending}"
 
@@ -182,7 +178,7 @@ def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_
 def _search_all(
     bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[Draw], classifiers: Sequence[str]
 ) -> tuple[list[_Trial], list[LeftOut]]:
-    """Enroll and search by every classifier; one that refuses a gallery of such a size is left out, and told."""
+    """Enroll and search with every classifier; one that refuses a gallery of such a size is left out."""
     trials, refused = list[_Trial](), list[LeftOut]()
     for photos in plan.shots:
         bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
@@ -204,7 +200,7 @@ def _search_all(
 
 
 def _by_person(faces: FaceSet, stated: _Trial) -> Section:
-    """Show who was taken for whom, and the photos that were missed."""
+    """Return who was taken for whom, and the missed photos."""
     matrix = confusion_matrix(stated.searches, stated.gallery.names, f"Who was named, {stated.photos} photos of each")
     text = (
         f"By the classifier {stated.classifier}, all draws together. A photo that is missed in every draw is hard, or "
@@ -216,7 +212,7 @@ def _by_person(faces: FaceSet, stated: _Trial) -> Section:
 
 
 def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
-    """List the photos that were missed, each once; none without any."""
+    """Return the missed photos, each once, as a table; nothing without any."""
     names, rows = stated.gallery.names, list[tuple[str, ...]]()
     for place in np.unique(stated.searches.places[stated.searches.missed]):
         mine = stated.searches.where(stated.searches.places == place)
@@ -245,7 +241,7 @@ def _how(plan: Plan, drawn: Sequence[Draw], *, strangers: bool) -> str:
 
 
 def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
-    """Show one measure of all classifiers side by side; misses are drawn as photos that are named rightly."""
+    """Return one measure of all classifiers; misses are drawn as photos named rightly."""
     names = tuple(trial.name(measure) for trial in trials)
     title, text, label = _SHOWN[measure]
     classifiers, shots = (
@@ -265,11 +261,8 @@ def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str
 def _line(trials: Sequence[_Trial], figures: dict[str, Figure], classifier: str, measure: str) -> Line:
     mine = [trial for trial in trials if trial.classifier == classifier]
     found = [figures[trial.name(measure)] for trial in mine]
-    values = np.array([(figure.value, *(figure.interval or (figure.value, figure.value))) for figure in found])
-    if measure == "fnir":
-        values = 1 - values[:, [0, 2, 1]]
-    x = np.array([float(trial.photos) for trial in mine])
-    return Line(classifier, x, values[:, 0], values[:, 1], values[:, 2])
+    line = line_of(classifier, [trial.photos for trial in mine], found)
+    return opposite_line(line) if measure == "fnir" else line
 
 
 def _percent(figure: Figure | None) -> str:
@@ -277,7 +270,7 @@ def _percent(figure: Figure | None) -> str:
 
 
 def _stated(trials: Sequence[_Trial]) -> _Trial:
-    """Return the trial that is shown person by person: the first classifier's with five photos, or the next fewer."""
+    """Return the trial shown person by person: the first classifier's with five photos, or the next fewer."""
     first = [trial for trial in trials if trial.classifier == "prototype"] or list(trials)
     few = [trial for trial in first if trial.photos <= STATED] or first[:1]
     return next(trial for trial in few if trial.photos == few[-1].photos)
@@ -314,11 +307,11 @@ class Plan:
     Attributes
     ----------
     people
-        Their numbers, ``int64`` of shape ``(P,)``; everybody else is a stranger.
+        Numbers, ``int64`` of shape ``(P,)``; all others are strangers.
     shots
-        How many photos of each are enrolled, fewest first.
+        Numbers of photos enrolled, smallest first.
     may_enroll, may_search
-        Of shape ``(N,)``: which photos may be enrolled and searched for.
+        Which photos may be enrolled and searched for, of shape ``(N,)``.
     parts
         Whether the dataset's parts say so.
     left_out
@@ -335,15 +328,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """Which photos of each person are enrolled, and which are searched for.
-
-    Attributes
-    ----------
-    orders
-        Places of each person's photos to enroll: with fewer enrolled it is the first of them.
-    probes
-        Places of the photos to search for, ``int64``; strangers' too.
-    """
+    """Places of each person's photos to enroll (fewer are the first of them), and of the probes, strangers included."""
 
     orders: tuple[NDArray[np.int64], ...]
     probes: NDArray[np.int64]
@@ -354,20 +339,7 @@ class Draw:
 
 
 def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
-    """Choose the numbers of photos that enough people have, and the people who have enough for all of them.
-
-    Parameters
-    ----------
-    faces
-        What was read of the dataset; its parts, where it has them, say which photos may be enrolled and searched for.
-    shots
-        Numbers of photos of each person, 1 or more, in any order.
-
-    Raises
-    ------
-    DatasetError
-        There are no two people who have enough for the smallest number.
-    """
+    """Return the numbers of photos that enough people have, and the people with enough; raises `DatasetError`."""
     may_enroll, may_search, parts = _parts(faces.dataset)
     may_enroll &= faces.found
     may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
@@ -394,7 +366,7 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
 
 
 def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
-    """Tell which photos may be enrolled, which may be searched for, and whether the dataset's parts say so."""
+    """Return which photos may be enrolled, which may be searched for, and whether the dataset's parts say so."""
     splits = np.array([photo.split or "" for photo in dataset.photos])
     train, validation, test = (splits == name for name in ("train", "validation", "test"))
     if not test.any():
@@ -411,7 +383,7 @@ def _count(faces: FaceSet, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[LeftOut, ...]:
-    """Tell who has too few photos, one by one where they are few."""
+    """Return who has too few photos, one by one if they are few."""
     people, single = faces.dataset.people, _count(faces, faces.found) <= 1
     kinds = (
         (single, "a single photo with a face, or none: nothing is left to search for when it is enrolled"),
@@ -430,18 +402,9 @@ def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[Left
 def draw_all(
     bench: Bench, faces: FaceSet, plan: Plan, draws: int, probes_each: int
 ) -> tuple[tuple[Draw, ...], tuple[LeftOut, ...]]:
-    """Draw photos several times; copies of enrolled photos are not searched for, and told.
+    """Draw photos several times; copies of enrolled photos are returned as left out, not searched for.
 
-    Parameters
-    ----------
-    bench, faces
-        Where it runs, and what was read of the dataset.
-    plan
-        As `plan_shots` gives it.
-    draws
-        How many draws.
-    probes_each
-        At most so many other photos of each person are searched for in a draw, and one photo of each stranger.
+    In a draw at most `probes_each` other photos of each person are searched for, and one photo of each stranger.
 
     Raises
     ------
@@ -484,7 +447,7 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
 
 
 def _strangers(faces: FaceSet, plan: Plan, random: np.random.Generator) -> NDArray[np.int64]:
-    """Draw photos of people who are not enrolled, one of each in turn, and nameless ones."""
+    """Draw one photo of each person who is not enrolled, in turn, and photos of nobody named."""
     owners = faces.dataset.owners
     may = plan.may_search & faces.found & ~np.isin(owners, plan.people)
     people = random.permutation(np.unique(owners[may & (owners >= 0)]))

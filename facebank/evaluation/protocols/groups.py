@@ -1,4 +1,4 @@
-"""Groups of people: are strangers named, and people missed, more often in one group than in another."""
+"""Groups of people: differences in how often strangers are named and people missed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, LeftOut, Pick
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import (
+    CALIBRATION,
+    calibration_section,
     how_decided,
-    reliability,
-    reliability_counts,
     searches_table,
     strangers_table,
-    trust_table,
 )
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.groups_trials import (
@@ -48,7 +47,6 @@ LEAST_PEOPLE = 6
 """A group in which fewer people can be enrolled is not compared."""
 
 _OF_PHOTOS = ("failure_to_acquire", "rank_1")
-_TRUST = ("brier", "log_loss", "expected_calibration_error")
 
 
 @protocol(
@@ -78,25 +76,23 @@ def groups(
 
     Parameters
     ----------
-    bench, dataset
-        Where it runs, and on which photos, or embeddings.
     column, by
-        The column that says the group, and its table; without one the traits of the photos.
+        The column of the groups, and its table; None for the traits of the photos.
     photos
-        How many of each person are enrolled.
+        Number of photos enrolled of each person.
     gallery_size
-        At most so many are enrolled in a gallery: the same number in all groups, half of those of the smallest.
+        The most people enrolled in a gallery: the same in all groups, half of the smallest group at most.
     draws
         Galleries of each group.
     fpir
-        The share of strangers that may be named.
+        Fraction of strangers that may be named.
 
     Raises
     ------
     DatasetError
         Fewer than two groups have enough people.
     UsageError
-        The share of strangers is none that a calibration is measured for.
+        There is no calibration for the fraction of strangers.
     """
     if min(photos, gallery_size, draws) < 1:
         raise DatasetError("at least one photo of at least one person must be enrolled, and drawn at least once")
@@ -136,7 +132,7 @@ def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[
 
 
 def _figure_name(label: str, place: int) -> str:
-    """Return a group's label as names of figures have it."""
+    """Return a group's label as figure names contain it."""
     words = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
     return words or f"group_{place + 1}"
 
@@ -164,7 +160,7 @@ def _report(
     conditions = [trial.within for trial in trials]
     within = {name: figure for one in conditions for name, figure in one.figures().items()}
     within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
-    trusted = {name: figure for name, figure in within.items() if name.startswith(_TRUST)}
+    trusted = {name: figure for name, figure in within.items() if name.startswith(CALIBRATION)}
     rates = {name: figure for name, figure in within.items() if name not in trusted}
     differ = differentials(trials, rates)
     across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
@@ -185,12 +181,7 @@ def _report(
         Section("Differentials", (*_DIFFERENTIALS, *_without(differ)), tuple(differ)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section("Why: how alike people of a group are", (_DENSE,), tuple(dense), _alike(trials, alike)),
-        Section(
-            "Are the probabilities right",
-            (_TRUSTED,),
-            tuple(trusted),
-            (trust_table(conditions), reliability(conditions), reliability_counts(conditions)),
-        ),
+        calibration_section("Are the probabilities right", (_TRUSTED,), conditions, trusted),
         Section("What the decisions rest on", (how_decided(bench), *(_EMBEDDED if _is_embedded(faces) else ()))),
     )
     figures = rates | differ | across | dense | trusted
@@ -255,7 +246,7 @@ def _summary(
 
 
 def _without(differ: dict[str, Figure]) -> tuple[str, ...]:
-    """Say which differentials cannot be given."""
+    """Return which differentials cannot be given."""
     kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
     return tuple(
         f"There is no false {kind} differential: in some group {what}, and a ratio to a rate of 0 is no number."
@@ -290,7 +281,11 @@ _NOTHING = 1e-12
 
 
 def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> dict[str, Figure]:
-    """Return the differentials that can be measured: those of rates that are not 0 in any group."""
+    """Return the differentials of ISO/IEC 19795-10 of rates that are not 0 in any group.
+
+    False positive differentials compare the groups' FPIR, false negative ones their FNIR: ratios of the highest rate to
+    the lowest, and to the geometric mean of all groups; 1 is no difference.
+    """
     found: dict[str, Figure] = {}
     for kind, rate, key in _KINDS:
         rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
@@ -325,7 +320,7 @@ def _to_geometric_mean(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ratios(highest: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; a ratio to 0 is infinite, and 1 where both are 0."""
+    """Return ratios; infinite to 0, and 1 if both are 0."""
     ratios = np.where(highest > 0, np.inf, 1.0)
     return np.divide(highest, others, out=ratios, where=others > 0)
 

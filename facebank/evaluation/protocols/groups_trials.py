@@ -1,4 +1,4 @@
-"""Galleries of people of one group, strangers of the same group and of others, and how alike people of a group are."""
+"""Groups of photos by a table or their traits, galleries of people of one group, and the similarity of these people."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class PeopleGroup:
     Attributes
     ----------
     name
-        Ends the names of its figures: lower case, words joined by underscores.
+        Suffix of the figures' names: lower case, words joined by underscores.
     label
         For people.
     photos
-        Places of the group's photos with a face, of people who are named, ``int64``.
+        Places of the group's photos with a face of somebody named, ``int64``.
     able
-        People of whom enough photos are of the group to enroll some and search for another, ``int64``.
+        People with enough photos of the group to enroll some and search for another, ``int64``.
     """
 
     name: str
@@ -61,7 +61,7 @@ class PeopleGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupTrial:
-    """What a group's galleries gave: own people with strangers of the group, and strangers of other groups."""
+    """Searches in a group's galleries: for its people and strangers of the group, and for strangers of other groups."""
 
     group: PeopleGroup
     within: Condition
@@ -70,16 +70,16 @@ class GroupTrial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Density:
-    """How alike different people of a group are.
+    """How similar different people of a group are.
 
     Attributes
     ----------
     mean
         Mean similarity of two people, each pair counting once.
     upper
-        What one in a hundred pairs of photos of different people of the group reaches.
+        The similarity that one in a hundred pairs of photos reaches.
     similarities
-        Of the pairs of photos, ``float64``.
+        Of pairs of photos, ``float64``.
     """
 
     mean: Figure
@@ -96,18 +96,14 @@ def try_group(
     size: tuple[int, int, int],
     settings: DecisionSettings,
 ) -> GroupTrial:
-    """Enroll people of one group several times; search for them, for others of the group, and for people of others.
+    """Enroll people of one group several times, and search for them and for strangers of the group and of others.
 
     Parameters
     ----------
-    bench, faces
-        Where and on what.
-    groups_of_people
-        All groups.
-    number
-        Which of them is tried.
+    groups_of_people, number
+        All groups, and the place of the one that is tried.
     size
-        People enrolled, photos of each, and galleries.
+        People enrolled, photos of each, and number of galleries.
     settings
         How searches are decided.
     """
@@ -145,7 +141,7 @@ def _one_each(
 
 
 def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> Density | None:
-    """Measure how alike different people of a group are; None for fewer than two people."""
+    """Return how similar different people of a group are; None for fewer than two people."""
     owners, random = faces.dataset.owners[group.photos], bench.random(_ALIKE, number)
     people = random.permutation(np.unique(owners))[:_MOST_PEOPLE]
     if len(people) < 2:
@@ -167,7 +163,7 @@ def density(bench: Bench, faces: FaceSet, group: PeopleGroup, number: int) -> De
 
 
 def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:
-    """Return how many strangers of other groups are named in the group's galleries."""
+    """Return how often strangers of other groups are named in the group's galleries."""
     name = f"across_{trial.group.name}"
     condition = Condition(name, f"{trial.group.label}, of other groups", faces, trial.across, draws_people=True)
     return {key: figure for key, figure in condition.figures().items() if key == f"fpir_{name}"}
@@ -179,16 +175,16 @@ LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
-    """Which group each photo of a dataset belongs to.
+    """The group of each photo of a dataset.
 
     Attributes
     ----------
     column
-        What the groups are of, such as ``age``.
+        Meaning of the groups, such as ``age``.
     names
         The groups, sorted.
     of_photo
-        The place among the names of each photo's, ``int64`` of shape ``(N,)``; -1 for none.
+        The group of each photo as a place in `names`, ``int64`` of shape ``(N,)``; -1 for none.
     left_out
         Rows of the table that could not be used.
     """
@@ -200,17 +196,14 @@ class Grouping:
 
 
 def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Grouping:
-    """Put a dataset's photos into groups.
+    """Return the groups of a dataset's photos.
 
     Parameters
     ----------
-    dataset
-        Photos of named people.
     column
         Of the table, or a trait of the photos.
     by
-        A table (CSV) with that column and one called ``person`` or ``photo``, which has the names that reports call
-        photos; None for what the data say themselves.
+        A table (CSV) with that column and ``person`` or ``photo``, the name in reports; None for the traits.
 
     Raises
     ------
@@ -263,7 +256,7 @@ def _listed(dataset: Dataset, column: str, by: Path) -> tuple[list[str], list[Le
 
 
 def _values(by: Path, table: CsvTable, key: str, column: str) -> tuple[dict[str, str], list[LeftOut]]:
-    """Return the group of each photo, or person by the key of the name."""
+    """Return the group of each photo by name, or of each person by the name's key."""
     said, left_out = dict[str, str](), list(table.left_out)
     for row in table.rows:
         name, value = row.values[key], printable(row.values[column][:LONGEST_VALUE])

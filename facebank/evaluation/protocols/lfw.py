@@ -2,7 +2,7 @@
 
 Protocol: G. B. Huang, M. Ramesh, T. Berg and E. Learned-Miller, "Labeled Faces in the Wild", UMass Amherst, Technical
 Report 07-49, 2007, and G. B. Huang and E. Learned-Miller, "Labeled Faces in the Wild: updates and new reporting
-procedures", 2014: "unrestricted with labelled outside data". Nothing that the package ships was chosen on these pairs.
+procedures", 2014: "unrestricted with labelled outside data". Nothing in the package was chosen on these pairs.
 """
 
 from __future__ import annotations
@@ -54,15 +54,7 @@ FINE_THRESHOLDS = 1 - np.arange(0, 4, 0.001) / 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
-    """How folds were decided, each with the threshold that is best on all others.
-
-    Attributes
-    ----------
-    accuracies, thresholds
-        Of each of the F folds, ``float64`` of shape ``(F,)``.
-    right
-        Which of the N pairs were decided rightly, of shape ``(N,)``.
-    """
+    """Decisions on N pairs in F folds: accuracy and threshold of each fold, and which pairs are right."""
 
     accuracies: NDArray[np.float64]
     thresholds: NDArray[np.float64]
@@ -74,7 +66,7 @@ class Folds:
         return float(self.accuracies.std(ddof=1) / np.sqrt(len(self.accuracies)))
 
     def figure(self, comparisons: Comparisons, meaning: str) -> Figure:
-        """Return the mean accuracy over the folds, with the interval that drawing people gives."""
+        """Return the mean accuracy over the folds, with the interval from drawing people."""
         shared = pair_rate(self.right, comparisons.first, comparisons.second, meaning)
         return replace(shared, value=float(self.accuracies.mean()), standard_error=self.standard_error)
 
@@ -82,9 +74,9 @@ class Folds:
 def decide_folds(
     comparisons: Comparisons, folds: NDArray[np.int64], thresholds: NDArray[np.float64] = THRESHOLDS
 ) -> Folds:
-    """Decide each fold with the threshold that is best on all others: the highest of those that are equally good.
+    """Decide each fold with the threshold that is best on all others: the highest of equally good ones.
 
-    A pair matches above the threshold. One that could not be compared is wrong whatever it is.
+    A pair matches above the threshold; one that could not be compared is wrong.
 
     Parameters
     ----------
@@ -93,7 +85,7 @@ def decide_folds(
     folds
         The fold of each, ``int64`` of shape ``(N,)``; at least two.
     thresholds
-        To choose among, falling.
+        To choose from, falling.
     """
     values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
     numbers = np.unique(folds)
@@ -139,17 +131,15 @@ def lfw(bench: Bench, dataset: Dataset, errata: Errata | None = None) -> Report:
 
     Parameters
     ----------
-    bench
-        Where it runs.
     dataset
-        With pairs; with those of one fold only, no threshold can come from others, and the shipped one is used.
+        With pairs. A single fold has no others to choose a threshold on, and uses the shipped one.
     errata
-        The documented label errors, which are counted as the labels have it and reported apart; None for none.
+        Documented label errors, counted as labeled and reported apart; None for none.
 
     Raises
     ------
     DatasetError
-        There are no pairs, or only those of one kind; or in no photo a face was found.
+        There are no pairs, or only those of one kind; or no photo has a face.
     """
     if not dataset.pairs:
         raise DatasetError(

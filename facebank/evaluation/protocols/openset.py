@@ -1,7 +1,7 @@
 """Open-set identification: enrolled people and strangers are searched for, and each gets a name, or none.
 
-Terms of ISO/IEC 19795-1: a search is mated where the person is enrolled. FNIR is the share of mated searches that are
-not given the right name, FPIR the share of non-mated ones that are given any.
+Terms of ISO/IEC 19795-1: a search is mated if the person is enrolled. FNIR is the fraction of mated searches that are
+not given the right name, FPIR that of non-mated ones that are given any.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Resamples, rate
 from facebank.evaluation.identification import (
+    CALIBRATION,
     Condition,
+    calibration_section,
     how_decided,
-    reliability,
-    reliability_counts,
+    line_of,
     searches_table,
     strangers_table,
-    trust_table,
 )
 from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols import protocol
@@ -62,22 +62,22 @@ _PROBES_OF_A_SIZE = 3
 _CANDIDATES = 5
 _BAND_RESAMPLES = 200
 _POINTS = 200
-_CAST, _DRAW, _SIZE = 1, 2, 3
+_SPLIT, _DRAW, _SIZE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cast:
-    """Who is enrolled and who is a stranger: people's numbers, ``int64`` of shape ``(P,)``."""
+class Split:
+    """The enrolled people and the strangers: numbers, ``int64`` of shape ``(P,)``."""
 
     known: NDArray[np.int64]
     strangers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Round:
-    """One gallery: what was searched in it, and the copies of enrolled photos that were not."""
+class Trial:
+    """One gallery, the searches in it, and the copies of enrolled photos that were not searched for."""
 
-    trial: TrialGallery
+    gallery: TrialGallery
     searches: Searches
     leaks: tuple[Leak, ...]
 
@@ -103,37 +103,35 @@ def openset(
 
     Parameters
     ----------
-    bench
-        Where it runs.
     dataset
         Photos of named people; those of nobody named are strangers'.
     shots
-        How many photos of each person are enrolled; those that nobody has enough photos for are left out.
+        Numbers of photos enrolled of each person; those that nobody has enough photos for are left out.
     draws
         How often the enrolled photos are drawn.
     people
-        At most so many are enrolled, those with most photos first; only those with four times as many as are enrolled,
-        where ten have.
+        The most people enrolled, those with most photos first; if ten people have four times as many photos as are
+        enrolled, only such.
     probes_each
-        At most so many other photos of each are searched for.
+        The most other photos of each searched for.
     strangers
-        At most so many are searched for, one photo of each.
+        The most strangers searched for, one photo of each.
 
     Raises
     ------
     DatasetError
-        Nobody has two photos with a face; or in no photo a face was found.
+        Nobody has two photos with a face; or no photo has a face.
     """
     faces = bench.read(replace(dataset, pairs=()))
     used = _usable(faces, shots)
-    cast = _cast(faces, max(used), people, bench.random(_CAST))
-    conditions, rounds = list[Condition](), list[Round]()
+    split = _split(faces, max(used), people, bench.random(_SPLIT))
+    conditions, trials = list[Condition](), list[Trial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
-        drawn = _drawn(bench, faces, cast, (photos, probes_each, strangers), draws)
+        drawn = _drawn(bench, faces, split, (photos, probes_each, strangers), draws)
         searches = Searches.joined([one.searches for one in drawn])
         conditions.append(Condition(str(photos), f"{photos} enrolled", faces, searches))
-        rounds += drawn
+        trials += drawn
     sizes, of_sizes = _sizes(bench, faces)
     figures: dict[str, Figure] = {}
     for condition in conditions:
@@ -144,18 +142,18 @@ def openset(
         _main(bench, conditions, figures),
         _trust(conditions, figures),
         _by_size(sizes, figures),
-        _hardest(_errors(bench, faces, rounds[-1].trial, conditions[-1])),
+        _hardest(_errors(bench, faces, trials[-1].gallery, conditions[-1])),
     )
     left = [_told_left_out(photos) for photos in shots if photos not in used]
     return bench.report(
         "openset",
         "Open-set identification: enrolled people and strangers",
         faces,
-        summary=(*_summary(conditions, figures, cast), *left),
+        summary=(*_summary(conditions, figures, split), *left),
         figures=figures,
         sections=sections,
-        failures=leaks_as_failures(faces, _each_once([*rounds, *of_sizes])),
-        scores=_search_scores(faces, rounds),
+        failures=leaks_as_failures(faces, _each_once([*trials, *of_sizes])),
+        scores=_search_scores(faces, trials),
     )
 
 
@@ -172,16 +170,15 @@ def _usable(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
 
 
 def _photos(faces: FaceSet) -> NDArray[np.int64]:
-    """Return how many photos with a face each person has."""
+    """Return the number of photos with a face of each person."""
     owners = faces.dataset.owners
     return np.bincount(owners[faces.found & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
-def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Cast:
-    """Enroll those with most photos; all others are strangers, or a third of them where that leaves hardly any.
+def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Split:
+    """Return those with most photos as enrolled, the others as strangers, or a third of them if that leaves hardly any.
 
-    Where ten people have four times as many photos as are enrolled, only such are: who has hardly a photo more is
-    hardly searched for.
+    If ten people have four times as many photos as are enrolled, only such are: the others have hardly any probes.
     """
     counts = _photos(faces)
     able = np.flatnonzero(counts >= _PLENTY * photos)
@@ -194,66 +191,68 @@ def _cast(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -
         mixed = random.permutation(known)
         third = max(1, len(known) // 3)
         known, others = np.sort(mixed[third:]), np.concatenate([others, mixed[:third]])
-    return Cast(np.sort(known).astype(np.int64), others.astype(np.int64))
+    return Split(np.sort(known).astype(np.int64), others.astype(np.int64))
 
 
-def _drawn(bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], draws: int) -> list[Round]:
+def _drawn(bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], draws: int) -> list[Trial]:
     """Enroll and search several times."""
-    rounds = list[Round]()
+    trials = list[Trial]()
     for turn in range(draws):
-        rounds.append(_searched(bench, faces, cast, numbers, bench.random(_DRAW, numbers[0], turn)))
+        trials.append(_searched(bench, faces, split, numbers, bench.random(_DRAW, numbers[0], turn)))
         bench.progress.advance()
-    return rounds
+    return trials
 
 
 def _searched(
-    bench: Bench, faces: FaceSet, cast: Cast, numbers: tuple[int, int, int], random: np.random.Generator
-) -> Round:
-    """Enroll some photos of the known people, and search for their others and for strangers, copies left out."""
+    bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], random: np.random.Generator
+) -> Trial:
+    """Enroll some photos of the known people, and search for their others and for strangers, without copies."""
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
     mated: list[NDArray[np.int64]] = []
-    for person in cast.known:
+    for person in split.known:
         mixed = random.permutation(np.flatnonzero((owners == person) & faces.found))
         enrolled.append(mixed[:photos])
         hidden = np.flatnonzero((owners == person) & ~faces.found)
         mated.append(np.concatenate([mixed[photos:], hidden])[:probes_each])
     places = np.concatenate(enrolled).astype(np.int64)
     theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), places)
-    others = [random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(cast.strangers)]
+    others = [
+        random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
+    ]
     others += [np.array([place]) for place in random.permutation(np.flatnonzero(owners == NOBODY))]
     probes = np.concatenate([theirs, in_turns(others, strangers)])
     leaks = find_leakage(bench.reader, faces, places, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
-    trial = enroll(bench.reader, faces, places)
-    return Round(trial, trial.search(clean), leaks)
+    gallery = enroll(bench.reader, faces, places)
+    return Trial(gallery, gallery.search(clean), leaks)
 
 
-def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[Round]]:
+def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[Trial]]:
     """Search in galleries of several sizes, one photo of each person enrolled."""
     able = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
     sizes = [size for size in SIZES if size <= len(able)]
     bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
-    conditions, rounds = list[Condition](), list[Round]()
+    conditions, trials = list[Condition](), list[Trial]()
     numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
     for size in sizes:
-        drawn = list[Round]()
+        drawn = list[Trial]()
         for turn in range(_galleries(size)):
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(able)[:size].astype(np.int64)
-            cast = Cast(known, np.setdiff1d(everybody, known).astype(np.int64))
-            drawn.append(_searched(bench, faces, cast, numbers, random))
+            split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
+            drawn.append(_searched(bench, faces, split, numbers, random))
             bench.progress.advance()
         searches = Searches.joined([one.searches for one in drawn])
         conditions.append(Condition(str(size), f"{size:,} people", faces, searches))
-        rounds += drawn
-    return conditions, rounds
+        trials += drawn
+    return conditions, trials
 
 
-def _each_once(rounds: Sequence[Round]) -> tuple[Leak, ...]:
-    return tuple({leak.probe: leak for one in rounds for leak in one.leaks}.values())
+def _each_once(trials: Sequence[Trial]) -> tuple[Leak, ...]:
+    return tuple({leak.probe: leak for one in trials for leak in one.leaks}.values())
 
 
 def _galleries(size: int) -> int:
@@ -261,7 +260,7 @@ def _galleries(size: int) -> int:
 
 
 def _decided(condition: Condition) -> dict[str, Figure]:
-    """Return what was measured at the shipped operating point."""
+    """Return the figures at the shipped operating point."""
     figures = condition.figures()
     searches, units = condition.searches, condition.units
     right = np.where(searches.mated, ~searches.missed, ~searches.misnamed)
@@ -275,7 +274,7 @@ def _decided(condition: Condition) -> dict[str, Figure]:
 
 
 def read_off(condition: Condition) -> dict[str, Figure]:
-    """Return FNIR at thresholds that were chosen on these very searches."""
+    """Return FNIR at thresholds chosen on these very searches."""
     searches, units, figures = condition.searches, condition.units, dict[str, Figure]()
     mated, strangers = searches.mated, (~searches.mated).sum()
     if not mated.any():
@@ -336,7 +335,7 @@ def _det(conditions: Iterable[Condition]) -> Curves:
 def _banded(
     missed: Sequence[NDArray[np.bool_]], units: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the FNIR at each threshold and its 95 % interval, people drawn; without a miss the rule of three's."""
+    """Return the FNIR at each threshold and its 95 % interval, drawing people; without a miss the rule of three's."""
     resamples = Resamples.of(units, _BAND_RESAMPLES)
     counted = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
     drawn = np.array([resamples.sums(row.astype(np.float64)) / counted for row in missed])
@@ -346,18 +345,16 @@ def _banded(
 
 
 def _cmc(conditions: Iterable[Condition]) -> Curves:
-    """Return how often the person shown is among the best 1, 2, 3 ... candidates, as many as are ever listed."""
+    """Return how often the person shown is among the best 1, 2, 3 ... candidates."""
     lines = []
     for condition in conditions:
         searches, mated = condition.searches, condition.searches.mated
         if searches.ranks is None or not mated.any():
             continue
         ranks, units = searches.ranks[mated], condition.units[mated]
-        upto = np.arange(1, _CANDIDATES + 1)
+        upto = range(1, _CANDIDATES + 1)
         found = [rate((ranks > 0) & (ranks <= rank), units, things=searches.places[mated]) for rank in upto]
-        bounds = np.array([figure.interval or (figure.value, figure.value) for figure in found])
-        values = np.array([figure.value for figure in found])
-        lines.append(Line(condition.label, upto.astype(np.float64), values, bounds[:, 0], bounds[:, 1]))
+        lines.append(line_of(condition.label, upto, found))
     return Curves(
         "Among the best candidates (CMC)",
         "best candidates looked at",
@@ -367,7 +364,7 @@ def _cmc(conditions: Iterable[Condition]) -> Curves:
 
 
 def _spread(condition: Condition) -> Histogram:
-    """Return how similar the best candidates of enrolled people and of strangers are."""
+    """Return the similarities of the best candidates of enrolled people and of strangers."""
     searches, made = condition.searches, np.isfinite(condition.searches.similarities)
     right = searches.mated & ~searches.not_first
     groups = (
@@ -379,15 +376,15 @@ def _spread(condition: Condition) -> Histogram:
     return Histogram(f"Similarity of the best candidate, {condition.label}", "similarity (cosine)", shown)
 
 
-def _search_scores(faces: FaceSet, rounds: Sequence[Round]) -> Table:
+def _search_scores(faces: FaceSet, trials: Sequence[Trial]) -> Table:
     photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
-    for gallery, one in enumerate(rounds, start=1):
-        searches, names = one.searches, one.trial.names
+    for gallery, one in enumerate(trials, start=1):
+        searches, names = one.searches, one.gallery.names
         for number, place in enumerate(searches.places.tolist()):
             first, named = int(searches.first[number]), int(searches.named[number])
             rows.append(
                 (
-                    f"{len(one.trial.enrolled)}",
+                    f"{len(one.gallery.enrolled)}",
                     f"{gallery}",
                     photos[place].name,
                     photos[place].person or "",
@@ -414,37 +411,27 @@ def _main(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figu
     items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
     items += [plot for plot in (det, cmc) if plot.lines]
     items += [_spread(condition) for condition in conditions]
-    judged = ("brier", "log_loss", "expected_calibration_error")
-    names = [name for name in figures if "_among_" not in name and not name.startswith(judged)]
+    names = [name for name in figures if "_among_" not in name and not name.startswith(CALIBRATION)]
     return Section(
         "Who is found, missed and named wrongly", (*_MEANING, how_decided(bench)), tuple(names), tuple(items)
     )
 
 
 def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
-    names = [name for name in figures if name.startswith(("brier", "log_loss", "expected_calibration_error"))]
-    if not names:
-        return Section("Are the probabilities right?", ("Untested: it needs a calibrated pack, and strangers.",))
-    return Section(
-        "Are the probabilities right?",
-        _TRUST,
-        tuple(names),
-        (trust_table(conditions), reliability(conditions), reliability_counts(conditions)),
-    )
+    tested = any(name.startswith(CALIBRATION) for name in figures)
+    text = _TRUST if tested else ("Untested: it needs a calibrated pack, and strangers.",)
+    return calibration_section("Are the probabilities right?", text, conditions, figures)
 
 
 def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     if not conditions:
         return Section("What the size of the gallery does", ("Untested: fewer than ten people have two photos.",))
-    x = np.array([float(condition.name) for condition in conditions])
     lines = []
     for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
-        found = [figures.get(f"{key}_among_{condition.name}") for condition in conditions]
-        some = np.array([figure is not None for figure in found])
-        values = np.array([figure.value for figure in found if figure is not None])
-        bounds = np.array([figure.interval or (figure.value,) * 2 for figure in found if figure is not None])
-        if some.any():
-            lines.append(Line(label, x[some], values, bounds[:, 0], bounds[:, 1]))
+        found = {size: f"{key}_among_{size}" for size in (condition.name for condition in conditions)}
+        found = {float(size): figures[name] for size, name in found.items() if name in figures}
+        if found:
+            lines.append(line_of(label, list(found), list(found.values())))
     plot = Curves("What the size of the gallery does", "people enrolled, one photo each", "share", tuple(lines), "log")
     names = tuple(name for name in figures if "_among_" in name)
     return Section("What the size of the gallery does", _SIZES_MEAN, names, (plot,))
@@ -459,7 +446,7 @@ def _hardest(items: tuple[Item, ...]) -> Section:
 
 
 def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> tuple[Item, ...]:
-    """Show the surest wrong names of the last gallery, beside the enrolled photo that is most like each."""
+    """Return the wrong names of the last gallery, beside the most similar enrolled photo."""
     searches = trial.search(np.unique(condition.searches.places[condition.searches.misnamed]))
     searches = searches.where(searches.misnamed)
     owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
@@ -476,7 +463,7 @@ def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condit
     return (ContactSheet("Given another's name", cases),) if cases else ()
 
 
-def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], cast: Cast) -> tuple[str, ...]:
+def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split: Split) -> tuple[str, ...]:
     sentences = []
     for condition in conditions:
         parts = [
@@ -484,7 +471,7 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], cast: 
             for key, label in (("fnir", "missed or wrongly named"), ("fpir", "strangers given a name"))
             if f"{key}_{condition.name}" in figures
         ]
-        sentences.append(f"{len(cast.known):,} people with {condition.label} each: " + "; ".join(parts) + ".")
+        sentences.append(f"{len(split.known):,} people with {condition.label} each: " + "; ".join(parts) + ".")
     if not any(name.startswith("fpir") for name in figures):
         sentences.append("Strangers are untested: the data hold none.")
     return tuple(sentences)

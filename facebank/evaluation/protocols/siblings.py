@@ -1,4 +1,4 @@
-"""Brothers and sisters: told apart where both are enrolled, and named wrongly where one is not."""
+"""Brothers and sisters: told apart if both are enrolled, and named wrongly if one is not."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, Pe
 from facebank.evaluation.protocols.siblings_trials import (
     ONE_ENROLLED,
     Answers,
-    Circumstances,
     Named,
     Pair,
+    PairSetup,
     PairTrial,
     able_others,
     try_pair,
@@ -73,26 +73,23 @@ def siblings(
 
     Parameters
     ----------
-    bench, dataset
-        Where it runs, and on which photos, or embeddings.
     relatives
-        Pairs of siblings, each a gallery of its own; None for the pairs of the families that the data name, at most ten
-        of each.
+        Pairs of siblings, each a gallery of its own; None for up to ten pairs of each family that the data name.
     photos
-        How many of each are enrolled; fewer of a pair that has not one more of each.
+        Number of photos enrolled of each; fewer of a pair that has not one more of each.
     others
-        How many other people are enrolled in a second gallery; fewer where the data have fewer families.
+        Number of other people enrolled in a second gallery; fewer if the data have fewer families.
     draws
         How often photos, others and strangers are drawn.
     fpir
-        The share of strangers that may be named.
+        Fraction of strangers that may be named.
 
     Raises
     ------
     DatasetError
-        Nobody is said to be related, or of no pair have both two photos with a face.
+        Nobody is related, or of no pair have both two photos with a face.
     UsageError
-        The share of strangers is none that a calibration is measured for.
+        There is no calibration for the fraction of strangers.
     """
     if photos < 1 or draws < 1 or others < 0:
         raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
@@ -102,20 +99,20 @@ def siblings(
     families = families_of(faces.dataset, listed)
     pairs, left_out = _pairs(faces, listed, families, photos)
     used = max(pair.enrolled for pair in pairs)
-    around = Circumstances(faces, families, 0, settings)
-    around = replace(around, others=min(others, able_others(around, used)))
+    setup = PairSetup(faces, families, 0, settings)
+    setup = replace(setup, others=min(others, able_others(setup, used)))
     bench.progress.begin("brothers and sisters", len(pairs))
     trials = list[PairTrial]()
     for number, pair in enumerate(pairs):
-        trials.append(try_pair(bench, around, number, pair, draws))
+        trials.append(try_pair(bench, setup, number, pair, draws))
         bench.progress.advance()
-    return _report(bench, around, trials, used, left_out)
+    return _report(bench, setup, trials, used, left_out)
 
 
 def _pairs(
     faces: FaceSet, relatives: Sequence[Relatives], families: np.ndarray[tuple[int], np.dtype[np.int64]], photos: int
 ) -> tuple[list[Pair], list[LeftOut]]:
-    """Return the pairs that can be tried, with how many photos of each are enrolled, and those that cannot."""
+    """Return the pairs that can be tried, with the number of photos enrolled, and those that cannot."""
     counts, people = photos_found(faces), faces.dataset.people
     pairs, left_out = list[Pair](), list[LeftOut]()
     for one in relatives:
@@ -136,12 +133,12 @@ def _pairs(
 
 
 def _report(
-    bench: Bench, around: Circumstances, trials: Sequence[PairTrial], used: int, left_out: Sequence[LeftOut]
+    bench: Bench, setup: PairSetup, trials: Sequence[PairTrial], used: int, left_out: Sequence[LeftOut]
 ) -> Report:
-    faces, fpir = around.faces, around.settings.fpir
+    faces, fpir = setup.faces, setup.settings.fpir
     full = [trial for trial in trials if trial.pair.enrolled == used]
-    both = _questions(around, full, "both", used, f"{used} enrolled of each")
-    strange = _questions(around, full, "strangers", used, f"{used} enrolled of each")
+    both = _questions(setup, full, "both", used, f"{used} enrolled of each")
+    strange = _questions(setup, full, "strangers", used, f"{used} enrolled of each")
     figures: dict[str, Figure] = {}
     for question in both:
         figures |= both_enrolled(question)
@@ -150,7 +147,7 @@ def _report(
         figures |= strangers_named(question, fpir)
     absent_figures: dict[str, Figure] = {}
     present, absent = (
-        _questions(around, trials, name, ONE_ENROLLED, f"{ONE_ENROLLED} enrolled of one")
+        _questions(setup, trials, name, ONE_ENROLLED, f"{ONE_ENROLLED} enrolled of one")
         for name in ("present", "absent")
     )
     if len(present) == len(absent):
@@ -161,12 +158,12 @@ def _report(
     fpirs = tuple(name for name in figures if name.startswith("fpir"))
     sections = (
         Section(
-            "Both enrolled", (*_BOTH, _units(around)), told, (names_table(both), reasons_table(both), risk_curves(both))
+            "Both enrolled", (*_BOTH, _units(setup)), told, (names_table(both), reasons_table(both), risk_curves(both))
         ),
         Section("Which of the two it is, as a probability", _BETWEEN, error, (reliability_between(both),)),
         Section("Strangers of other families", (_STRANGERS if fpirs else _NO_STRANGERS,), fpirs),
         Section("One enrolled, the other not", _ONE if absent_figures else _NO_ONE, tuple(absent_figures)),
-        Section("Pair by pair", (_PAIRS,), (), (_fewer(around, trials, used), _hardest(trials))),
+        Section("Pair by pair", (_PAIRS,), (), (_fewer(setup, trials, used), _hardest(trials))),
         Section("What the decisions rest on", (how_decided(bench), *_embedded(faces))),
     )
     figures |= absent_figures
@@ -174,40 +171,38 @@ def _report(
         "siblings",
         "Brothers and sisters",
         faces,
-        summary=_summary(around, figures, trials, used, len(left_out)),
+        summary=_summary(setup, figures, trials, used, len(left_out)),
         figures=figures,
         sections=sections,
         failures=left_out,
     )
 
 
-def _questions(
-    around: Circumstances, trials: Sequence[PairTrial], kind: str, photos: int, enrolled: str
-) -> list[Question]:
-    """Return the answers of one kind: with nobody else enrolled, and among others where there are any."""
+def _questions(setup: PairSetup, trials: Sequence[PairTrial], kind: str, photos: int, enrolled: str) -> list[Question]:
+    """Return the answers of one kind: with nobody else enrolled, and among others if there are any."""
     alone = [trial.alone[kind] for trial in trials if kind in trial.alone]
     among = [trial.among[kind] for trial in trials if kind in trial.among]
     made = (
         (alone, f"{photos}", enrolled),
-        (among, f"{photos}_among_{around.others}", f"{enrolled} among {around.others} others"),
+        (among, f"{photos}_among_{setup.others}", f"{enrolled} among {setup.others} others"),
     )
     joined = ((Answers.joined(parts), suffix, label) for parts, suffix, label in made if parts)
-    return [Question(suffix, label, answers, around.faces) for answers, suffix, label in joined if len(answers)]
+    return [Question(suffix, label, answers, setup.faces) for answers, suffix, label in joined if len(answers)]
 
 
-def _fewer(around: Circumstances, trials: Sequence[PairTrial], used: int) -> Table:
-    """Count what was answered by how many photos are enrolled."""
+def _fewer(setup: PairSetup, trials: Sequence[PairTrial], used: int) -> Table:
+    """Return the answers by number of enrolled photos."""
     rows = list[tuple[str, ...]]()
     for photos in sorted({trial.pair.enrolled for trial in trials}):
         some = [trial for trial in trials if trial.pair.enrolled == photos]
-        questions = _questions(around, some, "both", photos, f"{photos}")
+        questions = _questions(setup, some, "both", photos, f"{photos}")
         rows += [(one.label, f"{len(some):,}", *_counts(one.answers)) for one in questions]
     title = f"By photos enrolled of each; figures are those of {used}"
     return Table(title, ("enrolled", "pairs", "searches", "likelier one right", *_NAMED), tuple(rows))
 
 
 def _hardest(trials: Sequence[PairTrial]) -> Table:
-    """List the pairs that are told apart worst."""
+    """Return the pairs that are told apart worst."""
     rows = [
         (trial.pair.label, f"{trial.pair.enrolled}", *_counts(trial.alone["both"]))
         for trial in sorted(trials, key=lambda one: float(Choice.of(one.alone["both"]).right.mean()))
@@ -228,7 +223,7 @@ def _counts(answers: Answers) -> tuple[str, ...]:
 
 
 def _summary(
-    around: Circumstances,
+    setup: PairSetup,
     figures: dict[str, Figure],
     trials: Sequence[PairTrial],
     used: int,
@@ -247,7 +242,7 @@ def _summary(
     if f"fpir_{end}" in figures:
         sentences.append(
             f"Strangers of other families are given a name for {figures[f'fpir_{end}']}, where "
-            f"{100 * around.settings.fpir:g} % is asked for."
+            f"{100 * setup.settings.fpir:g} % is asked for."
         )
     if f"absent_sibling_named_{ONE_ENROLLED}" in figures:
         sentences.append(
@@ -261,8 +256,8 @@ def _summary(
     return tuple(sentences)
 
 
-def _units(around: Circumstances) -> str:
-    enough = len(np.unique(around.families)) >= LEAST_PEOPLE
+def _units(setup: PairSetup) -> str:
+    enough = len(np.unique(setup.families)) >= LEAST_PEOPLE
     what = "families" if enough else f"photos, because there are fewer than {LEAST_PEOPLE} families"
     return f"Intervals draw {what}; a photo that is searched for in several draws counts as one."
 
@@ -308,19 +303,7 @@ _RESAMPLES = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """Answers of one kind of gallery.
-
-    Attributes
-    ----------
-    suffix
-        Ends the names of its figures.
-    label
-        For people.
-    answers
-        Not empty.
-    faces
-        Of the dataset.
-    """
+    """Answers of one kind of gallery, with the suffix of their figures' names and a label for people."""
 
     suffix: str
     label: str
@@ -329,11 +312,11 @@ class Question:
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """What the bootstrap draws: families, or sources of photos where the families are few."""
+        """The bootstrap's units: families, or sources of photos if families are few."""
         return sampling_units(self.answers.galleries, self.faces.groups[self.answers.places])
 
     def rate(self, events: NDArray[np.bool_], meaning: str) -> Figure:
-        """Return a share of all answers; a photo that is searched for several times is one photo."""
+        """Return a fraction of all answers; a photo that is searched for several times is one photo."""
         return rate(events, self.units, f"{meaning}, {self.label}.", things=self.answers.places)
 
 
@@ -344,12 +327,12 @@ class Choice:
     Attributes
     ----------
     right
-        Whether it is the one shown; an answer in which neither is a candidate is for nobody.
+        Whether it is the one shown; false if neither is a candidate.
     sureness
-        The larger of the two probabilities, as a share of their sum; without a calibration, by how much the larger
-        similarity is larger. NaN where neither is a candidate.
+        The larger probability as a fraction of the sum of both; without a calibration the difference of the
+        similarities. NaN if neither is a candidate.
     calibrated
-        Whether it is a share.
+        Whether it is a fraction.
     """
 
     right: NDArray[np.bool_]
@@ -358,7 +341,7 @@ class Choice:
 
     @classmethod
     def of(cls, answers: Answers) -> Choice:
-        """Choose by the larger of the two probabilities."""
+        """Choose the larger of the two probabilities."""
         calibrated = not (np.isnan(answers.own).any() or np.isnan(answers.other).any())
         nearer = answers.own_similarity > answers.other_similarity
         if not calibrated:
@@ -373,7 +356,7 @@ class Choice:
 
 
 def both_enrolled(question: Question) -> dict[str, Figure]:
-    """Return the figures of searches for two siblings who are both enrolled."""
+    """Return the figures of searches for two enrolled siblings."""
     answers, end = question.answers, question.suffix
     choice = Choice.of(answers)
     named = answers.named != Named.NOBODY
@@ -399,7 +382,7 @@ def both_enrolled(question: Question) -> dict[str, Figure]:
 
 
 def strangers_named(question: Question, fpir: float) -> dict[str, Figure]:
-    """Return how many strangers get a name; both the families enrolled and the strangers are drawn anew."""
+    """Return how often strangers get a name, drawing the families enrolled and the strangers."""
     answers = question.answers
     events = answers.named != Named.NOBODY
     meaning = (
@@ -415,7 +398,7 @@ def strangers_named(question: Question, fpir: float) -> dict[str, Figure]:
 
 
 def one_enrolled(present: Question, absent: Question) -> dict[str, Figure]:
-    """Return how often each of two siblings is named where only one is enrolled."""
+    """Return how often each of two siblings is named if only one is enrolled."""
     end, answers = absent.suffix, absent.answers
     named = answers.named == Named.SIBLING
     figures = {
@@ -439,7 +422,7 @@ def one_enrolled(present: Question, absent: Question) -> dict[str, Figure]:
 
 
 def at_coverage(question: Question, choice: Choice, coverage: float) -> Figure:
-    """Return the accuracy among the surest answers; equally sure ones share their errors."""
+    """Return the accuracy of the surest answers; equally sure ones share their errors."""
     order = np.argsort(-np.nan_to_num(choice.sureness, nan=-np.inf), kind="stable")
     risk = risk_coverage(choice.sureness, ~choice.right).risk
     count = int(np.ceil(coverage * len(order)))
@@ -466,9 +449,9 @@ def at_coverage(question: Question, choice: Choice, coverage: float) -> Figure:
 
 
 def calibration_error(question: Question, choice: Choice) -> Figure | None:
-    """Return how far the larger share is from the share that is right, over ten bins of equal count.
+    """Return the expected calibration error of the larger fraction, over ten bins of equal count.
 
-    None where nothing is calibrated, or no answer has one of the two among its candidates.
+    None without a calibration, or if no answer has one of the two among its candidates.
     """
     judged = np.isfinite(choice.sureness)
     if not choice.calibrated or not judged.any():
@@ -491,14 +474,14 @@ def calibration_error(question: Question, choice: Choice) -> Figure | None:
 
 
 def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the place of each value's bin, of ten that hold equally many."""
+    """Return each value's bin, of ten of equal count."""
     places = np.empty(len(values), dtype=np.int64)
     places[np.argsort(values, kind="stable")] = np.arange(len(values))
     return places * BINS // max(len(values), 1)
 
 
 def reliability_between(questions: Sequence[Question]) -> Curves:
-    """Draw how often the likelier sibling is right, over how likely it was called, in bins of equal count."""
+    """Return the reliability diagram of the likelier sibling, in bins of equal count."""
     lines = []
     for question in questions:
         choice = Choice.of(question.answers)
@@ -515,7 +498,7 @@ def reliability_between(questions: Sequence[Question]) -> Curves:
 
 
 def risk_curves(questions: Sequence[Question]) -> Curves:
-    """Draw the risk over the coverage."""
+    """Return the risk over the coverage."""
     lines = []
     for question in questions:
         choice = Choice.of(question.answers)
@@ -524,7 +507,7 @@ def risk_curves(questions: Sequence[Question]) -> Curves:
 
 
 def names_table(questions: Sequence[Question]) -> Table:
-    """Count what was answered where both are enrolled."""
+    """Return the answers where both are enrolled."""
     headings = ("gallery", "searches", "named rightly", "named as the other", "named as somebody else", "uncertain",
                 "unknown", "no face found")  # fmt: skip
     rows = []
@@ -538,7 +521,7 @@ def names_table(questions: Sequence[Question]) -> Table:
 
 
 def reasons_table(questions: Sequence[Question]) -> Table:
-    """Count the reasons of uncertain answers."""
+    """Return the reasons of uncertain answers."""
     counts = [Counter(question.answers.reasons[question.answers.uncertain].tolist()) for question in questions]
     reasons = sorted({reason for each in counts for reason in each})
     rows = tuple((reason.replace("_", " "), *(f"{each[reason]:,}" for each in counts)) for reason in reasons)

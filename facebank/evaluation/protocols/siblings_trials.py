@@ -1,4 +1,4 @@
-"""Galleries with two siblings, or with one of them, and what the searches in them gave."""
+"""Galleries with two siblings, or with one of them, and the answers to searches in them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Named(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two siblings: their names, how they are related, their family's number, and how many photos are enrolled."""
+    """Two siblings: names, relation, number of their family, and number of photos enrolled."""
 
     people: tuple[str, str]
     relation: str
@@ -63,27 +63,27 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What searches gave, an entry for each, arrays of shape ``(N,)``.
+    """Answers to N searches, arrays of shape ``(N,)``.
 
     Attributes
     ----------
     galleries
-        The family of the two siblings whose gallery it is, ``int64``.
+        Family of the two siblings of the gallery, ``int64``.
     shown
-        The family of the person shown, ``int64``; -1 for somebody nobody named.
+        Family of the person shown, ``int64``; -1 for nobody named.
     places
         The photo, ``int64``.
     own, other
-        Probabilities of the person shown and of the brother or sister: 0 for no candidate, NaN where nothing is
-        calibrated. Of a stranger, ``own`` is 0 and ``other`` is the larger of the two siblings'.
+        Probabilities of the person shown and of the sibling: 0 for no candidate, NaN without a calibration. For a
+        stranger, ``own`` is 0 and ``other`` is the larger of the two siblings'.
     own_similarity, other_similarity
-        The like in similarities, -1 for no candidate.
+        The same as similarities, -1 for no candidate.
     named
         Of `Named`.
     uncertain, acquired
         Whether the answer is ``uncertain``, and whether a face was found.
     reasons
-        Texts; "" where no face was found.
+        Texts; "" without a face.
     """
 
     galleries: NDArray[np.int64]
@@ -100,7 +100,7 @@ class Answers:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Put several together, one after another."""
+        """Return several parts as one."""
         return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     def where(self, chosen: NDArray[np.bool_]) -> Answers:
@@ -108,26 +108,26 @@ class Answers:
         return Answers(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return their number."""
         return len(self.places)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Circumstances:
-    """What all pairs' trials share.
+class PairSetup:
+    """What the trials of all pairs share.
 
     Attributes
     ----------
     faces
         Of a dataset.
     families
-        Of its people, numbered.
+        Numbers of its people's families.
     others
-        How many other people are enrolled beside the two, where others are.
+        Number of other people enrolled beside the two in the second gallery.
     settings
         How searches are decided.
     counts
-        Photos with a face of each person.
+        Number of photos with a face of each person.
     """
 
     faces: FaceSet
@@ -144,10 +144,10 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairTrial:
-    """What the galleries of one pair gave, with nobody else enrolled (``alone``) and among others (``among``).
+    """Answers in the galleries of one pair, with nobody else enrolled (``alone``) and among others (``among``).
 
-    Each holds answers by what was searched for: ``both``, the two where both are enrolled; ``strangers``; ``present``
-    and ``absent``, the one who is enrolled and the one who is not.
+    By probes: ``both``, the two if both are enrolled; ``strangers``; ``present``, the one enrolled, and ``absent``, the
+    one who is not.
     """
 
     pair: Pair
@@ -155,104 +155,93 @@ class PairTrial:
     among: dict[str, Answers]
 
 
-def able_others(around: Circumstances, photos: int) -> int:
-    """Return how many families, beside one pair's, have somebody who can be enrolled while enough stay strangers."""
-    able = len(np.unique(around.families[around.counts >= photos]))
-    everybody = len(np.unique(around.families[around.counts > 0]))
-    nameless = int((around.faces.dataset.owners < 0).sum())
+def able_others(setup: PairSetup, photos: int) -> int:
+    """Return how many families beside one pair's can be enrolled from while enough remain strangers."""
+    able = len(np.unique(setup.families[setup.counts >= photos]))
+    everybody = len(np.unique(setup.families[setup.counts > 0]))
+    nameless = int((setup.faces.dataset.owners < 0).sum())
     return max(0, min(able - 1, everybody + nameless - 1 - LEAST_STRANGE_FAMILIES))
 
 
-def try_pair(bench: Bench, around: Circumstances, number: int, pair: Pair, draws: int) -> PairTrial:
-    """Draw, enroll and search: both siblings, and each of them without the other.
+def try_pair(bench: Bench, setup: PairSetup, number: int, pair: Pair, draws: int) -> PairTrial:
+    """Draw, enroll and search several times: both siblings, and each of them without the other.
 
-    Parameters
-    ----------
-    bench, around
-        Where and on what.
-    number
-        The pair's, which its draws depend on.
-    pair
-        Both have more photos than are enrolled.
-    draws
-        How often.
+    The draws depend on the pair's number. Both people have more photos than are enrolled.
     """
     found: tuple[dict[str, list[Answers]], dict[str, list[Answers]]] = ({}, {})
     for turn in range(draws):
-        others, families = _others(bench, around, number, pair, turn)
-        strangers = _strangers(bench, around, number, families, turn)
+        others, families = _others(bench, setup, number, pair, turn)
+        strangers = _strangers(bench, setup, number, families, turn)
         conditions = [(found[0], others[:0])] + ([(found[1], others)] if len(others) else [])
-        draw = draw_photos(around.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
+        draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
         for kept, beside in conditions:
             places = np.concatenate([draw.enrolled, beside])
-            trial = enroll(bench.reader, around.faces, places, around.settings)
-            probes = unrelated(around.faces, draw.probes, places)
-            kept.setdefault("both", []).append(_answers(around, trial, pair, probes))
-            strange = unrelated(around.faces, strangers, places)
-            kept.setdefault("strangers", []).append(_answers(around, trial, pair, strange))
+            trial = enroll(bench.reader, setup.faces, places, setup.settings)
+            probes = unrelated(setup.faces, draw.probes, places)
+            kept.setdefault("both", []).append(_answers(setup, trial, pair, probes))
+            strange = unrelated(setup.faces, strangers, places)
+            kept.setdefault("strangers", []).append(_answers(setup, trial, pair, strange))
         for enrolled in (0, 1):
-            _try_one(bench, around, (number, turn, enrolled), pair, conditions)
+            _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
     alone, among = ({name: Answers.joined(parts) for name, parts in each.items()} for each in found)
     return PairTrial(pair, alone, among)
 
 
 def _try_one(
     bench: Bench,
-    around: Circumstances,
+    setup: PairSetup,
     place: tuple[int, int, int],
     pair: Pair,
     conditions: Sequence[tuple[dict[str, list[Answers]], NDArray[np.int64]]],
 ) -> None:
-    """Enroll one of two people without the other, and search for both; ``place`` is pair, turn and who is enrolled."""
-    dataset, enrolled = around.faces.dataset, place[2]
+    """Enroll one of two people and search for both; ``place`` is pair, turn and which of them is enrolled."""
+    dataset, enrolled = setup.faces.dataset, place[2]
     one, absent = (dataset.people.index(pair.people[who]) for who in (enrolled, 1 - enrolled))
-    if around.counts[one] <= ONE_ENROLLED:
+    if setup.counts[one] <= ONE_ENROLLED:
         return
-    draw = draw_photos(around.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *place))
+    draw = draw_photos(setup.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *place))
     theirs = np.flatnonzero(dataset.owners == absent).astype(np.int64)
     for kept, beside in conditions:
         places = np.concatenate([draw.enrolled, beside])
-        trial = enroll(bench.reader, around.faces, places, around.settings)
+        trial = enroll(bench.reader, setup.faces, places, setup.settings)
         for name, probes in (("present", draw.probes), ("absent", theirs)):
-            shown = unrelated(around.faces, probes, places)
-            kept.setdefault(name, []).append(_answers(around, trial, pair, shown))
+            shown = unrelated(setup.faces, probes, places)
+            kept.setdefault(name, []).append(_answers(setup, trial, pair, shown))
 
 
-def _others(
-    bench: Bench, around: Circumstances, number: int, pair: Pair, turn: int
-) -> tuple[NDArray[np.int64], set[int]]:
-    """Draw photos of others to enroll, one person of a family, and name the families that are in the gallery."""
-    random, counts, owners = bench.random(_OTHERS, number, turn), around.counts, around.faces.dataset.owners
+def _others(bench: Bench, setup: PairSetup, number: int, pair: Pair, turn: int) -> tuple[NDArray[np.int64], set[int]]:
+    """Draw photos of others to enroll, one person of a family, and return the families in the gallery."""
+    random, counts, owners = bench.random(_OTHERS, number, turn), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
-        if len(families) > around.others:
+        if len(families) > setup.others:
             break
-        if int(around.families[person]) not in families:
-            families.add(int(around.families[person]))
-            photos = np.flatnonzero((owners == person) & around.faces.found)
+        if int(setup.families[person]) not in families:
+            families.add(int(setup.families[person]))
+            photos = np.flatnonzero((owners == person) & setup.faces.found)
             enrolled.append(random.permutation(photos)[: pair.enrolled].astype(np.int64))
     return np.concatenate(enrolled), families
 
 
-def _strangers(bench: Bench, around: Circumstances, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
-    """Draw one photo each of people of other families than are enrolled, and photos of nobody named."""
-    random, owners = bench.random(_STRANGERS, number, turn), around.faces.dataset.owners
-    mixed = random.permutation(np.flatnonzero(around.faces.found))
+def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
+    """Draw one photo each of people of families that are not enrolled, and photos of nobody named."""
+    random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
+    mixed = random.permutation(np.flatnonzero(setup.faces.found))
     named = mixed[owners[mixed] >= 0]
-    named = named[~np.isin(around.families[owners[named]], list(families))]
+    named = named[~np.isin(setup.families[owners[named]], list(families))]
     first = np.unique(owners[named], return_index=True)[1]
     return random.permutation(np.concatenate([named[first], mixed[owners[mixed] < 0]]))[:STRANGERS].astype(np.int64)
 
 
-def _answers(around: Circumstances, trial: TrialGallery, pair: Pair, places: NDArray[np.int64]) -> Answers:
-    """Search for photos, and keep what the answers say of the two siblings."""
-    dataset, decisions = around.faces.dataset, trial.decide(places)
+def _answers(setup: PairSetup, trial: TrialGallery, pair: Pair, places: NDArray[np.int64]) -> Answers:
+    """Search for photos, and return what the answers say of the two siblings."""
+    dataset, decisions = setup.faces.dataset, trial.decide(places)
     rows = [
         _row(dataset.photos[int(place)].person, pair.people, decision)
         for place, decision in zip(places, decisions, strict=True)
     ]
     owners = dataset.owners[places]
-    shown = np.where(owners >= 0, around.families[np.maximum(owners, 0)], -1)
+    shown = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
     numbers = np.array([row[:4] for row in rows], dtype=np.float64).reshape(-1, 4)
     return Answers(
         np.full(len(places), pair.family, dtype=np.int64),
@@ -274,7 +263,7 @@ def _answers(around: Circumstances, trial: TrialGallery, pair: Pair, places: NDA
 def _row(
     shown: str | None, people: tuple[str, str], decision: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
-    """Return what an answer says: probabilities and similarities of the one shown and the other, name and reason."""
+    """Return probabilities and similarities of the one shown and the other, the name and the reason."""
     own = {shown} & set(people)
     if decision is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""

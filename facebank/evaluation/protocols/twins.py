@@ -49,10 +49,9 @@ _MOST_OTHERS = 500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What the searches in one group's galleries gave.
+    """Searches in one group's galleries, and those for strangers.
 
-    The probability of the person shown, ``own``, is NaN where no face was found, or nothing is calibrated. The
-    searches for strangers stand apart.
+    ``own``, the probability of the person shown, is NaN without a face or a calibration.
     """
 
     group: Group
@@ -86,15 +85,12 @@ def twins(
 
     Parameters
     ----------
-    bench, dataset
-        Where it runs, and on which photos; those that share a source stay on one side of the split.
     people
         Two or more who look alike: one gallery.
     relatives
-        Pairs, each a gallery of its own; with neither, all people of a dataset of at most twelve are one gallery.
+        Pairs, each a gallery of its own. With neither, all people of a dataset of at most twelve are one gallery.
     shots
-        How many photos of each person are enrolled; a group in which somebody has no more than that is untested, and
-        only compared as pairs of photos.
+        Numbers of photos enrolled of each person; a group in which somebody has no more is only compared as pairs.
     draws
         How often the enrolled photos are drawn.
 
@@ -149,7 +145,7 @@ def _tried(
     draws: int,
     strangers: NDArray[np.int64],
 ) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
-    """Try every group with every number of photos; a row each, also where it is untested."""
+    """Try every group with every number of photos; return trials, and a row for each, untested ones included."""
     counts, tried, rows = photos_found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
     bench.progress.begin("people who look alike", len(shots) * len(groups))
     for photos in shots:
@@ -171,7 +167,7 @@ def _tried(
 
 
 def _looked_at(bench: Bench, dataset: Dataset, alike: set[str]) -> Dataset:
-    """Return the photos of those who look alike, and one of each of so many others as a threshold of theirs needs."""
+    """Return the photos of those who look alike, and one each of as many others as their threshold needs."""
     others = np.array([photo.person not in alike for photo in dataset.photos])
     mixed = bench.random(_OTHERS).permutation(np.flatnonzero(others))
     named = mixed[dataset.owners[mixed] >= 0]
@@ -181,7 +177,7 @@ def _looked_at(bench: Bench, dataset: Dataset, alike: set[str]) -> Dataset:
 
 
 def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int64]:
-    """Draw one photo of each of those who are said to look like nobody, and nameless ones."""
+    """Draw one photo of each person who looks like nobody, and photos of nobody named."""
     owners, random = faces.dataset.owners, bench.random(_STRANGERS)
     known = [number for number, person in enumerate(faces.dataset.people) if person in alike]
     mixed = random.permutation(np.flatnonzero(faces.found & ~np.isin(owners, known)))
@@ -193,7 +189,7 @@ def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int6
 def _try(
     bench: Bench, faces: FaceSet, group: Group, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
-    """Draw, enroll and search; None where somebody's photos all share a source with what is enrolled."""
+    """Draw, enroll and search; None if somebody's photos all share a source with what is enrolled."""
     number = sum(map(ord, "".join(group.people))) % 2**16
     searches, own, others = [], [], []
     for turn in range(draws):
@@ -213,7 +209,7 @@ def _turn_of(strangers: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
 
 
 def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
-    """Return the probability of the person shown; of one who is not among the candidates it is 0."""
+    """Return the probability of the person shown; 0 if not among the candidates."""
     own = searches.probabilities.copy()
     for number in np.flatnonzero(searches.not_first & searches.acquired):
         face, name = trial.faces.faces[searches.places[number]], trial.names[searches.own[number]]
@@ -254,13 +250,13 @@ def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fi
 
 
 def _sureness(searches: Searches) -> NDArray[np.float64]:
-    """Rank answers by the best candidate's probability; where that is the same, as near 1, by its similarity."""
+    """Return ranks by the best candidate's probability, then by its similarity, as where probabilities are near 1."""
     values = (np.nan_to_num(each, nan=-np.inf) for each in (searches.similarities, searches.probabilities))
     return np.unique(np.stack(list(values)[::-1], axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(float)
 
 
 def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
-    """Answer only the surest searches, and count what is wrong among the answers."""
+    """Return the error among the surest answers, and the area under the risk-coverage curve."""
     searches = _joined(trials)
     sureness, wrong = _sureness(searches), searches.not_first
     surest = np.argsort(-sureness, kind="stable")
@@ -303,7 +299,7 @@ def _histogram(tried: dict[int, list[Trial]]) -> tuple[Item, ...]:
 
 
 def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
-    """Show who was taken for whom where most went wrong."""
+    """Return who was taken for whom in the groups with most misses."""
     items = list[Item]()
     for trial in sorted(trials, key=lambda one: -int(one.searches.missed.sum()))[:_MATRICES]:
         title = f"{trial.group.label}, {trial.photos} enrolled of each"
@@ -313,7 +309,7 @@ def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
 
 
 def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
-    """List the photos whose best candidate is wrong, each once for a group; none without any."""
+    """Return the photos whose best candidate is wrong, each once for a group; nothing without any."""
     rows = list[tuple[str, ...]]()
     for trial in trials:
         found = trial.searches

@@ -1,4 +1,4 @@
-"""What photos of people who look alike show as pairs, also where there are too few of them for anything else."""
+"""Groups of people who look alike, and what their photos show as pairs, even if there are too few for anything else."""
 
 from __future__ import annotations
 
@@ -45,38 +45,20 @@ _TOO_FEW = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Typical:
-    """How similar photos of unrelated people are.
-
-    Attributes
-    ----------
-    of
-        Who they are, for people.
-    similarities
-        Of pairs of photos, ``float64``; empty where nothing is known.
-    """
+    """How similar photos of unrelated people are; `similarities` (``float64``) is empty if unknown."""
 
     of: str
     similarities: NDArray[np.float64]
 
     @property
     def upper(self) -> float:
-        """What one pair in a hundred reaches; NaN where nothing is known."""
+        """The similarity that one pair in a hundred reaches; NaN if unknown."""
         return float(np.quantile(self.similarities, 0.99)) if len(self.similarities) else float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """Pairs of photos of different people of each group.
-
-    Attributes
-    ----------
-    groups
-        In which at least two people have a photo with a face.
-    pairs
-        Of each group: places of both photos, ``int64`` of shape ``(N,)`` each.
-    values
-        Of each group: the similarities, ``float64`` of shape ``(N,)``.
-    """
+    """Pairs of photos of different people of each group: places (``int64``) of both, and similarities (``float64``)."""
 
     groups: tuple[Group, ...]
     pairs: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
@@ -98,7 +80,7 @@ class Compared:
 
 
 def typical(bench: Bench, unrelated: NDArray[np.float64]) -> Typical:
-    """Return how similar unrelated people are: those of the data, or of the pack's background where they are few."""
+    """Return how similar unrelated people are: of the data, or of the pack's background if they are few."""
     if len(unrelated) >= LEAST_TYPICAL:
         return Typical("unrelated people of the data", unrelated)
     background = bench.reader.engine.knowledge.background
@@ -111,18 +93,16 @@ def typical(bench: Bench, unrelated: NDArray[np.float64]) -> Typical:
 def shown_and_missing(
     bench: Bench, faces: FaceSet, groups: Sequence[Group], named: set[str], shots: Sequence[int]
 ) -> tuple[dict[str, Figure], tuple[Section, Section], tuple[str, ...]]:
-    """Say what pairs of photos show, and how many photos are missing for the rest.
+    """Return what pairs of photos show, and how many photos are missing for the rest.
 
     Parameters
     ----------
-    bench, faces
-        Where and on what.
     groups
-        Who looks alike, also those of whom there are too few photos.
+        People who look alike, also those with too few photos.
     named
         Everybody who is said to look like somebody.
     shots
-        How many photos of each are enrolled in the rest.
+        Numbers of photos enrolled in the rest.
 
     Returns
     -------
@@ -154,7 +134,7 @@ def _similarity_table(faces: FaceSet, compared: Compared, usual: Typical) -> Tab
 
 
 def _numbers(values: NDArray[np.float64]) -> tuple[str, str]:
-    """Return the mean and the highest of some similarities, for people."""
+    """Return the mean and the highest similarity as text."""
     mean, highest = (round(float(value), 3) + 0.0 for value in (values.mean(), values.max()))  # no "-0.000"
     return f"{mean:.3f}", f"{highest:.3f}"
 
@@ -164,7 +144,7 @@ def _reaching(values: NDArray[np.float64], usual: Typical) -> str:
 
 
 def _of_one_person(faces: FaceSet, people: set[str]) -> NDArray[np.float64]:
-    """Return the similarities of different photos of one person, of each of some people."""
+    """Return the similarities of different photos of one person."""
     owners, embeddings, hashes = faces.dataset.owners, faces.embeddings, np.array(faces.hashes)
     found = [np.zeros(0)]
     for person in sorted(people & set(faces.dataset.people)):
@@ -187,7 +167,7 @@ def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]
 
 
 def _missing(group: Group, counts: dict[str, int], photos: int) -> str:
-    """Say whose photos are missing to enroll so many and search for one more; "" for none."""
+    """Return whose photos are missing to enroll so many and search for one more; "" for none."""
     lacking = ((person, photos + 1 - counts.get(person, 0)) for person in group.people)
     return ", ".join(f"{number:,} of {printable(person)}" for person, number in lacking if number > 0)
 
@@ -215,7 +195,7 @@ def _sentences(faces: FaceSet, groups: Sequence[Group], compared: Compared, usua
 def _at_thresholds(
     bench: Bench, faces: FaceSet, compared: Compared, unrelated: NDArray[np.float64]
 ) -> tuple[dict[str, Figure], Section]:
-    """Compare photos of people who look alike, at a threshold that unrelated people chose and at the shipped one."""
+    """Compare photos of people who look alike at the threshold of unrelated people, and at the shipped one."""
     if not compared.groups:
         return {}, Section(AS_PAIRS, ("Untested: no two photos of people who look alike can be compared.",))
     first, second = (np.concatenate(side) for side in zip(*compared.pairs, strict=True))
@@ -277,15 +257,6 @@ class Group:
 def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[Relatives] | None) -> list[Group]:
     """Return who looks alike: pairs of a list, else the people named, else everybody of a small dataset.
 
-    Parameters
-    ----------
-    dataset
-        Where they are looked for.
-    people
-        Names of one group.
-    relatives
-        Pairs, each a group of its own; they go before the names.
-
     Raises
     ------
     DatasetError
@@ -310,18 +281,7 @@ def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequenc
 def with_photos(
     dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
 ) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups of whom two people have a photo; the others are untested, and say why.
-
-    Parameters
-    ----------
-    dataset
-        Where they are from, for the message.
-    groups
-        Who looks alike.
-    counts
-        How many photos each person has.
-    what
-        What was counted, such as "photos with a face".
+    """Return the groups in which two people have one of the photos counted, and the others with the reason.
 
     Raises
     ------
@@ -340,13 +300,7 @@ def with_photos(
 
 
 def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups with two photos of each person; the others are compared as pairs of photos only.
-
-    Parameters
-    ----------
-    groups, counts, what
-        As in `with_photos`.
-    """
+    """Return the groups with two photos of each person; the others are compared as pairs of photos only."""
     able, few = list[Group](), list[LeftOut]()
     for group in groups:
         if min(counts.get(person, 0) for person in group.people) >= 2:
@@ -357,10 +311,10 @@ def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tupl
 
 
 def why_untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:
-    """Say how many photos each of a group has."""
+    """Return how many photos each of a group has."""
     return f"untested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
 
 
 def photos_found(faces: FaceSet) -> dict[str, int]:
-    """Count everybody's photos with a face."""
+    """Return the number of photos with a face of each person."""
     return photos_of(faces.dataset.where(bool(found) for found in faces.found))

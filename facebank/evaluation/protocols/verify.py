@@ -1,4 +1,4 @@
-"""Verification: do two photos show one person? On the pairs that a dataset lists, or on all that can be made of it."""
+"""Verification: do two photos show one person? On listed pairs, or on all that can be made."""
 
 from __future__ import annotations
 
@@ -37,20 +37,7 @@ from facebank.evaluation.verification import (
     has_scores=True,
 )
 def verify(bench: Bench, dataset: Dataset) -> Report:
-    """Compare pairs of photos, and count both kinds of errors.
-
-    Parameters
-    ----------
-    bench
-        Where it runs.
-    dataset
-        With pairs, or with photos of which pairs are made: all of them, or many chosen at random by the seed.
-
-    Raises
-    ------
-    DatasetError
-        There are no pairs, or only those of one kind; or in no photo a face was found.
-    """
+    """Compare pairs of photos, and count both kinds of errors; raises `DatasetError` without both kinds of pairs."""
     compared = Compared.of(bench, dataset)
     figures = {
         **operating_figures(compared.comparisons, compared.threshold),
