@@ -48,35 +48,99 @@ from __future__ import annotations
 
 
 class FacebankError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose.
+
+    Examples
+    --------
+    >>> try:
+    ...     report = bank.enroll("Ada", "absent.jpg")
+    ... except FacebankError as error:
+    ...     print(error)
+    there is no such file or folder: absent.jpg
+    """
 
 
 class UsageError(FacebankError):
-    """The arguments of a call or a command make no sense together."""
+    """The arguments of a call or a command make no sense together.
+
+    Examples
+    --------
+    >>> bank.identify(None)
+    Traceback (most recent call last):
+    facebank.errors.UsageError: a photo is a path, bytes, ..., not None
+    """
 
 
 class ClosedError(UsageError):
-    """What is used was closed, perhaps by another thread meanwhile: open it anew."""
+    """What is used was closed, perhaps by another thread meanwhile: open it anew.
+
+    Examples
+    --------
+    >>> bank.close()
+    >>> bank.people()
+    Traceback (most recent call last):
+    facebank.errors.ClosedError: The bank of people.facebank was closed: open it anew.
+    """
 
 
 class MissingDependencyError(FacebankError):
-    """An optional package is needed and not installed; the message names the extra."""
+    """An optional package is needed and not installed; the message names the extra.
+
+    Examples
+    --------
+    >>> try:
+    ...     photos = list(bank.identify("party.jpg"))
+    ... except MissingDependencyError as error:
+    ...     print(error)  # names the extra to install
+    """
 
 
 class DeviceError(FacebankError):
-    """The device that was asked for cannot run the networks."""
+    """The device that was asked for cannot run the networks.
+
+    Examples
+    --------
+    >>> try:
+    ...     photos = list(bank.identify("party.jpg"))
+    ... except DeviceError:
+    ...     print("use device='cpu'")
+    """
 
 
 class StorageError(FacebankError):
-    """A file cannot be written: disk full, no permission, read-only medium."""
+    """A file cannot be written: disk full, no permission, read-only medium.
+
+    Examples
+    --------
+    >>> try:
+    ...     forgotten = bank.forget("Joe")
+    ... except StorageError as error:
+    ...     print(error)  # names the file, and says whether the disk is full
+    """
 
 
 class PhotoError(FacebankError):
-    """Something is wrong with one photo; the others can go on."""
+    """Something is wrong with one photo; the others can go on.
+
+    Examples
+    --------
+    >>> try:
+    ...     result = bank.verify("broken.jpg", "joe.jpg")
+    ... except PhotoError as error:
+    ...     print(error)
+    broken.jpg is no photo: its bytes are of no format that is read
+    """
 
 
 class PhotoNotFoundError(PhotoError):
-    """There is no such file."""
+    """There is no such file.
+
+    Examples
+    --------
+    >>> bank.verify("absent.jpg", "joe.jpg")
+    Traceback (most recent call last):
+    facebank.errors.PhotoNotFoundError: there is no photo absent.jpg; check the path
+    """
 
 
 class UnreadablePhotoError(PhotoError):
@@ -92,7 +156,15 @@ class PhotoTooLargeError(PhotoError):
 
 
 class NoFaceError(PhotoError):
-    """The photo shows no face, and one is needed."""
+    """The photo shows no face, and one is needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bank.verify(np.zeros((99, 99, 3), np.uint8), "joe.jpg")
+    Traceback (most recent call last):
+    facebank.errors.NoFaceError: <array>: no face was found
+    """
 
 
 class XmpError(PhotoError):
@@ -100,7 +172,16 @@ class XmpError(PhotoError):
 
 
 class VideoError(FacebankError):
-    """Something is wrong with one video."""
+    """Something is wrong with one video.
+
+    Examples
+    --------
+    >>> try:
+    ...     report = bank.video("absent.mp4")
+    ... except VideoError as error:
+    ...     print(error)
+    there is no video absent.mp4; check the path
+    """
 
 
 class VideoNotFoundError(VideoError):
@@ -120,7 +201,17 @@ class StreamError(VideoError):
 
 
 class PackError(FacebankError):
-    """Something is wrong with a pack."""
+    """Something is wrong with a pack.
+
+    Examples
+    --------
+    >>> from facebank import load_pack
+    >>> try:
+    ...     pack = load_pack("no-such-pack")
+    ... except PackError as error:
+    ...     print(type(error).__name__)
+    PackNotFoundError
+    """
 
 
 class PackNotFoundError(PackError):
@@ -160,11 +251,29 @@ class ScanBusyError(ScanError):
 
 
 class GalleryError(FacebankError):
-    """Something is wrong with a gallery."""
+    """Something is wrong with a gallery.
+
+    Examples
+    --------
+    >>> from facebank import FaceBank
+    >>> try:
+    ...     people = FaceBank.open("party.jpg").people()
+    ... except GalleryError as error:
+    ...     print(type(error).__name__)
+    GalleryFormatError
+    """
 
 
 class GalleryNotFoundError(GalleryError):
-    """There is no gallery file yet."""
+    """There is no gallery file yet.
+
+    Examples
+    --------
+    >>> from facebank import FaceBank
+    >>> FaceBank.open("absent.facebank").people()
+    Traceback (most recent call last):
+    facebank.errors.GalleryNotFoundError: ...
+    """
 
 
 class GalleryFormatError(GalleryError):
@@ -184,15 +293,36 @@ class PackMismatchError(GalleryError):
 
 
 class PersonNotFoundError(GalleryError):
-    """No person of this name is enrolled."""
+    """No person of this name is enrolled.
+
+    Examples
+    --------
+    >>> bank.person("Ada")
+    Traceback (most recent call last):
+    facebank.errors.PersonNotFoundError: ...
+    """
 
 
 class PersonExistsError(GalleryError):
-    """Another person already has this name."""
+    """Another person already has this name.
+
+    Examples
+    --------
+    >>> bank.rename("Joe", "Barack")
+    Traceback (most recent call last):
+    facebank.errors.PersonExistsError: ...
+    """
 
 
 class InvalidNameError(GalleryError):
-    """A person cannot be called that."""
+    """A person cannot be called that.
+
+    Examples
+    --------
+    >>> bank.rename("Joe", "")
+    Traceback (most recent call last):
+    facebank.errors.InvalidNameError: ...
+    """
 
 
 class ExchangeError(GalleryError):

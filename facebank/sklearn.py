@@ -160,6 +160,14 @@ class FacePrototypeClassifier(_FaceClassifier):
     ----------
     background
         Of the pack that made the embeddings, or None.
+
+    Examples
+    --------
+    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> classifier = FacePrototypeClassifier().fit(X, ["Barack", "Barack", "Joe"])
+    >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
+    Barack Joe
     """
 
     def __init__(self, background: Background | None = None) -> None:
@@ -174,22 +182,30 @@ class FaceKnnClassifier(_FaceClassifier):
 
     Parameters
     ----------
-    neighbours, temperature
+    neighbors, temperature
         How many samples of each person vote, and how fast a vote loses weight with its similarity.
     background
         Of the pack that made the embeddings, or None.
+
+    Examples
+    --------
+    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> classifier = FaceKnnClassifier(neighbors=3).fit(X, ["Barack", "Barack", "Joe"])
+    >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
+    Barack Joe
     """
 
     def __init__(
-        self, neighbours: int = NEIGHBOURS, temperature: float = TEMPERATURE, background: Background | None = None
+        self, neighbors: int = NEIGHBOURS, temperature: float = TEMPERATURE, background: Background | None = None
     ) -> None:
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.temperature = temperature
         self.background = background
 
     def _scorer(self, enrolled: Enrolled) -> PersonScorer:
         check_background(self.background, enrolled)
-        return KnnScorer(enrolled, neighbours=self.neighbours, temperature=self.temperature)
+        return KnnScorer(enrolled, neighbours=self.neighbors, temperature=self.temperature)
 
 
 class FaceSvmClassifier(_FaceClassifier):
@@ -201,6 +217,14 @@ class FaceSvmClassifier(_FaceClassifier):
         ``"linear"`` or ``"rbf"``.
     background
         Of the pack that made the embeddings, or None: needed where there is one single person.
+
+    Examples
+    --------
+    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> classifier = FaceSvmClassifier(kernel="linear").fit(X, ["Barack", "Barack", "Joe"])
+    >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
+    Barack Joe
     """
 
     def __init__(self, kernel: str = "linear", background: Background | None = None) -> None:
@@ -221,6 +245,14 @@ class FaceLogisticClassifier(_FaceClassifier):
     ----------
     background
         Of the pack that made the embeddings, or None: needed where there is one single person.
+
+    Examples
+    --------
+    >>> names = ["barack1.jpg", "barack2.jpg", "joe.jpg"]
+    >>> X = [photo.faces[0].embedding for photo in bank.analyze(names)]
+    >>> classifier = FaceLogisticClassifier().fit(X, ["Barack", "Barack", "Joe"])
+    >>> print(*classifier.predict([face.embedding for face in next(bank.analyze("party.jpg")).faces]))
+    Barack Joe
     """
 
     def __init__(self, background: Background | None = None) -> None:

@@ -56,6 +56,13 @@ class DecodedPhoto:
     ------
     UsageError
         The pixels are none of that kind; the message says how to make them so.
+
+    Examples
+    --------
+    >>> from facebank import read_photo
+    >>> photo = read_photo("eileen.jpg")
+    >>> photo.pixels.shape == (photo.height, photo.width, 3)
+    True
     """
 
     path: str
@@ -157,6 +164,12 @@ class Quality:
         Mean cosine with the embeddings of the mirrored and slightly shifted face, -1..1; None except at enrollment.
     weaknesses
         What makes it hard to recognise, in words, the worst first; empty for a good face.
+
+    Examples
+    --------
+    >>> face = next(bank.analyze("eileen.jpg")).faces[0]
+    >>> face.assessment.sharpness > 0.5, face.assessment.weaknesses
+    (True, ())
     """
 
     score: float
@@ -194,6 +207,12 @@ class Person:
         Free text about the person, or None.
     masked_count
         How many of the samples wear a mask; they count for faces in masks only, beside bare ones.
+
+    Examples
+    --------
+    >>> person = bank.person("Joe")
+    >>> person.name, person.sample_count, person.born
+    ('Joe', 1, None)
     """
 
     id: int
@@ -235,6 +254,12 @@ class Sample:
         Whether `taken_at` is the camera's date; a file's modification time is not.
     picture_hash
         As of `Photo`.
+
+    Examples
+    --------
+    >>> sample = bank.samples("Joe")[0]
+    >>> sample.person, os.path.basename(sample.path), sample.has_thumbnail
+    ('Joe', 'joe.jpg', True)
     """
 
     id: int
@@ -255,7 +280,14 @@ class Sample:
 
 
 class Decision(StrEnum):
-    """What can be said of a face: one of three things."""
+    """What can be said of a face: one of three things.
+
+    Examples
+    --------
+    >>> face = next(bank.identify("joe.jpg")).faces[0]
+    >>> face.decision is Decision.KNOWN, face.decision == "known"
+    (True, True)
+    """
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -263,7 +295,14 @@ class Decision(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision was made: a closed list."""
+    """Why a decision was made: a closed list.
+
+    Examples
+    --------
+    >>> face = next(bank.identify("eileen.jpg")).faces[0]
+    >>> face.reason is Reason.BELOW_THRESHOLD, str(face.reason)
+    (True, 'below_threshold')
+    """
 
     MATCH = "match"
     BELOW_THRESHOLD = "below_threshold"
@@ -289,6 +328,14 @@ class Candidate:
         Cosine with the person's prototype, the mean of the samples weighted by their quality; -1..1.
     probability
         Calibrated probability that it is this person, strangers included, 0..1; None without a calibration.
+
+    Examples
+    --------
+    >>> candidates = next(bank.identify("eileen.jpg")).faces[0].candidates
+    >>> [candidate.person for candidate in candidates]
+    ['Joe', 'Barack']
+    >>> f"{candidates[0].similarity:.1f}", f"{candidates[0].probability:.1f}"
+    ('0.1', '0.0')
     """
 
     person: str
@@ -313,6 +360,12 @@ class Identity:
     stranger_probability
         Calibrated probability that it is none of the candidates: a stranger or, rarely, an enrolled person who is
         less similar. The candidates' and this one add to one. None without candidates or without a calibration.
+
+    Examples
+    --------
+    >>> identity = next(bank.identify("joe.jpg")).faces[0].identity
+    >>> identity.person, identity.decision.value, identity.probability > 0.9
+    ('Joe', 'known', True)
     """
 
     decision: Decision
@@ -349,6 +402,13 @@ class Face(Detection):
     identity
         Whose it is; None for a face that was only analyzed. The properties `person`, `decision`, `reason`,
         `similarity`, `probability`, `candidates` and `stranger_probability` are its attributes.
+
+    Examples
+    --------
+    >>> for face in next(bank.identify("party.jpg")).faces:
+    ...     print(face.face_number, face.person, face.decision, f"{face.quality:.1f}", face.box.round())
+    1 Barack known 1.0 [135. 153. 317. 422.]
+    2 Joe known 1.0 [511.  64. 616. 213.]
     """
 
     assessment: Quality
@@ -472,6 +532,13 @@ class Photo:
         SHA-256 in hex of the picture as it is seen, whatever its metadata; None where it is not known.
     opener
         What reads the photo again for `Face.crop`.
+
+    Examples
+    --------
+    >>> for photo in bank.identify(["party.jpg", "broken.jpg"]):
+    ...     print(photo.path, photo.width, photo.height, len(photo.faces), photo.error)
+    party.jpg 769 800 2 None
+    broken.jpg 0 0 0 broken.jpg is no photo: its bytes are of no format that is read
     """
 
     path: str
@@ -501,7 +568,15 @@ class Photo:
         object.__setattr__(self, "faces", numbered)
 
     def identified(self, identities: Sequence[Identity]) -> Photo:
-        """Return the photo with its faces' identities, in their order."""
+        """Return the photo with its faces' identities, in their order.
+
+        Examples
+        --------
+        >>> photo = next(bank.analyze("joe.jpg"))
+        >>> recognizer = bank.identification().recognizer
+        >>> photo.identified(recognizer.identify(photo.faces)).faces[0].person
+        'Joe'
+        """
         faces = (replace(face, identity=identity) for face, identity in zip(self.faces, identities, strict=True))
         return replace(self, faces=tuple(faces))
 
@@ -542,7 +617,14 @@ class AnalyzedPhoto:
 
 
 class EnrollReason(StrEnum):
-    """Why a photo was enrolled or refused: a closed list."""
+    """Why a photo was enrolled or refused: a closed list.
+
+    Examples
+    --------
+    >>> report = bank.enroll("Eileen", ["eileen.jpg", "broken.jpg"])
+    >>> [str(photo.reason) for photo in report.photos]
+    ['enrolled', 'unreadable']
+    """
 
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already_enrolled"
@@ -579,6 +661,12 @@ class EnrolledPhoto:
         A sentence about what is odd about a photo that was accepted, or None.
     masked
         Whether the face wears a mask: such a sample counts for masked faces only.
+
+    Examples
+    --------
+    >>> photo = bank.enroll("Eileen", "eileen.jpg").photos[0]
+    >>> photo.path, photo.person, photo.accepted
+    ('eileen.jpg', 'Eileen', True)
     """
 
     path: str
@@ -629,6 +717,12 @@ class EnrollReport:
         has them now; None where that is the person's own.
     skipped
         How many files were passed over in the folders that were given.
+
+    Examples
+    --------
+    >>> report = bank.enroll("Eileen", ["eileen.jpg", "broken.jpg"])
+    >>> report.person, report.accepted, report.refused
+    ('Eileen', 1, 1)
     """
 
     person: str
@@ -662,6 +756,12 @@ class Verification:
         Whether the similarity reaches the threshold.
     probability
         Calibrated probability, or None.
+
+    Examples
+    --------
+    >>> result = bank.verify("barack1.jpg", "joe.jpg")
+    >>> result.same, result.similarity < result.threshold
+    (False, True)
     """
 
     a: str

@@ -10,6 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+collect_ignore = ["forked_bank.py"]  # a program
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 # A run in the background may inherit that Ctrl-C is ignored; the programs that tests interrupt must not.

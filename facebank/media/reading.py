@@ -134,6 +134,13 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
         Its format is not read, or not without an extra.
     PhotoTooLargeError
         It has more bytes or pixels than `limits` allow.
+
+    Examples
+    --------
+    >>> from facebank import read_photo
+    >>> photo = read_photo("party.jpg")
+    >>> photo.pixels.shape, photo.pixels.dtype
+    ((800, 769, 3), dtype('uint8'))
     """
     return decode_photo(read_photo_file(path, limits), limits)
 

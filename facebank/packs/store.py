@@ -46,6 +46,13 @@ class Pack:
         The content of its ``pack.toml``.
     folder
         Where it is.
+
+    Examples
+    --------
+    >>> from facebank import load_pack
+    >>> pack = load_pack()
+    >>> pack.name, pack.manifest.embedder.dimension
+    ('opencv', 128)
     """
 
     manifest: PackManifest
@@ -70,19 +77,44 @@ class Pack:
             The file is missing or altered, or cannot be prepared.
         StorageError
             The cache cannot be written.
+
+        Examples
+        --------
+        >>> pack = load_pack()
+        >>> pack.detector_path().suffix
+        '.onnx'
         """
         return self._file(self.manifest.detector, "batch_and_size")
 
     def embedder_path(self) -> Path:
-        """Return the embedder's ONNX file; as `detector_path`."""
+        """Return the embedder's ONNX file; as `detector_path`.
+
+        Examples
+        --------
+        >>> pack = load_pack()
+        >>> pack.embedder_path().suffix
+        '.onnx'
+        """
         return self._file(self.manifest.embedder, "batch")
 
     def detector_network(self) -> Path | bytes:
-        """Return the detector for `open_session`: as `detector_path`, or its bytes if the cache cannot be written."""
+        """Return the detector for `open_session`: as `detector_path`, or its bytes if the cache cannot be written.
+
+        Examples
+        --------
+        >>> pack = load_pack()
+        >>> network = pack.detector_network()
+        """
         return self._network(self.manifest.detector, "batch_and_size")
 
     def embedder_network(self) -> Path | bytes:
-        """Return the embedder for `open_session`; as `detector_network`."""
+        """Return the embedder for `open_session`; as `detector_network`.
+
+        Examples
+        --------
+        >>> pack = load_pack()
+        >>> network = pack.embedder_network()
+        """
         return self._network(self.manifest.embedder, "batch")
 
     def _file(self, spec: DetectorSpec | EmbedderSpec, axes: FreeAxes) -> Path:
@@ -171,6 +203,12 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
         There is no such pack; the message lists the installed ones.
     ManifestError
         Its ``pack.toml`` is wrong.
+
+    Examples
+    --------
+    >>> from facebank import load_pack
+    >>> load_pack().name
+    'opencv'
     """
     if name_or_folder is None or name_or_folder == EMBEDDED_NAME:
         return Pack(read_manifest(EMBEDDED_FOLDER), EMBEDDED_FOLDER)

@@ -51,6 +51,13 @@ class DecisionSettings:
     ------
     UsageError
         A value cannot be.
+
+    Examples
+    --------
+    >>> from facebank import DecisionSettings
+    >>> careful = DecisionSettings(fpir=0.001, least_probability=0.9)
+    >>> [face.person for face in next(bank.identify("party.jpg", careful)).faces]
+    ['Barack', 'Joe']
     """
 
     fpir: float = 0.01
@@ -72,6 +79,11 @@ class DecisionSettings:
         ------
         GalleryFormatError
             It has one that cannot be; the message names the command that takes it away.
+
+        Examples
+        --------
+        >>> DecisionSettings.from_gallery(bank.gallery).classifier
+        'prototype'
         """
         with gallery.snapshot():
             kept = {key: gallery.read_setting(key) for key in KEYS}
@@ -85,7 +97,13 @@ class DecisionSettings:
             ) from error
 
     def changed(self, values: Mapping[str, Value]) -> Self:
-        """Return settings with some other values; `UsageError` if one cannot be."""
+        """Return settings with some other values; `UsageError` if one cannot be.
+
+        Examples
+        --------
+        >>> DecisionSettings().changed({"fpir": 0.001}).fpir
+        0.001
+        """
         return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
 
     def demanding(self, least_probability: float | None) -> Self:
@@ -95,6 +113,11 @@ class DecisionSettings:
         ------
         UsageError
             It is lower than the one that is asked for already.
+
+        Examples
+        --------
+        >>> DecisionSettings().demanding(0.95).least_probability
+        0.95
         """
         if least_probability is None:
             return self
@@ -108,7 +131,14 @@ class DecisionSettings:
         return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
 
     def write(self, gallery: Gallery) -> None:
-        """Keep all settings in a gallery; those that are the defaults are kept by not being there."""
+        """Keep all settings in a gallery; those that are the defaults are kept by not being there.
+
+        Examples
+        --------
+        >>> DecisionSettings(fpir=0.001).write(bank.gallery)
+        >>> bank.settings.fpir
+        0.001
+        """
         default = type(self)()
         for key in KEYS:
             value = getattr(self, key)

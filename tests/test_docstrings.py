@@ -1,0 +1,58 @@
+"""Every public name has a docstring with an example; the examples run as doctests (see the ``conftest.py`` above)."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import facebank
+from facebank import sklearn
+
+PROJECT = Path(__file__).resolve().parents[1]
+NAMES = [name for name in facebank.__all__ if name != "__version__"]
+ESTIMATORS = [name for name, found in vars(sklearn).items() if name.startswith("Face") and inspect.isclass(found)]
+
+
+def public_methods(found: type) -> list[str]:
+    kinds = (classmethod, staticmethod)
+    return [
+        name
+        for name, value in vars(found).items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+    ]
+
+
+PUBLIC = [
+    *(f"facebank.{name}" for name in NAMES),
+    *(f"facebank.sklearn.{name}" for name in ESTIMATORS),
+    *(
+        f"facebank.{name}.{method}"
+        for name in NAMES
+        if inspect.isclass(getattr(facebank, name))
+        for method in public_methods(getattr(facebank, name))
+    ),
+]
+
+
+@pytest.mark.parametrize("dotted", PUBLIC)
+def test_every_public_name_has_an_example(dotted: str) -> None:
+    _, *parts = dotted.split(".")
+    found: object = facebank
+    for part in parts:
+        found = getattr(found, part)
+    text = inspect.getdoc(found) or ""
+    assert "Examples\n--------\n>>> " in text, f"{dotted} has no example"
+
+
+def test_the_ordinary_test_command_runs_the_examples() -> None:
+    options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert "--doctest-modules" in options["addopts"]
+    tested = {PROJECT / path for path in options["testpaths"]}
+    homes = {getattr(facebank, name).__module__ for name in NAMES} | {"facebank", "facebank.sklearn"}
+    for home in homes:
+        path = PROJECT / Path(*home.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        assert file in tested, f"the examples of {home} are not in testpaths"

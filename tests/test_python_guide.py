@@ -1,0 +1,30 @@
+"""Every block of ``docs/python.md`` and of README's Python parts runs, and prints what the page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from facebank import FaceBank
+
+PROJECT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file")
+def test_the_guide_runs_as_it_is_written(example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
+    example_bank.close()
+    blocks = BLOCK.findall((PROJECT / "docs" / "python.md").read_text(encoding="utf-8"))
+    assert len(blocks) > 15
+    names: dict[str, Any] = {}
+    printed = ""
+    for kind, text in blocks:
+        if kind == "text":
+            assert printed == text
+        else:
+            exec(compile(text, "docs/python.md", "exec"), names)
+            printed = capsys.readouterr().out
