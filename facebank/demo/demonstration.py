@@ -42,20 +42,9 @@ class DemoPerson:
 
 @dataclass(frozen=True, slots=True)
 class DemoPanel:
-    """A part of the picture: one photograph, cut to the picture's height.
+    """A part of the picture: the rows of a photograph from `top` on, of the picture's height.
 
-    Attributes
-    ----------
-    photo
-        The photograph's file name.
-    shows
-        The person in it.
-    enrolled
-        Whether that person is enrolled.
-    top
-        First row of the part in the photograph.
-    mirrored
-        Whether it is the mirror image, because the person's only photograph is the enrolled one.
+    `mirrored` is for a person whose only photograph is the enrolled one.
     """
 
     photo: str

@@ -41,19 +41,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result of an examination.
-
-    Attributes
-    ----------
-    subject
-        What was examined, in a few words.
-    detail
-        The result, in one line.
-    severity
-        Whether something must be done.
-    command
-        The command that mends it; None if nothing needs mending or no command can.
-    """
+    """One result: what was examined, what was found in one line, and the command that mends it, if any is needed."""
 
     subject: str
     detail: str
@@ -63,18 +51,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class OptionalLibrary:
-    """A library that only some features need.
+    """A distribution that only some features need.
 
     Attributes
     ----------
-    name
-        Name of the distribution.
     module
         Module to import to check that it works; None if that takes too long.
     extra
         The extra of facebank that adds it; None if it comes with another library.
-    purpose
-        What needs it, in a few words.
     """
 
     name: str
@@ -96,16 +80,7 @@ OPTIONAL = (
 class Family:
     """Distributions that install the same import package, of which exactly one may be installed.
 
-    Attributes
-    ----------
-    module
-        The import package.
-    title
-        Its usual name.
-    requirement
-        The requirement that installs one of them.
-    preferred
-        The distribution to keep of several; None for one for GPUs, if there is one.
+    `requirement` installs one of them; of several, `preferred` is kept, or one for GPUs.
     """
 
     module: str

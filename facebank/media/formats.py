@@ -31,22 +31,16 @@ _REDUCED_RESOLUTION = 1
 
 @dataclass(frozen=True, slots=True)
 class PhotoFormat:
-    """A format that is read.
+    """A format that is read, recognized by the `signature` of its first bytes.
 
     Attributes
     ----------
-    name
-        Its usual name.
-    signature
-        Matches the first bytes of its files.
     suffixes
-        Endings of its files' names, in lower case; used to find photos in folders, not to recognize them.
+        Endings of its files' names, in lower case; used to find photos in folders only.
     module, plugin
         The decoder, a subclass of ``PIL.ImageFile.ImageFile``.
-    pixel_cost
-        Memory of a pixel during decoding, as a multiple of that in a plain PNG.
-    byte_cost
-        Time of a hostile byte of the file, as a multiple of that in other formats.
+    pixel_cost, byte_cost
+        Memory of a pixel during decoding, and time of a hostile byte, as multiples of those of a plain PNG.
     """
 
     name: str
@@ -111,18 +105,9 @@ _NOT_READ = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SkippedKind:
-    """A kind of picture that is not read.
+    """A kind of picture that is not read: its code in JSON (never renamed), and its name in singular and plural.
 
-    Attributes
-    ----------
-    code
-        Its code in JSON; never renamed.
-    one, many
-        Its name, in singular and plural.
-    suffixes
-        Endings of its files' names, in lower case.
-    signature
-        Matches the first bytes of its files; None if only the name tells.
+    It is recognized by suffixes in lower case, and by the signature of its first bytes if there is one.
     """
 
     code: str

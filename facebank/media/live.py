@@ -49,17 +49,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A source of frames.
-
-    Attributes
-    ----------
-    kind
-        Its kind.
-    target
-        The number of a camera, an address, or a path, as the decoder opens it.
-    shown
-        Its name in messages, without secrets.
-    """
+    """A source of frames: `target` is what the decoder opens, `shown` its name in messages, without secrets."""
 
     kind: Kind
     target: str | int
@@ -68,14 +58,9 @@ class LiveSource:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long to wait for a stream, in seconds.
+    """How long to wait for a stream, in seconds: first and longest pause before it is opened again, and for an answer.
 
-    Attributes
-    ----------
-    first, longest
-        First and greatest pause before it is opened again; each is twice the one before.
-    patience
-        Time for an answer, and for each frame.
+    Each pause is twice the one before.
     """
 
     first: float = 1.0

@@ -147,17 +147,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo's file, not decoded yet.
-
-    Attributes
-    ----------
-    source
-        Its path, as given.
-    data
-        All of its bytes.
-    modified_at
-        Time of its last change, in UTC; None if the system has none.
-    """
+    """A photo's file, not decoded: its path as given, its bytes, and the time of its last change in UTC, if known."""
 
     source: str
     data: bytes
@@ -195,7 +185,7 @@ class PhotoHeader:
     orientation
         EXIF's, 1..8, of the stored pixels.
     xmp
-        The XMP packet as the decoder found it; None if it found none.
+        The XMP packet, if the decoder found one.
     """
 
     kind: str
@@ -345,16 +335,9 @@ def _without_decoders_warnings() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """A photo's orientation and date.
+    """The EXIF orientation, 1..8, that decoded pixels still need, whether one is stated, and the date.
 
-    Attributes
-    ----------
-    orientation
-        EXIF orientation, 1..8, that the decoded pixels still need.
-    has_orientation
-        Whether EXIF or XMP state a valid orientation.
-    taken_at
-        When the photo was taken: aware if the camera noted its offset from UTC, else naive. None if EXIF has no date.
+    The date is aware if the camera noted its offset from UTC, else naive; None if EXIF has none.
     """
 
     orientation: int

@@ -93,18 +93,7 @@ class VideoLimits:
 class VideoInfo:
     """A video's properties as its file states them; 0 for what it does not state.
 
-    Attributes
-    ----------
-    source
-        The path as the user gave it.
-    width, height
-        Of the upright frames in pixels.
-    seconds
-        Duration.
-    frames
-        Number of frames, perhaps approximate.
-    rate
-        Mean frames per second.
+    `width` and `height` are those of the upright frames in pixels, `rate` is the mean number of frames per second.
     """
 
     source: str
@@ -117,16 +106,9 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame.
+    """One upright frame, RGB ``uint8`` of shape ``(height, width, 3)``, with its time in seconds from the beginning.
 
-    Attributes
-    ----------
-    time
-        When it is shown, in seconds from the beginning.
-    shot
-        Number of its shot, from 0; -1 if shots are not detected.
-    pixels
-        RGB ``uint8`` of shape ``(height, width, 3)``, upright.
+    `shot` is the number of its shot, from 0; -1 if shots are not detected.
     """
 
     time: float
@@ -160,9 +142,8 @@ class Video:
         self._name = printable(str(path))
         _check_file(self._path, self._name)
         self._capture = self._opened()
-        width, height = size_of(self._capture)
-        self.info = VideoInfo(str(path), width, height, *length_of(self._capture))
-        limits.check_size(width, height, str(path))
+        self.info = VideoInfo(str(path), *_properties(self._capture))
+        limits.check_size(self.info.width, self.info.height, str(path))
         limits.check_length(self.info.seconds, self.info.frames, str(path))
         self._last_time = 0.0
         self._read = 0
@@ -253,7 +234,7 @@ class Video:
         """Grab frame after frame and yield their times, which rise whatever the file states."""
         first = True
         while self._capture.grab():
-            stated = time_of(self._capture)
+            stated = _time_of(self._capture)
             soonest = self._last_time + (0.0 if first else _SOONEST)
             time = stated if math.isfinite(stated) and stated >= soonest else soonest
             first = False
@@ -277,8 +258,8 @@ class Video:
         if start <= _SEEK_BEFORE:
             return
         self._capture.set(cv2.CAP_PROP_POS_MSEC, (start - _SEEK_BEFORE) * 1000)
-        if self._capture.grab() and 0 < time_of(self._capture) < start:
-            self._last_time, self._sought = time_of(self._capture), True
+        if self._capture.grab() and 0 < _time_of(self._capture) < start:
+            self._last_time, self._sought = _time_of(self._capture), True
             return
         self._capture.release()
         self._capture = self._opened()
@@ -439,32 +420,22 @@ def is_text(path: str) -> bool:
     return True
 
 
-def time_of(capture: VideoCapture) -> float:
+def _time_of(capture: VideoCapture) -> float:
     """Return the time of the last grabbed frame, in seconds from the beginning; unchecked."""
     import cv2
 
     return capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
 
-def size_of(capture: VideoCapture) -> tuple[int, int]:
-    """Return width and height of the upright frames in pixels; 0 if unknown."""
+def _properties(capture: VideoCapture) -> tuple[int, int, float, int, float]:
+    """Return width and height of the upright frames, seconds, frames and frames per second; 0 for what is not stated."""
     import cv2
 
-    return tuple(_whole(capture.get(which)) for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))  # type: ignore[return-value]
-
-
-def length_of(capture: VideoCapture) -> tuple[float, int, float]:
-    """Return seconds, frames and frames per second as the file states them; 0 if it does not."""
-    import cv2
-
-    rate, frames = capture.get(cv2.CAP_PROP_FPS), _whole(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if not math.isfinite(rate) or rate <= 0:
-        return 0.0, frames, 0.0
-    return frames / rate, frames, rate
-
-
-def _whole(number: float) -> int:
-    return max(0, round(number)) if math.isfinite(number) else 0
+    width, height, frames, rate = (
+        max(0.0, number) if math.isfinite(number := capture.get(which)) else 0.0
+        for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)
+    )
+    return round(width), round(height), round(frames) / rate if rate else 0.0, round(frames), rate
 
 
 class _Quiet:

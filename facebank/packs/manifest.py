@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from facebank.errors import ManifestError
 from facebank.storage.text import printable, shell_command
@@ -34,14 +35,24 @@ Allowed: TypeAlias = Literal["yes", "no", "unknown"]
 PerChannel: TypeAlias = tuple[float, float, float]
 """A number for each color channel, in the network's order."""
 
+# Annotations say what a value in pack.toml must be: a pattern and its description, or least and greatest number.
+OnnxFile: TypeAlias = Annotated[
+    str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.onnx"), "a plain file name ending in .onnx"
+]
+Sha256: TypeAlias = Annotated[str, re.compile(r"[0-9a-f]{64}"), "64 hexadecimal digits in lower case"]
+Name: TypeAlias = Annotated[
+    str,
+    re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(?<!\.)"),
+    "lower-case letters, digits, '.', '_' and '-', starting with a letter or digit",
+]
+Fraction: TypeAlias = Annotated[float, 0, 1]
+Cosine: TypeAlias = Annotated[float, -1, 1]
+
 _SCHEMA = 1
 _MAX_DOTS = 10_000  # tomllib's time for a key of n parts grows as n * n: half a second for these
 _MAX_TEXT = 500
 _MAX_NUMBER = 1e6
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(?<!\.)")
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.onnx")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_Choice = TypeVar("_Choice", bound=str)
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +82,15 @@ class DetectorSpec:
     """
 
     kind: DetectorKind
-    file: str
-    sha256: str
+    file: OnnxFile
+    sha256: Sha256
     prepare: bool
     mean: PerChannel
     scale: PerChannel
     color: ColorOrder
-    score_threshold: float
-    nms_threshold: float
-    upright_score: float
+    score_threshold: Fraction
+    nms_threshold: Fraction
+    upright_score: Fraction
     refine: bool
 
 
@@ -108,17 +119,17 @@ class EmbedderSpec:
         empty for none.
     """
 
-    file: str
-    sha256: str
+    file: OnnxFile
+    sha256: Sha256
     prepare: bool
     input: str
-    size: int
+    size: Annotated[int, 32, 1024]
     mean: PerChannel
     scale: PerChannel
     color: ColorOrder
     normalization: Normalization
     template: Template
-    dimension: int
+    dimension: Annotated[int, 2, 8192]
     flip: bool
     center: tuple[float, ...] = ()
 
@@ -145,30 +156,18 @@ class Thresholds:
         Similarity of their means from which two groups become one, -1..1; None if not measured.
     """
 
-    known: float
-    margin: float
-    verify: float
-    minimum_quality: float
+    known: Cosine
+    margin: Annotated[float, 0, 2]
+    verify: Cosine
+    minimum_quality: Fraction
     calibrated_on: str
-    linked: float | None = None
-    merged: float | None = None
+    linked: Cosine | None = None
+    merged: Cosine | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DataTerms:
-    """Which data numbers come from, and on which terms.
-
-    Attributes
-    ----------
-    name
-        The data sets.
-    terms
-        What their publishers allow, or that nothing is stated.
-    url
-        Where that is said.
-    commercial_use
-        Whether these terms allow commercial use.
-    """
+    """Which data sets numbers come from, what their publishers allow, where that is said, and whether for commerce."""
 
     name: str
     terms: str
@@ -196,7 +195,7 @@ class PackManifest:
         What thresholds, mean embedding and calibration were fitted on; None for nothing, or if not said.
     """
 
-    name: str
+    name: Name
     title: str
     version: str
     source: str
@@ -241,7 +240,7 @@ class PackManifest:
 
 def is_pack_name(text: str) -> bool:
     """Return whether `text` is a valid name of a pack."""
-    return _NAME.fullmatch(text) is not None
+    return bool(get_args(Name)[1].fullmatch(text))
 
 
 def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
@@ -286,7 +285,16 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
         content = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # a number of too many digits is a mere ValueError
         raise ManifestError(f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}") from error
-    return _manifest(_Table(content, label))
+    schema = content.pop("schema", None)
+    if type(schema) is not int or schema != _SCHEMA:
+        raise _wrong(label, "schema", str(_SCHEMA), "is missing" if schema is None else "is wrong")
+    manifest = _read(PackManifest, content, label)
+    if manifest.detector.file == manifest.embedder.file:
+        raise _wrong(label, "embedder.file", "another file than the detector's")
+    dimension = manifest.embedder.dimension
+    if len(manifest.embedder.center) not in {0, dimension}:
+        raise _wrong(label, "embedder.centre", f"a list of {dimension} numbers, or an empty one")
+    return manifest
 
 
 def manifest_toml(manifest: PackManifest) -> str:
@@ -329,106 +337,78 @@ def commercial_use(manifest: PackManifest) -> str:
     return {True: "allowed", False: "not allowed", None: "not known"}[manifest.commercial_use_known]
 
 
-class _Table:
-    """Typed access to a TOML table; raises ManifestError on a missing key or a wrong value.
+def _wrong(label: str, key: str, wanted: str, state: str = "is wrong") -> ManifestError:
+    return ManifestError(f"{label}: {key} {state}: it must be {wanted}")
 
-    Keys are given as the fields of the dataclasses are called. `prefix` is what messages put before a key: the table's
-    name and a dot.
+
+def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix: str = "") -> _Content:
+    """Return a TOML table as a dataclass, each value checked by its field's type.
+
+    `label` names the file in messages, and `prefix` goes before their keys: the table's name and a dot.
+
+    Raises
+    ------
+    ManifestError
+        A key is missing or unknown, or a value is not what the field's type says.
     """
+    hints = get_type_hints(kind, include_extras=True)
+    keys = {field.name: TOML_KEYS.get(field.name, field.name) for field in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, object] = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        key, value, hint = keys[field.name], table.get(keys[field.name]), hints[field.name]
+        if value is None and field.default is not MISSING:
+            continue
+        if get_origin(hint) is UnionType or type(None) in get_args(hint):
+            hint = get_args(hint)[0]
+        if is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise _wrong(label, f"{prefix}{key}", "a table", "is wrong" if key in table else "is missing")
+            values[field.name] = _read(hint, value, label, f"{prefix}{key}.")  # type: ignore[arg-type]
+            continue
+        checked, wanted = _checked(value, hint)
+        if checked is None:
+            raise _wrong(label, f"{prefix}{key}", wanted, "is wrong" if key in table else "is missing")
+        values[field.name] = checked
+    others = sorted(set(table) - set(keys.values()))
+    if others:
+        raise ManifestError(f"{label}: {prefix}{printable(others[0])} is no key of a pack manifest")
+    return kind(**values)
 
-    def __init__(self, content: Mapping[str, object], label: str, prefix: str = "") -> None:
-        self._content = content
-        self._label = label
-        self._prefix = prefix
-        self._read: set[str] = set()
 
-    def wrong(self, key: str, wanted: str) -> ManifestError:
-        """Return the error for a key that is missing or wrong."""
-        name = TOML_KEYS.get(key, key)
-        state = "is wrong" if name in self._content else "is missing"
-        return ManifestError(f"{self._label}: {self._prefix}{name} {state}: it must be {wanted}")
+def _checked(value: object, hint: Any) -> tuple[object, str]:
+    """Return a value as a field's type asks for, None if it is another, and what it must be."""
+    if get_origin(hint) is Annotated:
+        base, first, second = get_args(hint)
+        if base is str:
+            return (value if isinstance(value, str) and first.fullmatch(value) else None), second
+        number = _finite(value) if base is float else value if type(value) is int else None
+        whole = "a whole number" if base is int else "a number"
+        return (
+            number if number is not None and first <= number <= second else None
+        ), f"{whole} from {first} to {second}"
+    if get_origin(hint) is Literal:
+        return (value if value in get_args(hint) else None), " or ".join(map(repr, get_args(hint)))
+    return _CHECKS[hint](value)
 
-    def table(self, key: str) -> _Table:
-        value = self._value(key)
-        if not isinstance(value, dict):
-            raise self.wrong(key, "a table")
-        return _Table(value, self._label, f"{self._prefix}{key}.")
 
-    def optional_table(self, key: str) -> _Table | None:
-        return None if self._value(key) is None else self.table(key)
+def _text(value: object) -> tuple[object, str]:
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= len(value) <= _MAX_TEXT:
+        return None, f"text of 1 to {_MAX_TEXT} characters"
+    return (value if printable(value) == value else None), "one line of text without control characters"
 
-    def text(self, key: str) -> str:
-        """Return one line of printable text."""
-        value = self._value(key)
-        if not isinstance(value, str) or not 0 < len(value.strip()) <= len(value) <= _MAX_TEXT:
-            raise self.wrong(key, f"text of 1 to {_MAX_TEXT} characters")
-        if printable(value) != value:
-            raise self.wrong(key, "one line of text without control characters")
-        return value
 
-    def matching(self, key: str, pattern: re.Pattern[str], wanted: str) -> str:
-        value = self._value(key)
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
-            raise self.wrong(key, wanted)
-        return value
+def _boolean(value: object) -> tuple[object, str]:
+    return (value if isinstance(value, bool) else None), "true or false"
 
-    def choice(self, key: str, choices: tuple[_Choice, ...]) -> _Choice:
-        value = self._value(key)
-        for choice in choices:
-            if value == choice:
-                return choice
-        raise self.wrong(key, " or ".join(map(repr, choices)))
 
-    def boolean(self, key: str) -> bool:
-        value = self._value(key)
-        if not isinstance(value, bool):
-            raise self.wrong(key, "true or false")
-        return value
+def _per_channel(value: object) -> tuple[object, str]:
+    numbers = tuple(map(_finite, value if isinstance(value, list) else [value] * 3))
+    return (numbers if len(numbers) == 3 and None not in numbers else None), "a number, or a list of three"
 
-    def integer(self, key: str, least: int, most: int) -> int:
-        value = self._value(key)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise self.wrong(key, f"{least}" if least == most else f"a whole number from {least} to {most}")
-        return value
 
-    def number(self, key: str, least: float, most: float) -> float:
-        value = _finite(self._value(key))
-        if value is None or not least <= value <= most:
-            raise self.wrong(key, f"a number from {least} to {most}")
-        return value
-
-    def optional_number(self, key: str, least: float, most: float) -> float | None:
-        return None if self._value(key) is None else self.number(key, least, most)
-
-    def per_channel(self, key: str) -> PerChannel:
-        """Return three numbers, from a list of three or one for all channels."""
-        value = self._value(key)
-        match [_finite(entry) for entry in (value if isinstance(value, list) else [value] * 3)]:
-            case [float(first), float(second), float(third)]:
-                return first, second, third
-        raise self.wrong(key, "a number, or a list of three")
-
-    def numbers(self, key: str, count: int) -> tuple[float, ...]:
-        """Return a list of `count` numbers; an empty tuple for an empty list or a missing key."""
-        value = self._value(key)
-        if value is None or value == []:
-            return ()
-        numbers = [_finite(entry) for entry in value] if isinstance(value, list) else []
-        finite = tuple(number for number in numbers if number is not None)
-        if len(finite) != count or len(numbers) != count:
-            raise self.wrong(key, f"a list of {count} numbers, or an empty one")
-        return finite
-
-    def refuse_others(self) -> None:
-        """Raise ManifestError if the table has a key that was not read."""
-        others = sorted(set(self._content) - self._read)
-        if others:
-            raise ManifestError(f"{self._label}: {self._prefix}{printable(others[0])} is no key of a pack manifest")
-
-    def _value(self, key: str) -> object:
-        name = TOML_KEYS.get(key, key)
-        self._read.add(name)
-        return self._content.get(name)
+def _numbers(value: object) -> tuple[object, str]:
+    numbers = tuple(map(_finite, value)) if isinstance(value, list) else (None,)
+    return (None if None in numbers else numbers), "a list of as many numbers as the dimension, or an empty one"
 
 
 def _finite(value: object) -> float | None:
@@ -437,95 +417,12 @@ def _finite(value: object) -> float | None:
     return float(value) if abs(value) <= _MAX_NUMBER else None  # not so for NaN
 
 
-def _manifest(top: _Table) -> PackManifest:
-    top.integer("schema", _SCHEMA, _SCHEMA)
-    name = top.text("name")
-    if not is_pack_name(name):
-        raise top.wrong("name", "lower-case letters, digits, '.', '_' and '-', starting with a letter or digit")
-    manifest = PackManifest(
-        name=name,
-        title=top.text("title"),
-        version=top.text("version"),
-        source=top.text("source"),
-        license=top.text("license"),
-        license_url=top.text("license_url"),
-        commercial_use=top.boolean("commercial_use"),
-        detector=_detector(top.table("detector")),
-        embedder=_embedder(top.table("embedder")),
-        thresholds=_thresholds(top.table("thresholds")),
-        training_data=_data_terms(top.optional_table("training_data")),
-        fitted_data=_data_terms(top.optional_table("fitted_data")),
-    )
-    top.refuse_others()
-    if manifest.detector.file == manifest.embedder.file:
-        raise top.wrong("embedder.file", "another file than the detector's")
-    return manifest
-
-
-def _detector(table: _Table) -> DetectorSpec:
-    spec = DetectorSpec(
-        kind=table.choice("kind", get_args(DetectorKind)),
-        file=table.matching("file", _FILE, "a plain file name ending in .onnx"),
-        sha256=table.matching("sha256", _SHA256, "64 hexadecimal digits in lower case"),
-        prepare=table.boolean("prepare"),
-        mean=table.per_channel("mean"),
-        scale=table.per_channel("scale"),
-        color=table.choice("color", get_args(ColorOrder)),
-        score_threshold=table.number("score_threshold", 0, 1),
-        nms_threshold=table.number("nms_threshold", 0, 1),
-        upright_score=table.number("upright_score", 0, 1),
-        refine=table.boolean("refine"),
-    )
-    table.refuse_others()
-    return spec
-
-
-def _embedder(table: _Table) -> EmbedderSpec:
-    dimension = table.integer("dimension", 2, 8192)
-    spec = EmbedderSpec(
-        file=table.matching("file", _FILE, "a plain file name ending in .onnx"),
-        sha256=table.matching("sha256", _SHA256, "64 hexadecimal digits in lower case"),
-        prepare=table.boolean("prepare"),
-        input=table.text("input"),
-        size=table.integer("size", 32, 1024),
-        mean=table.per_channel("mean"),
-        scale=table.per_channel("scale"),
-        color=table.choice("color", get_args(ColorOrder)),
-        normalization=table.choice("normalization", get_args(Normalization)),
-        template=table.choice("template", get_args(Template)),
-        dimension=dimension,
-        flip=table.boolean("flip"),
-        center=table.numbers("center", dimension),
-    )
-    table.refuse_others()
-    return spec
-
-
-def _data_terms(table: _Table | None) -> DataTerms | None:
-    if table is None:
-        return None
-    terms = DataTerms(
-        name=table.text("name"),
-        terms=table.text("terms"),
-        url=table.text("url"),
-        commercial_use=table.choice("commercial_use", get_args(Allowed)),
-    )
-    table.refuse_others()
-    return terms
-
-
-def _thresholds(table: _Table) -> Thresholds:
-    thresholds = Thresholds(
-        known=table.number("known", -1, 1),
-        margin=table.number("margin", 0, 2),
-        verify=table.number("verify", -1, 1),
-        minimum_quality=table.number("minimum_quality", 0, 1),
-        calibrated_on=table.text("calibrated_on"),
-        linked=table.optional_number("linked", -1, 1),
-        merged=table.optional_number("merged", -1, 1),
-    )
-    table.refuse_others()
-    return thresholds
+_CHECKS: dict[Any, Callable[[object], tuple[object, str]]] = {
+    str: _text,
+    bool: _boolean,
+    PerChannel: _per_channel,
+    tuple[float, ...]: _numbers,
+}
 
 
 def _toml_lines(holder: object, *names: str) -> list[str]:

@@ -17,11 +17,7 @@ from facebank.packs.manifest import (
 _RELEASES = "https://github.com/deepinsight/insightface/releases/download/v0.7/"
 _INSIGHTFACE_TERMS = "https://github.com/deepinsight/insightface/tree/master/model_zoo#license"
 
-_SCRFD_10G = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
-_W600K_R50 = "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
-
 _WIDER_FACE = "WIDER FACE: CC BY-NC-ND 4.0"
-_WEBFACE = "https://www.face-benchmark.org/download.html"
 
 _UNCALIBRATED = Thresholds(
     known=0.4,
@@ -59,30 +55,28 @@ class KnownPack:
 
 def known_packs() -> dict[str, KnownPack]:
     """Return the packs that can be installed, by name, in the order of the list."""
+    w600k = "w600k_r50.onnx", "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
+    scrfd_10g = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
     packs = [
         _insightface(
-            "buffalo_l",
-            "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
-            _scrfd("det_10g.onnx", _SCRFD_10G),
-            _arcface("w600k_r50.onnx", _W600K_R50),
+            *("buffalo_l", "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f"),
+            detector=("det_10g.onnx", scrfd_10g),
+            embedder=w600k,
         ),
         _insightface(
-            "buffalo_m",
-            "d98264bd8f2dc75cbc2ddce2a14e636e02bb857b3051c234b737bf3b614edca9",
-            _scrfd("det_2.5g.onnx", "041f73f47371333d1d17a6fee6c8ab4e6aecabefe398ff32cca4e2d5eaee0af9"),
-            _arcface("w600k_r50.onnx", _W600K_R50),
+            *("buffalo_m", "d98264bd8f2dc75cbc2ddce2a14e636e02bb857b3051c234b737bf3b614edca9"),
+            detector=("det_2.5g.onnx", "041f73f47371333d1d17a6fee6c8ab4e6aecabefe398ff32cca4e2d5eaee0af9"),
+            embedder=w600k,
         ),
         _insightface(
-            "buffalo_sc",
-            "57d31b56b6ffa911c8a73cfc1707c73cab76efe7f13b675a05223bf42de47c72",
-            _scrfd("det_500m.onnx", "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"),
-            _arcface("w600k_mbf.onnx", "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"),
+            *("buffalo_sc", "57d31b56b6ffa911c8a73cfc1707c73cab76efe7f13b675a05223bf42de47c72"),
+            detector=("det_500m.onnx", "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"),
+            embedder=("w600k_mbf.onnx", "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"),
         ),
         _insightface(
-            "antelopev2",
-            "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5",
-            _scrfd("scrfd_10g_bnkps.onnx", _SCRFD_10G),
-            _arcface("glintr100.onnx", "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf"),
+            *("antelopev2", "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5"),
+            detector=("scrfd_10g_bnkps.onnx", scrfd_10g),
+            embedder=("glintr100.onnx", "4ab1d6435d639628a6f3e5008dd4f929edf4c4124b1a7169e1048f9fef534cdf"),
             folder="antelopev2",
             trained_on="Glint360K",
         ),
@@ -94,12 +88,13 @@ def known_packs() -> dict[str, KnownPack]:
 def _insightface(
     name: str,
     sha256: str,
-    detector: DetectorSpec,
-    embedder: EmbedderSpec,
     *,
+    detector: tuple[str, str],
+    embedder: tuple[str, str],
     folder: str = "",
     trained_on: str = "WebFace600K",
 ) -> KnownPack:
+    """Return a pack of InsightFace; networks are given by file name and hash."""
     manifest = PackManifest(
         name=name,
         title=f"InsightFace {name}: SCRFD and ArcFace",
@@ -108,8 +103,8 @@ def _insightface(
         license="InsightFace: non-commercial research purposes only",
         license_url=_INSIGHTFACE_TERMS,
         commercial_use=False,
-        detector=detector,
-        embedder=embedder,
+        detector=_scrfd(*detector),
+        embedder=_arcface(*embedder),
         thresholds=_UNCALIBRATED,
         training_data=DataTerms(
             name=f"{trained_on} (ArcFace), WIDER FACE (SCRFD)",
@@ -138,7 +133,7 @@ def _adaface() -> KnownPack:
         training_data=DataTerms(
             name="WebFace4M (AdaFace), WIDER FACE (YuNet)",
             terms=f"WebFace260M and its parts: academic research only, no commercial use; {_WIDER_FACE}",
-            url=_WEBFACE,
+            url="https://www.face-benchmark.org/download.html",
             commercial_use="no",
         ),
     )

@@ -169,15 +169,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PackHealth:
-    """Whether an installed pack can be used.
-
-    Attributes
-    ----------
-    pack
-        The pack.
-    files
-        The state of each of its files, by name; empty if the manifest is wrong.
-    """
+    """Whether an installed pack can be used: the state of each file by name; none if the manifest is wrong."""
 
     pack: PackEntry
     files: dict[str, FileState]
@@ -268,13 +260,7 @@ def catalog() -> list[PackEntry]:
 
 
 def find_pack(name: str) -> PackEntry:
-    """Return a pack of the catalog.
-
-    Raises
-    ------
-    PackNotFoundError
-        No pack of this name is installed or known; the message lists the catalog.
-    """
+    """Return a pack of the catalog; the message of PackNotFoundError lists it."""
     packs = catalog()
     found = next((pack for pack in packs if pack.name == name), None)
     if found is None:
@@ -284,12 +270,7 @@ def find_pack(name: str) -> PackEntry:
 
 
 def verify_pack(name: str | None = None) -> PackHealth:
-    """Compare every file of an installed pack with the hashes in its manifest.
-
-    Parameters
-    ----------
-    name
-        The pack; None for the embedded one.
+    """Compare every file of an installed pack (None: the embedded one) with the hashes in its manifest.
 
     Raises
     ------
@@ -405,13 +386,7 @@ def assemble_pack(
 
 @contextmanager
 def staging_folder() -> Iterator[Path]:
-    """Make a folder beside the installed packs, deleted at the end unless it was published.
-
-    Raises
-    ------
-    StorageError
-        The packs' folder cannot be written.
-    """
+    """Make a folder beside the installed packs, deleted at the end unless it was published; may raise StorageError."""
     packs = packs_folder()
     with ExitStack() as stack:
         try:
@@ -424,18 +399,8 @@ def staging_folder() -> Iterator[Path]:
 def publish(staging: Path, replace: bool) -> Pack:
     """Verify a staged pack, try its networks, and move it to its place in one step.
 
-    Raises
-    ------
-    ManifestError
-        The ``pack.toml`` is wrong, or does not fit the networks.
-    PackIntegrityError
-        A file is missing or altered, keeps weights in another file, or does not do what a pack must do.
-    MissingDependencyError
-        No runtime is installed to try the networks with.
-    PackError
-        A pack of this name is installed.
-    StorageError
-        The folder cannot be moved.
+    Raises the errors of `read_manifest`, `check_network` and `try_pack`; PackIntegrityError for a missing or altered
+    file, PackError if a pack of this name is installed, StorageError if the folder cannot be moved.
     """
     manifest = read_manifest(staging)
     for file, sha256 in manifest.files.items():
@@ -468,15 +433,7 @@ def refuse_taken(name: str, replace: bool) -> None:
 
 
 def copy_checked(source: Path, target: Path, sha256: str) -> None:
-    """Copy a file whose hash is known.
-
-    Raises
-    ------
-    PackIntegrityError
-        The source is missing or altered.
-    StorageError
-        The target cannot be written.
-    """
+    """Copy a file whose hash is known; PackIntegrityError if it is missing or altered, or StorageError."""
     _copy(checked_file(source, sha256), target)
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import PackIntegrityError
-from facebank.packs.archive import ArchiveLimits, open_archive
+from facebank.packs.install import ArchiveLimits, open_archive
 
 if TYPE_CHECKING:
     from tests.packs.conftest import Zipped
