@@ -428,7 +428,7 @@ def _time_of(capture: VideoCapture) -> float:
 
 
 def _properties(capture: VideoCapture) -> tuple[int, int, float, int, float]:
-    """Return width and height of the upright frames, seconds, frames and frames per second; 0 for what is not stated."""
+    """Return width and height of the upright frames, seconds, frames and frames per second; 0 if not stated."""
     import cv2
 
     width, height, frames, rate = (

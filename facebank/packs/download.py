@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
-from facebank.storage.files import cannot_write, sha256_of
+from facebank.storage.files import sha256_of, writing
 from facebank.storage.paths import cache_folder
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -267,17 +267,13 @@ class _Transfer:
             self._write_state(replace(state, total=here))
 
     def _opened(self) -> IO[bytes]:
-        try:
+        with writing(self.path, _ADVICE):
             return self.path.open("ab")
-        except OSError as error:
-            raise cannot_write(self.path, error, _ADVICE) from error
 
     def _write(self, file: IO[bytes], chunk: bytes) -> None:
-        try:
+        with writing(self.path, _ADVICE):
             file.write(chunk)
             file.flush()
-        except OSError as error:
-            raise cannot_write(self.path, error, _ADVICE) from error
 
     def _next(self, response: HTTPResponse) -> bytes:
         try:
@@ -307,10 +303,8 @@ class _Transfer:
 
     def _write_state(self, state: _State) -> None:
         content = {"url": self.url, "validator": state.validator, "total": state.total}
-        try:
+        with writing(self._state_path, _ADVICE):
             self._state_path.write_text(json.dumps(content), "utf-8")
-        except OSError as error:
-            raise cannot_write(self._state_path, error, _ADVICE) from error
 
 
 def _check_hash(transfer: _Transfer, sha256: str) -> None:
@@ -328,7 +322,7 @@ def _check_hash(transfer: _Transfer, sha256: str) -> None:
 
 def _taken(kept: Path) -> Path:
     """Make a folder for one download, and move what was kept of an earlier one into it."""
-    try:
+    with writing(kept.parent, _ADVICE):
         kept.parent.mkdir(parents=True, exist_ok=True)
         _clear_old(kept.parent)
         folder = Path(tempfile.mkdtemp(prefix=f"{kept.name}-", dir=kept.parent)) / "part"
@@ -336,8 +330,6 @@ def _taken(kept: Path) -> Path:
             kept.replace(folder)
         except FileNotFoundError:
             folder.mkdir()
-    except OSError as error:
-        raise cannot_write(kept.parent, error, _ADVICE) from error
     return folder
 
 

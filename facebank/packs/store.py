@@ -24,7 +24,7 @@ from facebank.packs.manifest import (
 )
 from facebank.packs.network_file import check_network, checked_file, prepared_model, prepared_network
 from facebank.packs.registry import known_packs
-from facebank.storage.files import cannot_write, is_file, new_folder, sha256_of
+from facebank.storage.files import is_file, new_folder, sha256_of, writing
 from facebank.storage.paths import named_path, packs_folder
 from facebank.storage.text import printable, shell_command
 
@@ -339,12 +339,9 @@ def remove_pack(name: str) -> None:
     if name == EMBEDDED_NAME:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
     folder, former = pack_folder(_installed_name(name)), former_folder(name)
-    with staging_folder() as staging:
-        try:
-            for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
-                each.replace(staging / str(number))
-        except OSError as error:
-            raise cannot_write(folder, error, "check the permissions of the folder") from error
+    with staging_folder() as staging, writing(folder, "check the permissions of the folder"):
+        for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
+            each.replace(staging / str(number))
 
 
 def assemble_pack(
@@ -373,14 +370,12 @@ def assemble_pack(
     source, folder = named_path(manifest), named_path(target)
     content = read_manifest(source.parent, source.name)
     sources = {file: _find_weights(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
-    try:
+    with writing(folder, "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / MANIFEST_NAME)
         for file, weights_file in sources.items():
             (folder / file).unlink(missing_ok=True)
             (folder / file).symlink_to(weights_file.resolve())
-    except OSError as error:
-        raise cannot_write(folder, error, "choose another folder") from error
     return Pack(read_manifest(folder), folder)
 
 
@@ -389,10 +384,8 @@ def staging_folder() -> Iterator[Path]:
     """Make a folder beside the installed packs, deleted at the end unless it was published; may raise StorageError."""
     packs = packs_folder()
     with ExitStack() as stack:
-        try:
+        with writing(packs, ADVICE):
             staging = stack.enter_context(new_folder(packs / "pack"))
-        except OSError as error:
-            raise cannot_write(packs, error, ADVICE) from error
         yield staging
 
 
@@ -415,12 +408,9 @@ def publish(staging: Path, replace: bool) -> Pack:
 
     try_pack(staging, manifest)
     target = packs_folder() / manifest.name
-    with staging_folder() as aside:
-        try:
-            staging.chmod(0o755)
-            _swap(staging, target, former_folder(manifest.name), aside)
-        except OSError as error:
-            raise cannot_write(target, error, ADVICE) from error
+    with staging_folder() as aside, writing(target, ADVICE):
+        staging.chmod(0o755)
+        _swap(staging, target, former_folder(manifest.name), aside)
     return Pack(read_manifest(target), target)
 
 
@@ -438,10 +428,8 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    try:
+    with writing(target, ADVICE):
         shutil.copyfile(source, target)
-    except OSError as error:
-        raise cannot_write(target, error, ADVICE) from error
 
 
 def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:

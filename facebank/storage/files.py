@@ -161,6 +161,15 @@ def write_file(
         raise cannot_write(target, error, advice) from error
 
 
+@contextmanager
+def writing(target: Path, advice: str) -> Iterator[None]:
+    """Turn an OSError of the ``with`` block into a StorageError that names `target` and ends with `advice`."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(target, error, advice) from error
+
+
 def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
     """Return the error for a file that cannot be written: which, why, and what to do."""
     reason = error.strerror or type(error).__name__
