@@ -40,12 +40,7 @@ class Annotator:
         self._named = NamedFolders([self._folder])
 
     def write(self, identified: Photo) -> Path | None:
-        """Write one photo with its faces framed, numbered and named.
-
-        Parameters
-        ----------
-        identified
-            A photo that could be read; it is read again.
+        """Write one photo with its faces framed, numbered and named; it is read again.
 
         Returns
         -------

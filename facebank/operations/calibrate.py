@@ -103,17 +103,8 @@ class KnownFaces:
 def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     """List photos of known people and of strangers.
 
-    Parameters
-    ----------
-    photos
-        A folder with one folder for each person; `UsageError` if it is none.
-    strangers
-        A folder, or one photo, of anybody else.
-
-    Raises
-    ------
-    PhotoNotFoundError
-        There are no photos.
+    `photos` is a folder with one folder for each person (`UsageError` if it is none), `strangers` a folder, or one
+    photo, of anybody else. `PhotoNotFoundError` if there are no photos.
     """
     if not photos.is_dir():
         raise UsageError(f"{printable(str(photos))} is no folder: name a folder with one folder for each person")
@@ -134,10 +125,7 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
 def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> KnownFaces:
     """Find and embed the faces of an album from `find_album`: the largest of a person's photo, all of a stranger's.
 
-    Raises
-    ------
-    UsageError
-        No usable face is left.
+    Raises `UsageError` if no usable face is left.
     """
     left_out: Counter[LeftOut] = Counter()
     analyzed: list[AlbumPhoto] = []
@@ -279,21 +267,9 @@ def wanted_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK, effort: Effort = USUAL) -> Job:
-    """Plan a calibration with these people.
+    """Plan a calibration with these people and classifiers (see `wanted_classifiers`).
 
-    Parameters
-    ----------
-    identities
-        Known people and strangers.
-    classifiers
-        As for `wanted_classifiers`.
-    effort
-        Amount of simulation.
-
-    Raises
-    ------
-    UsageError
-        There is no such classifier, or there are too few people.
+    Raises `UsageError` if there is no such classifier, or there are too few people.
     """
     people = len(identities.photos)
     wanted = wanted_classifiers(classifiers)

@@ -78,14 +78,7 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
 def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = None) -> Engine:
     """Find the pack that the gallery in a file was made with; the embedded one where there is no gallery yet.
 
-    `device` and `threads` are as for `load_engine`.
-
-    Raises
-    ------
-    GalleryError
-        The file is no gallery.
-    PackError
-        The pack is not installed or invalid.
+    Raises `GalleryError` if the file is no gallery, `PackError` if the pack is not installed or invalid.
     """
     if not gallery.exists() or not gallery.stat().st_size:
         return load_engine(None, device, threads)

@@ -120,13 +120,11 @@ class Enroller:
             The person; created with the first accepted photo. `InvalidNameError` if it cannot be a name.
         photos
             Read and analyzed lazily.
-        on_photo
-            Called with each photo's result, in their order, once all were analyzed.
-        on_read
-            Called after each analyzed photo.
         earlier
             People one of whom the photos may show instead: the one they are most similar to gets them, if they agree
             with that person's samples, unless the gallery knows the name or `force` is set.
+        progress
+            Advanced with each analyzed photo; then each photo's `EnrolledPhoto` is reported, in their order.
 
         Returns
         -------

@@ -219,16 +219,9 @@ def explain(
 
 
 def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint8]:
-    """Return a face with each of the masks applied, ``uint8`` of shape ``(N, S, S, 3)``.
+    """Return a crop ``(S, S, 3)`` with each of the masks applied, ``uint8`` of shape ``(N, S, S, 3)``.
 
-    Parameters
-    ----------
-    crop
-        RGB ``uint8`` of shape ``(S, S, 3)``.
-    masks
-        How much of each pixel is hidden, 0..1: ``float32`` of shape ``(N, S, S)``.
-    filling
-        Replacement of hidden parts.
+    `masks` are how much of each pixel is hidden, 0..1: ``float32`` of shape ``(N, S, S)``.
     """
     seen = crop.astype(np.float32)
     instead = _filled(crop, filling)
@@ -289,14 +282,9 @@ def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RG
 
 
 def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
-    """Tint a gray picture.
+    """Tint a gray picture ``(H, W, 3)``, ``float32`` 0..255, by a strength ``(H, W)``.
 
-    Parameters
-    ----------
-    gray
-        ``float32`` of shape ``(H, W, 3)``, 0..255.
-    strength
-        ``float32`` of shape ``(H, W)``: 1 for the densest orange, 0 for none, -1 for the densest blue.
+    The strength is 1 for the densest orange, 0 for none, -1 for the densest blue.
     """
     strength = np.clip(strength, -1, 1)[..., None]
     lowers, raises = (np.array(color, dtype=np.float32) for color in (_LOWERS, _RAISES))
@@ -366,17 +354,10 @@ def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPai
 def check_target(target: Path, photos: Sequence[Path]) -> None:
     """Make sure, before anything is computed, that a picture can be written without loss of anything else.
 
-    Parameters
-    ----------
-    target
-        Path of the picture.
-    photos
-        The photos it is made from.
-
     Raises
     ------
     UsageError
-        It is no ``.png``, is one of the photos, or is a file that facebank did not draw.
+        `target` is no ``.png``, is one of the photos, or is a file that facebank did not draw.
     StorageError
         Its folder does not exist.
     """

@@ -89,16 +89,7 @@ class Identification:
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
-    """Fit a recognizer to a gallery.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
-    engine
-        The gallery's pack.
-    settings
-        How decisions are made.
+    """Fit a recognizer to a gallery, with its pack.
 
     Raises
     ------
@@ -235,24 +226,19 @@ def build_recognizer(
 
     Parameters
     ----------
-    enrolled
-        All samples.
-    names
-        The people's names by their numbers.
+    enrolled, names
+        All samples, and the people's names by their numbers.
     scorer, classifier
         The fitted classifier, and its name.
-    knowledge
-        The pack's calibration.
-    thresholds
-        The pack's own, where nothing is calibrated.
+    knowledge, thresholds
+        The pack's calibration, and its own thresholds where nothing is calibrated.
     settings
         How decisions are made.
     strangers
         Embeddings of remembered strangers, ``(S, D)``; None for none.
-    mixed_with_masks
-        As `mix_masks` returns it, for faces with a hidden mouth; None to treat them alike.
-    worn
-        The samples that wear a mask, for the same faces; None for none.
+    mixed_with_masks, worn
+        For faces with a hidden mouth: embeddings as `mix_masks` returns them, and the samples that wear a mask; None
+        for none.
     further
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
@@ -285,17 +271,7 @@ def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
 
 
 def identified_photo(photo: Photo, gallery: Gallery, identification: Identification) -> Photo:
-    """Decide whose the faces of a photo are.
-
-    Parameters
-    ----------
-    photo
-        The photo's faces.
-    gallery
-        The gallery, with denials of faces.
-    identification
-        As `prepare_identification` returns it.
-    """
+    """Decide whose the faces of a photo are, by `prepare_identification` and the gallery's denials."""
     recognizer, faces = identification.recognizer, photo.faces
     if recognizer is None:
         identities = nobody_enrolled(faces)

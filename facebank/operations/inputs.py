@@ -65,12 +65,8 @@ class Gathered:
 def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
     """List the photos of files and folders as typed; one that is named twice counts once.
 
-    Parameters
-    ----------
-    places
-        Files, and folders of photos. A missing one is listed, and fails when it is read.
-    knows_annotated
-        Whether annotated copies are passed over in folders, for which every photo is opened.
+    A missing file is listed, and fails when it is read. With `knows_annotated` annotated copies are passed over in
+    folders, for which every photo is opened.
     """
     photos: dict[Path, Path] = {}
     annotated: set[Path] = set()
@@ -290,16 +286,7 @@ class PointedFace:
 
 
 def point_at(engine: Engine, photo: PhotoInput, number: int | None = None) -> PointedFace:
-    """Find the face of a photo that is meant by its number.
-
-    Parameters
-    ----------
-    engine
-        The pack that finds faces.
-    photo
-        The photo, or its file.
-    number
-        Face number as `facebank.FaceBank.identify` lists them, 1 is the largest; None for the only face.
+    """Find the face of a photo by its number in identifications, 1 is the largest; None for the only one.
 
     Raises
     ------

@@ -59,10 +59,8 @@ def rank_resemblance(embedding: FloatArray, table: VectorTable, names: Mapping[i
     ----------
     embedding
         The face's, L2-normalized, ``float32`` of shape ``(dimension,)``; `UsageError` for another length or not finite.
-    table
-        All enrolled embeddings, of the same pack.
-    names
-        The people's names by their numbers in the table.
+    table, names
+        All enrolled embeddings, of the same pack, and the people's names by their numbers in it.
     """
     (probe,) = check_embeddings(embedding[np.newaxis], "the face", table.matrix.shape[1])
     if not len(table.matrix):
@@ -101,18 +99,7 @@ class Lookalikes:
 
 
 def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Lookalikes:
-    """Rank all people by resemblance to a face.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
-    engine
-        The gallery's pack.
-    photo
-        The photo, or its file.
-    number
-        Face number, 1 is the largest; None for the only one.
+    """Rank all people by resemblance to a face; `number` is its face number, None for the only one.
 
     Raises
     ------

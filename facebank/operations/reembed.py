@@ -75,7 +75,7 @@ def re_embed(
     drop_missing: bool = False,
     progress: Progress = SILENT,
 ) -> ReEmbeddingReport:
-    """Recompute all embeddings of a gallery, in one transaction.
+    """Recompute all embeddings of a gallery with another pack, in one transaction.
 
     Parameters
     ----------

@@ -99,8 +99,8 @@ def downloaded(
         ``https``; ``http`` from this computer only.
     sha256
         The hash that the file must have, if known.
-    on_progress
-        Called with the bytes received and the total, if known.
+    progress
+        Advanced with the bytes received.
     limits
         None for the defaults.
 

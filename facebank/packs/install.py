@@ -91,8 +91,8 @@ def install_pack(
         Whether the user accepts the pack's license. Each license is asked for once.
     replace
         Whether an installed pack of the same name is replaced.
-    on_progress
-        Called during the download with the bytes received and the total, if known.
+    progress
+        Advanced with the bytes received.
     limits
         None for the defaults.
     registry

@@ -53,15 +53,7 @@ class _Found:
 
 
 class FaceAnalyzer:
-    """Finds and embeds the faces of any number of photos.
-
-    Parameters
-    ----------
-    finder
-        Finds faces in a photo of any size.
-    embedder
-        Embeds aligned faces.
-    """
+    """Finds and embeds the faces of any number of photos, with a finder and an embedder."""
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
         self._finder = finder

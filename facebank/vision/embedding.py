@@ -128,13 +128,13 @@ class NetworkEmbedder:
 
     def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
         if self._spec.normalization == "per_image":
-            tensor = standardised(network_input(crops, self._spec))
+            tensor = standardized(network_input(crops, self._spec))
         else:
             tensor = network_input(crops, self._spec)
         return run(self._session, tensor)[0].reshape(len(crops), -1)
 
 
-def standardised(pictures: FloatArray) -> FloatArray:
+def standardized(pictures: FloatArray) -> FloatArray:
     """Give each picture of ``(n, 3, height, width)`` mean 0 and standard deviation 1, as FaceNet was trained.
 
     As TensorFlow's ``per_image_standardization``: the deviation is at least ``1 / sqrt(number of values)``, so that a

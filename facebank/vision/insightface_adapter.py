@@ -158,7 +158,7 @@ class InsightFaceEmbedder:
     template = "arcface"
 
     def __init__(self, model: Any) -> None:
-        if model.input_mean != 0 and _normalises_itself(Path(model.model_file)):
+        if model.input_mean != 0 and _normalizes_itself(Path(model.model_file)):
             raise PackError(
                 "it would normalize the crops of its recognizer twice, and all faces would look alike: give the folder "
                 'a manifest.json with "preprocessing": "embedded" for the task recognition'
@@ -182,12 +182,8 @@ class InsightFaceEmbedder:
 def open_package(name: str) -> InsightFacePackage:
     """Find the folder of a pack name ``insightface:FOLDER``; its networks are loaded later.
 
-    Raises
-    ------
-    PackNotFoundError
-        There is no such folder, or it holds no ONNX file.
-    PackError
-        One of its files cannot be read.
+    Raises `PackNotFoundError` if there is no such folder or it holds no ONNX file, `PackError` if a file cannot be
+    read.
     """
     folder = Path(name.removeprefix(PREFIX))
     try:
@@ -217,7 +213,7 @@ def _digest(folder: Path, files: list[Path]) -> str:
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def _normalises_itself(network: Path) -> bool:
+def _normalizes_itself(network: Path) -> bool:
     """Return whether a network begins with a subtraction and a scaling; the library checks the nodes' names only."""
     import onnx
 

@@ -58,16 +58,7 @@ def network_input(pictures: NDArray[np.uint8], wanted: Preprocessing) -> FloatAr
 
 
 def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | None = None) -> list[FloatArray]:
-    """Run a network with one input.
-
-    Parameters
-    ----------
-    session
-        The network.
-    tensor
-        Its input.
-    outputs
-        Names of the outputs to return, in order; None for all.
+    """Run a network with one input; returns the named outputs, in order, or all.
 
     Raises
     ------
@@ -87,18 +78,9 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
 
 
 def check_input(session: InferenceSession, file: str, *, name: str | None = None, size: int | None = None) -> None:
-    """Raise `ManifestError` unless a network has one input as the manifest states it.
+    """Raise `ManifestError` unless a network has one input of the given name and size (None: any name, free size).
 
-    Parameters
-    ----------
-    session
-        The network.
-    file
-        Its file's name, for the message.
-    name
-        Required name of the input; None for any.
-    size
-        Required height and width; None for free ones.
+    `file` is the network's file name, for the message.
     """
     inputs = session.get_inputs()
     if len(inputs) != 1 or (name is not None and inputs[0].name != name):

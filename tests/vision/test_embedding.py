@@ -66,7 +66,7 @@ def crops() -> np.ndarray:
     return (np.repeat(shades, 80, axis=2) + rng.integers(0, 50, (4, 160, 160, 3))).astype(np.uint8)
 
 
-def test_facenet_sees_each_picture_standardised(statistics_network: Path, crops: np.ndarray) -> None:
+def test_facenet_sees_each_picture_standardized(statistics_network: Path, crops: np.ndarray) -> None:
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(crops)
     pictures = crops.astype(np.float64)
     deviation = np.maximum(pictures.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
