@@ -32,7 +32,7 @@ from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
 from tests.recorder import Recorder
 
-DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PORTRAIT, SPEECH, COLLINS = "barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg", "eileen_collins.jpg"
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 6))
 DIMENSION = 24

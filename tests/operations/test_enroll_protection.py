@@ -14,7 +14,7 @@ from facebank.operations.person_folders import PersonPhotos
 from facebank.types import EnrolledPhoto, EnrollReason
 from facebank.vision.augmentation import ENROLLED_VARIANTS
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

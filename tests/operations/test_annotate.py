@@ -11,7 +11,7 @@ from facebank.media import Mark, annotate_photo, read_photo
 from facebank.operations.annotate import Annotator, originals
 from facebank.types import Photo
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 
 
 @pytest.mark.parametrize(

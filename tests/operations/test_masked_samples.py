@@ -18,7 +18,7 @@ from facebank.recognition.settings import DecisionSettings
 from facebank.types import Decision, EnrollReason
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )

@@ -16,7 +16,7 @@ from facebank.operations.identify import MASK
 from facebank.operations.inputs import point_at
 from facebank.types import AnalyzedPhoto, DecodedPhoto
 
-DEMO_PHOTOS = Path(__file__).resolve().parent.parent / "facebank" / "demo" / "photos"
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
     DEMO_PHOTOS / f"barack_obama_{name}.jpg" for name in ("portrait_2012", "speech", "blue_room")
 )
