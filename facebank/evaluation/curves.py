@@ -6,6 +6,7 @@ one person, as in the generalized rates of ISO/IEC 19795-1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -180,21 +181,27 @@ class _Resampled:
     fnmr: NDArray[np.float64]
 
 
+def resampled_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
+    """Yield the weight of each pair in each resample of the people that has both kinds of pairs."""
+    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
+    one = comparisons.first == comparisons.second
+    for counts in weigh.draws:
+        weights = counts[weigh.first] * np.where(one, 1.0, counts[weigh.second])
+        if weights[comparisons.same].any() and weights[~comparisons.same].any():
+            yield weights
+
+
 @lru_cache(maxsize=4)
 def _resampled(comparisons: Comparisons) -> _Resampled:
-    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
-    same = comparisons.first == comparisons.second
     lowest = 1 / int((~comparisons.same).sum())
     at = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
     rates: list[float] = []
     missed: list[NDArray[np.float64]] = []
-    for counts in weigh.draws:
-        weights = counts[weigh.first] * np.where(same, 1.0, counts[weigh.second])
-        if weights[comparisons.same].any() and weights[~comparisons.same].any():
-            curve = ErrorCurve.of(comparisons, weights)
-            rates.append(curve.equal_error_rate)
-            # the lowest threshold at which no more match: the rates fall and rise with it
-            missed.append(curve.fnmr[np.searchsorted(-curve.fmr, -at - 1e-12)])
+    for weights in resampled_weights(comparisons):
+        curve = ErrorCurve.of(comparisons, weights)
+        rates.append(curve.equal_error_rate)
+        # the lowest threshold at which no more match: the rates fall and rise with it
+        missed.append(curve.fnmr[np.searchsorted(-curve.fmr, -at - 1e-12)])
     return _Resampled(np.array(rates), at, np.array(missed))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import LeftOut, Pick
 from facebank.evaluation.figures import Figure, Kind, Resamples, mean_figure, rate, sampling_units
 from facebank.evaluation.report import Curves, Line, Matrix, Section, Table
 from facebank.evaluation.searches import NOBODY, Searches
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.faces import FaceSet
 
-_BINS = 10
+BINS = 10
 _FEW = 10
+_EMBEDDED = (
+    "The data are embeddings, not photos: they must have been made by this very pack. No masked or moved variants of "
+    "enrolled faces exist, so that faces with a hidden mouth are searched for as all others are."
+)
 _LEAST_PROBABILITY = 1e-6
 _SHARE = DecisionSettings().stranger_share
 CALIBRATION = ("brier", "log_loss", "expected_calibration_error")
@@ -38,6 +42,12 @@ def how_decided(bench: Bench) -> str:
         f"The pack's thresholds were made on: {made_on}. Where people of the data were among those, figures may be too "
         "good."
     )
+
+
+def decided_section(bench: Bench, faces: FaceSet) -> Section:
+    """Return the section that says what decisions rest on."""
+    embedded = (_EMBEDDED,) if faces.dataset.pick is Pick.EMBEDDED else ()
+    return Section("What the decisions rest on", (how_decided(bench), *embedded))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +154,14 @@ def trust(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
     return {
         "brier": mean_figure(weights * (said - true) ** 2, units, "Mean squared error of the probabilities."),
         "log_loss": mean_figure(weights * losses, units, "Mean surprise at what is so, in nats."),
-        "expected_calibration_error": _calibration_error(said, true, weights, units),
+        "expected_calibration_error": calibration_error(
+            said,
+            true,
+            weights,
+            bins=_bin(said),
+            units=units,
+            meaning="How far probabilities are from what is so, on average over ten bins; few searches make it larger.",
+        ),
     }
 
 
@@ -160,24 +177,39 @@ def _judged(searches: Searches) -> tuple[NDArray[np.float64], NDArray[np.float64
     return searches.probabilities[judged], true, weights
 
 
-def _calibration_error(
-    said: NDArray[np.float64], true: NDArray[np.float64], weights: NDArray[np.float64], units: NDArray[np.int64]
+def calibration_error(
+    said: NDArray[np.float64],
+    true: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    bins: NDArray[np.int64],
+    units: NDArray[np.int64],
+    meaning: str,
 ) -> Figure:
-    bins, resamples = _bin(said), Resamples.of(units)
-    gaps = [(bins == number) * weights * (said - true) for number in range(_BINS)]
+    """Return the expected calibration error of N probabilities by their bins, with its interval by drawing units."""
+    resamples = Resamples.of(units)
+    gaps = [(bins == number) * weights * (said - true) for number in range(BINS)]
     drawn = sum(np.abs(resamples.sums(gap)) for gap in gaps) / np.maximum(resamples.sums(weights), 1e-12)
     value = sum(abs(float(gap.sum())) for gap in gaps) / float(weights.sum())
-    return Figure(
-        value,
-        resamples.interval(drawn),
-        len(said),
-        kind=Kind.NUMBER,
-        meaning="How far probabilities are from what is so, on average over ten bins; few searches make it larger.",
-    )
+    return Figure(value, resamples.interval(drawn), len(said), kind=Kind.NUMBER, meaning=meaning)
+
+
+def reliability_line(
+    label: str,
+    said: NDArray[np.float64],
+    true: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    bins: NDArray[np.int64],
+) -> Line:
+    """Return the mean truth over the mean probability of each bin that is not empty, with its weight."""
+    totals = np.bincount(bins, weights, BINS).astype(np.float64)
+    some = totals > 0
+    x, y = (np.bincount(bins, weights * values, BINS)[some] / totals[some] for values in (said, true))
+    return Line(label, x, y, weights=totals[some])
 
 
 def _bin(said: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.minimum((said * _BINS).astype(np.int64), _BINS - 1)
+    return np.minimum((said * BINS).astype(np.int64), BINS - 1)
 
 
 def reliability(conditions: Sequence[Condition]) -> Curves:
@@ -186,29 +218,18 @@ def reliability(conditions: Sequence[Condition]) -> Curves:
     for condition in conditions:
         said, true, weights = _judged(condition.searches)
         if len(said):
-            bins = _bin(said)
-            totals = np.bincount(bins, weights, _BINS).astype(np.float64)
-            some = totals > 0
-            x = np.bincount(bins, weights * said, _BINS)[some] / totals[some]
-            y = np.bincount(bins, weights * true, _BINS)[some] / totals[some]
-            lines.append(Line(condition.label, x, y, weights=totals[some]))
-    return Curves(
-        "Are the probabilities right?",
-        "probability said",
-        "share that is so",
-        tuple(lines),
-        diagonal=True,
-    )
+            lines.append(reliability_line(condition.label, said, true, weights, _bin(said)))
+    return Curves("Are the probabilities right?", "probability said", "share that is so", tuple(lines), diagonal=True)
 
 
 def reliability_counts(conditions: Sequence[Condition]) -> Table:
     """Return how many searches each point of `reliability` rests on; fewer than ten are marked."""
-    edges = [number / _BINS for number in range(_BINS + 1)]
+    edges = [number / BINS for number in range(BINS + 1)]
     rows = list[tuple[str, ...]]()
     for condition in conditions:
         said, *_ = _judged(condition.searches)
         if len(said):
-            counts = np.bincount(_bin(said), minlength=_BINS)
+            counts = np.bincount(_bin(said), minlength=BINS)
             rows.append(
                 (condition.label, *(f"{count:,} (few)" if 0 < count < _FEW else f"{count:,}" for count in counts))
             )

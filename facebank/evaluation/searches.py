@@ -193,10 +193,7 @@ def _rank(decision: Identity | None, own: int, numbers: dict[str, int]) -> int:
 
 
 def enroll(
-    reader: FaceReader,
-    faces: FaceSet,
-    places: NDArray[np.int64],
-    settings: DecisionSettings | None = None,
+    reader: FaceReader, faces: FaceSet, places: NDArray[np.int64], settings: DecisionSettings | None = None
 ) -> TrialGallery:
     """Return a gallery of some photos of a dataset, as ``facebank enroll`` would make it.
 
@@ -340,6 +337,13 @@ def unrelated(faces: FaceSet, places: NDArray[np.int64], enrolled: NDArray[np.in
         & np.array([faces.dataset.photos[place].region is None for place in places], dtype=np.bool_)
     )
     return np.asarray(places[~same], dtype=np.int64)
+
+
+def one_each(owners: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first place of each person, by person, and then all places of nobody named."""
+    named = places[owners[places] >= 0]
+    first = np.unique(owners[named], return_index=True)[1]
+    return np.concatenate([named[first], places[owners[places] < 0]]).astype(np.int64)
 
 
 def in_turns(places: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:

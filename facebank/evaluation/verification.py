@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.pairing import Compared
+    from facebank.evaluation.report import Item
 
 BANDS = "The bands of the curves are 95 % intervals at each false match rate, by drawing the people of both sides."
 NO_ERRORS = "Some threshold makes no error at all:\nonly a bound of both rates can be shown."
@@ -242,6 +243,15 @@ def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | 
         "where the part makes them similar, blue where it makes them different."
     )
     return Section("Hardest errors", (text if items else "There are no errors to show.",), items=tuple(items))
+
+
+def curve_items(compared: Compared, figures: Mapping[str, Figure]) -> tuple[Item, ...]:
+    """Return the points of the curve, both curves, and the similarities."""
+    return (
+        points_table(compared.comparisons, figures),
+        *error_curves((("pairs", compared.comparisons),), compared.threshold),
+        similarity_histogram(compared.comparisons),
+    )
 
 
 def failures_section(compared: Compared) -> Section:

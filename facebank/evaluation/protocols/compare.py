@@ -13,9 +13,9 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate
+from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resampled_weights
 from facebank.evaluation.dataset import Dataset, LeftOut
-from facebank.evaluation.figures import Figure, Kind, PairWeights, difference, pair_rate, rate
+from facebank.evaluation.figures import Figure, Kind, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
 from facebank.evaluation.pairing import Compared, compare_faces, drawn_units, only_compared, pairs_of
 from facebank.evaluation.protocols import Option, protocol
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.faces import FaceSet
-
-_EER_RESAMPLES = 200
 
 
 class Question(StrEnum):
@@ -250,13 +248,7 @@ def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
 
 
 def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
-    weigh = PairWeights.of(ours.first, ours.second, _EER_RESAMPLES)
-    one = ours.first == ours.second
-    drawn = []
-    for counts in weigh.draws:
-        weights = counts[weigh.first] * np.where(one, 1.0, counts[weigh.second])
-        if weights[ours.same].any() and weights[~ours.same].any():
-            drawn.append(_eer_apart(ours, theirs, weights))
+    drawn = [_eer_apart(ours, theirs, weights) for weights in resampled_weights(ours)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (-1.0, 1.0)
     return Figure(
         _eer_apart(ours, theirs, None),

@@ -120,8 +120,7 @@ def pose(
         "the effect of turning alone.",
     )
     plots = Section(
-        "Over the turn",
-        items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),),
+        "Over the turn", items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),)
     )
     return _report(bench, ("pose", "Turned heads", how), faces, roles, conditions=conditions, plots=(plots,))
 

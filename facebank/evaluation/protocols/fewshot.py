@@ -38,11 +38,7 @@ SHOTS = (1, 2, 3, 5, 10, 20)
 STATED = 5
 """The confusion matrix is of so many photos of each, or the next fewer that was measured."""
 
-_MEASURES = {
-    "rank_1": "best candidate right",
-    "fnir": "not given the right name",
-    "fpir": "strangers given a name",
-}
+_MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name", "fpir": "strangers given a name"}
 
 
 @protocol(
@@ -152,11 +148,7 @@ class _Trial:
 
 _SHOWN = {
     "rank_1": ("Best candidate", "The share of photos whose best candidate is right.", "best candidate right"),
-    "fnir": (
-        "Named",
-        "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else.",
-        "named rightly",
-    ),
+    "fnir": ("Named", "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else.", "named rightly"),
     "fpir": (
         "Strangers",
         "A false name (FPIR) is any name for a photo of somebody who is not enrolled, with the shipped settings.",
@@ -176,7 +168,7 @@ def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_
 
 
 def _search_all(
-    bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[Draw], classifiers: Sequence[str]
+    bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[ShotDraw], classifiers: Sequence[str]
 ) -> tuple[list[_Trial], list[LeftOut]]:
     """Enroll and search with every classifier; one that refuses a gallery of such a size is left out."""
     trials, refused = list[_Trial](), list[LeftOut]()
@@ -227,7 +219,7 @@ def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
 
-def _how(plan: Plan, drawn: Sequence[Draw], *, strangers: bool) -> str:
+def _how(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> str:
     numbers = ", ".join(map(str, plan.shots))
     searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
     parts = " The dataset's own parts say which photos are enrolled and which are searched for." if plan.parts else ""
@@ -327,7 +319,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Draw:
+class ShotDraw:
     """Places of each person's photos to enroll (fewer are the first of them), and of the probes, strangers included."""
 
     orders: tuple[NDArray[np.int64], ...]
@@ -401,7 +393,7 @@ def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[Left
 
 def draw_all(
     bench: Bench, faces: FaceSet, plan: Plan, draws: int, probes_each: int
-) -> tuple[tuple[Draw, ...], tuple[LeftOut, ...]]:
+) -> tuple[tuple[ShotDraw, ...], tuple[LeftOut, ...]]:
     """Draw photos several times; copies of enrolled photos are returned as left out, not searched for.
 
     In a draw at most `probes_each` other photos of each person are searched for, and one photo of each stranger.
@@ -411,7 +403,7 @@ def draw_all(
     DatasetError
         Nothing is left to search for.
     """
-    drawn, leaks = list[Draw](), dict[str, LeftOut]()
+    drawn, leaks = list[ShotDraw](), dict[str, LeftOut]()
     bench.progress.begin("draws of photos", draws)
     for turn in range(draws):
         draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
@@ -430,7 +422,7 @@ def draw_all(
     return tuple(drawn), tuple(leaks.values())
 
 
-def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> Draw:
+def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> ShotDraw:
     """Draw photos source by source, so that sources are left to search for."""
     owners, groups = faces.dataset.owners, faces.groups
     turn = random.permutation(int(groups.max()) + 1)
@@ -443,7 +435,7 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
         others = mixed[plan.may_search[mixed] & ~np.isin(groups[mixed], groups[order])]
         orders.append(order)
         probes.append(random.permutation(others)[:probes_each])
-    return Draw(tuple(orders), np.concatenate([*probes, _strangers(faces, plan, random)]))
+    return ShotDraw(tuple(orders), np.concatenate([*probes, _strangers(faces, plan, random)]))
 
 
 def _strangers(faces: FaceSet, plan: Plan, random: np.random.Generator) -> NDArray[np.int64]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.dataset import Dataset, LeftOut, Pick
+from facebank.evaluation.dataset import Dataset, LeftOut
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import (
     CALIBRATION,
     calibration_section,
-    how_decided,
+    decided_section,
     searches_table,
     strangers_table,
 )
@@ -32,7 +32,6 @@ from facebank.evaluation.protocols.groups_trials import (
     try_group,
 )
 from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, open_people
-from facebank.evaluation.protocols.siblings import EMBEDDED
 from facebank.evaluation.report import Histogram, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -182,7 +181,7 @@ def _report(
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section("Why: how alike people of a group are", (_DENSE,), tuple(dense), _alike(trials, alike)),
         calibration_section("Are the probabilities right", (_TRUSTED,), conditions, trusted),
-        Section("What the decisions rest on", (how_decided(bench), *(_EMBEDDED if _is_embedded(faces) else ()))),
+        decided_section(bench, faces),
     )
     figures = rates | differ | across | dense | trusted
     return bench.report(
@@ -199,13 +198,7 @@ def _report(
 def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tuple[Table, Histogram]:
     measured = [(trial.group, one) for trial, one in zip(trials, alike, strict=True) if one is not None]
     rows = tuple(
-        (
-            group.label,
-            f"{len(group.able):,}",
-            f"{len(one.similarities):,}",
-            f"{one.mean.value:.3f}",
-            f"{one.upper:.3f}",
-        )
+        (group.label, f"{len(group.able):,}", f"{len(one.similarities):,}", f"{one.mean.value:.3f}", f"{one.upper:.3f}")
         for group, one in measured
     )
     headings = ("group", "people who can be enrolled", "pairs of photos", "mean similarity", "one in a hundred reaches")
@@ -218,10 +211,7 @@ def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tup
 
 
 def _summary(
-    trials: Sequence[GroupTrial],
-    figures: dict[str, Figure],
-    how: tuple[tuple[int, int, int], float],
-    left_out: int,
+    trials: Sequence[GroupTrial], figures: dict[str, Figure], how: tuple[tuple[int, int, int], float], left_out: int
 ) -> tuple[str, ...]:
     (people, photos, _), fpir = how
     sentences = [f"{people} people with {photos} photos each in a gallery; {100 * fpir:g} % of strangers may be named."]
@@ -255,11 +245,6 @@ def _without(differ: dict[str, Figure]) -> tuple[str, ...]:
     )
 
 
-def _is_embedded(faces: FaceSet) -> bool:
-    return faces.dataset.pick is Pick.EMBEDDED
-
-
-_EMBEDDED = (EMBEDDED,)
 _PEOPLE = "Intervals draw people, also where they are few; a photo that is searched for in several draws counts as one."
 _DIFFERENTIALS = (
     "Terms of ISO/IEC 19795-10: a false positive differential compares the groups' FPIR, a false negative "

@@ -27,16 +27,14 @@ from facebank.evaluation.verification import (
     RATES,
     acquired_sentence,
     curve_figures,
-    error_curves,
+    curve_items,
     error_sheets,
     failure_to_acquire,
     failures_section,
     operating_figures,
     operating_sentence,
     pair_scores,
-    points_table,
     share,
-    similarity_histogram,
     true_accept_figures,
 )
 from facebank.storage.text import printable
@@ -280,11 +278,7 @@ def _curves_section(compared: Compared, figures: Mapping[str, Figure]) -> Sectio
         "Error rates",
         text,
         ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold", *shown),
-        (
-            points_table(compared.comparisons, figures),
-            *error_curves((("pairs", compared.comparisons),), compared.threshold),
-            similarity_histogram(compared.comparisons),
-        ),
+        curve_items(compared, figures),
     )
 
 

@@ -74,7 +74,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
+class GalleryTrial:
     """One gallery, the searches in it, and the copies of enrolled photos that were not searched for."""
 
     gallery: TrialGallery
@@ -125,7 +125,7 @@ def openset(
     faces = bench.read(replace(dataset, pairs=()))
     used = _usable(faces, shots)
     split = _split(faces, max(used), people, bench.random(_SPLIT))
-    conditions, trials = list[Condition](), list[Trial]()
+    conditions, trials = list[Condition](), list[GalleryTrial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
         drawn = _drawn(bench, faces, split, (photos, probes_each, strangers), draws)
@@ -194,9 +194,9 @@ def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) 
     return Split(np.sort(known).astype(np.int64), others.astype(np.int64))
 
 
-def _drawn(bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], draws: int) -> list[Trial]:
+def _drawn(bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], draws: int) -> list[GalleryTrial]:
     """Enroll and search several times."""
-    trials = list[Trial]()
+    trials = list[GalleryTrial]()
     for turn in range(draws):
         trials.append(_searched(bench, faces, split, numbers, bench.random(_DRAW, numbers[0], turn)))
         bench.progress.advance()
@@ -205,7 +205,7 @@ def _drawn(bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, 
 
 def _searched(
     bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], random: np.random.Generator
-) -> Trial:
+) -> GalleryTrial:
     """Enroll some photos of the known people, and search for their others and for strangers, without copies."""
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
@@ -226,19 +226,19 @@ def _searched(
     leaks = find_leakage(bench.reader, faces, places, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     gallery = enroll(bench.reader, faces, places)
-    return Trial(gallery, gallery.search(clean), leaks)
+    return GalleryTrial(gallery, gallery.search(clean), leaks)
 
 
-def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[Trial]]:
+def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
     """Search in galleries of several sizes, one photo of each person enrolled."""
     able = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
     sizes = [size for size in SIZES if size <= len(able)]
     bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
-    conditions, trials = list[Condition](), list[Trial]()
+    conditions, trials = list[Condition](), list[GalleryTrial]()
     numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
     for size in sizes:
-        drawn = list[Trial]()
+        drawn = list[GalleryTrial]()
         for turn in range(_galleries(size)):
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(able)[:size].astype(np.int64)
@@ -251,7 +251,7 @@ def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[Trial]]:
     return conditions, trials
 
 
-def _each_once(trials: Sequence[Trial]) -> tuple[Leak, ...]:
+def _each_once(trials: Sequence[GalleryTrial]) -> tuple[Leak, ...]:
     return tuple({leak.probe: leak for one in trials for leak in one.leaks}.values())
 
 
@@ -265,10 +265,7 @@ def _decided(condition: Condition) -> dict[str, Figure]:
     searches, units = condition.searches, condition.units
     right = np.where(searches.mated, ~searches.missed, ~searches.misnamed)
     figures[f"open_set_classification_rate_{condition.name}"] = rate(
-        right,
-        units,
-        f"Searches decided rightly, strangers included, {condition.label}.",
-        things=searches.places,
+        right, units, f"Searches decided rightly, strangers included, {condition.label}.", things=searches.places
     )
     return figures
 
@@ -376,7 +373,7 @@ def _spread(condition: Condition) -> Histogram:
     return Histogram(f"Similarity of the best candidate, {condition.label}", "similarity (cosine)", shown)
 
 
-def _search_scores(faces: FaceSet, trials: Sequence[Trial]) -> Table:
+def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
     for gallery, one in enumerate(trials, start=1):
         searches, names = one.searches, one.gallery.names

@@ -24,8 +24,7 @@ Person: TypeAlias = Annotated[
     Sequence[str] | None, Option("--person", "One of the people to run on; may be repeated.", "NAME")
 ]
 People: TypeAlias = Annotated[
-    Path | None,
-    Option("--people", "A list of the people to run on: LFW's, or a name a line; else everybody.", "FILE"),
+    Path | None, Option("--people", "A list of the people to run on: LFW's, or a name a line; else everybody.", "FILE")
 ]
 Pairs: TypeAlias = Annotated[
     Path | None, Option("--pairs", "A list of pairs of the folder's photos; else all, or many of them.", "FILE")

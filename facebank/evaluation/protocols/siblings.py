@@ -13,24 +13,25 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.dataset import Dataset, LeftOut, Pick
-from facebank.evaluation.figures import LEAST_PEOPLE, Figure, Kind, Resamples, pair_rate, rate, sampling_units
-from facebank.evaluation.identification import how_decided
+from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.figures import LEAST_PEOPLE, Figure, Resamples, pair_rate, rate, sampling_units
+from facebank.evaluation.identification import BINS, decided_section, reliability_line
+from facebank.evaluation.identification import calibration_error as expected_error
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.options import USUAL_FPIR, Enrolled, Fpir, People, RelativesFile, open_people
 from facebank.evaluation.protocols.siblings_trials import (
     ONE_ENROLLED,
     Answers,
     Named,
-    Pair,
     PairSetup,
     PairTrial,
+    SiblingPair,
     able_others,
     try_pair,
 )
 from facebank.evaluation.protocols.twins_pairs import photos_found
 from facebank.evaluation.relatives import Relatives, families_of, read_relatives, relatives_in
-from facebank.evaluation.report import Curves, Line, Report, Section, Table
+from facebank.evaluation.report import Curves, Report, Section, Table
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
 
@@ -111,14 +112,14 @@ def siblings(
 
 def _pairs(
     faces: FaceSet, relatives: Sequence[Relatives], families: np.ndarray[tuple[int], np.dtype[np.int64]], photos: int
-) -> tuple[list[Pair], list[LeftOut]]:
+) -> tuple[list[SiblingPair], list[LeftOut]]:
     """Return the pairs that can be tried, with the number of photos enrolled, and those that cannot."""
     counts, people = photos_found(faces), faces.dataset.people
-    pairs, left_out = list[Pair](), list[LeftOut]()
+    pairs, left_out = list[SiblingPair](), list[LeftOut]()
     for one in relatives:
         family = int(families[people.index(one.first)]) if one.first in counts else -1
         least = min(counts.get(one.first, 0), counts.get(one.second, 0))
-        pair = Pair((one.first, one.second), one.relation, family, min(photos, least - 1))
+        pair = SiblingPair((one.first, one.second), one.relation, family, min(photos, least - 1))
         if least >= 2:
             pairs.append(pair)
         else:
@@ -164,7 +165,7 @@ def _report(
         Section("Strangers of other families", (_STRANGERS if fpirs else _NO_STRANGERS,), fpirs),
         Section("One enrolled, the other not", _ONE if absent_figures else _NO_ONE, tuple(absent_figures)),
         Section("Pair by pair", (_PAIRS,), (), (_fewer(setup, trials, used), _hardest(trials))),
-        Section("What the decisions rest on", (how_decided(bench), *_embedded(faces))),
+        decided_section(bench, faces),
     )
     figures |= absent_figures
     return bench.report(
@@ -178,7 +179,9 @@ def _report(
     )
 
 
-def _questions(setup: PairSetup, trials: Sequence[PairTrial], kind: str, photos: int, enrolled: str) -> list[Question]:
+def _questions(
+    setup: PairSetup, trials: Sequence[PairTrial], kind: str, photos: int, enrolled: str
+) -> list[AnswerGroup]:
     """Return the answers of one kind: with nobody else enrolled, and among others if there are any."""
     alone = [trial.alone[kind] for trial in trials if kind in trial.alone]
     among = [trial.among[kind] for trial in trials if kind in trial.among]
@@ -187,7 +190,7 @@ def _questions(setup: PairSetup, trials: Sequence[PairTrial], kind: str, photos:
         (among, f"{photos}_among_{setup.others}", f"{enrolled} among {setup.others} others"),
     )
     joined = ((Answers.joined(parts), suffix, label) for parts, suffix, label in made if parts)
-    return [Question(suffix, label, answers, setup.faces) for answers, suffix, label in joined if len(answers)]
+    return [AnswerGroup(suffix, label, answers, setup.faces) for answers, suffix, label in joined if len(answers)]
 
 
 def _fewer(setup: PairSetup, trials: Sequence[PairTrial], used: int) -> Table:
@@ -213,21 +216,12 @@ def _hardest(trials: Sequence[PairTrial]) -> Table:
 
 
 def _counts(answers: Answers) -> tuple[str, ...]:
-    events = (
-        Choice.of(answers).right,
-        answers.named == Named.SHOWN,
-        answers.named == Named.SIBLING,
-        answers.uncertain,
-    )
+    events = (Choice.of(answers).right, answers.named == Named.SHOWN, answers.named == Named.SIBLING, answers.uncertain)
     return f"{len(answers):,}", *(f"{int(event.sum()):,}" for event in events)
 
 
 def _summary(
-    setup: PairSetup,
-    figures: dict[str, Figure],
-    trials: Sequence[PairTrial],
-    used: int,
-    untested: int,
+    setup: PairSetup, figures: dict[str, Figure], trials: Sequence[PairTrial], used: int, untested: int
 ) -> tuple[str, ...]:
     full = [trial for trial in trials if trial.pair.enrolled == used]
     end, count = f"{used}", len({trial.pair.family for trial in full})
@@ -262,14 +256,6 @@ def _units(setup: PairSetup) -> str:
     return f"Intervals draw {what}; a photo that is searched for in several draws counts as one."
 
 
-def _embedded(faces: FaceSet) -> tuple[str, ...]:
-    return (EMBEDDED,) if faces.dataset.pick is Pick.EMBEDDED else ()
-
-
-EMBEDDED = (
-    "The data are embeddings, not photos: they must have been made by this very pack. No masked or moved variants of "
-    "enrolled faces exist, so that faces with a hidden mouth are searched for as all others are."
-)
 _NAMED = ("named rightly", "named as the other", "uncertain")
 _BOTH = (
     "Each gallery holds two siblings and nobody else; in a second one, others of other families are enrolled too, as "
@@ -297,12 +283,11 @@ _PAIRS = "Counts with nobody else enrolled, all draws together."
 
 
 COVERAGES = (0.5, 0.7, 0.8, 0.9)
-BINS = 10
 _RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class AnswerGroup:
     """Answers of one kind of gallery, with the suffix of their figures' names and a label for people."""
 
     suffix: str
@@ -355,7 +340,7 @@ class Choice:
         return cls(right, shares, calibrated=True)
 
 
-def both_enrolled(question: Question) -> dict[str, Figure]:
+def both_enrolled(question: AnswerGroup) -> dict[str, Figure]:
     """Return the figures of searches for two enrolled siblings."""
     answers, end = question.answers, question.suffix
     choice = Choice.of(answers)
@@ -381,7 +366,7 @@ def both_enrolled(question: Question) -> dict[str, Figure]:
     return figures | ({f"calibration_error_between_{end}": error} if error is not None else {})
 
 
-def strangers_named(question: Question, fpir: float) -> dict[str, Figure]:
+def strangers_named(question: AnswerGroup, fpir: float) -> dict[str, Figure]:
     """Return how often strangers get a name, drawing the families enrolled and the strangers."""
     answers = question.answers
     events = answers.named != Named.NOBODY
@@ -397,7 +382,7 @@ def strangers_named(question: Question, fpir: float) -> dict[str, Figure]:
     return {f"fpir_{question.suffix}": rate(events, question.units, meaning, things=answers.places)}
 
 
-def one_enrolled(present: Question, absent: Question) -> dict[str, Figure]:
+def one_enrolled(present: AnswerGroup, absent: AnswerGroup) -> dict[str, Figure]:
     """Return how often each of two siblings is named if only one is enrolled."""
     end, answers = absent.suffix, absent.answers
     named = answers.named == Named.SIBLING
@@ -421,7 +406,7 @@ def one_enrolled(present: Question, absent: Question) -> dict[str, Figure]:
     return figures
 
 
-def at_coverage(question: Question, choice: Choice, coverage: float) -> Figure:
+def at_coverage(question: AnswerGroup, choice: Choice, coverage: float) -> Figure:
     """Return the accuracy of the surest answers; equally sure ones share their errors."""
     order = np.argsort(-np.nan_to_num(choice.sureness, nan=-np.inf), kind="stable")
     risk = risk_coverage(choice.sureness, ~choice.right).risk
@@ -448,7 +433,7 @@ def at_coverage(question: Question, choice: Choice, coverage: float) -> Figure:
     )
 
 
-def calibration_error(question: Question, choice: Choice) -> Figure | None:
+def calibration_error(question: AnswerGroup, choice: Choice) -> Figure | None:
     """Return the expected calibration error of the larger fraction, over ten bins of equal count.
 
     None without a calibration, or if no answer has one of the two among its candidates.
@@ -456,21 +441,13 @@ def calibration_error(question: Question, choice: Choice) -> Figure | None:
     judged = np.isfinite(choice.sureness)
     if not choice.calibrated or not judged.any():
         return None
-    gaps = choice.sureness[judged] - choice.right[judged]
-    resamples = Resamples.of(question.units[judged])
-    bins = _bins(choice.sureness[judged])
-    total = np.maximum(resamples.sums(np.ones(len(gaps))), 1e-12)
-    values = sum(np.abs(resamples.sums((bins == number) * gaps)) for number in range(BINS)) / total
-    return Figure(
-        sum(abs(float(gaps[bins == number].sum())) for number in range(BINS)) / len(gaps),
-        resamples.interval(values),
-        len(gaps),
-        kind=Kind.NUMBER,
-        meaning=(
-            "How far the probability between the two is from the share that is so, over ten bins of equal count, "
-            f"{question.label}; few searches make it larger."
-        ),
+    said, true = choice.sureness[judged], choice.right[judged].astype(np.float64)
+    meaning = (
+        "How far the probability between the two is from the share that is so, over ten bins of equal count, "
+        f"{question.label}; few searches make it larger."
     )
+    units, ones = question.units[judged], np.ones(len(said))
+    return expected_error(said, true, ones, bins=_bins(said), units=units, meaning=meaning)
 
 
 def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -480,7 +457,7 @@ def _bins(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return places * BINS // max(len(values), 1)
 
 
-def reliability_between(questions: Sequence[Question]) -> Curves:
+def reliability_between(questions: Sequence[AnswerGroup]) -> Curves:
     """Return the reliability diagram of the likelier sibling, in bins of equal count."""
     lines = []
     for question in questions:
@@ -488,16 +465,12 @@ def reliability_between(questions: Sequence[Question]) -> Curves:
         judged = np.isfinite(choice.sureness)
         if choice.calibrated and judged.any():
             said, true = choice.sureness[judged], choice.right[judged].astype(np.float64)
-            bins = _bins(said)
-            counts = np.bincount(bins, minlength=BINS).astype(np.float64)
-            some = counts > 0
-            x, y = (np.bincount(bins, each, BINS)[some] / counts[some] for each in (said, true))
-            lines.append(Line(question.label, x, y, weights=counts[some]))
+            lines.append(reliability_line(question.label, said, true, np.ones(len(said)), _bins(said)))
     title = "Is the probability between the two right?"
     return Curves(title, "larger probability of the two, of their sum", "share right", tuple(lines), diagonal=True)
 
 
-def risk_curves(questions: Sequence[Question]) -> Curves:
+def risk_curves(questions: Sequence[AnswerGroup]) -> Curves:
     """Return the risk over the coverage."""
     lines = []
     for question in questions:
@@ -506,7 +479,7 @@ def risk_curves(questions: Sequence[Question]) -> Curves:
     return Curves("Wrong sibling among the answers given", "share answered", "share wrong", tuple(lines))
 
 
-def names_table(questions: Sequence[Question]) -> Table:
+def names_table(questions: Sequence[AnswerGroup]) -> Table:
     """Return the answers where both are enrolled."""
     headings = ("gallery", "searches", "named rightly", "named as the other", "named as somebody else", "uncertain",
                 "unknown", "no face found")  # fmt: skip
@@ -520,7 +493,7 @@ def names_table(questions: Sequence[Question]) -> Table:
     return Table("What was answered", headings, tuple(rows))
 
 
-def reasons_table(questions: Sequence[Question]) -> Table:
+def reasons_table(questions: Sequence[AnswerGroup]) -> Table:
     """Return the reasons of uncertain answers."""
     counts = [Counter(question.answers.reasons[question.answers.uncertain].tolist()) for question in questions]
     reasons = sorted({reason for each in counts for reason in each})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.protocols.draws import draw_photos
-from facebank.evaluation.searches import TrialGallery, enroll, unrelated
+from facebank.evaluation.searches import TrialGallery, enroll, one_each, unrelated
 from facebank.storage.text import printable
 from facebank.types import Decision
 
@@ -46,7 +46,7 @@ class Named(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SiblingPair:
     """Two siblings: names, relation, number of their family, and number of photos enrolled."""
 
     people: tuple[str, str]
@@ -150,7 +150,7 @@ class PairTrial:
     one who is not.
     """
 
-    pair: Pair
+    pair: SiblingPair
     alone: dict[str, Answers]
     among: dict[str, Answers]
 
@@ -163,7 +163,7 @@ def able_others(setup: PairSetup, photos: int) -> int:
     return max(0, min(able - 1, everybody + nameless - 1 - LEAST_STRANGE_FAMILIES))
 
 
-def try_pair(bench: Bench, setup: PairSetup, number: int, pair: Pair, draws: int) -> PairTrial:
+def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draws: int) -> PairTrial:
     """Draw, enroll and search several times: both siblings, and each of them without the other.
 
     The draws depend on the pair's number. Both people have more photos than are enrolled.
@@ -191,7 +191,7 @@ def _try_one(
     bench: Bench,
     setup: PairSetup,
     place: tuple[int, int, int],
-    pair: Pair,
+    pair: SiblingPair,
     conditions: Sequence[tuple[dict[str, list[Answers]], NDArray[np.int64]]],
 ) -> None:
     """Enroll one of two people and search for both; ``place`` is pair, turn and which of them is enrolled."""
@@ -209,7 +209,9 @@ def _try_one(
             kept.setdefault(name, []).append(_answers(setup, trial, pair, shown))
 
 
-def _others(bench: Bench, setup: PairSetup, number: int, pair: Pair, turn: int) -> tuple[NDArray[np.int64], set[int]]:
+def _others(
+    bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, turn: int
+) -> tuple[NDArray[np.int64], set[int]]:
     """Draw photos of others to enroll, one person of a family, and return the families in the gallery."""
     random, counts, owners = bench.random(_OTHERS, number, turn), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
@@ -227,13 +229,11 @@ def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], 
     """Draw one photo each of people of families that are not enrolled, and photos of nobody named."""
     random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
     mixed = random.permutation(np.flatnonzero(setup.faces.found))
-    named = mixed[owners[mixed] >= 0]
-    named = named[~np.isin(setup.families[owners[named]], list(families))]
-    first = np.unique(owners[named], return_index=True)[1]
-    return random.permutation(np.concatenate([named[first], mixed[owners[mixed] < 0]]))[:STRANGERS].astype(np.int64)
+    strange = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
+    return random.permutation(one_each(owners, strange))[:STRANGERS]
 
 
-def _answers(setup: PairSetup, trial: TrialGallery, pair: Pair, places: NDArray[np.int64]) -> Answers:
+def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, places: NDArray[np.int64]) -> Answers:
     """Search for photos, and return what the answers say of the two siblings."""
     dataset, decisions = setup.faces.dataset, trial.decide(places)
     rows = [

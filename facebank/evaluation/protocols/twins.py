@@ -30,7 +30,7 @@ from facebank.evaluation.protocols.twins_pairs import (
 )
 from facebank.evaluation.relatives import Relatives, read_relatives
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
-from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, one_each, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,9 +181,7 @@ def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int6
     owners, random = faces.dataset.owners, bench.random(_STRANGERS)
     known = [number for number, person in enumerate(faces.dataset.people) if person in alike]
     mixed = random.permutation(np.flatnonzero(faces.found & ~np.isin(owners, known)))
-    named = mixed[owners[mixed] >= 0]
-    first = np.unique(owners[named], return_index=True)[1]
-    return random.permutation(np.concatenate([named[first], mixed[owners[mixed] < 0]])).astype(np.int64)
+    return random.permutation(one_each(owners, mixed))
 
 
 def _try(

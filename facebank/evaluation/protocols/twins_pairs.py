@@ -57,7 +57,7 @@ class Typical:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class GroupPairs:
     """Pairs of photos of different people of each group: places (``int64``) of both, and similarities (``float64``)."""
 
     groups: tuple[Group, ...]
@@ -65,7 +65,7 @@ class Compared:
     values: tuple[NDArray[np.float64], ...]
 
     @classmethod
-    def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[Group]) -> Compared:
+    def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[Group]) -> GroupPairs:
         """Compare photos of people who look alike; groups without a pair are left out."""
         random, counts, embeddings = bench.random(_ALIKE), photos_found(faces), faces.embeddings
         found = []
@@ -109,7 +109,7 @@ def shown_and_missing(
     tuple[dict[str, Figure], tuple[Section, Section], tuple[str, ...]]
         Figures, two sections, and a sentence for each of the first groups with too few photos.
     """
-    compared = Compared.of(bench, faces, groups)
+    compared = GroupPairs.of(bench, faces, groups)
     unrelated = unrelated_similarities(faces, named, bench.random(_UNRELATED))
     usual = typical(bench, unrelated)
     figures, pairs = _at_thresholds(bench, faces, compared, unrelated)
@@ -118,7 +118,7 @@ def shown_and_missing(
     return figures, (section, pairs), _sentences(faces, groups, compared, usual)
 
 
-def _similarity_table(faces: FaceSet, compared: Compared, usual: Typical) -> Table:
+def _similarity_table(faces: FaceSet, compared: GroupPairs, usual: Typical) -> Table:
     rows = [
         (group.label, f"{len(values):,}", *_numbers(values), _reaching(values, usual))
         for group, values in zip(compared.groups, compared.values, strict=True)
@@ -172,7 +172,7 @@ def _missing(group: Group, counts: dict[str, int], photos: int) -> str:
     return ", ".join(f"{number:,} of {printable(person)}" for person, number in lacking if number > 0)
 
 
-def _sentences(faces: FaceSet, groups: Sequence[Group], compared: Compared, usual: Typical) -> tuple[str, ...]:
+def _sentences(faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, usual: Typical) -> tuple[str, ...]:
     """Return a sentence for each of the first groups that cannot be told apart for want of photos."""
     counts = photos_found(faces)
     values = dict(zip(compared.groups, compared.values, strict=True))
@@ -193,7 +193,7 @@ def _sentences(faces: FaceSet, groups: Sequence[Group], compared: Compared, usua
 
 
 def _at_thresholds(
-    bench: Bench, faces: FaceSet, compared: Compared, unrelated: NDArray[np.float64]
+    bench: Bench, faces: FaceSet, compared: GroupPairs, unrelated: NDArray[np.float64]
 ) -> tuple[dict[str, Figure], Section]:
     """Compare photos of people who look alike at the threshold of unrelated people, and at the shipped one."""
     if not compared.groups:

@@ -15,16 +15,14 @@ from facebank.evaluation.verification import (
     BANDS,
     acquired_sentence,
     curve_figures,
-    error_curves,
+    curve_items,
     error_sheets,
     failure_to_acquire,
     failures_section,
     operating_figures,
     operating_sentence,
     pair_scores,
-    points_table,
     share,
-    similarity_histogram,
 )
 
 
@@ -78,9 +76,5 @@ def _curve_section(compared: Compared, figures: Mapping[str, Figure]) -> Section
         "At all thresholds",
         ("These points were read off the curve of these very pairs: they describe it, and promise nothing.", BANDS),
         shown,
-        (
-            points_table(compared.comparisons, figures),
-            *error_curves((("pairs", compared.comparisons),), compared.threshold),
-            similarity_histogram(compared.comparisons),
-        ),
+        curve_items(compared, figures),
     )

@@ -13,7 +13,7 @@ from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import read_embeddings
-from facebank.evaluation.protocols.siblings import Choice, Question, at_coverage, calibration_error, siblings
+from facebank.evaluation.protocols.siblings import AnswerGroup, Choice, at_coverage, calibration_error, siblings
 from facebank.evaluation.protocols.siblings_trials import Answers
 from facebank.evaluation.relatives import Relatives
 from facebank.evaluation.report import Report, Table
@@ -36,10 +36,10 @@ def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
 
 
 @pytest.fixture
-def made(bench: Bench, tmp_path: Path) -> Question:
+def made(bench: Bench, tmp_path: Path) -> AnswerGroup:
     """A question about 336 photos, whose answers are replaced."""
     faces = bench.read(families(tmp_path / "made.npz", 0))
-    return Question("4", "made", answers(np.ones(336), np.zeros(336)), faces)
+    return AnswerGroup("4", "made", answers(np.ones(336), np.zeros(336)), faces)
 
 
 def test_unrelated_people_are_told_apart(bench: Bench, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_cannot_be_is_told(bench: Bench, album: Dataset, tmp_path: Path) ->
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
 
 
-def test_accuracy_at_full_coverage_is_the_accuracy(made: Question) -> None:
+def test_accuracy_at_full_coverage_is_the_accuracy(made: AnswerGroup) -> None:
     random = np.random.default_rng(0)
     own = random.uniform(size=336)
     question = replace(made, answers=answers(own, 1 - own))
@@ -137,7 +137,7 @@ def test_accuracy_at_full_coverage_is_the_accuracy(made: Question) -> None:
     assert likelier.interval[0] <= likelier.value <= likelier.interval[1]
 
 
-def test_probabilities_that_are_right_have_no_calibration_error(made: Question) -> None:
+def test_probabilities_that_are_right_have_no_calibration_error(made: AnswerGroup) -> None:
     """Of each ten answers called .7, seven are right; then all are called .9."""
     right = np.arange(340) % 10 < 7
     for said, error in ((0.7, 0.0), (0.9, 0.2)):
@@ -148,7 +148,7 @@ def test_probabilities_that_are_right_have_no_calibration_error(made: Question) 
         assert found.value == pytest.approx(error, abs=0.05)
 
 
-def test_without_a_calibration_the_more_similar_one_is_chosen(made: Question) -> None:
+def test_without_a_calibration_the_more_similar_one_is_chosen(made: AnswerGroup) -> None:
     nothing = np.full(4, np.nan)
     told = replace(
         answers(nothing, nothing), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
