@@ -1,6 +1,6 @@
-"""Copies of a gallery's file: those that people ask for, and those that facebank makes before it changes all of it.
+"""Copies of a gallery's file: on request, and automatically before facebank changes all of it.
 
-The latter lie beside the gallery, its owner's alone, and are wiped when somebody is forgotten: see `automatic_backups`.
+Automatic copies lie beside the gallery, private, and are wiped when somebody is forgotten.
 """
 
 from __future__ import annotations
@@ -37,21 +37,12 @@ _COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{_AUTOMATIC.pattern}")
 
 
 def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.PathLike[str]) -> Path:
-    """Copy an open gallery as it is at one moment, whoever uses it meanwhile, into a new file.
-
-    Parameters
-    ----------
-    connection
-        The gallery's, outside of a transaction.
-    gallery
-        Its file.
-    target
-        The new file, which only its owner can read.
+    """Copy an open gallery, as of one moment, into a new file that only its owner can read.
 
     Raises
     ------
     UsageError
-        Something is there already, the folder is not, or SQLite or facebank use a file of that name beside the gallery.
+        The file exists, its folder does not, or SQLite or facebank use a file of that name beside the gallery.
     StorageError
         It cannot be written.
     """
@@ -71,10 +62,10 @@ def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.Path
 
 
 def back_up_before(gallery: Path, version: int) -> Path:
-    """Copy a gallery, as it is, before it is brought up to date to a version; an older such copy is replaced.
+    """Copy a gallery before it is upgraded to a version, replacing an older such copy.
 
-    The caller has begun a write transaction and changed nothing in it: nobody else brings the gallery up to date
-    meanwhile. SQLite copies nothing through a connection that writes, so the file is opened once more.
+    The caller has begun a write transaction without changes, which keeps others from upgrading. SQLite does not copy
+    through a connection that writes, so the file is opened once more.
     """
     file = itself(gallery)
     place = file.with_name(f"{file.name}.before-schema-{version}.backup")
@@ -87,7 +78,7 @@ def back_up_before(gallery: Path, version: int) -> Path:
 
 
 def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
-    """Copy a damaged gallery, byte by byte from its open file, before it is repaired."""
+    """Copy a damaged gallery, byte by byte, before it is repaired."""
     file = itself(gallery)
     place = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
     try:
@@ -100,7 +91,7 @@ def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
 
 
 def automatic_backups(gallery: Path) -> list[Path]:
-    """Return the copies that facebank itself made beside a gallery, under its present name."""
+    """Return the automatic copies beside a gallery, under its present name."""
     file = itself(gallery)
     try:
         beside = sorted(file.absolute().parent.iterdir())
@@ -117,12 +108,12 @@ def automatic_backups(gallery: Path) -> list[Path]:
 
 
 def itself(gallery: Path) -> Path:
-    """Return the file that a link to a gallery leads to; the path as it is where it is no link."""
+    """Return the file that a gallery's path leads to, if it is a link."""
     return gallery.resolve() if gallery.is_symlink() else gallery
 
 
 def _is_companion(path: Path, gallery: Path) -> bool:
-    """Return whether a file of that name would be taken for a log, queue or copy of the gallery, and removed."""
+    """Return whether a path would be taken for a log, queue or automatic copy of the gallery, and removed."""
     return any(
         path.name.startswith(file.name)
         and _COMPANION.fullmatch(path.name[len(file.name) :]) is not None
@@ -132,7 +123,7 @@ def _is_companion(path: Path, gallery: Path) -> bool:
 
 
 def _copy(connection: sqlite3.Connection, part: Part) -> None:
-    """Copy a database into an empty file, with nothing beside it that a killed process would leave."""
+    """Copy a database into an empty file."""
     with closing(connect_new(part.path)) as copy:
         try:
             connection.backup(copy)

@@ -44,20 +44,20 @@ _MOST_COMPLAINTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that is wrong with a gallery.
+    """A fault of a gallery.
 
     Attributes
     ----------
     kind
-        ``file`` for pages and indexes, ``row`` for a row that is not as it was written, ``sum`` for rows that are lost
-        or too much, ``reference`` for what belongs to nothing, ``value`` for what cannot be, such as an embedding that
-        has not length 1, ``missing`` for a sample without an embedding.
+        ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for
+        a row without its parent, ``value`` for an impossible value, such as an embedding that is not of length 1,
+        ``missing`` for a sample without an embedding.
     message
         A sentence.
     table
-        The table; None where it cannot be told.
+        The table; None if unknown.
     person, sample_id, image
-        Whose it is and the sample and its photo, as far as that can be told.
+        The owner, the sample and its photo, if known.
     """
 
     kind: str
@@ -70,20 +70,20 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCheck:
-    """What was found out about a gallery.
+    """The result of a check.
 
     Attributes
     ----------
     path
         The file.
     schema_version
-        Of its tables; None where it cannot be read.
+        Of its tables; None if it cannot be read.
     is_sealed
-        Whether its rows are sealed; those of a gallery that an older facebank wrote are not.
+        Whether its rows are sealed; older galleries are not.
     rows
-        How many rows were looked at.
+        How many rows were read.
     damage
-        What is wrong; empty for a healthy gallery.
+        The faults; empty for a healthy gallery.
     """
 
     path: Path
@@ -94,21 +94,14 @@ class GalleryCheck:
 
 
 def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
-    """Look a gallery through and change nothing.
-
-    Parameters
-    ----------
-    path
-        The file.
-    progress
-        Advanced with each table.
+    """Check all of a gallery without changing it; `progress` advances with each table.
 
     Raises
     ------
     GalleryNotFoundError, GalleryFormatError
-        If there is none, or it is no gallery at all.
+        It is missing, or no gallery at all.
     GalleryBusyError, GalleryVersionError, StorageError
-        If it is in use, a newer facebank's, or cannot be read.
+        It is in use, a newer facebank's, or cannot be read.
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
@@ -130,7 +123,7 @@ def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> 
 
 
 def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
-    """Return how many rows an open gallery has, and all that is wrong with it."""
+    """Return how many rows an open gallery has, and its faults."""
     progress.begin("Checking tables", len(TABLES))
     rows, found = 0, [*_file_damage(connection)]
     for table in TABLES:
@@ -142,7 +135,7 @@ def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tupl
 
 
 def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -> Damage:
-    """Return what is said of a damaged row: whose it is, as far as the file tells."""
+    """Return the fault of a damaged row, with its owner if known."""
     number = row.get("sample_id") if table != "samples" else row.get("id")
     owner, image, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
     try:
@@ -176,7 +169,7 @@ def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
 
 
 def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file: bool) -> tuple[int, list[Damage]]:
-    """Return how many rows of a table there are, and what is wrong with them."""
+    """Return how many rows a table has, and their faults."""
     found: list[Damage] = []
     sums: dict[str, Sum] = {}
     count = 0
@@ -214,7 +207,7 @@ def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]
 
 
 def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
-    """Yield what is as it was written, and yet cannot be: somebody else than facebank wrote it."""
+    """Yield impossible values in intact rows, which facebank did not write."""
     try:
         bound = binding(connection)
         people.everybody(connection)

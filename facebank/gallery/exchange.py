@@ -1,25 +1,36 @@
 """Galleries to and from a folder of plain files: JSON Lines and npz, no pickle.
 
-The files are described in `facebank.gallery.exchange_files`. What was said of other faces, who they are not or that
-they are nobody's, and the gallery's settings stay behind: they are about the photos of this gallery's owner.
+An export is a folder::
+
+    manifest.json    format, pack, counts, variants; size and SHA-256 of every other file
+    people.jsonl     {"name", "created_at", "samples", "born", "note"}, a line a person
+    samples.jsonl    {"sample", "person", "box", "landmarks", ...}, a line a sample
+    vectors.npz      sample_ids (K,) int64, variants (K,) int16, matrix (K, dimension) float32
+    thumbnails.npz   sample_ids (T,) int64, ends (T,) int64, data (B,) uint8; only if there are thumbnails
+
+Every file's size and hash are checked before anything in it is used. Denials, strangers and settings are not exported:
+they are about the photos of this gallery's owner.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from facebank.errors import ExchangeError, InvalidNameError, PackMismatchError, StorageError
-from facebank.gallery import exchange_files as files
 from facebank.gallery.enrollment import require_sample
 from facebank.gallery.names import name_key, normalize_name
 from facebank.gallery.places import PlaceKind
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
-from facebank.gallery.store.codec import birth_date, float_array, note, unit_length
-from facebank.storage.files import face_folder_mode, new_folder, sync_folder
+from facebank.gallery.store.codec import LARGEST_DIMENSION, birth_date, float_array, note, unit_length, variant_name
+from facebank.storage.files import PRIVATE_FILE, face_folder_mode, new_folder, sha256_of, sync_folder
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable, shell_command, shell_word
@@ -35,15 +46,24 @@ from facebank.storage.values import (
 )
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
+
+    from numpy.typing import NDArray
 
     from facebank.gallery.gallery import Gallery
     from facebank.types import FloatArray, Person, Sample
 
     JudgeSamples: TypeAlias = Callable[[str, Sequence[NewSample]], Sequence[RefusedSample | None]]
+    Seal: TypeAlias = tuple[int, str]  # size in bytes, SHA-256 in hex
 
+_MANIFEST, _PEOPLE, _SAMPLES = "manifest.json", "people.jsonl", "samples.jsonl"
+_VECTORS, _THUMBNAILS = "vectors.npz", "thumbnails.npz"
+_FORMAT, _VERSION = "facebank-export", 1
+_LARGEST_MANIFEST = 64 * 1024
+_LARGEST_FILE = 16 * 1024**3
+_LONGEST_LINE = 64 * 1024 + 4096  # bytes; a path may take 32 KiB, and its escapes twice that
+_MOST = 10_000_000  # people, samples or vectors
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -62,16 +82,13 @@ class Imported:
 
     Attributes
     ----------
-    people
-        How many people were new.
-    samples
-        How many samples were added.
-    duplicates
-        How many were skipped because somebody has the face already.
-    duplicates_elsewhere
-        How many of those belong to somebody of another name.
+    people, samples
+        How many people were new, and how many samples were added.
+    duplicates, duplicates_elsewhere
+        How many samples were skipped because somebody already has the face, and for how many of them that is somebody
+        of another name.
     refused
-        The samples that were left out, because they look like somebody else's.
+        The samples that were left out because they look like somebody else's.
     """
 
     people: int
@@ -81,6 +98,18 @@ class Imported:
     refused: tuple[RefusedSample, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    pack: PackIdentity
+    people: int
+    samples: int
+    vectors: int
+    thumbnails: int
+    thumbnail_bytes: int
+    variants: tuple[str, ...]
+    files: Mapping[str, Seal]
+
+
 def export_gallery(
     gallery: Gallery,
     folder: str | os.PathLike[str],
@@ -88,42 +117,35 @@ def export_gallery(
     *,
     thumbnails: bool = True,
 ) -> Exported:
-    """Write people and all their samples into a new folder, as they are at one moment.
+    """Write people and all their samples, as of one moment, into a new folder, or nothing if that fails.
 
     Parameters
     ----------
     gallery
-        Whose.
+        The gallery.
     folder
-        Where; it must not be there yet, or be empty. Only its owner can read it. It is there wholly or not at all.
+        The new folder, or an empty one. Only its owner can read it.
     people
         Names; None for everybody.
     thumbnails
-        Whether the small pictures go along.
-
-    Returns
-    -------
-    Exported
+        Whether thumbnails are included.
 
     Raises
     ------
     PersonNotFoundError
-        If somebody named is not enrolled.
-    ExchangeError
-        If the folder is there already.
-    StorageError
-        If it cannot be written.
+        Somebody named is not enrolled.
+    ExchangeError, StorageError
+        The folder exists; it cannot be written.
     """
     target = named_path(folder).absolute()
-    if not target.name:
-        raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
     try:
-        if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        if not target.name or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
             raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
         gallery.note_written(PlaceKind.EXPORT, target)  # first, so that what a kill leaves is found
         with new_folder(target, mode=face_folder_mode()) as partial:
             with gallery.snapshot():
-                everybody = gallery.people() if people is None else _named(gallery, people)
+                named = gallery.people() if people is None else map(gallery.person, people)
+                everybody = list({person.id: person for person in named}.values())
                 samples = _write(gallery, partial, everybody, thumbnails=thumbnails)
             sync_folder(partial)
             partial.rename(target)
@@ -135,26 +157,11 @@ def export_gallery(
 
 def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
     """Return the pack that made an export's embeddings; `ExchangeError` if the folder is no export."""
-    return files.read_manifest(named_path(folder)).pack
+    return _read_manifest(named_path(folder)).pack
 
 
 def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
-    """Refuse an export of another pack.
-
-    Parameters
-    ----------
-    folder
-        The export.
-    pack
-        The pack of the gallery that it is to go into.
-
-    Raises
-    ------
-    PackMismatchError
-        If another pack made its embeddings.
-    ExchangeError
-        If the folder is no export.
-    """
+    """Raise `PackMismatchError` if another pack made an export's embeddings, `ExchangeError` if it is no export."""
     exported = exported_pack(folder)
     if (exported.digest, exported.dimension) != (pack.digest, pack.dimension):
         made_by = exported.name[:64]
@@ -169,32 +176,28 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
 def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> Imported:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
-    Somebody of the same name gets the samples; faces that anybody has already are skipped. A birth date is taken over
-    where the gallery has none, and notes are joined.
+    People of the same name get the samples; faces that anybody already has are skipped. Birth dates that the gallery
+    lacks are added, and notes are joined.
 
     Parameters
     ----------
     gallery
-        Where to.
+        The gallery.
     folder
         The export.
     judge
-        Says of a person's samples which are refused; None to take all.
-
-    Returns
-    -------
-    Imported
+        Returns which of a person's samples are refused; None to take all.
 
     Raises
     ------
     PackMismatchError
-        If another pack made the export's embeddings.
+        Another pack made the export's embeddings.
     ExchangeError
-        If the export is partial, altered, or holds what cannot be; nothing is imported then.
+        The export is partial, altered or invalid; nothing is imported then.
     """
     place = named_path(folder)
     check_export(place, gallery.pack)
-    manifest = files.read_manifest(place)
+    manifest = _read_manifest(place)
     groups, facts = _read(place, manifest)
     groups, refused = (groups, ()) if judge is None else _without_refused(groups, judge)
     before = {name_key(name) for name in gallery.names().values()}
@@ -218,7 +221,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
 def _without_refused(
     groups: dict[str, list[NewSample]], judge: JudgeSamples
 ) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
-    """Leave out the samples that are refused, and whoever has no other."""
+    """Leave out refused samples, and people without any other."""
     kept: dict[str, list[NewSample]] = {}
     refused: list[RefusedSample] = []
     for name, samples in groups.items():
@@ -233,55 +236,77 @@ def _without_refused(
 # Writing --------------------------------------------------------------------------------------------------------
 
 
-def _named(gallery: Gallery, names: Sequence[str]) -> list[Person]:
-    people = {person.id: person for person in map(gallery.person, names)}
-    return list(people.values())
-
-
 def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnails: bool) -> int:
+    """Write all files of an export, and return how many samples they hold."""
     samples = [sample for person in people for sample in gallery.samples(person.name)]
-    files.write_lines(folder / files.PEOPLE, map(_person_record, people))
-    files.write_lines(folder / files.SAMPLES, map(_sample_record, samples))
+    _write_lines(folder / _PEOPLE, map(_person_record, people))
+    _write_lines(folder / _SAMPLES, map(_sample_record, samples))
     variants = gallery.variants()
-    vectors = _write_vectors(gallery, folder / files.VECTORS, variants, [sample.id for sample in samples])
+    vectors = _vectors(gallery, variants, [sample.id for sample in samples])
+    _write_arrays(folder / _VECTORS, vectors)
     pictured = [sample.id for sample in samples if sample.has_thumbnail] if thumbnails else []
     pictures = [gallery.thumbnail(number) or b"" for number in pictured]
     if pictures:
-        arrays = {
-            "sample_ids": np.array(pictured, dtype="<i8"),
-            "ends": np.cumsum([len(picture) for picture in pictures]).astype("<i8"),
-            "data": np.frombuffer(b"".join(pictures), dtype="|u1"),
-        }
-        with files.private_file(folder / files.THUMBNAILS) as stream:
-            write_arrays(stream, arrays)
-    counts = {
-        "people": len(people),
-        "samples": len(samples),
-        "vectors": vectors,
-        "thumbnails": len(pictures),
-        "thumbnail_bytes": sum(map(len, pictures)),
+        ends = np.cumsum([len(picture) for picture in pictures]).astype("<i8")
+        data = np.frombuffer(b"".join(pictures), dtype="|u1")
+        sample_ids = np.array(pictured, dtype="<i8")
+        _write_arrays(folder / _THUMBNAILS, {"sample_ids": sample_ids, "ends": ends, "data": data})
+    manifest = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "pack": {"name": gallery.pack.name, "digest": gallery.pack.digest, "dimension": gallery.pack.dimension},
+        "counts": {
+            "people": len(people),
+            "samples": len(samples),
+            "vectors": len(vectors["sample_ids"]),
+            "thumbnails": len(pictures),
+            "thumbnail_bytes": sum(map(len, pictures)),
+        },
+        "variants": variants,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+        },
     }
-    files.write_manifest(folder, gallery.pack, counts, variants)
+    with _private(folder / _MANIFEST) as stream:
+        stream.write(json.dumps(manifest, indent=2).encode("ascii") + b"\n")
     return len(samples)
 
 
-def _write_vectors(gallery: Gallery, path: Path, variants: Sequence[str], sample_ids: Sequence[int]) -> int:
-    tables = [gallery.vectors(variant, masked=None) for variant in variants]
-    chosen = [np.isin(table.sample_ids, sample_ids) for table in tables]
-    numbers = [np.full(int(rows.sum()), number, dtype="<i2") for number, rows in enumerate(chosen)]
-    empty = np.empty((0, gallery.pack.dimension), dtype="<f4")
-    arrays = {
-        "sample_ids": np.concatenate([empty[:, 0].astype("<i8"), *_rows(chosen, [t.sample_ids for t in tables])]),
-        "variants": np.concatenate([empty[:, 0].astype("<i2"), *numbers]),
-        "matrix": np.concatenate([empty, *_rows(chosen, [t.matrix for t in tables])]),
+def _vectors(gallery: Gallery, variants: Sequence[str], sample_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
+    ids = [np.empty(0, "<i8")]
+    numbers = [np.empty(0, "<i2")]
+    matrices = [np.empty((0, gallery.pack.dimension), "<f4")]
+    for number, variant in enumerate(variants):
+        table = gallery.vectors(variant, masked=None)
+        rows = np.isin(table.sample_ids, sample_ids)
+        ids.append(table.sample_ids[rows])
+        numbers.append(np.full(len(ids[-1]), number, dtype="<i2"))
+        matrices.append(table.matrix[rows])
+    return {
+        "sample_ids": np.concatenate(ids),
+        "variants": np.concatenate(numbers),
+        "matrix": np.concatenate(matrices),
     }
-    with files.private_file(path) as stream:
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
+    with _private(path) as stream:
+        for record in records:
+            stream.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with _private(path) as stream:
         write_arrays(stream, arrays)
-    return len(arrays["sample_ids"])
 
 
-def _rows(chosen: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
-    return [array[rows] for rows, array in zip(chosen, arrays, strict=True)]
+@contextmanager
+def _private(path: Path) -> Iterator[IO[bytes]]:
+    """Write a new file that only its owner can read, to the disk when the ``with`` block ends."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_FILE), "w+b") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _person_record(person: Person) -> dict[str, object]:
@@ -316,21 +341,54 @@ def _sample_record(sample: Sample) -> dict[str, object]:
 # Reading --------------------------------------------------------------------------------------------------------
 
 
-def _read(folder: Path, manifest: files.Manifest) -> tuple[dict[str, list[NewSample]], dict[str, PersonFacts]]:
+def _read_manifest(folder: Path) -> _Manifest:
+    with _said_plainly(folder, _MANIFEST), _regular(folder / _MANIFEST) as stream:
+        data = stream.read(_LARGEST_MANIFEST + 1)
+        if len(data) > _LARGEST_MANIFEST:
+            raise InvalidValueError("it is too large")
+        record = _json(data)
+        if record["format"] != _FORMAT:
+            raise InvalidValueError("it is no export of facebank")
+        if record["version"] != _VERSION:
+            raise InvalidValueError(f"its version is {record['version']!r}, and this facebank reads {_VERSION}")
+        counts, pack = record["counts"], record["pack"]
+        dimension = between(pack["dimension"], 0, LARGEST_DIMENSION)
+        files = {
+            name: (between(seal["bytes"], 0, _LARGEST_FILE), hex_digest(seal["sha256"]))
+            for name, seal in record["files"].items()
+        }
+        people, samples, vectors, thumbnails = (
+            between(counts[name], 0, _MOST) for name in ("people", "samples", "vectors", "thumbnails")
+        )
+        if set(files) != {_PEOPLE, _SAMPLES, _VECTORS} | ({_THUMBNAILS} if thumbnails else set()):
+            raise InvalidValueError("it lists other files than an export has")
+        return _Manifest(
+            pack=PackIdentity(text(pack["name"]), text(pack["digest"]), dimension),
+            people=people,
+            samples=samples,
+            vectors=vectors,
+            thumbnails=thumbnails,
+            thumbnail_bytes=between(counts["thumbnail_bytes"], 0, _LARGEST_FILE),
+            variants=tuple(variant_name(name) for name in record["variants"]),
+            files=files,
+        )
+
+
+def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]], dict[str, PersonFacts]]:
     vectors = _read_vectors(folder, manifest)
     thumbnails = _read_thumbnails(folder, manifest) if manifest.thumbnails else {}
     groups: dict[str, list[NewSample]] = {}
     facts: dict[str, PersonFacts] = {}
-    with files.checked(folder, files.PEOPLE, manifest) as stream:
-        for record in files.read_lines(stream, manifest.people):
-            groups[_name(record["name"])] = []
-            known = _facts(record)
+    with _checked(folder, _PEOPLE, manifest) as stream:
+        for record in _read_lines(stream, manifest.people):
+            name, known = _name(record["name"]), _facts(record)
+            groups[name] = []
             if known != PersonFacts():
-                facts[_name(record["name"])] = known
+                facts[name] = known
         if len({name_key(name) for name in groups}) != manifest.people:
             raise InvalidValueError("it holds a person twice")
-    with files.checked(folder, files.SAMPLES, manifest) as stream:
-        for record in files.read_lines(stream, manifest.samples):
+    with _checked(folder, _SAMPLES, manifest) as stream:
+        for record in _read_lines(stream, manifest.samples):
             number = between(record["sample"], 0, 2**63 - 1)
             sample = _sample(record, vectors.pop(number, {}), thumbnails.pop(number, None))
             require_sample(sample, manifest.pack.dimension)
@@ -340,7 +398,7 @@ def _read(folder: Path, manifest: files.Manifest) -> tuple[dict[str, list[NewSam
     return groups, facts
 
 
-def _read_vectors(folder: Path, manifest: files.Manifest) -> dict[int, dict[str, FloatArray]]:
+def _read_vectors(folder: Path, manifest: _Manifest) -> dict[int, dict[str, FloatArray]]:
     count = manifest.vectors
     expected = {
         "sample_ids": ("<i8", (count,)),
@@ -348,7 +406,7 @@ def _read_vectors(folder: Path, manifest: files.Manifest) -> dict[int, dict[str,
         "matrix": ("<f4", (count, manifest.pack.dimension)),
     }
     vectors: dict[int, dict[str, FloatArray]] = {}
-    with files.checked(folder, files.VECTORS, manifest) as stream:
+    with _checked(folder, _VECTORS, manifest) as stream:
         arrays = read_arrays(stream, expected)
         matrix = unit_length(arrays["matrix"].astype(np.float32, copy=False))
         for number, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
@@ -361,14 +419,14 @@ def _read_vectors(folder: Path, manifest: files.Manifest) -> dict[int, dict[str,
     return vectors
 
 
-def _read_thumbnails(folder: Path, manifest: files.Manifest) -> dict[int, bytes]:
+def _read_thumbnails(folder: Path, manifest: _Manifest) -> dict[int, bytes]:
     count = manifest.thumbnails
     expected = {
         "sample_ids": ("<i8", (count,)),
         "ends": ("<i8", (count,)),
         "data": ("|u1", (manifest.thumbnail_bytes,)),
     }
-    with files.checked(folder, files.THUMBNAILS, manifest) as stream:
+    with _checked(folder, _THUMBNAILS, manifest) as stream:
         arrays = read_arrays(stream, expected)
         ends = arrays["ends"]
         starts = np.concatenate([[0], ends[:-1]])
@@ -396,16 +454,16 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         thumbnail=thumbnail,
         vectors=vectors,
         enrolled_at=text_to_time(record["enrolled_at"]),
-        masked=files.yes_or_no(record.get("masked", False)),
-        camera_dated=files.yes_or_no(record.get("camera_dated", False)),
+        masked=_yes_or_no(record.get("masked", False)),
+        camera_dated=_yes_or_no(record.get("camera_dated", False)),
         picture_hash=None if record.get("picture_hash") is None else hex_digest(record["picture_hash"]),
     )
 
 
 def _facts(record: dict[str, Any]) -> PersonFacts:
-    """Return what an export says about a person; exports of before version 3 of a gallery say nothing."""
-    born, text = record.get("born"), record.get("note")
-    return PersonFacts(None if born is None else birth_date(born), None if text is None else note(text))
+    """Return a person's facts; exports of galleries older than version 3 have none."""
+    born, written = record.get("born"), record.get("note")
+    return PersonFacts(None if born is None else birth_date(born), None if written is None else note(written))
 
 
 def _name(value: object) -> str:
@@ -414,5 +472,68 @@ def _name(value: object) -> str:
     except InvalidNameError as error:
         raise InvalidValueError(str(error)) from error
     if name != value:
-        raise InvalidValueError(f"it holds a name that is not normalised: '{printable(name)}'")
+        raise InvalidValueError(f"it holds a name that is not normalized: '{printable(name)}'")
     return name
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidValueError(f"it holds {str(value)[:40]!r} where true or false belongs")
+    return value
+
+
+@contextmanager
+def _checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
+    """Open a file of an export after checking its size and hash; anything wrong inside is an `ExchangeError`."""
+    with _said_plainly(folder, name), _regular(folder / name) as stream:
+        size, sha256 = manifest.files[name]
+        if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:
+            raise InvalidValueError("it is partial or was altered")
+        stream.seek(0)
+        yield stream
+
+
+def _read_lines(stream: IO[bytes], count: int) -> Iterator[dict[str, Any]]:
+    """Yield the records of a file of JSON Lines that must hold `count` of them."""
+    for _ in range(count):
+        line = stream.readline(_LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise InvalidValueError("it has fewer lines than it should, or too long ones")
+        yield _json(line)
+    if stream.read(1):
+        raise InvalidValueError("it has more lines than it should")
+
+
+@contextmanager
+def _said_plainly(folder: Path, name: str) -> Iterator[None]:
+    """Turn whatever is wrong with a file of an export into `ExchangeError` or `StorageError`."""
+    file = printable(str(folder / name))
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise ExchangeError(f"{printable(str(folder))} is no whole export: {name} is missing.") from None
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
+    except KeyError as error:
+        raise ExchangeError(f"{file} cannot be imported: {printable(str(error))} is missing.") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ExchangeError(f"{file} cannot be imported: {printable(str(error)).removesuffix('.')}.") from error
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[IO[bytes]]:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise InvalidValueError("it is no file")
+    with path.open("rb") as stream:
+        yield stream
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    record = json.loads(data, parse_constant=_refuse_constant)
+    if not isinstance(record, dict):
+        raise InvalidValueError("it holds something else than it should")
+    return record
+
+
+def _refuse_constant(constant: str) -> None:
+    raise InvalidValueError(f"it holds {constant}, which is no number")

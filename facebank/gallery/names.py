@@ -19,37 +19,36 @@ if TYPE_CHECKING:
 LONGEST_NAME = 200
 
 NAMES_TOGETHER = 500
-"""How many names `NameTable` keeps in one text."""
+"""How many names of a `NameTable` are in one text."""
 
 _FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
-# Which way what is around them is written: at a name's ends, where programs and keyboards leave them, they say nothing.
+# Programs and keyboards leave them at the ends of names, where they have no meaning.
 _DIRECTION_MARKS = "\u200e\u200f\u061c"
 _SPACES = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-# What most names are, and is as it should be; large galleries read a million of them.
+# Most names are plain, and large galleries read a million of them.
 _PLAIN = re.compile(r"[!-.0-\[\]-~]+(?: [!-.0-\[\]-~]+)*")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def normalize_name(text: str) -> str:
-    """Return the one spelling under which a name is kept.
+    """Return the spelling under which a name is stored.
 
     Parameters
     ----------
     text
-        A name as somebody typed it.
+        A name as typed.
 
     Returns
     -------
     str
-        The name in Unicode's normal form C, without spaces and marks of direction around it and with single spaces
-        inside.
+        The name in Unicode's normal form C, without spaces and direction marks around it, and single spaces inside.
 
     Raises
     ------
     InvalidNameError
-        If the name is empty, ``.`` or ``..``, longer than 200 characters, or holds a slash, a backslash, control
-        characters or others that cannot be seen, such as those that turn the direction of writing.
+        The name is empty, ``.`` or ``..``, longer than 200 characters, or has a slash, a backslash, control or other
+        invisible characters, such as those that change the direction of writing.
 
     Examples
     --------
@@ -76,7 +75,7 @@ def normalize_name(text: str) -> str:
 
 
 def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
-    """Tell whether all of some names are as they should be at first sight; if not, that has to be looked at."""
+    """Return whether all names are plainly normalized; if not, `normalize_name` has to look."""
     if set(map(type, texts)) - {str}:
         return False
     names = cast("Sequence[str]", texts)
@@ -85,15 +84,7 @@ def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
 
 
 class NameTable(Mapping[int, str]):
-    """The names of very many people by number, many of them together in one text.
-
-    Parameters
-    ----------
-    numbers
-        The people's, rising: ``int64`` of shape ``(P,)``.
-    names
-        Normalised, in that order, `NAMES_TOGETHER` in each block but the last.
-    """
+    """Names by number in little memory: ascending ``int64 (P,)``, and blocks of `NAMES_TOGETHER` normalized names."""
 
     def __init__(self, numbers: NDArray[np.int64], names: Iterable[Sequence[str]]) -> None:
         self._numbers = numbers
@@ -113,17 +104,7 @@ class NameTable(Mapping[int, str]):
 
 
 def name_key(name: str) -> str:
-    """Return what two spellings of one name have in common, whatever their case.
-
-    Parameters
-    ----------
-    name
-        A name, normalised or not.
-
-    Returns
-    -------
-    str
-        Unicode's canonical caseless form (The Unicode Standard, section 3.13, D145).
+    """Return the key of a name, normalized or not: Unicode's canonical caseless form (section 3.13, D145).
 
     Examples
     --------
@@ -135,7 +116,7 @@ def name_key(name: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    """Return a text without spaces and marks of direction around it."""
+    """Return a text without spaces and direction marks around it."""
     return text.strip(_SPACES + _DIRECTION_MARKS)
 
 

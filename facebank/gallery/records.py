@@ -1,4 +1,4 @@
-"""What goes into a gallery and what it answers, as frozen dataclasses."""
+"""Records that go into a gallery and come out of it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo, Sample
 
 PLAIN = "plain"
-"""The variant every sample has: the embedding of the face as it is."""
+"""The variant that every sample has: the embedding of the unchanged face."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackIdentity:
-    """Which pack made the embeddings of a gallery.
+    """The pack that made the embeddings of a gallery.
 
     Attributes
     ----------
     name
         The pack's name, for messages.
     digest
-        SHA-256 in hex over all that decides the embeddings. Two packs are the same if their digests are.
+        SHA-256 in hex over all that determines the embeddings, by which packs are compared.
     dimension
         Length of an embedding, 1..16384.
     """
@@ -41,7 +41,7 @@ class PackIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """How a gallery was brought up to date from an older version.
+    """How a gallery was upgraded from an older version.
 
     Attributes
     ----------
@@ -50,11 +50,11 @@ class Upgrade:
     before, after
         The versions of its tables.
     backup
-        The file as it was, kept beside it.
+        A copy of the old file, beside it.
     changes
-        What came with each version since, a clause each, such as ``merges can be undone``.
+        What each newer version brought, a clause each, such as ``merges can be undone``.
     may_decide_otherwise
-        Whether the older version was written under other rules of decision. What is changed in the file changes none.
+        Whether the older version had other rules of decision; the upgrade itself changes no decision.
     """
 
     path: Path
@@ -80,20 +80,20 @@ class NewSample:
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+        How many quarter turns counter-clockwise make the photo upright, 0..3.
     taken_at
         When the photo was taken, if known.
     thumbnail
         A small JPEG of the face, at most 256 KiB, or None.
     vectors
-        L2-normalised ``float32`` embeddings of shape ``(dimension,)`` by variant: ``"plain"`` always, others such as
-        ``"flip"`` or ``"augmented:shift"`` as the pack has them.
+        L2-normalized ``float32`` embeddings ``(dimension,)`` by variant: always ``"plain"``, and others such as
+        ``"flip"`` or ``"augmented:shift"``.
     enrolled_at
         When the face was first enrolled; None for now.
     masked
         Whether the face wears a mask.
     camera_dated
-        Whether `taken_at` is the camera's date; a file's modification time is not.
+        Whether `taken_at` is the camera's date, not the file's.
     picture_hash
         As of `FaceKey`.
     """
@@ -132,20 +132,20 @@ class PersonFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceKey:
-    """Which face of which photo. Two keys mean one face if photo and turns are the same and the boxes overlap by half.
+    """Which face of which photo: two keys mean one face if photo and turns are the same and the boxes overlap by half.
 
-    The photo is the same if its bytes are, or if its picture is: editing a title or rating makes no other photo of it.
+    Photos are the same if their bytes or their pictures are: editing a title or rating does not make another photo.
 
     Attributes
     ----------
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+        How many quarter turns counter-clockwise make the photo upright, 0..3.
     box
         ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo.
     picture_hash
-        SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None where it is not known.
+        SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None if unknown.
     """
 
     content_hash: str
@@ -165,7 +165,7 @@ class FaceKey:
 
     @classmethod
     def enrolled(cls, sample: Sample | NewSample) -> Self:
-        """Return the key of a face that is, or is to be, a sample."""
+        """Return the key of a present or future sample."""
         return cls(sample.content_hash, sample.quarter_turns, sample.box, sample.picture_hash)
 
 
@@ -189,17 +189,7 @@ class RefusedSample:
 
 @dataclass(frozen=True, slots=True)
 class MergedPerson:
-    """Somebody who was joined with a person and can be separated again.
-
-    Attributes
-    ----------
-    name
-        As the person was called.
-    samples
-        How many samples came along that are still there.
-    merged_at
-        When that was.
-    """
+    """A person who was merged into another and can be separated again, with the number of remaining samples."""
 
     name: str
     samples: int
@@ -213,9 +203,9 @@ class EnrolledSample:
     Attributes
     ----------
     sample_id
-        Number of the new sample, or of the one that already held this face.
+        Number of the new sample, or of the existing one of this face.
     duplicate_of_person
-        None for a new sample; else the name of the person, perhaps the same one, who already had this face.
+        None for a new sample; else the name of the person, perhaps the same one, who already has the face.
     """
 
     sample_id: int
@@ -231,10 +221,10 @@ class Forgotten:
     samples
         How many samples were removed.
     busy_readers
-        Whether another process kept the file from being cleaned at once. The data are gone from the gallery all the
-        same; their bytes go as soon as the gallery is next opened for writing and nobody else uses it.
+        Whether another process kept the file from being cleaned at once. Removed bytes then go when the gallery is next
+        opened for writing while nobody else uses it.
     wiped
-        Files beside the gallery that were made from it, and leftovers of killed runs, that were removed as well.
+        Derived files, leftovers of killed runs and automatic backups that were removed too.
     """
 
     samples: int
@@ -251,7 +241,7 @@ class VectorTable:
     sample_ids, person_ids
         ``int64`` of shape ``(N,)``.
     matrix
-        ``float32`` of shape ``(N, dimension)``, its rows L2-normalised.
+        ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """
 
     sample_ids: NDArray[np.int64]
@@ -266,7 +256,7 @@ class Stranger:
     Attributes
     ----------
     id
-        Number of the stranger in the gallery; never used again.
+        Number of the stranger in the gallery; never reused.
     face
         Which face of which photo.
     path
@@ -290,7 +280,7 @@ class StrangerTable:
     stranger_ids
         ``int64`` of shape ``(N,)``.
     matrix
-        ``float32`` of shape ``(N, dimension)``, its rows L2-normalised.
+        ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """
 
     stranger_ids: NDArray[np.int64]

@@ -1,7 +1,7 @@
-"""A damaged gallery made whole: what its seals prove is kept, what is derived is made anew, what is lost is named.
+"""Repair of a damaged gallery: proven rows are kept, derived data is made anew, and losses are named.
 
-Nothing is guessed. A row that its seal does not fit is put right where one flipped bit explains it: of all rows that
-differ in one bit, the one that the 64 bits of the seal fit was written. The damaged file is kept beside the gallery.
+A row is proven by its seal. If the seal does not fit, the one row that differs in a single bit and fits is restored, if
+there is one. The damaged file is kept beside the gallery.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What became of a damaged gallery.
+    """The result of a repair.
 
     Attributes
     ----------
     path
         The gallery.
     backup
-        The damaged file, kept beside it.
+        A copy of the damaged file, beside it.
     rows
-        How many rows are kept.
+        How many rows were kept.
     mended
-        What was put right, a sentence each.
+        What was restored, a sentence each.
     lost
-        What is lost: a person's photos can be enrolled again from the paths in it.
+        What was lost, with the paths of photos that can be enrolled again.
     """
 
     path: Path
@@ -76,21 +76,14 @@ class Repair:
 
 
 def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> Repair:
-    """Make a damaged gallery whole again; nobody else must be using it, in this process either.
-
-    Parameters
-    ----------
-    path
-        The file.
-    progress
-        Advanced with each table.
+    """Repair a damaged gallery that nothing uses, not even this process; `progress` advances with each table.
 
     Raises
     ------
     GalleryNotFoundError, GalleryBusyError, StorageError
-        There is none; it is in use; it or a copy of it cannot be written.
+        It is missing; it is in use; it or a copy of it cannot be written.
     GalleryFormatError
-        It is no gallery, or too little of it is left: it is as it was then.
+        It is no gallery, or too little of it is left; then it is unchanged.
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
@@ -107,17 +100,17 @@ def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) ->
 
 @contextmanager
 def _held_alone(place: Path) -> Iterator[IO[bytes]]:
-    """Keep all other processes from a gallery, with all of it in its file, which is yielded open."""
+    """Lock a gallery against all other processes, and yield its file, open and without a log."""
     if not is_writable(place):
         raise StorageError(f"{GALLERY_FILE.named(place)} cannot be repaired: facebank may not write it or beside it.")
-    if is_open_here(place):  # closing `stream` would let go of its locks
+    if is_open_here(place):  # closing `stream` would release its locks
         raise GalleryBusyError(f"{GALLERY_FILE.named(place)} is in use by this process: close it first.")
     with ExitStack() as stack:
-        # Closed last: whoever closes a file lets go of all locks that the process has on it.
+        # Closed last: closing a file releases all locks that the process has on it.
         stream = stack.enter_context(place.open("rb"))
         held = stack.enter_context(closing(connect(place, busy_timeout=_WAIT)))
         try:
-            # Nobody else may have the file open for this: a log would be left with what is not in the file yet.
+            # This needs the file to be open nowhere else; a log would hold what is not in the file yet.
             if choose_journal(held, log=False) != "delete":
                 raise GalleryBusyError(
                     f"{GALLERY_FILE.named(place)} is in use by another process: try again when that has finished."
@@ -130,7 +123,7 @@ def _held_alone(place: Path) -> Iterator[IO[bytes]]:
 
 
 def _replaced(place: Path, backup: Path, stream: IO[bytes], progress: Progress) -> tuple[int, list[str], list[Damage]]:
-    """Put what is right in a damaged file into its place, where a link leads to, as its owner's and as readable."""
+    """Replace a damaged file, or what the link leads to, by its intact rows; owner and permissions stay."""
     file, was = itself(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
         with closing(connect_new(part.path)) as made, transaction(made):
@@ -146,7 +139,7 @@ def _replaced(place: Path, backup: Path, stream: IO[bytes], progress: Progress) 
 
 
 class _Salvage:
-    """What is right in a damaged file, table by table."""
+    """The intact rows of a damaged file, table by table."""
 
     def __init__(self, old: sqlite3.Connection) -> None:
         old.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
@@ -157,7 +150,7 @@ class _Salvage:
         self._counts = self._kept_counts()
 
     def read(self, table: str) -> None:
-        """Keep the rows of a table that are as they were written, and whose parents are kept."""
+        """Keep the intact and restored rows of a table whose parents are kept."""
         kept = self.kept[table] = {}
         known = TABLES[table]
         broken: dict[tuple[Any, ...], Row] = {}
@@ -173,7 +166,7 @@ class _Salvage:
         for key, row in broken.items():
             if key not in kept:
                 self._lose(table, row, "is not as it was written, and is lost")
-        self._tell_missing(table, len(kept.keys() | broken.keys()))
+        self._report_missing(table, len(kept.keys() | broken.keys()))
         for key, row in list(kept.items()):
             gone = [
                 parent
@@ -184,7 +177,7 @@ class _Salvage:
                 self._lose(table, kept.pop(key), f"belongs to none of '{gone[0]}', and is lost")
 
     def drop_samples_without_embedding(self) -> None:
-        """Let go of the samples that nobody could be recognized by, and of what belongs to them."""
+        """Drop the samples without a plain embedding, and what belongs to them."""
         embedded = {row["sample_id"] for row in self.kept["vectors"].values() if row["variant"] == PLAIN}
         for key, row in list(self.kept["samples"].items()):
             if row["id"] not in embedded:
@@ -195,7 +188,7 @@ class _Salvage:
                 del rows[key]
 
     def highest(self, table: str) -> int:
-        """Return the highest number that was ever given in a table, as far as the file tells."""
+        """Return the highest number ever given in a table, if it can be read; else 0."""
         with suppress(sqlite3.Error):
             row = self._old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
             return row[0] if row is not None and isinstance(row[0], int) else 0
@@ -221,7 +214,7 @@ class _Salvage:
                         yield dict(zip(columns, row[1:], strict=True))
 
     def _kept_counts(self) -> dict[str, int]:
-        """Return how many rows each sum is over, as far as the sums are as they were written."""
+        """Return the row count of each intact sum."""
         counts: dict[str, int] = {}
         with suppress(sqlite3.Error):
             for name, row_count, total, seal in self._old.execute("SELECT name, row_count, total, seal FROM sums"):
@@ -231,7 +224,7 @@ class _Salvage:
         return counts
 
     def _expected(self, table: str) -> int | None:
-        """Return how many rows a table had; None where its sums are lost, or there never were any."""
+        """Return how many rows a table had; None if its sums are lost, or there never were any."""
         totals: dict[str, int] = {}
         for name, count in self._counts.items():
             if is_sum_of(name, table):
@@ -239,8 +232,8 @@ class _Salvage:
                 totals[part] = totals.get(part, 0) + count
         return max(totals.values(), default=None)
 
-    def _tell_missing(self, table: str, found: int) -> None:
-        """Name what is lost without a trace: nothing but the sums tells that it was there."""
+    def _report_missing(self, table: str, found: int) -> None:
+        """Report rows that only the sums show to be lost."""
         if not TABLES[table].is_summed:
             return
         expected = self._expected(table)
@@ -252,7 +245,7 @@ class _Salvage:
             self.lost.append(Damage("sum", f"{what}{self._lacking(table)}", table))
 
     def _lacking(self, table: str) -> str:
-        """Return which embeddings a sum counted are no more, and whose they may have been."""
+        """Return which embeddings are missing, and whose they may have been."""
         if table != "vectors":
             return ""
         said = []
@@ -271,7 +264,7 @@ class _Salvage:
 def _salvaged(
     place: Path, backup: Path, made: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
-    """Fill a new gallery with what is right in a damaged one."""
+    """Fill a new gallery with the intact rows of a damaged one."""
     with closing(connect(backup, busy_timeout=_WAIT)) as old:
         if _version(old, place) < SEALS_SINCE:
             raise GalleryFormatError(
@@ -303,7 +296,7 @@ def _salvaged(
 
 
 def _version(old: sqlite3.Connection, place: Path) -> int:
-    """Return the version of a file's tables, by the tables themselves where the note of it is damaged."""
+    """Return the version of a file, from its tables if the recorded version is damaged."""
     try:
         return _LITTLE_LEFT.check_tables(old, place)
     except (GalleryFormatError, sqlite3.DatabaseError):
@@ -314,7 +307,7 @@ def _version(old: sqlite3.Connection, place: Path) -> int:
 
 
 def _begin_again(salvage: _Salvage) -> None:
-    """Advance the gallery's revision beyond all that were, so that nothing made from the damaged file is used."""
+    """Advance the revision beyond all earlier ones, so that nothing derived from the damaged file is used."""
     revisions = [int(row["revision"]) for row in (*salvage.kept["gallery"].values(), *salvage.kept["vectors"].values())]
     (pack_id,) = next(iter(salvage.kept["packs"]))
     row: Row = {"id": 1, "pack_id": pack_id, "revision": max(revisions, default=0) + 1, "traces": 0}
@@ -331,7 +324,7 @@ def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
 
 
 def _put_right(table: str, row: Row, seal: object) -> Row | None:
-    """Return the row that was sealed, if it is this one or differs in one bit; None if neither."""
+    """Return the sealed row, if it is this one or differs in one bit; else None."""
     if not isinstance(seal, int):
         return None
     found = _sealed(table, row)

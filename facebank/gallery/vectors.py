@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 2_000
 _FEW = 1_000
 _OF_VARIANT = "SELECT {} FROM vectors NOT INDEXED WHERE pack_id = ? AND variant = ?"
-# With the plus signs (``+pack_id``) SQLite reads in the order of samples; without them it takes the index of components
-# and has to sort afterwards, which takes five times as long.
+# The plus signs (``+pack_id``) make SQLite read in the order of samples; else it uses the index of components and sorts
+# afterwards, which takes five times as long.
 _IN_ORDER = """
     SELECT sample_id, revision, vector, {seal} FROM samples JOIN vectors ON sample_id = samples.id
     WHERE +pack_id = ? AND +variant = ?{bare} ORDER BY sample_id
@@ -47,7 +47,7 @@ _IN_ORDER = """
 
 
 class Known(NamedTuple):
-    """A sample that is already there, as far as recognising it again needs."""
+    """An existing sample: its number and its person's name."""
 
     sample_id: int
     person: str
@@ -56,7 +56,7 @@ class Known(NamedTuple):
 def add_vectors(
     connection: sqlite3.Connection, sample_id: int, pack_id: int, vectors: Mapping[str, FloatArray], revision: int
 ) -> None:
-    """Write a sample's embeddings down, by variant; `revision` is the gallery's from now on."""
+    """Add a sample's embeddings, by variant, at the gallery's next revision."""
     rows: list[dict[str, Value]] = []
     for variant, vector in vectors.items():
         first, second = first_two(vector)
@@ -83,26 +83,12 @@ def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
     return found
 
 
-def vectors(
-    connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
-) -> VectorTable:
-    """Return the embeddings of one variant, in the order of their samples; `masked` as for `rated_vectors`."""
-    return rated_vectors(connection, bound, variant, masked=masked)[0]
-
-
 def rated_vectors(
     connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
 ) -> tuple[VectorTable, FloatArray]:
-    """Return embeddings of one variant and the samples' qualities, of shape ``(N,)``.
+    """Return the embeddings of one variant and the samples' qualities ``(N,)``, in the order of the samples.
 
-    Parameters
-    ----------
-    connection, bound
-        Inside a transaction; the gallery's pack.
-    variant
-        Which embeddings.
-    masked
-        True for the samples that wear a mask, False for the others, None for all.
+    `masked` is True for samples with a mask, False for the others, None for all.
     """
     if variant != PLAIN and not _holds(connection, bound, variant):
         nothing = VectorTable(
@@ -121,7 +107,7 @@ def rated_vectors(
 
 
 def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
-    """Return how many samples, masked ones among them, have an embedding of a variant."""
+    """Return how many samples, including masked ones, have an embedding of a variant."""
     return whole(
         only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, variant)))
     )
@@ -190,7 +176,7 @@ def alike(
 ) -> Iterator[tuple[Known, FloatArray]]:
     """Yield the samples whose plain embedding may be within a distance of another, and those embeddings.
 
-    Two vectors are at least as far apart as any of their components are; the first two are looked at.
+    They are chosen by the first two components: vectors are at least as far apart as any of their components.
     """
     first, second = first_two(vector)
     near = connection.execute(
@@ -208,7 +194,7 @@ def alike(
 def _all_vectors(
     connection: sqlite3.Connection, bound: Binding, variant: str, wanted: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the samples among some that have an embedding of a variant, rising, and the embeddings."""
+    """Return which of some samples have an embedding of a variant, ascending, and the embeddings."""
     ids, matrix = np.empty(len(wanted), np.int64), np.empty((len(wanted), bound.pack.dimension), np.float32)
     done, seen, is_sealed = 0, NOTHING, has_seals(connection)
     rows = connection.execute(_OF_VARIANT.format("sample_id, revision, vector"), (bound.pack_id, variant))
@@ -238,14 +224,14 @@ def _all_vectors(
 
 
 def _holds(connection: sqlite3.Connection, bound: Binding, variant: str) -> bool:
-    """Return whether any sample has an embedding of a variant, or should have."""
+    """Return whether any sample has, or should have, an embedding of a variant."""
     if count(connection, bound.pack_id, variant):
         return True
     return has_seals(connection) and kept_sum(connection, sum_name("vectors", group=variant)) != NOTHING
 
 
 def _are_among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which numbers are among others, which rise."""
+    """Return which numbers are among others, which ascend."""
     if not len(wanted):
         return np.zeros(len(numbers), dtype=np.bool_)
     found: NDArray[np.bool_] = wanted[wanted.searchsorted(numbers).clip(max=len(wanted) - 1)] == numbers
@@ -265,11 +251,11 @@ def _digests(
 
 
 def _check_whole(connection: sqlite3.Connection, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
-    """Refuse samples without a plain embedding, and embeddings without a sample, in a file that is sealed."""
+    """Refuse samples without a plain embedding, and embeddings without a sample, in a sealed file."""
     if has_seals(connection) and not np.array_equal(ids, wanted):
         raise damage_of(connection, "vectors", "a sample has no embedding, or more than one")
 
 
 def first_two(vector: FloatArray) -> tuple[float, float]:
-    """Return the components by which an embedding is looked up."""
+    """Return the two components by which an embedding is looked up."""
     return float(vector[0]), float(vector[1]) if len(vector) > 1 else 0.0

@@ -76,7 +76,7 @@ class IndexFollower:
             if not (large and self._from_file(connection, bound, revision, may_write=may_write)):
                 self._index = self._make_index(bound.pack.dimension)
                 wanted = vector_tables.listing(connection, bound.pack_id)
-                self._index.add(vector_tables.vectors(connection, bound, PLAIN))
+                self._index.add(vector_tables.rated_vectors(connection, bound, PLAIN)[0])
                 self._held = wanted
         self._index.revision = revision
         return self._index

@@ -1,4 +1,4 @@
-"""Birth dates as far as they are known (a year, a month or a day, in ISO 8601), and whether to believe a camera's."""
+"""Partial birth dates in ISO 8601 (year, month or day), and plausible dates of photos."""
 
 from __future__ import annotations
 
@@ -11,30 +11,20 @@ from facebank.storage.text import printable
 EARLIEST_BIRTH = date(1850, 1, 1)
 
 CLOCK_RESETS = ("1899-12-30", "1900-01-01", "1904-01-01", "1969-12-31", "1970-01-01", "1980-01-01", "2000-01-01")
-"""The days from which cameras' and programs' clocks count, in ISO 8601: a photo of one has no date."""
+"""Days that reset clocks of cameras and programs show, in ISO 8601: not dates of photos."""
 
 FIRST_PHOTOS = date(1840, 1, 1)
-"""Earlier dates are mistakes, such as the year 1 of a program that knew none."""
+"""Earlier dates are mistakes."""
 
 TOLERANCE = timedelta(days=1)
-"""How much earlier than the first possible day of birth a photo must be dated: what time zones can amount to."""
+"""What time zones can amount to when dates are compared."""
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 _LONGEST_SHOWN = 40
 
 
 def earliest_day(born: str) -> date:
-    """Return the first day that a birth date can mean.
-
-    Parameters
-    ----------
-    born
-        ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
-
-    Raises
-    ------
-    ValueError
-        If it is no such date.
+    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; raises `ValueError` for others.
 
     Examples
     --------
@@ -49,19 +39,12 @@ def earliest_day(born: str) -> date:
 
 
 def checked_birth_date(text: str, today: date | None = None) -> str:
-    """Return a birth date as somebody typed it, without spaces around it.
-
-    Parameters
-    ----------
-    text
-        ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
-    today
-        The latest day of birth; None for the current date.
+    """Return a typed birth date without spaces around it.
 
     Raises
     ------
     UsageError
-        If it is no date, before 1850 or in the future.
+        It is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, before 1850, or after `today` (None: the current date).
     """
     born = text.strip()
     shown = printable(born[:_LONGEST_SHOWN])
@@ -77,21 +60,16 @@ def checked_birth_date(text: str, today: date | None = None) -> str:
 
 
 def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
-    """Write when a photo was taken, for people: a date that is only its file's says so.
+    """Return when a photo was taken, marked if it is only the file's date; empty if unknown or implausible.
 
     Parameters
     ----------
     taken_at
         When, if known.
     camera_dated
-        Whether the camera noted it.
+        Whether the camera recorded it.
     time
-        Whether hours and minutes are shown, too.
-
-    Returns
-    -------
-    str
-        Empty where nothing is known, or the date cannot be true, such as that of a clock that was reset.
+        Whether to include hours and minutes.
 
     Examples
     --------
@@ -105,15 +83,7 @@ def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = Fa
 
 
 def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
-    """Return whether a camera's date can be true: not that of a clock that was reset, too early or in the future.
-
-    Parameters
-    ----------
-    taken_at
-        What the camera noted, aware or naive.
-    now
-        The current time, aware; None for that of the system's clock.
-    """
+    """Return whether a camera's date, aware or naive, is plausible: no reset clock, too early or after `now`."""
     day = taken_at.date()
     return (
         day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + TOLERANCE).date()

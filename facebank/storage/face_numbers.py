@@ -1,4 +1,4 @@
-"""A face as a row of numbers: how files keep what was found in photos."""
+"""Faces as rows of numbers, as scans and caches store them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NORM_TOLERANCE = 1e-3
 
 
 def width_of(dimension: int) -> int:
-    """Return how many numbers a face with an embedding of that length makes."""
+    """Return how many numbers a face with an embedding of `dimension` numbers takes."""
     return _DETECTION + _QUALITY + dimension
 
 
@@ -42,7 +42,7 @@ def face_to_numbers(face: Face) -> FloatArray:
 
 
 def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
-    """Return the face that `face_to_numbers` made the numbers of; its weaknesses are kept beside them."""
+    """Return the face that `face_to_numbers` was given, with its weaknesses, which are stored separately."""
     score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
     exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
     return Face(
@@ -55,9 +55,9 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
 
 
 def check_face_numbers(rows: FloatArray) -> FloatArray:
-    """Return faces, one a row, ``(N, W)``; raises `InvalidValueError` unless each can be a face.
+    """Return faces, one a row, ``(N, W)``; raises `InvalidValueError` for impossible ones.
 
-    Numbers are finite, but for what is optional; scores are 0..1; embeddings have length 1.
+    Numbers are finite, except optional ones; scores are 0..1; embeddings have length 1.
     """
     known = rows.copy()
     known[:, _OPTIONAL] = np.nan_to_num(rows[:, _OPTIONAL], nan=0.0, posinf=np.inf, neginf=-np.inf)

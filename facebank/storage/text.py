@@ -1,4 +1,4 @@
-"""Text from outside (file names, people's names) made safe to print."""
+"""Text from outside (file names, people's names), safe to print, to type and to put into a spreadsheet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ _SIGNS = frozenset("+-")
 _BEGINS_FORMULA = frozenset("=@\t\r\n") | _SIGNS
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
-# Scripts whose spelling needs the joiners: Arabic to Mandaic, Indic to Sinhala, Myanmar, Khmer, Mongolian, and the
-# Arabic and Indic additions.
+# Scripts that need the joiners: Arabic to Mandaic, Indic to Sinhala, Myanmar, Khmer, Mongolian, and additions.
 _JOINING = (
     *((0x0600, 0x08FF), (0x0900, 0x0DFF), (0x1000, 0x109F), (0x1780, 0x18AF), (0x1B00, 0x1B7F), (0xA8E0, 0xA8FF)),
     *((0xA9E0, 0xA9FF), (0xAA60, 0xAA7F), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x11000, 0x1137F), (0x1E900, 0x1E95F)),
@@ -23,19 +22,18 @@ _JOINING = (
 def printable(text: str) -> str:
     """Escape what a terminal or a log would act on.
 
-    Control, format (bidirectional overrides among them), surrogate and unassigned characters become backslash
-    escapes; everything else, in any script, stays as it is. So do the joiners within words of scripts that are spelled
-    with them, such as Persian's and Hindi's, and within emoji; elsewhere they would be invisible.
+    Control, format (such as bidirectional overrides), surrogate and unassigned characters become backslash escapes.
+    Joiners stay within emoji and within words of scripts that need them, such as Persian's and Hindi's.
 
     Parameters
     ----------
     text
-        Any string, file names with undecodable bytes included.
+        Any string, also a file name with undecodable bytes.
 
     Returns
     -------
     str
-        One line that is safe to print.
+        One line.
     """
     if text.isprintable():
         return text
@@ -46,7 +44,7 @@ def printable(text: str) -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet would take a cell of this text for a formula, also an Asian one; a number is none.
+    """Return whether a spreadsheet, also an Asian one, would take a cell of this text for a formula.
 
     Examples
     --------
@@ -58,18 +56,12 @@ def is_formula(text: str) -> bool:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Return a cell of CSV that is safe to print and that no spreadsheet takes for a formula: a quote goes before one.
-
-    Parameters
-    ----------
-    text
-        Any string, numbers included.
-    """
+    """Return a printable CSV cell that no spreadsheet takes for a formula: a quote is put before one."""
     return f"'{printable(text)}" if is_formula(text) else printable(text)
 
 
 def _joins(text: str, place: int) -> bool:
-    """Tell whether a character is a joiner between two of what it can join."""
+    """Return whether a character is a joiner between two characters that it can join."""
     if text[place] not in (_NON_JOINER, _JOINER) or not 0 < place < len(text) - 1:
         return False
     before, after = text[place - 1], text[place + 1]
@@ -93,12 +85,9 @@ def _escaped(character: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return an argument as it is typed into a shell: quoted where it must be, and safe to print.
+    """Return an argument as typed into a shell, quoted if needed, and safe to print.
 
-    Parameters
-    ----------
-    text
-        Any string. What `printable` would escape becomes bytes between ``$'`` and ``'``, as bash and zsh read them.
+    What `printable` would escape becomes bytes between ``$'`` and ``'``, as bash and zsh read them.
 
     Examples
     --------
@@ -113,13 +102,7 @@ def shell_word(text: str) -> str:
 
 
 def shell_command(*words: str | os.PathLike[str]) -> str:
-    """Return a command of facebank's as it is typed into a shell: see `shell_word`.
-
-    Parameters
-    ----------
-    words
-        What follows ``facebank``, such as ``"people", "unmerge", name``.
-    """
+    """Return a facebank command as typed into a shell, such as of the words ``"people", "unmerge", name``."""
     return " ".join(["facebank", *(shell_word(os.fspath(word)) for word in words)])
 
 
@@ -128,5 +111,5 @@ def _as_bytes(character: str) -> str:
 
 
 def never_certain(probability: float) -> str:
-    """Write a probability with three digits, rounded down: what is not certain must not look so."""
+    """Return a probability with three digits, rounded down so that nothing uncertain looks certain."""
     return f"{math.floor(probability * 1000) / 1000:.3f}"

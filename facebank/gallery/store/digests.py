@@ -1,9 +1,8 @@
-"""Digests of rows, by which damage is noticed: 64 bits over a row's columns, and sums of them over many rows.
+"""Digests of rows that show damage: 64 bits over a row's columns, and sums of them over many rows.
 
-They are made to be computed for 100,000 rows in a few hundredths of a second, and find every flipped bit and every run
-of up to 32 damaged bits in a value. They are no protection against somebody who may write to the file.
-
-A column without a value adds nothing: a new column leaves the digests of the rows that have no value there as they are.
+They are computed for 100,000 rows in a few hundredths of a second, and show every flipped bit and every run of up to 32
+damaged bits in a value. They do not protect against an author who may write to the file. NULL adds nothing, so that a
+new column leaves existing digests as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Value: TypeAlias = int | float | str | bytes | None
-"""What SQLite keeps in a row's column."""
+"""A value of a column."""
 
 Column: TypeAlias = "Sequence[Any] | NDArray[Any]"
 """The values of a column in many rows, in their order."""
@@ -54,12 +53,12 @@ class Kind(Enum):
 
 
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
-    """Return a row's digest, a whole number of 64 bits as SQLite keeps it.
+    """Return a row's digest, a signed 64-bit number.
 
     Parameters
     ----------
     name
-        What the rows are called: the same values have another digest elsewhere.
+        The table's name, which the digest covers.
     values
         By column.
     kinds
@@ -80,19 +79,7 @@ def row_digests(
     count: int,
     same: Mapping[str, Value] | None = None,
 ) -> NDArray[np.int64]:
-    """Return what `row_digest` does for many rows, ``(N,)``.
-
-    Parameters
-    ----------
-    name, kinds
-        As for `row_digest`.
-    columns
-        The values of every row, by column.
-    count
-        How many rows there are.
-    same
-        Values that all rows have, by column.
-    """
+    """Return the digests of `count` rows, ``(N,)``, by their columns' values and the `same` values of all rows."""
     total = np.full(count, _total(name, same or {}, kinds) & _BITS, dtype=np.uint64)
     for column, values in columns.items():
         present, numbers = _numbers(values, kinds[column])
@@ -105,7 +92,7 @@ def row_digests(
 
 
 def summed(digests: NDArray[np.int64]) -> int:
-    """Return the sum of digests, in 64 bits as SQLite keeps it; their order does not matter."""
+    """Return the sum of digests as a signed 64-bit number."""
     return signed(int(digests.view(np.uint64).sum(dtype=np.uint64)))
 
 
@@ -158,7 +145,7 @@ def _encoded(texts: Column) -> list[bytes]:
 
 
 def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
-    """Return which rows have a value, None for all of them, and the numbers of those values."""
+    """Return which rows have a value (None: all), and numbers for those values."""
     present = None
     if not isinstance(values, np.ndarray):
         if None in values:
