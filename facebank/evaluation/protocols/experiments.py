@@ -18,8 +18,8 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import find_pairs, open_dataset
 from facebank.evaluation.protocols import Option, protocol
-from facebank.evaluation.protocols.composites import film, put_together
 from facebank.evaluation.protocols.draws import photos_of
+from facebank.evaluation.protocols.experiment_composites import film, put_together
 from facebank.evaluation.protocols.experiment_steps import (
     Experiment,
     ExperimentRun,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.evaluation.report.chapters import arrange, machine, versions
 from facebank.evaluation.report.model import (
     PAIR_SCORES,
     SEARCH_SCORES,
@@ -26,6 +25,7 @@ from facebank.evaluation.report.model import (
     check_report,
 )
 from facebank.evaluation.report.rendering import as_markdown, as_page, escaped, safe
+from facebank.evaluation.report.wording import arrange, machine, versions
 from facebank.storage.files import write_file
 from facebank.storage.text import printable, spreadsheet_cell
 

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.evaluation.report.chapters import Code
 from facebank.evaluation.report.drawing import draw
 from facebank.evaluation.report.model import ContactSheet, Table
-from facebank.evaluation.report.wording import as_table, similarity
+from facebank.evaluation.report.wording import Code, as_table, similarity
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from facebank.evaluation.report.chapters import Block, Chapter
     from facebank.evaluation.report.model import Curves, Evidence, Histogram, Matrix
+    from facebank.evaluation.report.wording import Block, Chapter
     from facebank.types import RGBImage
 
 _JPEG_QUALITY = 85

@@ -1,24 +1,51 @@
-"""Figures as text, and plots as tables."""
+"""A report in words: its chapters in order, figures and plots as text and tables, and the terms that it explains."""
 
 from __future__ import annotations
 
 import math
+import os
+import platform
 import re
-from typing import TYPE_CHECKING
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from facebank import __version__
+from facebank.doctor.installation import Installed
 from facebank.evaluation.figures import Kind, in_points, plain_number
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, Table, finite, top_confusions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.report.model import Line
+    from facebank.evaluation.report.model import Item, Line, Report, Section, Timing
 
+_MOST_FAILURES = 50
+
+_DESCRIPTIVE = (
+    "The figures of the next table were read off a curve: the threshold was chosen on these very photos. They describe "
+    "the curve and promise nothing for other photos."
+)
+_INSUFFICIENT = (
+    "Insufficient: fewer than ten of these were seen or could be expected (or fewer than ten were not), too few to say "
+    "much. Only the interval counts."
+)
+_PUBLISHED = (
+    "What others have published stands beside our figures for orientation: it was measured on their photos and by "
+    "their rules."
+)
+_DISTRIBUTIONS = {
+    "numpy": ("numpy",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "opencv": ("opencv-python-headless", "opencv-python"),
+    "scikit-learn": ("scikit-learn",),
+}
 _ABBREVIATIONS = re.compile(r"\b(auc|aurc|det|ece|eer|far|fmr|fnir|fnmr|fpir|fta|lfw|roc|svm|tar)\b")
 _PHOTOS_ENROLLED = re.compile(
     r"(?P<measure>rank_1|fnir|fpir|accuracy|wrongly_named|uncertain|failure_to_acquire|brier|log_loss"
@@ -32,6 +59,144 @@ _WHOLE_TABLE = 24
 _LARGEST_MATRIX = 12
 _MOST_CONFUSIONS = 20
 _HARDLY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A command line."""
+
+    text: str
+
+
+Block: TypeAlias = "str | Code | Item"
+"""A paragraph, a command line, or an item of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A heading and the blocks below it; the first chapter has no heading."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
+    """Return the chapters: summary and command, figures, sections, what was left out, circumstances, terms."""
+    shown = {name for section in report.sections for name in section.figures}
+    others = [name for name in report.figures if name not in shown]
+    chapters = [
+        Chapter("", (*report.summary, Code(command))),
+        Chapter("Figures", tuple(_figures(report, others))),
+        *(_chapter(report, section) for section in report.sections),
+        Chapter("What was left out", tuple(_failures(report))),
+        Chapter("How this was made", tuple(_circumstances(report))),
+    ]
+    terms = terms_of(text for chapter in chapters for block in chapter.blocks for text in _texts(block))
+    chapters.append(Chapter("What the words mean", (terms,) if terms.rows else ()))
+    return tuple(chapter for number, chapter in enumerate(chapters) if chapter.blocks or not number)
+
+
+def _texts(block: Block) -> Iterator[str]:
+    """Return the words of a block."""
+    if isinstance(block, str):
+        yield block
+    elif isinstance(block, Table):
+        yield from (block.title, *block.headings, *(cell for row in block.rows for cell in row))
+    elif isinstance(block, Curves):
+        yield from (block.title, block.x_label, block.y_label, *(line.label for line in block.lines))
+    elif not isinstance(block, Code):
+        yield block.title
+
+
+def _chapter(report: Report, section: Section) -> Chapter:
+    return Chapter(section.title, (*section.text, *_figures(report, section.figures), *section.items))
+
+
+def _figures(report: Report, names: Sequence[str]) -> Iterator[Block]:
+    figures = {name: report.figures[name] for name in names}
+    measured, read_off = figure_tables(figures)
+    if measured.rows:
+        yield measured
+    if read_off.rows:
+        yield _DESCRIPTIVE
+        yield read_off
+    if any(figure.insufficient for figure in figures.values()):
+        yield _INSUFFICIENT
+    if any(figure.published is not None for figure in figures.values()):
+        yield _PUBLISHED
+
+
+def _failures(report: Report) -> Iterator[Block]:
+    if not report.failures:
+        yield "Nothing: every photo could be used."
+        return
+    rows = tuple((failure.what, failure.why) for failure in report.failures[:_MOST_FAILURES])
+    yield Table(f"{len(report.failures):,} left out", ("What", "Why"), rows)
+    more = len(report.failures) - len(rows)
+    if more:
+        yield f"And {more:,} more; all of them are in report.json."
+
+
+def _circumstances(report: Report) -> Iterator[Table]:
+    used = machine()
+    yield Table(
+        "Circumstances",
+        ("", ""),
+        (
+            ("Protocol", report.protocol),
+            ("Seed", str(report.seed)),
+            *((f"Pack: {key}".replace("_", " "), value) for key, value in report.pack.items()),
+            *((f"Dataset: {key}".replace("_", " "), _plain(value)) for key, value in report.dataset.items()),
+            ("Machine", f"{used['system']}, {used['architecture']}, {used['processors']} processors"),
+            *(() if report.timing is None else (("Speed", _speed(report.timing)),)),
+            ("Python", str(used["python"])),
+            *((name, version or "not installed") for name, version in versions().items()),
+        ),
+    )
+
+
+def _speed(timing: Timing) -> str:
+    seconds = max(timing.seconds, 1e-9)
+    return (
+        f"{timing.photos / seconds:.3g} photos and {timing.faces / seconds:.3g} faces a second, of {timing.photos:,} "
+        f"photos in {timing.seconds:,.1f} s of this run (not to be compared between machines)"
+    )
+
+
+def _plain(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return the system, architecture, number of processors and Python version: nothing that identifies the machine."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of facebank and of the libraries that its figures depend on; None if one is absent."""
+    installed = Installed.read()
+    found: dict[str, str | None] = {"facebank": __version__}
+    for name, distributions in _DISTRIBUTIONS.items():
+        there = (installed.version(distribution) for distribution in distributions)
+        found[name] = next((version for version in there if version is not None), None)
+    return found
+
+
+def terms_of(texts: Iterable[str]) -> Table:
+    """Return a table of the terms of ``terms.toml`` that occur in some texts."""
+    everything = "\n".join(texts)
+    known = tomllib.loads((files(__package__) / "terms.toml").read_text(encoding="utf-8"))["terms"]
+    rows = tuple(
+        (term["term"], term["meaning"])
+        for term in known
+        if re.search(rf"(?<!\w)(?:{term['pattern']})(?!\w)", everything)
+    )
+    return Table("Terms, after ISO/IEC 19795-1", ("Term", "Meaning"), rows)
 
 
 def figure_title(name: str) -> str:

@@ -15,7 +15,7 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
-from facebank.evaluation.protocols.composites import read_frames, side_by_side
+from facebank.evaluation.protocols.experiment_composites import read_frames, side_by_side
 from facebank.evaluation.protocols.experiments import (
     BROTHERS,
     EXPERIMENTS,

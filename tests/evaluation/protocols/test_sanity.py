@@ -13,12 +13,12 @@ from facebank.errors import DatasetError
 from facebank.evaluation import leakage
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import CORNERS, Drawing, Shape
-from facebank.evaluation.checks.leaks import is_chance
-from facebank.evaluation.checks.shapes import told_apart
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
+from facebank.evaluation.protocols.sanity_leaks import is_chance
+from facebank.evaluation.protocols.sanity_shapes import told_apart
 from facebank.types import DecodedPhoto, Detection
 
 

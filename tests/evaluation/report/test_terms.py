@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facebank.evaluation.report.chapters import terms_of
+from facebank.evaluation.report.wording import terms_of
 
 
 def explained(*texts: str) -> list[str]:

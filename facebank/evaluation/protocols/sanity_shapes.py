@@ -13,9 +13,9 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.changes import CORNERS, Corner, Drawing, Shape
-from facebank.evaluation.checks.leaks import Check, Subjects
 from facebank.evaluation.dataset import read_pixels
 from facebank.evaluation.figures import Figure, difference, rate
+from facebank.evaluation.protocols.sanity_leaks import Check, Subjects
 from facebank.evaluation.verification import never_apart, of_shares
 from facebank.media import turn_photo
 from facebank.storage.text import printable
