@@ -49,8 +49,6 @@ class TaggedBox:
         Possible names of the photo; the first that exists is used.
     box
         Left, top, width and height in pixels, unchecked.
-    tags
-        Names of people; a valid box has one.
     group
         The film it comes from; "" for a photo of its own.
     size
@@ -79,16 +77,8 @@ def read_vott_json(path: Path, photos: Path | None = None, document: object = No
     """Read a VoTT JSON export: every box with one tag is a photo of the person of that tag.
 
     Of the paths in the export, which are those of the machine that made it, only the last parts are used: a photo is
-    searched by its name in the folder and below it.
-
-    Parameters
-    ----------
-    path
-        The export, such as ``vott-json-export/twins-export.json``.
-    photos
-        The folder of the photos; None for the export's own.
-    document
-        The parsed export, if it was read before.
+    searched by its name in the folder `photos` (None: the export's own) and below it. `document` is the parsed export,
+    if it was read before.
 
     Raises
     ------
@@ -119,16 +109,9 @@ def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
 def read_coco(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
     """Read a COCO export whose categories are people: every box is a photo of one.
 
-    A photo is searched at its ``file_name``, else by its name in the folder and below it.
-
-    Parameters
-    ----------
-    path
-        The JSON file.
-    photos
-        The folder of the photos; None for the file's own, or, if that is called ``annotations``, the one above.
-    document
-        The parsed file, if it was read before.
+    A photo is searched at its ``file_name``, else by its name in the folder `photos` and below it. Without `photos`
+    that is the file's own folder, or, if it is called ``annotations``, the one above. `document` is the parsed file,
+    if it was read before.
 
     Raises
     ------

@@ -68,12 +68,7 @@ def read_arrays(path: Path) -> Dataset:
 
     ``images`` is ``uint8`` of shape ``(N, H, W, 3)``, RGB; ``labels``, ``splits`` and ``groups`` are texts or whole
     numbers of shape ``(N,)``, an empty label being nobody named; ``aligned`` is one truth value: whether every picture
-    is an aligned face already. Other arrays are ignored.
-
-    Raises
-    ------
-    DatasetError
-        It is no such file, it is damaged, or the arrays are too large or do not fit together.
+    is an aligned face already. Other arrays are ignored. Raises `DatasetError`.
     """
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         arrays = _Arrays(path, archive, find_members(archive, (*_FORM, *_TUTORIAL)))
@@ -82,13 +77,7 @@ def read_arrays(path: Path) -> Dataset:
 
 
 def read_embeddings(path: Path) -> Dataset:
-    """Read embeddings and whose they are from an npz, as the module says.
-
-    Raises
-    ------
-    DatasetError
-        It is no such file, it is damaged, or the arrays are too large, hold Python objects, or do not fit together.
-    """
+    """Read embeddings and whose they are from an npz, as the module says; raises `DatasetError`."""
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
         return _embeddings(path, archive, find_members(archive, names))

@@ -26,20 +26,10 @@ _FOLDS = 10
 
 
 def read_bin(path: Path) -> Dataset:
-    """Read a ``.bin`` file of aligned faces in pairs; its photos have no person.
+    """Read a ``.bin`` file of aligned faces in pairs, a pickle of protocol 2 to 5; its photos have no person.
 
     As in InsightFace's evaluation, the pairs are cut in their order into ten folds whose lengths differ by at most one;
-    fewer than twenty pairs are one fold.
-
-    Parameters
-    ----------
-    path
-        A pickle of protocol 2 (of Python 2 or 3) to 5 with bytes and truth values.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, too large, or not such a file.
+    fewer than twenty pairs are one fold. Raises `DatasetError`.
     """
     try:
         if not path.is_file():

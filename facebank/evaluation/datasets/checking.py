@@ -48,13 +48,7 @@ def shown(value: object) -> str:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Read a whole file of at most `most` bytes.
-
-    Raises
-    ------
-    DatasetError
-        It is missing, no regular file, too large or cannot be read.
-    """
+    """Read a file of at most `most` bytes; raises `DatasetError` if it is missing, larger or not regular."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -173,10 +167,7 @@ class PhotoFolder:
     def called(self, names: Iterable[str]) -> Path:
         """Return the photo at the first of some paths, else the only one of such a file name below the folder.
 
-        Raises
-        ------
-        UnusableError
-            There is none, or there are several.
+        Raises `UnusableError` if there is none or there are several.
         """
         wanted = tuple(dict.fromkeys(names))
         reasons = list[str]()
@@ -233,14 +224,9 @@ def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
 
 
 def read_table(path: Path, needed: Collection[str]) -> CsvTable:
-    """Read a CSV file, separated by commas, semicolons or tabs; raises `DatasetError`.
+    """Read a CSV file in UTF-8, separated by commas, semicolons or tabs, its columns named in the first line.
 
-    Parameters
-    ----------
-    path
-        The file, in UTF-8, its columns named in the first line.
-    needed
-        Columns that must be present, in lower case.
+    `needed` are the columns that must be present, in lower case. Raises `DatasetError`.
     """
     text = read_text(path)
     columns, separator = read_columns(path, text.partition("\n")[0].rstrip("\r"))

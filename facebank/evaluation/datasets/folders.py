@@ -14,29 +14,12 @@ from facebank.storage.text import printable
 
 
 def read_folders(folder: Path, pick: Pick = Pick.LARGEST) -> Dataset:
-    """Read a dataset with a folder for each person.
+    """Read a dataset with a folder for each person; raises `DatasetError` if there is none with a photo.
 
     ``Ada/ada1.jpg`` is a photo of Ada, as is ``Ada/2024/1.jpg``. If folders called ``train``, ``validation`` (or
     ``val``, ``valid``) and ``test`` hold the people's folders, the photos have these splits. Folders whose names
     differ only in case or spaces are one person, with a note in `left_out`. Hidden files are skipped and links are
-    followed, as by `facebank.media.find_photos`. The photos themselves are not read.
-
-    Parameters
-    ----------
-    folder
-        The folder of people's folders.
-    pick
-        Which face of a photo is meant.
-
-    Returns
-    -------
-    Dataset
-        Photos are named by their paths below the folder, and are in the order in which people sort.
-
-    Raises
-    ------
-    DatasetError
-        There is no such folder, or no photo in a person's folder.
+    followed, as by `facebank.media.find_photos`. Photos are not read; they are named by their paths below the folder.
     """
     photos = _photos_below(folder)
     read = _Read(_split_folders(photos))

@@ -44,14 +44,8 @@ class ListedPerson:
 class Errata:
     """The documented label errors.
 
-    Attributes
-    ----------
-    photos
-        Photos of somebody else than their name says, such as ``Janica_Kostelic_0001``.
-    pairs
-        Mismatched pairs that are listed as matched, each sorted by name.
-    same_people
-        Two names of one person, sorted.
+    `photos` show somebody else than their name says, such as ``Janica_Kostelic_0001``; `pairs` are listed as matched by
+    mistake; `same_people` are two names of one person. Pairs are sorted by name.
     """
 
     photos: frozenset[str]
@@ -60,16 +54,9 @@ class Errata:
 
 
 def read_lfw(photos: Path, pairs: Path | None = None) -> Dataset:
-    """Read LFW: all photos of a folder, and the pairs of a list whose photos are there.
+    """Read LFW: all photos of a folder with ``NAME/NAME_0001.jpg``, and the pairs of a list whose photos are there.
 
-    Pairs whose photos or people are missing are listed in `left_out`.
-
-    Parameters
-    ----------
-    photos
-        The folder with ``NAME/NAME_0001.jpg``.
-    pairs
-        A list of pairs, such as ``pairs.txt``; None for the one that `find_pairs` finds, or for no pairs.
+    Without `pairs` the list is the one that `find_pairs` finds, if any. Pairs without their photos are in `left_out`.
 
     Raises
     ------
@@ -107,15 +94,10 @@ def find_pairs(photos: Path) -> Path | None:
 
 
 def read_pairs(path: Path) -> tuple[NamedPair, ...]:
-    """Read a list of pairs: ``pairs.txt``, ``pairsDevTrain.txt`` or ``pairsDevTest.txt``.
+    """Read a list of pairs: ``pairs.txt``, ``pairsDevTrain.txt`` or ``pairsDevTest.txt``; raises `DatasetError`.
 
     The first line has the number of folds, and of matched pairs in each, which is that of mismatched ones as well; a
     single number stands for one fold.
-
-    Raises
-    ------
-    DatasetError
-        The list is empty, a line cannot be read, or there are more or fewer lines than the first says.
     """
     lines = _lines(path)
     if not lines:
@@ -133,13 +115,7 @@ def read_pairs(path: Path) -> tuple[NamedPair, ...]:
 
 
 def read_people(path: Path) -> tuple[ListedPerson, ...]:
-    """Read a list of people: ``people.txt``, ``peopleDevTrain.txt`` or ``peopleDevTest.txt``.
-
-    Raises
-    ------
-    DatasetError
-        The list is empty, a line cannot be read, or there are more or fewer lines than it says itself.
-    """
+    """Read a list of people: ``people.txt``, ``peopleDevTrain.txt`` or ``peopleDevTest.txt``; raises `DatasetError`."""
     lines = _lines(path)
     counts = [(place, _count(path, *line)) for place, line in enumerate(lines) if len(line[1]) == 1]
     people: list[ListedPerson] = []
@@ -161,10 +137,7 @@ def read_people(path: Path) -> tuple[ListedPerson, ...]:
 
 
 def read_errata(path: Path) -> Errata:
-    """Read the official list of label errors, ``errata.txt``; raises `DatasetError`.
-
-    Errors that the list has commented out are ignored.
-    """
+    """Read the list of label errors, ``errata.txt``, without those it has commented out; raises `DatasetError`."""
     text = re.sub(r"<!--.*?-->|<[^<>]{0,20}>|&nbsp;", " ", read_text(path), flags=re.DOTALL)
     shown_twice = re.findall(r"^[ \t]+([A-Z][\w .'-]*), (\d+).*\n[ \t]+([A-Z][\w .'-]*), (\d+)", text, re.MULTILINE)
     pairs = {_sorted_pair(_photo_name(a, int(m)), _photo_name(b, int(n))) for a, m, b, n in shown_twice}

@@ -64,17 +64,7 @@ def npz_errors(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An array of an npz, of which only the header was read.
-
-    Attributes
-    ----------
-    info
-        Its entry in the archive.
-    shape, dtype, in_columns
-        As its header says, checked against its size.
-    start
-        Bytes of the header.
-    """
+    """An array of an npz, of which only the header was read; its size is checked against that. `start` is in bytes."""
 
     name: str
     info: zipfile.ZipInfo
@@ -165,21 +155,10 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
 
 
 class PictureArray:
-    """Pictures of an npz, read one at a time from the file, which stays open.
+    """Pictures of an npz, ``uint8`` ``(N, H, W, 3)``, read one at a time from the file, which stays open.
 
     The array is unpacked once to check it; every 16 MB the state of the decompressor is kept, to restart from there.
-
-    Parameters
-    ----------
-    path
-        The npz.
-    member
-        ``uint8`` of shape ``(N, H, W, 3)``, in row order, stored or deflated.
-
-    Raises
-    ------
-    UnusableError
-        It is partial or damaged.
+    Raises `UnusableError` if it is partial or damaged.
     """
 
     def __init__(self, path: Path, member: Member) -> None:
@@ -204,13 +183,7 @@ class PictureArray:
         return self.member.shape[0]
 
     def picture(self, number: int) -> NDArray[np.uint8]:
-        """Return a picture, ``uint8`` of shape ``(H, W, 3)``.
-
-        Raises
-        ------
-        PhotoError
-            The file has been changed meanwhile.
-        """
+        """Return a picture, ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError` if the file has changed."""
         shape = self.member.shape[1:]
         size = math.prod(shape)
         try:

@@ -62,13 +62,7 @@ def open_dataset(place: Path, photos: Path | None = None) -> Dataset:
 
 
 def read_names(path: Path) -> frozenset[str]:
-    """Read a list of people: ``people.txt`` or ``peopleDevTest.txt`` of LFW, or a name a line.
-
-    Raises
-    ------
-    DatasetError
-        It cannot be read, is broken, or names nobody.
-    """
+    """Read a list of people: one of LFW's, or a name a line; raises `DatasetError`, also if it is empty."""
     lines = [line.strip() for line in read_text(path).splitlines()]
     # people may have numbers for names: LFW's lists have a count behind each name
     if lines and lines[0].isdecimal() and any("\t" in line for line in lines):
@@ -82,10 +76,7 @@ def read_names(path: Path) -> frozenset[str]:
 def only_named(dataset: Dataset, path: Path) -> Dataset:
     """Return the photos of the people that a list names; people without photos are noted in `left_out`.
 
-    Raises
-    ------
-    DatasetError
-        The list is broken, or none of its people is in the dataset.
+    Raises `DatasetError` if the list is broken, or none of its people is in the dataset.
     """
     names = read_names(path)
     there = names & set(dataset.people)

@@ -29,7 +29,7 @@ _SAME = {
 
 
 def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
-    """Read a table of pairs.
+    """Read a table of pairs; rows that cannot be used are listed in `left_out`.
 
     The columns ``first`` and ``second`` are paths of photos, ``same`` is 1, true, yes or same, or 0, false, no or
     different; ``fold`` is a whole number. ``first_person`` and ``second_person`` are names, and may be empty; without
@@ -37,15 +37,13 @@ def read_pairs_csv(path: Path, photos: Path | None = None) -> Dataset:
 
     Parameters
     ----------
-    path
-        The table, separated by commas, semicolons or tabs, in UTF-8.
     photos
         The folder that the paths are relative to, and must not leave; None for the table's own.
 
     Raises
     ------
     DatasetError
-        It is no such table, or none of its rows can be used. Single rows that cannot are listed in `left_out`.
+        The file is no such table, or none of its rows can be used.
     """
     table = read_table(path, PAIR_COLUMNS)
     has_people = "first_person" in table.columns

@@ -66,33 +66,14 @@ def film(run: ExperimentRun) -> None:
 
 
 def side_by_side(left: RGBImage, right: RGBImage) -> RGBImage:
-    """Return two photos beside each other, black below the lower one.
-
-    Returns
-    -------
-    RGBImage
-        ``uint8`` of shape ``(the greater height, sum of the widths, 3)``.
-    """
+    """Return two photos beside each other, ``(greater height, sum of widths, 3)``, black below the lower one."""
     height = max(len(left), len(right))
     padded = [np.pad(part, ((0, height - len(part)), (0, 0), (0, 0))) for part in (left, right)]
     return np.concatenate(padded, axis=1)
 
 
 def face_on_another(pixels: RGBImage, face: Detection, other: RGBImage, others: Detection) -> RGBImage:
-    """Return a photo with a face pasted over its own; shirt and background stay.
-
-    Parameters
-    ----------
-    pixels, face
-        The photo that the face comes from.
-    other, others
-        The photo that is pasted on, and its face, which is covered.
-
-    Returns
-    -------
-    RGBImage
-        Of the shape of `other`.
-    """
+    """Return the photo `other` with a face pasted over its face `others`; shirt and background stay."""
     height, width = other.shape[:2]
     matrix = similarity_transform(face.landmarks, others.landmarks)
     moved = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -81,22 +81,14 @@ class Experiment:
 
     Attributes
     ----------
-    name, title
-        As the command and the report have them.
     published
         The published figure, and what it was measured on.
-    rules
-        Paragraphs on the people that it runs on; ``{least}`` is filled in.
+    rules, heading, text, summary
+        Paragraphs on the people; title, text and summary of `few_photos`. Names in braces are filled in.
     purpose
         Number of its source of randomness.
     photos, draws
         How many photos of each person are enrolled; and in how many draws, for each of these numbers.
-    heading, text
-        Of the section on these draws; ``{photos}`` and ``{draws}`` are filled in.
-    summary
-        Sentences on these draws; ``{who}``, ``{accuracy}``, ``{fnir}`` and ``{others}`` are filled in as well.
-    steps
-        What it does, in order.
     number, listed
         How many people it runs on, those with most photos; and the names they are chosen from, None for all.
     relatives
@@ -145,18 +137,7 @@ class Experiment:
 class ExperimentRun:
     """One run of an experiment: its input, and what its steps have found.
 
-    Attributes
-    ----------
-    faces
-        Of `people` and of the strangers.
-    who
-        The people, in the summary.
-    video
-        Searched frame by frame; None for none.
-    wrong_labels
-        Photos documented as showing somebody else, such as ``Michael_Schumacher_0008``.
-    last
-        The last draw of the most enrolled photos, and its gallery; set by `few_photos`.
+    `faces` are those of `people` and of strangers; `last` is the last draw of the most photos, with its gallery.
     """
 
     bench: Bench

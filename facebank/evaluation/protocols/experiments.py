@@ -97,12 +97,6 @@ def run_experiment(
 
     Parameters
     ----------
-    bench
-        Where it runs.
-    dataset
-        Photos of named people.
-    experiment
-        What is run.
     people
         Whom it runs on; None for those whom the experiment's rule chooses.
     video
@@ -141,23 +135,10 @@ def run_experiment(
 
 
 def with_most_photos(dataset: Dataset, number: int, least: int, listed: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the people with most photos, in the order of names among equals.
+    """Return the `number` people with most photos, at least `least`; in the order of names among equals.
 
-    Parameters
-    ----------
-    dataset
-        Where they are looked for.
-    number
-        How many people.
-    least
-        How many photos each needs.
-    listed
-        Who may be chosen; None for all. A dataset of just so many people is taken as it is.
-
-    Raises
-    ------
-    DatasetError
-        There are fewer.
+    Only those listed may be chosen, but a dataset of just so many people is taken as it is. Raises `DatasetError` if
+    there are fewer.
     """
     counts = photos_of(dataset)
     may = set(counts) if listed is None or len(counts) == number else set(listed)
@@ -174,10 +155,7 @@ def with_most_photos(dataset: Dataset, number: int, least: int, listed: Sequence
 def closest(dataset: Dataset, pairs: Sequence[tuple[str, str, str]], least: int) -> tuple[tuple[str, str], str]:
     """Return the closest relatives with enough photos, and their kinship; "" for a dataset of just two people.
 
-    Raises
-    ------
-    DatasetError
-        No two have enough photos.
+    Raises `DatasetError` if no two have enough photos.
     """
     counts = photos_of(dataset)
     if len(counts) == 2:

@@ -63,12 +63,9 @@ class Subjects:
 
 
 def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
-    """Draw up to 20 people with up to 3 photos to enroll and up to 5 to search for: equally many of each.
+    """Draw up to 20 people with up to 3 enrolled photos and up to 5 probes, equally many of each.
 
-    Raises
-    ------
-    DatasetError
-        There are no two people with two photos each.
+    Raises `DatasetError` if no two people have two photos each.
     """
     faces, random = bench.read(dataset), bench.random(1)
     owners = np.where(faces.found, faces.dataset.owners, -1)
@@ -111,16 +108,9 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
 
 
 def is_chance(values: NDArray[np.float64], chance: float, least_error: float) -> bool:
-    """Return whether the mean of independent shuffles is within `TOLERANCE` standard errors of chance.
+    """Return whether the mean of `values`, one for each shuffle, is within `TOLERANCE` standard errors of chance.
 
-    Parameters
-    ----------
-    values
-        One for each shuffle.
-    chance
-        The expected mean.
-    least_error
-        Lower bound of the standard error.
+    The standard error is taken to be at least `least_error`.
     """
     error = max(float(values.std(ddof=1)) / np.sqrt(len(values)), least_error)
     return bool(abs(values.mean() - chance) <= TOLERANCE * error)

@@ -48,12 +48,9 @@ class _Seen:
 
 
 def check_drawings(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Draw the shapes on photos of the two people with the most photos.
+    """Draw the shapes on photos of the two people with most photos.
 
-    Raises
-    ------
-    DatasetError
-        There are no two people with `LEAST_PHOTOS` photos that have a corner free for it.
+    Raises `DatasetError` if no two people have `LEAST_PHOTOS` photos with the same corner free.
     """
     corner, chosen = _photos_to_draw_on(bench, subjects.faces)
     seen = _seen(bench, subjects.faces.where(chosen), corner)
@@ -131,12 +128,7 @@ def _shapes_check(bench: Bench, seen: _Seen) -> Check:
 def told_apart(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether a logistic regression, trained on the other folds, predicts each label, ``bool`` ``(N,)``.
 
-    Parameters
-    ----------
-    values
-        ``float32`` of shape ``(N, P)``.
-    labels, folds
-        ``int64`` of shape ``(N,)``; the labels are 0 or 1.
+    `values` is ``float32`` of shape ``(N, P)``; `labels` (0 or 1) and `folds` are ``int64`` of shape ``(N,)``.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -1,6 +1,5 @@
 """The content of reports, and their files: ``report.json``, ``report.md``, ``report.html`` and ``scores.csv``."""
 
-from facebank.evaluation.report.drawing import Picture, draw
 from facebank.evaluation.report.files import WrittenReport, require_own, write_report
 from facebank.evaluation.report.model import (
     PAIR_SCORES,
@@ -30,13 +29,11 @@ __all__ = [
     "Item",
     "Line",
     "Matrix",
-    "Picture",
     "Report",
     "Section",
     "Table",
     "Timing",
     "WrittenReport",
-    "draw",
     "figure_tables",
     "require_own",
     "write_report",

@@ -23,8 +23,6 @@ def evidence_of(
 
     Parameters
     ----------
-    bench
-        Where the faces were read.
     faces
         Of a dataset, as `Bench.read` returns them without a change.
     pairs
@@ -32,8 +30,6 @@ def evidence_of(
         read any more, are skipped.
     verdicts
         One line for each: the decision, and the truth.
-    limit
-        The most that are shown.
     """
     shown = [
         (pair, verdict)

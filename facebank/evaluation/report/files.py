@@ -30,12 +30,12 @@ from facebank.storage.files import write_file
 from facebank.storage.text import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from facebank.evaluation.figures import Figure
-    from facebank.evaluation.report.model import Line, Report
+    from facebank.evaluation.report.model import Item, Line, Report
 
 _DIGITS = 6
 _MOST_POINTS = 2000
@@ -119,10 +119,6 @@ def write_report(report: Report, folder: Path, *, command: str, scores: bool = F
 
     Parameters
     ----------
-    report
-        What a protocol found.
-    folder
-        Created if missing.
     command
         What the user typed, with paths as given.
     scores
@@ -168,7 +164,7 @@ def as_json(report: Report, command: str) -> str:
     """Return a report as the schema ``bench-report`` has it, one line for each figure, failure and plot."""
     items = [(section.title, item) for section in report.sections for item in section.items]
     timing = report.timing
-    record = {
+    record: dict[str, object] = {
         "protocol": report.protocol,
         "title": report.title,
         "summary": list(report.summary),
@@ -181,12 +177,19 @@ def as_json(report: Report, command: str) -> str:
         "timing": timing and {"photos": timing.photos, "faces": timing.faces, "seconds": round(timing.seconds, 3)},
         "figures": {name: _figure(figure) for name, figure in report.figures.items()},
         "failures": [{"what": failure.what, "why": failure.why} for failure in report.failures],
-        "tables": [_table(title, item) for title, item in items if isinstance(item, Table)],
-        "curves": [_curves(title, item) for title, item in items if isinstance(item, Curves)],
-        "matrices": [_matrix(title, item) for title, item in items if isinstance(item, Matrix)],
-        "histograms": [_histogram(title, item) for title, item in items if isinstance(item, Histogram)],
-        "cases": [case for title, item in items if isinstance(item, ContactSheet) for case in _cases(title, item)],
     }
+    kinds = (
+        ("tables", Table),
+        ("curves", Curves),
+        ("matrices", Matrix),
+        ("histograms", Histogram),
+        ("cases", ContactSheet),
+    )
+    for name, kind in kinds:
+        shown = [(title, item) for title, item in items if isinstance(item, kind)]
+        record[name] = [
+            {"section": title, "title": item.title} | part for title, item in shown for part in _parts(item)
+        ]
     return "{\n" + ",\n".join(f"  {_text(key)}: {_value(value)}" for key, value in record.items()) + "\n}\n"
 
 
@@ -208,43 +211,49 @@ def _figure(figure: Figure) -> dict[str, Any]:
         "interval": None if figure.interval is None else [_number(bound) for bound in figure.interval],
         "count": int(figure.count),
         "events": None if figure.events is None else int(figure.events),
-        "expected": None if figure.expected is None else _number(figure.expected),
+        "expected": _number(figure.expected),
         "kind": figure.kind.value,
         "descriptive": bool(figure.descriptive),
         "insufficient": bool(figure.insufficient),
-        "standard_error": None if figure.standard_error is None else _number(figure.standard_error),
+        "standard_error": _number(figure.standard_error),
         "published": figure.published,
         "meaning": figure.meaning,
     }
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _rounded(values: NDArray[np.float64] | Sequence[float]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
 
 
-def _table(section: str, table: Table) -> dict[str, Any]:
-    rows = [list(row) for row in table.rows]
-    return {"section": section, "title": table.title, "headings": list(table.headings), "rows": rows}
-
-
-def _curves(section: str, curves: Curves) -> dict[str, Any]:
-    return {
-        "section": section,
-        "title": curves.title,
-        "x_label": curves.x_label,
-        "y_label": curves.y_label,
-        "x_scale": curves.x_scale,
-        "y_scale": curves.y_scale,
-        "diagonal": bool(curves.diagonal),
-        "lines": [_line(line) for line in curves.lines],
-        "markers": [
-            dict(zip(("label", "x", "y"), (label, *_rounded((x, y))), strict=True)) for label, x, y in curves.markers
-        ],
-    }
+def _parts(item: Item) -> Iterator[dict[str, Any]]:
+    """Yield the keys of an item beside section and title; of a contact sheet, those of each case."""
+    match item:
+        case Table():
+            yield {"headings": list(item.headings), "rows": [list(row) for row in item.rows]}
+        case Curves():
+            labels = {name: getattr(item, name) for name in ("x_label", "y_label", "x_scale", "y_scale")}
+            markers = [(label, *_rounded((x, y))) for label, x, y in item.markers]
+            yield labels | {
+                "diagonal": bool(item.diagonal),
+                "lines": [_line(line) for line in item.lines],
+                "markers": [dict(zip(("label", "x", "y"), marker, strict=True)) for marker in markers],
+            }
+        case Matrix():
+            cells = [[*map(int, cell), int(item.counts[tuple(cell)])] for cell in np.argwhere(item.counts)]
+            yield {"rows": list(item.rows), "columns": list(item.columns), "cells": cells}
+        case Histogram():
+            edges, groups = binned(item)
+            counted = [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups]
+            yield {"x_label": item.x_label, "edges": _rounded(edges), "groups": counted}
+        case ContactSheet():
+            for case in item.cases:
+                (similarity,) = _rounded([case.similarity])
+                pair = {"first": case.first, "second": case.second}
+                yield pair | {"similarity": similarity, "verdict": case.verdict}
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -253,34 +262,3 @@ def _line(line: Line) -> dict[str, Any]:
     return {"label": line.label} | {
         name: None if values is None else _rounded(values[chosen]) for name, values in columns.items()
     }
-
-
-def _matrix(section: str, matrix: Matrix) -> dict[str, Any]:
-    cells = [[int(row), int(column), int(matrix.counts[row, column])] for row, column in np.argwhere(matrix.counts)]
-    rows, columns = list(matrix.rows), list(matrix.columns)
-    return {"section": section, "title": matrix.title, "rows": rows, "columns": columns, "cells": cells}
-
-
-def _histogram(section: str, histogram: Histogram) -> dict[str, Any]:
-    edges, groups = binned(histogram)
-    return {
-        "section": section,
-        "title": histogram.title,
-        "x_label": histogram.x_label,
-        "edges": _rounded(edges),
-        "groups": [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups],
-    }
-
-
-def _cases(section: str, sheet: ContactSheet) -> list[dict[str, Any]]:
-    return [
-        {
-            "section": section,
-            "title": sheet.title,
-            "first": case.first,
-            "second": case.second,
-            "similarity": _rounded([case.similarity])[0],
-            "verdict": case.verdict,
-        }
-        for case in sheet.cases
-    ]

@@ -57,19 +57,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """One line of a plot.
-
-    Attributes
-    ----------
-    label
-        For the legend.
-    x, y
-        ``float64`` of shape ``(N,)``.
-    low, high
-        Its band, of the same shape; None for none.
-    weights
-        The weight of each point, drawn as its size; None for no points.
-    """
+    """One line of a plot; `x`, `y`, its band and the weights of its points are ``float64`` of shape ``(N,)``."""
 
     label: str
     x: NDArray[np.float64]
@@ -83,16 +71,8 @@ class Line:
 class Curves:
     """Lines over the same axes.
 
-    Attributes
-    ----------
-    x_scale, y_scale
-        ``linear``, ``log``, or ``probit`` for the axes of a DET curve.
-    diagonal
-        Whether the line y = x is drawn: chance, or perfect calibration.
-    markers
-        Labeled points, such as the shipped threshold: label, x, y.
-    note
-        Text drawn into an empty plot.
+    Scales are ``linear``, ``log``, or ``probit`` for a DET curve. `diagonal` draws y = x, `markers` are labeled
+    points such as the shipped threshold (label, x, y), and `note` is the text of an empty plot.
     """
 
     title: str
@@ -110,12 +90,7 @@ class Curves:
 class Matrix:
     """A confusion matrix: how often each row's person was decided to be each column's.
 
-    Attributes
-    ----------
-    rows, columns
-        Names; the columns may add ``nobody`` and ``uncertain``.
-    counts
-        ``int64`` of shape ``(rows, columns)``.
+    `counts` is ``int64`` of shape ``(rows, columns)``; the columns may add ``nobody`` and ``uncertain``.
     """
 
     title: str
@@ -139,14 +114,10 @@ class Evidence:
 
     Attributes
     ----------
-    first, second
-        Names of the photos.
     faces
         The two aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each.
     maps
         For each face, how much the similarity falls where it is hidden, RGB ``uint8`` of the same shape; None for none.
-    similarity
-        Cosine.
     verdict
         One line: the decision, and the truth.
     """
@@ -172,17 +143,7 @@ Item: TypeAlias = "Table | Curves | Matrix | Histogram | ContactSheet"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """A part of a report.
-
-    Attributes
-    ----------
-    text
-        Paragraphs.
-    figures
-        Names of the report's figures that are shown here.
-    items
-        Tables and plots, in order.
-    """
+    """A part of a report: paragraphs, names of the report's figures that are shown here, tables and plots."""
 
     title: str
     text: tuple[str, ...] = ()
@@ -207,14 +168,8 @@ class Report:
     ----------
     protocol
         Its name, as the command has it.
-    summary
-        The findings in a few plain sentences.
-    seed
-        Seed of all randomness.
-    pack
-        ``name``, ``digest``, ``title``, ``licence`` and whatever else describes the pack.
-    dataset
-        ``title``, ``photos``, ``people`` and whatever else describes the dataset.
+    pack, dataset
+        What describes them: at least ``name`` and ``title``.
     figures
         By name: lower case, words joined by underscores.
     failures
@@ -248,13 +203,9 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def binned(histogram: Histogram) -> tuple[NDArray[np.float64], list[tuple[str, NDArray[np.int64]]]]:
-    """Count the values of each group in bins that all groups share.
+    """Return the edges of bins, ``float64`` ``(B + 1,)``, and each group's label and counts, ``int64`` ``(B,)``.
 
-    Returns
-    -------
-    tuple
-        The bins' edges, ``float64`` of shape ``(B + 1,)``, empty without values; and each group's label with its
-        counts, ``int64`` of shape ``(B,)``.
+    Without values both are empty.
     """
     groups = [(label, finite(values)) for label, values in histogram.groups]
     everything = np.concatenate([np.empty(0), *(values for _, values in groups)])
@@ -287,14 +238,7 @@ def top_confusions(matrix: Matrix, most: int) -> list[tuple[int, int]]:
 
 
 def check_report(report: Report) -> None:
-    """Validate a report before anything is drawn or written.
-
-    Raises
-    ------
-    UsageError
-        A section shows a figure that does not exist, a figure's name is unusable, the shapes of an item do not fit,
-        the pack has no name or the dataset no title.
-    """
+    """Raise `UsageError` if figures or names are missing or unusable, or the shapes of an item do not fit."""
     for name in report.figures:
         if _FIGURE_NAME.fullmatch(name) is None:
             raise UsageError(f"a figure cannot be called {printable(name)!r}: write lower case and underscores")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
-from facebank.evaluation.datasets import arrays, npz, read_arrays
+from facebank.evaluation.datasets import arrays, npz
+from facebank.evaluation.datasets.arrays import read_arrays
 
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, read_pixels
-from facebank.evaluation.datasets import bin_file, read_bin
-from facebank.evaluation.datasets.bin_file import LARGEST_IMAGE, parse_bin
+from facebank.evaluation.datasets import bin_file
+from facebank.evaluation.datasets.bin_file import LARGEST_IMAGE, parse_bin, read_bin
 from facebank.evaluation.datasets.checking import UnusableError
 
 PROTOCOLS = (2, 3, 4, 5)

@@ -9,7 +9,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region
-from facebank.evaluation.datasets import read_coco
+from facebank.evaluation.datasets.annotations import read_coco
 
 Draw = Callable[..., Path]
 

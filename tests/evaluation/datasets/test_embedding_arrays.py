@@ -11,7 +11,8 @@ import pytest
 
 from facebank.errors import DatasetError, PhotoError
 from facebank.evaluation.dataset import Pick, read_pixels
-from facebank.evaluation.datasets import arrays, open_dataset, read_embeddings
+from facebank.evaluation.datasets import arrays, open_dataset
+from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.faces import FaceReader, embedded_faces
 from facebank.evaluation.searches import enroll
 from facebank.operations.engine import load_engine

@@ -7,7 +7,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut, Pick, read_pixels
-from facebank.evaluation.datasets import read_folders
+from facebank.evaluation.datasets.folders import read_folders
 
 Draw = Callable[..., Path]
 

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut, Pair, Pick
-from facebank.evaluation.datasets import (
-    find_pairs,
-    is_lfw,
-    read_errata,
-    read_folders,
-    read_lfw,
-    read_pairs,
-    read_people,
-    wrong_pairs,
-)
+from facebank.evaluation.datasets import find_pairs, read_errata, read_lfw, read_people, wrong_pairs
+from facebank.evaluation.datasets.folders import read_folders
+from facebank.evaluation.datasets.lfw import is_lfw, read_pairs
 
 Draw = Callable[..., Path]
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
-from facebank.evaluation.datasets import only_named, open_dataset, read_names
+from facebank.evaluation.datasets import only_named, open_dataset
+from facebank.evaluation.datasets.opening import read_names
 
 Draw = Callable[..., Path]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pair
-from facebank.evaluation.datasets import read_pairs_csv
+from facebank.evaluation.datasets.pairs_csv import read_pairs_csv
 
 Draw = Callable[..., Path]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick, Region, read_pixels
-from facebank.evaluation.datasets import read_vott_csv, read_vott_json
+from facebank.evaluation.datasets.annotations import read_vott_csv, read_vott_json
 
 Draw = Callable[..., Path]
 

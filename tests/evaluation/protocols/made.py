@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.datasets import read_embeddings
+from facebank.evaluation.datasets.arrays import read_embeddings
 
 DIMENSION = 128
 

@@ -13,7 +13,7 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.datasets import read_embeddings
+from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.identification import Condition
 from facebank.evaluation.protocols.groups import differentials, groups
 from facebank.evaluation.protocols.groups_trials import GroupTrial, PeopleGroup

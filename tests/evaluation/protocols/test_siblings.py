@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
-from facebank.evaluation.datasets import read_embeddings
+from facebank.evaluation.datasets.arrays import read_embeddings
 from facebank.evaluation.protocols.siblings import AnswerGroup, Choice, at_coverage, calibration_error, siblings
 from facebank.evaluation.protocols.siblings_trials import Answers
 from facebank.evaluation.relatives import Relatives

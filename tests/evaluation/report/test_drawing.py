@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, draw, drawing
-from facebank.evaluation.report.drawing import draw_curves, draw_histogram, draw_matrix, house_style
+from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, drawing
+from facebank.evaluation.report.drawing import draw, draw_curves, draw_histogram, draw_matrix, house_style
 from facebank.evaluation.report.model import binned
 
 SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
