@@ -425,13 +425,13 @@ def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Sec
         return Section("What the size of the gallery does", ("Untested: fewer than ten people have two photos.",))
     lines = []
     for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
-        found = {size: f"{key}_among_{size}" for size in (condition.name for condition in conditions)}
-        found = {float(size): figures[name] for size, name in found.items() if name in figures}
+        names = {condition.name: f"{key}_among_{condition.name}" for condition in conditions}
+        found = {float(size): figures[name] for size, name in names.items() if name in figures}
         if found:
             lines.append(line_of(label, list(found), list(found.values())))
     plot = Curves("What the size of the gallery does", "people enrolled, one photo each", "share", tuple(lines), "log")
-    names = tuple(name for name in figures if "_among_" in name)
-    return Section("What the size of the gallery does", _SIZES_MEAN, names, (plot,))
+    shown = tuple(name for name in figures if "_among_" in name)
+    return Section("What the size of the gallery does", _SIZES_MEAN, shown, (plot,))
 
 
 def _hardest(items: tuple[Item, ...]) -> Section:
