@@ -62,7 +62,7 @@ _PROBES_OF_A_SIZE = 3
 _CANDIDATES = 5
 _BAND_RESAMPLES = 200
 _POINTS = 200
-_SPLIT, _DRAW, _SIZE = 1, 2, 3
+_WHO, _DRAW, _SIZE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,27 +124,30 @@ def openset(
     """
     faces = bench.read(replace(dataset, pairs=()))
     used = _usable(faces, shots)
-    split = _split(faces, max(used), people, bench.random(_SPLIT))
+    split = _split(faces, max(used), people, bench.random(_WHO))
     conditions, trials = list[Condition](), list[GalleryTrial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
-        drawn = _drawn(bench, faces, split, (photos, probes_each, strangers), draws)
-        searches = Searches.joined([one.searches for one in drawn])
-        conditions.append(Condition(str(photos), f"{photos} enrolled", faces, searches))
+        splits = ((split, bench.random(_DRAW, photos, turn)) for turn in range(draws))
+        drawn = [_searched(bench, faces, (photos, probes_each, strangers), *one) for one in splits]
+        conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
         trials += drawn
     sizes, of_sizes = _sizes(bench, faces)
+    leaks = {leak.probe: leak for one in (*trials, *of_sizes) for leak in one.leaks}
     figures: dict[str, Figure] = {}
     for condition in conditions:
         figures |= _decided(condition) | read_off(condition)
     for condition in sizes:
-        figures |= _of_size(condition)
+        found = condition.figures()
+        of_size = {f"{key}_among_{condition.name}": f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1")}
+        figures |= {name: found[usual] for name, usual in of_size.items() if usual in found}
     sections = (
         _main(bench, conditions, figures),
         _trust(conditions, figures),
         _by_size(sizes, figures),
-        _hardest(_errors(bench, faces, trials[-1].gallery, conditions[-1])),
+        _hardest(bench, faces, trials[-1].gallery, conditions[-1]),
     )
-    left = [_told_left_out(photos) for photos in shots if photos not in used]
+    left = [f"With {photos} photos enrolled it is untested: nobody has more." for photos in shots if photos not in used]
     return bench.report(
         "openset",
         "Open-set identification: enrolled people and strangers",
@@ -152,7 +155,7 @@ def openset(
         summary=(*_summary(conditions, figures, split), *left),
         figures=figures,
         sections=sections,
-        failures=leaks_as_failures(faces, _each_once([*trials, *of_sizes])),
+        failures=leaks_as_failures(faces, tuple(leaks.values())),
         scores=_search_scores(faces, trials),
     )
 
@@ -194,17 +197,12 @@ def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) 
     return Split(np.sort(known).astype(np.int64), others.astype(np.int64))
 
 
-def _drawn(bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], draws: int) -> list[GalleryTrial]:
-    """Enroll and search several times."""
-    trials = list[GalleryTrial]()
-    for turn in range(draws):
-        trials.append(_searched(bench, faces, split, numbers, bench.random(_DRAW, numbers[0], turn)))
-        bench.progress.advance()
-    return trials
+def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTrial]) -> Condition:
+    return Condition(name, label, faces, Searches.joined([one.searches for one in trials]))
 
 
 def _searched(
-    bench: Bench, faces: FaceSet, split: Split, numbers: tuple[int, int, int], random: np.random.Generator
+    bench: Bench, faces: FaceSet, numbers: tuple[int, int, int], split: Split, random: np.random.Generator
 ) -> GalleryTrial:
     """Enroll some photos of the known people, and search for their others and for strangers, without copies."""
     photos, probes_each, strangers = numbers
@@ -226,6 +224,7 @@ def _searched(
     leaks = find_leakage(bench.reader, faces, places, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
     gallery = enroll(bench.reader, faces, places)
+    bench.progress.advance()
     return GalleryTrial(gallery, gallery.search(clean), leaks)
 
 
@@ -243,16 +242,10 @@ def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryT
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(able)[:size].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
-            drawn.append(_searched(bench, faces, split, numbers, random))
-            bench.progress.advance()
-        searches = Searches.joined([one.searches for one in drawn])
-        conditions.append(Condition(str(size), f"{size:,} people", faces, searches))
+            drawn.append(_searched(bench, faces, numbers, split, random))
+        conditions.append(_condition(faces, str(size), f"{size:,} people", drawn))
         trials += drawn
     return conditions, trials
-
-
-def _each_once(trials: Sequence[GalleryTrial]) -> tuple[Leak, ...]:
-    return tuple({leak.probe: leak for one in trials for leak in one.leaks}.values())
 
 
 def _galleries(size: int) -> int:
@@ -395,14 +388,6 @@ def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     return Table("Scores", SEARCH_SCORES, tuple(rows))
 
 
-def _of_size(condition: Condition) -> dict[str, Figure]:
-    wanted = (f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1"))
-    found = condition.figures()
-    return {
-        name.replace("_" + condition.name, f"_among_{condition.name}"): found[name] for name in wanted if name in found
-    }
-
-
 def _main(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     det, cmc = _det(conditions), _cmc(conditions)
     items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
@@ -434,15 +419,7 @@ def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Sec
     return Section("What the size of the gallery does", _SIZES_MEAN, shown, (plot,))
 
 
-def _hardest(items: tuple[Item, ...]) -> Section:
-    return Section(
-        "The hardest errors",
-        _ERRORS if items else ("None: in the last gallery nobody was given another's name.",),
-        items=items,
-    )
-
-
-def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> tuple[Item, ...]:
+def _hardest(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> Section:
     """Return the wrong names of the last gallery, beside the most similar enrolled photo."""
     searches = trial.search(np.unique(condition.searches.places[condition.searches.misnamed]))
     searches = searches.where(searches.misnamed)
@@ -457,7 +434,8 @@ def _errors(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condit
     shown.sort(key=lambda case: -case[0])
     pairs, verdicts = [pair for _, pair, _ in shown], [verdict for *_, verdict in shown]
     cases = evidence_of(bench, faces, pairs, verdicts)
-    return (ContactSheet("Given another's name", cases),) if cases else ()
+    text = _ERRORS if cases else ("None: in the last gallery nobody was given another's name.",)
+    return Section("The hardest errors", text, items=(ContactSheet("Given another's name", cases),) if cases else ())
 
 
 def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split: Split) -> tuple[str, ...]:
@@ -472,10 +450,6 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split:
     if not any(name.startswith("fpir") for name in figures):
         sentences.append("Strangers are untested: the data hold none.")
     return tuple(sentences)
-
-
-def _told_left_out(photos: int) -> str:
-    return f"With {photos} photos enrolled it is untested: nobody has more."
 
 
 _MEANING = (
