@@ -117,7 +117,7 @@ def _embedded(folder: Path, names: NDArray[np.str_], analyzer: FaceAnalyzer) -> 
                 print(f"{i} of {len(names)} photos", file=sys.stderr, flush=True)
             yield read_photo(folder / name)
 
-    embeddings = np.zeros((len(names), analyzer.dimension), dtype=np.float32)
+    embeddings = np.zeros((len(names), analyzer.embedder.dimension), dtype=np.float32)
     qualities = np.zeros(len(names), dtype=np.float32)
     for i, analyzed in enumerate(analyzer.analyze(photos())):
         face = central_face(analyzed)

@@ -222,10 +222,8 @@ class Job:
     ----------
     classifiers
         Classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`.
-    galleries
-        Number of simulated galleries for each of them.
-    left_out
-        For each requested classifier that cannot be calibrated a sentence why.
+    galleries, left_out
+        Number of simulated galleries for each of them; why other requested classifiers cannot be calibrated.
     """
 
     classifiers: tuple[str, ...]
@@ -235,16 +233,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """A calibration and its measured reliability.
+    """A calibration, its background (None with too few people), and its measured reliability.
 
-    Attributes
-    ----------
-    calibration
-        To be saved.
-    background
-        To be saved with it; None with too few people.
-    reliability
-        Rates for each classifier on people it was not fitted to; empty if there are too few people to halve.
+    The rates of `reliability` are of people that the classifier was not fitted to; empty if there are too few to halve.
     """
 
     calibration: Calibration

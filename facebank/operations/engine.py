@@ -158,7 +158,7 @@ class _InsightFaceEngine:
     @property
     def identity(self) -> PackIdentity:
         # Only the loaded network knows how long its embeddings are.
-        return PackIdentity(self.package.name, self.package.digest, self.analyzer.dimension)
+        return PackIdentity(self.package.name, self.package.digest, self.analyzer.embedder.dimension)
 
     @property
     def thresholds(self) -> Thresholds:

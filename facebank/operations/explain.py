@@ -318,17 +318,7 @@ def _soft_edge(inside: NDArray[np.float64], width: float) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExplainedPair:
-    """Two photos, compared and explained.
-
-    Attributes
-    ----------
-    verification
-        The answer of ``facebank verify``.
-    crops
-        The aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each.
-    explanation
-        Which parts their similarity rests on.
-    """
+    """Two photos, compared and explained; `crops` are the aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each."""
 
     verification: Verification
     crops: tuple[RGBImage, RGBImage]

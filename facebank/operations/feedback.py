@@ -147,16 +147,7 @@ def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str)
 def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, number: int | None = None) -> Feedback:
     """Deny that a face is a person's: the person is never offered again for this face of this photo.
 
-    Parameters are as for `confirm`.
-
-    Raises
-    ------
-    PersonNotFoundError
-        Nobody of this name is enrolled.
-    PhotoError
-        The photo cannot be read or shows no face.
-    UsageError
-        It is unclear which face is meant, or this very face is a sample of the person.
+    Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is a sample of the person.
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, number)
@@ -170,14 +161,7 @@ def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, number:
 def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Feedback:
     """State that a face is nobody known: it is remembered, to be recognized again as a stranger.
 
-    Parameters are as for `confirm`.
-
-    Raises
-    ------
-    PhotoError
-        The photo cannot be read or shows no face.
-    UsageError
-        It is unclear which face is meant, or this very face is somebody's sample.
+    Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is somebody's sample.
     """
     pointed = point_at(engine, photo, number)
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
@@ -218,14 +202,5 @@ def _feedback(
     sample_id: int | None = None,
     stranger_id: int | None = None,
 ) -> Feedback:
-    return Feedback(
-        image=pointed.path,
-        face=pointed.number,
-        box=pointed.face.box,
-        person=person,
-        accepted=accepted,
-        reason=reason,
-        detail=detail,
-        sample_id=sample_id,
-        stranger_id=stranger_id,
-    )
+    face = pointed.face
+    return Feedback(pointed.path, pointed.number, face.box, person, accepted, reason, detail, sample_id, stranger_id)

@@ -47,26 +47,13 @@ class PersonPhotos:
 
 
 def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
-    """Understand who is to be enrolled.
+    """Return the people to enroll with their photos, from arguments as typed.
 
-    Folders are people, each named as the folder. A first argument that is no existing folder is the name of one
-    person, whether a slash follows it or not, and the rest are that person's photos or folders of them. A folder with
-    a generic name (``imgs``, ``DCIM``, a date) beside that of one person holds more photos of that person. A folder
-    that holds photos in several folders and none beside them could be a person or a tree of people: it is refused.
-
-    Parameters
-    ----------
-    arguments
-        As typed.
-    name
-        Settles any doubt: all arguments are this person's photos or folders of them.
-    tree
-        Whether every argument is a folder of people's folders.
-
-    Returns
-    -------
-    list[PersonPhotos]
-        At least one. People are in the order of the arguments, those of a tree in the order of their names.
+    Folders are people, each named as the folder. A first argument that is no existing folder is the name of one person,
+    whether a slash follows it or not, and the rest are that person's photos or folders of them. A folder with a generic
+    name (``imgs``, ``DCIM``, a date) beside that of one person holds more photos of that person. A folder that holds
+    photos in several folders and none beside them could be a person or a tree of people: it is refused. With `name` all
+    arguments are this person's photos; with `tree` each is a folder of people's folders.
 
     Raises
     ------

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import PhotoError
-from facebank.gallery import FaceKey, Stranger
+from facebank.gallery import FaceKey
 from facebank.media import read_photo, turn_photo
 from facebank.operations.enroll import enrolled_vectors
 from facebank.storage.arrays import overlaps
 from facebank.storage.progress import SILENT, Progress
-from facebank.types import DecodedPhoto, Face, Sample
+from facebank.types import DecodedPhoto, Face
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from facebank.gallery import Gallery
     from facebank.operations.engine import Engine
     from facebank.types import FloatArray
@@ -50,10 +48,8 @@ class ReEmbeddingReport:
         Whether the gallery has the new embeddings now.
     pack
         The new pack.
-    embedded
-        Number of re-embedded samples.
-    lost
-        Samples that could not be re-embedded.
+    embedded, lost
+        Number of re-embedded samples, and those that could not be.
     busy_readers
         Whether another process kept the old bytes from being cleaned away at once.
     lost_strangers
@@ -92,7 +88,8 @@ def re_embed(
         owned = gallery.samples_of_everybody()
         samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
-    kept = [_Kept.sample(sample) for sample in samples] + [_Kept.stranger(stranger) for stranger in strangers]
+    kept = [(FaceKey.enrolled(sample), sample.path) for sample in samples]
+    kept += [(stranger.face, stranger.path) for stranger in strangers]
     progress.begin("Embedding", len(kept))
     found = _embed_anew(kept, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
@@ -114,31 +111,17 @@ def re_embed(
     return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers, forgotten)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    """A face in the gallery, and the path of its photo."""
-
-    face: FaceKey
-    source: str
-
-    @classmethod
-    def sample(cls, sample: Sample) -> Self:
-        return cls(FaceKey.enrolled(sample), sample.path)
-
-    @classmethod
-    def stranger(cls, stranger: Stranger) -> Self:
-        return cls(stranger.face, stranger.path)
-
-
-def _embed_anew(kept: Sequence[_Kept], engine: Engine, progress: Progress) -> list[dict[str, FloatArray] | str]:
-    """Return each face's new embeddings by variant, or why there are none."""
+def _embed_anew(
+    kept: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
+) -> list[dict[str, FloatArray] | str]:
+    """Return the new embeddings by variant of faces in photos, or why there are none."""
     found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
     readable: list[int] = []
 
     def photos() -> Iterator[DecodedPhoto]:
-        for position, one in enumerate(kept):
+        for position, (key, path) in enumerate(kept):
             try:
-                photo = _photo_of(one)
+                photo = _photo_of(key, path)
             except PhotoError as error:
                 found[position] = str(error)
             else:
@@ -148,25 +131,25 @@ def _embed_anew(kept: Sequence[_Kept], engine: Engine, progress: Progress) -> li
 
     for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
         position = readable[order]
-        face = _same_face(kept[position], analyzed.faces)
+        face = _same_face(kept[position][0], analyzed.faces)
         if face is not None:
             crop = engine.analyzer.crop(analyzed.photo, face)
             found[position] = enrolled_vectors(face, crop, engine.analyzer)
     return found
 
 
-def _photo_of(kept: _Kept) -> DecodedPhoto:
-    photo = read_photo(kept.source)
-    same_picture = photo.picture_hash is not None and photo.picture_hash == kept.face.picture_hash
-    if photo.content_hash != kept.face.content_hash and not same_picture:
+def _photo_of(key: FaceKey, path: str) -> DecodedPhoto:
+    photo = read_photo(path)
+    same_picture = photo.picture_hash is not None and photo.picture_hash == key.picture_hash
+    if photo.content_hash != key.content_hash and not same_picture:
         raise PhotoError("the file has changed since it was enrolled")
-    turned = turn_photo(photo, kept.face.quarter_turns)
+    turned = turn_photo(photo, key.quarter_turns)
     return DecodedPhoto(turned.path, turned.pixels, turned.content_hash, has_orientation=True, taken_at=turned.taken_at)
 
 
-def _same_face(kept: _Kept, faces: tuple[Face, ...]) -> Face | None:
+def _same_face(key: FaceKey, faces: tuple[Face, ...]) -> Face | None:
     if not faces:
         return None
-    shared = overlaps(kept.face.box, np.stack([face.box for face in faces]))
+    shared = overlaps(key.box, np.stack([face.box for face in faces]))
     best = int(np.argmax(shared))
     return faces[best] if shared[best] >= _SAME_FACE else None

@@ -53,11 +53,11 @@ class _Found:
 
 
 class FaceAnalyzer:
-    """Finds and embeds the faces of any number of photos, with a finder and an embedder."""
+    """Finds and embeds the faces of any number of photos, with a finder and an `embedder`."""
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
         self._finder = finder
-        self._embedder = embedder
+        self.embedder = embedder
 
     @classmethod
     def from_pack(cls, pack: Pack, device: str = "auto", threads: int | None = None) -> FaceAnalyzer:
@@ -79,23 +79,11 @@ class FaceAnalyzer:
         MissingDependencyError
             No runtime is installed.
         """
-        from facebank.vision.analyzer import build_detector, build_embedder
-
         detector = build_detector(pack, device, threads)
         spec = pack.manifest.detector
         refiner = LandmarkRefiner(detector) if spec.refine else None
         finder = FaceFinder(detector, refiner, spec.upright_score, least_score=spec.score_threshold)
         return cls(finder, build_embedder(pack, device, threads))
-
-    @property
-    def dimension(self) -> int:
-        """Length of the embeddings."""
-        return self._embedder.dimension
-
-    @property
-    def embedder(self) -> Embedder:
-        """The embedder of aligned faces."""
-        return self._embedder
 
     def analyze(self, photos: Iterable[DecodedPhoto]) -> Iterator[AnalyzedPhoto]:
         """Yield photos with their embedded faces, one for each photo, in order.
@@ -114,7 +102,7 @@ class FaceAnalyzer:
 
     def crop(self, photo: DecodedPhoto, detection: Detection) -> RGBImage:
         """Cut a face of `photo` out as it is embedded: ``uint8`` of shape ``(size, size, 3)``."""
-        return align(photo.pixels, detection.landmarks, self._embedder.template, self._embedder.size)
+        return align(photo.pixels, detection.landmarks, self.embedder.template, self.embedder.size)
 
     def embed_variants(self, crop: RGBImage, variants: Sequence[str]) -> dict[str, FloatArray]:
         """Embed variants of a face.
@@ -133,8 +121,8 @@ class FaceAnalyzer:
         """
         if not variants:
             return {}
-        crops = np.stack([augment(crop, self._embedder.template, variant) for variant in variants])
-        return dict(zip(variants, self._embedder.embed(crops), strict=True))
+        crops = np.stack([augment(crop, self.embedder.template, variant) for variant in variants])
+        return dict(zip(variants, self.embedder.embed(crops), strict=True))
 
     def _find(self, photo: DecodedPhoto) -> _Found:
         upright, quarter_turns, detections = self._finder.find_upright(photo)
@@ -142,7 +130,7 @@ class FaceAnalyzer:
 
     def _embed(self, waiting: list[_Found]) -> Iterator[AnalyzedPhoto]:
         crops = [crop for found in waiting for crop in found.crops]
-        embeddings = iter(self._embedder.embed(np.stack(crops)) if crops else ())
+        embeddings = iter(self.embedder.embed(np.stack(crops)) if crops else ())
         for found in waiting:
             faces = tuple(
                 Face(

@@ -83,7 +83,8 @@ class NetworkEmbedder:
     def __init__(self, session: InferenceSession, spec: EmbedderSpec) -> None:
         self._session = session
         self._spec = spec
-        self._batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
+        self.dimension, self.size, self.template = spec.dimension, spec.size, spec.template
+        self.batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
         self._center = np.array(spec.center or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         shape = session.get_outputs()[0].shape
@@ -94,30 +95,10 @@ class NetworkEmbedder:
                 "correct the embedder's dimension"
             )
 
-    @property
-    def dimension(self) -> int:
-        """Length of an embedding."""
-        return self._spec.dimension
-
-    @property
-    def size(self) -> int:
-        """Side of the crops in pixels."""
-        return self._spec.size
-
-    @property
-    def template(self) -> str:
-        """How the crops are aligned."""
-        return self._spec.template
-
-    @property
-    def batch(self) -> int:
-        """Number of crops at a time that is fastest."""
-        return self._batch
-
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Embed aligned faces; see `Embedder.embed`."""
-        starts = range(0, len(crops), self._batch)
-        batches = [self._embed_batch(crops[start : start + self._batch]) for start in starts]
+        starts = range(0, len(crops), self.batch)
+        batches = [self._embed_batch(crops[start : start + self.batch]) for start in starts]
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
 
     def _embed_batch(self, crops: NDArray[np.uint8]) -> FloatArray:

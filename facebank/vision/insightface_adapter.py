@@ -55,10 +55,8 @@ class InsightFacePackage:
 
     Attributes
     ----------
-    folder
-        The folder with the ONNX files.
-    name
-        ``insightface:`` and the folder's name.
+    folder, name
+        The folder with the ONNX files; ``insightface:`` and the folder's name.
     digest
         SHA-256 in hex over the names and hashes of its ONNX files and its ``manifest.json``.
     thresholds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,37 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
+    from facebank.packs import DetectorSpec, EmbedderSpec
     from facebank.types import FloatArray
 
 
-class Preprocessing(Protocol):
-    """Input format of a network, as `DetectorSpec` and `EmbedderSpec` of a manifest state it."""
+def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSpec) -> FloatArray:
+    """Turn RGB ``uint8`` ``(n, h, w, 3)`` into a network's input: contiguous ``float32`` of shape ``(n, 3, h, w)``.
 
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """Subtracted first, per channel in the network's color order."""
-        ...
-
-    @property
-    def scale(self) -> tuple[float, float, float]:
-        """Then multiplied by."""
-        ...
-
-    @property
-    def color(self) -> str:
-        """``RGB`` or ``BGR``."""
-        ...
-
-
-def network_input(pictures: NDArray[np.uint8], wanted: Preprocessing) -> FloatArray:
-    """Return the input tensor of a network: contiguous ``float32`` of shape ``(n, 3, height, width)``.
-
-    Parameters
-    ----------
-    pictures
-        RGB ``uint8`` of shape ``(n, height, width, 3)``.
-    wanted
-        Mean, scale and color order.
+    `wanted` holds mean, scale and color order.
     """
     ordered = pictures if wanted.color == "RGB" else pictures[..., ::-1]
     planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
