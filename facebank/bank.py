@@ -166,6 +166,9 @@ class FaceBank:
                 self._gallery.close()
             self._gallery = self._identification = None
 
+    def __repr__(self) -> str:
+        return f"FaceBank({str(self.path)!r})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -400,8 +403,11 @@ class FaceBank:
         """
         from facebank.media import check_channels
         from facebank.operations.inputs import each_photo
+        from facebank.recognition.settings import DecisionSettings
 
         check_channels(channels)
+        if not (settings is None or isinstance(settings, DecisionSettings)):
+            raise UsageError(f"settings are DecisionSettings, not {printable(repr(settings))}")
         gallery = self.gallery
         return self._identified(gallery, each_photo(photos), settings, channels)
 
@@ -829,13 +835,13 @@ class FaceBank:
         with Gallery.open(self.path, on_upgrade=self._on_upgrade) as gallery:
             return re_embed(gallery, engine, drop_missing=drop_missing, progress=progress)
 
-    def merge(self, sources: Sequence[str], into: str, *, force: bool = False) -> Person:
+    def merge(self, sources: str | Sequence[str], into: str, *, force: bool = False) -> Person:
         """Join people who are one person; `unmerge` separates them again.
 
         Parameters
         ----------
         sources, into
-            Names of those who go, and of the one who stays.
+            The name of who goes, or several names, and the name of who stays.
         force
             Whether they are joined even if their samples look like two people.
 
@@ -846,15 +852,16 @@ class FaceBank:
 
         Examples
         --------
-        >>> report = bank.enroll("B. Obama", "barack2.jpg", force=True)
-        >>> bank.merge(["Joe"], "Barack", force=True).sample_count
+        >>> report = bank.enroll("B. Obama", "party.jpg", pick="largest", force=True)
+        >>> bank.merge("B. Obama", "Barack").sample_count
         3
         """
         from facebank.operations.merge import merge_people
 
+        names = [sources] if isinstance(sources, str) else sources
         if force:
-            return self.gallery.merge(sources, into)
-        return merge_people(self.gallery, sources, into, self.engine.thresholds.verify)
+            return self.gallery.merge(names, into)
+        return merge_people(self.gallery, names, into, self.engine.thresholds.verify)
 
     def unmerge(self, name: str) -> list[Person]:
         """Undo the last merge into a person, and return those who are separate again.

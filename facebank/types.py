@@ -377,7 +377,7 @@ class Identity:
     stranger_probability: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Face(Detection):
     """One face of a photo: where it is, how good it is, its embedding, and whose it is if it was identified.
 
@@ -412,13 +412,18 @@ class Face(Detection):
     """
 
     assessment: Quality
-    embedding: FloatArray = field(repr=False)
+    embedding: FloatArray
     face_number: int = field(default=0, kw_only=True)
     path: str = field(default="", kw_only=True)
-    content_hash: str = field(default="", repr=False, kw_only=True)
-    quarter_turns: int = field(default=0, repr=False, kw_only=True)
-    opener: Callable[[Any], DecodedPhoto] | None = field(default=None, repr=False, kw_only=True)
+    content_hash: str = field(default="", kw_only=True)
+    quarter_turns: int = field(default=0, kw_only=True)
+    opener: Callable[[Any], DecodedPhoto] | None = field(default=None, kw_only=True)
     identity: Identity | None = field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        corners = ", ".join(f"{edge:.0f}" for edge in self.box)
+        shown = "" if self.identity is None else f", person={self.person!r}, decision={str(self.decision)!r}"
+        return f"Face(path={self.path!r}, face_number={self.face_number}, box=[{corners}]{shown})"
 
     @property
     def quality(self) -> float:

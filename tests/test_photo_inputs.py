@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 
 from facebank import FaceBank, read_photo
-from facebank.errors import GalleryNotFoundError, PackError, PhotoNotFoundError, UnreadablePhotoError, UsageError
+from facebank.errors import (
+    GalleryNotFoundError,
+    InvalidNameError,
+    PackError,
+    PhotoNotFoundError,
+    UnreadablePhotoError,
+    UsageError,
+)
 from facebank.media import open_photo
 from facebank.types import Photo
 
@@ -44,7 +51,7 @@ GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "memoryview": (lambda: memoryview(SPEECH.read_bytes()), "RGB", "<bytes>"),
     "file": (lambda: SPEECH.open("rb"), "RGB", str(SPEECH)),
     "buffer": (lambda: io.BytesIO(SPEECH.read_bytes()), "RGB", "<file>"),
-    "pillow": (lambda: Image.open(SPEECH), "RGB", str(SPEECH)),
+    "pillow": (lambda: Image.open(SPEECH), "RGB", "<image>"),
     "pillow in memory": (lambda: Image.fromarray(pixels()), "RGB", "<image>"),
     "array": (pixels, "RGB", "<array>"),
     "BGR array": (swapped, "BGR", "<array>"),
@@ -138,6 +145,13 @@ def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
     for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
         with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):
             verb(SPEECH, channels="GBR")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="settings are DecisionSettings"):
+        bank.identify(SPEECH, {"fpir": 0.1})  # type: ignore[arg-type]
+    for name in (None, 3):
+        with pytest.raises(InvalidNameError, match=f"A person's name is text, not {name}"):
+            bank.enroll(name, SPEECH)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"the path of the gallery is text or a pathlib\.Path, not 5"):
+        FaceBank.open(5)  # type: ignore[arg-type]
     with pytest.raises(PackError, match="no-such-pack"):
         next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))
 

@@ -55,6 +55,8 @@ def normalize_name(text: str) -> str:
     >>> normalize_name("  Ada   Lovelace ")
     'Ada Lovelace'
     """
+    if not isinstance(text, str):
+        raise InvalidNameError(f"A person's name is text, not {printable(repr(text))}.")
     if are_plain([text]):
         return text
     text = _without_marks(text)

@@ -132,7 +132,7 @@ def _of_image(image: Image) -> DecodedPhoto:
     except Exception as error:
         # Pillow decodes here, and its plugins raise any error on hostile bytes
         raise UnreadablePhotoError(f"<image> cannot be read: {printable(str(error))}") from error
-    return _of_pixels(pixels, getattr(image, "filename", None) or "<image>", has_orientation=oriented)
+    return _of_pixels(pixels, "<image>", has_orientation=oriented)
 
 
 def _of_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:

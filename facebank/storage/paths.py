@@ -31,6 +31,8 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     >>> named_path("photos").name
     'photos'
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{what} is text or a pathlib.Path, not {printable(repr(path))}")
     if not os.fspath(path):
         raise UsageError(f"{what} is empty: name a file or folder; '.' is the current folder")
     return Path(path)

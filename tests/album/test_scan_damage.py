@@ -67,7 +67,10 @@ def edited(path: str, content: int, picture: str) -> ScannedFile:
 
 
 def told(found: Any) -> Any:
-    faces = [(repr(face), face.landmarks.tobytes(), face.embedding.tobytes()) for face in found.faces]
+    faces = [
+        (repr(face.assessment), face.box.tobytes(), face.landmarks.tobytes(), face.embedding.tobytes())
+        for face in found.faces
+    ]
     date = (str(found.taken_at), found.camera_dated)
     size = (found.width, found.height, found.quarter_turns)
     return (found.path, found.content_hash, found.picture_hash, size, date, str(faces))
