@@ -21,27 +21,25 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto, Detection, RGBImage
 
 _GAMMA = 2.2
-"""From stored values to light: of sRGB, nearly."""
+"""Exponent from stored values to light, nearly that of sRGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnMask:
-    """A mask drawn over nose and mouth, differently folded in every photo; its color is one of `MASK_COLOURS`."""
+    """A mask drawn over nose and mouth, differently folded in every photo; its color is one of `MASK_COLORS`."""
 
     shape: MaskShape
-    colour: str
+    color: str
 
     @property
     def name(self) -> str:
         """``mask:cloth:black:1``."""
-        return f"mask:{self.shape}:{self.colour}:1"
+        return f"mask:{self.shape}:{self.color}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Return the photo with the mask; the same photo gets the same mask."""
         seed = zlib.crc32(photo.content_hash.encode())
-        return replace(
-            photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLORS[self.colour], seed)
-        )
+        return replace(photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLORS[self.color], seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +145,37 @@ class Axis:
     steps: tuple[Step, ...]
 
 
+def _masked(number: int, shape: MaskShape, color: str) -> Step:
+    return Step(f"mask_{shape}_{color}".replace(" ", "_"), f"{shape} mask, {color}", number, DrawnMask(shape, color))
+
+
+def _blurred(per_mille: int) -> Step:
+    percent = per_mille / 10
+    return Step(f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, Blurred(per_mille / 1000))
+
+
+def _exposed(stops: int) -> Step:
+    which, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
+    return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, Exposed(stops))
+
+
+def _hazy(percent: int) -> Step:
+    return Step(f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, Hazy(percent / 100))
+
+
 MASKS = (
     Axis(
         "mask, in the order of the table; 0 without",
         0,
-        tuple(
-            Step(
-                f"mask_{shape}_{colour}".replace(" ", "_"), f"{shape} mask, {colour}", number, DrawnMask(shape, colour)
-            )
-            for number, (shape, colour) in enumerate(
-                (
-                    (MaskShape.SURGICAL, "light blue"),
-                    (MaskShape.CLOTH, "black"),
-                    (MaskShape.RESPIRATOR, "white"),
-                    (MaskShape.SCARF, "red"),
-                ),
-                start=1,
-            )
+        (
+            _masked(1, MaskShape.SURGICAL, "light blue"),
+            _masked(2, MaskShape.CLOTH, "black"),
+            _masked(3, MaskShape.RESPIRATOR, "white"),
+            _masked(4, MaskShape.SCARF, "red"),
         ),
     ),
 )
-"""One of each shape. A gallery keeps each enrolled face with a drawn mask of its own beside it."""
-
+"""One of each shape; a gallery keeps a masked variant of each enrolled face, with another mask."""
 SIZES = (
     Axis(
         "longer side of the face in pixels",
@@ -176,59 +183,18 @@ SIZES = (
         tuple(Step(f"size_{size}", f"{size} pixels", size, Shrunk(size)) for size in (112, 80, 56, 40, 28, 20)),
     ),
 )
-
-BLUR = (
-    Axis(
-        "standard deviation of the blur, per cent of the face",
-        0,
-        tuple(
-            Step(
-                f"blur_{per_mille}_per_mille",
-                f"blurred by {per_mille / 10:g} %",
-                per_mille / 10,
-                Blurred(per_mille / 1000),
-            )
-            for per_mille in (10, 20, 30, 45, 65)
-        ),
-    ),
-)
-
-
-def _stops(stops: int) -> str:
-    return f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
-
-
+BLUR = (Axis("standard deviation of the blur, per cent of the face", 0, tuple(map(_blurred, (10, 20, 30, 45, 65)))),)
 EXPOSURE = (
-    Axis(
-        "light in stops: each is twice as much",
-        0,
-        tuple(
-            Step(
-                f"{'darker' if stops < 0 else 'brighter'}_{_stops(stops).replace(' ', '_')}",
-                f"{_stops(stops)} {'darker' if stops < 0 else 'brighter'}",
-                stops,
-                Exposed(stops),
-            )
-            for stops in (-6, -4, -2, 1, 2, 3)
-        ),
-    ),
-    Axis(
-        "contrast left, per cent",
-        100,
-        tuple(
-            Step(f"contrast_{per_cent}_per_cent", f"{per_cent} % of the contrast", per_cent, Hazy(per_cent / 100))
-            for per_cent in (50, 25, 10)
-        ),
-    ),
+    Axis("light in stops: each is twice as much", 0, tuple(map(_exposed, (-6, -4, -2, 1, 2, 3)))),
+    Axis("contrast left, per cent", 100, tuple(map(_hazy, (50, 25, 10)))),
 )
-
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Edges of the bins of turned heads, frontal first."""
 
 
 _SIDE = 0.16
 _SEEN = 1.25
-"""What is cut out to be embedded is hardly larger than the longer side of the face's box."""
+"""Upper bound of what is cut out to be embedded, in longer sides of the face's box."""
 _YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
@@ -288,7 +254,7 @@ class Drawing:
         if self.shape is Shape.RECTANGLE:
             cv2.rectangle(pixels, (left, top), (right - 1, bottom - 1), _BLUE, thickness=-1)
         else:
-            centre = ((left + right - 1) // 2, (top + bottom - 1) // 2)
+            center = ((left + right - 1) // 2, (top + bottom - 1) // 2)
             half = (right - left - 1) // 2
-            cv2.ellipse(pixels, centre, (half, max(1, half // 2)), 0, 0, 360, _YELLOW, thickness=-1)
+            cv2.ellipse(pixels, center, (half, max(1, half // 2)), 0, 0, 360, _YELLOW, thickness=-1)
         return replace(photo, pixels=pixels)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
 NO_FACE = "no face was found"
-"""Why there is no face of a photo that could be read."""
+"""The failure of a photo that could be read."""
 
 _CROPS_AT_ONCE = 32
 

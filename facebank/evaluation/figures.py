@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_EVENTS = 10
-"""A rate that rests on fewer events than this is called insufficient."""
+"""A rate with fewer events is insufficient."""
 
 
 class Kind(StrEnum):
@@ -136,7 +136,7 @@ def _written_interval(interval: tuple[float, float] | None, factor: float, unit:
 
 RESAMPLES = 1000
 LEAST_PEOPLE = 20
-"""Of fewer people than this, groups of photos are drawn instead: so few people say nothing about others."""
+"""The bootstrap draws groups of photos instead of fewer people."""
 
 _LEVEL = (0.025, 0.975)
 _SEED = 19795

@@ -324,7 +324,7 @@ UNCERTAIN_COLUMN = "uncertain"
 
 
 def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Matrix:
-    """Return whom each person's probes were decided to be; strangers have a row if there are any."""
+    """Return the confusion matrix of people; strangers have a row if there are any."""
     size = len(names)
     decided = np.where(searches.uncertain, size + 1, np.where(searches.named < 0, size, searches.named))
     shown = np.where(searches.mated, searches.own, size)

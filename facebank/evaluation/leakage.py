@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 LEAST_SIMILARITY = 0.7
-"""Embeddings nearer than this are looked at: those of a photo and its copy, saved again or smaller, are."""
+"""Photos with a smaller similarity are not compared as pictures."""
 LEAST_CORRELATION = 0.975
-"""Aligned faces that agree better than this, in gray, small and laid over each other, are one picture.
+"""Aligned faces with a larger correlation, in gray, small and registered, are one picture.
 
 Of 195 people of LFW's development list, copies at three quarters to two fifths of the size, cut, brighter, or saved at
 JPEG quality 30 to 60 agree by 0.980 and more; the most alike of two moments, of 159 pairs of photos that were looked
@@ -30,7 +30,7 @@ at, by 0.969 (``python -m benchmarks.planted_copies``). Pairs of different peopl
 """
 
 _LEAST_AS_THEY_LIE = 0.6
-"""Those that agree less before they are laid over each other are two pictures: a copy's landmarks move it a little."""
+"""Below it, before registration, they are two pictures."""
 _SIDE = 48
 _MARGIN = 6
 _BLUR = 1.0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_MATED = 50_000
 MOST_NON_MATED = 100_000
-"""As many as an FMR of 0.01 % needs for ten false matches to be expected."""
+"""Enough to expect ten false matches at an FMR of 0.01 %."""
 
 _MOST_LISTED = 4_000_000
 

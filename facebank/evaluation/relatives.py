@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
 
 MOST_PAIRS = 10_000
-"""As many as a list may have: each pair gets galleries of its own."""
+"""The longest list: each pair has galleries of its own."""
 MOST_OF_TWO = 10_000
-"""As many pairs of photos of two people are compared."""
+"""The most pairs of photos of two people."""
 MOST_UNRELATED = 100_000
-"""As many as an FMR of 0.01 % needs for ten false matches to be expected."""
+"""Enough to expect ten false matches at an FMR of 0.01 %."""
 
 _TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
 
@@ -132,7 +132,7 @@ def threshold_of_strangers(similarities: NDArray[np.float64], fmr: float) -> flo
 
 
 MOST_OF_A_FAMILY = 10
-"""As many pairs of one family: a family of eleven would outweigh all others with its 55."""
+"""The most pairs of one family: a family of eleven would outweigh all others with its 55."""
 
 FAMILY = "family"
 """The trait of photos that says which family a person belongs to."""

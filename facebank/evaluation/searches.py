@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 
 NOBODY = -1
-"""Stands for no person among numbers of people."""
+"""The number of no person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -267,7 +267,7 @@ def _owners(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
 
 
 LEAST_STRANGERS = 10
-"""With fewer people who have too few photos to be enrolled, a third of the others are strangers instead."""
+"""With fewer people who cannot be enrolled, a third of the others are strangers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

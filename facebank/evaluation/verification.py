@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BANDS = "The bands of the curves are 95 % intervals at each false match rate, by drawing the people of both sides."
 NO_ERRORS = "Some threshold makes no error at all:\nonly a bound of both rates can be shown."
 MOST_BANDS = 3
-"""With more lines their bands hide each other, and none is computed."""
+"""No bands are computed for more lines: they would hide each other."""
 RATES = (1e-2, 1e-3, 1e-4)
 """False match rates at which the false non-match rate is read off."""
 
@@ -232,7 +232,7 @@ def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | 
     ):
         chosen = [(int(place), compared.pairing.pairs[place]) for place in places]
         verdicts = [
-            "; ".join([f"labelled as {truth} at {compared.threshold:g}", *([remarks[n]] if n in remarks else [])])
+            "; ".join([f"labeled as {truth} at {compared.threshold:g}", *([remarks[n]] if n in remarks else [])])
             for n, _ in chosen
         ]
         cases = evidence_of(bench, compared.faces, [(pair.first, pair.second) for _, pair in chosen], verdicts)

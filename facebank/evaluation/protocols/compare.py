@@ -108,14 +108,21 @@ def compare(
         made.faces[0],
         summary=(made.told, *_sentences(contenders, made.figures)),
         figures=made.figures,
-        sections=(_packs_section(contenders), *made.sections),
+        sections=(
+            _packs_section(contenders),
+            _figures_section(contenders, made.figures),
+            Section("Paired differences", (_DIFFERENCES,), tuple(name for name in made.figures if "_minus_" in name)),
+            made.shown,
+        ),
         failures=[
             LeftOut(f"{failure.what} ({contender.name})", failure.why)
             for contender, faces in zip(contenders[1:], made.faces[1:], strict=True)
             for failure in faces.failures
         ],
     )
-    return replace(report, pack={**report.pack, "compared_with": ", ".join(map(_identity, contenders[1:]))})
+    packs = ((one.name, one.bench.reader.engine.identity) for one in contenders[1:])
+    others = ", ".join(f"{name}: {identity.name} {identity.digest}" for name, identity in packs)
+    return replace(report, pack={**report.pack, "compared_with": others})
 
 
 def _open(
@@ -175,7 +182,7 @@ class _Measured:
     told: str
     faces: list[FaceSet]
     figures: dict[str, Figure]
-    sections: tuple[Section, ...]
+    shown: Section
 
 
 def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measured:
@@ -193,19 +200,15 @@ def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measure
         ending = f"{contender.key}_minus_{contenders[0].key}"
         figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
     lines = [(one.name, trial.comparisons) for one, trial in zip(contenders, compared, strict=True)]
-    sections = (
-        _figures_section("Each by itself", contenders, figures),
-        _differences_section(figures),
-        Section("Curves", items=error_curves(lines)),
-    )
-    return _Measured(pairing.told, faces, figures, sections)
+    return _Measured(pairing.told, faces, figures, Section("Curves", items=error_curves(lines)))
 
 
 def _own_figures(trial: Compared) -> dict[str, Figure]:
     comparisons, right = trial.comparisons, _right_by_folds(trial)
-    figures = {} if right is None else {"accuracy": _accuracy(comparisons, right)}
+    meaning = "Pairs decided rightly, each fold with the threshold that is best on all other folds."
+    accuracy = None if right is None else pair_rate(right, comparisons.first, comparisons.second, meaning)
     return {
-        **figures,
+        **({} if accuracy is None else {"accuracy": accuracy}),
         **operating_figures(comparisons, trial.threshold),
         **curve_figures(comparisons, RATES),
         "failure_to_acquire": failure_to_acquire(trial),
@@ -215,11 +218,6 @@ def _own_figures(trial: Compared) -> dict[str, Figure]:
 def _right_by_folds(trial: Compared) -> NDArray[np.bool_] | None:
     folds = np.array([pair.fold for pair in trial.pairing.pairs], dtype=np.int64)
     return decide_folds(trial.comparisons, folds).right if len(np.unique(folds)) > 1 else None
-
-
-def _accuracy(comparisons: Comparisons, right: NDArray[np.bool_]) -> Figure:
-    meaning = "Pairs decided rightly, each fold with the threshold that is best on all other folds."
-    return pair_rate(right, comparisons.first, comparisons.second, meaning)
 
 
 def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
@@ -248,10 +246,14 @@ def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
 
 
 def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
-    drawn = [_eer_apart(ours, theirs, weights) for weights in resampled_weights(ours)]
+    def apart(weights: NDArray[np.float64] | None) -> float:
+        rates = [ErrorCurve.of(comparisons, weights).equal_error_rate for comparisons in (ours, theirs)]
+        return rates[0] - rates[1]
+
+    drawn = [apart(weights) for weights in resampled_weights(ours)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (-1.0, 1.0)
     return Figure(
-        _eer_apart(ours, theirs, None),
+        apart(None),
         (float(low), float(high)),
         len(ours.same),
         kind=Kind.NUMBER,
@@ -260,11 +262,6 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
         descriptive=True,
         meaning="Difference in the equal error rate, on the same pairs.",
     )
-
-
-def _eer_apart(ours: Comparisons, theirs: Comparisons, weights: NDArray[np.float64] | None) -> float:
-    rates = [ErrorCurve.of(comparisons, weights).equal_error_rate for comparisons in (ours, theirs)]
-    return rates[0] - rates[1]
 
 
 def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: int, searches: int) -> _Measured:
@@ -281,7 +278,8 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
     figures: dict[str, Figure] = {}
     for condition, own in zip(conditions, read, strict=True):
         figures |= condition.figures()
-        figures[f"failure_to_acquire_{condition.name}"] = _unacquired(own)
+        meaning = "Photos in which no face was found, or that could not be read."
+        figures[f"failure_to_acquire_{condition.name}"] = rate(~own.found, drawn_units(own, ()), meaning)
     for condition in conditions[1:]:
         ending = f"{condition.name}_minus_{conditions[0].name}"
         found = _search_differences(condition, conditions[0])
@@ -291,21 +289,8 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
         f"{photos} photos each of {people:,} people were enrolled, and {len(roles.mated):,} photos of them and "
         f"{len(roles.strangers):,} of strangers searched for: the same for all, from photos in which each found a face."
     )
-    sections = (
-        _figures_section("Each by itself", contenders, figures),
-        _differences_section(figures),
-        Section("Searches", items=(searches_table(conditions), strangers_table(conditions))),
-    )
-    return _Measured(told, read, figures, sections)
-
-
-def _identity(contender: Contender) -> str:
-    identity = contender.bench.reader.engine.identity
-    return f"{contender.name}: {identity.name} {identity.digest}"
-
-
-def _unacquired(faces: FaceSet) -> Figure:
-    return rate(~faces.found, drawn_units(faces, ()), "Photos in which no face was found, or that could not be read.")
+    shown = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))
+    return _Measured(told, read, figures, shown)
 
 
 def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
@@ -336,26 +321,20 @@ def _packs_section(contenders: Sequence[Contender]) -> Section:
     return Section("What is compared", items=(Table("Packs and settings", headings, tuple(rows)),))
 
 
-def _figures_section(title: str, contenders: Sequence[Contender], figures: dict[str, Figure]) -> Section:
+def _figures_section(contenders: Sequence[Contender], figures: dict[str, Figure]) -> Section:
     keys = [contender.key for contender in contenders]
     names = [
         name.removesuffix(f"_{keys[0]}") for name in figures if name.endswith(f"_{keys[0]}") and "_minus_" not in name
     ]
-    rows = tuple((name.replace("_", " "), *(_text(figures.get(f"{name}_{key}")) for key in keys)) for name in names)
+    rows = tuple((name.replace("_", " "), *(str(figures.get(f"{name}_{key}", "-")) for key in keys)) for name in names)
     headings = ("Figure", *(contender.name for contender in contenders))
-    return Section(title, items=(Table("Side by side", headings, rows),))
+    return Section("Each by itself", items=(Table("Side by side", headings, rows),))
 
 
-def _differences_section(figures: dict[str, Figure]) -> Section:
-    text = (
-        "Each with a 95 % interval for which the same people were drawn for both. An interval that holds 0 says that "
-        "the data do not tell them apart."
-    )
-    return Section("Paired differences", (text,), tuple(name for name in figures if "_minus_" in name))
-
-
-def _text(figure: Figure | None) -> str:
-    return "-" if figure is None else str(figure)
+_DIFFERENCES = (
+    "Each with a 95 % interval for which the same people were drawn for both. An interval that holds 0 says that the "
+    "data do not tell them apart."
+)
 
 
 def _sentences(contenders: Sequence[Contender], figures: dict[str, Figure]) -> list[str]:

@@ -126,7 +126,7 @@ def pose(
 
 
 def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
-    """Sort searches into bins, and tell the middle of each; empty bins are left out."""
+    """Return searches in bins of frontality, and the middle of each; empty bins are left out."""
     turned = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[searches.places]
     conditions, middles = list[Condition](), list[float]()
     for high, low in pairwise(FRONTALITY):
@@ -235,7 +235,7 @@ def _search_all(trial: TrialGallery, probes: FaceSet) -> Searches:
 
 
 def roles_table(faces: FaceSet, roles: Roles) -> Table:
-    """Say how many people and photos play which part."""
+    """Return the numbers of people and photos enrolled and searched for."""
     people = faces.dataset.owners
     parts = (("enrolled", roles.enrolled), ("searched for", roles.mated), ("strangers", roles.strangers))
     rows = tuple((label, f"{len(np.unique(people[places])):,}", f"{len(places):,}") for label, places in parts)
@@ -256,7 +256,7 @@ def _trust_words(figures: Sequence[str]) -> tuple[str, ...]:
 
 
 def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """Say in a few sentences what came out: the first condition, the worst one, and the strangers."""
+    """Return the results in a few sentences: the first condition, the worst one, and the strangers."""
     found = [(one.label, one.name, one.figures()) for one in conditions]
     missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in found if f"fnir_{name}" in figures]
     named = [(label, figures[f"fpir_{name}"]) for label, name, figures in found if f"fpir_{name}" in figures]

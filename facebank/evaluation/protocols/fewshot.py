@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SHOTS = (1, 2, 3, 5, 10, 20)
 STATED = 5
-"""The confusion matrix is of so many photos of each, or the next fewer that was measured."""
+"""Photos enrolled of each in the confusion matrix, or the next smaller number measured."""
 
 _MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name", "fpir": "strangers given a name"}
 

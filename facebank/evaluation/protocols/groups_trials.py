@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from facebank.recognition.settings import DecisionSettings
 
 STRANGERS = 100
-"""As many strangers of the group, and of others, are searched for in each gallery, one photo of each."""
+"""Strangers of the group, and of others, searched for in each gallery, one photo of each."""
 PROBES = 10
-"""At most so many other photos of each person who is enrolled."""
+"""The most other photos searched for of each enrolled person."""
 
 _MOST_PEOPLE = 300
 _MOST_PHOTOS = 10

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 RATES = (1e-1, 1e-2, 1e-3)
 """FPIR at which FNIR is read off the curve."""
 SIZES = (10, 30, 100, 300, 1000)
-"""People in a gallery, to show what its size does."""
+"""Gallery sizes that are compared."""
 
 _PLENTY, _ENOUGH = 4, 10
 _GALLERIES = 10

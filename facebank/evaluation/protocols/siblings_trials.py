@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from facebank.types import Identity
 
 ONE_ENROLLED = 3
-"""Photos of the one who is enrolled where the brother or sister is not."""
+"""Photos enrolled of one sibling if the other is not enrolled."""
 STRANGERS = 20
-"""As many strangers, one photo of each, are searched for in each gallery."""
+"""Strangers searched for in each gallery, one photo of each."""
 LEAST_STRANGE_FAMILIES = 10
-"""So many families stay strangers where others are enrolled beside the two."""
+"""Families that remain strangers if others are enrolled beside the two."""
 
 _DRAW, _OTHERS, _STRANGERS, _ALONE = 1, 2, 3, 4
 

@@ -232,7 +232,7 @@ def _at_thresholds(
 
 
 MOST_PEOPLE = 12
-"""As many as are taken for people who look alike where nobody is named."""
+"""The most people who are taken to look alike if nobody is named."""
 NOTHING_COMPARABLE = (
     "untested: of no group of people who look alike two people have a photo with a face, so that these could be "
     "compared"
