@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
-from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
-from facebank.album.groups.grouping import clustering_thresholds
+from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster, clustering_thresholds
 from facebank.packs import load_pack
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.make_reports import build_packs
-from facebank.album.scan.lookout import Lookout, state_of
+from facebank.album.scan.scanner import PhotoScanner, state_of
 from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session, usable_cores
 from facebank.storage.arrays import overlaps
@@ -82,9 +82,9 @@ def analyzer_of(pack: Pack, *, once: bool) -> FaceAnalyzer:
 def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
     """Scan photos; return seconds, without loading, and what was found."""
     tasks = [(str(photo), state_of(str(photo))) for photo in photos]
-    list(Lookout(analyzer, set()).look(tasks[:1]))
+    list(PhotoScanner(analyzer, set()).scan(tasks[:1]))
     started = time.perf_counter()
-    files = list(Lookout(analyzer, set()).look(tasks))
+    files = list(PhotoScanner(analyzer, set()).scan(tasks))
     seconds = time.perf_counter() - started
     by_path = {file.path: file.found for file in files}
     return seconds, [found for photo in photos if (found := by_path[str(photo)]) is not None]

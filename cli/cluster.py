@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.album import Album
-    from facebank.album.groups.grouping import Group, Grouped
+    from facebank.album.groups.face_groups import Group, Grouped
 
 EXAMPLES = """\b
 Examples:
@@ -82,7 +82,7 @@ def _show(grouped: Grouped, *, as_json: bool) -> None:
 
 
 def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
-    from facebank.album.groups.contact_sheet import MOST_GROUPS, write_contact_sheet
+    from facebank.album.pages import MOST_GROUPS, write_contact_sheet
     from facebank.gallery import PlaceKind
 
     if not groups:

@@ -44,7 +44,7 @@ def deny(
     if nobody == (name is not None):
         raise UsageError("say who it is not: type either a NAME or --nobody")
     from facebank.album.album import default_scan_path
-    from facebank.album.tags.known import files_with_name
+    from facebank.album.tags.written_names import files_with_name
     from facebank.storage.paths import absolute
 
     files: list[str] = []

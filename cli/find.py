@@ -64,7 +64,7 @@ def find(
     """
     from facebank.album.album import Album
     from facebank.album.finding import Period
-    from facebank.album.person_pages import write_found_page
+    from facebank.album.pages import write_found_page
 
     period = Period.of(since, until)
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:

@@ -119,7 +119,7 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
     Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
     birth, or every sample wears a mask.
     """
-    from facebank.album.person_pages import write_samples_page
+    from facebank.album.pages import write_samples_page
     from facebank.recognition.facts import fact_warnings
     from facebank.storage.dates import shown_date
 
@@ -262,7 +262,7 @@ def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = F
     names in photos. On a terminal you are asked first.
     """
     from facebank.album.album import default_scan_path
-    from facebank.album.tags.known import files_with_name
+    from facebank.album.tags.written_names import files_with_name
 
     from .forgetting import ask_first, tell_what_stays, told_before
 

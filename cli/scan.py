@@ -14,7 +14,7 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScannedFile
-    from facebank.album.scan.scanning import ScanPlan, ScanReport
+    from facebank.album.scan.scanner import ScanPlan, ScanReport
 
 EXAMPLES = """\b
 Examples:
@@ -85,7 +85,7 @@ class _Done(ProgressBar):
     def report(self, result: object) -> None:
         """Show a plan or a file."""
         from facebank.album.scan.scan_file import ScannedFile
-        from facebank.album.scan.scanning import ScanPlan
+        from facebank.album.scan.scanner import ScanPlan
 
         if isinstance(result, ScanPlan):
             self._show_plan(result)

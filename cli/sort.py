@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facebank.album.album import Album
-    from facebank.album.sort.journal import Sorted
+    from facebank.album.sort.journal import JournalContent
     from facebank.album.sort.plan import SortPlan, Step
-    from facebank.album.sort.undoing import Undone
+    from facebank.album.sort.undo import Undone
 
 EXAMPLES = """\b
 Examples:
@@ -73,10 +73,10 @@ def sort(
     if undo and (copy or link or move):
         raise UsageError("--undo stands alone, but for --dry-run: it undoes everything that was sorted into the folder")
     from facebank.album.album import Album
-    from facebank.album.sort.ways import Way
+    from facebank.album.sort.entries import SortMode
 
     shown = _Shown(as_json)
-    way = Way.MOVE if move else Way.LINK if link else Way.COPY
+    mode = SortMode.MOVE if move else SortMode.LINK if link else SortMode.COPY
     with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
         if undo:
             _undo(album, folder, out, shown, dry_run=dry_run, trust=trust)
@@ -88,19 +88,19 @@ def sort(
         settings = bank.settings.demanding(least)
         if not dry_run:
             if trust:
-                album.trust_sorting(out, folder)
+                album.trust_sort_journal(out, folder)
             mended = album.mend_sorting(out)
             if mended is not None:
                 say(f"the run before was killed: {printable(short_path(mended))} was finished, with its sidecars")
         shown.skipped(folder)
         unreadable = _scan(album, folder, shown)
-        plan = album.plan_sorting(folder, out, way, settings)
+        plan = album.plan_sorting(folder, out, mode, settings)
         if dry_run:
             shown.plan(plan)
         else:
             with shown:
                 shown.begin("Sorting", len(plan.steps))
-                album.sort(plan, out, way, shown.step)
+                album.sort(plan, shown.step)
         shown.outside(plan)
     shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
     return SOME_FAILED if shown.failed or unreadable else 0
@@ -111,7 +111,7 @@ def _undo(album: Album, folder: Path, out: Path | None, shown: _Shown, *, dry_ru
     place = folder if out is None else out
     if trust and out is None:
         raise UsageError("--trust-journal needs the folder that was sorted as well: 'facebank sort DIR OUT --undo'")
-    journal = album.sorting(place, folder if trust else None)
+    journal = album.sort_journal(place, folder if trust else None)
     if dry_run and journal.refused:
         shown.refused(journal)
         return
@@ -181,7 +181,7 @@ class _Shown(ProgressBar):
         self._show(entry.target, entry.source, None, undone.why, undone.sidecars)
         self._carried += undone.sidecars
 
-    def refused(self, journal: Sorted) -> None:
+    def refused(self, journal: JournalContent) -> None:
         """Show what a journal says that is not trusted."""
         for what, why in journal.refused:
             self.failed += 1

@@ -17,10 +17,8 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facebank.album.tags.importing import ImportedTag
-    from facebank.album.tags.listing import ShownPhoto
-    from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.tagged import TaggedPhoto
+    from facebank.album.tags.reading import ImportedTag, ShownPhoto
+    from facebank.album.tags.writing import RemovedTags, TaggedPhoto
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
@@ -54,7 +52,7 @@ def show(
     as_json: AsJson = False,
 ) -> int:
     """List the regions in photos and in their sidecars, photo.jpg.xmp and photo.xmp, whoever wrote them."""
-    from facebank.album.tags.listing import list_tags
+    from facebank.album.tags.reading import list_tags
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
     require_places(places)
@@ -238,7 +236,7 @@ class _Written:
             there = f"is called {face.named_as} there" if face.named_as else "had its name taken away there"
             if face.named_as == face.person:
                 there = "has no name there, another face is called so,"
-            say(f"{photo.image}: face {face.face + 1} {there} and is known as {face.person}: left")
+            say(f"{photo.path}: face {face.face + 1} {there} and is known as {face.person}: left")
 
     def summary(self, what: str) -> str:
         """Return how much there was."""
@@ -270,7 +268,7 @@ class _Imported:
         if self._as_json:
             write_json(_imported_record(tag))
         if not tag.accepted and tag.reason not in {"enough_others", "written_by_facebank"}:
-            about = tag.image if tag.person is None else f"{tag.image}: {tag.person}"
+            about = tag.path if tag.person is None else f"{tag.path}: {tag.person}"
             say(tag.detail if tag.reason == "unreadable" else f"{about}: {tag.detail}")
 
     def summary(self) -> str:
@@ -298,14 +296,14 @@ def _shown_record(shown: ShownPhoto) -> dict[str, object]:
         }
         for region in shown.regions
     ]
-    record = {"image": shown.image, "width": shown.width, "height": shown.height, "error": shown.error}
+    record = {"image": shown.path, "width": shown.width, "height": shown.height, "error": shown.error}
     return {**record, "regions": regions}
 
 
 def _shown_rows(shown: ShownPhoto) -> Sequence[tuple[str, ...]]:
     return [
         (
-            shown.image,
+            shown.path,
             region.name,
             region.kind,
             region.problem or " ".join(f"{edge:.0f}" for edge in region.box or ()),
@@ -325,14 +323,14 @@ def _written_record(photo: TaggedPhoto) -> dict[str, object]:
         }
         for face in photo.faces
     ]
-    record: dict[str, object] = {"image": photo.image, "files": list(photo.files), "error": photo.error, "faces": faces}
+    record: dict[str, object] = {"image": photo.path, "files": list(photo.files), "error": photo.error, "faces": faces}
     record = {**record, "removed": list(photo.removed), "left": list(photo.left)}
     return {**record, "skipped": "outside"} if photo.outside else record
 
 
 def _removed_record(removed: RemovedTags) -> dict[str, object]:
     record: dict[str, object] = {
-        "image": removed.image,
+        "image": removed.path,
         "files": list(removed.files),
         "names": removed.names,
         "left": removed.left,
@@ -343,7 +341,7 @@ def _removed_record(removed: RemovedTags) -> dict[str, object]:
 
 def _imported_record(tag: ImportedTag) -> dict[str, object]:
     return {
-        "image": tag.image,
+        "image": tag.path,
         "person": tag.person,
         "accepted": tag.accepted,
         "reason": tag.reason.value,

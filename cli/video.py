@@ -20,8 +20,7 @@ from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.bank import FaceBank
-    from facebank.video.identify import VideoReport
-    from facebank.video.people import Appearance
+    from facebank.video.identify import Appearance, VideoReport
 
 EXAMPLES = """\b
 Examples:

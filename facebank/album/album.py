@@ -31,18 +31,15 @@ if TYPE_CHECKING:
     from typing import Self
 
     from facebank.album.finding import FoundPhoto, Period
-    from facebank.album.groups.grouping import Group, Grouped
-    from facebank.album.groups.naming import NamedGroup
-    from facebank.album.scan.scanning import ScanReport
-    from facebank.album.sort.journal import Sorted
+    from facebank.album.groups.face_groups import Group, Grouped, NamedGroup
+    from facebank.album.scan.scanner import ScanReport
+    from facebank.album.sort.entries import SortMode
+    from facebank.album.sort.journal import JournalContent
     from facebank.album.sort.plan import SortPlan, Step
-    from facebank.album.sort.undoing import Undone
-    from facebank.album.sort.ways import Way
-    from facebank.album.tags.importing import ImportedTag
-    from facebank.album.tags.known import KnownTags
-    from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.tagged import TaggedPhoto
-    from facebank.album.tags.writing import TagOptions
+    from facebank.album.sort.undo import Undone
+    from facebank.album.tags.reading import ImportedTag
+    from facebank.album.tags.writing import RemovedTags, TaggedPhoto, TagOptions
+    from facebank.album.tags.written_names import WrittenNames
     from facebank.media import Place
     from facebank.operations.engine import Engine
     from facebank.operations.identify import Identification
@@ -51,18 +48,18 @@ if TYPE_CHECKING:
 
 
 def default_scan_path(gallery: Path) -> Path:
-    """Return where the scan that goes with a gallery is kept: beside it, as ``family.scan`` for ``family.facebank``."""
+    """Return where a gallery's own scan is kept: beside it, ``family.scan`` for ``family.facebank``."""
     return gallery.with_suffix(".scan")
 
 
 def _folder_of(place: Path) -> Path:
-    """Return the folder that is sorted, absolute: that of a photo, where one is named."""
+    """Return the folder that is sorted, absolute: a photo's, if a photo is named."""
     whole = Path(absolute(place))
     return whole.parent if whole.is_file() else whole
 
 
 class GalleryAccess(Protocol):
-    """A gallery opened when it is first needed, and the engine of its pack: `facebank.FaceBank` is one."""
+    """A gallery opened when it is first needed, and its pack's engine; `facebank.FaceBank` is one."""
 
     @property
     def path(self) -> Path:
@@ -100,15 +97,17 @@ class GalleryAccess(Protocol):
 class Album:
     """Many photos, scanned once. Use ``with`` to close its scan file; the bank stays open.
 
-    Several threads may use one album at once, as they may use one `FaceBank`; one of them can scan at a time.
+    Several threads may use one album, as they may use one `FaceBank`; one of them can scan at a time.
+
+    Where `settings` are a parameter, None means the gallery's own; `places` are files and folders, none for all photos.
 
     Parameters
     ----------
     bank
-        The gallery and its engine, such as a `FaceBank`. Open it with ``threads=1`` to scan: photos are processed in
-        parallel.
+        The gallery and its engine, such as a `FaceBank`; opened with ``threads=1`` for scanning, as photos are
+        processed in parallel.
     path
-        The scan file; None for the one that goes with the gallery.
+        The scan file; None for the gallery's own.
     """
 
     def __init__(self, bank: GalleryAccess, path: Place | None = None) -> None:
@@ -126,12 +125,12 @@ class Album:
 
     @property
     def scan_file(self) -> ScanFile:
-        """What was found in the photos.
+        """The results of the scan.
 
         Raises
         ------
         ScanError
-            There is none, or it is no scan file.
+            There is no scan file, or it is none.
         PackMismatchError
             Another pack made it.
         """
@@ -147,28 +146,27 @@ class Album:
         workers: int | None = None,
         progress: Progress = SILENT,
     ) -> ScanReport:
-        """Look at what is new or changed in folders, and forget what is gone from them.
+        """Analyze what is new or changed in files and folders, and forget what is gone from them.
 
         Parameters
         ----------
         places
             Files and folders.
         workers
-            How many photos are looked at at the same time; None for one a processor core.
+            How many photos are processed in parallel; None for one per core.
         progress
-            Receives the `ScanPlan`, then each `ScannedFile` once its faces are kept.
+            Receives the `ScanPlan`, then each `ScannedFile` once its result is kept.
 
         Raises
         ------
         PhotoNotFoundError
-            There is not a single photo, and there was none.
+            There is no photo, and there was none.
         ScanBusyError
             Another process is scanning into the same file.
         StorageError
             The scan file cannot be written.
         """
-        from facebank.album.scan.lock import only_scan
-        from facebank.album.scan.scanning import plan_scan, scan
+        from facebank.album.scan.scanner import only_scan, plan_scan, scan
 
         engine = self._bank.engine
         with only_scan(self.path):
@@ -192,19 +190,19 @@ class Album:
                 raise
 
     def note_written(self, kind: PlaceKind, path: Path) -> None:
-        """Remember where a copy of something of the gallery's people was written: see `FaceBank.note_written`."""
+        """Record where a copy of something of the gallery's people was written: see `FaceBank.note_written`."""
         self._bank.note_written(kind, path)
 
     def _people_are_kept(self) -> bool:
-        """Return whether the people of the gallery's scan are there to be used: their file may be lost or damaged."""
+        """Return whether the people of the gallery's scan can be read: their file may be lost or damaged."""
         from facebank.recognition.cohort_file import read_album_people
 
         identity = self._bank.engine.identity
         return read_album_people(self._bank.path, identity.digest, identity.dimension) is not None
 
     def _keep_people(self, scan_file: ScanFile) -> None:
-        """Keep what the people of the gallery's own scan look like, for the decisions in this album."""
-        from facebank.album.groups.album_people import album_people
+        """Keep what the people of the gallery's own scan look like, for decisions in this album."""
+        from facebank.album.groups.face_groups import album_people
         from facebank.recognition.cohort_file import write_album_people
 
         if self.path != default_scan_path(self._bank.path):
@@ -217,7 +215,7 @@ class Album:
             write_album_people(self._bank.path, engine.identity.digest, people)
 
     def forget(self, places: Place | Iterable[Place]) -> int:
-        """Forget the photos of some folders, whether they are still there or not; return how many files that were.
+        """Forget the photos of some folders, whether they still exist or not; return how many files that were.
 
         Raises
         ------
@@ -235,7 +233,7 @@ class Album:
         return len(paths)
 
     def count(self, places: Place | Iterable[Place] = ()) -> int:
-        """Return how many photos of some folders, or of all, can be asked about.
+        """Return how many readable photos some folders, or all, have.
 
         Raises
         ------
@@ -257,27 +255,18 @@ class Album:
     def identify(
         self, places: Place | Iterable[Place] = (), settings: DecisionSettings | None = None
     ) -> Iterator[Photo]:
-        """Say who is in the photos that were scanned, without reading them again.
-
-        Parameters
-        ----------
-        places
-            Only the photos of these folders; none for all.
-        settings
-            How decisions are made; None for the gallery's own settings.
-
-        Yields
-        ------
-        Photo
-            One for each file, in the order of the paths.
+        """Yield the scanned photos in the order of their paths, identified without being read again.
 
         Raises
         ------
         GalleryError
             There is no gallery, or it cannot be used with the pack.
         """
-        for _, identified in self._identified(named_paths(places), settings):
-            yield identified
+        from facebank.operations.identify import identified_photo
+
+        gallery = self._bank.gallery
+        for photo in self.scan_file.photos([absolute(place) for place in named_paths(places)]):
+            yield identified_photo(photo, gallery, self._bank.identification(settings))
 
     def find(
         self,
@@ -287,16 +276,14 @@ class Album:
         *,
         any_of: bool = False,
     ) -> list[FoundPhoto]:
-        """Find the photos that show all of some people, or any of them, oldest first.
+        """Return the photos that show all of some people, or any of them, oldest first.
 
         Parameters
         ----------
         names
-            Of people who are enrolled.
+            Of enrolled people.
         period
             When the photos were taken; None for any time.
-        settings
-            How decisions are made; None for the gallery's own settings.
         any_of
             Whether one of the people is enough.
 
@@ -309,18 +296,14 @@ class Album:
 
         named = [names] if isinstance(names, str) else names
         wanted = frozenset(self._bank.gallery.person(name).name for name in named)
-        photos = self._identified(settings=settings)
-        return photos_of(photos, wanted, Period() if period is None else period, any_of=any_of)
+        return photos_of(
+            self.identify(settings=settings), wanted, Period() if period is None else period, any_of=any_of
+        )
 
-    def plan_sorting(self, folder: Path, out: Path, way: Way, settings: DecisionSettings | None = None) -> SortPlan:
-        """Say which photos of a scanned folder go into which person's folder: see `facebank.album.sort.plan`.
-
-        Parameters
-        ----------
-        folder, out, way
-            Whose photos are sorted, where the people's folders are, and how photos come there.
-        settings
-            How decisions are made; None for the gallery's own settings.
+    def plan_sorting(
+        self, folder: Path, out: Path, mode: SortMode, settings: DecisionSettings | None = None
+    ) -> SortPlan:
+        """Plan which scanned photos of a folder go into which person's folder in `out`: see `facebank.album.sort.plan`.
 
         Raises
         ------
@@ -340,100 +323,82 @@ class Album:
         target = Path(absolute(out))
         journal = read_journal(target, journal_key(self._bank.gallery))
         journal.require_trust()
-        photos = self._identified([folder], settings)
-        return plan_sorting(photos, people, _folder_of(folder), target, way, before=journal.entries)
+        photos = self.identify([folder], settings)
+        return plan_sorting(photos, people, _folder_of(folder), target, mode, before=journal.entries)
 
-    def sort(
-        self, plan: SortPlan, out: Path, way: Way, on_step: Callable[[Step, str | None], None] | None = None
-    ) -> None:
-        """Do what was planned: see `facebank.album.sort.sorting`. The scan knows where moved photos are then."""
-        from facebank.album.sort.journal import made_journal_key
+    def sort(self, plan: SortPlan, on_step: Callable[[Step, str | None], None] | None = None) -> None:
+        """Run a plan: see `facebank.album.sort.sorting`. The scan follows photos that are moved."""
+        from facebank.album.sort.entries import SortMode
+        from facebank.album.sort.journal import ensure_journal_key
         from facebank.album.sort.sorting import sort_photos
-        from facebank.album.sort.ways import Way
 
         moved: list[tuple[str, str]] = []
 
         def done(step: Step, why: str | None) -> None:
-            if way is Way.MOVE and not step.source.exists() and step.target.exists():
+            if plan.mode is SortMode.MOVE and not step.source.exists() and step.target.exists():
                 moved.append((str(step.source), str(step.target)))
             if on_step is not None:
                 on_step(step, why)
 
-        target = Path(absolute(out))
-        key = made_journal_key(self._bank.gallery)
+        key = ensure_journal_key(self._bank.gallery)
         if plan.steps:
-            self.note_written(PlaceKind.SORTED, target)
+            self.note_written(PlaceKind.SORTED, plan.out)
         try:
-            sort_photos(plan, target, way, key, done)
+            sort_photos(plan, key, done)
         finally:
             self.scan_file.move(moved)
 
     def mend_sorting(self, out: Path) -> str | None:
-        """Finish what was done by half when a sort into a folder was killed: see `facebank.album.sort.sorting`.
-
-        Returns
-        -------
-        str or None
-            The photo that it was about, if any.
+        """Finish the last photo of a killed sort; return its path in its person's folder, None if there was none.
 
         Raises
         ------
         StorageError
-            The journal there may be somebody else's.
+            The journal may be somebody else's.
         """
+        from facebank.album.sort.entries import SortMode
         from facebank.album.sort.journal import journal_key, read_journal
         from facebank.album.sort.sorting import mend_sorting
-        from facebank.album.sort.ways import Way
 
-        target = Path(absolute(out))
-        journal = read_journal(target, key := journal_key(self._bank.gallery))
+        journal = read_journal(Path(absolute(out)), key := journal_key(self._bank.gallery))
         journal.require_trust()
         mended = None if key is None else mend_sorting(journal, key)
         if mended is None:
             return None
-        if mended.way == Way.MOVE.value:
-            self._know_moved([(mended.source, mended.target)])
+        if mended.mode is SortMode.MOVE:
+            self._note_moved([(mended.source, mended.target)])
         return mended.target
 
-    def trust_sorting(self, out: Path, folder: Path) -> None:
-        """Sign the journal of a folder that is not signed by the gallery, because its user says that it is true.
-
-        Parameters
-        ----------
-        out
-            The folder for the people's folders.
-        folder
-            The folder that was sorted; everything that the journal names must come from there.
+    def trust_sort_journal(self, out: Path, folder: Path) -> None:
+        """Sign the journal of `out` because its user vouches for it; everything in it must come from `folder`.
 
         Raises
         ------
         StorageError
-            It cannot be true, or cannot be written.
+            The journal cannot be true, or cannot be written.
         """
-        from facebank.album.sort.journal import adopt_journal, journal_key, made_journal_key, read_journal
+        from facebank.album.sort.journal import adopt_journal, ensure_journal_key, journal_key, read_journal
 
         target, source = Path(absolute(out)), _folder_of(folder)
-        if read_journal(target, journal_key(self._bank.gallery)).doubt is None:
-            return
-        adopt_journal(read_journal(target, None, source), source, made_journal_key(self._bank.gallery))
+        if read_journal(target, journal_key(self._bank.gallery)).doubt is not None:
+            adopt_journal(read_journal(target, None, source), source, ensure_journal_key(self._bank.gallery))
 
-    def sorting(self, out: Path, trusting: Path | None = None) -> Sorted:
-        """Return what the journal of a folder says: see `facebank.album.sort.journal.read_journal`.
+    def sort_journal(self, out: Path, trusting: Path | None = None) -> JournalContent:
+        """Return what was sorted into a folder: see `facebank.album.sort.journal.read_journal`.
 
         Parameters
         ----------
         out
-            The folder for the people's folders.
+            The folder of the people's folders.
         trusting
-            The folder that was sorted, where the user says that the journal is to be trusted though it is not signed by
-            the gallery; None to trust the signature alone.
+            The folder that was sorted, if the user vouches for a journal that the gallery did not sign.
         """
         from facebank.album.sort.journal import journal_key, read_journal
 
         try:
             with Gallery.open(self._bank.path, read_only=True) as gallery:
                 key = journal_key(gallery)
-        except GalleryError:  # the user is told that the journal is not known
+        except GalleryError:  # the journal is reported as not trusted
             key = None
         target = Path(absolute(out))
         journal = read_journal(target, key)
@@ -442,16 +407,16 @@ class Album:
         return read_journal(target, None, _folder_of(trusting))
 
     def undo_sorting(
-        self, journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
+        self, journal: JournalContent, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
     ) -> None:
-        """Undo what was sorted into a folder: see `facebank.album.sort.undoing`. The scan, if any, knows it."""
-        from facebank.album.sort.undoing import undo_sorting
-        from facebank.album.sort.ways import Way
+        """Undo what was sorted into a folder: see `facebank.album.sort.undo`. The scan, if any, follows."""
+        from facebank.album.sort.entries import SortMode
+        from facebank.album.sort.undo import undo_sorting
 
         moved: list[tuple[str, str]] = []
 
         def done(undone: Undone) -> None:
-            if undone.why is None and undone.entry.way == Way.MOVE.value:
+            if undone.why is None and undone.entry.mode is SortMode.MOVE:
                 moved.append((undone.entry.target, undone.entry.source))
             if on_photo is not None:
                 on_photo(undone)
@@ -460,15 +425,15 @@ class Album:
             undo_sorting(journal, done, dry_run=dry_run)
         finally:
             if not dry_run:
-                self._know_moved(moved)
+                self._note_moved(moved)
 
-    def _know_moved(self, moved: Sequence[tuple[str, str]]) -> None:
+    def _note_moved(self, moved: Sequence[tuple[str, str]]) -> None:
         if moved:
             with suppress(ScanError, GalleryError, PackError):  # the next scan finds it out by itself
                 self.scan_file.move(moved)
 
     def cluster(self, *, least: int = 2, progress: Progress = SILENT) -> Grouped:
-        """Group the faces that the gallery does not know, a person each, and remember the groups.
+        """Group the faces that the gallery does not know by person, and remember the groups.
 
         Parameters
         ----------
@@ -477,32 +442,32 @@ class Album:
         progress
             Advanced with the fraction that is done.
         """
-        from facebank.album.groups.grouping import group_faces
+        from facebank.album.groups.face_groups import group_faces
 
         return group_faces(
             self.scan_file, self._bank.engine.thresholds, self._known_faces(), least=least, progress=progress
         )
 
     def groups(self) -> list[Group]:
-        """Return the groups as they were remembered, largest first."""
-        from facebank.album.groups.grouping import groups_of
+        """Return the remembered groups, largest first."""
+        from facebank.album.groups.face_groups import groups_of
 
         return groups_of(self.scan_file)
 
     def tell_apart(self, one: str, other: str) -> None:
-        """Remember that two faces, or the most typical ones of two groups, are not one person.
+        """Remember that two faces are not one person.
 
         Parameters
         ----------
         one, other
-            As the contact sheet names them: ``3.2`` is the second of group 3, ``3`` its first.
+            As the contact sheet names them: ``3.2`` is the second face of group 3, ``3`` its first.
 
         Raises
         ------
         UsageError
-            There is no such face, or it is the same.
+            There is no such face, or both are the same.
         """
-        from facebank.album.groups.naming import parse_face
+        from facebank.album.groups.face_groups import parse_face
 
         groups = self.scan_file.groups()
         first, second = (parse_face(name, groups) for name in (one, other))
@@ -511,8 +476,8 @@ class Album:
         self.scan_file.tell_apart(first, second)
 
     def name_group(self, number: int, person: str, *, force: bool = False, progress: Progress = SILENT) -> NamedGroup:
-        """Enroll the best and most varied faces of a group: see `facebank.album.groups.naming.name_group`."""
-        from facebank.album.groups.naming import name_group
+        """Enroll the best and most varied faces of a group: see `facebank.album.groups.face_groups.name_group`."""
+        from facebank.album.groups.face_groups import name_group
 
         scan_file = self.scan_file
         self._bank.engine.preload()
@@ -536,27 +501,17 @@ class Album:
     ) -> Iterator[TaggedPhoto]:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tags.writing`.
 
-        A name is written for one face of a photo only, whatever the settings allow.
-        Nothing is written where a link leads out of the places.
-        A photo that is written itself stays known to the scan and to what was denied of its faces.
-
-        Parameters
-        ----------
-        places
-            Files and folders; none for all that was scanned.
-        options
-            How names are written.
-        settings
-            How decisions are made; None for the gallery's own settings.
+        A name is written for one face of a photo only, whatever the settings allow, and nothing where a link leads out
+        of the places. A photo that is written itself stays known to the scan, and so do denials of its faces.
 
         Yields
         ------
         TaggedPhoto
             What became of each photo, when it is done.
         """
-        from facebank.album.sort.notes import SortNotes
-        from facebank.album.tags.known import KnownTags
+        from facebank.album.sort.undo import SortNotes
         from facebank.album.tags.writing import tag_photo
+        from facebank.album.tags.written_names import WrittenNames
         from facebank.storage.concurrency import uninterrupted
         from facebank.storage.folders import NamedFolders
 
@@ -564,16 +519,17 @@ class Album:
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
         options = replace(options, folders=NamedFolders(places))
         noted = set[Path]()
-        tags = KnownTags(self.scan_file, self._bank.gallery)
+        tags = WrittenNames(self.scan_file, self._bank.gallery)
         with SortNotes(self._bank.gallery) as notes:
-            for photo, identified in self._identified(places, one_face_each):
+            for photo in self.identify(places, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
                     notes.look(Path(photo.path), photo.content_hash)
-                    if not options.dry_run and any(face.person for face in identified.faces):
+                    if not options.dry_run and any(face.person for face in photo.faces):
                         self._note_tagged(Path(photo.path), places, noted)
-                    tagged = tag_photo(photo, identified, options, tags)
+                    tagged = tag_photo(photo, options, tags)
                     if not options.dry_run:
-                        tags.keep(photo, tagged)
+                        standing = None if tagged.error is not None else tagged.standing
+                        tags.keep(photo, tagged.content_hash, standing)
                         notes.note(tagged.files)
                 yield tagged
 
@@ -585,15 +541,15 @@ class Album:
             self.note_written(PlaceKind.TAGS, place)
 
     def photos_with_tags(self, name: str, places: Sequence[Path] = ()) -> list[Path]:
-        """Return the photos into which, or beside which, a name may have been written.
+        """Return the photos into or beside which facebank may have written a name.
 
         Parameters
         ----------
         name
-            The name, of somebody who is enrolled or was.
+            Of somebody who is or was enrolled.
         places
-            Files and folders; none for the photos that were written for this person, or for anybody who is forgotten,
-            as far as the scan knows.
+            Files and folders; none for the photos that were written for this person or for anybody forgotten, as far as
+            the scan knows.
 
         Raises
         ------
@@ -613,42 +569,44 @@ class Album:
     def remove_tags(
         self, name: str, photos: Sequence[Path], places: Sequence[Path] = (), *, dry_run: bool = False
     ) -> Iterator[RemovedTags]:
-        """Take a name out of photos and sidecars into which facebank wrote it: see `facebank.album.tags.removing`.
+        """Remove a name from photos and sidecars into which facebank wrote it: see `facebank.album.tags.writing`.
 
         Parameters
         ----------
         name
-            The name; case does not matter.
+            Case does not matter.
         photos
-            As `photos_with_tags` gives them.
+            As `photos_with_tags` returns them.
         places
-            The files and folders that somebody named: what links lead out of them is left alone.
+            The files and folders that the user named: what links lead out of them is left alone.
         dry_run
-            Whether nothing is written, and only said what would be.
+            Whether nothing is written, and only reported what would be.
 
         Yields
         ------
         RemovedTags
             What became of each photo, when it is done.
         """
-        from facebank.album.tags.removing import remove_name
+        from facebank.album.tags.writing import remove_name
         from facebank.storage.concurrency import uninterrupted
         from facebank.storage.folders import NamedFolders
 
-        folders, tags = NamedFolders(places), self._known_tags()
+        folders, tags = NamedFolders(places), self._written_names()
         for photo in photos:
             with uninterrupted():
                 removed = remove_name(photo, name, folders, dry_run=dry_run)
                 if tags is not None and not dry_run:
-                    tags.keep_removed(removed)
+                    before = None if removed.before is None else removed.before.content_hash
+                    standing = None if removed.error is not None else removed.standing
+                    tags.keep_removed(removed.path, before, removed.content_hash, standing)
             yield removed
 
-    def _known_tags(self) -> KnownTags | None:
-        """Return what the scan knows of names in photos; None where there is no scan or no gallery."""
-        from facebank.album.tags.known import KnownTags
+    def _written_names(self) -> WrittenNames | None:
+        """Return the names that facebank wrote; None without a scan or a gallery."""
+        from facebank.album.tags.written_names import WrittenNames
 
         try:
-            return KnownTags(self.scan_file, self._bank.gallery)
+            return WrittenNames(self.scan_file, self._bank.gallery)
         except (ScanNotFoundError, GalleryNotFoundError):
             return None
 
@@ -661,18 +619,18 @@ class Album:
         force: bool = False,
         progress: Progress = SILENT,
     ) -> Iterator[ImportedTag]:
-        """Enroll people from the regions of scanned photos: see `facebank.album.tags.importing`.
+        """Enroll people from the regions of scanned photos: see `facebank.album.tags.reading`.
 
         Parameters
         ----------
         places
             Files and folders.
         most
-            How many faces of a person are enrolled; None for `facebank.album.groups.naming.MOST_SAMPLES`.
+            How many faces of a person are enrolled; None for `facebank.album.groups.face_groups.MOST_SAMPLES`.
         own
             Whether names count that facebank wrote and nobody changed since.
         force
-            Whether a face is taken that is unlike the person's others, or nearer to somebody else.
+            Whether faces are taken that are unlike the person's others, or nearer to somebody else.
         progress
             Advanced with each photo whose regions were read, then with each face that has a name.
 
@@ -681,8 +639,8 @@ class Album:
         ImportedTag
             What became of each region; those that give no face first.
         """
-        from facebank.album.groups.naming import MOST_SAMPLES
-        from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
+        from facebank.album.groups.face_groups import MOST_SAMPLES
+        from facebank.album.tags.reading import TagOffer, enroll_tags, read_tags
 
         photos = self.scan_file.photos([absolute(place) for place in places])
         offers = list[TagOffer]()
@@ -700,18 +658,8 @@ class Album:
                 progress.advance()
                 yield tag
 
-    def _identified(
-        self, places: Sequence[Path] = (), settings: DecisionSettings | None = None
-    ) -> Iterator[tuple[Photo, Photo]]:
-        """Return what was found in photos, and who it is."""
-        from facebank.operations.identify import identified_photo
-
-        gallery = self._bank.gallery
-        for photo in self.scan_file.photos([absolute(place) for place in places]):
-            yield photo, identified_photo(photo, gallery, self._bank.identification(settings))
-
     def _known_faces(self) -> set[int]:
-        """Return the numbers of the faces whose person the gallery knows; nobody is known without a gallery."""
+        """Return the numbers of the faces whose person the gallery knows; none without a gallery."""
         from facebank.operations.identify import identified_photo
 
         try:

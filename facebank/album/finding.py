@@ -102,14 +102,14 @@ class FoundPhoto:
 
 
 def photos_of(
-    photos: Iterable[tuple[Photo, Photo]], names: frozenset[str], period: Period, *, any_of: bool = False
+    photos: Iterable[Photo], names: frozenset[str], period: Period, *, any_of: bool = False
 ) -> list[FoundPhoto]:
     """Choose the photos that show all of some people, oldest first; those of unknown time last.
 
     Parameters
     ----------
     photos
-        What was found in each and who it is.
+        Identified photos.
     names
         As the gallery has them.
     period
@@ -120,12 +120,10 @@ def photos_of(
     return sorted(_found(photos, names, period, any_of), key=lambda photo: (_moment(photo.taken_at), photo.path))
 
 
-def _found(
-    photos: Iterable[tuple[Photo, Photo]], names: frozenset[str], period: Period, any_of: bool
-) -> Iterator[FoundPhoto]:
-    for photo, identified in photos:
+def _found(photos: Iterable[Photo], names: frozenset[str], period: Period, any_of: bool) -> Iterator[FoundPhoto]:
+    for photo in photos:
         known: dict[str, KnownPerson] = {}
-        for face in identified.faces:
+        for face in photo.faces:
             name, probability = face.person, face.probability
             if name is not None and (name not in known or (probability or 0.0) >= (known[name].probability or 0.0)):
                 known[name] = KnownPerson(name, probability, _box(face) if name in names else None)

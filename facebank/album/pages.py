@@ -1,4 +1,4 @@
-"""Pages of pictures to look at: one file each, nothing outside of it is needed, and it never calls anywhere."""
+"""HTML pages of pictures: one file each, which needs nothing outside of it and makes no request."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ import base64
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from io import TextIOWrapper
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.errors import StorageError, UsageError
+import numpy as np
+
+from facebank.errors import PhotoError, StorageError, UsageError
+from facebank.media import encode_thumbnail, read_photo, turn_photo
+from facebank.storage.dates import shown_date
 from facebank.storage.files import face_file_mode, new_file
-from facebank.storage.text import printable
+from facebank.storage.progress import SILENT, Progress
+from facebank.storage.text import never_certain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from facebank.album.finding import FoundPhoto, KnownPerson
+    from facebank.album.groups.face_groups import Group
+    from facebank.album.scan.scan_file import ScanFile
+    from facebank.gallery import Gallery
+    from facebank.types import DecodedPhoto, Sample
 
 _GENERATOR = '<meta name="generator" content="facebank">'
 _HEAD_BYTES = 1000
@@ -72,15 +85,7 @@ _FOOT = """</body>
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a face is in a picture.
-
-    Attributes
-    ----------
-    name
-        Whose it is, as text.
-    place
-        Left, top, width and height, as shares of the picture's.
-    """
+    """A named face in a picture; `place` is left, top, width and height as fractions of the picture's."""
 
     name: str
     place: tuple[float, float, float, float]
@@ -88,14 +93,12 @@ class Mark:
 
 @contextmanager
 def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Callable[[str], object]]:
-    """Write a page that appears complete or not at all. One of facebank's pages is replaced, no other file is.
+    """Write a page atomically, for its owner only. Only a page of facebank's is replaced, no other file.
 
     Parameters
     ----------
-    target
-        The page; its owner's alone.
-    title
-        Of the page, as text.
+    target, title
+        The file, and the page's title as text.
     introduction
         HTML that follows it.
 
@@ -130,18 +133,14 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
 def figure(
     picture: bytes | None, alternative: str, caption: str, lines: Sequence[str] = (), *, marks: Sequence[Mark] = ()
 ) -> str:
-    """Return an item of a list: a picture with what is said about it.
+    """Return a list item with a picture and its caption.
 
     Parameters
     ----------
-    picture
-        A JPEG file; None for none.
-    alternative
-        What it shows, as text.
-    caption
-        HTML of what stands below it.
-    lines
-        More lines below that, as text.
+    picture, alternative
+        A JPEG file or None, and what it shows as text.
+    caption, lines
+        HTML below it, and further lines as text.
     marks
         Faces to frame.
     """
@@ -151,7 +150,7 @@ def figure(
 
 
 def link(path: str) -> str:
-    """Return the name of a file as HTML that leads to the file; only its name where the path is not whole."""
+    """Return a file's name as HTML that links to it; the name alone if the path is not absolute."""
     name = as_html(Path(path).name or path)
     if not Path(path).is_absolute():
         return name
@@ -159,7 +158,7 @@ def link(path: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """Return text from outside as HTML, what is invisible or turns the line around included."""
+    """Return text as HTML, with invisible and direction-changing characters shown."""
     return escape(printable(text), quote=True)
 
 
@@ -180,3 +179,198 @@ def _is_ours(page: Path) -> bool:
         return False
     with page.open("rb") as file:
         return _GENERATOR.encode("ascii") in file.read(_HEAD_BYTES)
+
+
+MOST_PICTURES = 500
+"""How many pictures a page shows, so that it stays one that a browser can hold; the others are links."""
+
+_PHOTO_SIDE = 320  # pixels of a photo's longer side
+_LONGEST_PICTURE = 1 << 18  # bytes: a sample's thumbnail has some thousand
+
+
+def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, progress: Progress = SILENT) -> None:
+    """Write a page with found photos, by year and month; they are read again. Parameters as of `new_page`.
+
+    Parameters
+    ----------
+    photos
+        Oldest first. Those without a camera's date follow, by their files' dates.
+    progress
+        Advanced with each photo.
+    """
+    ordered = sorted(photos, key=lambda photo: (not photo.camera_dated, not _date(photo)))  # stable: oldest first
+    left = MOST_PICTURES
+    progress.begin("Drawing", len(ordered))
+    with new_page(
+        target, title, f"<p>{_counted(photos)}. Names of files lead to the photos on this computer.</p>\n"
+    ) as add:
+        for year, of_year in groupby(ordered, _year):
+            add(f"<section>\n<h2>{as_html(year)}</h2>\n")
+            for month, of_month in groupby(of_year, _month):
+                add(f'<h3>{month}</h3>\n<ol class="photos">\n' if month else '<ol class="photos">\n')
+                for photo in of_month:
+                    add(_photo_figure(photo, drawn=left > 0))
+                    left -= 1
+                    progress.advance()
+                add("</ol>\n")
+            add("</section>\n")
+
+
+def write_samples_page(
+    gallery: Gallery,
+    name: str,
+    samples: Sequence[Sample],
+    target: Path,
+    progress: Progress = SILENT,
+) -> None:
+    """Write a page with a person's samples. Parameters as of `new_page`.
+
+    Parameters
+    ----------
+    gallery
+        Holds the thumbnails; a face without one is cut out of its photo.
+    progress
+        Advanced with each sample.
+    """
+    introduction = (
+        f"<p>{len(samples):,} {'sample' if len(samples) == 1 else 'samples'}. A sample that is wrong goes with "
+        "<code>facebank people remove-sample NUMBER</code>.</p>\n"
+    )
+    progress.begin("Drawing", len(samples))
+    with new_page(target, f"Samples of {name}", introduction) as add:
+        add('<section>\n<ol class="faces">\n')
+        for place, sample in enumerate(samples):
+            add(_sample_figure(gallery, sample, drawn=place < MOST_PICTURES))
+            progress.advance()
+        add("</ol>\n</section>\n")
+
+
+def _counted(photos: Sequence[FoundPhoto]) -> str:
+    text = f"{len(photos):,} {'photo' if len(photos) == 1 else 'photos'}"
+    return text if len(photos) <= MOST_PICTURES else f"{text}, the first {MOST_PICTURES} with pictures"
+
+
+def _date(photo: FoundPhoto) -> datetime | None:
+    """Return when a photo was taken, if that can be true."""
+    return photo.taken_at if shown_date(photo.taken_at, camera_dated=photo.camera_dated) else None
+
+
+def _year(photo: FoundPhoto) -> str:
+    date = _date(photo)
+    if date is None:
+        return "Without a date"
+    return str(date.year) if photo.camera_dated else f"{date.year}, by the files' dates"
+
+
+def _month(photo: FoundPhoto) -> str:
+    date = _date(photo)
+    return "" if date is None else f"{date:%B}"
+
+
+def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
+    when = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
+    lines = [when, ", ".join(map(_named, photo.people))]
+    picture, marks = None, list[Mark]()
+    if drawn:
+        try:
+            upright = _read(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+            picture = encode_thumbnail(
+                upright, np.array([0, 0, upright.width, upright.height], np.float32), _PHOTO_SIDE
+            )
+            marks = [mark for person in photo.people if (mark := _mark(person, upright)) is not None]
+        except PhotoError as error:
+            lines.append(str(error))
+    names = ", ".join(person.name for person in photo.people)
+    return figure(picture, f"Photo of {names}", link(photo.path), lines, marks=marks)
+
+
+def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
+    lines = [
+        shown_date(sample.taken_at, camera_dated=sample.camera_dated),
+        f"quality {sample.quality:.2f}",
+        "in a mask" if sample.masked else "",
+    ]
+    picture = gallery.thumbnail(sample.id) if drawn else None
+    if picture is not None and not (len(picture) <= _LONGEST_PICTURE and picture.startswith(b"\xff\xd8\xff")):
+        picture = None
+    if drawn and picture is None:
+        try:
+            upright = _read(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+            picture = encode_thumbnail(upright, sample.box)
+        except PhotoError as error:
+            lines.append(str(error))
+    caption = f"<b>{sample.id}</b> {link(sample.path)}"
+    return figure(picture, f"Sample {sample.id}", caption, lines)
+
+
+def _read(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
+    """Read a photo as it was when its faces were found; raises `PhotoError` if it has changed."""
+    photo = read_photo(path)
+    if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
+        raise PhotoError(f"{printable(path)} has changed since it was looked at")
+    return turn_photo(photo, quarter_turns)
+
+
+def _named(person: KnownPerson) -> str:
+    return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
+
+
+def _mark(person: KnownPerson, photo: DecodedPhoto) -> Mark | None:
+    if person.box is None:
+        return None
+    across, down = photo.width, photo.height
+    left, right = (min(max(edge / across, 0.0), 1.0) for edge in (person.box[0], person.box[2]))
+    top, bottom = (min(max(edge / down, 0.0), 1.0) for edge in (person.box[1], person.box[3]))
+    return Mark(person.name, (left, top, right - left, bottom - top))
+
+
+SHOWN_FACES = 12
+MOST_GROUPS = 500
+"""How many groups a page shows, so that it stays one that a browser can hold."""
+
+_FACE_SIDE = 112
+_INTRODUCTION = """<p>Each group should be one person, the most typical faces first. Give a group a name with
+<code>facebank people name NUMBER NAME</code>. Where a group holds two people, or two groups must not become one, say so
+with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
+"""
+
+
+def write_contact_sheet(
+    scan_file: ScanFile, groups: Sequence[Group], target: Path, progress: Progress = SILENT
+) -> None:
+    """Write a page with the `MOST_GROUPS` largest groups; photos are read again. Raises as `new_page`.
+
+    Parameters
+    ----------
+    scan_file, groups
+        The scan, and its groups, largest first; up to `SHOWN_FACES` faces of each are shown.
+    progress
+        Advanced with each group.
+    """
+    progress.begin("Drawing", min(len(groups), MOST_GROUPS))
+    with new_page(target, "People without a name", _INTRODUCTION) as add:
+        for group in groups[:MOST_GROUPS]:
+            add(_section(scan_file, group) + "\n")
+            progress.advance()
+        if len(groups) > MOST_GROUPS:
+            add(f"<p>Smaller groups that are not shown: {len(groups) - MOST_GROUPS:,}.</p>\n")
+
+
+def _section(scan_file: ScanFile, group: Group) -> str:
+    faces = "".join(
+        _figure(scan_file, face, f"{group.number}.{place}") for place, face in enumerate(group.faces[:SHOWN_FACES], 1)
+    )
+    title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
+    if group.camera_dated:
+        title += f", {group.first_taken:%Y-%m-%d} to {group.last_taken:%Y-%m-%d}"
+    return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol class="faces">\n{faces}</ol>\n</section>'
+
+
+def _figure(scan_file: ScanFile, face: int, name: str) -> str:
+    photo, place = scan_file.place_of(face)
+    try:
+        upright = turn_photo(read_photo(photo.path), photo.quarter_turns)
+    except PhotoError as error:
+        return figure(None, "", f"{name}: {as_html(str(error))}")
+    picture = encode_thumbnail(upright, photo.faces[place].box, _FACE_SIDE)
+    return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")

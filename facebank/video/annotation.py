@@ -1,4 +1,4 @@
-"""What was found in a video, to look at: the video with frames and names, and pictures of the best faces."""
+"""Videos with frames and names drawn, and pictures of the best faces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.sort.ways import folder_name
+from facebank.album.sort.entries import folder_name
 from facebank.errors import StorageError
 from facebank.media import LabelPainter, Mark, draw_marks
 from facebank.media.video import Video
@@ -24,8 +24,7 @@ from facebank.types import DecodedPhoto
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray
-    from facebank.video.identify import VideoPlan
-    from facebank.video.people import Appearance
+    from facebank.video.identify import Appearance, VideoPlan
 
 _LETTERS = 30  # of which the height of a frame is this many
 _SMALLEST_LETTERS = 11
@@ -33,14 +32,12 @@ _SMALLEST_LETTERS = 11
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Path:
-    """Where a face is at any time."""
-
     appearance: Appearance
     times: FloatArray
     boxes: FloatArray
 
     def mark(self, time: float) -> Mark:
-        """Return what to draw: the box lies between those of the frames that were looked at."""
+        """Return what to draw: the box is interpolated between analyzed frames."""
         box = np.array([np.interp(time, self.times, side) for side in self.boxes.T], dtype=np.float32)
         return Mark(box, None, self.appearance.label, self.appearance.identity.decision)
 
@@ -52,14 +49,12 @@ def annotate_video(
     plan: VideoPlan,
     progress: Progress = SILENT,
 ) -> None:
-    """Write a video with its faces framed and named; without sound.
+    """Write a video with its faces framed and named, without sound.
 
     Parameters
     ----------
-    source
-        The video, which is read again.
-    appearances
-        Who is in it.
+    source, appearances
+        The video, which is read again, and who is in it.
     target
         The file to write, as `facebank.media.video_writing.check_target` allows it.
     plan
@@ -70,7 +65,7 @@ def annotate_video(
     Raises
     ------
     UsageError
-        Something is there already; it stays.
+        A file is there already; it stays.
     VideoError
         The video can no longer be read.
     StorageError
@@ -97,37 +92,16 @@ def annotate_video(
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made, before there is any work in it.
-
-    Parameters
-    ----------
-    folder
-        As for `write_pictures`.
-
-    Raises
-    ------
-    StorageError
-        It, or what it would be in, is a file.
-    """
+    """Raise `StorageError` if a folder cannot be created because it, or a parent, is a file."""
     there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
     if os.path.lexists(there) and not there.is_dir():
         raise StorageError(f"{printable(str(there))} is a file, not a folder: choose another name")
 
 
 def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int, Path]:
-    """Write the best face of every track as a JPEG, named by whom it shows and by when it begins.
+    """Write each track's best face as a JPEG, named by label and start; return the paths by the track's number.
 
-    Parameters
-    ----------
-    appearances
-        With pictures.
-    folder
-        Made if there is none; no file in it is replaced.
-
-    Returns
-    -------
-    dict[int, Path]
-        By the number of the track.
+    The folder is created if missing, and no file in it is replaced.
 
     Raises
     ------

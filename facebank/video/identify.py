@@ -1,15 +1,16 @@
-"""Who is in a video, and when: faces are found in sampled frames, followed, and decided a track at a time."""
+"""Who is in a video, and when: faces are found in sampled frames, tracked, and identified one track at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.scan.side_by_side import side_by_side
+from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster, clustering_thresholds
+from facebank.album.scan.scanner import map_parallel
 from facebank.errors import UnreadableVideoError
 from facebank.media import encode_thumbnail
 from facebank.media.video import Frame, Video
@@ -17,15 +18,15 @@ from facebank.operations.identify import identified_tracks
 from facebank.packs import usable_cores
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
-from facebank.types import DecodedPhoto
-from facebank.video.people import Appearance, labelled
+from facebank.types import Decision, DecodedPhoto
 from facebank.vision.tracking import Track, Tracker, seen_together
 
 if TYPE_CHECKING:
     from facebank.media.video import VideoInfo
     from facebank.operations.engine import Engine
     from facebank.operations.identify import Identification
-    from facebank.types import Face
+    from facebank.packs import Thresholds
+    from facebank.types import Face, Identity
 
 RATE = 5.0
 """How many frames a second are looked at."""
@@ -39,18 +40,18 @@ _THUMBNAIL_SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
-    """What is to be looked at.
+    """Which frames of a video are analyzed.
 
     Attributes
     ----------
     rate
-        How many frames a second; the first one of every shot comes on top.
+        Frames per second; the first one of every shot is added.
     start, end
-        From when to when, in seconds; None for the end of the video.
+        In seconds; None for the end of the video.
     thumbnails
-        Whether to keep a small picture of each track's best face.
+        Whether a small picture of each track's best face is kept.
     workers
-        How many frames are looked at at the same time; None for one a processor core.
+        How many frames are processed in parallel; None for one per core.
     """
 
     rate: float = RATE
@@ -72,19 +73,19 @@ class VideoReport:
     Attributes
     ----------
     info
-        What the file says of itself.
+        What the file states of itself.
     appearances
         In the order in which they begin.
     frames
-        In how many frames faces were looked for.
+        How many frames were analyzed.
     shots
         When each shot begins, in seconds.
     glimpses
         How many tracks were too short to count.
     position
-        When the last frame is shown that was decoded, in seconds.
+        Time of the last decoded frame, in seconds.
     ends_early
-        Whether the frames come to an end before the file says so.
+        Whether the frames end before the file states.
     """
 
     info: VideoInfo
@@ -98,8 +99,6 @@ class VideoReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A frame and the faces in it."""
-
     frame: Frame
     faces: tuple[Face, ...]
 
@@ -119,13 +118,11 @@ def identify_video(
     Parameters
     ----------
     engine
-        Finds and embeds the faces. Use one thread a network: frames are processed in parallel.
+        Finds and embeds the faces, with one thread for each network: frames are processed in parallel.
     identification
         The recognizer, as `facebank.FaceBank.identification` returns it.
-    path
-        The video.
-    plan
-        What of it is looked at, and how often.
+    path, plan
+        The video, and which frames are analyzed.
     progress
         Advanced by the seconds of each frame.
 
@@ -150,7 +147,7 @@ def identify_video(
         told = list(zip(walk.kept, decisions, strict=True))
         return VideoReport(
             video.info,
-            labelled(told, walk.until, engine.thresholds, walk.pictures),
+            labeled(told, walk.until, engine.thresholds, walk.pictures),
             walk.frames,
             tuple(walk.shots),
             walk.glimpses,
@@ -160,7 +157,7 @@ def identify_video(
 
 
 class _Walk:
-    """Follows the faces through the frames, and keeps what is told at the end."""
+    """Tracks the faces through the frames."""
 
     def __init__(self, tracker: Tracker, plan: VideoPlan) -> None:
         self._tracker = tracker
@@ -175,11 +172,11 @@ class _Walk:
 
     @property
     def pictures(self) -> dict[int, bytes]:
-        """JPEG files of the best faces, by the number of the track."""
+        """JPEG files of the best faces, by the track's number."""
         return {number: picture for number, (_, picture) in self._portraits.items()}
 
     def take(self, seen: _Seen) -> None:
-        """Go on by a frame."""
+        """Continue with the next frame."""
         frame = seen.frame
         if frame.shot >= len(self.shots):
             self.shots.append(frame.time)
@@ -190,12 +187,12 @@ class _Walk:
         self._last = frame.time
 
     def close(self, position: float) -> None:
-        """Come to the end, which is at a time."""
+        """Finish at a time in seconds."""
         self._settle(self._tracker.finish(), position)
         self.kept.sort(key=lambda track: (track.begun, track.number))
 
     def _settle(self, ended: list[Track], now: float) -> None:
-        """Keep tracks that have ended; one that was there in a shot's last sample was there until the cut."""
+        """Keep ended tracks; one that was in a shot's last sample lasted until the cut."""
         for track in ended:
             if len(track.sightings) <= GLIMPSE:
                 self.glimpses += 1
@@ -215,7 +212,7 @@ class _Walk:
 
 
 def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
-    """Find the faces of the sampled frames, several frames at the same time."""
+    """Yield the sampled frames with their faces, processed in parallel."""
     analyzer = engine.analyzer
 
     def look(frames: list[Frame]) -> list[_Seen]:
@@ -223,12 +220,12 @@ def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]
         return [_Seen(frame, found.faces) for frame, found in zip(frames, analyzed, strict=True)]
 
     workers = usable_cores() if plan.workers is None else plan.workers
-    for batch in side_by_side(look, _batches(video.sampled(plan.rate, plan.start, plan.end)), workers):
+    for batch in map_parallel(look, _batches(video.sampled(plan.rate, plan.start, plan.end)), workers):
         yield from batch
 
 
 def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Put a few frames together, whose faces are embedded at once; large ones stay alone."""
+    """Batch a few small frames, whose faces are embedded together; large ones stay alone."""
     batch: list[Frame] = []
     for frame in frames:
         batch.append(frame)
@@ -240,5 +237,109 @@ def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
 
 
 def _as_photo(frame: Frame) -> DecodedPhoto:
-    """Return a frame as a photo that is upright for sure."""
+    """Return a frame as an upright photo."""
     return DecodedPhoto(f"{frame.time:.3f}", np.ascontiguousarray(frame.pixels), "", True, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Appearance:
+    """A person's track in a video.
+
+    Attributes
+    ----------
+    track
+        The tracked face.
+    label
+        The person's name; else ``stranger`` or ``uncertain`` with a number, the same for the same face where possible.
+    identity
+        Who it is, from all frames.
+    start, end
+        In seconds.
+    picture
+        A JPEG file of the best face, or None.
+    """
+
+    track: Track
+    label: str
+    identity: Identity
+    start: float
+    end: float
+    picture: bytes | None
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+
+def labeled(
+    told: Sequence[tuple[Track, Identity]],
+    until: Mapping[int, float],
+    thresholds: Thresholds,
+    pictures: Mapping[int, bytes],
+) -> tuple[Appearance, ...]:
+    """Return tracks as labeled appearances.
+
+    Strangers get one label only if their mean faces are as similar as two photos have to be, and never if both are seen
+    at the same time. Poor faces stay alone.
+
+    Parameters
+    ----------
+    told
+        Tracks and who they are, in the order in which they begin.
+    until
+        When each ends in seconds, by its number.
+    thresholds
+        The pack's.
+    pictures
+        Of best faces, by the track's number.
+    """
+    found = [
+        Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
+        for track, decision in told
+    ]
+    others = [place for place, each in enumerate(found) if each.identity.person is None]
+    groups = _groups([found[place] for place in others], thresholds)
+    words = dict[int, str]()
+    counts = dict.fromkeys(Decision, 0)
+    for group in dict.fromkeys(groups):
+        said = {found[place].identity.decision for place, each in zip(others, groups, strict=True) if each == group}
+        decision = Decision.UNKNOWN if Decision.UNKNOWN in said else Decision.UNCERTAIN
+        counts[decision] += 1
+        words[group] = f"{'stranger' if decision is Decision.UNKNOWN else 'uncertain'} {counts[decision]}"
+    labels = {place: words[group] for place, group in zip(others, groups, strict=True)}
+    return tuple(
+        replace(each, label=labels[place] if each.identity.person is None else each.identity.person)
+        for place, each in enumerate(found)
+    )
+
+
+def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int]:
+    if not strangers:
+        return []
+    # blurred faces in the dark are like each other, whoever they are
+    least = (1 + thresholds.minimum_quality) / 2
+    poor = [each.track.best.face.quality < least for each in strangers]
+    pairs = [
+        (one, other)
+        for one in range(len(strangers))
+        for other in range(one + 1, len(strangers))
+        if poor[one] or poor[other] or _together(strangers[one], strangers[other])
+    ]
+    table = FaceTable(
+        np.stack([each.track.mean for each in strangers]),
+        np.arange(len(strangers)),
+        np.array([each.track.best.face.quality for each in strangers], dtype=np.float32),
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+    )
+    linked = clustering_thresholds(
+        thresholds
+    ).linked  # the mean of a track is no surer than a photo: one light, one pose
+    return [int(group) for group in cluster(table, ClusteringThresholds(linked, linked))]
+
+
+def _together(one: Appearance, other: Appearance) -> bool:
+    """Return whether two tracks are seen at the same time, or one in a frame of the other's."""
+    if one.track.shot != other.track.shot:
+        return False
+    return one.start <= other.track.last.time and other.start <= one.track.last.time

@@ -1,4 +1,4 @@
-"""Who comes and goes before a camera: frames are looked at as they come, and tracks told while they last."""
+"""Who comes and goes before a camera: frames are analyzed as they come, and tracks identified while they last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.groups.grouping import clustering_thresholds
+from facebank.album.groups.clustering import clustering_thresholds
 from facebank.operations.identify import identified_tracks
 from facebank.types import Decision, DecodedPhoto
 from facebank.vision.tracking import Tracker, seen_together
@@ -29,7 +29,7 @@ _REMEMBERED_STRANGERS = 200
 
 
 class News(StrEnum):
-    """What may happen."""
+    """What may happen to a visitor."""
 
     CAME = "came"
     CHANGED = "changed"
@@ -43,7 +43,7 @@ class Visitor:
     Attributes
     ----------
     track
-        The face, followed; it keeps its last sightings and its best.
+        The tracked face, with its last sightings and its best.
     label
         The person's name, else ``stranger`` or ``uncertain`` with a number.
     identity
@@ -59,31 +59,21 @@ class Visitor:
 
     @property
     def seconds(self) -> float:
-        """How long the face has been seen, from the first time to the last."""
+        """The time from the first sighting to the last."""
         return self.track.last.time - self.track.begun
 
 
 @dataclass(slots=True)
 class Attendance:
-    """What was seen of everybody, by label; bounded, as strangers who are forgotten are not counted one by one.
+    """What was seen of everybody."""
 
-    Attributes
-    ----------
-    people
-        Seconds by person.
-    strangers
-        How many visitors were nobody who is known.
-    frames
-        How many frames were looked at.
-    """
-
-    people: dict[str, float] = field(default_factory=dict)
-    strangers: int = 0
-    frames: int = 0
+    people: dict[str, float] = field(default_factory=dict)  # seconds by person
+    strangers: int = 0  # how many visitors were not known
+    frames: int = 0  # how many frames were analyzed
 
 
 class Watch:
-    """Looks at frames and says who comes and goes.
+    """Analyzes frames and says who comes and goes.
 
     Parameters
     ----------
@@ -104,22 +94,11 @@ class Watch:
 
     @property
     def visitors(self) -> tuple[Visitor, ...]:
-        """Who is there now, the first who came first."""
+        """Who is there now, in the order of arrival."""
         return tuple(self._visitors.values())
 
     def look(self, frame: Frame) -> Iterator[tuple[News, Visitor]]:
-        """Look at a frame.
-
-        Parameters
-        ----------
-        frame
-            Later than the one before.
-
-        Yields
-        ------
-        tuple[News, Visitor]
-            What is new.
-        """
+        """Analyze the next frame; yields what is new."""
         (analyzed,) = self._engine.analyzer.analyze([DecodedPhoto("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
         yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
@@ -133,7 +112,7 @@ class Watch:
             track.forget(_REMEMBERED_SIGHTINGS)
 
     def rest(self, now: float) -> Iterator[tuple[News, Visitor]]:
-        """Let time go by without a frame, as while a stream is away: who is not seen for long has left."""
+        """Let time pass without a frame, as while a stream is away: people who are not seen for long have left."""
         if all(now - track.last.time > _AWAY for track in self._tracker.live):
             yield from self.end()
 
@@ -146,7 +125,7 @@ class Watch:
         return enough and track.last.time - track.begun >= _SETTLED_SECONDS
 
     def _decisions(self) -> dict[int, Identity]:
-        """Decide about all who are there, or were a moment ago, by the number of the track."""
+        """Identify everybody who is there, or was a moment ago, by the track's number."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
         decided = identified_tracks([track.faces for track in settled], self._identification(), seen_together(settled))
         return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
@@ -188,7 +167,7 @@ class Watch:
 
 
 class _Numbers:
-    """Numbers for those who have no name: the last of them are known again, if they were seen well."""
+    """Numbers for people without a name; the most recent ones are recognized again, if they were seen well."""
 
     def __init__(self, linked: float) -> None:
         self._linked = linked
@@ -196,7 +175,7 @@ class _Numbers:
         self._faces: dict[str, FloatArray] = {}
 
     def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
-        """Return the label of the nearest one who is not there already, else a new one."""
+        """Return the label of the most similar one who is not there already, else a new one."""
         if mean is not None:
             known = [label for label in self._faces if label.startswith(word) and label not in taken]
             alike = [float(self._faces[label] @ mean) for label in known]
@@ -228,15 +207,15 @@ def watch(
     engine, identification
         As of `Watch`.
     live
-        The frames, opened.
+        The open source of frames.
     on_news
         Called with what is new, and with everybody's leaving at the end.
     on_frame
-        Called after each frame that was looked at, and about every half second without one.
+        Called after each analyzed frame, and about every half second without one.
     rate
-        How many frames a second are looked at, at most.
+        How many frames per second are analyzed, at most.
     seconds
-        For how long; None for ever.
+        For how long; None for no limit.
 
     Returns
     -------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facebank.album.groups import album_people as module
-from facebank.album.groups.album_people import album_people
+from facebank.album.groups import face_groups as module
+from facebank.album.groups.face_groups import album_people
 from facebank.album.scan.scan_file import StoredFaces
 from facebank.packs import load_pack
 

@@ -13,10 +13,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 
-from facebank.album import person_pages
+from facebank.album import pages
 from facebank.album.finding import FoundPhoto, KnownPerson
-from facebank.album.pages import Mark, figure, link, new_page
-from facebank.album.person_pages import write_found_page
+from facebank.album.pages import Mark, figure, link, new_page, write_found_page
 from facebank.errors import StorageError, UsageError
 from facebank.media import read_photo
 from tests.recorder import Recorder
@@ -129,7 +128,7 @@ def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_pat
 
 
 def test_a_page_has_so_many_pictures_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(person_pages, "MOST_PICTURES", 2)
+    monkeypatch.setattr(pages, "MOST_PICTURES", 2)
     photo = found(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text("utf-8"))

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from facebank.album.groups.grouping import groups_of
-from facebank.album.scan.rows import COLUMNS, FileState
+from facebank.album.groups.face_groups import groups_of
+from facebank.album.scan.rows import COLUMNS, FileState, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
-from facebank.album.scan.written_tags import TagRow
 from facebank.errors import FacebankError, ScanFormatError
 from facebank.storage.values import teach_row_digest
 from tests.album.test_scan_file import PACK, STATE, file, photo

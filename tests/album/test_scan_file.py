@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facebank.album.groups.grouping import groups_of
-from facebank.album.scan.rows import FileState
+from facebank.album.groups.face_groups import groups_of
+from facebank.album.scan.rows import FileState, TagRow
 from facebank.album.scan.scan_file import UNSETTLED, Counts, ScanFile, ScannedFile
-from facebank.album.scan.schema import SCAN_FILE
-from facebank.album.scan.written_tags import TagRow
+from facebank.album.scan.tables import SCAN_FILE
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.gallery import PackIdentity
 from facebank.types import Detection, Face, Photo, Quality
@@ -146,7 +145,7 @@ def test_an_older_scan_that_cannot_be_written_is_read(
 ) -> None:
     as_an_older_version_left_it(path, version)
     before = path.read_bytes()
-    monkeypatch.setattr("facebank.album.scan.schema.is_writable", lambda _: False)
+    monkeypatch.setattr("facebank.album.scan.tables.is_writable", lambda _: False)
     with ScanFile.open(path, PACK) as scan_file:
         known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
         assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facebank.album.scan.lookout import Lookout, state_of
 from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
-from facebank.album.scan.scanning import ScanReport, plan_scan, scan
+from facebank.album.scan.scanner import PhotoScanner, ScanReport, plan_scan, scan, state_of
 from facebank.errors import PhotoNotFoundError
 from facebank.media import read_photo
 from facebank.operations.engine import Engine
@@ -179,7 +178,7 @@ def test_broken_files_are_listed_and_tried_when_they_change(engine: Engine, scan
 def test_an_interrupted_scan_goes_on(
     engine: Engine, scan_file: ScanFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facebank.album.scan.scanning._KEPT_AT_ONCE", 1)
+    monkeypatch.setattr("facebank.album.scan.scanner._KEPT_AT_ONCE", 1)
 
     class Interrupt(Recorder):
         def report(self, result: object) -> None:
@@ -198,7 +197,7 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     path = str(folder / "biden.jpg")
     before = FileState(1, 1)
     assert before != state_of(path)
-    (file,) = Lookout(engine.analyzer, set(), 1).look([(path, before)])
+    (file,) = PhotoScanner(engine.analyzer, set(), 1).scan([(path, before)])
     assert file.error is not None
     assert "changed while it was read" in file.error
     assert file.state == UNSETTLED
@@ -239,7 +238,7 @@ def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
             asked += 1
             yield path, state_of(path)
 
-    looking = Lookout(engine.analyzer, set(), 2).look(files())
+    looking = PhotoScanner(engine.analyzer, set(), 2).scan(files())
     assert next(looking).found is not None
     assert asked <= 5 * 8
     assert sum(1 for _ in looking) == 199

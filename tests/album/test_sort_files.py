@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
+from facebank.album.sort.sorting import copy_file, digest_of, link_file, move_file
 from facebank.storage.folders import OpenFolder, Spot, spot_within
 
 Put = Callable[[Spot, Spot], None]

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.sort.entries import Entry
+from facebank.album.sort.entries import Entry, SortMode
 from facebank.album.sort.journal import (
     JOURNAL,
     SortJournal,
     adopt_journal,
+    ensure_journal_key,
     journal_key,
-    made_journal_key,
     only_undoing,
     read_journal,
 )
-from facebank.album.sort.undoing import undo_sorting
+from facebank.album.sort.undo import undo_sorting
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.storage.concurrency import flock_now
@@ -43,7 +43,7 @@ def out(tmp_path: Path) -> Path:
 def entry(out: Path, number: int = 1, **changed: str) -> Entry:
     """Return an entry of a photo that could be true."""
     album = out.parent / "album"
-    true = Entry("move", str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST)
+    true = Entry(SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST)
     return Entry(**{**asdict(true), **changed})
 
 
@@ -184,7 +184,7 @@ def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
         {"source": "album/x.jpg"},
         {"source": "{out}/../album/evil.xmp"},
         {"target": "{out}/Ada/evil.xmp"},
-        {"way": "remove"},
+        {"mode": "remove"},
         {"content_hash": "AB" * 32},
         {"content_hash": ""},
         {"picture_hash": "1"},
@@ -200,7 +200,7 @@ def test_an_entry_that_cannot_be_true_is_refused_whoever_signed_it(
             written.write([untrue])
         journal = read_journal(out, KEY)
     else:
-        (out / JOURNAL).write_text(json.dumps(asdict(untrue)) + "\n")
+        (out / JOURNAL).write_text(json.dumps(untrue.line) + "\n")
         journal = read_journal(out, KEY, album)
     assert not journal.entries
     with pytest.raises(StorageError, match="cannot be true"):
@@ -292,7 +292,7 @@ def test_what_was_sorted_since_the_journal_was_read_is_not_forgotten(out: Path) 
 
 
 def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
-    (out / JOURNAL).write_text(json.dumps(asdict(entry(out))) + "\n")
+    (out / JOURNAL).write_text(json.dumps(entry(out).line) + "\n")
     assert read_journal(out, KEY).doubt is not None
     album = out.parent / "album"
     adopt_journal(read_journal(out, KEY, album), album, KEY)
@@ -301,7 +301,7 @@ def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
 
 def test_the_user_s_word_does_not_cover_hidden_files(out: Path) -> None:
     hidden = entry(out, 1, source=str(out.parent / ".config" / "autostart" / "evil.jpg"))
-    (out / JOURNAL).write_text(json.dumps(asdict(hidden)) + "\n")
+    (out / JOURNAL).write_text(json.dumps(hidden.line) + "\n")
     ((_, why),) = read_journal(out, KEY, out.parent).refused
     assert "hides" in why
 
@@ -310,9 +310,9 @@ def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:
     pack = PackIdentity("made up", "00" * 32, 4)
     with Gallery.open(tmp_path / "a.facebank", pack, create=True) as gallery:
         assert journal_key(gallery) is None
-        key = made_journal_key(gallery)
-        assert key == made_journal_key(gallery) == journal_key(gallery)
+        key = ensure_journal_key(gallery)
+        assert key == ensure_journal_key(gallery) == journal_key(gallery)
         assert len(key) == 32
         gallery.write_setting("sort_journal_key", "short")
         with pytest.raises(StorageError, match="damaged"):
-            made_journal_key(gallery)
+            ensure_journal_key(gallery)

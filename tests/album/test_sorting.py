@@ -1,14 +1,62 @@
-"""Names of folders are safe whatever people are called."""
+"""A plan is run as it was made, and names of folders are safe whatever people are called."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.album.sort.ways import folder_name
+from facebank.album.album import Album
+from facebank.album.sort.entries import SortMode, folder_name
+from facebank.album.sort.journal import read_journal
+from facebank.album.sort.plan import SortPlan, plan_sorting
+from facebank.album.sort.sorting import sort_photos
+from facebank.types import Decision, Face, Identity, Photo, Quality, Reason
+
+KEY = bytes(range(32))
+
+
+def plan(folder: Path, mode: SortMode) -> SortPlan:
+    """Return a plan for one photo of two people."""
+    source = folder / "album" / "photo.jpg"
+    source.parent.mkdir()
+    source.write_bytes(b"photo")
+    identities = [Identity(Decision.KNOWN, Reason.MATCH, name, 0.9, 0.9, ()) for name in ("Ada", "Bob")]
+    box, landmarks, embedding = np.zeros(4, np.float32), np.zeros((5, 2), np.float32), np.zeros(4, np.float32)
+    face = Face(box, landmarks, 1.0, Quality(1.0, 100.0, 1.0, 1.0), embedding)
+    found = Photo(
+        str(source), (face, face), content_hash=sha256(b"photo").hexdigest(), picture_hash="ab" * 32
+    ).identified(identities)
+    return plan_sorting([found], ["Ada", "Bob"], source.parent, folder / "out", mode)
+
+
+@pytest.mark.parametrize("mode", SortMode)
+def test_a_plan_is_run_in_its_own_mode_into_its_own_folder(tmp_path: Path, mode: SortMode) -> None:
+    planned = plan(tmp_path, mode)
+    sort_photos(planned, KEY)
+    source, out = tmp_path / "album" / "photo.jpg", tmp_path / "out"
+    people = ["Ada"] if mode is SortMode.MOVE else ["Ada", "Bob"]
+    assert sorted(path.parent.name for path in out.glob("*/photo.jpg")) == people
+    assert source.exists() is (mode is not SortMode.MOVE)
+    assert (out / "Ada" / "photo.jpg").stat().st_nlink == (3 if mode is SortMode.LINK else 1)
+    assert {entry.mode for entry in read_journal(out, KEY).entries} == {mode}
+
+
+def test_a_plan_for_copying_cannot_be_run_as_a_move(tmp_path: Path) -> None:
+    planned = plan(tmp_path, SortMode.COPY)
+    with pytest.raises(FrozenInstanceError):
+        planned.mode = SortMode.MOVE  # type: ignore[misc]
+    runs: tuple[Callable[..., Any], ...] = (sort_photos, Album.sort)
+    for run in runs:
+        assert not {"mode", "out"} & set(inspect.signature(run).parameters)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facebank.album.scan.lock import only_scan
+from facebank.album.scan.scanner import only_scan
 
 from .conftest import DEMO_PHOTOS, Run
 

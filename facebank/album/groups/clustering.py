@@ -20,12 +20,15 @@ from facebank.storage.progress import SILENT, Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.packs import Thresholds
     from facebank.types import FloatArray
 
 _NUMBERS_AT_ONCE = 32_000_000  # similarities held in memory at a time: 128 MB
 _STRICTER = 0.02
 _STRICTEST = 0.98
 _MOST_ROUNDS = 50
+_LINKED_ABOVE_VERIFY, _MERGED_ABOVE_VERIFY = 0.30, 0.22
+"""Measured for other packs (`benchmarks/clustering.py`): for packs whose thresholds were not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,15 @@ class ClusteringThresholds:
 
     linked: float
     merged: float
+
+
+def clustering_thresholds(thresholds: Thresholds) -> ClusteringThresholds:
+    """Return the thresholds of a pack: its manifest's, else derived conservatively from its `verify` threshold."""
+    linked, merged = thresholds.linked, thresholds.merged
+    return ClusteringThresholds(
+        min(thresholds.verify + _LINKED_ABOVE_VERIFY, 1.0) if linked is None else linked,
+        min(thresholds.verify + _MERGED_ABOVE_VERIFY, 1.0) if merged is None else merged,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""The rows of a scan file, checked when they come back: each has a digest, and each value is one that can be."""
+"""The rows of a scan file, checked when they are read: each has a digest, and each value must be possible."""
 
 from __future__ import annotations
 
@@ -56,22 +56,14 @@ _MOST_WEAKNESSES, _LONGEST_WEAKNESS, _LONGEST_WEAKNESSES = 20, 100, 4_000
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What a file looked like from outside: when both are as they were, it is taken to be the same.
+    """Size and modification time of a file: if both are unchanged, the file is taken to be."""
 
-    Attributes
-    ----------
-    size
-        In bytes.
-    modified
-        Time of the last change in nanoseconds since 1970.
-    """
-
-    size: int
-    modified: int
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970
 
 
 class FileRow(NamedTuple):
-    """A path, its state, and its photo or why it cannot be read, and by which readers it could not."""
+    """A path, its state, and its photo or why and by which decoders it cannot be read."""
 
     path: str
     state: FileState
@@ -95,7 +87,7 @@ class PhotoRow(NamedTuple):
 
     @classmethod
     def of(cls, number: int, photo: Photo) -> PhotoRow:
-        """Return the row of a photo that was looked at."""
+        """Return the row of an analyzed photo."""
         return cls(
             number,
             photo.content_hash,
@@ -124,7 +116,7 @@ class PhotoRow(NamedTuple):
 
 
 class FaceRow(NamedTuple):
-    """A face's number, its photo's, and what `facebank.storage.face_numbers` makes a face of."""
+    """A face: its number, its photo's, and its numbers as `facebank.storage.face_numbers` stores them."""
 
     id: int
     photo: int
@@ -132,8 +124,16 @@ class FaceRow(NamedTuple):
     weaknesses: str
 
 
+class TagRow(NamedTuple):
+    """A name that facebank wrote: the photo's path, the photo or sidecar with the name, and the person's number."""
+
+    photo: str
+    file: str
+    person: int
+
+
 class Totals(NamedTuple):
-    """How many rows the tables have: a lost row is noticed by them."""
+    """How many rows the tables have: by them a lost row is noticed."""
 
     files: int
     photos: int
@@ -175,7 +175,7 @@ def file_row(row: Sequence[object]) -> FileRow:
 
 
 def file_values(file: FileRow) -> tuple[object, ...]:
-    """Return what `file_row` makes a file of, without the digest."""
+    """Return the values of a file's row, without the digest."""
     return (os.fsencode(file.path), file.state.size, file.state.modified, file.photo, file.error, file.readers)
 
 
@@ -196,13 +196,13 @@ def photo_row(row: Sequence[object]) -> PhotoRow:
 
 
 def photo_values(photo: PhotoRow) -> tuple[object, ...]:
-    """Return what `photo_row` makes a photo of, without the digest."""
+    """Return the values of a photo's row, without the digest."""
     taken_at = None if photo.taken_at is None else time_to_text(photo.taken_at)
     return (*photo[:5], taken_at, int(photo.camera_dated), *photo[7:])
 
 
 def face_row(row: Sequence[object]) -> FaceRow:
-    """Return a row of ``faces``; its values are checked by `faces_of` and `numbers_of`."""
+    """Return a row of ``faces``; `faces_of` and `numbers_of` check its values."""
     number, photo, numbers, weaknesses = checked_row("faces", row)
     if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
         raise InvalidValueError("it holds a face that is none")
@@ -210,12 +210,12 @@ def face_row(row: Sequence[object]) -> FaceRow:
 
 
 def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
-    """Return what `face_row` makes a face of, without the digest."""
+    """Return the values of a face's row, without the digest."""
     return (number, photo, face_to_numbers(face).tobytes(), json.dumps(face.assessment.weaknesses))
 
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
-    """Return the numbers of faces as ``float32`` of shape ``(N, W)``; raises `InvalidValueError` for what is none."""
+    """Return the numbers of faces, ``float32`` of shape ``(N, W)``; raises `InvalidValueError` if they cannot be."""
     across = width_of(dimension)
     if any(len(row.numbers) != 4 * across for row in rows):
         raise InvalidValueError(f"it holds a face whose embedding has not {dimension} numbers")
@@ -224,17 +224,14 @@ def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
 
 
 def faces_of(photos: Sequence[Sequence[FaceRow]], dimension: int) -> list[tuple[Face, ...]]:
-    """Return the faces of photos, each photo's together; raises `InvalidValueError` unless all of them can be.
-
-    The faces of many photos are checked at once, which takes a fraction of the time.
-    """
+    """Return each photo's faces; raises `InvalidValueError` unless all can be. Checking many at once is much faster."""
     numbers = iter(numbers_of([row for rows in photos for row in rows], dimension))
     return [tuple(face_from_numbers(next(numbers), weaknesses_of(row.weaknesses)) for row in rows) for rows in photos]
 
 
 @lru_cache(maxsize=1000)
 def weaknesses_of(text: str) -> tuple[str, ...]:
-    """Return the weaknesses of a face, a JSON list of words; raises `InvalidValueError` for anything else."""
+    """Return a face's weaknesses from a JSON list of words; raises `InvalidValueError` for anything else."""
     try:
         words = json.loads(text) if len(text) <= _LONGEST_WEAKNESSES else None
     except (ValueError, RecursionError) as error:
@@ -257,13 +254,19 @@ def apart_row(row: Sequence[object]) -> tuple[int, int]:
     return first, second
 
 
+def tag_row(row: Sequence[object]) -> TagRow:
+    """Return a row of ``tags``; raises `InvalidValueError` unless it can be one."""
+    photo, file, person = checked_row("tags", row)
+    return TagRow(path_of(photo), path_of(file), whole(person))
+
+
 def totals_row(row: Sequence[object]) -> Totals:
     """Return the one row of ``totals``; raises `InvalidValueError` unless it can be one."""
     return Totals(*(between(value, 0, 2**62) for value in checked_row("totals", row)))
 
 
 def path_of(data: object) -> str:
-    """Return a path that is whole, so that none leads out of the folder by which it is asked for."""
+    """Return a normalized absolute path, which cannot lead out of the folder by which it is asked for."""
     if not isinstance(data, bytes) or b"\0" in data:
         raise InvalidValueError("it holds a path that is none")
     path = os.fsdecode(data)
@@ -273,7 +276,6 @@ def path_of(data: object) -> str:
 
 
 def _error(value: object) -> str | None:
-    """Return why a file cannot be read, as it may be printed."""
     error = _text_or_none(value)
     if error is not None and (len(error) > _LONGEST_ERROR or printable(error) != error):
         raise InvalidValueError("it holds an error that is none")

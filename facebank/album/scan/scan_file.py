@@ -1,8 +1,8 @@
-"""The scan file: which photos there are, by content, and the faces that were found in them.
+"""The scan file: photos by content, and the faces that were found in them.
 
-One SQLite file. It holds faces of everybody in the photos, so that only its owner can read it; what a scan finds gone
-is wiped from it. Every row is checked when it is read, and that none is lost: damage is a `ScanFormatError`, never
-another answer.
+One SQLite file with faces of everybody in the photos: only its owner can read it, and what a scan finds gone is wiped
+from it. Every row is checked when it is read, and lost rows are noticed: damage is a `ScanFormatError`, never another
+answer.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from facebank.album.scan.rows import (
     FileRow,
     FileState,
     PhotoRow,
+    TagRow,
     apart_row,
     face_row,
     faces_of,
@@ -33,9 +34,7 @@ from facebank.album.scan.rows import (
     select,
     width,
 )
-from facebank.album.scan.schema import SCAN_FILE, prepare
-from facebank.album.scan.tables import PATIENCE, ScanTables
-from facebank.album.scan.written_tags import TagRow, forget_tags, keep_tags, move_tags, read_tags
+from facebank.album.scan.tables import PATIENCE, SCAN_FILE, ScanTables, prepare
 from facebank.storage.connections import ThreadConnections, connect
 from facebank.storage.face_numbers import embeddings_of, qualities_of
 from facebank.storage.text import printable
@@ -64,24 +63,24 @@ _PAGE_OF_PHOTOS = select(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScannedFile:
-    """What a scan found out about a file.
+    """The result of scanning a file.
 
     Attributes
     ----------
     path
         Absolute.
     state
-        As it was before it was read.
+        As it was before the file was read.
     content_hash
-        SHA-256 of its bytes, in hex; None where not even those can be read.
+        SHA-256 of its bytes, in hex; None if it cannot be read.
     error
-        Why it cannot be read; None where it can.
+        Why it is no photo that can be decoded, or None.
     found
-        What was found in it; None where that was known already, or it cannot be read.
-    edited
-        What the photo is now, without faces, where its picture was known under other bytes; else None.
+        What was found in it; None if that was known already, or on an error.
     readers
-        `facebank.media.decoder_versions` by which it could not be read; None to try it again in any case.
+        `facebank.media.decoder_versions` by which it could not be decoded; None to retry it in any case.
+    edited
+        The photo without faces if its pixels were known under other bytes; else None.
     """
 
     path: str
@@ -123,17 +122,7 @@ class StoredFaces:
 
 
 class ScanFile:
-    """Photos by content, with their faces. Use `open`, and ``with`` to close it. Several threads may use it at once.
-
-    Parameters
-    ----------
-    path
-        The file.
-    connections
-        To it.
-    dimension
-        Length of the embeddings.
-    """
+    """Photos by content, with their faces. Use `open`, and ``with`` to close it. Several threads may use it."""
 
     def __init__(self, path: Path, connections: ThreadConnections, dimension: int) -> None:
         self.path = path
@@ -142,16 +131,7 @@ class ScanFile:
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
-        """Open a scan file.
-
-        Parameters
-        ----------
-        path
-            The file.
-        pack
-            Whose embeddings it holds.
-        create
-            Whether to make it where there is none.
+        """Open the scan file of a pack's embeddings; `create` makes it if missing.
 
         Raises
         ------
@@ -172,7 +152,7 @@ class ScanFile:
         return cls(path, ThreadConnections(connection, partial(_opened, path, pack)), pack.dimension)
 
     def close(self) -> None:
-        """Close the file for all threads; what another one is doing with it then ends with `ClosedError`."""
+        """Close the file for all threads; what another thread is doing with it ends with `ClosedError`."""
         self._tables.close()
 
     def __enter__(self) -> Self:
@@ -184,7 +164,7 @@ class ScanFile:
     # Files ------------------------------------------------------------------------------------------------------------
 
     def known_files(self, place: str) -> list[FileRow]:
-        """Return the files known in a folder and the folders in it, or a single file, in the order of the paths."""
+        """Return the files known below a folder, or the single file, in the order of their paths."""
         exact, below, above = inside = _range_of(place)
         if self._tables.files_are_whole:
             rows = self._tables.rows(select(("files",), f"FROM files WHERE {_INSIDE} ORDER BY path"), inside)
@@ -193,18 +173,18 @@ class ScanFile:
         return [file for file, path in files if path == exact or below < path < above]
 
     def files(self, place: str) -> dict[str, FileState]:
-        """Return the files known in a folder and the folders in it, or a single file, with their states."""
+        """Return the states of the files known below a folder, or of the single file, by path."""
         return {file.path: file.state for file in self.known_files(place)}
 
     def unreadable(self, place: str) -> dict[str, str]:
-        """Return the files in a folder that cannot be read, and why."""
+        """Return the files below a folder that cannot be read, and why."""
         self._tables.check_files()
         statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {_INSIDE} ORDER BY path")
         files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, _range_of(place)))
         return {file.path: str(file.error) for file in files}
 
     def count_in(self, place: str) -> int:
-        """Return how many files of a folder can be read."""
+        """Return how many files below a folder can be read."""
         self._tables.check_files()
         ((count,),) = self._tables.rows(
             f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {_INSIDE}",  # noqa: S608 - a constant
@@ -213,7 +193,7 @@ class ScanFile:
         return int(count)
 
     def count(self) -> Counts:
-        """Return how much it holds."""
+        """Return how much the file holds."""
         with self._tables.reading():
             self._tables.check_files()
             ((readable,),) = self._tables.rows("SELECT count(*) FROM files WHERE photo IS NOT NULL")
@@ -221,26 +201,26 @@ class ScanFile:
         return Counts(readable, totals.photos, totals.faces)
 
     def known_photos(self) -> set[bytes]:
-        """Return SHA-256 of all photos whose faces are there, 32 bytes each."""
+        """Return the SHA-256 of all photos, 32 bytes each."""
         with self._tables.reading():
             rows = self._tables.whole_table("photos", "id", photo_row, "photos")
             return {bytes.fromhex(photo.content_hash) for photo in rows}
 
     def known_pictures(self) -> set[bytes]:
-        """Return the hashes of the pictures whose faces are there, 32 bytes each."""
+        """Return the hashes of all photos' pixels, 32 bytes each."""
         with self._tables.reading():
             rows = self._tables.whole_table("photos", "id", photo_row, "photos")
             return {bytes.fromhex(photo.picture_hash) for photo in rows if photo.picture_hash is not None}
 
     def tags(self) -> list[TagRow]:
-        """Return in which files names stand that facebank wrote."""
+        """Return the names that facebank wrote into files."""
         with self._tables.reading():
-            return read_tags(self._tables)
+            return self._tables.tags()
 
     # Changes ----------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
-        """Remember what was found out about files, all or nothing."""
+        """Keep the results of files, all or none."""
         with self._tables.changing() as changed:
             for file in files:
                 if file.found is not None:
@@ -255,7 +235,7 @@ class ScanFile:
                 )
 
     def keep_written(self, old_hash: str, file: ScannedFile) -> None:
-        """Remember that a file has other bytes and still the same picture: its faces keep their numbers and groups."""
+        """Record that a file has other bytes and the same pixels: its faces keep their numbers and groups."""
         with self._tables.changing() as changed:
             old = self._tables.photo_of_content(old_hash)
             if old is not None and file.content_hash is not None and old_hash != file.content_hash:
@@ -265,12 +245,12 @@ class ScanFile:
         self.keep([file])  # copies that were not written keep the old photo
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget files, and the faces of photos that no file has any more; return how many photos that were."""
+        """Forget files, and the photos that no file has any more; return how many photos that were."""
         with self._tables.changing() as changed:
             gone = list(paths)
             for path in gone:
                 self._tables.drop_file(path, changed)
-            forget_tags(self._tables, gone, changed)
+            self._tables.drop_tags(gone, changed)
             orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
             numbers = [number for (number,) in self._tables.rows(orphans)]
             for number in numbers:
@@ -278,27 +258,27 @@ class ScanFile:
             return len(numbers)
 
     def move(self, paths: Iterable[tuple[str, str]]) -> None:
-        """Know files under other paths; a path that is not known is passed over."""
+        """Know files under other paths; unknown paths are skipped."""
         with self._tables.changing() as changed:
             for before, after in paths:
                 file = self._tables.file_at(before)
                 if file is not None and before != after:
                     self._tables.drop_file(before, changed)
                     self._tables.put_file(file._replace(path=after), changed)
-                    move_tags(self._tables, Path(before), Path(after), changed)
+                    self._tables.move_tags(Path(before), Path(after), changed)
 
     def learn_picture(self, content_hash: str, picture_hash: str) -> None:
-        """Note by which picture a photo is known, if the photo is."""
+        """Record the hash of a photo's pixels, if the photo is known."""
         with self._tables.changing():
             self._tables.set_picture(content_hash, picture_hash)
 
     def keep_tags(self, photo: str, tags: Collection[TagRow]) -> None:
-        """Remember which names that facebank wrote stand at a photo, in the place of what was remembered."""
+        """Replace the names that facebank wrote for a photo."""
         with self._tables.changing() as changed:
-            keep_tags(self._tables, photo, tags, changed)
+            self._tables.put_tags(photo, tags, changed)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
-        """Remember groups of faces, by their numbers, in the place of those that were."""
+        """Replace the groups of faces, given by the faces' numbers."""
         rows = [(face, number, position) for number, faces in groups.items() for position, face in enumerate(faces)]
         with self._tables.changing() as changed:
             changed["grouped"] -= self._tables.connection.execute("DELETE FROM groups").rowcount
@@ -316,18 +296,12 @@ class ScanFile:
     # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
-        """Return what was found in the photos of some folders, or in all; a photo in several files comes for each.
-
-        Yields
-        ------
-        Photo
-            In the order of the paths.
-        """
+        """Yield what was found in the photos of some folders, or of all, in the order of the files' paths."""
         for _, photo in self._photos(places):
             yield photo
 
     def each_photo(self) -> Iterator[tuple[list[int], Photo]]:
-        """Return what was found in each photo, once however many files it has, with the faces' numbers."""
+        """Yield what was found in each photo, once however many files it has, with the faces' numbers."""
         seen = set[int]()
         for faces, photo in self._photos((), seen):
             yield [face.id for face in faces], photo
@@ -345,7 +319,7 @@ class ScanFile:
         )
 
     def groups(self) -> dict[int, list[int]]:
-        """Return the groups as they were remembered."""
+        """Return the numbers of the faces of each remembered group."""
         found: dict[int, list[int]] = {}
         with self._tables.reading():
             rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
@@ -357,7 +331,7 @@ class ScanFile:
     def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
         """Return when each photo with one of some faces was taken, if known, and whether the camera says so.
 
-        Times are in UTC where the photo knows no time zone.
+        Times without a time zone count as UTC.
         """
         photos: dict[int, tuple[datetime | None, bool]] = {}
         with self._tables.reading():
@@ -376,7 +350,7 @@ class ScanFile:
         return [self._tables.read(apart_row, row) for row in rows]
 
     def place_of(self, face: int) -> tuple[Photo, int]:
-        """Return a photo with a face and which of its faces it is, from 0; the first file by name is named.
+        """Return the photo of a face and the face's index in it, from 0; of several files the first by name.
 
         Raises
         ------
@@ -393,7 +367,7 @@ class ScanFile:
         return photo.with_faces(files[0].path, faces), numbers.index(face)
 
     def _photos(self, places: Sequence[str], seen: set[int] | None = None) -> Iterator[tuple[list[FaceRow], Photo]]:
-        """Yield photos by their files, each only once where `seen` is kept."""
+        """Yield photos by their files, each only once if `seen` is given."""
         self._tables.check_files()
         for exact, below, above in [_range_of(place) for place in places] or [_EVERYWHERE]:
             yield from self._page(_ONE_PHOTO, (exact,), seen)[1]
@@ -405,9 +379,9 @@ class ScanFile:
     def _page(
         self, statement: str, values: Sequence[bytes], seen: set[int] | None
     ) -> tuple[bytes, list[tuple[list[FaceRow], Photo]]]:
-        """Return the path with which some photos end, or nothing where there are none, and the photos.
+        """Return the path of the last photo of a page, empty if there is none, and the photos.
 
-        They are read as they were at one moment; nothing stays open until the next are asked for, in any thread.
+        They are read as they were at one moment; nothing stays open until the next page, which any thread may read.
         """
         with self._tables.reading():
             some = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
@@ -437,7 +411,7 @@ def _is_new(number: int, seen: set[int]) -> bool:
 
 
 def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
-    """Return the path itself, and what lies between which two is inside of it."""
+    """Return a path, and the two between which all paths below it lie."""
     path = os.fsencode(place).rstrip(b"/\\") or b"/"
     separator = os.fsencode(os.sep)
     inside = path if path.endswith(separator) else path + separator
@@ -445,7 +419,6 @@ def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
 
 
 def _opened(path: Path, pack: PackIdentity) -> BoundedConnection:
-    """Return a connection for a thread."""
     connection = connect(path, busy_timeout=PATIENCE)
     try:
         return prepare(connection, path, pack)

@@ -1,10 +1,25 @@
-"""What is asked of a scan file's tables: rows in transactions, checked, and none of them lost."""
+"""The tables of a scan file, as numbered versions, and reading and changing their rows.
+
+::
+
+    scan      one row: the version, and the pack that made the embeddings
+    photos    one row for each content, however many files have it
+    faces     the faces of a photo, largest first
+    files     a path, its size and time, and its photo, or why it cannot be read
+    groups    the group of a face and its position in it
+    apart     two faces that are not one person
+    tags      a file into which facebank wrote a person's name, and the photo's path (since 3)
+    totals    one row: how many rows the other tables have (since 3)
+
+Since 2, photos say whether a camera dated them. Since 3, every row has a digest, a photo the hash of its pixels and
+the number of its faces, and an unreadable file the decoders that failed.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +28,7 @@ from facebank.album.scan.rows import (
     FaceRow,
     FileRow,
     PhotoRow,
+    TagRow,
     Totals,
     face_row,
     face_values,
@@ -22,18 +38,179 @@ from facebank.album.scan.rows import (
     photo_row,
     photo_values,
     select,
+    tag_row,
     totals_row,
 )
-from facebank.album.scan.schema import SCAN_FILE, keep_totals
-from facebank.storage.connections import UnusableError
-from facebank.storage.sqlite import transaction, writing
-from facebank.storage.values import InvalidValueError, row_digest
+from facebank.album.tags.sidecars import sidecar_of
+from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
+from facebank.storage.connections import BoundedConnection, UnusableError, copied_to_memory, is_writable
+from facebank.storage.dates import CLOCK_RESETS
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError, row_digest, teach_row_digest
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
-    from facebank.storage.connections import BoundedConnection, ThreadConnections
+    from facebank.gallery import PackIdentity
+    from facebank.storage.connections import ThreadConnections
     from facebank.types import Photo
+
+_APPLICATION_ID = 0x46424E53  # FBNS
+_FIRST_TABLES = (
+    "CREATE TABLE scan (version INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, "
+    "dimension INTEGER NOT NULL)",
+    "CREATE TABLE photos (id INTEGER PRIMARY KEY, content_hash TEXT NOT NULL UNIQUE, width INTEGER NOT NULL, "
+    "height INTEGER NOT NULL, quarter_turns INTEGER NOT NULL, taken_at TEXT)",
+    "CREATE TABLE faces (id INTEGER PRIMARY KEY, photo INTEGER NOT NULL REFERENCES photos ON DELETE CASCADE, "
+    "numbers BLOB NOT NULL, weaknesses TEXT NOT NULL)",
+    "CREATE INDEX faces_of_photo ON faces (photo)",
+    "CREATE TABLE files (path BLOB PRIMARY KEY, size INTEGER NOT NULL, modified INTEGER NOT NULL, "
+    "photo INTEGER REFERENCES photos, error TEXT) WITHOUT ROWID",
+    "CREATE INDEX files_of_photo ON files (photo)",
+    "CREATE TABLE groups (face INTEGER PRIMARY KEY REFERENCES faces ON DELETE CASCADE, number INTEGER NOT NULL, "
+    "position INTEGER NOT NULL)",
+    "CREATE TABLE apart (first INTEGER NOT NULL REFERENCES faces ON DELETE CASCADE, "
+    "second INTEGER NOT NULL REFERENCES faces ON DELETE CASCADE, PRIMARY KEY (first, second)) WITHOUT ROWID",
+)
+# A file's modification time was kept in UTC; a date without an offset, or with another one, is a camera's.
+_DATED_BY_A_CAMERA = """
+    UPDATE photos SET camera_dated = 1
+    WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
+        AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
+
+_DIGESTED = tuple(table for table in COLUMNS if table != "totals")
+# A photo knows how many faces it has, and the scan how many rows its tables have: so a lost row is noticed.
+_DIGEST_COLUMNS = (
+    "CREATE TABLE tags (photo BLOB NOT NULL, file BLOB NOT NULL, person INTEGER NOT NULL, "
+    "PRIMARY KEY (photo, file, person)) WITHOUT ROWID",
+    "ALTER TABLE photos ADD COLUMN picture_hash TEXT",
+    "ALTER TABLE photos ADD COLUMN face_count INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE files ADD COLUMN readers TEXT",
+    *(f"ALTER TABLE {table} ADD COLUMN row_digest BLOB NOT NULL DEFAULT x''" for table in _DIGESTED),
+    f"CREATE TABLE totals ({', '.join(f'{name} INTEGER NOT NULL' for name in Totals._fields)}, "
+    "row_digest BLOB NOT NULL)",
+    "CREATE INDEX photos_by_picture ON photos (picture_hash)",
+    "CREATE INDEX apart_by_second ON apart (second)",
+    "UPDATE photos SET face_count = (SELECT count(*) FROM faces WHERE photo = photos.id)",
+)
+_TOTALS = """
+    SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM photos), (SELECT count(*) FROM faces),
+        (SELECT count(*) FROM groups), (SELECT count(*) FROM apart), (SELECT count(*) FROM tags)
+    """
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    for statement in _FIRST_TABLES:
+        connection.execute(statement)
+
+
+def _camera_dates(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE photos ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0")
+    connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
+
+
+def _digests(connection: sqlite3.Connection) -> None:
+    for statement in _DIGEST_COLUMNS:
+        connection.execute(statement)
+    teach_row_digest(connection)
+    for table in _DIGESTED:
+        columns = ", ".join(COLUMNS[table])
+        connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {columns})")  # noqa: S608 - ours
+    keep_totals(connection, Totals(*connection.execute(_TOTALS).fetchone()))
+
+
+_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates, _digests)
+
+
+def _build(connection: sqlite3.Connection, version: int) -> None:
+    for change in _VERSIONS[:version]:
+        change(connection)
+
+
+def _version(connection: sqlite3.Connection) -> object:
+    return connection.execute("SELECT max(version) FROM scan").fetchone()[0]
+
+
+SCAN_FILE = SqliteKind(
+    noun="scan",
+    application_id=_APPLICATION_ID,
+    newest=len(_VERSIONS),
+    build=_build,
+    version=_version,
+    version_table="scan",
+    missing_error=ScanNotFoundError,
+    format_error=ScanFormatError,
+    version_error=ScanFormatError,
+    busy_error=ScanBusyError,
+    missing="'facebank scan DIR' makes it",
+    empty="'facebank scan DIR' fills it",
+    another="name another file",
+    repair="remove it and scan again",
+)
+
+
+def prepare(connection: BoundedConnection, path: Path, pack: PackIdentity) -> BoundedConnection:
+    """Create the tables of an empty file, or check that it is the pack's scan and bring it up to date.
+
+    Returns
+    -------
+    BoundedConnection
+        To use from now on: the same, or for an older file that is read-only, one to an up-to-date copy in memory.
+    """
+    if not is_begun(connection):
+        _begin(connection, pack)
+        choose_journal(connection, log=not is_on_network(path))  # only now is the mark in the file's first page
+    version = SCAN_FILE.check_tables(connection, path)
+    _check_pack(connection, path, pack)
+    if version < SCAN_FILE.newest:
+        if not is_writable(path):
+            connection = copied_to_memory(connection)
+            _bring_up_to_date(connection, path)
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            _bring_up_to_date(connection, path)
+    return connection
+
+
+def keep_totals(connection: sqlite3.Connection, totals: Totals) -> None:
+    """Replace the numbers of rows."""
+    connection.execute("DELETE FROM totals")
+    insert(connection, "totals", [totals])
+
+
+def _begin(connection: sqlite3.Connection, pack: PackIdentity) -> None:
+    with transaction(connection):
+        if is_begun(connection):  # another process was faster
+            return
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        _build(connection, SCAN_FILE.newest)
+        row = (SCAN_FILE.newest, pack.name, pack.digest, pack.dimension)
+        connection.execute("INSERT INTO scan VALUES (?, ?, ?, ?)", row)
+
+
+def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) -> None:
+    rows = connection.execute("SELECT name, digest, dimension FROM scan LIMIT 2").fetchall()
+    if len(rows) != 1 or not all(isinstance(text, str) for text in rows[0][:2]):
+        raise InvalidValueError("it names no pack")
+    made_by, digest, dimension = rows[0]
+    if (digest, dimension) != (pack.digest, pack.dimension):
+        raise PackMismatchError(
+            f"The scan {printable(str(path))} was made with the pack {printable(made_by[:60])!r}, not "
+            f"{printable(pack.name)!r}: use that pack, or remove the file and scan again."
+        )
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    with transaction(connection):
+        version = SCAN_FILE.check_tables(connection, path)
+        if version == SCAN_FILE.newest:  # another process was faster
+            return
+        for change in _VERSIONS[version:]:
+            change(connection)
+        connection.execute("UPDATE scan SET version = ?", (SCAN_FILE.newest,))
+
 
 _Row = TypeVar("_Row")
 
@@ -54,16 +231,9 @@ _NEXT = {
 
 
 class ScanTables:
-    """The tables of an open scan file.
+    """The tables of an open scan file, connected once per thread.
 
-    Changes are made inside `changing`, whose counter they are given: it says how many rows a table has more.
-
-    Parameters
-    ----------
-    path
-        The file, for messages.
-    connections
-        To it, one a thread.
+    Changes are made inside `changing`; methods add to its counter how many rows a table has more.
     """
 
     def __init__(self, path: Path, connections: ThreadConnections) -> None:
@@ -73,7 +243,7 @@ class ScanTables:
 
     @property
     def connection(self) -> BoundedConnection:
-        """The connection of this thread, inside of `reading` and `changing`."""
+        """The connection of this thread, inside `reading` and `changing`."""
         connection = self._connections.current
         if connection is None:
             raise UnusableError("is used outside of a transaction")
@@ -96,7 +266,7 @@ class ScanTables:
 
     @contextmanager
     def changing(self) -> Iterator[Counter[str]]:
-        """Write in one transaction, and count by table how many rows there are more."""
+        """Write in one transaction; yields a counter of how many rows each table has more."""
         with (
             SCAN_FILE.said_plainly(self.path),
             self._connections.use() as connection,
@@ -109,7 +279,7 @@ class ScanTables:
                 keep_totals(connection, Totals(*(getattr(totals, name) + changed[name] for name in Totals._fields)))
 
     def read(self, checked: Callable[..., _Row], *values: Any) -> _Row:
-        """Return what a checking function makes of values; what cannot be is a `ScanFormatError`."""
+        """Return what a checking function makes of values; raises `ScanFormatError` for impossible ones."""
         try:
             return checked(*values)
         except InvalidValueError as error:
@@ -142,15 +312,12 @@ class ScanTables:
         return totals
 
     def require_total(self, count: int, total: int) -> None:
-        """Raise `ScanFormatError` where a table has not as many rows as it should."""
+        """Raise `ScanFormatError` if a table has not as many rows as it should."""
         if count != total:
             raise SCAN_FILE.damage_error(self.path, "some of its rows are lost")
 
     def whole_table(self, table: str, key: str, checked: Callable[..., _Row], total: str) -> Iterator[_Row]:
-        """Yield all rows of a table; raises `ScanFormatError` where one is lost, altered or out of its place.
-
-        The caller is inside of `reading`, to the end.
-        """
+        """Yield all rows of a table, inside `reading`; raises `ScanFormatError` if one is lost or altered."""
         count, last = 0, None
         for row in self.connection.execute(select((table,), f"FROM {table} NOT INDEXED ORDER BY {key}")):
             yield self.read(checked, row)
@@ -161,14 +328,14 @@ class ScanTables:
         self.require_total(count, getattr(self.totals(), total))
 
     def all_files(self) -> list[FileRow]:
-        """Return all files in the order of their paths, having made sure that none is lost."""
+        """Return all files in the order of their paths, checked to be complete."""
         with self.reading():
             files = list(self.whole_table("files", "path", file_row, "files"))
         self.files_are_whole = True
         return files
 
     def check_files(self) -> None:
-        """Make sure, once, that no file is lost where some are asked for."""
+        """Check once that no file is lost, before some are asked for."""
         if not self.files_are_whole:
             self.all_files()
 
@@ -182,7 +349,7 @@ class ScanTables:
         return [self.read(file_row, row) for row in rows]
 
     def photo_of_content(self, content_hash: str) -> PhotoRow | None:
-        """Return the photo of a SHA-256, in hex, if it is there."""
+        """Return the photo of a SHA-256, in hex, if it is known."""
         return self._one(photo_row, select(("photos",), "FROM photos WHERE content_hash = ?"), content_hash)
 
     def photo_of_face(self, face: FaceRow) -> PhotoRow:
@@ -208,7 +375,7 @@ class ScanTables:
         return faces
 
     def add_photo(self, found: Photo, changed: Counter[str]) -> None:
-        """Write down what was found in a photo, unless that is known."""
+        """Store an analyzed photo, unless it is known."""
         if self.photo_of_content(found.content_hash) is not None:
             return
         photo = PhotoRow.of(self._next("photos"), found)
@@ -219,18 +386,9 @@ class ScanTables:
         changed.update(photos=1, faces=len(faces))
 
     def add_edited(self, path: str, edited: Photo, changed: Counter[str]) -> bool:
-        """Write down a photo whose picture is known under other bytes; return False where it is known no more.
+        """Store a photo without faces whose pixels are known under other bytes; return False if they are known no more.
 
         A photo that no other file holds keeps its number, its faces and their groups.
-
-        Parameters
-        ----------
-        path
-            The file.
-        edited
-            The photo as it is now, without its faces.
-        changed
-            Counts rows.
         """
         if self.photo_of_content(edited.content_hash) is not None:
             return True
@@ -253,7 +411,7 @@ class ScanTables:
         return True
 
     def set_picture(self, content_hash: str, picture_hash: str) -> None:
-        """Note the hash of a photo's picture, if the photo is known."""
+        """Store the hash of a photo's pixels, if the photo is known."""
         photo = self.photo_of_content(content_hash)
         if photo is not None:
             self._change_photo(photo._replace(picture_hash=picture_hash))
@@ -269,7 +427,6 @@ class ScanTables:
         self._change_photo(old._replace(content_hash=content_hash))
 
     def _change_photo(self, photo: PhotoRow) -> None:
-        """Write what is known of a photo anew, in the same row."""
         values = photo_values(photo)
         columns = (*COLUMNS["photos"], "row_digest")
         changes = ", ".join(f"{column} = ?" for column in columns)
@@ -279,7 +436,7 @@ class ScanTables:
         )
 
     def put_file(self, file: FileRow, changed: Counter[str]) -> None:
-        """Write a file down, in the place of what was known of its path."""
+        """Store a file, replacing what was known of its path."""
         self.drop_file(file.path, changed)
         insert(self.connection, "files", [file_values(file)])
         changed["files"] += 1
@@ -289,9 +446,38 @@ class ScanTables:
         changed["files"] -= self.connection.execute("DELETE FROM files WHERE path = ?", (os.fsencode(path),)).rowcount
 
     def drop_photo(self, number: int, changed: Counter[str]) -> None:
-        """Forget a photo, its faces, and where these were grouped or told apart."""
+        """Forget a photo, its faces, and their groups and pairs."""
         for total, statement in _DROP_PHOTO.items():
             changed[total] -= self.connection.execute(statement, {"photo": number}).rowcount
+
+    def tags(self) -> list[TagRow]:
+        """Return the names that facebank wrote into files."""
+        rows = self.rows(select(("tags",), "FROM tags ORDER BY photo, file, person"))
+        self.require_total(len(rows), self.totals().tags)
+        return [self.read(tag_row, row) for row in rows]
+
+    def put_tags(self, photo: str, tags: Collection[TagRow], changed: Counter[str]) -> None:
+        """Replace the names that are known of a photo."""
+        self.drop_tags([photo], changed)
+        rows = sorted((os.fsencode(tag.photo), os.fsencode(tag.file), tag.person) for tag in tags)
+        insert(self.connection, "tags", rows)
+        changed["tags"] += len(rows)
+
+    def drop_tags(self, photos: Iterable[str], changed: Counter[str]) -> None:
+        """Forget the names that are known of photos."""
+        for photo in photos:
+            gone = self.connection.execute("DELETE FROM tags WHERE photo = ?", (os.fsencode(photo),))
+            changed["tags"] -= gone.rowcount
+
+    def move_tags(self, before: Path, after: Path, changed: Counter[str]) -> None:
+        """Know the names of a photo under its new path; its sidecar went with it."""
+        statement = select(("tags",), "FROM tags WHERE photo = ?")
+        tags = [self.read(tag_row, row) for row in self.rows(statement, (os.fsencode(before),))]
+        if tags:
+            files = {str(before): str(after), str(sidecar_of(before)): str(sidecar_of(after))}
+            moved = {TagRow(str(after), files.get(tag.file, tag.file), tag.person) for tag in tags}
+            self.drop_tags([str(before)], changed)
+            self.put_tags(str(after), moved, changed)
 
     def _next(self, table: str) -> int:
         ((number,),) = self.rows(_NEXT[table])

@@ -1,1 +1,1 @@
-"""Photos put into a folder for each person, with a journal that undoes it."""
+"""Photos sorted into a folder for each person, with a signed journal from which everything can be undone."""

@@ -1,14 +1,14 @@
-"""What a sort journal says of a file, and what of it can be true."""
+"""Entries of a sort journal, one for each file, and the checks that an entry can be true."""
 
 from __future__ import annotations
 
 import os
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.ways import Way, folder_name
 from facebank.album.tags.sidecars import SUFFIX
 from facebank.errors import PhotoError
 from facebank.media import PHOTO_SUFFIXES, SIGNATURE_BYTES, recognize_format
@@ -19,32 +19,40 @@ if TYPE_CHECKING:
 
     from facebank.storage.folders import Spot
 
+LONGEST_NAME = 255  # bytes, of most file systems
 _LONGEST_PATH = 32_768
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_WAYS = frozenset(way.value for way in Way)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # by Windows
+_UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
+
+
+class SortMode(StrEnum):
+    """How a photo is put into a person's folder."""
+
+    COPY = "copy"
+    LINK = "link"
+    MOVE = "move"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file that was put somewhere, or was about to be.
-
-    The entries of a photo's sidecars follow its own.
+    """A file that was put into a person's folder, or was about to be; a photo's sidecars follow the photo.
 
     Attributes
     ----------
-    way
-        How: one of `facebank.album.sort.ways.Way`.
+    mode
+        How it was put there.
     source, target
-        From where and to where, absolute.
+        Absolute paths.
     content_hash
-        SHA-256 of its bytes, in hex.
+        SHA-256 of the file's bytes, in hex.
     person
-        For whom.
+        Whose folder it is.
     picture_hash
-        SHA-256 of a photo's picture, in hex, as it is stored or as it is seen; empty where it is not known.
+        SHA-256 of a photo's pixels as stored or as seen upright, in hex; empty if unknown.
     """
 
-    way: str
+    mode: SortMode
     source: str
     target: str
     content_hash: str
@@ -53,32 +61,45 @@ class Entry:
 
     @property
     def is_sidecar(self) -> bool:
-        """Whether it is about a file that only goes with its photo."""
+        """Whether the file is an XMP sidecar."""
         return self.target.endswith(SUFFIX)
 
+    @property
+    def line(self) -> dict[str, object]:
+        """The entry as the journal stores it."""
+        return {
+            "way": str(self.mode),
+            "source": self.source,
+            "target": self.target,
+            "content_hash": self.content_hash,
+            "person": self.person,
+            "picture_hash": self.picture_hash,
+        }
 
-def entry_of(content: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
-    """Return an entry that names nothing but a file in a person's folder, and one that was sorted.
+
+def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
+    """Return the entry of a journal's line, checked.
 
     Parameters
     ----------
-    content
-        As it was read.
+    line
+        As read, without its signature.
     out
-        The folder for the people's folders, absolute, as the journal names it.
+        The folder of the people's folders as the journal names it, absolute; the target lies in a folder of it.
     folders
-        What was sorted into it, absolute.
+        The sorted folders, absolute; the source lies in one of them.
 
     Raises
     ------
     InvalidValueError
-        It is none; the message says why.
+        The line is no entry or names other files; the message is the reason.
     """
+    fields = dict(line)
     try:
-        entry = Entry(**{name: _text(value) for name, value in content.items()})
-    except TypeError:
-        raise InvalidValueError("it is no entry") from None
-    if entry.way not in _WAYS or not _DIGEST.fullmatch(entry.content_hash):
+        entry = Entry(SortMode(_text(fields.pop("way"))), **{name: _text(value) for name, value in fields.items()})
+    except (TypeError, KeyError, ValueError) as error:
+        raise InvalidValueError("it is no entry") from error
+    if not _DIGEST.fullmatch(entry.content_hash):
         raise InvalidValueError("it is no entry")
     if entry.picture_hash and not _DIGEST.fullmatch(entry.picture_hash):
         raise InvalidValueError("it is no entry")
@@ -94,20 +115,14 @@ def entry_of(content: dict[str, object], out: Path, folders: Sequence[Path]) -> 
     return entry
 
 
-def require_seen(entry: Entry, folder: Path) -> None:
-    """Raise `InvalidValueError` where an entry's photo is hidden, or lies in a hidden folder, where none is found."""
+def require_visible(entry: Entry, folder: Path) -> None:
+    """Raise `InvalidValueError` if a part of the source's path below a folder is hidden: no scan finds such photos."""
     if any(part.startswith(".") for part in Path(entry.source).relative_to(folder).parts):
         raise InvalidValueError("it hides its photo")
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidValueError("it is no entry")
-    return value
-
-
 def is_whole(path: str) -> bool:
-    """Return whether a text is an absolute path without detours that a file can have."""
+    """Return whether a text is a normalized absolute path that the file system can hold."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -117,15 +132,7 @@ def is_whole(path: str) -> bool:
 
 
 def is_photo_or_sidecar(spot: Spot, *, by_name: bool) -> bool:
-    """Return whether a file is a photo by its first bytes, or a sidecar by its name.
-
-    Parameters
-    ----------
-    spot
-        Where it is.
-    by_name
-        Whether a photo's name must end as photos' names do, too.
-    """
+    """Return whether a file is a sidecar by its name or a photo by its first bytes, and by its name if `by_name`."""
     suffix = Path(spot.name).suffix
     if suffix == SUFFIX:
         return True
@@ -138,3 +145,23 @@ def is_photo_or_sidecar(spot: Spot, *, by_name: bool) -> bool:
     except PhotoError:
         return False
     return True
+
+
+def folder_name(person: str) -> str:
+    """Return a person's name as a folder name that is safe on every system, at most 255 bytes."""
+    name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
+    if name.startswith(".") or _RESERVED.fullmatch(name):
+        name = f"_{name}"
+    return shortened(name, LONGEST_NAME).rstrip(". ")
+
+
+def shortened(name: str, most: int) -> str:
+    """Return as many whole characters of a name as fit into `most` bytes of UTF-8."""
+    data = name.encode("utf-8", "surrogatepass")
+    return name if len(data) <= most else data[:most].decode("utf-8", "ignore")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidValueError("it is no entry")
+    return value

@@ -1,13 +1,11 @@
-"""What was sorted where, a line each, in the folder it was sorted into.
+"""The journal of a sort: what was put where, a JSON line each, in the folder into which photos were sorted.
 
-The journal is signed with a key that is kept in the user's gallery and nowhere else. Each line carries an HMAC-SHA256
-of itself and of the line before it, so that nobody without the gallery can write a line, alter one, take one out,
-change their order or bring lines here from another journal. One that was cut off at the end says less, and nothing
-wrong.
+Each line carries an HMAC-SHA256 of itself and of the line before it. The key is kept in the user's gallery only, so
+that nobody else can write, alter, remove or reorder lines, or bring them from another journal. A journal that was cut
+off at its end says less, and nothing wrong.
 
-The first line names the folder. Then come, for each run, a line with the folder that was sorted, a line for each file
-before it is put anywhere, and a line when the run has ended. Older versions wrote the files' lines alone,
-unsigned.
+The first line names the folder. Then come, for each run: the folder that was sorted, a line for each file before it is
+put anywhere, and a line when the run has ended. Older versions wrote the files' lines alone, unsigned.
 """
 
 from __future__ import annotations
@@ -18,11 +16,11 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import Entry, entry_of, is_whole, require_seen
+from facebank.album.sort.entries import Entry, entry_of, is_whole, require_visible
 from facebank.errors import StorageError
 from facebank.storage.concurrency import flock_now, is_at
 from facebank.storage.files import write_file
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
 
 JOURNAL = ".facebank-sort.jsonl"
-KEY_SETTING = "sort_journal_key"
+_KEY_SETTING = "sort_journal_key"
 _VERSION = 2
 _KEY_BYTES = 32
 _LARGEST = 1 << 28
@@ -47,13 +45,13 @@ _SEED = b"facebank sort journal 2"
 
 
 def journal_key(gallery: Gallery) -> bytes | None:
-    """Return the key that signs the journals of a gallery's user; None where nothing was sorted with it."""
-    return _key_of(gallery.read_setting(KEY_SETTING))
+    """Return the key with which a gallery signs journals; None if nothing was sorted with it."""
+    return _key_of(gallery.read_setting(_KEY_SETTING))
 
 
-def made_journal_key(gallery: Gallery) -> bytes:
-    """Return the key that signs the journals of a gallery's user, made where there is none."""
-    key = _key_of(gallery.keep_setting(KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
+def ensure_journal_key(gallery: Gallery) -> bytes:
+    """Return the key with which a gallery signs journals, created if there is none."""
+    key = _key_of(gallery.keep_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
     if key is None:
         raise StorageError(f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is none")
     return key
@@ -67,31 +65,29 @@ def _key_of(setting: object) -> bytes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class JournalContent:
     """What a journal says.
 
     Attributes
     ----------
     out
-        The folder for the people's folders, absolute, as it is named now.
-    entries
-        What was put there, first to last.
-    folders
-        For each entry the folder that was sorted, absolute.
+        The folder of the people's folders, absolute.
+    entries, folders
+        The files in order, and for each the folder that was sorted, absolute.
     doubt
-        Why it is not trusted; None for one that was written with the gallery and by nobody else.
+        Why the journal is not trusted; None for one that the gallery signed.
     refused
-        Entries that cannot be true, of one that is not trusted: what they say, and why.
+        Entries that cannot be true: each with the reason.
     is_signed
-        Whether it was written with the gallery and by nobody else.
+        Whether the gallery signed it.
     unfinished
-        How many of the last entries may be done by half, because the program was killed.
+        How many of the last entries may be half done because the program was killed.
     rewritten
-        SHA-256 that facebank itself gave the files at targets since, in hex.
+        Targets with the SHA-256, in hex, that facebank itself gave them since.
     is_there
         Whether there is a journal at all.
     length
-        Bytes of its whole lines.
+        Bytes of its complete lines.
     """
 
     out: Path
@@ -106,7 +102,7 @@ class Sorted:
     length: int = 0
 
     def require_trust(self) -> None:
-        """Raise `StorageError` where somebody else may have written it."""
+        """Raise `StorageError` if somebody else may have written it."""
         if self.doubt is not None:
             raise StorageError(self.doubt)
         if self.refused:
@@ -117,85 +113,81 @@ class Sorted:
             )
 
 
-def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> Sorted:
-    """Read the journal of a folder; nothing is done, and nothing in it is believed without its signature.
+def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> JournalContent:
+    """Read the journal of a folder.
 
     Parameters
     ----------
     out
-        The folder for the people's folders, absolute.
+        The folder of the people's folders, absolute.
     key
-        The gallery's; None where there is none.
+        The gallery's; None if there is none.
     trusting
-        The folder that was sorted, absolute, where the user says that the journal is to be trusted although it is not
-        signed by the gallery; everything in it must come from there.
+        The sorted folder, absolute, if the user vouches for a journal that the gallery did not sign: everything in it
+        must come from there.
 
     Raises
     ------
     StorageError
-        It is damaged, or cannot be read.
+        The journal is damaged, or cannot be read.
     """
+    path = out / JOURNAL
     try:
-        lines, length = _lines(out)
+        with _storage_errors(path, "read"):
+            handle = os.open(path, os.O_RDONLY | _FLAGS)
+            try:
+                lines, length = _read(handle, path)
+            finally:
+                os.close(handle)
     except FileNotFoundError:
-        return Sorted(out, is_there=False)
+        return JournalContent(out, is_there=False)
     if not lines:
-        return Sorted(out, is_signed=True)
+        return JournalContent(out, is_signed=True)
     is_signed = trusting is None and key is not None and _is_signed(lines, key)
-    return replace(_signed(out, lines) if is_signed else _doubted(out, lines, trusting), length=length)
+    return replace(_signed(out, lines) if is_signed else _unsigned(out, lines, trusting), length=length)
 
 
 class SortJournal:
-    """Written while photos are sorted. Use `open`, and ``with`` to close it: that says that all was done.
-
-    Parameters
-    ----------
-    path, handle
-        Where it is, and its descriptor, at its end.
-    key
-        The gallery's.
-    last
-        The signature of its last line.
-    """
+    """A journal open for writing. Use `open`, and ``with`` to close it, which records that the run has ended."""
 
     def __init__(self, path: Path, handle: int, key: bytes, last: bytes) -> None:
         self._path = path
         self._handle = handle
         self._key = key
-        self._last = last
+        self._last = last  # the signature of the last line
 
     @classmethod
     def open(cls, out: Path, folder: Path | None, key: bytes) -> SortJournal:
-        """Open the journal of a folder, which is made where missing; nobody else can sort into it meanwhile.
+        """Open the journal of a folder, created if missing; no other process can sort into the folder meanwhile.
 
         Parameters
         ----------
         out
-            The folder for the people's folders, absolute.
+            The folder of the people's folders, absolute.
         folder
-            What is sorted, absolute; None where nothing is.
+            The folder that is sorted, absolute; None if none is.
         key
             The gallery's.
 
         Raises
         ------
         StorageError
-            It cannot be written, or is not signed by the gallery.
+            The journal cannot be written, or the gallery did not sign it.
         """
         path = out / JOURNAL
-        with _said_plainly(path):
+        with _storage_errors(path):
             out.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
-            with _said_plainly(path):
+            with _storage_errors(path):
                 _lock(handle, path)
                 if hasattr(os, "fchmod"):
-                    os.fchmod(handle, 0o600)  # an older facebank let everybody read it
+                    os.fchmod(handle, 0o600)  # older versions let everybody read it
                 lines, end = _read(handle, path)
                 _require_signed(out, lines, key)
                 os.ftruncate(handle, end)  # a torn last line: the program was killed before it did anything
                 os.lseek(handle, end, os.SEEK_SET)
-            journal = cls(path, handle, key, _mac_of(lines[-1]) if lines else _SEED)
+            journal = cls(path, handle, key, bytes.fromhex(str(lines[-1]["mac"])) if lines else _SEED)
             begun: list[_Line] = [] if lines else [_header(out)]
             if folder is not None:
                 begun.append({"sorting": str(folder)})
@@ -206,21 +198,21 @@ class SortJournal:
         return journal
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Write a photo's entry and those of its sidecars, so that they outlast whatever happens next.
+        """Record a photo and its sidecars durably.
 
         Raises
         ------
         StorageError
-            They cannot be written; nothing may be done then.
+            They cannot be recorded; nothing may be done then.
         """
-        self._append([asdict(entry) for entry in entries])
+        self._append([entry.line for entry in entries])
 
     def note_rewritten(self, target: Path, content_hash: str) -> None:
-        """Note that facebank itself has changed a file that was put somewhere: to what SHA-256, in hex."""
+        """Record that facebank itself changed a sorted file, and its SHA-256 now, in hex."""
         self._append([{"rewritten": str(target), "content_hash": content_hash}])
 
     def close(self) -> None:
-        """Let go of it, without saying that all was done."""
+        """Close the journal without recording that the run has ended."""
         os.close(self._handle)
 
     def __enter__(self) -> SortJournal:
@@ -237,44 +229,44 @@ class SortJournal:
         lines, self._last = _signed_lines(self._key, self._last, contents)
         if not lines:
             return
-        with _said_plainly(self._path):
+        with _storage_errors(self._path):
             while lines:
                 lines = lines[os.write(self._handle, lines) :]
             os.fsync(self._handle)
 
 
-def adopt_journal(journal: Sorted, folder: Path, key: bytes) -> None:
-    """Sign what a journal says once its user has said that it is true.
+def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
+    """Sign a journal that its user vouches for.
 
     Parameters
     ----------
     journal
-        As `read_journal` gives it when told to trust.
+        As `read_journal` returns it with `trusting`.
     folder
         The folder that was sorted, absolute.
     key
         The gallery's.
     """
     journal.require_trust()
-    written: list[_Line] = [asdict(entry) for entry in journal.entries]
+    written = [entry.line for entry in journal.entries]
     contents: list[_Line] = [_header(journal.out), {"sorting": str(folder)}, *written, {"done": True}]
     lines, _ = _signed_lines(key, _SEED, contents)
     path = journal.out / JOURNAL
-    with _said_plainly(path):
+    with _storage_errors(path):
         write_file(path, lines)
 
 
 @contextmanager
-def only_undoing(journal: Sorted) -> Iterator[None]:
+def only_undoing(journal: JournalContent) -> Iterator[None]:
     """Keep other processes from sorting into a journal's folder meanwhile.
 
     Raises
     ------
     StorageError
-        Another one is, or did since the journal was read.
+        Another process is, or did since the journal was read.
     """
     path = journal.out / JOURNAL
-    with _said_plainly(path, "read"):
+    with _storage_errors(path, "read"):
         handle = os.open(path, os.O_RDONLY | _FLAGS)
     try:
         _lock(handle, path)
@@ -285,17 +277,8 @@ def only_undoing(journal: Sorted) -> Iterator[None]:
         os.close(handle)
 
 
-def remove_journal(out: Path) -> None:
-    """Remove the journal of a folder."""
-    (out / JOURNAL).unlink(missing_ok=True)
-
-
-def _header(out: Path) -> _Line:
-    return {"journal": _VERSION, "id": secrets.token_hex(8), "folder": str(out)}
-
-
 def _lock(handle: int, path: Path) -> None:
-    """Keep a file to this process until it is closed, where the system can."""
+    """Keep a file to this process until it is closed, if the system can."""
     if flock_now(handle) is False or not is_at(handle, path):  # undone and removed before it was locked
         raise _busy(path)
 
@@ -306,20 +289,27 @@ def _busy(path: Path) -> StorageError:
     )
 
 
-def _signed(out: Path, lines: Sequence[_Line]) -> Sorted:
-    """Return what a journal says whose signatures are right; what cannot be true is refused all the same."""
+# Lines ----------------------------------------------------------------------------------------------------------------
+
+
+def _header(out: Path) -> _Line:
+    return {"journal": _VERSION, "id": secrets.token_hex(8), "folder": str(out)}
+
+
+def _signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
+    """Return the content of a journal with right signatures; entries that cannot be true are refused all the same."""
     named = Path(str(lines[0].get("folder")))
     if os.path.realpath(named) != os.path.realpath(out):
         doubt = (
             f"{_journal(out)} is about {printable(str(named))}: move the folder back there to undo what was sorted, or "
             "remove the file"
         )
-        return Sorted(out, doubt=doubt)
+        return JournalContent(out, doubt=doubt)
     entries, folders, refused = list[Entry](), list[Path](), list[tuple[str, str]]()
     rewritten, unfinished = set[tuple[str, str]](), 0
     sorting = list[Path]()
     for line in lines[1:]:
-        content = _unsigned(line)
+        content = _without_mac(line)
         if "sorting" in content:
             sorting, unfinished = [Path(str(content["sorting"]))], 0
         elif "done" in content:
@@ -332,38 +322,38 @@ def _signed(out: Path, lines: Sequence[_Line]) -> Sorted:
             except InvalidValueError as error:
                 refused.append((_shown(content), str(error)))
                 continue
-            entries.append(_at(entry, out, named))
+            entries.append(_renamed(entry, out, named))
             folders += sorting
             unfinished = unfinished + 1 if entry.is_sidecar else 1
-    return Sorted(out, tuple(entries), tuple(folders), None, tuple(refused), True, unfinished, frozenset(rewritten))
+    return JournalContent(
+        out, tuple(entries), tuple(folders), None, tuple(refused), True, unfinished, frozenset(rewritten)
+    )
 
 
-def _doubted(out: Path, lines: Sequence[_Line], trusting: Path | None) -> Sorted:
-    """Return what a journal says that is not signed by the gallery."""
-    contents = list(map(_unsigned, lines))
+def _unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> JournalContent:
+    """Return the content of a journal that the gallery did not sign."""
+    contents = list(map(_without_mac, lines))
     named = Path(str(contents[0].get("folder", out)))
     if not is_whole(str(named)) or os.path.realpath(named) != os.path.realpath(out):
         named = out
     written = [content for content in contents if not content.keys() & {"journal", "sorting", "done", "rewritten"}]
     if trusting is None:
         shown = tuple((_shown(content), "it is not signed") for content in written)
-        return Sorted(out, doubt=_doubt(out, lines), refused=shown)
+        return JournalContent(out, doubt=_doubt(out, lines), refused=shown)
     entries, refused = list[Entry](), list[tuple[str, str]]()
     for content in written:
         try:
             entry = entry_of(content, named, [trusting])
-            require_seen(entry, trusting)
-            entries.append(_at(entry, out, named))
+            require_visible(entry, trusting)
+            entries.append(_renamed(entry, out, named))
         except InvalidValueError as error:
             refused.append((_shown(content), str(error)))
-    return Sorted(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
+    return JournalContent(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
 
 
-def _at(entry: Entry, out: Path, named: Path) -> Entry:
-    """Return an entry with the folder as it is named now: a link may lead to it today and another tomorrow."""
-    if named == out:
-        return entry
-    return Entry(**{**asdict(entry), "target": str(out / Path(entry.target).relative_to(named))})
+def _renamed(entry: Entry, out: Path, named: Path) -> Entry:
+    """Return an entry below the folder's present name: a link may lead to it today and another tomorrow."""
+    return entry if named == out else replace(entry, target=str(out / Path(entry.target).relative_to(named)))
 
 
 def _shown(content: _Line) -> str:
@@ -372,10 +362,8 @@ def _shown(content: _Line) -> str:
 
 
 def _doubt(out: Path, lines: Sequence[_Line]) -> str:
-    look, trust = (
-        shell_command(*words)
-        for words in (("sort", out, "--undo", "--dry-run"), ("sort", "DIR", out, "--trust-journal"))
-    )
+    look = shell_command("sort", out, "--undo", "--dry-run")
+    trust = shell_command("sort", "DIR", out, "--trust-journal")
     why = "was not written with this gallery, or was altered since"
     mend = "name the gallery that wrote it with --gallery, or "
     if "mac" not in lines[0]:
@@ -396,18 +384,18 @@ def _require_signed(out: Path, lines: Sequence[_Line], key: bytes) -> None:
 def _is_signed(lines: Sequence[_Line], key: bytes) -> bool:
     last = _SEED
     for line in lines:
-        last = _signature(key, last, _unsigned(line))
+        last = _signature(key, last, _without_mac(line))
         if not hmac.compare_digest(last.hex().encode(), str(line.get("mac")).encode("utf-8", "replace")):
             return False
     return "journal" in lines[0]
 
 
-def _unsigned(line: _Line) -> _Line:
+def _without_mac(line: _Line) -> _Line:
     return {name: value for name, value in line.items() if name != "mac"}
 
 
 def _signed_lines(key: bytes, last: bytes, contents: Sequence[_Line]) -> tuple[bytes, bytes]:
-    """Return lines with their signatures, and the last of those."""
+    """Return lines with their signatures, and the last signature."""
     lines = list[str]()
     for content in contents:
         last = _signature(key, last, content)
@@ -420,22 +408,8 @@ def _signature(key: bytes, before: bytes, content: _Line) -> bytes:
     return hmac.digest(key, before + b"\n" + text.encode("ascii"), "sha256")
 
 
-def _mac_of(line: _Line) -> bytes:
-    return bytes.fromhex(str(line["mac"]))
-
-
-def _lines(out: Path) -> tuple[list[_Line], int]:
-    path = out / JOURNAL
-    with _said_plainly(path, "read"):
-        handle = os.open(path, os.O_RDONLY | _FLAGS)
-        try:
-            return _read(handle, path)
-        finally:
-            os.close(handle)
-
-
 def _read(handle: int, path: Path) -> tuple[list[_Line], int]:
-    """Return what the whole lines of a journal say, and where the last of them ends."""
+    """Return the complete lines of a journal, and where the last of them ends."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
         raise _damaged(path)
@@ -473,7 +447,8 @@ def _journal(out: Path) -> str:
 
 
 @contextmanager
-def _said_plainly(path: Path, verb: str = "written") -> Iterator[None]:
+def _storage_errors(path: Path, verb: str = "written") -> Iterator[None]:
+    """Raise the errors of the file system as a `StorageError`, but for a missing file."""
     try:
         yield
     except FileNotFoundError:

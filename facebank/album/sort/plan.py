@@ -1,4 +1,4 @@
-"""Which photo goes into which person's folder."""
+"""The plan of a sort: which photo goes into which person's folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.ways import LONGEST_NAME, Way, cut, folder_name
+from facebank.album.sort.entries import LONGEST_NAME, SortMode, folder_name, shortened
 from facebank.album.tags.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
 from facebank.storage.files import is_file, sha256_of
@@ -25,7 +25,7 @@ _MOST_NAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """An XMP file that goes where its photo goes: from where, to where."""
+    """An XMP file that goes with its photo: from where, to where."""
 
     source: Path
     target: Path
@@ -37,18 +37,14 @@ class Step:
 
     Attributes
     ----------
-    source
-        The photo, absolute.
-    target
-        Where it goes; nothing is there.
-    content_hash
-        SHA-256 of the photo, in hex.
+    source, target
+        Absolute paths; nothing is at the target.
+    content_hash, picture_hash
+        SHA-256 of the photo's bytes and of its pixels, in hex; the latter is empty if unknown.
     person
         Whose folder it is.
     sidecars
-        What goes with it.
-    picture_hash
-        SHA-256 of its picture, in hex; empty where it is not known yet.
+        The XMP files that go with it.
     """
 
     source: Path
@@ -61,24 +57,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SortPlan:
-    """What there is to sort.
+    """What is sorted from where to where, and how.
 
     Attributes
     ----------
-    folder
-        The folder that is sorted, absolute.
+    folder, out
+        The folder that is sorted and the folder of the people's folders, absolute.
+    mode
+        Whether photos are copied, linked or moved.
     steps
         Which photo goes where.
     there
-        How many photos are in a folder already in which they belong.
+        How many photos are in their person's folder already.
     unsure
-        How many people are only too improbable to be sorted by, each once a photo.
+        How many names are too improbable to sort by, each once a photo.
     outside
-        What is passed over, because a link leads out of the folder that is sorted to the photo, or out of the folder
-        for the people's folders to the person's.
+        What is passed over: a link leads out of `folder` to the photo, or out of `out` to the person's folder.
     """
 
     folder: Path
+    out: Path
+    mode: SortMode
     steps: tuple[Step, ...]
     there: int
     unsure: int
@@ -86,29 +85,27 @@ class SortPlan:
 
 
 def plan_sorting(
-    photos: Iterable[tuple[Photo, Photo]],
+    photos: Iterable[Photo],
     people: Iterable[str],
     folder: Path,
     out: Path,
-    way: Way,
+    mode: SortMode,
     *,
     before: Sequence[Entry] = (),
 ) -> SortPlan:
-    """Say which photo goes where: into the folder of each person who is known in it.
+    """Plan that each photo goes into the folder of each person who is known in it.
 
-    A photo that is moved can be in one place only: in the folder of the known person with the largest face. What is
-    in a folder already is not put there again, whatever it is called; another photo of the same name gets a number.
+    A moved photo goes into one folder only, that of the known person with the largest face. A photo that is already
+    in a folder under any name is not put there again; another photo of the same name gets a number.
 
     Parameters
     ----------
     photos
-        What was found in each and who it is.
+        Identified photos.
     people
-        Everybody's names, in an order that lasts.
-    folder, out
-        The folder that is sorted, and the one for the people's folders.
-    way
-        How they come there.
+        Everybody's names, in an order that stays the same between runs.
+    folder, out, mode
+        As of `SortPlan`.
     before
         What was sorted there before, from the journal.
 
@@ -121,11 +118,11 @@ def plan_sorting(
     planner = _Planner(before)
     sorted_folder, out_folder = NamedFolders([folder]), NamedFolders([out])
     steps, outside, there, unsure = list[Step](), list[Step](), 0, 0
-    for photo, identified in photos:
-        known = dict.fromkeys(face.person for face in identified.faces if face.person is not None)
-        improbable = {each.candidates[0].person for each in identified.faces if each.reason is Reason.IMPROBABLE}
+    for photo in photos:
+        known = dict.fromkeys(face.person for face in photo.faces if face.person is not None)
+        improbable = {each.candidates[0].person for each in photo.faces if each.reason is Reason.IMPROBABLE}
         unsure += len(improbable - known.keys())
-        for person in list(known)[: 1 if way is Way.MOVE else None]:
+        for person in list(known)[: 1 if mode is SortMode.MOVE else None]:
             source, place = Path(photo.path), out / folders[person]
             if not (sorted_folder.hold(source) and out_folder.hold(place)):
                 outside.append(Step(source, place / source.name, photo.content_hash, person))
@@ -135,20 +132,19 @@ def plan_sorting(
                 there += 1
             else:
                 steps.append(replace(step, picture_hash=photo.picture_hash or ""))
-    return SortPlan(folder, tuple(steps), there, unsure, tuple(outside))
+    return SortPlan(folder, out, mode, tuple(steps), there, unsure, tuple(outside))
 
 
-def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the name of each person's folder; people whose names give the same one get a number, the first none.
+def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, str]:
+    """Return the name of each person's folder; of people whose names give the same one, all but the first are numbered.
 
     Parameters
     ----------
     names
-        Of everybody, in an order that lasts.
+        Everybody's, in an order that stays the same between runs.
     had
-        The folders that people had before, by their names: they keep them, and nobody else gets one of them.
+        The folders that people had before, by name: they keep them, and nobody else gets one of them.
     """
-    had = {} if had is None else had
     owners = {folder.casefold(): person for person, folder in had.items()}
     folders: dict[str, str] = {}
     for name in names:
@@ -157,14 +153,14 @@ def people_folders(names: Iterable[str], had: Mapping[str, str] | None = None) -
         while owners.get(folder.casefold(), name) != name:
             number += 1
             suffix = f" ({number})"
-            folder = f"{cut(plain, LONGEST_NAME - len(suffix))}{suffix}"
+            folder = f"{shortened(plain, LONGEST_NAME - len(suffix))}{suffix}"
         owners[folder.casefold()] = name
         folders[name] = folder
     return folders
 
 
 class _Planner:
-    """Finds free places, knowing what was planned and what was sorted before."""
+    """Finds free targets, considering what was planned and what was sorted before."""
 
     def __init__(self, before: Sequence[Entry]) -> None:
         self._planned: set[tuple[Path, str]] = set()
@@ -177,47 +173,41 @@ class _Planner:
         }
 
     def step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
-        """Return how a photo comes into a folder; None where it is there, under whatever name."""
+        """Return the step that puts a photo into a folder; None if it is there under any name."""
         place = folder, content_hash
         if source.parent == folder or place in self._planned:
             return None
         self._planned.add(place)
         target = self._sorted.get(place)
-        if target is not None and _is(target, content_hash):
+        if target is not None and _has_content(target, content_hash):
             return None
         return self._free(source, folder, content_hash, person)
 
     def _free(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
         for number in range(1, _MOST_NAMES):
             target = folder / (source.name if number == 1 else f"{source.stem} ({number}){source.suffix}")
-            beside = _beside(source, target)
+            beside = tuple(
+                Sidecar(path, sidecar_of(target) if path == sidecar_of(source) else target.with_suffix(SUFFIX))
+                for path in own_sidecars(source)
+            )
             if self._is_free(target, beside):
                 self._taken |= {target, *(sidecar.target for sidecar in beside)}
                 self._taken_stems.add(target.with_suffix(""))
                 return Step(source, target, content_hash, person, beside)
-            if target not in self._taken and _is(target, content_hash):
+            if target not in self._taken and _has_content(target, content_hash):
                 return None
         raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(source.name)}")
 
     def _is_free(self, target: Path, beside: Sequence[Sidecar]) -> bool:
-        """Tell whether a photo can lie there, and will have its own sidecars and no other photo's."""
+        """Return whether a photo can lie there with its own sidecars and no other photo's."""
         places = {target, *possible_sidecars(target)}
         if places & self._taken or any(map(os.path.lexists, places)):
             return False
-        shares = any(sidecar.target == target.with_suffix(SUFFIX) for sidecar in beside)
-        return not shares or (target.with_suffix("") not in self._taken_stems and _stands_alone(target))
+        if not any(sidecar.target == target.with_suffix(SUFFIX) for sidecar in beside):
+            return True
+        stands_alone = not target.parent.exists() or belongs_to_it_alone(target)
+        return stands_alone and target.with_suffix("") not in self._taken_stems
 
 
-def _beside(source: Path, target: Path) -> tuple[Sidecar, ...]:
-    return tuple(
-        Sidecar(path, sidecar_of(target) if path == sidecar_of(source) else target.with_suffix(SUFFIX))
-        for path in own_sidecars(source)
-    )
-
-
-def _stands_alone(target: Path) -> bool:
-    return not target.parent.exists() or belongs_to_it_alone(target)
-
-
-def _is(path: Path, content_hash: str) -> bool:
+def _has_content(path: Path, content_hash: str) -> bool:
     return is_file(path) and sha256_of(path) == content_hash

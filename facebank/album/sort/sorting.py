@@ -1,41 +1,42 @@
-"""Sorting photos into folders by person: nothing is overwritten, and a journal undoes it."""
+"""Running a sort plan, and finishing a run that was killed: nothing is overwritten, and no link is followed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import Entry
-from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, picture_of
-from facebank.album.sort.journal import Sorted, SortJournal
-from facebank.album.sort.plan import SortPlan, Step
-from facebank.album.sort.ways import Way
+from facebank.album.sort.entries import Entry, SortMode
+from facebank.album.sort.journal import SortJournal
 from facebank.errors import StorageError
-from facebank.storage.concurrency import uninterrupted
+from facebank.media import picture_hash_of, with_orientation
+from facebank.storage.concurrency import flock_now, uninterrupted
+from facebank.storage.files import part_name, sha256_of
 from facebank.storage.folders import NamedFolders, Spot, spot_within
 from facebank.storage.leftovers import remove_leftovers
 from facebank.storage.text import printable
 
-_WAYS = {Way.COPY: copy_file, Way.LINK: link_file, Way.MOVE: move_file}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BufferedReader, BufferedWriter
+
+    from facebank.album.sort.journal import JournalContent
+    from facebank.album.sort.plan import SortPlan, Step
 
 
-def sort_photos(
-    plan: SortPlan, out: Path, way: Way, key: bytes, on_step: Callable[[Step, str | None], None] | None = None
-) -> None:
-    """Do what was planned; a photo and its sidecars are written into the journal before they are put anywhere.
+def sort_photos(plan: SortPlan, key: bytes, on_step: Callable[[Step, str | None], None] | None = None) -> None:
+    """Run a plan; each photo and its sidecars are recorded in the journal before they are put anywhere.
+
+    Sidecars are copied where photos are linked, because programs rewrite them.
 
     Parameters
     ----------
     plan
-        As `facebank.album.sort.plan.plan_sorting` gives it.
-    out
-        The folder for the people's folders, absolute; made where missing.
-    way
-        How they come there. A sidecar is copied where its photo is linked: programs write it anew.
+        The plan; its target folder is created if missing.
     key
-        The gallery's, which signs the journal.
+        The gallery's key, which signs the journal.
     on_step
         Called after each step, with why it could not be done, or None.
 
@@ -46,23 +47,41 @@ def sort_photos(
     """
     if not plan.steps:
         return
-    with SortJournal.open(out, plan.folder, key) as journal:
+    with SortJournal.open(plan.out, plan.folder, key) as journal:
         for step in plan.steps:
-            with uninterrupted():  # a photo, its sidecars and what is told of them stay together
-                why = _take(journal, step, plan.folder, out, way)
+            with uninterrupted():  # a photo, its sidecars and their report stay together
+                why = _run(journal, step, plan)
                 if on_step is not None:
                     on_step(step, why)
 
 
-def mend_sorting(journal: Sorted, key: bytes) -> Entry | None:
-    """Finish what was done by half when the program was killed: a photo and its sidecars come together again.
+def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
+    """Run a step; return why it could not be done, or None."""
+    source = step.source
+    if plan.mode is SortMode.MOVE and source.is_symlink():
+        return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
+    beside = SortMode.COPY if plan.mode is SortMode.LINK else plan.mode
+    try:
+        with spot_within(plan.folder, Path(os.path.realpath(source))) as at:
+            picture = step.picture_hash or picture_of(at)
+            entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
+            for sidecar in step.sidecars:
+                source = sidecar.source
+                digest = digest_of(Spot(at.folder, source.name))
+                entries.append(Entry(beside, str(source), str(sidecar.target), digest, step.person))
+            journal.write(entries)
+            with spot_within(plan.out, step.target, create=True) as to:
+                for entry in entries:
+                    source = Path(entry.source)
+                    name = source.name if entry.is_sidecar else at.name
+                    _PUT[entry.mode](Spot(at.folder, name), Spot(to.folder, Path(entry.target).name))
+    except OSError as error:
+        return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
+    return None
 
-    Parameters
-    ----------
-    journal
-        As `facebank.album.sort.journal.read_journal` gives it.
-    key
-        The gallery's.
+
+def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
+    """Finish the last photo of a killed run: the photo and its sidecars come together again.
 
     Returns
     -------
@@ -90,8 +109,32 @@ def mend_sorting(journal: Sorted, key: bytes) -> Entry | None:
     return photo
 
 
-def remove_sort_leftovers(journal: Sorted) -> None:
-    """Remove copies that were not finished when the program was killed."""
+def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
+    """Do what is left of an entry, or all of it if it may begin; return whether the file is at its target then."""
+    with (
+        spot_within(folder, Path(entry.source), create=True) as source,
+        spot_within(out, Path(entry.target), create=True) as target,
+    ):
+        if source.is_same_place(target):
+            return False  # a link leads from one folder to the other by now: there is nothing to finish
+        if target.is_taken:
+            if digest_of(target) != entry.content_hash:
+                return False
+            if entry.mode is SortMode.MOVE and _holds(source, entry):
+                source.remove()
+            return True
+        if begin and _holds(source, entry):
+            _PUT[entry.mode](source, target)
+            return True
+    return False
+
+
+def _holds(spot: Spot, entry: Entry) -> bool:
+    return spot.is_taken and digest_of(spot) == entry.content_hash
+
+
+def remove_sort_leftovers(journal: JournalContent) -> None:
+    """Remove unfinished copies of a killed run, in folders that are the journal's."""
     out = NamedFolders([journal.out])
     targets = (Path(entry.target).parent for entry in journal.entries)
     folders = {journal.out, *(folder for folder in targets if out.hold(folder))}
@@ -102,52 +145,92 @@ def remove_sort_leftovers(journal: Sorted) -> None:
     remove_leftovers(sorted(folders))
 
 
-def _take(journal: SortJournal, step: Step, folder: Path, out: Path, way: Way) -> str | None:
-    """Do a step; return why it could not be done, or None."""
-    source = step.source
-    if way is Way.MOVE and source.is_symlink():
-        return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
-    beside = Way.COPY if way is Way.LINK else way
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def digest_of(spot: Spot) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with spot.read() as file:
+        return sha256_of(file)
+
+
+def picture_of(spot: Spot) -> str:
+    """Return the SHA-256 of a photo's stored pixels in hex, whatever metadata its file has."""
+    with spot.read() as file:
+        return picture_hash_of(file)
+
+
+def is_picture(stored: str, noted: str) -> bool:
+    """Return whether the hash of stored pixels was noted as it is, or as the hash of the picture seen upright."""
+    return any(with_orientation(stored, orientation) == noted for orientation in range(1, 9))
+
+
+def copy_file(source: Spot, target: Spot, *, settled: bool = False) -> None:
+    """Copy a file with its times atomically, over nothing; flushed to the disk if `settled`."""
+    part = part_name(target.path).name
     try:
-        with spot_within(folder, Path(os.path.realpath(source))) as at:
-            picture = step.picture_hash or picture_of(at)
-            entries = [Entry(way.value, str(source), str(step.target), step.content_hash, step.person, picture)]
-            for sidecar in step.sidecars:
-                source = sidecar.source
-                digest = digest_of(Spot(at.folder, source.name))
-                entries.append(Entry(beside.value, str(source), str(sidecar.target), digest, step.person))
-            journal.write(entries)
-            with spot_within(out, step.target, create=True) as to:
-                for entry in entries:
-                    source = Path(entry.source)
-                    name = source.name if entry.is_sidecar else at.name
-                    put = _WAYS[Way(entry.way)]
-                    put(Spot(at.folder, name), Spot(to.folder, Path(entry.target).name))
-    except OSError as error:
-        return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
-    return None
+        with source.read() as original, target.folder.create(part) as copy:
+            flock_now(copy.fileno())  # or another process would take it for a killed one's leftover
+            shutil.copyfileobj(original, copy, 1024 * 1024)
+            copy.flush()
+            _copy_metadata(original, copy)
+            if settled:
+                os.fsync(copy.fileno())
+            _publish(part, target)
+        if os.utime not in os.supports_fd:
+            shutil.copystat(source.path, target.path)
+    finally:
+        with suppress(FileNotFoundError):
+            target.folder.remove(part)
 
 
-def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
-    """Do what is left of an entry, or all of it if it may begin; return whether the file is at its target then."""
-    with _both(entry, folder, out) as (source, target):
-        if source.is_same_place(target):
-            return False  # a link leads from one folder to the other by now: there is nothing to finish
-        moves = entry.way == Way.MOVE.value
+def link_file(source: Spot, target: Spot) -> None:
+    """Give a file another name, over nothing."""
+    source.read().close()  # a link or a pipe is refused
+    source.folder.link(source.name, target.folder, target.name)
+
+
+def move_file(source: Spot, target: Spot) -> None:
+    """Move a file over nothing; if it cannot leave its place, it is not at the target either."""
+    try:
+        link_file(source, target)  # fails where anything is there, as a rename would not
+    except FileExistsError:
+        raise
+    except OSError:  # another disk, or one without links
+        copy_file(source, target, settled=True)
+    try:
+        source.remove()
+    except OSError:
+        if source.is_taken:  # else the target is all that is left of it
+            with suppress(OSError):
+                target.remove()
+        raise
+
+
+_PUT = {SortMode.COPY: copy_file, SortMode.LINK: link_file, SortMode.MOVE: move_file}
+
+
+def _publish(part: str, target: Spot) -> None:
+    try:
+        target.folder.link(part, target.folder, target.name)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without links
         if target.is_taken:
-            if digest_of(target) != entry.content_hash:
-                return False
-            if moves and source.is_taken and digest_of(source) == entry.content_hash:
-                source.remove()
-            return True
-        if begin and source.is_taken and digest_of(source) == entry.content_hash:
-            _WAYS[Way(entry.way)](source, target)
-            return True
-    return False
+            raise
+        target.folder.rename(part, target.name)
 
 
-@contextmanager
-def _both(entry: Entry, folder: Path, out: Path) -> Iterator[tuple[Spot, Spot]]:
-    source, target = Path(entry.source), Path(entry.target)
-    with spot_within(folder, source, create=True) as one, spot_within(out, target, create=True) as other:
-        yield one, other
+def _copy_metadata(original: BufferedReader, copy: BufferedWriter) -> None:
+    """Copy permissions, extended attributes and times, as far as the system allows."""
+    one, other = original.fileno(), copy.fileno()
+    status = os.fstat(one)
+    if hasattr(os, "fchmod"):
+        os.fchmod(other, status.st_mode & 0o777)
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):
+            for name in os.listxattr(one):
+                with suppress(OSError):
+                    os.setxattr(other, name, os.getxattr(one, name))
+    if os.utime in os.supports_fd:
+        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -1,9 +1,8 @@
-"""A photo's regions as they lie in the upright picture: which of the eight ways is told by the faces that were found.
+"""A photo's regions in the upright picture: which of EXIF's eight orientations they need is decided by the faces.
 
-Programs differ in what their regions are about, the picture as it is stored or as it is seen, and state dimensions
-either way round or none. So the regions of a photo, in all vocabularies, are laid on the upright picture in each of
-EXIF's eight ways, and the way in which they meet the faces clearly better than in the others is theirs. Where that is
-not clear, nothing is guessed.
+Programs differ in whether regions are about the stored or the upright picture, and state dimensions of either or none.
+All regions of a photo are laid on the upright picture in each orientation; the one in which they meet the faces clearly
+best is theirs. If none is clearly best, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -28,37 +27,27 @@ Match = dict[tuple[int, int], int]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How the regions of a photo come to lie in the upright picture.
+    """How the regions of a photo are turned upright."""
 
-    Attributes
-    ----------
-    seen
-        The EXIF orientation by which they are turned to be matched with faces; None where nothing can be read.
-    written
-        That by which further regions are written among them; None where it is not clear enough for that.
-    problem
-        Why not, to be said after the file's name; None where all is clear.
-    """
-
-    seen: int | None
-    written: int | None
-    problem: str | None = None
+    seen: int | None  # EXIF orientation to match them with faces; None if they cannot be read
+    written: int | None  # EXIF orientation to write further regions among them; None if that is unclear
+    problem: str | None = None  # why, to follow the file's name; None if all is clear
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the faces meet the regions in several ways, as different people."""
+        """Whether the faces meet the regions in several orientations, as different people."""
         return self.problem is not None and self.seen is None
 
 
 class TurnFinder:
-    """Tells how the regions of a photo come to lie in the upright picture.
+    """Decides how the regions of a photo are turned upright.
 
     Parameters
     ----------
     frame
         The photo's.
     faces
-        Where faces were found in the upright picture.
+        Boxes of its faces in the upright picture.
     sources
         All documents about the photo.
     """
@@ -69,7 +58,7 @@ class TurnFinder:
         self._sources = sources
 
     def of(self, source: XmpSource) -> Turn:
-        """Return the turn of a document's regions: its own where they tell it, else that of all documents together."""
+        """Return the turn of a document's regions: by themselves if they decide it, else by all documents together."""
         document = source.document
         lists = self._lists(source)
         by_dimensions = self._frame.turn_of(document.dimensions)
@@ -96,7 +85,7 @@ class TurnFinder:
         return self._decided(lists, None) if len(self._sources) > 1 else None
 
     def _lists(self, source: XmpSource) -> list[list[Region]]:
-        """Return the regions of faces with a place, a list for each vocabulary that a document has."""
+        """Return the regions of faces with a place, a list for each vocabulary of a document."""
         document = source.document
         regions = [region for region in document.regions if region.is_face and region.has_place]
         is_about_it = self._frame.may_have(document.dimensions)
@@ -108,13 +97,13 @@ class TurnFinder:
         return [found for found in lists if found]
 
     def _hint(self, lists: Sequence[Sequence[Region]], dimensions: tuple[float, float] | None) -> int | None:
-        """Return the turn that a document says itself: facebank writes about the stored picture; None for no word."""
+        """Return the turn that a document states: facebank writes about the stored picture; None if it states none."""
         if all(region.written_name is not None for regions in lists for region in regions):
             return self._frame.orientation
         return self._frame.turn_of(dimensions) if self._frame.is_told_by(dimensions) else None
 
     def _decided(self, lists: Sequence[Sequence[Region]], hint: int | None) -> Turn | None:
-        """Return the turn by which regions meet faces; None where they meet none by any."""
+        """Return the turn by which regions meet faces; None if they meet none in any."""
         usual = {turn: self._fit(lists, turn) for turn in dict.fromkeys((self._frame.orientation, 1))}
         count, best = sum(map(len, lists)), max(score for score, _ in usual.values())
         fits = usual
@@ -140,7 +129,7 @@ class TurnFinder:
         return Turn(first, None, self._unclear())
 
     def _fit(self, lists: Sequence[Sequence[Region]], turn: int) -> tuple[float, Match]:
-        """Return how near regions are to faces if turned so, and which face each of them is."""
+        """Return how near regions are to faces in a turn, and which face each of them is."""
         size, score, match = self._frame.size_of(turn), 0.0, Match()
         for number, regions in enumerate(lists):
             matched = match_faces([_seen(region, turn, size) for region in regions], self._faces)
@@ -149,7 +138,7 @@ class TurnFinder:
         return score, match
 
     def _without_faces(self, lists: Sequence[Sequence[Region]]) -> Turn:
-        """Return the turn of regions that meet no face: what stands alone or is facebank's is certain."""
+        """Return the turn of regions that meet no face: certain for unrotated photos and for facebank's own regions."""
         orientation = self._frame.orientation
         certain = orientation == 1 or self._all_ours(lists)
         if certain:
@@ -174,22 +163,20 @@ class TurnFinder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionView:
-    """The regions of a document, seen in the upright picture.
+    """The regions of a document in the upright picture.
 
     Attributes
     ----------
-    source
-        The document.
-    regions
-        What it says.
+    source, regions
+        The document, and its regions.
     boxes
-        Where they are in the upright picture; None for one that is nowhere.
+        Of the regions in the upright picture; None for one that is nowhere.
     of_face
-        Places of regions by the face's: the Metadata Working Group's, and Microsoft's.
+        Indices of regions by the face's, for each vocabulary.
     turn
-        What is done to have them upright.
+        How they are turned upright.
     faces
-        Where the faces are in the upright picture.
+        Boxes of the faces in the upright picture.
     """
 
     source: XmpSource
@@ -201,19 +188,7 @@ class RegionView:
 
     @classmethod
     def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
-        """Look at a document.
-
-        Parameters
-        ----------
-        source
-            The document.
-        frame
-            The photo's.
-        faces
-            Where its faces are in the upright picture.
-        finder
-            Of the photo.
-        """
+        """Return the view of a document; the parameters are as of `TurnFinder`."""
         regions, turn = source.document.regions, finder.of(source)
         about_it = frame.may_have(source.document.dimensions)
         boxes = tuple(
@@ -232,24 +207,24 @@ class RegionView:
         return cls(source, tuple(regions), boxes, of_face, turn, tuple(faces))
 
     def without_names(self, places: Sequence[int]) -> RegionView:
-        """Return the view as if nobody had named some of the regions."""
+        """Return the view without the names of some regions."""
         bare = {place: replace(self.regions[place], name="", written_name="") for place in places}
         return replace(self, regions=tuple(bare.get(place, region) for place, region in enumerate(self.regions)))
 
     @property
     def problem(self) -> str | None:
-        """Why the regions cannot be read, or not be added to, with the file's name; None where they can."""
+        """Why the regions cannot be read, or not be added to, with the file's name; None if they can."""
         return None if self.turn.problem is None else f"{printable(str(self.source.path))} {self.turn.problem}"
 
     def names_of(self, face: int) -> list[Region]:
-        """Return the regions of a face that have a name."""
+        """Return the named regions of a face."""
         places = [matched[face] for matched in self.of_face.values() if face in matched]
         return [self.regions[place] for place in places if self.regions[place].name]
 
     def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
-        """Tell whether another face, or a place without one, has the person's name.
+        """Return whether another face, or a place without one, has the person's name.
 
-        Not counted is what facebank wrote and knows better by now.
+        What facebank wrote and knows better by now does not count.
         """
         faces = self._faces_of_regions()
         return any(
@@ -263,7 +238,7 @@ class RegionView:
         )
 
     def frames(self, face: int, person: str) -> bool:
-        """Tell whether a region of another face's size, a whole body's, has the face in it and the person's name."""
+        """Return whether a region that matches no face, such as a body's, holds the face and has the person's name."""
         faces = self._faces_of_regions()
         return any(
             place not in faces
@@ -283,6 +258,6 @@ class RegionView:
 
 
 def _seen(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
-    """Return where a region lies in the upright picture; `size` is that of the picture that it is about."""
+    """Return where a region about a picture of this size lies in the upright picture."""
     box = region.box_in(size)
     return None if box is None else turned(box, turn)

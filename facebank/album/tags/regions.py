@@ -1,9 +1,9 @@
-"""Regions of faces as photo programs keep them, and how they lie in the photo as it is seen.
+"""Face regions as photo programs store them, and how they lie in the upright photo.
 
-Programs keep a region in shares of the picture's width and height, so that it fits copies of any size. The Metadata
-Working Group's regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as it is stored, before
-EXIF's orientation turns it: immich reads them so, and facebank begins a list so. Others write about the turned picture,
-with ``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` tells by the faces which it is.
+Regions are fractions of a picture's width and height, so that they fit copies of any size. The Metadata Working Group's
+regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as stored, before EXIF's orientation
+turns it: immich reads them so, and facebank begins a list so. Others write about the turned picture, with
+``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` finds out by the faces which it is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LEAST_NEARNESS = 0.1
 
 
 class Vocabulary(StrEnum):
-    """Whose words a region is written in."""
+    """Whose properties a region is written in."""
 
     MWG = "mwg-rs"
     MICROSOFT = "MP"
@@ -46,25 +46,24 @@ class Vocabulary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region as a file has it.
+    """A region as a file states it.
 
     Attributes
     ----------
     box
-        In the picture that the region is about; None where it states no rectangle, or one that cannot be.
+        In the picture that the region is about; None if it states no possible rectangle.
     name
-        Of the person; empty where nobody named it.
+        The person's; empty if unnamed.
     kind
         As the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty.
     vocabulary
-        In whose words it is.
+        Whose properties it is written in.
     written_name
-        The name that facebank wrote; None where the region is not facebank's. A name that differs was set by a person.
+        The name that facebank wrote, from which a person's change differs; None if the region is not facebank's.
     circle
-        Center and diameter of a round region, the diameter in shares of the picture's shorter side; None for a
-        rectangle.
+        Center and diameter of a round region, the latter in fractions of the picture's shorter side; else None.
     mark
-        By which a gallery knows the names that it wrote; None where there is none.
+        By which a gallery recognizes the names that it wrote, or None.
     """
 
     box: Box | None
@@ -77,16 +76,13 @@ class Region:
 
     @property
     def has_place(self) -> bool:
-        """Whether it states an area that can be."""
+        """Whether it states a possible area."""
         return self.box is not None or self.circle is not None
 
     def box_in(self, size: tuple[float, float]) -> Box | None:
-        """Return the box in the picture that the region is about; None where it states no area that can be.
+        """Return the box in the picture of a size (width and height in any unit) that the region is about, or None.
 
-        Parameters
-        ----------
-        size
-            Width and height of that picture, in any unit: a circle is as wide as high in pixels, not in shares.
+        The size matters for circles, which are as wide as high in pixels, not in fractions.
         """
         if self.circle is None:
             return self.box
@@ -96,7 +92,7 @@ class Region:
 
     @property
     def is_face(self) -> bool:
-        """Whether it is a face's: what has no kind counts as one."""
+        """Whether it is a face's; a region without a kind counts as one."""
         return self.kind.casefold() in {"face", ""}
 
     @property
@@ -107,15 +103,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The picture of a photo: how large it is as stored, and what is done to see it upright.
-
-    Attributes
-    ----------
-    width, height
-        Of the stored picture in pixels.
-    orientation
-        EXIF's, 1..8.
-    """
+    """The size of a photo's stored picture in pixels, and its EXIF orientation, 1..8."""
 
     width: int
     height: int
@@ -123,7 +111,7 @@ class Frame:
 
     @classmethod
     def of_upright(cls, width: int, height: int, orientation: int) -> Self:
-        """Return the picture of a photo that is so large upright, in pixels."""
+        """Return the frame of a photo with this upright size in pixels."""
         sidewards = orientation in _SIDEWARDS
         return cls(height, width, orientation) if sidewards else cls(width, height, orientation)
 
@@ -134,33 +122,25 @@ class Frame:
         return (self.height, self.width) if sidewards else (self.width, self.height)
 
     def size_of(self, turn: int) -> tuple[int, int]:
-        """Return width and height of the picture that regions are about which this turn, 1..8, makes upright."""
+        """Return width and height of the picture that a turn, 1..8, makes upright."""
         width, height = self.upright_size
         return (height, width) if turn in _SIDEWARDS else (width, height)
 
     def may_have(self, dimensions: tuple[float, float] | None) -> bool:
-        """Tell whether a picture of these dimensions may be this one, stored, upright or turned since."""
+        """Return whether a picture of these dimensions may be this one, stored, upright or turned since."""
         sizes = ((self.width, self.height), (self.height, self.width))
         return dimensions is None or any(_same_shape(dimensions, size) for size in sizes)
 
     def is_told_by(self, dimensions: tuple[float, float] | None) -> bool:
-        """Tell whether dimensions fit the stored picture only, or the upright one only."""
+        """Return whether dimensions fit the stored picture only, or the upright one only."""
         fitting = dimensions is not None and self.turn_of(dimensions) is not None
         return fitting and not _same_shape(self.upright_size, (self.width, self.height))
 
     def turn_of(self, dimensions: tuple[float, float] | None) -> int | None:
-        """Return the orientation that is still to be applied to regions to have them upright.
+        """Return the EXIF orientation by which regions about a picture of these dimensions are turned to be upright.
 
-        Parameters
-        ----------
-        dimensions
-            Width and height that the regions say they are about; None where they say nothing.
-
-        Returns
-        -------
-        int or None
-            That of the photo; 1 where the regions are about the upright picture; None where they are about a picture of
-            another shape, such as one that was not cropped yet.
+        The photo's if they state none, 1 if they are about the upright picture, None for a picture of another shape,
+        such as before cropping.
         """
         if dimensions is None or _same_shape(dimensions, (self.width, self.height)):
             return self.orientation
@@ -168,30 +148,14 @@ class Frame:
 
 
 def frame_of(photo: Photo, orientation: int) -> Frame:
-    """Return the picture of a photo whose faces were found.
-
-    Parameters
-    ----------
-    photo
-        What was found in it, turned by ``quarter_turns`` from upright.
-    orientation
-        EXIF's, 1..8.
-    """
+    """Return the frame of a scanned photo with an EXIF orientation, 1..8."""
     lies = photo.quarter_turns % 2 == 1
     width, height = (photo.height, photo.width) if lies else (photo.width, photo.height)
     return Frame.of_upright(width, height, orientation)
 
 
 def turned(box: Box, orientation: int) -> Box:
-    """Return where a box lies when the picture is turned and mirrored as an EXIF orientation asks for.
-
-    Parameters
-    ----------
-    box
-        In the stored picture.
-    orientation
-        EXIF's, 1..8 (EXIF 2.32, 4.6.4).
-    """
+    """Return where a box lies when the picture is turned by an EXIF orientation, 1..8 (EXIF 2.32, 4.6.4)."""
     (x1, y1), (x2, y2) = _moved(*box[:2], orientation), _moved(*box[2:], orientation)
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
@@ -202,13 +166,7 @@ def turned_back(box: Box, orientation: int) -> Box:
 
 
 def face_boxes(photo: Photo) -> list[Box]:
-    """Return where the faces of a photo are in the upright picture, without what reaches over its edge.
-
-    Parameters
-    ----------
-    photo
-        What was found in it; its boxes are of the picture turned by ``quarter_turns``.
-    """
+    """Return the boxes of a photo's faces in the upright picture, clipped to it."""
     orientation = _TURNED[photo.quarter_turns % 4]
     boxes = []
     for face in photo.faces:
@@ -219,27 +177,27 @@ def face_boxes(photo: Photo) -> list[Box]:
 
 
 def clipped(box: Box) -> Box | None:
-    """Return the part of a box that lies in the picture; None where there is none."""
+    """Return the part of a box inside the picture, or None."""
     x1, y1, x2, y2 = (min(max(edge, 0.0), 1.0) for edge in box)
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, tuple[int, float]]:
-    """Say which region is which face, so that all together overlap most.
+    """Match regions with faces of the same picture, so that they overlap most in total.
 
     Parameters
     ----------
     boxes
-        Of the regions; one without a box is no face's.
+        Of the regions; one without a box matches no face.
     faces
-        Boxes of the faces, in the same picture.
+        Boxes of the faces.
 
     Returns
     -------
     dict
-        Places of regions with the places of their faces, and how near their middles are: 1 where they are the same, 0.1
-        from half a face apart. Each face has one region at most, and they overlap (intersection over union) by 0.2 or
-        more, because some programs frame a whole head.
+        For indices of regions: the index of the face, and how near their centers are, 1 for the same center down to
+        0.1 from half a face apart. Each face has one region at most, with an intersection over union of 0.2 or more,
+        because some programs frame a whole head.
     """
     import numpy as np
 
@@ -260,7 +218,7 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
 
 
 def _assigned(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows and columns belong together, so that what they share is most."""
+    """Return which rows and columns belong together, so that their total is largest."""
     rows, columns = shared.nonzero()
     if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):  # as in most photos: SciPy loads slowly
         return rows, columns
@@ -285,5 +243,5 @@ def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:
 
 
 def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Tell whether two pictures have the same proportions, as copies of other sizes have."""
+    """Return whether two pictures have the same proportions, as copies of other sizes have."""
     return abs(one[0] * other[1] - one[1] * other[0]) <= _SAME_SHAPE * one[0] * other[1]

@@ -1,4 +1,4 @@
-"""XMP files beside photos: which belong to a photo, by their names."""
+"""Sidecars: XMP files that belong to a photo by their names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def possible_sidecars(photo: Path) -> tuple[Path, ...]:
 
 
 def own_sidecars(photo: Path) -> list[Path]:
-    """Return the sidecars that are there and are this photo's alone, so that they go where it goes."""
+    """Return the existing sidecars that belong to this photo alone, so that they go where it goes."""
     beside = sidecar_of(photo)
     return [
         path
@@ -34,7 +34,7 @@ def own_sidecars(photo: Path) -> list[Path]:
 
 
 def belongs_to_it_alone(photo: Path) -> bool:
-    """Tell whether ``photo.xmp`` can be no other photo's: a raw file of the same name may be what it is about."""
+    """Return whether ``photo.xmp`` can be about no other file, such as a raw file of the same name."""
     with suppress(OSError):
         return not any(
             other.stem == photo.stem and other.name != photo.name and other.suffix.lower() != SUFFIX and other.is_file()

@@ -1,34 +1,27 @@
-"""Names of people who were found in photos, written as regions that photo programs read.
+"""Names of identified people, written into photos or sidecars as regions that photo programs read, and removed again.
 
-What other programs wrote stays. A name that somebody gave counts for more than what was found: where the two differ,
-that is reported and the file left as it is. facebank notes in each region what it wrote, and changes a name later only
-where it is still that.
+What other programs wrote stays. A name that somebody gave outweighs one that facebank found: where the two differ, that
+is reported and the file left alone. facebank notes in each region what it wrote, and later changes or removes a name
+only if it is still that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.tags.marks import TagMarks
 from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of
 from facebank.album.tags.regions import turned_back as back_to_stored
-from facebank.album.tags.removing import standing_names, take_out
 from facebank.album.tags.sidecars import belongs_to_it_alone, sidecar_of
-from facebank.album.tags.tagged import Action, TaggedFace, TaggedPhoto
+from facebank.album.tags.written_names import TagMarks
 from facebank.album.tags.xmp_document import XmpDocument
-from facebank.album.tags.xmp_files import (
-    PhotoXmp,
-    XmpSource,
-    embed,
-    read_photo_xmp,
-    write_sidecar,
-)
+from facebank.album.tags.xmp_files import PhotoXmp, XmpSource, embed, read_photo_xmp, write_sidecar
 from facebank.errors import PhotoError, StorageError, XmpError
 from facebank.gallery import name_key
 from facebank.media import picture_hash_of_photo
@@ -36,9 +29,80 @@ from facebank.storage.text import printable
 from facebank.types import Reason
 
 if TYPE_CHECKING:
-    from facebank.album.tags.known import KnownTags
+    from facebank.album.tags.regions import Region
+    from facebank.album.tags.written_names import WrittenNames
+    from facebank.media import PhotoFile
     from facebank.storage.folders import NamedFolders
     from facebank.types import Photo
+
+
+class Action(StrEnum):
+    """What becomes of a face's region, from what changes least."""
+
+    UNCHANGED = "unchanged"
+    ADDED = "added"
+    NAMED = "named"
+    RENAMED = "renamed"
+    CONFLICT = "conflict"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedFace:
+    """What became of a face.
+
+    Attributes
+    ----------
+    face
+        Its index in the photo, from 0.
+    person
+        The name that is known, or too improbable; empty for a face that is only framed.
+    action
+        What became of its region.
+    named_as
+        The other name that it has or had in a file; empty if somebody removed facebank's; the person's own if another
+        face has it there; else None.
+    """
+
+    face: int
+    person: str
+    action: Action
+    named_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPhoto:
+    """What became of a photo.
+
+    Attributes
+    ----------
+    files
+        What was written, or would be: the photo or a sidecar.
+    error
+        Why something could not be written, or None.
+    faces
+        Those that were to be written, and those whose name is too improbable.
+    content_hash
+        SHA-256 in hex of the photo's bytes if they changed and were as scanned before; else None.
+    removed
+        Names that were removed, or would be, because they were denied or forgotten.
+    standing
+        Names that facebank wrote and that are there now, by file; None if nothing was read.
+    left
+        Names to remove that are in the photo itself, which is not written without ``into_photos``.
+    outside
+        Files to which links lead out of the named folders: if there are any, nothing is written for this photo.
+    """
+
+    path: str
+    files: tuple[str, ...]
+    error: str | None
+    faces: tuple[TaggedFace, ...]
+    content_hash: str | None = None
+    removed: tuple[str, ...] = ()
+    standing: Mapping[str, tuple[str, ...]] | None = None
+    left: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 _ORDER = tuple(Action)
@@ -46,59 +110,42 @@ _ORDER = tuple(Action)
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """How names are written.
+    """How names are written."""
 
-    Attributes
-    ----------
-    into_photos
-        Whether into the photos themselves; else into sidecars.
-    unnamed
-        Whether faces that are not known are framed too, without a name.
-    dry_run
-        Whether nothing is written, and only said what would be.
-    folders
-        Where files may be written: a link leads nowhere else. None for anywhere.
-    """
-
-    into_photos: bool = False
-    unnamed: bool = False
-    dry_run: bool = False
-    folders: NamedFolders | None = None
+    into_photos: bool = False  # into the photos themselves, else into sidecars
+    unnamed: bool = False  # unknown faces are framed too, without a name
+    dry_run: bool = False  # nothing is written, and only reported what would be
+    folders: NamedFolders | None = None  # where files may be written, whatever links lead to; None for anywhere
 
 
 def tag_photo(
     photo: Photo,
-    identified: Photo,
     options: TagOptions,
-    tags: KnownTags,
+    tags: WrittenNames,
 ) -> TaggedPhoto:
-    """Write who is in a photo, and take out what facebank wrote and was denied or forgotten since.
+    """Write who is in a photo, and remove names of facebank's that were denied or forgotten since.
 
     Parameters
     ----------
     photo
-        What was found in it.
-    identified
-        Who that is.
+        The identified photo.
     options
         How names are written.
     tags
-        Tells which names are to go, and is told of what is about to be written.
+        Says which names are to be removed, and records what is about to be written.
 
     Raises
     ------
     MissingDependencyError
-        The extra that reads XMP is not installed.
+        lxml is not installed.
     """
     unsure = tuple(
         TaggedFace(place, face.candidates[0].person, Action.UNSURE)
-        for place, face in enumerate(identified.faces)
+        for place, face in enumerate(photo.faces)
         if face.reason is Reason.IMPROBABLE
     )
     wanted = {
-        place: face.person or ""
-        for place, face in enumerate(identified.faces)
-        if face.person is not None or options.unnamed
+        place: face.person or "" for place, face in enumerate(photo.faces) if face.person is not None or options.unnamed
     }
     denied = tags.denied(photo)
     if not wanted and not denied and not tags.may_have_forgotten(photo):
@@ -122,7 +169,7 @@ def _tag(
     wanted: dict[int, str],
     xmp: PhotoXmp,
     options: TagOptions,
-    tags: KnownTags,
+    tags: WrittenNames,
     *,
     denied: Mapping[int, AbstractSet[str]],
 ) -> TaggedPhoto:
@@ -178,14 +225,14 @@ def _tag(
 
 
 def _require_clear(views: Sequence[RegionView]) -> None:
-    """Raise `XmpError` where it is not clear which way round a document's regions are."""
+    """Raise `XmpError` if the orientation of a document's regions is unclear."""
     unclear = next((view.problem for view in views if view.turn.is_unclear), None)
     if unclear is not None:
         raise XmpError(unclear)
 
 
 def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
-    """Return what links lead out of the named folders to."""
+    """Return the files to which links lead out of the named folders."""
     if folders is None:
         return ()
     return tuple(str(target.path) for target in targets if not folders.hold(target.path))
@@ -194,7 +241,7 @@ def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tupl
 def _to_go(
     view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
 ) -> list[int]:
-    """Return the places of regions whose names are to go; a face that is known gets its name instead."""
+    """Return the indices of regions whose names are to be removed; a known face gets its name instead."""
     faces = {place: face for face, place in view.of_face[Vocabulary.MWG].items()}
     return [
         place
@@ -214,7 +261,7 @@ def _changes(plans: Sequence[TaggedFace]) -> bool:
 def _plan(
     face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
 ) -> TaggedFace:
-    """Say what becomes of a face in a document, in view of all that is said of it anywhere."""
+    """Return what becomes of a face in a document, considering all documents about the photo."""
     place = target.of_face[Vocabulary.MWG].get(face)
     named = [region for view in views for region in view.names_of(face)]
     if not person:
@@ -249,9 +296,9 @@ def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: S
 
 
 def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
-    """Return the documents to write: the sidecar, or the photo's after the sidecar that programs would rather read.
+    """Return the documents to write: the sidecar, or the photo's after the sidecar that programs prefer.
 
-    One that has no regions yet gets those of the first usable one.
+    One without regions gets those of the first usable document.
     """
     path = sidecar_of(xmp.path)
     beside = next((source for source in xmp.sidecars if source.path == path), None)
@@ -274,7 +321,7 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
 
 
 def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
-    """Give a document without regions those of another: programs that read it look no further."""
+    """Copy another document's regions into one without any: programs that read it look no further."""
     if not target.document.has_mwg_regions:
         other = next((source for source in sources if source.document.has_mwg_regions), None)
         if other is not None:
@@ -283,7 +330,7 @@ def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
 
 
 def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
-    """Write documents, the photo first: where nothing can be put into it, nothing is written at all."""
+    """Write documents, the photo first: if nothing can be put into it, nothing is written at all."""
     files, content_hash, error = list[str](), None, None
     for target in sorted(changed, key=lambda target: target.path != xmp.path):
         try:
@@ -297,3 +344,126 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
         files.append(str(target.path))
     faces = planned.faces if error is None or files else ()
     return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedTags:
+    """What became of a name in a photo and its sidecars.
+
+    Attributes
+    ----------
+    files
+        What was changed, or would be: the photo or sidecars.
+    names
+        How many names were removed, or would be.
+    left
+        How many regions keep the name because facebank did not write it, or somebody changed it.
+    error
+        Why it could not be done, or not completely; else None.
+    content_hash
+        SHA-256 in hex of the photo's bytes if they changed; else None.
+    before
+        The photo as it was read; None if nothing was to be changed.
+    standing
+        Names that facebank wrote and that are there now, by file.
+    outside
+        Files with the name to which links lead out of the named folders: if there are any, nothing is changed.
+    """
+
+    path: str
+    files: tuple[str, ...]
+    names: int
+    left: int
+    error: str | None
+    content_hash: str | None = None
+    before: PhotoFile | None = None
+    standing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+
+
+def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool = False) -> RemovedTags:
+    """Remove a name from a photo and its sidecars where facebank wrote it and nobody changed it since.
+
+    Regions that facebank added are removed; others only lose the name. Nothing else in the files changes.
+
+    Parameters
+    ----------
+    photo, name
+        The photo, and the name in any case.
+    folders
+        What the user named: a file to which links lead out of them is left alone.
+    dry_run
+        Whether nothing is written, and only reported what would be.
+
+    Raises
+    ------
+    MissingDependencyError
+        lxml is not installed.
+    """
+    key = name_key(name)
+    try:
+        head = read_photo_xmp(photo, to_change=False)
+        if not any(_has(region, key) for source in head.sources for region in source.document.regions):
+            return RemovedTags(str(photo), (), 0, 0, None, standing=standing_names(head.sources))
+        xmp = read_photo_xmp(photo)
+        found = [
+            (source, [place for place, region in enumerate(source.document.regions) if _is_ours(region, key)])
+            for source in xmp.sources
+        ]
+        named = sum(_has(region, key) for source in xmp.sources for region in source.document.regions)
+    except PhotoError as error:
+        return RemovedTags(str(photo), (), 0, 0, str(error))
+    changed = [(source, places) for source, places in found if places]
+    ours = sum(len(places) for _, places in changed)
+    planned = RemovedTags(
+        str(photo), tuple(str(source.path) for source, _ in changed), ours, named - ours, None, before=xmp.file
+    )
+    outside = [str(source.path) for source, _ in changed if not folders.hold(source.path)]
+    if outside:
+        return replace(planned, files=(), names=0, outside=tuple(outside))
+    return planned if dry_run else _written(planned, xmp, changed)
+
+
+def standing_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
+    """Return the unchanged names of facebank's in documents, by the documents' files."""
+    return {
+        str(source.path): tuple(region.name for region in source.document.regions if region.is_ours and region.name)
+        for source in sources
+    }
+
+
+def take_out(source: XmpSource, places: list[int]) -> None:
+    """Remove the names of some regions, by index, of the Metadata Working Group's."""
+    for place in sorted(places, reverse=True):
+        source.document.unname_region(place)
+
+
+def _written(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[XmpSource, list[int]]]) -> RemovedTags:
+    files, names, content_hash = list[str](), 0, None
+    for source, places in changed:
+        try:
+            if source is xmp.extended:
+                raise XmpError(
+                    f"{printable(str(xmp.path))} has the name in Extended XMP, which is not written: take it out with "
+                    "another program"
+                )
+            take_out(source, places)
+            if source.path != xmp.path:
+                write_sidecar(source.path, source.document, source.data)
+            else:
+                content_hash = sha256(embed(xmp, source.document)).hexdigest()
+        except (PhotoError, StorageError) as error:
+            done = replace(planned, files=tuple(files), names=names, content_hash=content_hash)
+            return replace(done, error=str(error))
+        files.append(str(source.path))
+        names += len(places)
+    standing = standing_names(xmp.sources)
+    return replace(planned, files=tuple(files), names=names, content_hash=content_hash, standing=standing)
+
+
+def _has(region: Region, key: str) -> bool:
+    return bool(region.name) and name_key(region.name) == key
+
+
+def _is_ours(region: Region, key: str) -> bool:
+    return region.vocabulary is Vocabulary.MWG and region.is_ours and _has(region, key)

@@ -1,20 +1,23 @@
-"""One XMP document: its regions of faces are read and added to, and all else in it stays as it is.
+"""An XMP document: its face regions are read and added to, and everything else in it stays as it is.
 
-XMP is XML, and whoever sends a photo sends it: the bytes are counted before they are parsed, and a document with a
-document type, by which alone entities can be defined, is refused unparsed. XMP never has one (ISO 16684-1, 7.1).
+XMP is XML from whoever sent the photo: its size is checked before it is parsed, and a document with a document type,
+which alone can define entities, is refused. XMP never has one (ISO 16684-1, 7.1).
+
+RDF/XML writes the same in several forms, and programs use all of them: fields as elements or attributes, structures
+with ``rdf:parseType="Resource"`` (ExifTool, exiv2) or with an ``rdf:Description`` inside (Adobe; ISO 16684-1, 7.4 to
+7.9).
 """
 
 from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from facebank.album.tags.regions import Box, Region, Vocabulary, clipped
-from facebank.album.tags.xmp_structs import RDF, drop, items_of, list_of, opened, set_text, struct_in, text_of
 from facebank.errors import MissingDependencyError, XmpError
 from facebank.storage.text import printable
 
@@ -25,6 +28,9 @@ MOST_BYTES = 8 * 1024 * 1024
 MOST_ELEMENTS = 200_000
 MOST_REGIONS = 1_000
 
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_LISTS = (f"{RDF}Bag", f"{RDF}Seq", f"{RDF}Alt")
+_PARSE_TYPE = f"{RDF}parseType"
 _META = "adobe:ns:meta/"
 _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _AREA = "http://ns.adobe.com/xmp/sType/Area#"
@@ -51,17 +57,7 @@ _BYTE_ORDER_MARKS = (
 
 
 class XmpDocument:
-    """An XMP document. Use `parse` or `empty`.
-
-    Parameters
-    ----------
-    tree
-        Of lxml.
-    name
-        What to call it in messages.
-    declared
-        Whether it began with an XML declaration.
-    """
+    """An XMP document. Use `parse` or `empty`."""
 
     def __init__(self, tree: Any, name: str, *, declared: bool = False) -> None:
         self._tree = tree
@@ -72,28 +68,21 @@ class XmpDocument:
 
     @classmethod
     def empty(cls, name: str) -> Self:
-        """Return a document that says nothing."""
+        """Return a document without content; `name` is used in messages."""
         made = cls.parse(_EMPTY, name)
         made._is_new = True
         return made
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Self:
-        """Read a document.
-
-        Parameters
-        ----------
-        data
-            Its bytes; a packet in a photo, or a sidecar.
-        name
-            What to call it in messages.
+        """Parse a packet of a photo, or a sidecar; `name` is used in messages.
 
         Raises
         ------
         XmpError
-            It is too large, no XMP, or has what XMP never has.
+            It is too large, no XMP, or holds what XMP never has.
         MissingDependencyError
-            The extra that reads XML is not installed.
+            lxml is not installed.
         """
         text = _decoded(data, name)
         declared = text.startswith("<?xml ")
@@ -123,7 +112,7 @@ class XmpDocument:
         return found[0]
 
     def to_bytes(self) -> bytes:
-        """Return the document as UTF-8, as a sidecar has it."""
+        """Return the document as UTF-8, as in a sidecar."""
         from lxml import etree
 
         if self._is_new:
@@ -132,7 +121,7 @@ class XmpDocument:
         return written if written.endswith(b"\n") else written + b"\n"
 
     def to_packet(self) -> bytes:
-        """Return the document as a packet, as photos have it: with its processing instructions around."""
+        """Return the document as a packet, with its processing instructions, as in a photo."""
         self._declared = False
         packet = self.to_bytes()
         if packet.lstrip().startswith(b"<?xpacket"):
@@ -141,7 +130,7 @@ class XmpDocument:
         return begin + packet + b'<?xpacket end="w"?>'
 
     def says_the_same(self, other: XmpDocument) -> bool:
-        """Tell whether another document has the very same elements, attributes and texts, spaces included."""
+        """Return whether another document has the same elements, attributes and texts, spaces included."""
         from lxml import etree
 
         mine, others = (etree.tostring(each._tree.getroot(), with_tail=False) for each in (self, other))
@@ -149,7 +138,7 @@ class XmpDocument:
 
     @property
     def regions(self) -> list[Region]:
-        """The regions: the Metadata Working Group's first, in the order of the file.
+        """The regions in the order of the file, the Metadata Working Group's first.
 
         Raises
         ------
@@ -162,7 +151,7 @@ class XmpDocument:
 
     @property
     def dimensions(self) -> tuple[float, float] | None:
-        """Width and height of the picture that the Metadata Working Group's regions are about, if they say so."""
+        """Width and height of the picture that the Metadata Working Group's regions are about, if stated."""
         for info in self._properties(_MWG, "Regions"):
             dimensions = struct_in(info, f"{{{_MWG}}}AppliedToDimensions")
             if dimensions is not None:
@@ -173,20 +162,13 @@ class XmpDocument:
 
     @property
     def has_mwg_regions(self) -> bool:
-        """Whether there is a list of the Metadata Working Group's regions, were it an empty one."""
+        """Whether there is a list of the Metadata Working Group's regions, even an empty one."""
         return next(self._properties(_MWG, "Regions"), None) is not None
 
     def name_region(self, number: int, name: str, mark: str | None = None) -> None:
-        """Give a region another name, and note that facebank did.
+        """Name a region of the Metadata Working Group's, by its index in `regions`, and note that facebank did.
 
-        Parameters
-        ----------
-        number
-            Its place among `regions`, of the Metadata Working Group's.
-        name
-            Of the person.
-        mark
-            By which the gallery knows that it wrote the name.
+        `mark` is how the gallery recognizes the names that it wrote.
         """
         item = list(self._mwg_items())[number]
         with _said_plainly(self._name, name):
@@ -196,12 +178,9 @@ class XmpDocument:
             self._note(item, name, mark)
 
     def unname_region(self, number: int) -> None:
-        """Take out a name that facebank wrote, and the region where facebank made it.
+        """Remove a name that facebank wrote, and the region if facebank added it.
 
-        Parameters
-        ----------
-        number
-            Its place among `regions`, of the Metadata Working Group's. Those behind it may move up by one.
+        `number` is its index in `regions`; those behind it may move up by one.
         """
         item = list(self._mwg_items())[number]
         extensions = struct_in(item, _EXTENSIONS)
@@ -219,12 +198,11 @@ class XmpDocument:
         box
             In the picture that the regions are about.
         name
-            Of the person; empty for a face without a name.
+            The person's; empty for an unnamed face.
         size
-            Width and height in pixels of the picture that the regions are about, for a document that does not say it
-            yet.
+            Width and height in pixels of that picture, for a document that does not state them.
         mark
-            By which the gallery knows that it wrote the name.
+            As of `name_region`.
         """
         from lxml import etree
 
@@ -244,7 +222,7 @@ class XmpDocument:
         set_text(struct_in(item, _EXTENSIONS), _ADDED, "True", nsmap=_PREFIXES)
 
     def copy_regions(self, other: XmpDocument) -> None:
-        """Take over the Metadata Working Group's regions of another document, for one that has none."""
+        """Copy the Metadata Working Group's regions of another document into one that has none."""
         for info in other._properties(_MWG, "Regions"):
             self._description().append(deepcopy(info))
 
@@ -261,7 +239,7 @@ class XmpDocument:
             set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
 
     def _bag(self, size: tuple[int, int]) -> Any:
-        """Return the list of regions, made where missing, with the size of the picture that they are about."""
+        """Return the list of regions, created if missing with the size of the picture that they are about."""
         from lxml import etree
 
         resource = {f"{RDF}parseType": "Resource"}
@@ -282,7 +260,7 @@ class XmpDocument:
         return etree.SubElement(regions, f"{RDF}Bag") if bag is None else bag
 
     def _description(self) -> Any:
-        """Return a new node for properties, about what the others are about, as XMP asks for."""
+        """Return a new node for properties, about what the others are about, as XMP requires."""
         from lxml import etree
 
         about = f"{RDF}about"
@@ -325,7 +303,7 @@ class XmpDocument:
         )
 
     def _mwg_area(self, item: Any) -> tuple[Box | None, tuple[float, float, float] | None]:
-        """Return the rectangle or the circle that a region states, in shares of the picture."""
+        """Return the rectangle or the circle that a region states, in fractions of the picture."""
         area = struct_in(item, f"{{{_MWG}}}Area")
         if area is None:
             return None, None
@@ -352,7 +330,7 @@ class XmpDocument:
 
 @contextmanager
 def _said_plainly(document: str, name: str) -> Iterator[None]:
-    """Turn lxml's refusal of a character into our own error."""
+    """Raise lxml's refusal of a character as an `XmpError`."""
     try:
         yield
     except ValueError as error:
@@ -387,3 +365,89 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def struct_in(element: Any, field: str) -> Any:
+    """Return the element of a field that holds a structure or a list, or None."""
+    return _body(element).find(field)
+
+
+def text_of(element: Any, field: str) -> str:
+    """Return the text of a field, an attribute or an element; empty if there is none."""
+    body = _body(element)
+    attribute = body.get(field)
+    if attribute is not None:
+        return str(attribute).strip()
+    found = body.find(field)
+    if found is None:
+        return ""
+    inner = next(items_of(found), None)
+    return str((found if inner is None else inner).xpath("string()")).strip()
+
+
+def list_of(element: Any) -> Any:
+    """Return the list in an element, or None."""
+    return next(element.iterchildren(*_LISTS), None)
+
+
+def items_of(element: Any) -> Iterator[Any]:
+    """Return the items of the list in an element."""
+    found = list_of(element)
+    return iter(()) if found is None else found.iterchildren(f"{RDF}li")
+
+
+def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
+    """Set a field in the form that it has, or as a new element.
+
+    Raises
+    ------
+    ValueError
+        XML cannot hold a character of the text.
+    XmpError
+        The structure is not valid RDF.
+    """
+    from lxml import etree
+
+    body = _body(element)
+    if body.get(field) is not None:
+        body.set(field, text)
+        return
+    found = body.find(field)
+    if found is None:
+        found = etree.SubElement(opened(element), field, nsmap=nsmap)
+    for child in list(found):
+        found.remove(child)
+    found.text = text or None  # as it is when read again
+
+
+def drop(element: Any, field: str) -> None:
+    """Remove a field in any form; no-op if absent."""
+    body = _body(element)
+    body.attrib.pop(field, None)
+    for found in body.findall(field):
+        body.remove(found)
+
+
+def opened(element: Any) -> Any:
+    """Return the element to which a structure's fields can be added.
+
+    Fields that are attributes of the property itself become elements: RDF allows no elements beside them.
+    """
+    from lxml import etree
+
+    body = _body(element)
+    if body is not element or body.get(_PARSE_TYPE) == "Resource":
+        return body
+    if len(body) or (body.text or "").strip():
+        raise XmpError("its regions are written in a way that is not understood: they are left alone")
+    for name, value in list(body.attrib.items()):
+        if not name.startswith(RDF):
+            del body.attrib[name]
+            etree.SubElement(body, name).text = value
+    body.set(_PARSE_TYPE, "Resource")
+    return body
+
+
+def _body(element: Any) -> Any:
+    inner = element.find(f"{RDF}Description")
+    return element if inner is None else inner

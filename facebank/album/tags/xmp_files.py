@@ -1,10 +1,10 @@
-"""The XMP of a photo, in it and beside it: found, and written so that nothing else can be lost.
+"""The XMP of a photo, in it and beside it: read, and written so that nothing else can be lost.
 
-Sidecars have two names. ``photo.jpg.xmp`` is what digiKam, darktable and immich write, ``photo.xmp`` what Adobe's
-programs do; both are read, the first counts for more, as immich has it, and is the one that is written.
+Sidecars have two names: ``photo.jpg.xmp`` (digiKam, darktable, immich) and Adobe's ``photo.xmp``. Both are read; the
+first counts for more, as in immich, and is the one that is written.
 
-Whatever is written goes into a new file beside the old one, is read back from there and compared, and only then takes
-the old one's place: a crash leaves one of the two, whole.
+A new file is written beside the old one, read back and compared, and only then replaces the old one: a crash leaves
+one of the two, complete.
 """
 
 from __future__ import annotations
@@ -35,21 +35,11 @@ _HEAD_BYTES = 512 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class XmpSource:
-    """One document about a photo.
+    """One document about a photo."""
 
-    Attributes
-    ----------
-    path
-        Its file: the photo itself, or a sidecar.
-    document
-        What it says.
-    data
-        The sidecar as it was read; None for what is no sidecar, or not there yet.
-    """
-
-    path: Path
-    document: XmpDocument
-    data: bytes | None = None
+    path: Path  # the photo itself, or a sidecar
+    document: XmpDocument  # its content
+    data: bytes | None = None  # a sidecar as it was read; None for a photo, or if there is none yet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,16 +48,14 @@ class PhotoXmp:
 
     Attributes
     ----------
-    path
-        The photo.
     file, header
-        Its bytes, and what is known before its pixels.
+        Its bytes, and what is known without decoding pixels.
     packet
         Where XMP is or would be in it; None for a format into which none is put.
     embedded, extended
-        What is in the photo; None where there is none.
+        What is in the photo, or None.
     sidecars
-        What is beside it: the one that is written first, if it is there.
+        What is beside it: the one that is written first, if it exists.
     """
 
     path: Path
@@ -86,21 +74,14 @@ class PhotoXmp:
 
 
 def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
-    """Read all XMP about a photo.
-
-    Parameters
-    ----------
-    photo
-        The photo.
-    to_change
-        Whether all bytes of it are needed; else a JPEG is read up to its picture only.
+    """Read all XMP about a photo; of a JPEG only the part before the picture unless it is `to_change`.
 
     Raises
     ------
     PhotoError
         The photo cannot be read, or XMP in it or beside it is broken; the message names the file.
     MissingDependencyError
-        The extra that reads XMP is not installed.
+        lxml is not installed.
     """
     head = None if to_change else _jpeg_head(photo)
     file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
@@ -121,7 +102,7 @@ def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
 
 
 def _jpeg_head(photo: Path) -> bytes | None:
-    """Return the beginning of a JPEG; None for other files, and where that is not enough."""
+    """Return the beginning of a JPEG; None for other files, and if that is not enough."""
     with suppress(OSError, ValueError):
         if stat.S_ISREG(photo.stat().st_mode):
             with photo.open("rb") as file:
@@ -131,16 +112,14 @@ def _jpeg_head(photo: Path) -> bytes | None:
 
 
 def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
-    """Write a sidecar.
+    """Write a sidecar, replacing what was there. A new one is readable by those who may read the photo.
 
     Parameters
     ----------
-    path
-        The file; what was there is replaced. A new one is for those who may read the photo.
-    document
-        What it says from now on: of what was there, whatever is to stay.
+    path, document
+        The file, and its content from now on.
     was
-        What was there when it was read; None for nothing.
+        Its bytes when it was read; None if there was none.
 
     Raises
     ------
@@ -163,25 +142,25 @@ def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -
 
 
 def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
-    """Put XMP into a photo; return the bytes that it has now.
+    """Put XMP into a photo; return its bytes now.
 
-    The picture is not encoded anew: the packet is spliced in, and the file's other bytes, the decoded pixels and the
-    XMP are compared before the file takes the old one's place. Permissions and times stay: the time of the last change
-    is when a photo was taken, for one that says nothing itself.
+    The picture is not encoded again: the packet is spliced in, and the other bytes, the decoded pixels and the XMP are
+    compared before the file replaces the old one. Permissions and times stay: a photo without a date of its own is
+    dated by its file.
 
     Parameters
     ----------
     photo
-        As `read_photo_xmp` gives it.
+        As `read_photo_xmp` returns it.
     document
-        What it says from now on.
+        Its XMP from now on.
     limits
         The largest photo to read; None for the usual.
 
     Raises
     ------
     XmpError
-        Nothing can be put into it safely; the message says why, and the file is as it was.
+        Nothing can be put into it safely; the message says why, and the file is unchanged.
     StorageError
         It cannot be written.
     """
@@ -218,7 +197,7 @@ def _links(path: Path) -> int:
 
 
 def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:
-    """Return what of a file is not to change."""
+    """Return the bytes of a file that must not change."""
     if packet is None:
         return data
     rest = data[: packet.start] + data[packet.end :]
@@ -264,7 +243,7 @@ def _replace(
     like: Path,
     keep_times: bool = False,
 ) -> None:
-    """Write a file with another's permissions, look whether it is what it should be, and put it into its place."""
+    """Write a file with another's permissions, check it, and put it in place."""
     name = printable(str(target))
     try:
         with new_file(target) as part:
@@ -288,7 +267,7 @@ def _require_right(name: str, is_right: bool, unchanged: Callable[[], bool]) -> 
 
 
 def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
-    """Give a file the owner and the permissions of another."""
+    """Give a file the owner and permissions of another."""
     status = like.stat()
     with suppress(PermissionError):  # only the system's owner may give files away
         os.chown(part, status.st_uid, status.st_gid)

@@ -1,7 +1,7 @@
-"""Where XMP lies in photos, and how it is put there without touching anything else (XMP Specification Part 3).
+"""XMP packets in photos: found, and replaced without touching other bytes (XMP Specification Part 3).
 
-A photo is taken apart into what comes before its packet, the packet, and what comes after; a new packet is spliced in
-between. What is behind a splice keeps its bytes. Sizes that a format states of itself, a WebP's, are written anew.
+A photo is taken as what comes before its packet, the packet, and what comes after; a new packet is spliced in. Sizes
+that a format states of itself, as WebP does, are updated.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Packet:
     Attributes
     ----------
     data
-        The packet's bytes; None where the photo has none.
+        The packet's bytes, or None.
     extended
-        What did not fit into a JPEG's packet (Extended XMP), put together; None where there is none.
+        What did not fit into a JPEG's packet (Extended XMP), assembled; or None.
     start, end
-        What a new packet replaces, in bytes of the file, with all that frames it; equal where there is none yet.
+        What a new packet replaces, in bytes of the file, with its framing; equal if there is none yet.
     locked
-        Why none can be put there; None where one can.
+        Why none can be put there, or None.
     """
 
     data: bytes | None
@@ -62,12 +62,10 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
 
     Parameters
     ----------
-    data
-        The whole file.
-    kind
-        Name of its format, as `facebank.media.formats.recognize_format` says.
+    data, kind
+        The whole file, and the name of its format as `facebank.media.recognize_format` returns it.
     name
-        What to call the file.
+        What to call the file in messages.
 
     Returns
     -------
@@ -77,7 +75,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
     Raises
     ------
     XmpError
-        The file is not built as its format asks for.
+        The file is damaged.
     """
     finder = _FINDERS.get(kind)
     if finder is None:
@@ -89,16 +87,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
 
 
 def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
-    """Return a photo with another packet, all its other bytes being as they were.
-
-    Parameters
-    ----------
-    data, kind, name
-        As for `find_packet`.
-    packet
-        What that found.
-    xmp
-        The new packet.
+    """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
     Raises
     ------
@@ -121,7 +110,7 @@ def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -
 
 
 def is_jpeg_head(data: bytes) -> bool:
-    """Tell whether bytes begin a JPEG and reach to its picture, behind all that it says of itself."""
+    """Return whether bytes begin a JPEG and reach to its picture, behind all metadata."""
     try:
         return data.startswith(b"\xff\xd8\xff") and sum(1 for _ in _jpeg_segments(data)) >= 0
     except (struct.error, IndexError, _BrokenError):
@@ -129,7 +118,7 @@ def is_jpeg_head(data: bytes) -> bool:
 
 
 class _BrokenError(Exception):
-    """A file is not built as its format asks for."""
+    """A file does not follow its format."""
 
 
 def _find_in_jpeg(data: bytes) -> Packet:
@@ -156,7 +145,7 @@ def _find_in_jpeg(data: bytes) -> Packet:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Return code, start and end of the segments before the picture."""
+    """Yield code, start and end of the segments before the picture."""
     position = 2
     for _ in range(_MOST_SEGMENTS):
         if data[position] != 0xFF:
@@ -184,7 +173,7 @@ def _keep_portion(portions: dict[bytes, dict[int, bytes]], body: bytes) -> None:
 
 
 def _put_together(portions: dict[bytes, dict[int, bytes]], packet: bytes | None) -> bytes | None:
-    """Return the Extended XMP that a packet names, if it is whole: its name is its MD5."""
+    """Return the Extended XMP that a packet names, if it is complete: its name is its MD5."""
     for guid, parts in portions.items():
         whole = b"".join(part for _, part in sorted(parts.items()))
         named = packet is not None and guid in packet
@@ -244,7 +233,7 @@ def _find_in_webp(data: bytes) -> Packet:
 
 
 def _webp_with(data: bytes, packet: Packet, xmp: bytes) -> bytes:
-    """Return a WebP with a packet; one of the simple kind gets the header that says what it holds (RFC 9649, 2.7)."""
+    """Return a WebP with a packet; a simple one gets the header that says what it holds (RFC 9649, 2.7)."""
     framed = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
     before, behind = data[12 : packet.start], data[packet.end :]
     end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]

@@ -1,30 +1,186 @@
-"""Giving a group of faces a name: its best and most varied faces are enrolled."""
+"""Groups of unnamed faces of a scan, one person each; a group that is given a name is enrolled."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.album.groups.clustering import FaceTable, cluster, clustering_thresholds
 from facebank.errors import PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, normalize_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.arrays import normalized
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
-    from facebank.album.scan.scan_file import ScanFile
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from facebank.album.scan.scan_file import ScanFile, StoredFaces
     from facebank.gallery import EnrolledSample, Gallery, NewSample
     from facebank.operations.engine import Engine
+    from facebank.packs import Thresholds
     from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Unnamed faces of one person.
+
+    Attributes
+    ----------
+    number
+        From 1, the largest; stable until faces are grouped again.
+    faces
+        Numbers of the faces in the scan, the most typical first.
+    photos
+        In how many photos they are.
+    first_taken, last_taken
+        Dates of the first and last photo, of those with a camera's date if there are any; None if unknown.
+    camera_dated
+        Whether these are cameras' dates.
+    """
+
+    number: int
+    faces: tuple[int, ...]
+    photos: int
+    first_taken: datetime | None
+    last_taken: datetime | None
+    camera_dated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """How the faces of a scan were grouped.
+
+    Attributes
+    ----------
+    groups
+        Largest first.
+    named
+        How many faces were left out because the gallery knows them.
+    poor
+        How many were left out because they are too poor to compare.
+    alone
+        How many are in no group, or in one that is too small.
+    """
+
+    groups: tuple[Group, ...]
+    named: int
+    poor: int
+    alone: int
+
+
+def group_faces(
+    scan_file: ScanFile,
+    thresholds: Thresholds,
+    known: Collection[int],
+    *,
+    least: int,
+    progress: Progress = SILENT,
+) -> Grouped:
+    """Group the faces of a scan, and remember the groups in it.
+
+    Parameters
+    ----------
+    scan_file, thresholds
+        The scan, and its pack's thresholds.
+    known
+        Numbers of the faces whose person is known.
+    least
+        How many faces make a group.
+    progress
+        As of `facebank.album.groups.clustering.cluster`.
+    """
+    stored = scan_file.face_table()
+    named = np.isin(stored.ids, np.fromiter(known, dtype=np.int64))
+    poor = ~named & (stored.qualities < thresholds.minimum_quality)
+    places = np.flatnonzero(~named & ~poor)
+    table = _table(stored, places, scan_file.told_apart())
+    labels = cluster(table, clustering_thresholds(thresholds), progress)
+    sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
+    large = np.flatnonzero(sizes >= least)
+    numbers = {
+        number: [int(stored.ids[place]) for place in _typical_first(stored, places[labels == label])]
+        for number, label in enumerate(large.tolist(), 1)
+    }
+    scan_file.keep_groups(numbers)
+    alone = len(places) - int(sizes[large].sum())
+    return Grouped(tuple(groups_of(scan_file)), int(named.sum()), int(poor.sum()), alone)
+
+
+def groups_of(scan_file: ScanFile) -> list[Group]:
+    """Return the remembered groups, largest first."""
+    groups = list[Group]()
+    for number, faces in scan_file.groups().items():
+        photos = scan_file.dates_of(faces)
+        noted = [when for when, camera_dated in photos if camera_dated and when is not None]
+        dates = noted or [when for when, _ in photos if when is not None]
+        first, last = min(dates, default=None), max(dates, default=None)
+        groups.append(Group(number, tuple(faces), len(photos), first, last, camera_dated=bool(noted)))
+    return groups
+
+
+def _table(stored: StoredFaces, places: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
+    where = {int(face): place for place, face in enumerate(stored.ids[places])}
+    pairs = [(where[one], where[other]) for one, other in told_apart if one in where and other in where]
+    return FaceTable(
+        stored.embeddings[places],
+        stored.photos[places],
+        stored.qualities[places],
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def _typical_first(stored: StoredFaces, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort faces by similarity to the mean of all, weighted by quality."""
+    weights = stored.qualities[members][:, None]
+    mean = (stored.embeddings[members] * weights).sum(axis=0)
+    typical = stored.embeddings[members] @ mean * stored.qualities[members]
+    return np.asarray(members[np.argsort(-typical, kind="stable")])
+
+
+MOST_FACES = 10_000
+"""How many faces are grouped, evenly taken from all: a second or two of one core."""
+
+LEAST_FACES = 2
+"""How many faces a person of an album has: somebody who is seen once is a passer-by, or no face."""
+
+
+def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
+    """Group all good faces of a scan, named or not, and return the mean embedding of each person.
+
+    Returns
+    -------
+    FloatArray
+        L2-normalized, ``float32`` of shape ``(G, D)``, those with most faces first.
+    """
+    good = np.flatnonzero(stored.qualities >= thresholds.minimum_quality)
+    if len(good) > MOST_FACES:
+        good = good[np.linspace(0, len(good) - 1, MOST_FACES).astype(np.int64)]
+    none = np.empty((0, 2), dtype=np.int64)
+    embeddings = stored.embeddings[good]
+    labels = cluster(
+        FaceTable(embeddings, stored.photos[good], stored.qualities[good], none), clustering_thresholds(thresholds)
+    )
+    sizes = np.bincount(labels) if len(labels) else np.zeros(0, dtype=np.int64)
+    sums = np.zeros((len(sizes), embeddings.shape[1]))
+    np.add.at(sums, labels, embeddings * stored.qualities[good, None])
+    several = np.flatnonzero(sizes >= LEAST_FACES)
+    several = several[np.argsort(-sizes[several], kind="stable")]
+    return normalized(sums[several]).astype(np.float32)
+
 
 MOST_SAMPLES = 10
 _MOST_JUDGED = 200  # faces of a group that are compared with the person's
@@ -41,7 +197,7 @@ class NamedGroup:
     enrolled
         Paths of the photos whose face is a sample now.
     refused
-        Paths of the photos whose face is none, and why.
+        Paths of the other photos, and why.
     """
 
     person: str
@@ -50,24 +206,23 @@ class NamedGroup:
 
 
 def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
-    """Choose faces that show a person as well and as variously as few can.
+    """Choose faces that show a person as well and as variously as possible.
 
-    The first is the most typical good one; each further one is least like those that are chosen, poor ones counting
-    less.
+    The first is the most typical good one; each further one is least similar to those chosen, weighted by quality.
 
     Parameters
     ----------
     embeddings
-        L2-normalised, of one person: ``(N, D)``.
+        L2-normalized, of one person: ``(N, D)``.
     qualities
         0..1: ``(N,)``.
     most
-        How many.
+        How many to choose.
 
     Returns
     -------
     list[int]
-        Places, the first choice first.
+        Indices, the first choice first.
     """
     chosen = [int(np.argmax(embeddings @ (embeddings * qualities[:, None]).sum(axis=0) * qualities))]
     while len(chosen) < min(most, len(embeddings)):
@@ -93,18 +248,14 @@ def name_group(
 
     Parameters
     ----------
-    scan_file
-        Holds the group.
-    engine
-        Embeds the faces again.
-    group
-        Its number.
-    person
-        The name; somebody of this name who is enrolled gets more samples.
+    scan_file, engine
+        The scan, and its pack's engine, which embeds the faces again.
+    group, person
+        The group's number, and the name; an enrolled person of this name gets more samples.
     gallery
-        Whose people the faces are compared with; None where there is none yet.
+        Whose people the faces are compared with; None if there is no gallery yet.
     make_gallery
-        Creates the gallery, called if there is none and a face is enrolled.
+        Creates the gallery; called if there is none and a face is enrolled.
     force
         Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
     progress
@@ -157,7 +308,7 @@ def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFa
 def _refused(
     gallery: Gallery | None, engine: Engine, group: int, person: str, faces: Sequence[GuardedFace]
 ) -> list[int]:
-    """Return the places of a group's faces that enrollment would refuse; raises `UsageError` where that is most."""
+    """Return the indices of faces that enrollment would refuse; raises `UsageError` if those are most."""
     if gallery is None:
         return []  # nobody is enrolled whom they could be unlike
     guard = PersonGuard(gallery, person, engine.thresholds.verify)
@@ -192,13 +343,13 @@ def _take(
 
 
 def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
-    """Return the face of a photo that was just read which is the one that was scanned; None in another photo."""
+    """Return the face of a photo that was read again which is the scanned one; None if the photo has changed."""
     wanted = FaceKey.found(photo, face)
     return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)
 
 
 def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:
-    """Return the number in the scan of a face that is named as the contact sheet does: ``3.2``, or ``3`` for ``3.1``.
+    """Return the scan's number of a face as the contact sheet names it: ``3.2``, or ``3`` for ``3.1``.
 
     Raises
     ------

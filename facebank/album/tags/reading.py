@@ -1,7 +1,7 @@
-"""People enrolled from an album that was tagged before, by another program.
+"""Face regions of photos, listed as they are or used to enroll people who were tagged with another program.
 
-A region names a face that was found where the region is. Of each person's faces the most varied good ones are enrolled,
-through the same enrollment as always: it refuses what cannot be recognised or is rather somebody else's face.
+Of each person's named faces the most varied good ones are enrolled, through the same enrollment as always: it refuses
+faces that are too poor or rather somebody else's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.groups.naming import MOST_SAMPLES, choose_varied, same_face
+from facebank.album.groups.face_groups import MOST_SAMPLES, choose_varied, same_face
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import face_boxes, frame_of
-from facebank.album.tags.xmp_files import read_photo_xmp
+from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of, turned
+from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
 from facebank.errors import InvalidNameError, PhotoError
 from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
@@ -35,8 +35,101 @@ if TYPE_CHECKING:
     from facebank.types import Face, Photo
 
 
+@dataclass(frozen=True, slots=True)
+class ShownRegion:
+    """A region of a photo.
+
+    Attributes
+    ----------
+    name, kind
+        As the file says: the kind is ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty.
+    box
+        In pixels of the upright photo; None if the region states no possible area, with the reason in `problem`.
+    vocabulary
+        Whose properties it is written in.
+    file
+        The photo itself or a sidecar.
+    written_by_facebank
+        Whether facebank wrote the name and nobody changed it since.
+    """
+
+    name: str
+    kind: str
+    box: Box | None
+    vocabulary: Vocabulary
+    file: str
+    written_by_facebank: bool
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPhoto:
+    """A photo and its regions of all files, those that count for more first.
+
+    Attributes
+    ----------
+    path
+        As the user gave it.
+    width, height
+        Of the upright photo in pixels; None if it could not be read.
+    error
+        One sentence, or None.
+    """
+
+    path: str
+    width: int | None
+    height: int | None
+    error: str | None
+    regions: tuple[ShownRegion, ...]
+
+
+def list_tags(path: Path) -> ShownPhoto:
+    """List the regions in a photo and beside it.
+
+    Raises
+    ------
+    MissingDependencyError
+        lxml is not installed.
+    """
+    try:
+        xmp = read_photo_xmp(path, to_change=False)
+        header = xmp.header
+        frame = Frame.of_upright(header.width, header.height, header.orientation)
+        regions = tuple(shown for source in xmp.sources for shown in _shown(source, frame))
+    except PhotoError as error:
+        return ShownPhoto(str(path), None, None, str(error), ())
+    return ShownPhoto(str(path), header.width, header.height, None, regions)
+
+
+def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
+    dimensions = source.document.dimensions
+    for region in source.document.regions:
+        is_mwg = region.vocabulary is Vocabulary.MWG
+        turn = frame.turn_of(dimensions) if is_mwg else frame.orientation
+        box, problem = None, None
+        stated = region.box_in(frame.size_of(turn or frame.orientation))
+        if stated is None:
+            problem = "it states no area that can be"
+        elif turn is None:
+            across, down = dimensions or (0, 0)
+            problem = f"it is about a picture of {across:g} x {down:g} pixels, which the photo is not any more"
+        else:
+            x1, y1, x2, y2 = turned(stated, turn)
+            width, height = frame.upright_size
+            box = (x1 * width, y1 * height, x2 * width, y2 * height)
+        yield ShownRegion(
+            name=region.name,
+            kind=region.kind,
+            box=box,
+            vocabulary=region.vocabulary,
+            file=str(source.path),
+            written_by_facebank=region.is_ours,
+            problem=problem,
+        )
+
+
 class TagFate(StrEnum):
-    """What became of a region, beside what `facebank.types.EnrollReason` says of enrollment: a closed list."""
+    """What became of a region, beside the reasons of `facebank.types.EnrollReason`: a closed list."""
 
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
@@ -55,19 +148,19 @@ class ImportedTag:
 
     Attributes
     ----------
-    image
-        The photo's path.
+    path
+        The photo's.
     person
-        The name in the region; None where there is none.
+        The name in the region, or None.
     accepted
         Whether the person has this face now.
     reason, detail
         A code, and a sentence for people.
     sample_id
-        The sample's number; None where there is none.
+        The sample's number, or None.
     """
 
-    image: str
+    path: str
     person: str | None
     accepted: bool
     reason: TagFate | EnrollReason
@@ -77,35 +170,23 @@ class ImportedTag:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TagOffer:
-    """A face that a region names.
+    """A face that a region names."""
 
-    Attributes
-    ----------
-    person
-        As the gallery writes names.
-    photo
-        Its path, its bytes' hash and what turns it: without the faces.
-    face
-        The face, as the scan has it.
-    guarded
-        What is compared with the person's samples.
-    """
-
-    person: str
-    photo: Photo
-    face: Face
-    guarded: GuardedFace
+    person: str  # as the gallery writes names
+    photo: Photo  # without its faces
+    face: Face  # as scanned
+    guarded: GuardedFace  # compared with the person's samples
 
 
 def read_tags(
     photos: Iterable[Photo], *, own: bool = False, progress: Progress = SILENT
 ) -> Iterator[TagOffer | ImportedTag]:
-    """Read the regions of photos whose faces were found.
+    """Read the regions of scanned photos.
 
     Parameters
     ----------
     photos
-        What was found in each.
+        As scanned.
     own
         Whether names count that facebank wrote and nobody changed since.
     progress
@@ -114,7 +195,7 @@ def read_tags(
     Yields
     ------
     TagOffer | ImportedTag
-        A face with a name, or why a region gives none; a photo without regions gives nothing.
+        A face with a name, or why a region gives none; nothing for a photo without regions.
     """
     for photo in photos:
         try:
@@ -155,16 +236,16 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
         yield _offer(photo, face, [name for key, name in given.items() if key])
 
 
-def _not_there(image: str, name: str) -> ImportedTag:
+def _not_there(path: str, name: str) -> ImportedTag:
     if not name:
-        return ImportedTag(image, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
+        return ImportedTag(path, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
     detail = "no face was found where the region is, or it is about a picture of another shape"
-    return ImportedTag(image, name, False, TagFate.NO_FACE_THERE, detail)
+    return ImportedTag(path, name, False, TagFate.NO_FACE_THERE, detail)
 
 
-def _ours(image: str, name: str) -> ImportedTag:
+def _ours(path: str, name: str) -> ImportedTag:
     detail = "facebank wrote the name and nobody changed it, so that it proves nothing: --own takes it anyway"
-    return ImportedTag(image, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
+    return ImportedTag(path, name, False, TagFate.WRITTEN_BY_FACEBANK, detail)
 
 
 def _offer(photo: Photo, face: int, names: Sequence[str]) -> TagOffer | ImportedTag:
@@ -193,22 +274,20 @@ def enroll_tags(
 
     Parameters
     ----------
-    gallery
-        Open for writing.
-    engine
-        The gallery's pack.
+    gallery, engine
+        The gallery, open for writing, and its pack.
     offers
-        As `read_tags` gives them.
+        As `read_tags` yields them.
     most
         How many faces of a person are enrolled.
     force
-        Whether a face is taken that is unlike the person's others, nearer to somebody else, or one of two faces of a
-        photo that have one name.
+        Whether faces are taken that are unlike the person's others, nearer to somebody else, or one of two of a photo
+        with the same name.
 
     Yields
     ------
     ImportedTag
-        One for each offer, person by person; what was said to be accepted is kept, even if the rest is never asked for.
+        One for each offer, person by person; accepted ones are kept even if the rest is never asked for.
     """
     people: dict[str, list[TagOffer]] = {}
     for offer in offers:
@@ -235,7 +314,7 @@ def enroll_tags(
 def _refusals(
     gallery: Gallery, engine: Engine, offers: Sequence[TagOffer], *, force: bool
 ) -> Sequence[ImportedTag | None]:
-    """Judge the faces of one person together, as enrollment does; a name that two faces of a photo have is no help."""
+    """Judge the faces of one person together, as enrollment does, without those of a photo with the name twice."""
     if force:
         return [None] * len(offers)
     counts = Counter(offer.photo.path for offer in offers)
@@ -259,7 +338,7 @@ def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
 
 
 def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
-    """Read a photo again, and enroll its one face that is meant."""
+    """Read a photo again, and enroll the one face."""
     source = offer.photo.path
     try:
         (analyzed,) = engine.analyzer.analyze([read_photo(source)])

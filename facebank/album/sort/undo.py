@@ -1,26 +1,28 @@
-"""Undoing what was sorted, from its journal: nothing is lost, and a photo and its sidecars stay together."""
+"""Undoing a sort from its journal: nothing is lost, and a photo and its sidecars stay together."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import Entry, is_photo_or_sidecar
-from facebank.album.sort.files import digest_of, is_picture, move_file, picture_of
-from facebank.album.sort.journal import only_undoing, remove_journal
-from facebank.album.sort.sorting import remove_sort_leftovers
-from facebank.album.sort.ways import Way
-from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
-from facebank.errors import UsageError
+from facebank.album.sort.entries import Entry, SortMode, is_photo_or_sidecar
+from facebank.album.sort.journal import JOURNAL, SortJournal, journal_key, only_undoing, read_journal
+from facebank.album.sort.sorting import digest_of, is_picture, move_file, picture_of, remove_sort_leftovers
+from facebank.album.tags.sidecars import SUFFIX, own_sidecars, possible_sidecars, sidecar_of
+from facebank.errors import GalleryError, StorageError, UsageError
+from facebank.storage.files import is_file, sha256_of
 from facebank.storage.folders import NOT_THERE, Spot, spot_within
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from facebank.album.sort.journal import Sorted
+    from typing import Self
+
+    from facebank.album.sort.journal import JournalContent
+    from facebank.gallery import Gallery
 
 
 class _StaysError(Exception):
@@ -34,11 +36,11 @@ class Undone:
     Attributes
     ----------
     entry
-        What the journal says of it.
+        The journal's.
     why
-        Why it is not undone; None where it is.
+        Why it is not undone; None if it is.
     sidecars
-        Sidecars that were written or changed since and went home with it: where they are now.
+        Where the sidecars are now that were written or changed since and went home with it.
     """
 
     entry: Entry
@@ -46,21 +48,23 @@ class Undone:
     sidecars: tuple[str, ...] = ()
 
 
-def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False) -> None:
+def undo_sorting(
+    journal: JournalContent, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
+) -> None:
     """Undo everything that was sorted into a folder, the last first.
 
-    A copy or link is removed if it is still the photo that was sorted and its original is there; a moved photo goes
-    back to where it was if nothing else is there now, whatever was written into it beside its picture. Sidecars follow
-    their photos, whoever wrote them since. The journal goes when everything is undone.
+    A copy or link is removed if it is still the photo that was sorted and its original is there. A moved photo goes
+    back if nothing else is there now, with whatever was written into it beside its pixels. Sidecars follow their
+    photos. The journal is removed when everything is undone.
 
     Parameters
     ----------
     journal
-        As `facebank.album.sort.journal.read_journal` gives it; one that is not trusted is refused.
+        What was sorted.
     on_photo
         Called with each photo that was put back, or could not be.
     dry_run
-        Whether nothing is done, and only said what would be.
+        Whether nothing is changed, and only reported what would be.
 
     Raises
     ------
@@ -87,26 +91,25 @@ def undo_sorting(journal: Sorted, on_photo: Callable[[Undone], None] | None = No
         if dry_run:
             return
         if not failed:
-            remove_journal(out)
-    for folder in sorted({Path(entry.target).parent for entry in journal.entries}, reverse=True):
-        _remove_if_empty(folder)
-    _remove_if_empty(out)
+            (out / JOURNAL).unlink(missing_ok=True)
+    targets = sorted({Path(entry.target).parent for entry in journal.entries}, reverse=True)
+    for folder in (*targets, out):
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
 class _SortedPhoto:
-    """A photo that was sorted, with its sidecars."""
-
     entry: Entry
     sidecars: tuple[Entry, ...]
     folder: Path
-    journal: Sorted
+    journal: JournalContent
 
     def undo(self, *, dry_run: bool) -> Undone | None:
-        """Undo it; None where there was nothing to do."""
+        """Undo it; None if there was nothing to do."""
         entry = self.entry
         try:
-            undo = self._undo_move if entry.way == Way.MOVE.value else self._undo_copy
+            undo = self._undo_move if entry.mode is SortMode.MOVE else self._undo_copy
             carried = undo(dry_run=dry_run)
         except _StaysError as stays:
             return Undone(entry, str(stays))
@@ -115,7 +118,7 @@ class _SortedPhoto:
         return None if carried is None else Undone(entry, None, tuple(carried))
 
     def _undo_move(self, *, dry_run: bool) -> list[str] | None:
-        """Put a moved photo back, and its sidecars; return those that were written since, None where it was no more."""
+        """Put a moved photo and its sidecars back; return the sidecars written since, None if it was back."""
         entry = self.entry
         source, target = Path(entry.source), Path(entry.target)
         with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
@@ -145,7 +148,7 @@ class _SortedPhoto:
             return list(map(str, changed)) if there else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
-        """Remove a copy or a link, and the sidecars that came with it; return those that go to the original instead."""
+        """Remove a copy or link and its sidecars; return the sidecars that go to the original instead."""
         entry = self.entry
         target = Path(entry.target)
         with _spot(self.journal.out, target) as at:
@@ -167,7 +170,7 @@ class _SortedPhoto:
             return changed if there else None
 
     def _copy_goes_to(self, sidecar: Spot) -> Path | None:
-        """Return where a sidecar of a copy goes; None where the original has one that says what it says."""
+        """Return where a sidecar of a copy goes; None if the original has one that says the same."""
         home = self._home_of(sidecar)
         if not os.path.lexists(home):
             return home
@@ -183,7 +186,7 @@ class _SortedPhoto:
             move_file(sidecar, back)
 
     def _require_same(self, spot: Spot, *, alone: bool = False) -> None:
-        """Raise `_StaysError` where a file is not the photo that was sorted, or, of a copy, has something new in it."""
+        """Raise `_StaysError` unless a file is the photo that was sorted; a copy (`alone`) may hold nothing new."""
         shown = printable(self.entry.target)
         if digest_of(spot) != self.entry.content_hash and not self._is_ours(spot):
             if not self._has_picture(spot):
@@ -201,17 +204,17 @@ class _SortedPhoto:
         return bool(noted) and is_picture(picture_of(spot), noted)
 
     def _is_ours(self, spot: Spot) -> bool:
-        """Return whether facebank itself made the file what it is."""
+        """Return whether facebank itself wrote the file as it is."""
         place = Path(self.entry.target).with_name(spot.name)
         return (str(place), digest_of(spot)) in self.journal.rewritten
 
     def _is_noted(self, sidecar: Spot) -> bool:
-        """Return whether a sidecar is what it was when it came with its photo."""
+        """Return whether a sidecar is as it was when it was sorted."""
         noted = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
         return sidecar.name in noted and digest_of(sidecar) == noted[sidecar.name]
 
     def _home_of(self, sidecar: Spot) -> Path:
-        """Return where a sidecar goes when its photo goes home."""
+        """Return where a sidecar belongs beside the original."""
         source, target = Path(self.entry.source), Path(self.entry.target)
         return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
 
@@ -222,7 +225,7 @@ class _SortedPhoto:
                 raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
 
     def _is_original(self, spot: Spot) -> bool:
-        """Return whether a place is the original's: the one folder leads to the other by now, and nothing is a copy."""
+        """Return whether a place is the original's, because one folder leads to the other by now."""
         with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
             return original is not None and original.is_same_place(spot)
         return False
@@ -232,8 +235,8 @@ class _SortedPhoto:
             return original is not None and original.is_taken and self._is_same(original)
 
 
-def _photos(journal: Sorted) -> Iterator[_SortedPhoto]:
-    """Put the entries of sidecars to those of their photos."""
+def _photos(journal: JournalContent) -> Iterator[_SortedPhoto]:
+    """Yield the sorted photos with their sidecars."""
     sidecars, folders = dict[Entry, list[Entry]](), dict[Entry, Path]()
     photo = None
     for entry, folder in zip(journal.entries, journal.folders, strict=True):
@@ -249,7 +252,7 @@ def _photos(journal: Sorted) -> Iterator[_SortedPhoto]:
 
 @contextmanager
 def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
-    """Open the place of a file; None where its folder is not there."""
+    """Open the place of a file; None if its folder is missing."""
     with ExitStack() as opened:
         try:
             spot = opened.enter_context(spot_within(root, path))
@@ -261,7 +264,7 @@ def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
 
 
 def _put_back(spot: Spot, home: Spot) -> None:
-    """Move a file home; where the very file is there already, it only leaves."""
+    """Move a file home, or remove it if the same file is there already."""
     if home.is_same_place(spot):
         return
     if home.is_taken:
@@ -270,8 +273,71 @@ def _put_back(spot: Spot, home: Spot) -> None:
         move_file(spot, home)
 
 
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # it holds something else
+@dataclass(frozen=True, slots=True)
+class _OpenJournal:
+    journal: SortJournal
+    known: dict[str, set[str]]  # the hashes that it knows, by target
+
+
+class SortNotes:
+    """Records in sort journals what facebank rewrites in sorted folders. Use ``with`` to close the journals.
+
+    A file that somebody else has changed since it was sorted is not recorded, whatever facebank adds to it: it stays
+    when the sort is undone.
+
+    Parameters
+    ----------
+    gallery
+        Whose key signs the journals.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._journals: dict[Path, _OpenJournal | None] = {}
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in self._journals.values():
+            if opened is not None:
+                opened.journal.close()
+
+    def look(self, photo: Path, content_hash: str) -> None:
+        """Remember a photo of a known SHA-256 and its sidecars as they are before they are written."""
+        if self._journal_of(photo) is not None:
+            beside = {str(path): sha256_of(path) if is_file(path) else None for path in possible_sidecars(photo)}
+            self._before = {str(photo): content_hash, **beside}
+
+    def note(self, paths: Iterable[str]) -> None:
+        """Record which of the files that were looked at have been written."""
+        for path in paths:
+            opened = self._journal_of(Path(path))
+            if opened is None:
+                continue
+            known, before = opened.known.setdefault(path, set()), self._before.get(path, "")
+            if before in known or (before is None and not known):
+                digest = sha256_of(Path(path))
+                opened.journal.note_rewritten(Path(path), digest)
+                known.add(digest)
+
+    def _journal_of(self, path: Path) -> _OpenJournal | None:
+        out = path.parent.parent
+        if out not in self._journals:
+            self._journals[out] = None
+            if is_file(out / JOURNAL):
+                with suppress(StorageError, GalleryError):  # somebody else's, or in use: nothing is recorded there
+                    self._journals[out] = self._opened(out)
+        return self._journals[out]
+
+    def _opened(self, out: Path) -> _OpenJournal | None:
+        key = journal_key(self._gallery)
+        if key is None:
+            return None
+        opened = SortJournal.open(out, None, key)
+        journal = read_journal(out, key)
+        known = dict[str, set[str]]()
+        for target, digest in (*((each.target, each.content_hash) for each in journal.entries), *journal.rewritten):
+            known.setdefault(target, set()).add(digest)
+        return _OpenJournal(opened, known)

@@ -1,0 +1,186 @@
+"""What a scan and a gallery know of names in photos: which facebank wrote, and which of them are to be removed.
+
+Each written name carries a mark that only its gallery can make, so that a name that was denied or forgotten there is
+told from one that another gallery knows. The gallery stores the key of its marks and no name. The scan stores people by
+numbers, which are never reused: a forgotten person leaves no name behind, but the files can still be listed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.scan.rows import TagRow
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.album.scan.scanner import state_of
+from facebank.errors import FacebankError, GalleryError, StorageError
+from facebank.gallery import FaceKey, name_key
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.album.tags.regions import Region
+    from facebank.gallery import Gallery, PackIdentity
+    from facebank.types import Photo
+
+_KEY_SETTING = "tag_key"
+_KEY_BYTES = 32
+_MARK_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TagMarks:
+    """The marks of a gallery's names."""
+
+    key: bytes | None  # None for a gallery without a key that is read-only
+    people: frozenset[str]  # the keys of everybody's name
+
+    @classmethod
+    def of(cls, gallery: Gallery) -> Self:
+        """Return the marks of a gallery; creates its key if there is none and it can be written."""
+        key = _kept(gallery)
+        if key is None and not gallery.read_only:
+            try:
+                gallery.write_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES))
+            except (GalleryError, StorageError):
+                key = None
+            else:
+                key = _kept(gallery)
+        return cls(key, frozenset(map(name_key, gallery.names().values())))
+
+    def mark(self, name: str) -> str | None:
+        """Return the mark of a name, 32 hexadecimal digits; None if the gallery has no key."""
+        if self.key is None or not name:
+            return None
+        return hmac.new(self.key, name_key(name).encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_MARK_DIGITS]
+
+    def is_to_go(self, region: Region, denied: AbstractSet[str]) -> bool:
+        """Return whether a region has an unchanged name of facebank's that was denied (by key) or forgotten since."""
+        if not region.is_ours or not region.name:
+            return False
+        key = name_key(region.name)
+        if key in denied:
+            return True
+        mark = self.mark(region.name)
+        return key not in self.people and mark is not None and region.mark == mark
+
+
+def _kept(gallery: Gallery) -> bytes | None:
+    kept = gallery.read_setting(_KEY_SETTING)
+    try:
+        key = bytes.fromhex(kept) if isinstance(kept, str) else b""
+    except ValueError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+Standing = Mapping[str, Collection[str]]
+"""Names that facebank wrote, by file."""
+
+
+class WrittenNames:
+    """The names that facebank wrote into photos of a scan, kept up to date in the scan file."""
+
+    def __init__(self, scan_file: ScanFile, gallery: Gallery) -> None:
+        self.marks = TagMarks.of(gallery)
+        self._scan_file = scan_file
+        self._gallery = gallery
+        self._names = gallery.names()
+        self._ids = {name_key(name): number for number, name in self._names.items()}
+        self._rows: dict[str, set[TagRow]] = {}
+        for row in scan_file.tags():
+            self._rows.setdefault(row.photo, set()).add(row)
+
+    def denied(self, photo: Photo) -> dict[int, frozenset[str]]:
+        """Return the keys of the names that were denied of a photo's faces, by the face's index."""
+        found = {}
+        for place, face in enumerate(photo.faces):
+            people = self._gallery.denials_of(FaceKey.found(photo, face))
+            if people:
+                found[place] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
+        return found
+
+    def may_have_forgotten(self, photo: Photo) -> bool:
+        """Return whether the name of a forgotten person was written for a photo."""
+        return any(row.person not in self._names for row in self._rows.get(photo.path, ()))
+
+    def learn_picture(self, photo: Photo, picture_hash: str) -> None:
+        """Record the hash of a photo's pixels, so that it is recognized once its bytes change."""
+        if photo.picture_hash is None:
+            self._scan_file.learn_picture(photo.content_hash, picture_hash)
+        self._gallery.learn_picture(photo.content_hash, picture_hash)
+
+    def prepare(self, photo: Photo, standing: Standing) -> None:
+        """Record names before they are written, so that a crash leaves none unrecorded."""
+        before = self._rows.get(photo.path, set())
+        self._keep(photo.path, before | self._rows_of(photo.path, standing))
+
+    def keep(self, photo: Photo, content_hash: str | None, standing: Standing | None) -> None:
+        """Record what was written for a photo.
+
+        Parameters
+        ----------
+        photo
+            As it was scanned.
+        content_hash
+            SHA-256 of its bytes now, in hex; None if they are as scanned, or unknown.
+        standing
+            Names that facebank wrote and that are there now; None to record none.
+        """
+        if content_hash is not None:
+            written = replace(photo, content_hash=content_hash)
+            file = ScannedFile(photo.path, state_of(photo.path), content_hash, None, written)
+            self._scan_file.keep_written(photo.content_hash, file)
+        if standing is not None:
+            self._keep(photo.path, self._rows_of(photo.path, standing))
+
+    def keep_removed(self, path: str, before: str | None, content_hash: str | None, standing: Standing | None) -> None:
+        """Record what was removed from a photo, if the scan has it: as `keep`, with the SHA-256 before."""
+        if content_hash is not None:
+            found = next(iter(self._scan_file.photos([path])), None)
+            if found is not None and found.content_hash == before:
+                self.keep(found, content_hash, None)
+        if standing is not None and path in self._rows:
+            self._keep(path, self._rows_of(path, standing))
+
+    def _rows_of(self, photo: str, standing: Standing) -> set[TagRow]:
+        """Return what is to be recorded; rows of forgotten people stay while a name of nobody is in their file."""
+        rows = {
+            TagRow(photo, file, self._ids[name_key(name)])
+            for file, names in standing.items()
+            for name in names
+            if name_key(name) in self._ids
+        }
+        strange = {file for file, names in standing.items() if any(name_key(name) not in self._ids for name in names)}
+        before = self._rows.get(photo, ())
+        return rows | {row for row in before if row.person not in self._names and row.file in strange}
+
+    def _keep(self, photo: str, rows: set[TagRow]) -> None:
+        if rows != self._rows.get(photo, set()):
+            with suppress(StorageError):  # a scan that may not be written keeps no count
+                self._scan_file.keep_tags(photo, rows)
+            self._rows[photo] = rows
+
+
+def files_with_name(scan: Path, pack: PackIdentity, person: int, photo: str | None = None) -> list[str]:
+    """Return the files into which facebank wrote a person's name, as far as the scan file, if any, knows.
+
+    Parameters
+    ----------
+    scan, pack
+        The scan file, and whose embeddings it holds.
+    person
+        The person's number in the gallery.
+    photo
+        Only of this photo, an absolute path; None for all.
+    """
+    with suppress(FacebankError), ScanFile.open(scan, pack) as scan_file:
+        tags = scan_file.tags()
+        return sorted({tag.file for tag in tags if tag.person == person and photo in (None, tag.photo)})
+    return []
