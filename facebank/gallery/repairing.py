@@ -21,7 +21,7 @@ from facebank.gallery.backups import itself, keep_damaged
 from facebank.gallery.checking import Damage, damage_to
 from facebank.gallery.derived import INDEX_FILE_SETTING, wipe_derived
 from facebank.gallery.records import PLAIN
-from facebank.gallery.store.digests import Kind, signed
+from facebank.gallery.store.digests import Kind
 from facebank.gallery.store.file import GALLERY_FILE
 from facebank.gallery.store.migrations import SCHEMA_VERSION, migrate
 from facebank.gallery.store.rows import described, is_sum_of, seal_of, seal_table
@@ -36,7 +36,7 @@ from facebank.storage.sqlite import choose_journal, transaction
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from typing import IO
 
@@ -48,6 +48,13 @@ _MOST_NUMBERS = 10_000_000
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LITTLE_LEFT = replace(GALLERY_FILE, repair="too little of it is left to be repaired, restore a copy")
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
+
+_CODECS: Mapping[Kind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    Kind.WHOLE: (lambda value: struct.pack("<q", value), lambda data: struct.unpack("<q", data)[0]),
+    Kind.REAL: (lambda value: struct.pack("<d", value), lambda data: struct.unpack("<d", data)[0]),
+    Kind.TEXT: (lambda value: value.encode("utf-8", "surrogateescape"), lambda data: data.decode("utf-8")),
+    Kind.BYTES: (bytes, bytes),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,16 +353,12 @@ def _sealed(table: str, row: Row) -> int | None:
 
 
 def _with_one_bit_flipped(value: Any, kind: Kind) -> Iterator[Any]:
-    if kind is Kind.WHOLE and isinstance(value, int):
-        yield from (signed(value ^ 1 << bit) for bit in range(64))
-    elif kind is Kind.REAL and isinstance(value, float):
-        (bits,) = struct.unpack("<Q", struct.pack("<d", value))
-        for bit in range(64):
-            yield struct.unpack("<d", struct.pack("<Q", bits ^ 1 << bit))[0]
-    elif kind in {Kind.TEXT, Kind.BYTES} and isinstance(value, (str, bytes)):
-        data = bytearray(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)
-        for bit in range(8 * len(data) if len(data) <= _LARGEST_MENDED else 0):
-            data[bit // 8] ^= 1 << bit % 8
-            with suppress(UnicodeDecodeError):
-                yield bytes(data) if kind is Kind.BYTES else data.decode("utf-8")
-            data[bit // 8] ^= 1 << bit % 8
+    encode, decode = _CODECS[kind]
+    if type(value) not in kind.types:
+        return
+    data = bytearray(encode(value))
+    for bit in range(8 * len(data) if len(data) <= _LARGEST_MENDED else 0):
+        data[bit // 8] ^= 1 << bit % 8
+        with suppress(UnicodeDecodeError):
+            yield decode(bytes(data))
+        data[bit // 8] ^= 1 << bit % 8

@@ -163,18 +163,7 @@ def is_at(handle: int, path: Path) -> bool:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[bool]:
-    """Hold a lock file, and yield whether this process got it; a killed process releases it.
-
-    Parameters
-    ----------
-    path
-        The lock file; it is made, and removed at the end.
-
-    Raises
-    ------
-    OSError
-        It cannot be made.
-    """
+    """Make, hold and remove a lock file, and yield whether this process got it; `OSError` if it cannot be made."""
     lock = LockFile(path)
     try:
         yield lock.take(must_be_there=True)

@@ -18,7 +18,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from threading import RLock, local
 from time import monotonic
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from facebank.errors import StorageError
@@ -28,6 +28,9 @@ from facebank.storage.values import InvalidValueError
 
 FileId: TypeAlias = tuple[int, int]
 """Device and number of a file, whatever its name."""
+
+Appearance: TypeAlias = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
+"""Identity, size and modification time of a file and of its log, None if absent: they change with the content."""
 
 OPENING = RLock()
 """Held while a connection is opened or closed, and while this process is forked."""
@@ -82,13 +85,6 @@ class WasClosedError(UnusableError):
 
     def __init__(self) -> None:
         super().__init__("was closed: open it anew")
-
-
-class Appearance(NamedTuple):
-    """Identity, size and modification time of a file and of its log: they change with the content."""
-
-    file: tuple[int, int, int, int]
-    log: tuple[int, int, int, int] | None
 
 
 class BoundedConnection(sqlite3.Connection):
@@ -206,10 +202,8 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
 
     Raises
     ------
-    StorageError
-        Changes beside a file that may not be written cannot be read: it is too large to be copied, or there is no room.
-    sqlite3.Error
-        It cannot be opened.
+    StorageError, sqlite3.Error
+        It cannot be opened; changes beside a file that may not be written cannot be copied.
     """
     if is_writable(path):
         return _opened(path, "rw", busy_timeout)
@@ -221,7 +215,7 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
     for _ in range(_ATTEMPTS):
         before = _appearance(path)
         connection = _copied(path) if is_filled(path, "-wal") else _opened(path, "ro&immutable=1", busy_timeout)
-        if before is not None and before == _appearance(path):
+        if before[0] is not None and before == _appearance(path):
             connection.bound_by(path)
             connection.read_as = before
             return connection
@@ -342,48 +336,34 @@ def _copied(path: Path) -> BoundedConnection:
 
 def _file_id(path: Path) -> FileId:
     """Return which file a path names; (0, 0) if it cannot be looked at, in which case opening it says why."""
+    device, inode, *_ = _looks(path) or (0, 0)
+    return device, inode
+
+
+def _appearance(path: Path) -> Appearance:
+    return _looks(path), _looks(path, "-wal")
+
+
+def _looks(path: Path, suffix: str = "") -> tuple[int, ...] | None:
     try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return status.st_dev, status.st_ino
-
-
-def _appearance(path: Path) -> Appearance | None:
-    file = _looks(path)
-    return None if file is None else Appearance(file, _looks(path.with_name(path.name + "-wal")))
-
-
-def _looks(path: Path) -> tuple[int, int, int, int] | None:
-    try:
-        status = path.stat()
+        status = path.with_name(path.name + suffix).stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _size_of(path: Path, suffix: str) -> int:
-    try:
-        return path.with_name(path.name + suffix).stat().st_size
-    except OSError:
-        return 0
+    return (_looks(path, suffix) or (0, 0, 0))[2]
 
 
 # Threads and forks ----------------------------------------------------------------------------------------------
 
 
 class ThreadConnections:
-    """One connection per thread to one file, opened when the thread first needs it.
+    """One connection per thread to one file: that of the thread that opened it, and others made by `reopen`.
 
     A connection is closed when its thread has ended, by `close`, and, if idle, when this process is forked; it is
-    opened anew when needed again. No two threads use one.
-
-    Parameters
-    ----------
-    first
-        The connection of the thread that opened the file.
-    reopen
-        Opens another, guarded and checked as the first was.
+    opened anew when needed again.
     """
 
     def __init__(self, first: BoundedConnection, reopen: Callable[[], BoundedConnection]) -> None:

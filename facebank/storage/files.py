@@ -140,15 +140,8 @@ def write_file(
 ) -> None:
     """Write bytes as `new_file` does.
 
-    Parameters
-    ----------
-    target, mode, replaces
-        As for `new_file`.
-    data
-        The bytes.
-    advice
-        What the user can do if the file cannot be written. If given, a missing folder is made, and the error is a
-        `StorageError` that ends with it.
+    With `advice`, what the user can do if the file cannot be written, a missing folder is made, and the error is a
+    `StorageError` that ends with it.
     """
     try:
         if advice is not None:
@@ -178,19 +171,9 @@ def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
 
 @contextmanager
 def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
-    """Make a folder that is removed when the ``with`` block ends, unless the block has renamed it.
+    """Make a folder beside a path; it is removed when the ``with`` block ends, unless the block has renamed it.
 
-    Parameters
-    ----------
-    beside
-        The file or folder that it is made beside; the folder that holds both is made if missing.
-    mode
-        Permissions of the new folder, before the umask.
-
-    Raises
-    ------
-    OSError
-        It cannot be made.
+    The folder that holds both is made if missing; `mode` are the permissions before the umask. Raises `OSError`.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     clean_once(beside.parent)

@@ -38,12 +38,6 @@ class OpenFolder:
     Names are looked up in the folder itself, whatever its path leads to now, and no link is followed. Systems without
     handles of folders (Windows) look at each name before it is used.
 
-    Parameters
-    ----------
-    path
-        Where it is, or was when it was opened.
-    handle
-        Its descriptor; None on systems without.
     """
 
     def __init__(self, path: Path, handle: int | None) -> None:
@@ -178,21 +172,10 @@ class Spot:
 
 @contextmanager
 def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[Spot]:
-    """Open the place of a file within a folder that a user named.
+    """Open the place of a file, which need not exist, within a folder that a user named.
 
-    Parameters
-    ----------
-    root
-        The folder; links on the way to it are followed.
-    path
-        The file, which need not exist. Links between the two are followed only inside of the folder.
-    create
-        Whether missing folders are made, the first included.
-
-    Raises
-    ------
-    OSError
-        The place lies outside, or a folder between cannot be opened.
+    Links to the folder are followed, links below it only inside of it. `create` makes missing folders, the first
+    included. Raises `OSError` if the place lies outside, or a folder cannot be opened.
     """
     real_root = Path(os.path.realpath(root))
     try:
@@ -254,16 +237,9 @@ class NamedFolders:
 
 
 def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
-    """Return the sentence about files that are left alone because links lead out of the named folders to them.
+    """Return the sentence about files, each called `what`, that are left alone because links lead outside to them.
 
-    Parameters
-    ----------
-    paths
-        One or more paths, as the user knows them.
-    what
-        What to call one of them.
-    as_targets
-        Whether the links lie where files would have been written.
+    With `as_targets`, the links lie where files would have been written.
     """
     shown = ", ".join(printable(path) for path in paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""

@@ -135,17 +135,8 @@ class SqliteKind:
     def check_header(self, path: Path, *, may_be_empty: bool = False) -> None:
         """Refuse another kind of file by its first bytes, before SQLite touches it.
 
-        Parameters
-        ----------
-        path
-            The file.
-        may_be_empty
-            Whether an empty file is accepted, because the caller is about to write its tables.
-
-        Raises
-        ------
-        FacebankError
-            `missing_error`, `format_error` or `StorageError`.
+        An empty file is accepted with `may_be_empty`, if the caller is about to write its tables. Raises
+        `missing_error`, `format_error` or `StorageError`.
         """
         file = printable(str(path))
         if is_open_here(path):
@@ -163,12 +154,8 @@ class SqliteKind:
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
         """Return the version of a file, whose tables must be exactly those of that version: no trigger, no view.
 
-        All of it is read in one transaction, so that a file that another process is upgrading is not refused.
-
-        Raises
-        ------
-        FacebankError
-            `format_error` or `version_error`.
+        All of it is read in one transaction, so that a file that another process is upgrading is not refused. Raises
+        `format_error` or `version_error`.
         """
         if connection.in_transaction:
             return self._checked_version(connection, path)
@@ -247,19 +234,9 @@ def is_begun(connection: sqlite3.Connection) -> bool:
 
 
 def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
-    """Choose the write-ahead log or a rollback journal, and return the resulting mode.
+    """Choose the write-ahead log, or else a rollback journal, and return the resulting mode.
 
-    Parameters
-    ----------
-    connection
-        A connection that may write.
-    log
-        Whether the file lies where write-ahead logging is safe.
-
-    Returns
-    -------
-    str
-        SQLite's journal mode: ``wal``, ``delete``, or the one in which another process is using the file.
+    It is ``wal`` or ``delete``, or the mode in which another process is using the file.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode != ("wal" if log else "delete"):
@@ -382,19 +359,9 @@ def is_on_network(path: Path) -> bool:
 
 
 def filesystem_kind(mounts: str, place: str) -> str:
-    """Return the kind of file system a path lies on.
+    """Return the kind of file system of a resolved path, such as ``nfs4``, or an empty text.
 
-    Parameters
-    ----------
-    mounts
-        Text of ``/proc/self/mountinfo`` (its format: proc(5)).
-    place
-        An absolute path with links resolved.
-
-    Returns
-    -------
-    str
-        Such as ``ext4`` or ``nfs4``; empty if unknown.
+    `mounts` is the text of ``/proc/self/mountinfo``, as proc(5) describes it.
     """
     longest, kind = -1, ""
     for line in mounts.splitlines():

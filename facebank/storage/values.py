@@ -122,15 +122,7 @@ def bytes_to_path(data: object) -> str:
 
 
 def row_digest(table: str, values: Iterable[object]) -> bytes:
-    """Return the digest of a row, 16 bytes.
-
-    Parameters
-    ----------
-    table
-        The table's name.
-    values
-        All columns but the digest itself, as SQLite gives them: None, whole and real numbers, texts and bytes.
-    """
+    """Return the digest, 16 bytes, of all columns of a row but the digest itself, as SQLite gives them."""
     parts = [b"%d:" % len(table), table.encode()]
     for value in values:
         if isinstance(value, bytes):
@@ -150,15 +142,7 @@ def row_digest(table: str, values: Iterable[object]) -> bytes:
 
 
 def checked_row(table: str, row: Sequence[object]) -> Sequence[object]:
-    """Return a row without its digest, the last column, after checking it.
-
-    Parameters
-    ----------
-    table
-        The table's name.
-    row
-        The columns in the order in which `row_digest` was given them, and the digest.
-    """
+    """Return a row without its digest, the last column, after checking it."""
     *values, digest = row
     if digest != row_digest(table, values):
         raise InvalidValueError(f"a row of its table '{table}' was altered")
