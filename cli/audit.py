@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import AsJson
 from .output import write_json, write_line, write_table
 from .settings import settings_of
 
@@ -54,7 +55,7 @@ def audit(
     pairs: Annotated[
         int, typer.Option(metavar="N", min=0, help="How many pairs of confusable people to show at most.")
     ] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Look for what will make recognition go wrong: people who will be confused, and doubtful samples."""
     from facebank.operations.audit import audit_gallery

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .failures import SOME_FAILED
+from .options import AsJson
 from .output import counted, say, write_json, write_line
 from .progress import ProgressBar
 from .settings import settings_of
@@ -21,7 +22,7 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended, and name what is lost; a copy is kept.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Look all of the gallery through for damage: pages, rows, embeddings, references. Exit code 1 if there is any.
 
@@ -68,7 +69,7 @@ def check(
 def backup(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Copy the gallery into a new file, as it is at one moment, also while it is in use.
 

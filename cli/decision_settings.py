@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from .options import example
 from .output import say, write_json, write_line, write_table
 from .settings import settings_of
 
@@ -36,15 +37,15 @@ def register(app: typer.Typer) -> None:
         help="Show or change how this gallery's decisions are made.",
         invoke_without_command=True,
         rich_markup_mode=None,
-        epilog=f"{EXPLAINED}\n\n\b\nExample:\n  facebank settings\n  facebank settings set fpir 0.001",
+        epilog=f"{EXPLAINED}\n\n{example('settings', 'settings set fpir 0.001')}",
     )
     settings.callback()(settings_or_show)
-    for name, command, example in (
+    for name, command, words in (
         ("show", show, "show"),
         ("set", change, "set classifier knn"),
         ("unset", unset, "unset classifier"),
     ):
-        settings.command(name, epilog=f"{EXPLAINED}\n\n\b\nExample:\n  facebank settings {example}")(command)
+        settings.command(name, epilog=f"{EXPLAINED}\n\n{example(f'settings {words}')}")(command)
     app.add_typer(settings, name="settings")
 
 

@@ -1,4 +1,4 @@
-"""``facebank demo``: the photographs that come with facebank, enrolled and recognised."""
+"""``facebank demo``: the photographs that come with facebank, enrolled and recognized."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import example
 from .output import write_json, write_line, write_table
 from .settings import settings_of
 
@@ -18,7 +19,7 @@ WRONG = 1
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="\b\nExample:\n  facebank demo\n  facebank demo --out pictures")(demo)
+    app.command(epilog=example("demo", "demo --out pictures"))(demo)
 
 
 def demo(

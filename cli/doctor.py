@@ -10,7 +10,8 @@ import typer
 
 from facebank.storage.text import printable
 
-from .output import counted, say, shows_colours, write_json, write_line
+from .options import example
+from .output import counted, say, shows_colors, write_json, write_line
 from .settings import settings_of
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 UNHEALTHY = 1
 
 _SIGNS = {"ok": "ok", "warning": "warning", "problem": "PROBLEM"}
-_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+_COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="\b\nExample:\n  facebank doctor\n  facebank --device cuda doctor")(doctor)
+    app.command(epilog=example("doctor", "--device cuda doctor"))(doctor)
 
 
 def doctor(
@@ -97,8 +98,8 @@ def _summary(diagnosis: Diagnosis) -> str:
 def _tell_finding(finding: Finding, width: int) -> None:
     severity = finding.severity.value
     sign = f"{_SIGNS[severity]:<7}"
-    if shows_colours():
-        sign = typer.style(sign, fg=_COLOURS[severity], bold=severity == "problem")
+    if shows_colors():
+        sign = typer.style(sign, fg=_COLORS[severity], bold=severity == "problem")
     typer.echo(f"  {sign}  {printable(finding.subject):<{width}}  {printable(finding.detail)}")
     if finding.command:
         typer.echo(f"           {'':<{width}}mend: {printable(finding.command)}")

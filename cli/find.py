@@ -9,7 +9,7 @@ import typer
 
 from facebank.storage.text import never_certain
 
-from .decision_options import AllowTwice, LeastProbability, settings_for_once
+from .options import AllowTwice, LeastProbability, settings_for_once
 from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 from .scan import ScanPath

@@ -13,8 +13,8 @@ import typer
 from facebank.errors import PhotoError, UsageError
 from facebank.storage.text import never_certain
 
-from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
+from .options import AllowTwice, LeastProbability, settings_for_once
 from .output import DEGREES, counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
 from .progress import ProgressBar
 from .scan import ScanPath

@@ -36,8 +36,8 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def shows_colours() -> bool:
-    """Return whether standard output is a terminal whose user wants colours."""
+def shows_colors() -> bool:
+    """Return whether standard output is a terminal whose user wants colors."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -138,7 +138,7 @@ def _path_cell(path: str) -> str:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Styles | None = None) -> None:
-    """Write a table: drawn, with colours, on a terminal; elsewhere tab-separated lines as the rows come.
+    """Write a table: drawn, with colors, on a terminal; elsewhere tab-separated lines as the rows come.
 
     Parameters
     ----------

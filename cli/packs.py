@@ -1,4 +1,4 @@
-"""``facebank packs``: the networks that can be used, their licences, and whether their files are whole."""
+"""``facebank packs``: the networks that can be used, their licenses, and whether their files are whole."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from facebank.storage.text import shell_command
 
 from . import calibrate
 from .failures import NOTHING_DONE
+from .options import AsJson, example
 from .output import is_interactive, say, write_json, write_line, write_table
 from .progress import DownloadBar
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 BROKEN = 1
 
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 AcceptLicense = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's license.")]
 
 
@@ -30,16 +30,16 @@ def register(app: typer.Typer) -> None:
         help="List, install, verify, calibrate and remove packs: the networks that read faces.",
         no_args_is_help=True,
         rich_markup_mode=None,
-        epilog=_example("packs list"),
+        epilog=example("packs list"),
     )
-    packs.command("list", epilog=_example("packs list"))(list_)
-    packs.command("show", epilog=_example("packs show buffalo_l"))(show)
-    packs.command("install", epilog=_example("packs install buffalo_l --accept-license", "packs install my-pack.zip"))(
+    packs.command("list", epilog=example("packs list"))(list_)
+    packs.command("show", epilog=example("packs show buffalo_l"))(show)
+    packs.command("install", epilog=example("packs install buffalo_l --accept-license", "packs install my-pack.zip"))(
         install
     )
-    packs.command("add", epilog=_example("packs add my-pack"))(add)
-    packs.command("verify", epilog=_example("packs verify", "packs verify buffalo_l"))(verify)
-    packs.command("remove", epilog=_example("packs remove buffalo_l"))(remove)
+    packs.command("add", epilog=example("packs add my-pack"))(add)
+    packs.command("verify", epilog=example("packs verify", "packs verify buffalo_l"))(verify)
+    packs.command("remove", epilog=example("packs remove buffalo_l"))(remove)
     calibrate.register(packs)
     app.add_typer(packs, name="packs")
 
@@ -153,10 +153,6 @@ def remove(name: Annotated[str, typer.Argument(help="An installed pack.")], as_j
     else:
         write_line(f"The pack {name} is removed.")
     return 0
-
-
-def _example(*commands: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  facebank {command}" for command in commands)
 
 
 def _summary(pack: PackEntry) -> dict[str, object]:

@@ -14,6 +14,7 @@ from facebank.storage.text import shell_command
 
 from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
+from .options import AsJson, example
 from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 from .progress import ProgressBar
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would go and what stays.")]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,9 +40,9 @@ def register(app: typer.Typer) -> None:
         help="List the enrolled people, set birth dates, and rename, merge, forget, export, import or re-embed them.",
         no_args_is_help=True,
         rich_markup_mode=None,
-        epilog="\b\nExample:\n  facebank people list",
+        epilog=example("people list"),
     )
-    for name, command, example in (
+    for name, command, words in (
         ("list", list_people, "list"),
         ("name", name_group, "name 3 Ada"),
         ("show", show, "show Ada\n  facebank people show Ada --out ada.html\n  facebank people show Ada --open"),
@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
         ("check", check, "check --repair"),
         ("backup", backup, "backup ~/family-2024.facebank"),
     ):
-        people.command(name, epilog=f"\b\nExample:\n  facebank people {example}")(command)
+        people.command(name, epilog=example(f"people {words}"))(command)
     app.add_typer(people, name="people")
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from .options import AsJson
 from .output import counted, write_json, write_line
-from .people import AsJson, Name, person_record
+from .people import Name, person_record
 from .settings import settings_of
 
 

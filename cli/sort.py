@@ -10,8 +10,8 @@ import typer
 from facebank.errors import UsageError
 from facebank.storage.text import printable
 
-from .decision_options import HigherProbability
 from .failures import SOME_FAILED
+from .options import HigherProbability
 from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
 from .scan import ScanPath

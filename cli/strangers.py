@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
+from .options import AsJson, example
 from .output import say, write_json, write_line, write_table
 from .settings import settings_of
-
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -18,10 +17,10 @@ def register(app: typer.Typer) -> None:
         help="List or forget the faces that `facebank deny --nobody` remembered.",
         no_args_is_help=True,
         rich_markup_mode=None,
-        epilog="\b\nExample:\n  facebank strangers list",
+        epilog=example("strangers list"),
     )
-    for name, command, example in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
-        strangers.command(name, epilog=f"\b\nExample:\n  facebank strangers {example}")(command)
+    for name, command, words in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
+        strangers.command(name, epilog=example(f"strangers {words}"))(command)
     app.add_typer(strangers, name="strangers")
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .decision_options import HigherProbability
 from .failures import SOME_FAILED
+from .options import AsJson, HigherProbability, example
 from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
 from .scan import ScanPath
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from facebank.album.tags.reading import ImportedTag, ShownPhoto
     from facebank.album.tags.writing import RemovedTags, TaggedPhoto
 
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
 
 
@@ -33,7 +32,7 @@ def register(app: typer.Typer) -> None:
         help="Show, write, remove and import face regions and names in XMP, as digiKam, Lightroom and immich read it.",
         no_args_is_help=True,
         rich_markup_mode=None,
-        epilog="\b\nExample:\n  facebank tags show photos/",
+        epilog=example("tags show photos/"),
     )
     commands = (
         ("show", show, "show party.jpg", "0 read; 1 some could not be; 2 no photo there"),
@@ -41,9 +40,8 @@ def register(app: typer.Typer) -> None:
         ("remove", remove, "remove Ada photos/", "0 done; 1 some files could not be changed; 2 wrong usage"),
         ("import", import_tags, "import photos/", "0 enrolled; 1 some faces or photos were refused; 2 wrong usage"),
     )
-    for name, command, example, codes in commands:
-        epilog = f"\b\nExample:\n  facebank tags {example}\n\n\b\nExit codes: {codes}."
-        tags.command(name, epilog=epilog)(command)
+    for name, command, words, codes in commands:
+        tags.command(name, epilog=f"{example(f'tags {words}')}\n\n\b\nExit codes: {codes}.")(command)
     app.add_typer(tags, name="tags")
 
 

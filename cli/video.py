@@ -11,9 +11,9 @@ import typer
 from facebank.errors import UsageError
 from facebank.storage.text import never_certain, printable
 
-from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .failures import SOME_FAILED
 from .identify import candidate_record, rounded, tell_how
+from .options import AllowTwice, LeastProbability, settings_for_once
 from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 from .settings import settings_of

@@ -14,8 +14,8 @@ import typer
 from facebank.errors import UsageError
 from facebank.storage.text import never_certain
 
-from .decision_options import AllowTwice, LeastProbability, settings_for_once
 from .identify import tell_how
+from .options import AllowTwice, LeastProbability, settings_for_once
 from .output import counted, say, write_json, write_line
 from .settings import settings_of
 from .video import clock, tell_cut_off

@@ -166,10 +166,7 @@ class LiveVideo:
     def newest(self, patience: float = 0.5) -> Frame | None:
         """Wait for a frame that was not returned yet, and return it; None if none comes in time.
 
-        Raises
-        ------
-        VideoError
-            A frame is too large.
+        Raises the reader's error, such as VideoTooLargeError.
         """
         with self._news:
             if self._newest is None and not self._ended:

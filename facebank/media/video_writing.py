@@ -52,21 +52,8 @@ def check_target(target: Path, source: Path) -> None:
 class VideoFile:
     """A video being written; ``with`` makes it appear whole, or not at all if something fails.
 
-    Parameters
-    ----------
-    target
-        As `check_target` allows; nothing is replaced.
-    width, height
-        Of the frames in pixels.
-    rate
-        Frames per second; 0 for 25.
-
-    Raises
-    ------
-    UsageError
-        The target exists.
-    StorageError
-        It cannot be written.
+    Frames have `width` by `height` pixels; `rate` is in frames per second, 0 for 25. UsageError if the target exists,
+    StorageError if it cannot be written.
     """
 
     def __init__(self, target: Path, width: int, height: int, rate: float) -> None:

@@ -48,15 +48,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImp
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """Limits of an archive.
-
-    Attributes
-    ----------
-    unpacked_bytes
-        Sum of the unpacked entries.
-    ratio
-        Greatest ratio of an entry's size to its compressed size, if it has more than 1 MiB.
-    """
+    """Limits of an archive: bytes of all unpacked entries, and the compression ratio of those above 1 MiB."""
 
     unpacked_bytes: int = 2 << 30
     ratio: int = 100

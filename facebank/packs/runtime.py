@@ -46,17 +46,14 @@ _MEND = "run 'facebank doctor' to see why, or use --device cpu"
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrial:
-    """The result of running a small network in a session of `open_session`.
+    """The result of running a small network on the device that was asked for.
 
     Attributes
     ----------
-    asked
-        ``auto``, ``cpu`` or ``cuda``.
     ran_on
-        Where its nodes were computed, by the runtime's profiler: ``cpu``, ``cuda`` or the name of another execution
-        provider; empty if it did not run.
+        Where its nodes were computed: ``cpu``, ``cuda`` or the name of another execution provider; empty for nowhere.
     problem
-        Why it did not run there (for ``auto``: on CUDA), in one sentence; None if it did.
+        Why it did not run on the device (for ``auto``: on CUDA), in one sentence; None if it did.
     """
 
     asked: str
@@ -102,13 +99,7 @@ def note_session(session: InferenceSession) -> None:
 
 
 def require_own(session: InferenceSession) -> None:
-    """Refuse a session that was opened before this process was forked: its threads are not here.
-
-    Raises
-    ------
-    DeviceError
-        The session would wait for them forever.
-    """
+    """Raise DeviceError for a session opened before this process was forked, which would wait forever for threads."""
     if id(session) in _inherited:
         raise DeviceError(
             "the networks were loaded before this process was forked and cannot run here: load them anew, or start "
@@ -124,12 +115,7 @@ def where_it_runs(session: InferenceSession) -> Device:
 def try_device(device: str = "auto") -> DeviceTrial:
     """Run a small network on a device with the runtime's profiler, and return where it really ran.
 
-    Raises
-    ------
-    UsageError
-        There is no such device.
-    MissingDependencyError
-        No runtime is installed, or a broken one.
+    Raises UsageError for an unknown device, MissingDependencyError without a usable runtime.
     """
     check_device(device)
     options = _options(threads=1)
@@ -172,13 +158,7 @@ def usable_cores() -> int:
 
 
 def load_runtime() -> ModuleType:
-    """Import ONNX Runtime.
-
-    Raises
-    ------
-    MissingDependencyError
-        It is not installed, or its files are incomplete; the message says what to do.
-    """
+    """Return the module of ONNX Runtime; MissingDependencyError says what to do if it is missing or incomplete."""
     import numpy  # noqa: F401 - if Ctrl-C came while the runtime imports it, the runtime would seem broken
 
     try:

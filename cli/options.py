@@ -1,4 +1,4 @@
-"""Options that change for once how decisions are made."""
+"""Options and examples that several commands share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.recognition.settings import DecisionSettings, Value
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 LeastProbability: TypeAlias = Annotated[
     float | None,
@@ -32,6 +34,11 @@ HigherProbability: TypeAlias = Annotated[
         help="Probability that a name must have to change files by it; not below the gallery's.",
     ),
 ]
+
+
+def example(*commands: str) -> str:
+    """Return the end of a command's help: examples of its use."""
+    return "\b\nExample:\n" + "\n".join(f"  facebank {command}" for command in commands)
 
 
 def settings_for_once(bank: FaceBank, **chosen: Value | None) -> DecisionSettings:
