@@ -106,6 +106,10 @@ class FaceSet:
         sources = [photo.group or f"\0{number}" for number, photo in enumerate(self.dataset.photos)]
         return np.unique(sources, return_inverse=True)[1].astype(np.int64)
 
+    def upright(self, place: int) -> DecodedPhoto:
+        """Read a photo and turn it as its face was found; raises `PhotoError`."""
+        return turn_photo(read_pixels(self.dataset.photos[place]), self.turns[place])
+
     def where(self, chosen: NDArray[np.bool_]) -> FaceSet:
         """Return the faces of some photos."""
         places = np.flatnonzero(chosen)

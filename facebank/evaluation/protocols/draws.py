@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.figures import rate, sampling_units
+from facebank.evaluation.identification import line_of
 from facebank.evaluation.report import Curves, Line, Table
 from facebank.evaluation.searches import Searches, TrialGallery, enroll, unrelated
 
@@ -100,8 +101,6 @@ def shots_curve(figures: dict[str, Figure], photos: Sequence[int]) -> Curves:
     """Return rank-1 and FNIR over the number of enrolled photos."""
     lines = list[Line]()
     for key, label in (("rank_1", "best candidate right"), ("fnir", "not given the right name")):
-        shown = [(number, figures[f"{key}_{number}"]) for number in photos if f"{key}_{number}" in figures]
-        bounds = np.array([figure.interval or (figure.value, figure.value) for _, figure in shown])
-        x, y = np.array([float(number) for number, _ in shown]), np.array([figure.value for _, figure in shown])
-        lines.append(Line(label, x, y, bounds[:, 0], bounds[:, 1]))
+        shown = {number: figures[f"{key}_{number}"] for number in photos if f"{key}_{number}" in figures}
+        lines.append(line_of(label, list(shown), list(shown.values())))
     return Curves("Photos enrolled of each person", "photos enrolled", "share", tuple(lines))

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from facebank.errors import DatasetError, VideoError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, pixels_digest, read_pixels
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, pixels_digest
 from facebank.evaluation.figures import rate
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import in_turns
-from facebank.media import turn_photo
 from facebank.media.video import Video
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
@@ -127,7 +126,7 @@ def _beside_another(run: ExperimentRun, pairs: Sequence[tuple[int, int]]) -> Non
     run.bench.progress.begin("two people in one photo", len(pairs))
     same, rows = list[bool](), list[tuple[str, ...]]()
     for first, second in pairs:
-        left, right = (_upright(faces, place) for place in (first, second))
+        left, right = (faces.upright(place) for place in (first, second))
         joined = replace(left, pixels=side_by_side(left.pixels, right.pixels), has_orientation=True)
         found, decisions = _identified(run.bench, run.trial, joined)
         for offset, place in zip((0, left.width), (first, second), strict=True):
@@ -201,16 +200,12 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
 
 def _pasted(faces: FaceSet, place: int, body: int) -> DatasetPhoto:
     pixels = face_on_another(
-        _upright(faces, place).pixels,
+        faces.upright(place).pixels,
         _face(faces, place),
-        _upright(faces, body).pixels,
+        faces.upright(body).pixels,
         _face(faces, body),
     )
     return DatasetPhoto(f"{faces.names[place]} on {faces.names[body]}", faces.dataset.photos[place].person, pixels)
-
-
-def _upright(faces: FaceSet, place: int) -> DecodedPhoto:
-    return turn_photo(read_pixels(faces.dataset.photos[place]), faces.turns[place])
 
 
 def _face(faces: FaceSet, place: int) -> Face:

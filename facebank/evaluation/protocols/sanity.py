@@ -15,8 +15,14 @@ from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import open_everybody
-from facebank.evaluation.protocols.sanity_leaks import Check, Subjects, check_chance, check_planted, choose_subjects
-from facebank.evaluation.protocols.sanity_shapes import check_drawings
+from facebank.evaluation.protocols.sanity_checks import (
+    Check,
+    Subjects,
+    check_chance,
+    check_drawings,
+    check_planted,
+    choose_subjects,
+)
 from facebank.evaluation.report import Report, Section, Table
 
 if TYPE_CHECKING:

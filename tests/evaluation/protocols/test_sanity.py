@@ -17,8 +17,7 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, rea
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
-from facebank.evaluation.protocols.sanity_leaks import is_chance
-from facebank.evaluation.protocols.sanity_shapes import told_apart
+from facebank.evaluation.protocols.sanity_checks import is_chance, told_apart
 from facebank.types import DecodedPhoto, Detection
 
 
