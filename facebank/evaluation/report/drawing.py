@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Okabe and Ito, "Color Universal Design", 2008, without the yellow, which is hard to see on white."""
 _DASHES = ("-", "--", ":", "-.")
-_GREY = "#666666"
+_GRAY = "#666666"
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "facebank",
     "svg.fonttype": "path",
@@ -39,13 +39,13 @@ _STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": _GREY,
+    "axes.edgecolor": _GRAY,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
-    "xtick.color": _GREY,
-    "ytick.color": _GREY,
+    "xtick.color": _GRAY,
+    "ytick.color": _GRAY,
     "xtick.labelcolor": "black",
     "ytick.labelcolor": "black",
     "lines.linewidth": 1.8,
@@ -195,11 +195,11 @@ def draw_curves(curves: Curves) -> Figure:
         labels.append(_label(label) + _unseen(curves, np.array([x]), np.array([y])))
     if curves.diagonal:
         line = np.linspace(max(x_limits[0], y_limits[0]), min(x_limits[1], y_limits[1]), 200)
-        axes.plot(line, line, color=_GREY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+        axes.plot(line, line, color=_GRAY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
     if not handles:
-        axes.text(0.5, 0.5, "Nothing to show", ha="center", color=_GREY, transform=axes.transAxes)
+        axes.text(0.5, 0.5, "Nothing to show", ha="center", color=_GRAY, transform=axes.transAxes)
     if curves.note:
-        axes.text(0.5, 0.55, curves.note, ha="center", color=_GREY, transform=axes.transAxes)
+        axes.text(0.5, 0.55, curves.note, ha="center", color=_GRAY, transform=axes.transAxes)
     axes.set_xlim(*x_limits)
     axes.set_ylim(*y_limits)
     _place_legend(figure, handles, labels)
