@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from facebank.media import read_photo
     from facebank.packs import Pack, load_pack
     from facebank.recognition.settings import DecisionSettings
+    from facebank.storage.progress import Progress
     from facebank.types import (
         Candidate,
         Decision,
@@ -93,6 +94,7 @@ __all__ = [
     "Photo",
     "PhotoError",
     "PhotoNotFoundError",
+    "Progress",
     "Quality",
     "Reason",
     "Sample",
@@ -110,6 +112,7 @@ _HOMES = {
     "DecisionSettings": "facebank.recognition.settings",
     "FaceBank": "facebank.bank",
     "Pack": "facebank.packs",
+    "Progress": "facebank.storage.progress",
     "load_pack": "facebank.packs",
     "read_photo": "facebank.media",
 }

@@ -213,7 +213,7 @@ def _several(photos: Photos) -> list[PhotoInput]:
 def analyze_readable(
     engine: Engine, photos: Iterable[PhotoInput], channels: Channels = "RGB"
 ) -> Iterator[AnalyzedPhoto | Photo]:
-    """Read and analyse photos in batches.
+    """Read and analyze photos in batches.
 
     Parameters
     ----------

@@ -9,20 +9,39 @@ class Progress:
     Examples
     --------
     >>> class Steps(Progress):
-    ...     def begin(self, step: str, total: float | None) -> None:
+    ...     def begin(self, step, total):
     ...         print(f"{step}: {total}")
-    >>> Steps().begin("Reading photos", 3)
-    Reading photos: 3
+    >>> report = bank.enroll("Eileen", "eileen.jpg", progress=Steps())
+    Enrolling: 1
     """
 
     def begin(self, step: str, total: float | None) -> None:
-        """Begin a step of `total` units (None: unknown), such as ``Reading photos``; the step before is over."""
+        """Begin a step of `total` units (None: unknown), such as ``Reading photos``; the step before is over.
+
+        Examples
+        --------
+        >>> Progress().begin("Reading photos", 3)
+        """
 
     def advance(self, amount: float = 1) -> None:
-        """Complete `amount` more units of the step."""
+        """Complete `amount` more units of the step.
+
+        Examples
+        --------
+        >>> Progress().advance()
+        """
 
     def report(self, result: object) -> None:
-        """Receive a result that is final before the operation returns, such as an `EnrolledPhoto`."""
+        """Receive a result that is final before the operation returns, such as an `EnrolledPhoto`.
+
+        Examples
+        --------
+        >>> class Results(Progress):
+        ...     def report(self, result):
+        ...         print(result.reason)
+        >>> report = bank.enroll("Eileen", "eileen.jpg", progress=Results())
+        enrolled
+        """
 
 
 SILENT = Progress()
