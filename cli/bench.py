@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -67,6 +67,9 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "as_json": (Annotated[bool, typer.Option("--json", help="Write the report as one JSON object, too.")], False),
 }
 """Options of every protocol: annotation and default; those without scores lack ``--scores``."""
+
+
+_LISTS: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
 
 
 class _Bench(TyperGroup):
@@ -142,14 +145,11 @@ def _protocol_command(name: str) -> Any:
 
 def _parameter(kind: Any, option: Option, default: Any) -> tuple[Any, Any]:
     """Return the annotation and default that Typer makes an option of."""
-    several = getattr(get_origin(kind) or kind, "__name__", "") == "Sequence" or "Sequence" in str(kind)
-    if several:
-        kind = list[int] | None if "int" in str(kind) else list[str] | None
-        default = None
-    required = default is inspect.Parameter.empty
-    made = typer.Option(
-        option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=not (required or several)
-    )
+    several = next((_LISTS[one] for one in (kind, *get_args(kind)) if one in _LISTS), None)
+    if several is not None:
+        kind, default = several | None, None
+    shown = several is None and default is not inspect.Parameter.empty
+    made = typer.Option(option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=shown)
     return Annotated[kind, made], default
 
 

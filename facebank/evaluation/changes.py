@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _GAMMA = 2.2
 """Exponent from stored values to light, nearly that of sRGB."""
+_SIDE = 0.16
+_SEEN = 1.25
+"""Upper bound of what is cut out to be embedded, in longer sides of the face's box."""
+_YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +194,6 @@ EXPOSURE = (
 )
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Edges of the bins of turned heads, frontal first."""
-
-
-_SIDE = 0.16
-_SEEN = 1.25
-"""Upper bound of what is cut out to be embedded, in longer sides of the face's box."""
-_YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
 class Shape(StrEnum):

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 LEAST_EVENTS = 10
 """A rate with fewer events is insufficient."""
+RESAMPLES = 1000
+LEAST_PEOPLE = 20
+"""The bootstrap draws groups of photos instead of fewer people."""
+_LEVEL = (0.025, 0.975)
+_SEED = 19795
 
 
 class Kind(StrEnum):
@@ -132,14 +137,6 @@ def _written_interval(interval: tuple[float, float] | None, factor: float, unit:
         return f" [{plain_number(factor * interval[0])} or more]{unit}"
     low, high = (f"{factor * bound:.2f}" if factor > 1 else plain_number(bound) for bound in interval)
     return f" [{low}, {high}]{unit}"
-
-
-RESAMPLES = 1000
-LEAST_PEOPLE = 20
-"""The bootstrap draws groups of photos instead of fewer people."""
-
-_LEVEL = (0.025, 0.975)
-_SEED = 19795
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,6 +32,8 @@ _LEAST_PROBABILITY = 1e-6
 _SHARE = DecisionSettings().stranger_share
 CALIBRATION = ("brier", "log_loss", "expected_calibration_error")
 """Beginnings of the names of figures of the calibration."""
+NOBODY_COLUMN = "nobody"
+UNCERTAIN_COLUMN = "uncertain"
 
 
 def how_decided(bench: Bench) -> str:
@@ -317,10 +319,6 @@ def _outcomes(searches: Searches) -> tuple[str, str, str, str, str, str]:
     counts = (len(named), right.sum(), searches.misnamed.sum(), searches.uncertain.sum(), unknown.sum())
     total, ok, wrong, uncertain, nobody = (f"{int(count):,}" for count in counts)
     return total, ok, wrong, uncertain, nobody, f"{int((~searches.acquired).sum()):,}"
-
-
-NOBODY_COLUMN = "nobody"
-UNCERTAIN_COLUMN = "uncertain"
 
 
 def confusion_matrix(searches: Searches, names: Sequence[str], title: str) -> Matrix:

@@ -31,6 +31,10 @@ MOST_UNRELATED = 100_000
 """Enough to expect ten false matches at an FMR of 0.01 %."""
 
 _TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
+MOST_OF_A_FAMILY = 10
+"""The most pairs of one family: a family of eleven would outweigh all others with its 55."""
+FAMILY = "family"
+"""The trait of photos that says which family a person belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,6 @@ def threshold_of_strangers(similarities: NDArray[np.float64], fmr: float) -> flo
     same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # an error curve needs both kinds of pairs
     nobody = np.zeros(len(same), dtype=np.int64)
     return Comparisons(np.append(similarities, 1.0), same, nobody, nobody).threshold_at(fmr)
-
-
-MOST_OF_A_FAMILY = 10
-"""The most pairs of one family: a family of eleven would outweigh all others with its 55."""
-
-FAMILY = "family"
-"""The trait of photos that says which family a person belongs to."""
 
 
 def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Relatives, ...]:

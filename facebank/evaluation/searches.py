@@ -30,6 +30,8 @@ _ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similari
 
 NOBODY = -1
 """The number of no person."""
+LEAST_STRANGERS = 10
+"""With fewer people who cannot be enrolled, a third of the others are strangers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,10 +266,6 @@ def _owners(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
         [NOBODY if photo.person is None else numbers.get(photo.person, NOBODY) for photo in probes.dataset.photos],
         dtype=np.int64,
     )
-
-
-LEAST_STRANGERS = 10
-"""With fewer people who cannot be enrolled, a third of the others are strangers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

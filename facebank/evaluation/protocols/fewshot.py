@@ -39,6 +39,10 @@ STATED = 5
 """Photos enrolled of each in the confusion matrix, or the next smaller number measured."""
 
 _MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name", "fpir": "strangers given a name"}
+_MOST_PEOPLE_NEEDED = 10
+_MOST_LISTED = 10
+_MOST_STRANGERS = 300
+_PURPOSE = 6
 
 
 @protocol(
@@ -284,12 +288,6 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
         f"right name: {_percent(figures[alike[0].name('fnir')])} to {_percent(figures[alike[-1].name('fnir')])}.",
         f"Classifiers side by side, {stated.photos} photos of each, best candidate right: {beside}.",
     )
-
-
-_MOST_PEOPLE_NEEDED = 10
-_MOST_LISTED = 10
-_MOST_STRANGERS = 300
-_PURPOSE = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)

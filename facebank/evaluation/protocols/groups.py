@@ -46,6 +46,8 @@ LEAST_PEOPLE = 6
 """A group in which fewer people can be enrolled is not compared."""
 
 _OF_PHOTOS = ("failure_to_acquire", "rank_1")
+_KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
+_NOTHING = 1e-12
 
 
 @protocol(
@@ -259,10 +261,6 @@ _DENSE = (
     "calibrated on: the threshold is the same for all."
 )
 _TRUSTED = "The best candidate's probability, half of the searches weighing as strangers', group by group."
-
-
-_KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
-_NOTHING = 1e-12
 
 
 def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> dict[str, Figure]:

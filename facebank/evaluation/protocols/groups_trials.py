@@ -35,6 +35,8 @@ PROBES = 10
 _MOST_PEOPLE = 300
 _MOST_PHOTOS = 10
 _ENROLL, _STRANGE, _ALIKE = 1, 2, 3
+MOST_GROUPS = 20
+LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,10 +169,6 @@ def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:
     name = f"across_{trial.group.name}"
     condition = Condition(name, f"{trial.group.label}, of other groups", faces, trial.across, draws_people=True)
     return {key: figure for key, figure in condition.figures().items() if key == f"fpir_{name}"}
-
-
-MOST_GROUPS = 20
-LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)

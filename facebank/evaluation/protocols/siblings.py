@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _SHOWN_PAIRS = 20
 _FAMILIES = 9
+COVERAGES = (0.5, 0.7, 0.8, 0.9)
+_RESAMPLES = 200
 
 
 def _open(data: Path, relatives: RelativesFile = None, people: People = None) -> dict[str, Any]:
@@ -280,10 +282,6 @@ _ONE = (
 )
 _NO_ONE = ("Untested: nobody has more than 3 photos with a face.",)
 _PAIRS = "Counts with nobody else enrolled, all draws together."
-
-
-COVERAGES = (0.5, 0.7, 0.8, 0.9)
-_RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)

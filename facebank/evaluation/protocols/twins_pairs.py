@@ -41,6 +41,13 @@ _TOO_FEW = (
     "who are not related. How often they are taken for each other can only be counted with more photos than are "
     "enrolled."
 )
+MOST_PEOPLE = 12
+"""The most people who are taken to look alike if nobody is named."""
+NOTHING_COMPARABLE = (
+    "untested: of no group of people who look alike two people have a photo with a face, so that these could be "
+    "compared"
+)
+"""Why nothing can be measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,15 +236,6 @@ def _at_thresholds(
     )
     table = Table("Pairs that match", ("who", "pairs of photos", *(heading for heading, _ in columns)), rows)
     return figures, Section(AS_PAIRS, (sentence, _POOLED), tuple(figures), (table,))
-
-
-MOST_PEOPLE = 12
-"""The most people who are taken to look alike if nobody is named."""
-NOTHING_COMPARABLE = (
-    "untested: of no group of people who look alike two people have a photo with a face, so that these could be "
-    "compared"
-)
-"""Why nothing can be measured."""
 
 
 @dataclass(frozen=True, slots=True)

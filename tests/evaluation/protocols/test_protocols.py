@@ -1,0 +1,51 @@
+"""Protocols register themselves, and their command line options are those of their signatures."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DatasetError
+from facebank.evaluation.protocols import CONTENTS, load_protocol
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_every_row_of_the_contents_is_a_protocol(name: str) -> None:
+    protocol = load_protocol(name)
+    assert protocol.name == name
+    assert protocol.help.startswith(CONTENTS[name].summary)
+    assert all(example.startswith(name) for example in protocol.examples)
+    flags = [option.flag for _, option, _ in protocol.options().values()]
+    assert len(set(flags)) == len(flags)
+    assert not set(flags) & {"--out", "--seed", "--cache", "--no-cache", "--scores", "--json"}
+
+
+def test_options_are_those_of_the_signatures() -> None:
+    options = load_protocol("groups").options()
+    assert [option.flag for _, option, _ in options.values()] == [
+        *("--people", "--column", "--by", "--enrolled", "--gallery-size", "--fpir")
+    ]
+    kind, option, default = options["gallery_size"]
+    assert (kind, option.least, default) == (int, 1, 20)
+    assert options["column"][2] is inspect.Parameter.empty
+
+
+def test_options_that_are_not_given_keep_their_default(tmp_path: Path) -> None:
+    vectors = np.eye(4, 128, dtype=np.float32)
+    np.savez(tmp_path / "made.npz", embedding=vectors, person=np.arange(4) // 2)
+    job = load_protocol("openset").job(tmp_path / "made.npz", {"shots": [], "people": None})
+    assert set(job.keywords) == {"dataset"}  # type: ignore[attr-defined]
+    job = load_protocol("openset").job(tmp_path / "made.npz", {"shots": [2]})
+    assert job.keywords["shots"] == [2]  # type: ignore[attr-defined]
+    with pytest.raises(DatasetError):
+        load_protocol("openset").job(tmp_path / "none.npz", {})
+
+
+def test_the_contents_are_read_without_the_protocols() -> None:
+    program = "import sys, facebank.evaluation.protocols; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
