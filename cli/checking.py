@@ -96,7 +96,7 @@ def _write(checked: GalleryCheck) -> None:
 
 
 def _photo(damage: Damage) -> str:
-    return "" if damage.image is None else f" ({damage.image})"
+    return "" if damage.path is None else f" ({damage.path})"
 
 
 def _record(checked: GalleryCheck) -> dict[str, object]:
@@ -121,5 +121,5 @@ def _damage_record(damage: Damage) -> dict[str, object]:
         "table": damage.table,
         "person": damage.person,
         "sample_id": damage.sample_id,
-        "image": damage.image,
+        "image": damage.path,
     }

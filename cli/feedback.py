@@ -27,8 +27,8 @@ def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool
     if as_json:
         write_json(
             {
-                "image": feedback.image,
-                "face": feedback.face,
+                "image": feedback.path,
+                "face": feedback.face_number,
                 "box": [round(edge, 2) for edge in feedback.box.tolist()],
                 "person": feedback.person,
                 "accepted": feedback.accepted,
@@ -38,5 +38,5 @@ def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool
             }
         )
     else:
-        write_line(f"{feedback.image}, face {feedback.face}: {feedback.detail}")
+        write_line(f"{feedback.path}, face {feedback.face_number}: {feedback.detail}")
     return 0 if feedback.accepted else SOME_FAILED

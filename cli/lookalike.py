@@ -57,8 +57,8 @@ def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object
     from facebank.operations.lookalike import HEADING, TEMPERATURE
 
     return {
-        "image": found.image,
-        "face": found.face,
+        "image": found.path,
+        "face": found.face_number,
         "box": [round(edge, 2) for edge in found.box.tolist()],
         "heading": HEADING,
         "temperature": TEMPERATURE,
@@ -70,7 +70,7 @@ def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object
 def _tell(found: Lookalikes, shown: Sequence[Resemblance]) -> None:
     from facebank.operations.lookalike import HEADING
 
-    write_line(f"{HEADING}: {found.image}, face {found.face}")
+    write_line(f"{HEADING}: {found.path}, face {found.face_number}")
     rows = [(one.person, f"{one.similarity:.3f}", f"{one.share:.1%}") for one in shown]
     others = found.people[len(shown) :]
     if others:

@@ -428,7 +428,7 @@ def re_embed(
             say(f"a stranger is forgotten whose face was not found again: {image}")
     if as_json:
         lost_records = [
-            {"sample_id": lost.sample_id, "person": lost.person, "image": lost.image, "reason": lost.reason}
+            {"sample_id": lost.sample_id, "person": lost.person, "image": lost.path, "reason": lost.reason}
             for lost in report.lost
         ]
         write_json(

@@ -65,7 +65,7 @@ class Damage:
     table: str | None = None
     person: str | None = None
     sample_id: int | None = None
-    image: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

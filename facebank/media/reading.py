@@ -149,7 +149,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
 class PhotoFile:
     """A photo's file, not decoded: its path as given, its bytes, and the time of its last change in UTC, if known."""
 
-    source: str
+    path: str
     data: bytes
     modified_at: datetime | None
 
@@ -169,7 +169,7 @@ def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_
 
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
     """Decode what `read_photo_file` read; errors as of `read_photo`."""
-    return _read(file.data, file.source, limits, file.modified_at)
+    return _read(file.data, file.path, limits, file.modified_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +197,12 @@ class PhotoHeader:
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
     """Read what comes before a photo's pixels, in a JPEG before its picture; errors as of `read_photo`."""
-    photo_format = recognize_format(file.data, file.source)
+    photo_format = recognize_format(file.data, file.path)
     try:
         limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
-        _check_structure(file.data, photo_format, file.source, limits)
-        with _without_decoders_warnings(), open_photo(file.data, photo_format, file.source) as image:
-            limits.check_pixels(image.width, image.height, file.source)
+        _check_structure(file.data, photo_format, file.path, limits)
+        with _without_decoders_warnings(), open_photo(file.data, photo_format, file.path) as image:
+            limits.check_pixels(image.width, image.height, file.path)
             orientation, xmp = _stored_orientation(image), image.info.get("xmp")
             is_turned = photo_format.name in _TURNED_WHEN_OPENED
             across, down = image.size if is_turned or orientation < 5 else image.size[::-1]
@@ -210,7 +210,7 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
         raise
     except Exception as error:
         # as in _read
-        raise _explained(error, photo_format, file.source) from error
+        raise _explained(error, photo_format, file.path) from error
     return PhotoHeader(photo_format.name, across, down, orientation, xmp if isinstance(xmp, bytes) else None)
 
 

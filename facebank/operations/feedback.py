@@ -43,9 +43,9 @@ class Feedback:
 
     Attributes
     ----------
-    image
+    path
         The photo's path as the user gave it.
-    face, box
+    face_number, box
         Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
     person
         The name; None for a face that is nobody's.
@@ -57,8 +57,8 @@ class Feedback:
         Number of the person's sample or of the stranger that the face is now, or None.
     """
 
-    image: str
-    face: int
+    path: str
+    face_number: int
     box: FloatArray
     person: str | None
     accepted: bool
@@ -73,7 +73,7 @@ def confirm(
     engine: Engine,
     photo: PhotoInput,
     name: str,
-    number: int | None = None,
+    face_number: int | None = None,
     *,
     force: bool = False,
 ) -> Feedback:
@@ -93,7 +93,7 @@ def confirm(
         The photo, or its file.
     name
         Of somebody enrolled.
-    number
+    face_number
         Face number, 1 is the largest; None for the only one.
     force
         Whether faces are taken that are refused otherwise.
@@ -108,7 +108,7 @@ def confirm(
         It is unclear which face is meant, or this very face is enrolled as somebody else.
     """
     person = gallery.person(name).name
-    pointed = point_at(engine, photo, number)
+    pointed = point_at(engine, photo, face_number)
     is_denied = gallery.person(person).id in gallery.denials_of(pointed.key)
     also = "; it is no longer denied" if is_denied else ""
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
@@ -140,17 +140,17 @@ def confirm(
 
 def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
     guard = PersonGuard(gallery, person, engine.thresholds.verify)
-    (judgment,) = guard.judge([GuardedFace.of(pointed.photo.found, pointed.number - 1)])
+    (judgment,) = guard.judge([GuardedFace.of(pointed.photo.found, pointed.face_number - 1)])
     return judgment
 
 
-def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, number: int | None = None) -> Feedback:
+def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_number: int | None = None) -> Feedback:
     """Deny that a face is a person's: the person is never offered again for this face of this photo.
 
     Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is a sample of the person.
     """
     person = gallery.person(name).name
-    pointed = point_at(engine, photo, number)
+    pointed = point_at(engine, photo, face_number)
     if gallery.deny(person, pointed.key, pointed.face.embedding):
         reason, detail = FeedbackReason.DENIED, f"{printable(person)} is not offered for this face any more"
     else:
@@ -158,12 +158,12 @@ def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, number:
     return _feedback(pointed, person, reason, detail)
 
 
-def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Feedback:
+def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Feedback:
     """State that a face is nobody known: it is remembered, to be recognized again as a stranger.
 
     Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is somebody's sample.
     """
-    pointed = point_at(engine, photo, number)
+    pointed = point_at(engine, photo, face_number)
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
         detail = f"the face was not remembered, {_too_poor(quality, needed)}"
@@ -203,4 +203,6 @@ def _feedback(
     stranger_id: int | None = None,
 ) -> Feedback:
     face = pointed.face
-    return Feedback(pointed.path, pointed.number, face.box, person, accepted, reason, detail, sample_id, stranger_id)
+    return Feedback(
+        pointed.path, pointed.face_number, face.box, person, accepted, reason, detail, sample_id, stranger_id
+    )

@@ -262,17 +262,17 @@ class PointedFace:
     ----------
     photo
         The photo and all its faces.
-    number
+    face_number
         Face number, from 1, the largest.
     """
 
     photo: AnalyzedPhoto
-    number: int
+    face_number: int
 
     @property
     def face(self) -> Face:
         """The face."""
-        return self.photo.faces[self.number - 1]
+        return self.photo.faces[self.face_number - 1]
 
     @property
     def key(self) -> FaceKey:
@@ -285,7 +285,7 @@ class PointedFace:
         return self.photo.photo.path
 
 
-def point_at(engine: Engine, photo: PhotoInput, number: int | None = None) -> PointedFace:
+def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> PointedFace:
     """Find the face of a photo by its number in identifications, 1 is the largest; None for the only one.
 
     Raises
@@ -298,11 +298,11 @@ def point_at(engine: Engine, photo: PhotoInput, number: int | None = None) -> Po
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     largest_face(analyzed)
     name, count = printable(analyzed.photo.path), len(analyzed.faces)
-    if number is None and count > 1:
+    if face_number is None and count > 1:
         raise UsageError(f"{name} shows {count} faces, say which with --face: {_listed(analyzed.faces)}")
-    if number is not None and not 1 <= number <= count:
-        raise UsageError(f"{name} has no face {number}, only {_listed(analyzed.faces)}")
-    return PointedFace(analyzed, 1 if number is None else number)
+    if face_number is not None and not 1 <= face_number <= count:
+        raise UsageError(f"{name} has no face {face_number}, only {_listed(analyzed.faces)}")
+    return PointedFace(analyzed, 1 if face_number is None else face_number)
 
 
 def _listed(faces: tuple[Face, ...]) -> str:

@@ -84,22 +84,22 @@ class Lookalikes:
 
     Attributes
     ----------
-    image
+    path
         The photo's path as the user gave it.
-    face, box
+    face_number, box
         Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
     people
         Everybody who has a sample, most similar first.
     """
 
-    image: str
-    face: int
+    path: str
+    face_number: int
     box: FloatArray
     people: tuple[Resemblance, ...]
 
 
-def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, number: int | None = None) -> Lookalikes:
-    """Rank all people by resemblance to a face; `number` is its face number, None for the only one.
+def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Lookalikes:
+    """Rank all people by resemblance to a face; `face_number` is its number, None for the only one.
 
     Raises
     ------
@@ -112,6 +112,6 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, number:
         table, names = gallery.vectors(), gallery.names()
     if not len(table.matrix):
         raise UsageError(f"nobody in {printable(str(gallery.path))} has a sample: `facebank enroll` gives them some")
-    pointed = point_at(engine, photo, number)
+    pointed = point_at(engine, photo, face_number)
     people = rank_resemblance(pointed.face.embedding, table, names)
-    return Lookalikes(pointed.path, pointed.number, pointed.face.box, tuple(people))
+    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(people))

@@ -34,7 +34,7 @@ class LostSample:
 
     sample_id: int
     person: str
-    image: str
+    path: str
     reason: str
 
 

@@ -126,7 +126,7 @@ def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces
         "UPDATE samples SET quality = 0.123 WHERE id = 2",
     )
     repaired = repair_gallery(filled)
-    lost = {(damage.table, damage.person, damage.sample_id, damage.image) for damage in repaired.lost}
+    lost = {(damage.table, damage.person, damage.sample_id, damage.path) for damage in repaired.lost}
     assert ("vectors", "Ada", 1, photos[0]) in lost
     assert ("samples", "Ada", 2, photos[1]) in lost
     assert repaired.backup.exists()
