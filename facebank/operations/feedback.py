@@ -202,7 +202,5 @@ def _feedback(
     sample_id: int | None = None,
     stranger_id: int | None = None,
 ) -> Feedback:
-    face = pointed.face
-    return Feedback(
-        pointed.path, pointed.face_number, face.box, person, accepted, reason, detail, sample_id, stranger_id
-    )
+    number, box = pointed.face_number, pointed.face.box
+    return Feedback(pointed.path, number, box, person, accepted, reason, detail, sample_id, stranger_id)
