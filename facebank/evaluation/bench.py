@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from facebank.errors import PhotoError
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
-from facebank.evaluation.report import Report, Section, Table, WrittenReport, require_own, write_report
+from facebank.evaluation.report import Evidence, Report, Section, Table, WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
 from facebank.storage.files import cannot_write
 from facebank.storage.progress import SILENT, Progress
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset, LeftOut
     from facebank.evaluation.faces import Change, FaceSet
     from facebank.evaluation.figures import Figure
+
+MOST_CASES = 12
+"""Errors on one contact sheet."""
 
 
 def _no_other_packs(pack: str | None) -> FaceReader:
@@ -65,6 +69,40 @@ class Bench:
         what = dataset.title if change is None else f"{dataset.title}, {change.name}"
         self.progress.begin(f"faces of {what}", len(dataset.photos))
         return self.reader.read(dataset, self.progress, change)
+
+    def evidence(
+        self, faces: FaceSet, pairs: Sequence[tuple[int, int]], verdicts: Sequence[str]
+    ) -> tuple[Evidence, ...]:
+        """Explain pairs of photos, at most `MOST_CASES`; pairs without two readable faces are skipped.
+
+        Parameters
+        ----------
+        faces
+            Of a dataset, as `read` returns them without a change.
+        pairs
+            Places in the dataset's photos, the worst errors first.
+        verdicts
+            One line for each: the decision, and the truth.
+        """
+        found = faces.found
+        cases = [(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if found[list(pair)].all()]
+        explained = []
+        self.progress.begin("explanations", len(cases[:MOST_CASES]))
+        for pair, verdict in cases[:MOST_CASES]:
+            with suppress(PhotoError):
+                explained.append(self._explained(faces, pair, verdict))
+            self.progress.advance()
+        return tuple(explained)
+
+    def _explained(self, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence:
+        from facebank.operations.explain import explain
+
+        first, second = (self.reader.crop(faces, place) for place in pair)
+        template = self.reader.engine.analyzer.embedder.template
+        explanation = explain(self.reader.embed, first, second, template=template)
+        one, other = (faces.dataset.photos[place].name for place in pair)
+        maps = explanation.overlays((first, second))
+        return Evidence(one, other, (first, second), maps, explanation.similarity, verdict)
 
     def report(
         self,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.evaluation.bench import MOST_CASES
 from facebank.evaluation.curves import Comparisons, ErrorCurve, banded, equal_error_rate
 from facebank.evaluation.figures import LEAST_EVENTS, Figure, Kind, pair_mean, rate
 from facebank.evaluation.report import PAIR_SCORES, ContactSheet, Curves, Histogram, Line, Section, Table, written_score
-from facebank.evaluation.report.evidence import CASES, evidence_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -223,8 +223,8 @@ def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | 
     """
     remarks = {} if remarks is None else remarks
     matches, misses = hardest_errors(compared.comparisons, compared.threshold)
-    matches = matches[: max(CASES // 2, CASES - len(misses))]
-    misses = misses[: CASES - len(matches)]
+    matches = matches[: max(MOST_CASES // 2, MOST_CASES - len(misses))]
+    misses = misses[: MOST_CASES - len(matches)]
     items = []
     for title, truth, places in (
         ("Different people who match, the most similar first", "different people, but match", matches),
@@ -235,7 +235,7 @@ def error_sheets(bench: Bench, compared: Compared, remarks: Mapping[int, str] | 
             "; ".join([f"labeled as {truth} at {compared.threshold:g}", *([remarks[n]] if n in remarks else [])])
             for n, _ in chosen
         ]
-        cases = evidence_of(bench, compared.faces, [(pair.first, pair.second) for _, pair in chosen], verdicts)
+        cases = bench.evidence(compared.faces, [(pair.first, pair.second) for _, pair in chosen], verdicts)
         if cases:
             items.append(ContactSheet(title, cases))
     text = (

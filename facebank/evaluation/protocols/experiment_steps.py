@@ -406,7 +406,7 @@ def _error_tables(
             said = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
             reason, weak = decision.reason.value, ", ".join(face.assessment.weaknesses)
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        known = "documented as wrongly labelled" if stem in wrong_labels else ""
+        known = "documented as wrongly labeled" if stem in wrong_labels else ""
         often = f"{int((mine & searches.missed).sum())} of {int(mine.sum())}"
         rows.append((name, said, often, reason.replace("_", " "), weak, known))
     headings = ("photo", "named", "missed in draws", "reason in the last draw", "weaknesses", "label")

@@ -304,7 +304,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 heading="Few photos",
                 text="So many photos of each are drawn and enrolled, {draws} times, and all others are searched for; "
                 "counts are of all draws together, and intervals draw photos. A photo that is missed in every draw is "
-                "hard or wrongly labelled by itself; one missed in a single draw met weak photos in the gallery.",
+                "hard or wrongly labeled by itself; one missed in a single draw met weak photos in the gallery.",
                 summary=(
                     "With {photos} photos of each, all of the remaining {others} photos searched for: not given the "
                     "right name in {draws} draws together: {fnir}.",

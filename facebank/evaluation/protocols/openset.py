@@ -40,7 +40,6 @@ from facebank.evaluation.report import (
     Table,
     written_score,
 )
-from facebank.evaluation.report.evidence import evidence_of
 from facebank.evaluation.searches import LEAST_STRANGERS, NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
 from facebank.storage.text import printable
 
@@ -433,7 +432,7 @@ def _hardest(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condi
         shown.append((float(similarities.max()), (place, int(theirs[np.argmax(similarities)])), verdict))
     shown.sort(key=lambda case: -case[0])
     pairs, verdicts = [pair for _, pair, _ in shown], [verdict for *_, verdict in shown]
-    cases = evidence_of(bench, faces, pairs, verdicts)
+    cases = bench.evidence(faces, pairs, verdicts)
     text = _ERRORS if cases else ("None: in the last gallery nobody was given another's name.",)
     return Section("The hardest errors", text, items=(ContactSheet("Given another's name", cases),) if cases else ())
 
