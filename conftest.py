@@ -64,10 +64,11 @@ def example_bank(
     from facebank import FaceBank
 
     folder, engine = example_folder
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, copy_function=os.link)
-    (tmp_path / "examples.facebank").unlink()
-    shutil.copyfile(folder / "examples.facebank", tmp_path / "people.facebank")
-    monkeypatch.chdir(tmp_path)
+    here = tmp_path / "photos"
+    shutil.copytree(folder, here, copy_function=os.link)
+    (here / "examples.facebank").unlink()
+    shutil.copyfile(folder / "examples.facebank", here / "people.facebank")
+    monkeypatch.chdir(here)
     monkeypatch.setattr("facebank.operations.engine.load_engine_of", lambda *_: engine)
     with FaceBank.open("people.facebank") as bank:
         yield bank

@@ -12,7 +12,7 @@ import facebank
 from facebank import sklearn
 
 PROJECT = Path(__file__).resolve().parents[1]
-NAMES = [name for name in facebank.__all__ if name not in {"__version__", "Album"}]
+NAMES = [name for name in facebank.__all__ if name != "__version__"]
 ESTIMATORS = [name for name, found in vars(sklearn).items() if name.startswith("Face") and inspect.isclass(found)]
 
 

@@ -52,7 +52,7 @@ def default_scan_path(gallery: Path) -> Path:
     return gallery.with_suffix(".scan")
 
 
-def _folder_of(place: Path) -> Path:
+def _folder_of(place: Place) -> Path:
     """Return the folder that is sorted, absolute: a photo's, if a photo is named."""
     whole = Path(absolute(place))
     return whole.parent if whole.is_file() else whole
@@ -108,6 +108,14 @@ class Album:
         processed in parallel.
     path
         The scan file; None for the gallery's own.
+
+    Examples
+    --------
+    >>> with bank.album() as album:
+    ...     report = album.scan(["party.jpg", "eileen.jpg"])
+    ...     for found in album.find("Joe"):
+    ...         print(os.path.basename(found.path))
+    party.jpg
     """
 
     def __init__(self, bank: GalleryAccess, path: Place | None = None) -> None:
@@ -165,6 +173,12 @@ class Album:
             Another process is scanning into the same file.
         StorageError
             The scan file cannot be written.
+
+        Examples
+        --------
+        >>> report = bank.album().scan(["party.jpg", "eileen.jpg", "broken.jpg"])
+        >>> report.looked_at, len(report.unreadable)
+        (2, 1)
         """
         from facebank.album.scan.scanner import only_scan, plan_scan, scan
 
@@ -190,7 +204,14 @@ class Album:
                 raise
 
     def note_written(self, kind: PlaceKind, path: Path) -> None:
-        """Record where a copy of something of the gallery's people was written: see `FaceBank.note_written`."""
+        """Record where a copy of something of the gallery's people was written: see `FaceBank.note_written`.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from facebank.gallery import PlaceKind
+        >>> bank.album().note_written(PlaceKind.ANNOTATED, Path("drawn"))
+        """
         self._bank.note_written(kind, path)
 
     def _people_are_kept(self) -> bool:
@@ -221,6 +242,13 @@ class Album:
         ------
         PhotoNotFoundError
             One of the places was not scanned.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["party.jpg", "eileen.jpg"])
+        >>> album.forget("eileen.jpg"), album.count()
+        (1, 1)
         """
         paths = set[str]()
         for place in named_paths(places):
@@ -239,6 +267,13 @@ class Album:
         ------
         PhotoNotFoundError
             One of the places was not scanned.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["party.jpg", "eileen.jpg"])
+        >>> album.count(), album.count("party.jpg")
+        (2, 1)
         """
         places = named_paths(places)
         if not places:
@@ -261,6 +296,15 @@ class Album:
         ------
         GalleryError
             There is no gallery, or it cannot be used with the pack.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["party.jpg", "eileen.jpg"])
+        >>> for photo in album.identify():
+        ...     print(os.path.basename(photo.path), [face.person for face in photo.faces])
+        eileen.jpg [None]
+        party.jpg ['Barack', 'Joe']
         """
         from facebank.operations.identify import identified_photo
 
@@ -291,6 +335,13 @@ class Album:
         ------
         PersonNotFoundError
             Nobody of one of the names is enrolled.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["party.jpg", "joe.jpg"])
+        >>> [os.path.basename(found.path) for found in album.find(["Barack", "Joe"])]
+        ['party.jpg']
         """
         from facebank.album.finding import Period, photos_of
 
@@ -301,7 +352,7 @@ class Album:
         )
 
     def plan_sorting(
-        self, folder: Path, out: Path, mode: SortMode, settings: DecisionSettings | None = None
+        self, folder: Place, out: Place, mode: SortMode, settings: DecisionSettings | None = None
     ) -> SortPlan:
         """Plan which scanned photos of a folder go into which person's folder in `out`: see `facebank.album.sort.plan`.
 
@@ -309,6 +360,15 @@ class Album:
         ------
         UsageError
             The people's folders would lie inside the folder.
+
+        Examples
+        --------
+        >>> from facebank.album.sort.entries import SortMode
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> plan = album.plan_sorting(".", "../sorted", SortMode.COPY)
+        >>> [(os.path.basename(step.source), step.person) for step in plan.steps]
+        [('party.jpg', 'Barack'), ('party.jpg', 'Joe')]
         """
         from facebank.album.sort.journal import journal_key, read_journal
         from facebank.album.sort.plan import plan_sorting
@@ -327,7 +387,17 @@ class Album:
         return plan_sorting(photos, people, _folder_of(folder), target, mode, before=journal.entries)
 
     def sort(self, plan: SortPlan, on_step: Callable[[Step, str | None], None] | None = None) -> None:
-        """Run a plan: see `facebank.album.sort.sorting`. The scan follows photos that are moved."""
+        """Run a plan: see `facebank.album.sort.sorting`. The scan follows photos that are moved.
+
+        Examples
+        --------
+        >>> from facebank.album.sort.entries import SortMode
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> album.sort(album.plan_sorting(".", "../sorted", SortMode.COPY))
+        >>> sorted(os.listdir("../sorted"))[-2:]
+        ['Barack', 'Joe']
+        """
         from facebank.album.sort.entries import SortMode
         from facebank.album.sort.journal import ensure_journal_key
         from facebank.album.sort.sorting import sort_photos
@@ -348,13 +418,18 @@ class Album:
         finally:
             self.scan_file.move(moved)
 
-    def mend_sorting(self, out: Path) -> str | None:
+    def mend_sorting(self, out: Place) -> str | None:
         """Finish the last photo of a killed sort; return its path in its person's folder, None if there was none.
 
         Raises
         ------
         StorageError
             The journal may be somebody else's.
+
+        Examples
+        --------
+        >>> print(bank.album().mend_sorting("../sorted"))
+        None
         """
         from facebank.album.sort.entries import SortMode
         from facebank.album.sort.journal import journal_key, read_journal
@@ -369,13 +444,21 @@ class Album:
             self._note_moved([(mended.source, mended.target)])
         return mended.target
 
-    def trust_sort_journal(self, out: Path, folder: Path) -> None:
+    def trust_sort_journal(self, out: Place, folder: Place) -> None:
         """Sign the journal of `out` because its user vouches for it; everything in it must come from `folder`.
 
         Raises
         ------
         StorageError
             The journal cannot be true, or cannot be written.
+
+        Examples
+        --------
+        >>> from facebank.album.sort.entries import SortMode
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> album.sort(album.plan_sorting(".", "../sorted", SortMode.COPY))
+        >>> album.trust_sort_journal("../sorted", ".")
         """
         from facebank.album.sort.journal import adopt_journal, ensure_journal_key, journal_key, read_journal
 
@@ -383,7 +466,7 @@ class Album:
         if read_journal(target, journal_key(self._bank.gallery)).doubt is not None:
             adopt_journal(read_journal(target, None, source), source, ensure_journal_key(self._bank.gallery))
 
-    def sort_journal(self, out: Path, trusting: Path | None = None) -> JournalContent:
+    def sort_journal(self, out: Place, trusting: Place | None = None) -> JournalContent:
         """Return what was sorted into a folder: see `facebank.album.sort.journal.read_journal`.
 
         Parameters
@@ -392,6 +475,15 @@ class Album:
             The folder of the people's folders.
         trusting
             The folder that was sorted, if the user vouches for a journal that the gallery did not sign.
+
+        Examples
+        --------
+        >>> from facebank.album.sort.entries import SortMode
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> album.sort(album.plan_sorting(".", "../sorted", SortMode.COPY))
+        >>> len(album.sort_journal("../sorted").entries)
+        2
         """
         from facebank.album.sort.journal import journal_key, read_journal
 
@@ -409,7 +501,18 @@ class Album:
     def undo_sorting(
         self, journal: JournalContent, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
     ) -> None:
-        """Undo what was sorted into a folder: see `facebank.album.sort.undo`. The scan, if any, follows."""
+        """Undo what was sorted into a folder: see `facebank.album.sort.undo`. The scan, if any, follows.
+
+        Examples
+        --------
+        >>> from facebank.album.sort.entries import SortMode
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> album.sort(album.plan_sorting(".", "../sorted", SortMode.COPY))
+        >>> album.undo_sorting(album.sort_journal("../sorted"))
+        >>> os.path.exists("../sorted/Joe")
+        False
+        """
         from facebank.album.sort.entries import SortMode
         from facebank.album.sort.undo import undo_sorting
 
@@ -441,6 +544,13 @@ class Album:
             How many faces make a group.
         progress
             Advanced with the fraction that is done.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["eileen.jpg", "joe.jpg"])
+        >>> [group.photos for group in album.cluster(least=1).groups]
+        [1]
         """
         from facebank.album.groups.face_groups import group_faces
 
@@ -449,7 +559,16 @@ class Album:
         )
 
     def groups(self) -> list[Group]:
-        """Return the remembered groups, largest first."""
+        """Return the remembered groups, largest first.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["eileen.jpg", "joe.jpg"])
+        >>> grouped = album.cluster(least=1)
+        >>> [(group.number, group.photos) for group in album.groups()]
+        [(1, 1)]
+        """
         from facebank.album.groups.face_groups import groups_of
 
         return groups_of(self.scan_file)
@@ -466,6 +585,17 @@ class Album:
         ------
         UsageError
             There is no such face, or both are the same.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> bank.forget("Barack").samples
+        2
+        >>> report = album.scan(["barack1.jpg", "barack2.jpg"])
+        >>> grouped = album.cluster()
+        >>> album.tell_apart("1", "1.2")
+        >>> len(album.cluster().groups)
+        0
         """
         from facebank.album.groups.face_groups import parse_face
 
@@ -476,7 +606,16 @@ class Album:
         self.scan_file.tell_apart(first, second)
 
     def name_group(self, number: int, person: str, *, force: bool = False, progress: Progress = SILENT) -> NamedGroup:
-        """Enroll the best and most varied faces of a group: see `facebank.album.groups.face_groups.name_group`."""
+        """Enroll the best and most varied faces of a group: see `facebank.album.groups.face_groups.name_group`.
+
+        Examples
+        --------
+        >>> album = bank.album()
+        >>> report = album.scan(["eileen.jpg", "joe.jpg"])
+        >>> grouped = album.cluster(least=1)
+        >>> len(album.name_group(1, "Eileen").enrolled), bank.person("Eileen").sample_count
+        (1, 1)
+        """
         from facebank.album.groups.face_groups import name_group
 
         scan_file = self.scan_file
@@ -497,7 +636,7 @@ class Album:
         )
 
     def write_tags(
-        self, places: Sequence[Path], options: TagOptions, settings: DecisionSettings | None = None
+        self, places: Place | Iterable[Place], options: TagOptions, settings: DecisionSettings | None = None
     ) -> Iterator[TaggedPhoto]:
         """Write who is in scanned photos as regions that photo programs read: see `facebank.album.tags.writing`.
 
@@ -508,6 +647,15 @@ class Album:
         ------
         TaggedPhoto
             What became of each photo, when it is done.
+
+        Examples
+        --------
+        >>> from facebank.album.tags.writing import TagOptions
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> for tagged in album.write_tags(["party.jpg"], TagOptions()):
+        ...     print([face.person for face in tagged.faces], [os.path.basename(file) for file in tagged.files])
+        ['Barack', 'Joe'] ['party.jpg.xmp']
         """
         from facebank.album.sort.undo import SortNotes
         from facebank.album.tags.writing import tag_photo
@@ -517,15 +665,16 @@ class Album:
 
         chosen = self._bank.settings if settings is None else settings
         one_face_each = chosen.changed({"allow_twice": False})  # other programs count a person's photos by regions
-        options = replace(options, folders=NamedFolders(places))
+        named = named_paths(places)
+        options = replace(options, folders=NamedFolders(named))
         noted = set[Path]()
         tags = WrittenNames(self.scan_file, self._bank.gallery)
         with SortNotes(self._bank.gallery) as notes:
-            for photo in self.identify(places, one_face_each):
+            for photo in self.identify(named, one_face_each):
                 with uninterrupted():  # or a photo that was written would be unknown
                     notes.look(Path(photo.path), photo.content_hash)
                     if not options.dry_run and any(face.person for face in photo.faces):
-                        self._note_tagged(Path(photo.path), places, noted)
+                        self._note_tagged(Path(photo.path), named, noted)
                     tagged = tag_photo(photo, options, tags)
                     if not options.dry_run:
                         standing = None if tagged.error is not None else tagged.standing
@@ -540,7 +689,7 @@ class Album:
             noted.add(place)
             self.note_written(PlaceKind.TAGS, place)
 
-    def photos_with_tags(self, name: str, places: Sequence[Path] = ()) -> list[Path]:
+    def photos_with_tags(self, name: str, places: Place | Iterable[Place] = ()) -> list[Path]:
         """Return the photos into or beside which facebank may have written a name.
 
         Parameters
@@ -555,19 +704,29 @@ class Album:
         ------
         PhotoNotFoundError
             There is no photo in one of the places.
+
+        Examples
+        --------
+        >>> from facebank.album.tags.writing import TagOptions
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> tagged = list(album.write_tags(["party.jpg"], TagOptions()))
+        >>> [path.name for path in album.photos_with_tags("Joe")]
+        ['party.jpg']
         """
         if places:
             from facebank.operations.inputs import gather_photos, require_places
 
-            require_places(places)
-            return [Path(absolute(photo)) for photo in gather_photos(places).photos]
+            named = named_paths(places)
+            require_places(named)
+            return [Path(absolute(photo)) for photo in gather_photos(named).photos]
         names = self._bank.gallery.names()
         others = {number for number, other in names.items() if name_key(other) != name_key(name)}
         found = {tag.photo for tag in self.scan_file.tags() if tag.person not in others}
         return sorted(map(Path, found))
 
     def remove_tags(
-        self, name: str, photos: Sequence[Path], places: Sequence[Path] = (), *, dry_run: bool = False
+        self, name: str, photos: Sequence[Path], places: Place | Iterable[Place] = (), *, dry_run: bool = False
     ) -> Iterator[RemovedTags]:
         """Remove a name from photos and sidecars into which facebank wrote it: see `facebank.album.tags.writing`.
 
@@ -586,12 +745,21 @@ class Album:
         ------
         RemovedTags
             What became of each photo, when it is done.
+
+        Examples
+        --------
+        >>> from facebank.album.tags.writing import TagOptions
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> tagged = list(album.write_tags(["party.jpg"], TagOptions()))
+        >>> [removed.names for removed in album.remove_tags("Joe", album.photos_with_tags("Joe"))]
+        [1]
         """
         from facebank.album.tags.writing import remove_name
         from facebank.storage.concurrency import uninterrupted
         from facebank.storage.folders import NamedFolders
 
-        folders, tags = NamedFolders(places), self._written_names()
+        folders, tags = NamedFolders(named_paths(places)), self._written_names()
         for photo in photos:
             with uninterrupted():
                 removed = remove_name(photo, name, folders, dry_run=dry_run)
@@ -612,7 +780,7 @@ class Album:
 
     def import_tags(
         self,
-        places: Sequence[Path],
+        places: Place | Iterable[Place],
         *,
         most: int | None = None,
         own: bool = False,
@@ -638,13 +806,24 @@ class Album:
         ------
         ImportedTag
             What became of each region; those that give no face first.
+
+        Examples
+        --------
+        >>> from facebank.album.tags.writing import TagOptions
+        >>> album = bank.album()
+        >>> report = album.scan("party.jpg")
+        >>> tagged = list(album.write_tags(["party.jpg"], TagOptions()))
+        >>> forgotten = bank.forget("Joe")
+        >>> [(tag.person, tag.accepted) for tag in album.import_tags(["party.jpg"], own=True)]
+        [('Barack', True), ('Joe', True)]
         """
         from facebank.album.groups.face_groups import MOST_SAMPLES
         from facebank.album.tags.reading import TagOffer, enroll_tags, read_tags
 
-        photos = self.scan_file.photos([absolute(place) for place in places])
+        named = named_paths(places)
+        photos = self.scan_file.photos([absolute(place) for place in named])
         offers = list[TagOffer]()
-        progress.begin("Reading tags", self.count(places))
+        progress.begin("Reading tags", self.count(named))
         for read in read_tags(photos, own=own, progress=progress):
             if isinstance(read, TagOffer):
                 offers.append(read)
