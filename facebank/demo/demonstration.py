@@ -101,21 +101,9 @@ class DemoReport:
 def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
     """Enroll photographs in a temporary gallery, recognize others, and write an annotated ``demo.jpg``.
 
-    Parameters
-    ----------
-    folder
-        Folder of the picture; made if missing.
-    pack
-        Name or folder of a pack; None for the embedded one.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    FacebankError
-        Something that recognition needs is missing or broken.
-    StorageError
-        The picture cannot be written.
+    `folder` is made if missing, `pack` is a name or folder (None: the embedded one), `device` is ``auto``, ``cpu`` or
+    ``cuda``. FacebankError if something that recognition needs is missing, StorageError if the picture cannot be
+    written.
     """
     target = free_name(_made(named_path(folder)), *PICTURE_NAME)
     # cleanup errors: an open database cannot be deleted on Windows

@@ -79,14 +79,8 @@ class Diagnosis:
 def examine(gallery: Path | None = None, pack: str | None = None, device: str = "auto") -> Diagnosis:
     """Examine everything that recognition needs; a section that cannot be examined says why.
 
-    Parameters
-    ----------
-    gallery
-        The gallery's file; None for the default one.
-    pack
-        The pack in use; None for the embedded one.
-    device
-        ``auto``, ``cpu`` or ``cuda``, on which a small network is run.
+    `gallery` is the gallery's file (None: the default one), `pack` the pack in use (None: the embedded one), and
+    `device`, ``auto``, ``cpu`` or ``cuda``, where a small network is run.
     """
     installed = Installed.read()
     return Diagnosis(

@@ -246,13 +246,7 @@ def _lay_over(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> N
 
 
 class LabelPainter:
-    """Paints labels of one text size.
-
-    Parameters
-    ----------
-    size
-        Height of the letters' em square in pixels, 1 or more.
-    """
+    """Paints labels of one text size: the height of the letters' em square in pixels, 1 or more."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -267,20 +261,9 @@ class LabelPainter:
     def paint(self, text: str, color: Color, max_width: int) -> Image:
         """Return a label: the text, black or white, on a rounded plate.
 
-        Parameters
-        ----------
-        text
-            One line. Unprintable characters are escaped, a long text is cut with an ellipsis, and letters missing in
-            the fonts are written without their accents if that helps.
-        color
-            The plate's RGB, 0..255.
-        max_width
-            The plate's greatest width in pixels.
-
-        Returns
-        -------
-        Image
-            RGBA, transparent outside the plate; cached, not to be changed.
+        Unprintable characters are escaped, a long text is cut with an ellipsis, and letters missing in the fonts are
+        written without their accents if that helps. `color` is the plate's RGB, 0..255, and `max_width` its greatest
+        width in pixels. The image is RGBA, transparent outside the plate; it is cached and not to be changed.
         """
         key = text, color, max_width
         if key not in self._painted:

@@ -198,7 +198,7 @@ class PhotoHeader:
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
     """Read what comes before a photo's pixels, in a JPEG before its picture; errors as of `read_photo`."""
     photo_format = recognize_format(file.data, file.path)
-    try:
+    with _typed_errors(photo_format, file.path):
         limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
         _check_structure(file.data, photo_format, file.path, limits)
         with _without_decoders_warnings(), open_photo(file.data, photo_format, file.path) as image:
@@ -206,11 +206,6 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
             orientation, xmp = _stored_orientation(image), image.info.get("xmp")
             is_turned = photo_format.name in _TURNED_WHEN_OPENED
             across, down = image.size if is_turned or orientation < 5 else image.size[::-1]
-    except PhotoError:
-        raise
-    except Exception as error:
-        # as in _read
-        raise _explained(error, photo_format, file.path) from error
     return PhotoHeader(photo_format.name, across, down, orientation, xmp if isinstance(xmp, bytes) else None)
 
 
@@ -260,14 +255,9 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     if not data:
         raise UnreadablePhotoError(f"{printable(source)} is empty")
     photo_format = recognize_format(data, source)
-    try:
+    with _typed_errors(photo_format, source):
         stored, metadata = _decode(data, photo_format, source, limits)
         pixels = upright(stored, metadata.orientation)
-    except PhotoError:
-        raise
-    except Exception as error:
-        # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
-        raise _explained(error, photo_format, source) from error
     return DecodedPhoto(
         path=source,
         pixels=pixels,
@@ -300,6 +290,18 @@ def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits
         raise UnreadablePhotoError(f"{printable(source)} is a damaged {photo_format.name}: {fault}; use another copy")
     if photo_format.name == "WebP" and (canvas := webp_canvas(data)):
         limits.check_pixels(*canvas, source)
+
+
+@contextmanager
+def _typed_errors(photo_format: PhotoFormat, source: str) -> Iterator[None]:
+    """Turn any error of a decoder into a PhotoError."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except Exception as error:
+        # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
+        raise _explained(error, photo_format, source) from error
 
 
 def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> PhotoError:

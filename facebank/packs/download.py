@@ -95,19 +95,12 @@ def downloaded(
 
     Parameters
     ----------
-    url
-        ``https``; ``http`` from this computer only.
-    sha256
-        The hash that the file must have, if known.
+    url, sha256
+        Address with ``https``, or ``http`` from this computer only, and the hash that the file must have, if known.
     progress
         Advanced with the bytes received.
     limits
         None for the defaults.
-
-    Yields
-    ------
-    Path
-        The whole file.
 
     Raises
     ------

@@ -87,25 +87,9 @@ def dequantize(
 ) -> NDArray[np.float32]:
     """Return ``(quantized - zero_points) * scales``, as ONNX's ``DequantizeLinear`` does.
 
-    Parameters
-    ----------
-    quantized
-        Integers of any shape.
-    scales, zero_points
-        One number, one for each index along `axis`, or one for each block along `axis`; the last may be partial.
-    axis
-        The axis of the numbers or blocks.
-    block_size
-        Length of a block; 0 for none.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit each other.
-
-    Notes
-    -----
-    https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+    `scales` and `zero_points` have one number, one for each index along `axis`, or one for each block of `block_size`
+    along `axis`, of which the last may be partial; ValueError if the shapes do not fit each other.
+    See https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
     """
     values = quantized.astype(np.float32)
     if zero_points is not None:
@@ -198,10 +182,7 @@ def drop_unused(graph: GraphProto) -> None:
 def free_axes(graph: GraphProto, free: FreeAxes) -> None:
     """Let a network with one input of shape ``(1, channels, height, width)`` take other shapes, in place.
 
-    Raises
-    ------
-    ValueError
-        The network does not have one input of four axes.
+    ValueError if the network does not have one input of four axes.
     """
     if len(graph.input) != 1 or len(graph.input[0].type.tensor_type.shape.dim) != 4:
         raise ValueError("it has not one picture as its input")

@@ -244,20 +244,7 @@ def is_pack_name(text: str) -> bool:
 
 
 def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
-    """Read and check a manifest.
-
-    Parameters
-    ----------
-    folder
-        The pack's folder.
-    name
-        The manifest's file name.
-
-    Raises
-    ------
-    ManifestError
-        It is missing, unreadable, too long or has a wrong value; the message names file and key.
-    """
+    """Return the manifest in a pack's folder; ManifestError names file and key if it is missing or wrong."""
     label = printable(str(folder / name))
     try:
         with (folder / name).open("rb") as file:
@@ -270,13 +257,7 @@ def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
 
 
 def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
-    """Read and check the bytes of a manifest, TOML in UTF-8 of at most 256 KiB; `label` names it in messages.
-
-    Raises
-    ------
-    ManifestError
-        As `read_manifest`.
-    """
+    """Return a manifest from TOML in UTF-8 of at most 256 KiB, as `read_manifest`; `label` names it in messages."""
     if len(data) > MAX_MANIFEST_BYTES:
         raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes: this is no pack manifest")
     if data.count(b".") > _MAX_DOTS:
@@ -346,10 +327,7 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
 
     `label` names the file in messages, and `prefix` goes before their keys: the table's name and a dot.
 
-    Raises
-    ------
-    ManifestError
-        A key is missing or unknown, or a value is not what the field's type says.
+    ManifestError if a key is missing or unknown, or a value is not what the field's type says.
     """
     hints = get_type_hints(kind, include_extras=True)
     keys = {field.name: TOML_KEYS.get(field.name, field.name) for field in fields(kind)}  # type: ignore[arg-type]

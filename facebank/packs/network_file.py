@@ -89,13 +89,7 @@ def check_network_bytes(data: Buffer, label: str) -> None:
 
 
 def checked_file(path: Path, sha256: str) -> Path:
-    """Return the path of a file after comparing its hash.
-
-    Raises
-    ------
-    PackIntegrityError
-        The file is missing, cannot be read, or has another hash.
-    """
+    """Return the path of a file after comparing its hash; PackIntegrityError if it differs or cannot be read."""
     try:
         found = sha256_of(path)
     except OSError as error:
@@ -113,17 +107,10 @@ def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
 
     Parameters
     ----------
-    source
-        The ONNX file as published; read only if the cache has no prepared form.
-    sha256
-        The hash that it must have.
+    source, sha256
+        The ONNX file as published and its hash; read only if the cache has no prepared form.
     free
-        Which axes of the input become free.
-
-    Returns
-    -------
-    Path
-        A file in the cache whose hash has just been checked.
+        Axes of the input that become free.
 
     Raises
     ------

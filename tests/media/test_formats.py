@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facebank.errors import UnreadablePhotoError, UnsupportedPhotoError
-from facebank.media import read_photo_bytes
+from facebank.media import decoder_versions, read_photo_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -312,3 +312,14 @@ def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatc
 
 def test_the_name_of_a_file_does_not_matter() -> None:
     assert read_photo_bytes(encoded(Image.fromarray(COLOURS), "PNG"), "photo.jpg").width == WIDTH
+
+
+def test_a_decoder_that_is_missing_or_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_heic = decoder_versions.__wrapped__()
+    assert with_heic == decoder_versions()
+    assert "PIL.JpegImagePlugin=" in with_heic
+    with monkeypatch.context() as hidden:
+        hidden.setitem(sys.modules, "pillow_heif", None)
+        assert "pillow_heif=none" in decoder_versions.__wrapped__()
+    monkeypatch.setattr("PIL.__version__", "99.0")
+    assert decoder_versions.__wrapped__() != with_heic

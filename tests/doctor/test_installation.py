@@ -15,7 +15,7 @@ import pytest
 from facebank.doctor.diagnosis import examine_imports, list_software
 from facebank.doctor.installation import CORE, FAMILIES, OPTIONAL, Finding, Installed, Severity, examine_installation
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 type_of_module = {"onnxruntime": "ONNX Runtime", "faiss": "FAISS", "cv2": "OpenCV"}
 Install = Callable[..., None]

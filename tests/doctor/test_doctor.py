@@ -19,7 +19,7 @@ from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import EMBEDDED_FOLDER, load_pack
 from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
