@@ -1,4 +1,4 @@
-"""The photos that somebody is in."""
+"""Finding the photos that show some people, by when they were taken."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Period:
 
     @classmethod
     def of(cls, first: str | None, last: str | None) -> Self:
-        """Read days, months and years as people type them: ``2019-06-01``, ``2019-06`` or ``2019``.
+        """Parse days, months and years as people type them: ``2019-06-01``, ``2019-06`` or ``2019``.
 
         A month or year as the first means its first day, as the last its last one.
 
@@ -48,7 +48,7 @@ class Period:
         return cls(begin, end)
 
     def holds(self, taken_at: datetime | None) -> bool:
-        """Return whether a photo was taken then; one of unknown time only where any time will do."""
+        """Return whether a photo was taken then; one of unknown time only if any time will do."""
         if taken_at is None:
             return self.first is None and self.last is None
         day = taken_at.date()
@@ -57,16 +57,16 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """Somebody who is known in a photo.
+    """A person who is known in a photo.
 
     Attributes
     ----------
     name
         The person's.
     probability
-        How probably it is this person, 0..1; None where nothing is calibrated.
+        That it is this person, 0..1; None if nothing is calibrated.
     box
-        Where the face is, x1, y1, x2, y2 in pixels of the upright photo, if it is one of those who were looked for.
+        x1, y1, x2, y2 in pixels of the upright photo, for people who were looked for; else None.
     """
 
     name: str
@@ -76,21 +76,7 @@ class KnownPerson:
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """A photo that somebody is in.
-
-    Attributes
-    ----------
-    path
-        Absolute.
-    taken_at
-        When it was taken, if known.
-    people
-        Everybody who is known in it, by name.
-    camera_dated
-        Whether `taken_at` is the camera's date; a file's modification time is not.
-    quarter_turns, content_hash, picture_hash
-        As of `facebank.types.Photo`: how to turn the photo, and how to know it again.
-    """
+    """A found photo with everybody who is known in it, by name; the rest is as of `facebank.types.Photo`."""
 
     path: str
     taken_at: datetime | None
@@ -104,7 +90,7 @@ class FoundPhoto:
 def photos_of(
     photos: Iterable[Photo], names: frozenset[str], period: Period, *, any_of: bool = False
 ) -> list[FoundPhoto]:
-    """Choose the photos that show all of some people, oldest first; those of unknown time last.
+    """Return the photos that show all of some people, or any of them, oldest first; those of unknown time last.
 
     Parameters
     ----------
@@ -146,14 +132,14 @@ def _box(face: Face) -> tuple[float, float, float, float]:
 
 
 def _moment(taken_at: datetime | None) -> datetime:
-    """Return a time that others can be compared with: a camera's is taken for UTC, an unknown one for the last."""
+    """Return a time to sort by: a camera's counts as UTC, an unknown one is the last."""
     if taken_at is None:
         return datetime.max.replace(tzinfo=UTC)
     return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
 
 
 def _days(text: str) -> tuple[date, date]:
-    """Return the first and the last day of what people type: a day, a month or a year."""
+    """Return the first and the last day of a typed day, month or year."""
     typed = _DAY_MONTH_OR_YEAR.fullmatch(text.strip())
     try:
         if typed is not None:

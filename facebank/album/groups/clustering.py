@@ -1,9 +1,9 @@
 """Grouping faces by person, without names.
 
-First faces are joined that are so much alike that hardly two people are (density clustering with groups of two and
-more, which is the connected parts of the exact neighbour graph). A group that has one photo twice holds two people, and
-is taken apart again with a stricter threshold. Then groups are joined whose means are each other's nearest and alike:
-means of several photos are less noisy than photos, so that this threshold can be lower.
+First, faces are linked that are so similar that hardly two people are: the connected components of the exact neighbor
+graph. A group with two faces of one photo holds two people, and is split with a stricter threshold. Then groups are
+merged whose means are each other's nearest and similar: means are less noisy than photos, so that this threshold can be
+lower.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LINKED_ABOVE_VERIFY, _MERGED_ABOVE_VERIFY = 0.30, 0.22
 
 @dataclass(frozen=True, slots=True)
 class ClusteringThresholds:
-    """When faces are one person's though nobody says so.
+    """When faces are one person's.
 
     Attributes
     ----------
     linked
-        The similarity from which two faces are joined, -1..1.
+        The similarity from which two faces are linked, -1..1.
     merged
-        The similarity of their means from which two groups are joined, -1..1.
+        The similarity of their means from which two groups are merged, -1..1.
     """
 
     linked: float
@@ -63,13 +63,13 @@ class FaceTable:
     Attributes
     ----------
     embeddings
-        L2-normalised ``float32`` of shape ``(N, D)``.
+        L2-normalized ``float32`` of shape ``(N, D)``.
     photos
         Which photo each is in: ``int64`` of shape ``(N,)``. Two faces of one photo are two people.
     qualities
-        0..1, ``float32`` of shape ``(N,)``: what each weighs in the mean of its group.
+        0..1, ``float32`` of shape ``(N,)``: the weight of each in its group's mean.
     apart
-        Pairs of faces that somebody said are not one person: places, ``int64`` of shape ``(P, 2)``.
+        Pairs of indices of faces that are not one person, ``int64`` of shape ``(P, 2)``.
     """
 
     embeddings: FloatArray
@@ -79,7 +79,7 @@ class FaceTable:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many faces there are."""
         return len(self.embeddings)
 
 
@@ -116,7 +116,7 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Links:
-    """Pairs of faces that are alike: their places, and how much."""
+    """Pairs of similar faces: their indices and similarities."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -152,7 +152,7 @@ def _blocks(count: int) -> Iterator[tuple[int, slice]]:
 
 
 def _joined(faces: FaceTable, links: _Links, threshold: float) -> NDArray[np.int64]:
-    """Return the connected parts; those that hold two people are linked again more strictly, until none does."""
+    """Return the connected components; those that hold two people are linked again more strictly, until none does."""
     groups = _parts(faces.count, links)
     while threshold < _STRICTEST:
         doubtful = np.isin(groups, _conflicting(faces, groups))
@@ -173,7 +173,7 @@ def _parts(count: int, links: _Links) -> NDArray[np.int64]:
 
 
 def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the groups that have a photo twice, or two faces that somebody told apart."""
+    """Return the groups that have two faces of one photo, or two that were told apart."""
     order = np.lexsort((faces.photos, groups))
     same = (np.diff(groups[order]) == 0) & (np.diff(faces.photos[order]) == 0)
     told = groups[faces.apart]
@@ -181,7 +181,7 @@ def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int6
 
 
 def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float) -> NDArray[np.int64] | None:
-    """Join groups whose means are each other's nearest and alike, but none that hold two people then; None for none."""
+    """Merge groups whose means are each other's nearest and similar, unless they hold two people then; else None."""
     _, groups = np.unique(groups, return_inverse=True)
     means = _means(faces, groups)
     numbers = np.arange(len(means))

@@ -67,29 +67,17 @@ class ScannedFile:
 
     Attributes
     ----------
-    path
-        Absolute.
-    state
-        As it was before the file was read.
-    content_hash
-        SHA-256 of its bytes, in hex; None if it cannot be read.
-    error
-        Why it is no photo that can be decoded, or None.
-    found
-        What was found in it; None if that was known already, or on an error.
     readers
         `facebank.media.decoder_versions` by which it could not be decoded; None to retry it in any case.
-    edited
-        The photo without faces if its pixels were known under other bytes; else None.
     """
 
-    path: str
-    state: FileState
-    content_hash: str | None
-    error: str | None
-    found: Photo | None
+    path: str  # absolute
+    state: FileState  # as it was before the file was read
+    content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
+    error: str | None  # why it is no photo that can be decoded, or None
+    found: Photo | None  # what was found in it; None if that was known already, or on an error
     readers: str | None = None
-    edited: Photo | None = None
+    edited: Photo | None = None  # the photo without faces if its pixels were known under other bytes; else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,26 +86,18 @@ class ScanPlan:
 
     Attributes
     ----------
-    places
-        The folders and files, absolute.
     todo
         New and changed files, and those that could not be read by the decoders that were installed before.
-    unchanged
-        How many readable files are known and as they were.
-    gone
-        Known files that are missing, absolute.
     emptied
         Places that held photos and hold none at all: more likely a missing disk than removed photos.
-    skipped
-        How many files were passed over in the folders.
     """
 
-    places: tuple[str, ...]
+    places: tuple[str, ...]  # the folders and files, absolute
     todo: tuple[FileTask, ...]
-    unchanged: int
-    gone: tuple[str, ...]
+    unchanged: int  # how many readable files are known and as they were
+    gone: tuple[str, ...]  # known files that are missing, absolute
     emptied: tuple[str, ...]
-    skipped: SkippedCounts = field(default_factory=SkippedCounts)
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
 
 
 def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:

@@ -36,28 +36,14 @@ class SortMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that was put into a person's folder, or was about to be; a photo's sidecars follow the photo.
+    """A file that was put into a person's folder, or was about to be; a photo's sidecars follow the photo."""
 
-    Attributes
-    ----------
-    mode
-        How it was put there.
-    source, target
-        Absolute paths.
-    content_hash
-        SHA-256 of the file's bytes, in hex.
-    person
-        Whose folder it is.
-    picture_hash
-        SHA-256 of a photo's pixels as stored or as seen upright, in hex; empty if unknown.
-    """
-
-    mode: SortMode
-    source: str
-    target: str
-    content_hash: str
-    person: str
-    picture_hash: str = ""
+    mode: SortMode  # how it was put there
+    source: str  # absolute
+    target: str  # absolute
+    content_hash: str  # SHA-256 of the file's bytes, in hex
+    person: str  # whose folder it is
+    picture_hash: str = ""  # SHA-256 of a photo's pixels as stored or as seen upright, in hex; empty if unknown
 
     @property
     def is_sidecar(self) -> bool:

@@ -70,36 +70,20 @@ class JournalContent:
 
     Attributes
     ----------
-    out
-        The folder of the people's folders, absolute.
-    entries, folders
-        The files in order, and for each the folder that was sorted, absolute.
-    doubt
-        Why the journal is not trusted; None for one that the gallery signed.
-    refused
-        Entries that cannot be true: each with the reason.
-    is_signed
-        Whether the gallery signed it.
-    unfinished
-        How many of the last entries may be half done because the program was killed.
     rewritten
         Targets with the SHA-256, in hex, that facebank itself gave them since.
-    is_there
-        Whether there is a journal at all.
-    length
-        Bytes of its complete lines.
     """
 
-    out: Path
-    entries: tuple[Entry, ...] = ()
-    folders: tuple[Path, ...] = ()
-    doubt: str | None = None
-    refused: tuple[tuple[str, str], ...] = ()
-    is_signed: bool = False
-    unfinished: int = 0
+    out: Path  # the folder of the people's folders, absolute
+    entries: tuple[Entry, ...] = ()  # in order
+    folders: tuple[Path, ...] = ()  # for each entry, the folder that was sorted, absolute
+    doubt: str | None = None  # why the journal is not trusted; None for one that the gallery signed
+    refused: tuple[tuple[str, str], ...] = ()  # entries that cannot be true: each with the reason
+    is_signed: bool = False  # whether the gallery signed it
+    unfinished: int = 0  # how many of the last entries may be half done because the program was killed
     rewritten: frozenset[tuple[str, str]] = frozenset()
-    is_there: bool = True
-    length: int = 0
+    is_there: bool = True  # whether there is a journal at all
+    length: int = 0  # bytes of its complete lines
 
     def require_trust(self) -> None:
         """Raise `StorageError` if somebody else may have written it."""

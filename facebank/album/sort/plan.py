@@ -33,26 +33,14 @@ class Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One photo into one folder.
+    """One photo into one folder."""
 
-    Attributes
-    ----------
-    source, target
-        Absolute paths; nothing is at the target.
-    content_hash, picture_hash
-        SHA-256 of the photo's bytes and of its pixels, in hex; the latter is empty if unknown.
-    person
-        Whose folder it is.
-    sidecars
-        The XMP files that go with it.
-    """
-
-    source: Path
-    target: Path
-    content_hash: str
-    person: str
-    sidecars: tuple[Sidecar, ...] = ()
-    picture_hash: str = ""
+    source: Path  # absolute
+    target: Path  # absolute; nothing is there
+    content_hash: str  # SHA-256 of the photo's bytes, in hex
+    person: str  # whose folder it is
+    sidecars: tuple[Sidecar, ...] = ()  # the XMP files that go with it
+    picture_hash: str = ""  # SHA-256 of its pixels, in hex; empty if unknown
 
 
 @dataclass(frozen=True, slots=True)

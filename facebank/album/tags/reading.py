@@ -41,45 +41,27 @@ class ShownRegion:
 
     Attributes
     ----------
-    name, kind
-        As the file says: the kind is ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty.
     box
         In pixels of the upright photo; None if the region states no possible area, with the reason in `problem`.
-    vocabulary
-        Whose properties it is written in.
-    file
-        The photo itself or a sidecar.
-    written_by_facebank
-        Whether facebank wrote the name and nobody changed it since.
     """
 
-    name: str
-    kind: str
+    name: str  # as the file says
+    kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
     box: Box | None
-    vocabulary: Vocabulary
-    file: str
-    written_by_facebank: bool
+    vocabulary: Vocabulary  # whose properties it is written in
+    file: str  # the photo itself or a sidecar
+    written_by_facebank: bool  # whether facebank wrote the name and nobody changed it since
     problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ShownPhoto:
-    """A photo and its regions of all files, those that count for more first.
+    """A photo and its regions of all files, those that count for more first."""
 
-    Attributes
-    ----------
-    path
-        As the user gave it.
-    width, height
-        Of the upright photo in pixels; None if it could not be read.
-    error
-        One sentence, or None.
-    """
-
-    path: str
-    width: int | None
-    height: int | None
-    error: str | None
+    path: str  # as the user gave it
+    width: int | None  # of the upright photo in pixels; None if it could not be read
+    height: int | None  # of the upright photo in pixels; None if it could not be read
+    error: str | None  # one sentence, or None
     regions: tuple[ShownRegion, ...]
 
 

@@ -163,28 +163,14 @@ class TurnFinder:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionView:
-    """The regions of a document in the upright picture.
-
-    Attributes
-    ----------
-    source, regions
-        The document, and its regions.
-    boxes
-        Of the regions in the upright picture; None for one that is nowhere.
-    of_face
-        Indices of regions by the face's, for each vocabulary.
-    turn
-        How they are turned upright.
-    faces
-        Boxes of the faces in the upright picture.
-    """
+    """The regions of a document in the upright picture."""
 
     source: XmpSource
     regions: tuple[Region, ...]
-    boxes: tuple[Box | None, ...]
-    of_face: dict[Vocabulary, dict[int, int]]
-    turn: Turn
-    faces: tuple[Box, ...]
+    boxes: tuple[Box | None, ...]  # of the regions; None for one that is nowhere
+    of_face: dict[Vocabulary, dict[int, int]]  # indices of regions by the face's, for each vocabulary
+    turn: Turn  # how they are turned upright
+    faces: tuple[Box, ...]  # boxes of the faces in the upright picture
 
     @classmethod
     def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:

@@ -50,29 +50,19 @@ class Region:
 
     Attributes
     ----------
-    box
-        In the picture that the region is about; None if it states no possible rectangle.
-    name
-        The person's; empty if unnamed.
-    kind
-        As the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty.
-    vocabulary
-        Whose properties it is written in.
     written_name
         The name that facebank wrote, from which a person's change differs; None if the region is not facebank's.
     circle
         Center and diameter of a round region, the latter in fractions of the picture's shorter side; else None.
-    mark
-        By which a gallery recognizes the names that it wrote, or None.
     """
 
-    box: Box | None
-    name: str
-    kind: str
-    vocabulary: Vocabulary
+    box: Box | None  # in the picture that the region is about; None if it states no possible rectangle
+    name: str  # the person's; empty if unnamed
+    kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
+    vocabulary: Vocabulary  # whose properties it is written in
     written_name: str | None = None
     circle: tuple[float, float, float] | None = None
-    mark: str | None = None
+    mark: str | None = None  # by which a gallery recognizes the names that it wrote, or None
 
     @property
     def has_place(self) -> bool:

@@ -53,20 +53,14 @@ class TaggedFace:
 
     Attributes
     ----------
-    face
-        Its index in the photo, from 0.
-    person
-        The name that is known, or too improbable; empty for a face that is only framed.
-    action
-        What became of its region.
     named_as
         The other name that it has or had in a file; empty if somebody removed facebank's; the person's own if another
         face has it there; else None.
     """
 
-    face: int
-    person: str
-    action: Action
+    face: int  # its index in the photo, from 0
+    person: str  # the name that is known, or too improbable; empty for a face that is only framed
+    action: Action  # what became of its region
     named_as: str | None = None
 
 
@@ -334,16 +328,21 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
     files, content_hash, error = list[str](), None, None
     for target in sorted(changed, key=lambda target: target.path != xmp.path):
         try:
-            if target.path == xmp.path:
-                content_hash = sha256(embed(xmp, target.document)).hexdigest()
-            else:
-                write_sidecar(target.path, target.document, target.data)
+            content_hash = _save(xmp, target) or content_hash
         except (PhotoError, StorageError) as failure:
             error = str(failure)
             break
         files.append(str(target.path))
     faces = planned.faces if error is None or files else ()
     return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
+
+
+def _save(xmp: PhotoXmp, source: XmpSource) -> str | None:
+    """Write a document; return the SHA-256 of the photo's bytes in hex if it is the photo's own."""
+    if source.path == xmp.path:
+        return sha256(embed(xmp, source.document)).hexdigest()
+    write_sidecar(source.path, source.document, source.data)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,10 +447,7 @@ def _written(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[XmpSource,
                     "another program"
                 )
             take_out(source, places)
-            if source.path != xmp.path:
-                write_sidecar(source.path, source.document, source.data)
-            else:
-                content_hash = sha256(embed(xmp, source.document)).hexdigest()
+            content_hash = _save(xmp, source) or content_hash
         except (PhotoError, StorageError) as error:
             done = replace(planned, files=tuple(files), names=names, content_hash=content_hash)
             return replace(done, error=str(error))

@@ -44,27 +44,15 @@ class XmpSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoXmp:
-    """A photo with all XMP about it.
-
-    Attributes
-    ----------
-    file, header
-        Its bytes, and what is known without decoding pixels.
-    packet
-        Where XMP is or would be in it; None for a format into which none is put.
-    embedded, extended
-        What is in the photo, or None.
-    sidecars
-        What is beside it: the one that is written first, if it exists.
-    """
+    """A photo with all XMP about it."""
 
     path: Path
-    file: PhotoFile
-    header: PhotoHeader
-    packet: Packet | None
-    embedded: XmpSource | None
-    extended: XmpSource | None
-    sidecars: tuple[XmpSource, ...]
+    file: PhotoFile  # its bytes
+    header: PhotoHeader  # what is known without decoding pixels
+    packet: Packet | None  # where XMP is or would be in it; None for a format into which none is put
+    embedded: XmpSource | None  # the packet in the photo
+    extended: XmpSource | None  # Extended XMP in the photo
+    sidecars: tuple[XmpSource, ...]  # the one that is written first, if it exists
 
     @property
     def sources(self) -> tuple[XmpSource, ...]:

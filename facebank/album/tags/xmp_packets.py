@@ -36,25 +36,13 @@ _SIDECAR = "write a sidecar instead, without --embed"
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The XMP of a photo, and where it is or would be.
+    """The XMP of a photo, and where it is or would be."""
 
-    Attributes
-    ----------
-    data
-        The packet's bytes, or None.
-    extended
-        What did not fit into a JPEG's packet (Extended XMP), assembled; or None.
-    start, end
-        What a new packet replaces, in bytes of the file, with its framing; equal if there is none yet.
-    locked
-        Why none can be put there, or None.
-    """
-
-    data: bytes | None
-    extended: bytes | None
-    start: int
-    end: int
-    locked: str | None = None
+    data: bytes | None  # the packet's bytes, or None
+    extended: bytes | None  # what did not fit into a JPEG's packet (Extended XMP), assembled; or None
+    start: int  # byte of the file from which a new packet with its framing replaces what was there
+    end: int  # byte up to which it does; the same if there is no packet yet
+    locked: str | None = None  # why none can be put there, or None
 
 
 def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
