@@ -19,7 +19,7 @@ from facebank.types import DecodedPhoto, Face
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import RGBImage
+    from facebank.types import FloatArray, RGBImage
 
 
 @runtime_checkable
@@ -55,6 +55,11 @@ class Region:
     top: float
     width: float
     height: float
+
+    @property
+    def box(self) -> FloatArray:
+        """``float32`` of shape ``(4,)``: left, top, right, bottom."""
+        return np.array([self.left, self.top, self.left + self.width, self.top + self.height], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 
 from facebank.errors import PhotoError
 from facebank.evaluation.dataset import DatasetPhoto, LeftOut
+from facebank.storage.arrays import overlaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,10 +104,7 @@ def _same_part(first: DatasetPhoto, second: DatasetPhoto) -> bool:
     a, b = first.region, second.region
     if a is None or b is None:
         return a == b
-    width = min(a.left + a.width, b.left + b.width) - max(a.left, b.left)
-    height = min(a.top + a.height, b.top + b.height) - max(a.top, b.top)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared > 0.5 * (a.width * a.height + b.width * b.height - shared)
+    return bool(overlaps(a.box, b.box[None])[0] > 0.5)
 
 
 def _same_picture(

@@ -46,6 +46,11 @@ class Relatives:
     relation: str = ""
 
 
+def label_of(people: Sequence[str], relation: str) -> str:
+    """Return people who are related for a report: ``Ada and Byron (siblings)``."""
+    return " and ".join(map(printable, people)) + (f" ({printable(relation)})" if relation else "")
+
+
 def read_relatives(path: Path) -> tuple[Relatives, ...]:
     """Read a list of pairs of people: tab- or comma-separated, with or without a line of titles, ``#`` for remarks.
 

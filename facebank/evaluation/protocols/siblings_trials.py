@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.protocols.draws import draw_photos
+from facebank.evaluation.relatives import label_of
 from facebank.evaluation.searches import TrialGallery, enroll, one_each, unrelated
-from facebank.storage.text import printable
 from facebank.types import Decision
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class SiblingPair:
     @property
     def label(self) -> str:
         """For people."""
-        names = " and ".join(map(printable, self.people))
-        return names + (f" ({self.relation})" if self.relation else "")
+        return label_of(self.people, self.relation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

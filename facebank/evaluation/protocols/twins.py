@@ -109,7 +109,9 @@ def twins(
     strangers = _strangers(bench, faces, alike)
     able, few = testable(present, photos_found(faces), "photos with a face")
     tried, rows = _tried(bench, faces, able, used, draws=draws, strangers=strangers)
-    left_out = (*absent, *faceless, *few, *_never_tried(able, tried))
+    done = {trial.group for trials in tried.values() for trial in trials}
+    never = [LeftOut(one.label, "untested with any of these numbers of photos") for one in able if one not in done]
+    left_out = (*absent, *faceless, *few, *never)
     as_pairs, shown, sentences = shown_and_missing(bench, faces, present, alike, used)
     figures, parts = _told_apart(faces, tried, rows) if tried else ({}, ())
     return bench.report(
@@ -130,8 +132,9 @@ def _told_apart(
     middle = max((photos for photos in tried if photos <= 3), default=min(tried))
     risk, some = _risk(faces, tried[middle], middle), tried[middle]
     shown = (Table("Group by group", _HEADINGS, rows), *_matrices(some), *_wrong_photos(faces, some))
+    strangers = _STRANGERS_ARE if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
     return rates | risk, (
-        Section("Who is told apart", _how(rates), tuple(rates), shown),
+        Section("Who is told apart", (f"{_HOW} {strangers}", _COMPARE), tuple(rates), shown),
         Section("How sure it is", _SURE, tuple(risk), (_curves(tried), *_histogram(tried))),
     )
 
@@ -194,16 +197,13 @@ def _try(
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
         trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
-        others.append(trial.search(unrelated(faces, _turn_of(strangers, number + turn), draw.enrolled)))
+        strange = np.roll(strangers, -_STRANGERS_OF_A_DRAW * (number + turn))[:_STRANGERS_OF_A_DRAW]
+        others.append(trial.search(unrelated(faces, strange, draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))
     joined = Searches.joined(searches)
     if len(np.unique(joined.own)) < len(group.people):
         return None
     return Trial(group, photos, joined, np.concatenate(own), Searches.joined(others))
-
-
-def _turn_of(strangers: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
-    return np.roll(strangers, -_STRANGERS_OF_A_DRAW * turn)[:_STRANGERS_OF_A_DRAW]
 
 
 def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
@@ -215,13 +215,6 @@ def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.fl
             candidates = trial.recognizer.identify([face])[0].candidates
             own[number] = next((one.probability or 0.0 for one in candidates if one.person == name), 0.0)
     return own
-
-
-def _never_tried(groups: Sequence[Group], tried: dict[int, list[Trial]]) -> list[LeftOut]:
-    done = {trial.group for trials in tried.values() for trial in trials}
-    return [
-        LeftOut(group.label, "untested with any of these numbers of photos") for group in groups if group not in done
-    ]
 
 
 def _joined(trials: Sequence[Trial]) -> Searches:
@@ -278,11 +271,6 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
     return {"error_at_coverage_70": replace(error, descriptive=True), "area_under_risk_coverage": area}
 
 
-def _how(rates: dict[str, Figure]) -> tuple[str, ...]:
-    strangers = _STRANGERS_ARE if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
-    return f"{_HOW} {strangers}", _COMPARE
-
-
 def _curves(tried: dict[int, list[Trial]]) -> Curves:
     found = {photos: _joined(trials) for photos, trials in tried.items()}
     lines = [risk_coverage(_sureness(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()]
@@ -317,11 +305,8 @@ def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
             often = f"{int((mine & found.not_first).sum())} of {int(mine.sum())}"
             rows.append((str(faces.names[place]), trial.group.label, often, named))
     title = f"Photos whose best candidate is wrong, {trials[0].photos} enrolled of each"
-    return (
-        (Table(title, ("photo", "in the gallery of", "wrong in draws", "wrong name given"), tuple(rows)),)
-        if rows
-        else ()
-    )
+    headings = ("photo", "in the gallery of", "wrong in draws", "wrong name given")
+    return (Table(title, headings, tuple(rows)),) if rows else ()
 
 
 def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:

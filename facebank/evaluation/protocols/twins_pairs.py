@@ -12,7 +12,7 @@ from facebank.errors import DatasetError
 from facebank.evaluation.dataset import LeftOut
 from facebank.evaluation.figures import Figure, pair_rate, sampling_units
 from facebank.evaluation.protocols.draws import photos_of
-from facebank.evaluation.relatives import pairs_between, threshold_of_strangers, unrelated_similarities
+from facebank.evaluation.relatives import label_of, pairs_between, threshold_of_strangers, unrelated_similarities
 from facebank.evaluation.report import Section, Table
 from facebank.storage.text import printable
 
@@ -248,8 +248,7 @@ class Group:
     @property
     def label(self) -> str:
         """For people."""
-        names = " and ".join(map(printable, self.people))
-        return names + (f" ({printable(self.relation)})" if self.relation else "")
+        return label_of(self.people, self.relation)
 
 
 def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[Relatives] | None) -> list[Group]:
