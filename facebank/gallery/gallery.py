@@ -93,12 +93,8 @@ class Gallery:
 
         Raises
         ------
-        GalleryNotFoundError
-            The file is missing or empty.
-        GalleryFormatError, GalleryVersionError
-            It is no gallery or damaged; it was written by a newer facebank.
-        PackMismatchError
-            Its embeddings were made by another pack.
+        GalleryNotFoundError, GalleryFormatError, GalleryVersionError, PackMismatchError
+            The file is missing or empty; it is no gallery or damaged; it is of a newer facebank, or of another pack.
         GalleryBusyError, StorageError
             Another process holds it; it cannot be made, read or written.
         """
@@ -179,10 +175,7 @@ class Gallery:
             return people.everybody(connection)
 
     def photo_counts(self) -> dict[int, int]:
-        """Return how many photos each person's samples come from, by the person's number.
-
-        Copies of a photo count once, also with other metadata.
-        """
+        """Return how many photos each person's samples come from, by the person's number; copies count once."""
         with self._file.reading() as connection:
             return people.photo_counts(connection)
 
@@ -209,10 +202,7 @@ class Gallery:
     def rename(self, old: str, new: str) -> Person:
         """Give a person another name; every sample is kept.
 
-        Raises
-        ------
-        PersonNotFoundError, PersonExistsError, InvalidNameError
-            Nobody is called `old`; another person is called `new`; nobody can be called `new`.
+        Raises `PersonNotFoundError`, `PersonExistsError` or `InvalidNameError`.
         """
         with self._changing() as connection:
             return people.rename(connection, old, new)
@@ -225,7 +215,7 @@ class Gallery:
         Parameters
         ----------
         name
-            The person's.
+            The person's name.
         born
             Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` leaves it.
         note
@@ -233,10 +223,8 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError
-            Nobody is called so.
-        UsageError
-            The birth date is no date, before 1850 or in the future, or the note is too long.
+        PersonNotFoundError, UsageError
+            Nobody is called so; the birth date is no date, before 1850 or in the future, or the note is too long.
         """
         with self._changing() as connection:
             return people.describe(connection, name, born=born, note=note)
@@ -256,10 +244,8 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError
-            One of them is not enrolled; then nobody is merged.
-        UsageError
-            There is nobody to merge.
+        PersonNotFoundError, UsageError
+            One of them is not enrolled, and nobody is merged; there is nobody to merge.
         """
         with self._changing() as connection:
             return people.merge(connection, self._bound, sources, into)
@@ -285,10 +271,8 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError, UsageError
-            Nobody is called so; nobody was merged into this person.
-        PersonExistsError
-            Somebody else has one of the names by now; then nothing is changed.
+        PersonNotFoundError, UsageError, PersonExistsError
+            Nobody is called so; nobody was merged into the person; somebody else has one of the names by now.
         """
         with self._changing() as connection:
             return people.unmerge(connection, name)
@@ -305,10 +289,9 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError, PersonExistsError, InvalidNameError
-            Nobody is called `name`; somebody is called `into`; nobody can be called `into`.
-        UsageError
-            A sample is not this person's, or none would be left or moved.
+        PersonNotFoundError, PersonExistsError, InvalidNameError, UsageError
+            Nobody is called `name`; somebody is, or nobody can be, called `into`; a sample is not this person's, or
+            none would be left or moved.
         """
         with self._changing() as connection:
             return people.split(connection, name, into, samples)
@@ -320,11 +303,9 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError
-            Nobody is called so.
-        StorageError
-            The disk has no room to write the file anew: the person is gone from the gallery, and the bytes are
-            cleaned away when the gallery is next opened.
+        PersonNotFoundError, StorageError
+            Nobody is called so; the disk has no room to write the file anew: then the person is gone from the gallery,
+            and the bytes are cleaned away when it is next opened.
         """
         with self._changing() as connection:
             person = people.find(connection, name)
@@ -356,12 +337,9 @@ class Gallery:
 
         Raises
         ------
-        InvalidNameError, UsageError
-            Nobody can be called so; a sample is not as `NewSample` says.
-        PackMismatchError
-            Another process has re-embedded the gallery meanwhile.
-        GalleryBusyError, StorageError
-            The gallery cannot be written; nothing is changed then.
+        InvalidNameError, UsageError, PackMismatchError, GalleryBusyError, StorageError
+            Nobody can be called so; a sample is not as `NewSample` says; another process has re-embedded the gallery
+            meanwhile; the gallery cannot be written. Nothing is changed then.
         """
         (outcomes,) = self.enroll_people([(person, samples)])
         return outcomes
@@ -516,10 +494,8 @@ class Gallery:
 
         Raises
         ------
-        PersonNotFoundError
-            Nobody is called so.
-        UsageError
-            The person has a sample that is this very face, or this is no face.
+        PersonNotFoundError, UsageError
+            Nobody is called so; the person has a sample that is this very face, or this is no face.
         """
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
@@ -539,18 +515,7 @@ class Gallery:
             return feedback.denied_people(connection, face)
 
     def learn_picture(self, content_hash: str, picture_hash: str | None) -> None:
-        """Note the hash of a photo's picture wherever the photo's faces are kept without it; no-op for None.
-
-        Parameters
-        ----------
-        content_hash, picture_hash
-            As of `FaceKey`, of one file.
-
-        Raises
-        ------
-        GalleryError, StorageError
-            The gallery cannot be written.
-        """
+        """Note the hash of a photo's picture wherever the photo's faces are kept without it; no-op for None."""
         if picture_hash is None or self._all_pictured:
             return
         with self._file.reading() as connection:
@@ -561,12 +526,7 @@ class Gallery:
             feedback.set_picture(connection, content_hash, picture_hash)
 
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
-        """Remember a face as nobody's: its plain embedding, box, and photo.
-
-        Returns
-        -------
-        tuple[int, bool]
-            The stranger's number, and whether it is new: the same face is remembered once.
+        """Remember a face as nobody's, with embedding, box and photo; returns its number and whether it is new.
 
         Raises
         ------
@@ -625,13 +585,7 @@ class Gallery:
             return value if known is None else known
 
     def note_place(self) -> None:
-        """Note that files in the cache are made from this gallery under its present name: `forget` wipes them.
-
-        Raises
-        ------
-        GalleryError, StorageError
-            The gallery cannot be written.
-        """
+        """Note that files in the cache are made from this gallery under its present name: `forget` wipes them."""
         self._places.note_derived()
 
     def note_written(self, kind: PlaceKind, path: str | os.PathLike[str]) -> None:
@@ -650,10 +604,8 @@ class Gallery:
 
         Raises
         ------
-        UsageError
-            The file exists, or its folder does not.
-        StorageError
-            It cannot be written.
+        UsageError, StorageError
+            The file exists, or its folder does not; it cannot be written.
         """
         place = self._file.back_up(target)
         self.note_written(PlaceKind.BACKUP, place)

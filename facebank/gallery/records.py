@@ -45,12 +45,10 @@ class Upgrade:
 
     Attributes
     ----------
-    path
-        The gallery's file.
+    path, backup
+        The gallery's file, and a copy of the old one beside it.
     before, after
         The versions of its tables.
-    backup
-        A copy of the old file, beside it.
     changes
         What each newer version brought, a clause each, such as ``merges can be undone``.
     may_decide_otherwise
@@ -116,15 +114,7 @@ class NewSample:
 
 @dataclass(frozen=True, slots=True)
 class PersonFacts:
-    """What is known about a person besides the name.
-
-    Attributes
-    ----------
-    born
-        Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not known.
-    note
-        Free text of at most 2,000 characters, or None.
-    """
+    """A person's birth date, ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, and a note of at most 2,000 characters."""
 
     born: str | None = None
     note: str | None = None
@@ -234,14 +224,9 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorTable:
-    """The embeddings of one variant, in the order of their samples' numbers.
+    """The embeddings of one variant, in the order of their samples' numbers, ``int64 (N,)``.
 
-    Attributes
-    ----------
-    sample_ids, person_ids
-        ``int64`` of shape ``(N,)``.
-    matrix
-        ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
+    `matrix` is ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """
 
     sample_ids: NDArray[np.int64]
@@ -273,14 +258,9 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StrangerTable:
-    """The embeddings of the faces remembered as "nobody I know", in the order of their numbers.
+    """The embeddings of the faces remembered as "nobody I know", in the order of their numbers, ``int64 (N,)``.
 
-    Attributes
-    ----------
-    stranger_ids
-        ``int64`` of shape ``(N,)``.
-    matrix
-        ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
+    `matrix` is ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """
 
     stranger_ids: NDArray[np.int64]
