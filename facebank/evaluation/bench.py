@@ -121,16 +121,12 @@ class Bench:
 
         Parameters
         ----------
-        protocol
-            Name of the command.
-        title
-            Heading.
+        protocol, title
+            Name of the command, and heading.
         faces
-            Faces of the dataset.
-        summary
-            The results in a few plain sentences.
-        figures, sections
-            The results.
+            Of the dataset.
+        summary, figures, sections
+            The results; the summary in a few plain sentences.
         failures
             What was left out beside the dataset's own failures and the photos without a face.
         failed_checks

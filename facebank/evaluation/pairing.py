@@ -34,7 +34,7 @@ class Pairing:
     """Pairs of places in a dataset's photos, a sentence on their origin, and those that compare a photo with itself."""
 
     pairs: tuple[Pair, ...]
-    told: str
+    description: str
     failures: tuple[LeftOut, ...] = ()
 
 
@@ -60,7 +60,7 @@ class Compared:
         return self.shipped.verify
 
     @property
-    def told_threshold(self) -> str:
+    def threshold_note(self) -> str:
         """One sentence: what the shipped threshold is, and on what it was chosen."""
         return (
             f"The shipped threshold is a similarity of {self.threshold:g}. It was chosen before, not by these figures; "
@@ -154,7 +154,7 @@ def drawn_units(faces: FaceSet, pairs: tuple[Pair, ...]) -> NDArray[np.int64]:
 def _listed(faces: FaceSet) -> Pairing:
     dataset = faces.dataset
     mated = sum(pair.same for pair in dataset.pairs)
-    told = (
+    description = (
         f"{len(dataset.pairs):,} listed pairs were compared: {mated:,} of one person and "
         f"{len(dataset.pairs) - mated:,} of different people."
     )
@@ -167,7 +167,7 @@ def _listed(faces: FaceSet) -> Pairing:
         if faces.hashes[pair.first] == faces.hashes[pair.second] != ""
         and dataset.photos[pair.first].region == dataset.photos[pair.second].region
     )
-    return Pairing(dataset.pairs, told, alike)
+    return Pairing(dataset.pairs, description, alike)
 
 
 def _made(faces: FaceSet, random: np.random.Generator) -> Pairing:
@@ -182,10 +182,10 @@ def _made(faces: FaceSet, random: np.random.Generator) -> Pairing:
         for a, b in zip(*places, strict=True)
         if different[a] != different[b]
     )
-    told = f"The dataset lists no pairs: {_of(len(mated[0]), all_mated)} of one person and "
-    told += f"{_of(len(non_mated[0]), all_non_mated)} of different people were compared."
+    description = f"The dataset lists no pairs: {_of(len(mated[0]), all_mated)} of one person and "
+    description += f"{_of(len(non_mated[0]), all_non_mated)} of different people were compared."
     chosen = len(mated[0]) < all_mated or len(non_mated[0]) < all_non_mated
-    return Pairing(pairs, told + (" They were chosen at random, by the seed." if chosen else ""))
+    return Pairing(pairs, description + (" They were chosen at random, by the seed." if chosen else ""))
 
 
 def _of(used: int, possible: int) -> str:

@@ -175,8 +175,8 @@ def _errorless(label: str, comparisons: Comparisons, *, alone: bool) -> tuple[st
     if ((curve.fmr > 0) & (curve.fnmr > 0)).any():
         return None
     own, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
-    told = f"no errors at {own:,} and {others:,} pairs: each rate is below this with 95 %"
-    return (told if alone else f"{label}: {told}"), min(1.0, 3 / others), min(1.0, 3 / own)
+    bound = f"no errors at {own:,} and {others:,} pairs: each rate is below this with 95 %"
+    return (bound if alone else f"{label}: {bound}"), min(1.0, 3 / others), min(1.0, 3 / own)
 
 
 def similarity_histogram(comparisons: Comparisons) -> Histogram:

@@ -106,7 +106,7 @@ def compare(
         "compare",
         f"Comparison: {', '.join(contender.name for contender in contenders)}",
         made.faces[0],
-        summary=(made.told, *_sentences(contenders, made.figures)),
+        summary=(made.description, *_sentences(contenders, made.figures)),
         figures=made.figures,
         sections=(
             _packs_section(contenders),
@@ -179,7 +179,7 @@ def _check_names(contenders: Sequence[Contender]) -> None:
 class _Measured:
     """What a report is made of."""
 
-    told: str
+    description: str
     faces: list[FaceSet]
     figures: dict[str, Figure]
     shown: Section
@@ -200,7 +200,7 @@ def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measure
         ending = f"{contender.key}_minus_{contenders[0].key}"
         figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
     lines = [(one.name, trial.comparisons) for one, trial in zip(contenders, compared, strict=True)]
-    return _Measured(pairing.told, faces, figures, Section("Curves", items=error_curves(lines)))
+    return _Measured(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
 
 
 def _own_figures(trial: Compared) -> dict[str, Figure]:
@@ -285,12 +285,12 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
         found = _search_differences(condition, conditions[0])
         figures |= {f"{name}_{ending}": figure for name, figure in found.items()}
     people = len(np.unique(faces[0].dataset.owners[roles.enrolled]))
-    told = (
+    description = (
         f"{photos} photos each of {people:,} people were enrolled, and {len(roles.mated):,} photos of them and "
         f"{len(roles.strangers):,} of strangers searched for: the same for all, from photos in which each found a face."
     )
     shown = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))
-    return _Measured(told, read, figures, shown)
+    return _Measured(description, read, figures, shown)
 
 
 def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
@@ -346,9 +346,9 @@ def _sentences(contenders: Sequence[Contender], figures: dict[str, Figure]) -> l
         figure = figures[name + ending]
         low, high = figure.interval or (0.0, 0.0)
         words = name.upper() if name in ("fnir", "fpir") else name.replace("_", " ")
-        told = "the data do not tell them apart" if low <= 0 <= high else "more than chance"
+        verdict = "the data do not tell them apart" if low <= 0 <= high else "more than chance"
         sentences.append(
             f"{contender.name} has {100 * figure.value:+.2f} percentage points of {words} "
-            f"[{100 * low:+.2f}, {100 * high:+.2f}] against {contenders[0].name}: {told}."
+            f"[{100 * low:+.2f}, {100 * high:+.2f}] against {contenders[0].name}: {verdict}."
         )
     return sentences

@@ -273,7 +273,7 @@ def _accuracy_section(folds: NDArray[np.int64], by_folds: Folds | None) -> Secti
 
 def _curves_section(compared: Compared, figures: Mapping[str, Figure]) -> Section:
     shown = [name for name in figures if "_at_f" in name or name in ("equal_error_rate", "area_under_roc")]
-    text = (compared.told_threshold, "Points read off the curves were chosen on these pairs, and describe them only.")
+    text = (compared.threshold_note, "Points read off the curves were chosen on these pairs, and describe them only.")
     return Section(
         "Error rates",
         text,

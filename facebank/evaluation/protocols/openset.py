@@ -312,8 +312,8 @@ def _det(conditions: Iterable[Condition]) -> Curves:
             lines.append(Line(condition.label, fpir, fnir, low, high))
             if not fnir.any():
                 count = len(missed[0])
-                told = f"no misses in {count:,} searches, {condition.label}: FNIR is below this with 95 %"
-                markers.append((told, float(fpir.min()), min(1.0, 3 / count)))
+                label = f"no misses in {count:,} searches, {condition.label}: FNIR is below this with 95 %"
+                markers.append((label, float(fpir.min()), min(1.0, 3 / count)))
             point = (figures[f"{key}_{condition.name}"].value for key in ("fpir", "fnir"))
             markers.append((f"as decided, {condition.label}", *point))  # type: ignore[arg-type]  # two of them
     return Curves(

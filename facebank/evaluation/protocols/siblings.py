@@ -157,11 +157,11 @@ def _report(
         for pair in zip(present, absent, strict=True):
             absent_figures |= one_enrolled(*pair)
     error = tuple(name for name in apart if name.startswith("calibration_error"))
-    told = tuple(name for name in apart if name not in error)
+    shown = tuple(name for name in apart if name not in error)
     fpirs = tuple(name for name in figures if name.startswith("fpir"))
     sections = (
         Section(
-            "Both enrolled", (*_BOTH, _units(setup)), told, (names_table(both), reasons_table(both), risk_curves(both))
+            "Both enrolled", (*_BOTH, _units(setup)), shown, (names_table(both), reasons_table(both), risk_curves(both))
         ),
         Section("Which of the two it is, as a probability", _BETWEEN, error, (reliability_between(both),)),
         Section("Strangers of other families", (_STRANGERS if fpirs else _NO_STRANGERS,), fpirs),

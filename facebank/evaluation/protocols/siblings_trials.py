@@ -266,16 +266,16 @@ def _row(
     own = {shown} & set(people)
     if decision is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""
-    told: tuple[list[float], list[float]] = ([0.0], [0.0])
-    alike: tuple[list[float], list[float]] = ([-1.0], [-1.0])
+    probabilities: tuple[list[float], list[float]] = ([0.0], [0.0])
+    similarities: tuple[list[float], list[float]] = ([-1.0], [-1.0])
     for candidate in decision.candidates:
         if candidate.person in people:
             side = 0 if candidate.person in own else 1
-            told[side].append(np.nan if candidate.probability is None else candidate.probability)
-            alike[side].append(candidate.similarity)
+            probabilities[side].append(np.nan if candidate.probability is None else candidate.probability)
+            similarities[side].append(candidate.similarity)
     named = Named.NOBODY
     if decision.person is not None:
         named = Named.SIBLING if decision.person in people else Named.ANOTHER
         named = Named.SHOWN if decision.person == shown else named
-    own_told, other_told = (float(np.max(side)) for side in told)
-    return own_told, other_told, max(alike[0]), max(alike[1]), named, decision.reason.value
+    own_probability, other_probability = (float(np.max(side)) for side in probabilities)
+    return own_probability, other_probability, max(similarities[0]), max(similarities[1]), named, decision.reason.value

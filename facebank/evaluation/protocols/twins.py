@@ -279,8 +279,8 @@ def _curves(tried: dict[int, list[Trial]]) -> Curves:
 
 def _histogram(tried: dict[int, list[Trial]]) -> tuple[Item, ...]:
     own = {photos: np.concatenate([trial.own for trial in trials]) for photos, trials in tried.items()}
-    told = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in own.items()]
-    groups = tuple((label, values) for label, values in told if len(values))
+    finite = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in own.items()]
+    groups = tuple((label, values) for label, values in finite if len(values))
     return (Histogram("Probability of the person shown", "probability", groups),) if groups else ()
 
 

@@ -47,7 +47,7 @@ def verify(bench: Bench, dataset: Dataset) -> Report:
         "Verification: do two photos show one person?",
         compared.faces,
         summary=(
-            compared.pairing.told,
+            compared.pairing.description,
             operating_sentence(figures),
             f"Both kinds of errors are as frequent as each other at {share(figures['equal_error_rate'])}: a point of "
             "the curve, which describes these data.",
@@ -66,7 +66,7 @@ def verify(bench: Bench, dataset: Dataset) -> Report:
 
 
 def _operating_section(compared: Compared) -> Section:
-    text = (compared.pairing.told, compared.told_threshold)
+    text = (compared.pairing.description, compared.threshold_note)
     return Section("At the shipped threshold", text, ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold"))
 
 

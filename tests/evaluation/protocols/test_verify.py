@@ -100,7 +100,7 @@ def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -
     assert sum(pair.same for pair in first.pairs) == 20
     assert len(set(first.pairs)) == len(first.pairs) == 50
     assert all((pair.first % 10 == pair.second % 10) is pair.same for pair in first.pairs)
-    assert "20 of all 450 pairs of one person and 30 of all 4,500 pairs" in first.told
+    assert "20 of all 450 pairs of one person and 30 of all 4,500 pairs" in first.description
 
 
 def test_drawing_without_listing_all_pairs_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
