@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from facebank.album.album import Album
     from facebank.album.sort.journal import JournalContent
-    from facebank.album.sort.plan import SortPlan, Step
-    from facebank.album.sort.undo import Undone
+    from facebank.album.sort.plan import SortPlan
 
 EXAMPLES = """\b
 Examples:
@@ -99,8 +98,7 @@ def sort(
             shown.plan(plan)
         else:
             with shown:
-                shown.begin("Sorting", len(plan.steps))
-                album.sort(plan, shown.step)
+                album.sort(plan, shown)
         shown.outside(plan)
     shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
     return SOME_FAILED if shown.failed or unreadable else 0
@@ -115,7 +113,8 @@ def _undo(album: Album, folder: Path, out: Path | None, shown: _Shown, *, dry_ru
     if dry_run and journal.refused:
         shown.refused(journal)
         return
-    album.undo_sorting(journal, shown.undone, dry_run=dry_run)
+    with shown:
+        album.undo_sorting(journal, shown, dry_run=dry_run)
     shown.tell("would be undone" if dry_run else "undone")
 
 
@@ -150,15 +149,23 @@ class _Shown(ProgressBar):
         """Show which photos would be sorted to where."""
         if self.writes_lines:
             for step in plan.steps:
-                self.step(step, None)
+                self._show(str(step.source), str(step.target), step.person, None)
             return
         self._done = len(plan.steps)
         if plan.steps:
             write_table(("photo", "to"), [(short_path(str(s.source)), short_path(str(s.target))) for s in plan.steps])
 
-    def step(self, step: Step, why: str | None) -> None:
-        """Show a photo that was sorted, or why it was not."""
-        self._show(str(step.source), str(step.target), step.person, why)
+    def report(self, result: object) -> None:
+        """Show a photo that was sorted or put back, or why it was not."""
+        from facebank.album.sort.sorting import SortedPhoto
+        from facebank.album.sort.undo import Undone
+
+        if isinstance(result, SortedPhoto):
+            step = result.step
+            self._show(str(step.source), str(step.target), step.person, result.why)
+        elif isinstance(result, Undone):
+            self._show(result.entry.target, result.entry.source, None, result.why, result.sidecars)
+            self._carried += result.sidecars
 
     def outside(self, plan: SortPlan) -> None:
         """Show what is passed over because of links."""
@@ -174,12 +181,6 @@ class _Shown(ProgressBar):
             say(passed_over(sorted(sources)))
         if targets:
             say(passed_over(sorted(targets), as_targets=True))
-
-    def undone(self, undone: Undone) -> None:
-        """Show a photo that was put back, or why it was not."""
-        entry = undone.entry
-        self._show(entry.target, entry.source, None, undone.why, undone.sidecars)
-        self._carried += undone.sidecars
 
     def refused(self, journal: JournalContent) -> None:
         """Show what a journal says that is not trusted."""
@@ -217,7 +218,6 @@ class _Shown(ProgressBar):
             write_json(_record(source, target, person, error=why, sidecars=sidecars))
         if why is not None:
             say(why)
-        self.advance()
 
 
 def _record(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from facebank.album.scan.scan_file import ScanFile
 from facebank.errors import (
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from facebank.album.scan.scanner import ScanReport
     from facebank.album.sort.entries import SortMode
     from facebank.album.sort.journal import JournalContent
-    from facebank.album.sort.plan import SortPlan, Step
+    from facebank.album.sort.plan import SortPlan
+    from facebank.album.sort.sorting import SortedPhoto
     from facebank.album.sort.undo import Undone
     from facebank.album.tags.reading import ImportedTag
     from facebank.album.tags.writing import RemovedTags, TaggedPhoto, TagOptions
@@ -92,6 +93,26 @@ class GalleryAccess(Protocol):
     def note_written(self, kind: PlaceKind, path: Path) -> None:
         """Record in the gallery where a copy of something of its people was written."""
         ...
+
+
+class _Moves(Progress):
+    """Passes progress on, and collects the moves of its results."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.found: list[tuple[str, str]] = []
+
+    def begin(self, step: str, total: float | None) -> None:
+        self._progress.begin(step, total)
+
+    def advance(self, amount: float = 1) -> None:
+        self._progress.advance(amount)
+
+    def report(self, result: object) -> None:
+        moved = cast("SortedPhoto | Undone", result).moved
+        if moved is not None:
+            self.found.append(moved)
+        self._progress.report(result)
 
 
 class Album:
@@ -386,7 +407,7 @@ class Album:
         photos = self.identify([folder], settings)
         return plan_sorting(photos, people, _folder_of(folder), target, mode, before=journal.entries)
 
-    def sort(self, plan: SortPlan, on_step: Callable[[Step, str | None], None] | None = None) -> None:
+    def sort(self, plan: SortPlan, progress: Progress = SILENT) -> None:
         """Run a plan: see `facebank.album.sort.sorting`. The scan follows photos that are moved.
 
         Examples
@@ -398,25 +419,17 @@ class Album:
         >>> sorted(os.listdir("../sorted"))[-2:]
         ['Barack', 'Joe']
         """
-        from facebank.album.sort.entries import SortMode
         from facebank.album.sort.journal import ensure_journal_key
         from facebank.album.sort.sorting import sort_photos
 
-        moved: list[tuple[str, str]] = []
-
-        def done(step: Step, why: str | None) -> None:
-            if plan.mode is SortMode.MOVE and not step.source.exists() and step.target.exists():
-                moved.append((str(step.source), str(step.target)))
-            if on_step is not None:
-                on_step(step, why)
-
+        moves = _Moves(progress)
         key = ensure_journal_key(self._bank.gallery)
         if plan.steps:
             self.note_written(PlaceKind.SORTED, plan.out)
         try:
-            sort_photos(plan, key, done)
+            sort_photos(plan, key, moves)
         finally:
-            self.scan_file.move(moved)
+            self.scan_file.move(moves.found)
 
     def mend_sorting(self, out: Place) -> str | None:
         """Finish the last photo of a killed sort; return its path in its person's folder, None if there was none.
@@ -498,9 +511,7 @@ class Album:
             return journal
         return read_journal(target, None, _folder_of(trusting))
 
-    def undo_sorting(
-        self, journal: JournalContent, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
-    ) -> None:
+    def undo_sorting(self, journal: JournalContent, progress: Progress = SILENT, *, dry_run: bool = False) -> None:
         """Undo what was sorted into a folder: see `facebank.album.sort.undo`. The scan, if any, follows.
 
         Examples
@@ -513,22 +524,14 @@ class Album:
         >>> os.path.exists("../sorted/Joe")
         False
         """
-        from facebank.album.sort.entries import SortMode
         from facebank.album.sort.undo import undo_sorting
 
-        moved: list[tuple[str, str]] = []
-
-        def done(undone: Undone) -> None:
-            if undone.why is None and undone.entry.mode is SortMode.MOVE:
-                moved.append((undone.entry.target, undone.entry.source))
-            if on_photo is not None:
-                on_photo(undone)
-
+        moves = _Moves(progress)
         try:
-            undo_sorting(journal, done, dry_run=dry_run)
+            undo_sorting(journal, moves, dry_run=dry_run)
         finally:
             if not dry_run:
-                self._note_moved(moved)
+                self._note_moved(moves.found)
 
     def _note_moved(self, moved: Sequence[tuple[str, str]]) -> None:
         if moved:

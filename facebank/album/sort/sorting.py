@@ -6,7 +6,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from facebank.album.sort.entries import Entry, SortMode
 from facebank.album.sort.journal import SortJournal
@@ -16,17 +16,32 @@ from facebank.storage.concurrency import flock_now, uninterrupted
 from facebank.storage.files import part_name, sha256_of
 from facebank.storage.folders import NamedFolders, Spot, spot_within
 from facebank.storage.leftovers import remove_leftovers
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from io import BufferedReader, BufferedWriter
 
     from facebank.album.sort.journal import JournalContent
     from facebank.album.sort.plan import SortPlan, Step
 
 
-def sort_photos(plan: SortPlan, key: bytes, on_step: Callable[[Step, str | None], None] | None = None) -> None:
+class SortedPhoto(NamedTuple):
+    """A step of a plan that was run, with why it could not be done, or None."""
+
+    step: Step
+    mode: SortMode
+    why: str | None
+
+    @property
+    def moved(self) -> tuple[str, str] | None:
+        """The old and the new path of a photo that was moved."""
+        source, target = self.step.source, self.step.target
+        is_moved = self.mode is SortMode.MOVE and not source.exists() and target.exists()
+        return (str(source), str(target)) if is_moved else None
+
+
+def sort_photos(plan: SortPlan, key: bytes, progress: Progress = SILENT) -> None:
     """Run a plan; each photo and its sidecars are recorded in the journal before they are put anywhere.
 
     Sidecars are copied where photos are linked, because programs rewrite them.
@@ -37,8 +52,8 @@ def sort_photos(plan: SortPlan, key: bytes, on_step: Callable[[Step, str | None]
         The plan; its target folder is created if missing.
     key
         The gallery's key, which signs the journal.
-    on_step
-        Called after each step, with why it could not be done, or None.
+    progress
+        Receives a `SortedPhoto` after each step.
 
     Raises
     ------
@@ -48,11 +63,12 @@ def sort_photos(plan: SortPlan, key: bytes, on_step: Callable[[Step, str | None]
     if not plan.steps:
         return
     with SortJournal.open(plan.out, plan.folder, key) as journal:
+        progress.begin("Sorting", len(plan.steps))
         for step in plan.steps:
             with uninterrupted():  # a photo, its sidecars and their report stay together
                 why = _run(journal, step, plan)
-                if on_step is not None:
-                    on_step(step, why)
+                progress.report(SortedPhoto(step, plan.mode, why))
+                progress.advance()
 
 
 def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:

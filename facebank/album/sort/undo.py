@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from facebank.album.tags.sidecars import SUFFIX, own_sidecars, possible_sidecars
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.storage.files import is_file, sha256_of
 from facebank.storage.folders import NOT_THERE, Spot, spot_within
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -47,10 +48,14 @@ class Undone:
     why: str | None
     sidecars: tuple[str, ...] = ()
 
+    @property
+    def moved(self) -> tuple[str, str] | None:
+        """The old and the new path of a photo that was moved back."""
+        is_moved = self.why is None and self.entry.mode is SortMode.MOVE
+        return (self.entry.target, self.entry.source) if is_moved else None
 
-def undo_sorting(
-    journal: JournalContent, on_photo: Callable[[Undone], None] | None = None, *, dry_run: bool = False
-) -> None:
+
+def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_run: bool = False) -> None:
     """Undo everything that was sorted into a folder, the last first.
 
     A copy or link is removed if it is still the photo that was sorted and its original is there. A moved photo goes
@@ -61,8 +66,8 @@ def undo_sorting(
     ----------
     journal
         What was sorted.
-    on_photo
-        Called with each photo that was put back, or could not be.
+    progress
+        Receives an `Undone` for each photo that was put back, or could not be.
     dry_run
         Whether nothing is changed, and only reported what would be.
 
@@ -81,13 +86,14 @@ def undo_sorting(
     with only_undoing(journal):
         if not dry_run:
             remove_sort_leftovers(journal)
-        for photo in reversed(list(_photos(journal))):
+        photos = list(_photos(journal))
+        progress.begin("Undoing", len(photos))
+        for photo in reversed(photos):
             undone = photo.undo(dry_run=dry_run)
-            if undone is None:
-                continue
-            failed = failed or undone.why is not None
-            if on_photo is not None:
-                on_photo(undone)
+            if undone is not None:
+                failed = failed or undone.why is not None
+                progress.report(undone)
+            progress.advance()
         if dry_run:
             return
         if not failed:
