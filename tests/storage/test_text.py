@@ -72,7 +72,7 @@ def test_what_only_begins_like_a_number_is_text(text: str) -> None:
     assert spreadsheet_cell(text).startswith("'")
 
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
