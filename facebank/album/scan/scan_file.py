@@ -246,7 +246,7 @@ class ScanFile:
             return len(numbers)
 
     def move(self, paths: Iterable[tuple[str, str]]) -> None:
-        """Know files under other paths; unknown paths are skipped."""
+        """Store files under other paths; unknown paths are skipped."""
         with self._tables.changing() as changed:
             for before, after in paths:
                 file = self._tables.file_at(before)

@@ -470,7 +470,7 @@ class ScanTables:
             changed["tags"] -= gone.rowcount
 
     def move_tags(self, before: Path, after: Path, changed: Counter[str]) -> None:
-        """Know the names of a photo under its new path; its sidecar went with it."""
+        """Store the names of a photo under its new path; its sidecar went with it."""
         statement = select(("tags",), "FROM tags WHERE photo = ?")
         tags = [self.read(tag_row, row) for row in self.rows(statement, (os.fsencode(before),))]
         if tags:
