@@ -15,7 +15,7 @@ from facebank.album.tags.xmp_document import XmpDocument
 from facebank.errors import XmpError
 from facebank.gallery import normalize_name
 
-from .test_face_regions import ORIENTATIONS, boxes
+from .test_regions import ORIENTATIONS, boxes
 from .xmp_samples import ALL, AREA, DIGIKAM, LIGHTROOM, region, with_regions
 
 ADA = "Ada & Söhne"
