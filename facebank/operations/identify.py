@@ -389,13 +389,7 @@ def _rule(
 
 
 def compare_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> Verification:
-    """Compare the largest faces of two photos (or files) with a pack.
-
-    Raises
-    ------
-    PhotoError
-        One cannot be read or shows no face.
-    """
+    """Compare the largest faces of two photos; `PhotoError` if one cannot be read or shows no face."""
     engine.preload()
     photos = [open_photo(a), open_photo(b)]
     first, second = (largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))

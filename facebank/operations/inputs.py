@@ -213,22 +213,7 @@ def _several(photos: Photos) -> list[PhotoInput]:
 def analyze_readable(
     engine: Engine, photos: Iterable[PhotoInput], channels: Channels = "RGB"
 ) -> Iterator[AnalyzedPhoto | Photo]:
-    """Read and analyze photos in batches.
-
-    Parameters
-    ----------
-    engine
-        The pack that finds and embeds their faces.
-    photos
-        Photos and files; read a bounded number ahead of what is yielded.
-    channels
-        The order of arrays' colors.
-
-    Yields
-    ------
-    AnalyzedPhoto | Photo
-        One for each photo, in order.
-    """
+    """Read and analyze photos, a bounded number ahead of what is yielded: one result for each photo, in order."""
     unread: deque[Photo | None] = deque()
     readable = _readable(photos, unread, channels)
     first = list(islice(readable, 1))  # while the networks are still being loaded

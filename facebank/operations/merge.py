@@ -110,12 +110,7 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
 def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
     """Return the sample ids of the smaller half of a person who looks like two people.
 
-    Raises
-    ------
-    PersonNotFoundError
-        Nobody has this name.
-    UsageError
-        There are no such halves.
+    Raises `PersonNotFoundError` if nobody has this name, `UsageError` if there are no such halves.
     """
     person = gallery.person(name)
     found = find_halves(gallery, verify, person.name)

@@ -176,17 +176,7 @@ class NetworkDetector(ABC):
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Find candidates of at least `score_threshold` (0..1), several a face.
 
-        Parameters
-        ----------
-        pictures
-            RGB ``uint8`` of shape ``(n, height, width, 3)``.
-        score_threshold
-            Lower-scored candidates are left out.
-
-        Returns
-        -------
-        list[Candidates]
-            One for each picture, in its pixels.
+        `pictures` are RGB ``uint8`` of shape ``(n, height, width, 3)``; the result holds one for each, in its pixels.
         """
 
 
