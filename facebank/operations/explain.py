@@ -326,7 +326,7 @@ class ExplainedPair:
 
 
 def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
-    """Explain the similarity of the largest faces of two photos; `PhotoError` if one cannot be read or shows no face."""
+    """Explain the similarity of the largest faces of two photos; `PhotoError` if one is unreadable or shows no face."""
     photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
     first, second = (analyzer.crop(each.photo, largest_face(each)) for each in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
