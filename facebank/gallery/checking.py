@@ -74,16 +74,12 @@ class GalleryCheck:
 
     Attributes
     ----------
-    path
-        The file.
-    schema_version
-        Of its tables; None if it cannot be read.
+    path, schema_version
+        The file, and the version of its tables; None if it cannot be read.
     is_sealed
         Whether its rows are sealed; older galleries are not.
-    rows
-        How many rows were read.
-    damage
-        The faults; empty for a healthy gallery.
+    rows, damage
+        How many rows were read, and the faults.
     """
 
     path: Path
@@ -250,10 +246,8 @@ class GalleryHealth:
 
     Attributes
     ----------
-    path
-        The file.
-    exists
-        Whether it exists.
+    path, exists
+        The file, and whether it exists.
     schema_version, pack_name, pack_digest, people, samples, journal_mode
         What it states; None if it cannot be read.
     problems

@@ -79,21 +79,14 @@ def enroll_samples(
 
     Parameters
     ----------
-    connection, bound
-        Inside a write transaction; the gallery's pack.
+    connection, bound, now
+        Inside a write transaction; the gallery's pack; the time.
     name
         The person's, normalized. A new person is added with the first new sample, or if no samples are given.
     samples
-        Checked faces.
-    now
-        The time.
+        Checked faces; what became of each is returned in their order.
     people_ids
         Everybody's numbers by the names' keys, kept up to date; None to look the person up.
-
-    Returns
-    -------
-    list[EnrolledSample]
-        One for each sample, in their order.
     """
     key = name_key(name)
     if people_ids is None:

@@ -242,10 +242,8 @@ class Stranger:
     ----------
     id
         Number of the stranger in the gallery; never reused.
-    face
-        Which face of which photo.
-    path
-        The photo's file.
+    face, path
+        Which face of which photo, and the photo's file.
     remembered_at
         Since when.
     """

@@ -63,16 +63,12 @@ class Repair:
 
     Attributes
     ----------
-    path
-        The gallery.
-    backup
-        A copy of the damaged file, beside it.
+    path, backup
+        The gallery, and a copy of the damaged file beside it.
     rows
         How many rows were kept.
-    mended
-        What was restored, a sentence each.
-    lost
-        What was lost, with the paths of photos that can be enrolled again.
+    mended, lost
+        What was restored, a sentence each; what was lost, with the paths of photos that can be enrolled again.
     """
 
     path: Path

@@ -1,1 +1,1 @@
-"""Paths that callers name, atomic files, folders and links, leftovers of killed runs, and SQLite opened safely."""
+"""Files, folders and paths, SQLite files, npz without pickle, checked values, printable text, locks, shared arithmetic."""

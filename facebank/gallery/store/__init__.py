@@ -1,1 +1,1 @@
-"""The gallery's SQLite file: its tables, their migrations and seals, and every statement on a row."""
+"""How a gallery's SQLite file is kept: transactions, migrations, sealed rows, and checked values."""

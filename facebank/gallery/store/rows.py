@@ -60,14 +60,7 @@ NOTHING = Sum(0, 0)
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
     """Write new rows and return their numbers.
 
-    Parameters
-    ----------
-    connection
-        Inside a write transaction.
-    table
-        The table's name.
-    rows
-        Values by column; all rows have the same columns, including those that are not sealed. Others are NULL.
+    All rows have the same columns, including those that are not sealed; other columns are NULL.
     """
     if not rows:
         return []
@@ -280,14 +273,7 @@ def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Itera
 def rows_of(connection: sqlite3.Connection, table: str, where: str = "", values: Sequence[Value] = ()) -> list[Row]:
     """Return rows by column, each as it was sealed; columns that the file does not have yet are None, or 0.
 
-    Parameters
-    ----------
-    connection, table
-        The file and the table's name.
-    where
-        The rest of the statement after the table's name.
-    values
-        For the question marks in `where`.
+    `where` is the rest of the statement after the table's name, with `values` for its question marks.
     """
     return _read(connection, table, where, values)[0]
 
@@ -342,16 +328,7 @@ def blocks_of(
     Numbers are arrays of ``int64`` or ``float64``, texts and bytes sequences. The part's sum is checked after the last
     block: do not use any block before.
 
-    Parameters
-    ----------
-    connection, table
-        The file and the table's name.
-    part
-        The name of the part.
-    group
-        The rows' value in the column by which the part is summed.
-    rows_at_once
-        The largest number of rows in a block.
+    `group` is the rows' value in the column by which the part is summed.
     """
     version = schema_version(connection)
     known, wanted = TABLES[table], TABLES[table].parts[part]
