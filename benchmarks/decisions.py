@@ -155,7 +155,7 @@ def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
 def recognizer_of(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
     """Return what decides in a gallery of these samples, with the shipped numbers for people who look alike."""
     return build_recognizer(
-        enrolled,
+        enrolled.index,
         names,
         build_scorer("prototype", enrolled),
         classifier="prototype",

@@ -41,7 +41,6 @@ from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import prototypes
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Detection, Face, Identity, Quality
@@ -149,7 +148,7 @@ class Engine:
             np.concatenate([quality for _, quality in enrolled.values()]),
         )
         recognizer = build_recognizer(
-            known,
+            known.index,
             dict(enumerate(enrolled)),
             build_scorer("prototype", known),
             classifier="prototype",
@@ -242,7 +241,7 @@ def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Searche
         np.repeat(np.arange(len(several)), [len(people.photos[p]) for p in several]),
         np.concatenate([people.qualities[people.photos[p]] for p in several]),
     )
-    alike = prototypes(known) @ prototypes(known).T
+    alike = known.index.prototypes @ known.index.prototypes.T
     np.fill_diagonal(alike, -1)
     best = np.argsort(-np.sort(alike, axis=1)[:, -3:].mean(axis=1))[:groups]
     for number, first in enumerate(best):
@@ -381,10 +380,10 @@ def read(data: Path, pack: Pack, people: str) -> Data:
 def without_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float = 0.45) -> LfwFaces:
     """Leave out people who may be in other sets as well, lest a stranger be somebody enrolled."""
     owners = adults.people
-    made = prototypes(Enrolled(adults.embeddings, owners, adults.qualities))
+    made = Enrolled(adults.embeddings, owners, adults.qualities).index.prototypes
     found = np.zeros(len(made), dtype=bool)
     for one in sets:
-        theirs = prototypes(Enrolled(one.embeddings, one.people, one.qualities))
+        theirs = Enrolled(one.embeddings, one.people, one.qualities).index.prototypes
         found |= (made @ theirs.T).max(axis=1) >= least
     return adults.where(~found[owners])
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks
-from facebank.operations.identify import mix_masks
+from facebank.index.gallery_index import mix_masks
 from facebank.packs import load_pack
 from facebank.recognition.masked import WORN_PENALTY
 from facebank.storage.arrays import normalized

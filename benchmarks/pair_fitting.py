@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks.hard_cases import COVERAGES, bins_error
 from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, people_listed
+from facebank.index.people_index import QUALITY_FLOOR
 from facebank.packs import load_pack
 from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
-from facebank.recognition.scoring import QUALITY_FLOOR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -51,7 +51,7 @@ def scores_of(
 
     def scored(probes: FloatArray) -> FloatArray:
         similarities = scorer.scores(probes)
-        return cohort.corrected(similarities, similarities, probes)
+        return cohort.corrected(similarities, similarities, probes, np.arange(similarities.shape[1]))
 
     weights = qualities.astype(np.float64) ** 2
     weights /= weights.sum()
@@ -83,8 +83,8 @@ def measured(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, flo
     names = faces.names
     for seed in range(GALLERIES):
         enrolled, tracks = gallery(faces, names, np.random.default_rng(seed))
-        scorer = PrototypeScorer(enrolled)
-        cohort = Cohort(scorer.prototypes, None, calibrator.correction)
+        scorer = PrototypeScorer(enrolled.index)
+        cohort = Cohort(enrolled.index, None, calibrator.correction)
         threshold = calibrator.threshold(np.bincount(enrolled.owners), FPIR)
         samples = np.ones(KEPT, dtype=np.int64)
         for person, places in tracks:

@@ -19,9 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from facebank.errors import UsageError
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import NEIGHBOURS, TEMPERATURE, KnnScorer, check_background
+from facebank.recognition.scoring import NEIGHBORS, TEMPERATURE, KnnScorer, check_background
 from facebank.recognition.training import build_scorer
-from facebank.storage.arrays import normalized
 
 try:
     from sklearn.utils.validation import validate_data
@@ -31,6 +30,8 @@ except ImportError:  # scikit-learn 1.5 has it as a method
         """Check and convert what an estimator is given."""
         return estimator._validate_data(*arrays, **options)
 
+
+from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -197,7 +198,7 @@ class FaceKnnClassifier(_FaceClassifier):
     """
 
     def __init__(
-        self, neighbors: int = NEIGHBOURS, temperature: float = TEMPERATURE, background: Background | None = None
+        self, neighbors: int = NEIGHBORS, temperature: float = TEMPERATURE, background: Background | None = None
     ) -> None:
         self.neighbors = neighbors
         self.temperature = temperature
@@ -205,7 +206,7 @@ class FaceKnnClassifier(_FaceClassifier):
 
     def _scorer(self, enrolled: Enrolled) -> PersonScorer:
         check_background(self.background, enrolled)
-        return KnnScorer(enrolled, neighbours=self.neighbors, temperature=self.temperature)
+        return KnnScorer(enrolled.index, neighbors=self.neighbors, temperature=self.temperature)
 
 
 class FaceSvmClassifier(_FaceClassifier):

@@ -10,8 +10,10 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick
+from facebank.index.gallery_index import masked_people, mix_masks
+from facebank.index.people_index import by_person
 from facebank.operations.enroll import STEADYING
-from facebank.operations.identify import build_recognizer, mix_masks
+from facebank.operations.identify import build_recognizer
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
@@ -231,17 +233,19 @@ def enroll(
         chosen = [int(place) for place in used]
         moved = [reader.embed_variant(faces, chosen, name) for name in STEADYING]
         masked = mix_masks(matrix, reader.embed_variant(faces, chosen, "mask"))
+        _, _, order_by_person = by_person(people[used])
+        masked = masked if order_by_person is None else masked[order_by_person]
     enrolled = Enrolled(matrix, people[used], _qualities(faces, used, moved))
     engine, classifier = reader.engine, settings.classifier
     recognizer = build_recognizer(
-        enrolled,
+        enrolled.index,
         names,
         build_scorer(classifier, enrolled, engine.knowledge.background),
         classifier=classifier,
         knowledge=engine.knowledge,
         thresholds=engine.thresholds,
         settings=settings,
-        mixed_with_masks=masked,
+        masked=None if masked is None else masked_people(enrolled.index, masked, None),
     )
     order = {name: number for number, name in enumerate(sorted(names.values()))}
     return TrialGallery(faces, used, recognizer, classifier, order)

@@ -1,6 +1,6 @@
-"""What is remembered: people and their enrolled faces in one SQLite file, the index over them, and their exchange.
+"""What is remembered: people and their enrolled faces in one SQLite file, and their exchange.
 
-What only some commands need, exchange, inspection and the index, is loaded when it is first used.
+What only some commands need, exchange and inspection, is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -37,15 +37,11 @@ if TYPE_CHECKING:
         import_gallery,
     )
     from facebank.gallery.repairing import Repair, repair_gallery
-    from facebank.index.vector_index import SearchHits, VectorIndex, VectorStore
 
 _HOMES = {
     "Damage": "facebank.gallery.checking",
     "GalleryCheck": "facebank.gallery.checking",
     "Repair": "facebank.gallery.repairing",
-    "SearchHits": "facebank.index.vector_index",
-    "VectorIndex": "facebank.index.vector_index",
-    "VectorStore": "facebank.index.vector_index",
     "check_gallery": "facebank.gallery.checking",
     "repair_gallery": "facebank.gallery.repairing",
     "Exported": "facebank.gallery.exchange",
@@ -75,12 +71,9 @@ __all__ = [
     "PlaceKind",
     "RefusedSample",
     "Repair",
-    "SearchHits",
     "Stranger",
     "StrangerTable",
     "Upgrade",
-    "VectorIndex",
-    "VectorStore",
     "VectorTable",
     "WrittenPlace",
     "check_export",

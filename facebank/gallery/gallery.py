@@ -6,7 +6,6 @@ import os
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import local
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from facebank.gallery.names import NameTable
     from facebank.gallery.places import WrittenPlace
     from facebank.gallery.records import NewSample, PersonFacts, Stranger, StrangerTable, Upgrade
-    from facebank.index.following import IndexFollower
-    from facebank.index.index_file import IndexKey
-    from facebank.index.vector_index import VectorIndex
     from facebank.types import FloatArray, Person, Sample
 
 BUSY_TIMEOUT = 30.0
@@ -48,7 +44,7 @@ class Gallery:
     Every change is one transaction: it is kept for good when the call returns, or nothing of it is. Several processes
     may use one file; readers never wait for a writer.
 
-    Several threads may use one `Gallery`: each has its own connection and, if it asks for `index`, its own index.
+    Several threads may use one `Gallery`: each has its own connection.
     `close` closes it for all of them; calls of other threads that use it then end with `ClosedError`. A snapshot
     belongs to the thread that began it. After `os.fork` both processes may go on with it, unless a thread was using it
     at that moment: then the forked process may not (`UsageError`).
@@ -59,8 +55,6 @@ class Gallery:
         self._bound = bound
         self._places = GalleryPlaces(file)
         self._all_pictured = False  # whether everything kept of faces is known to have the hash of its picture
-        self._make_index: Callable[[int], VectorIndex] | None = None
-        self._followers = local()
 
     @classmethod
     def open(
@@ -425,6 +419,11 @@ class Gallery:
         with self._reading() as connection:
             return vectors.rated_vectors(connection, self._bound, variant, masked=masked)[0]
 
+    def vectors_of(self, samples: Sequence[int]) -> FloatArray:
+        """Return the plain embeddings of some samples by their numbers: ``float32`` of shape ``(N, dimension)``."""
+        with self._reading() as connection:
+            return vectors.plain_vectors_of(connection, self._bound, samples)
+
     def rated_vectors(self, *, masked: bool | None = False) -> tuple[VectorTable, FloatArray]:
         """Return what `vectors` does, and the samples' qualities, 0..1: ``float32`` of shape ``(N,)``."""
         with self._reading() as connection:
@@ -466,7 +465,6 @@ class Gallery:
         with self._changing() as connection:
             bound = replace_embeddings(connection, pack, vectors, dropped, strangers or {})
         self._bound = bound
-        self._let_go_of_index()
         return self._wiped(len(dropped))
 
     # Denials and strangers --------------------------------------------------------------------------------------
@@ -573,6 +571,14 @@ class Gallery:
         """Set a setting to a value that JSON can hold, at most 64 KiB; None removes it."""
         self._file.write_setting(key, value)
 
+    def write_setting_at(self, revision: int, key: str, value: object) -> bool:
+        """Set a setting if the gallery is at this revision still; return whether it was."""
+        with self._file.changing() as connection:
+            if state.revision(connection) != revision:
+                return False
+            state.write_setting(connection, key, value)
+        return True
+
     def keep_setting(self, key: str, value: object) -> Any:
         """Return a setting's value, after setting it to this one if it is not set."""
         known = self.read_setting(key)
@@ -625,65 +631,9 @@ class Gallery:
 
     def _wiped(self, samples: int) -> Forgotten:
         done = self._file.wipe()
-        self._let_go_of_index()
         return Forgotten(samples, busy_readers=not done, wiped=tuple(self._places.wipe()))
 
     # Index ------------------------------------------------------------------------------------------------------
-
-    def index(self) -> VectorIndex:
-        """Return the index over the plain embeddings of all bare faces, in step with the gallery as it is now.
-
-        The index is this thread's own and is brought up to date by the next call: ask for it anew before every
-        search. That of a very large gallery reads vectors from a file in the cache, which is written when there is
-        none; a search raises `GalleryBusyError` where another process has just overwritten it to forget somebody.
-        """
-        may_write = self._file.writable and not self._file.in_transaction
-        follower = self._follower()
-        with self._reading() as connection:
-            index = follower.follow(connection, self._bound, may_write=may_write)
-        if follower.written is None or self._keep_index_file(follower, follower.written):
-            return index
-        follower.without_file()
-        with self._reading() as connection:
-            return follower.follow(connection, self._bound)
-
-    def search_with(self, make_index: Callable[[int], VectorIndex]) -> None:
-        """Make another index from now on, such as one that scans codes earlier; it gets an embedding's length."""
-        self._make_index = make_index
-        self._let_go_of_index()
-
-    def _follower(self) -> IndexFollower:
-        """Return what keeps the index of this thread in step."""
-        made: tuple[object, object, IndexFollower] | None = getattr(self._followers, "made", None)
-        if made is None or made[0] is not self._bound or made[1] is not self._make_index:
-            from facebank.index.following import IndexFollower
-
-            self._let_go_of_index()
-            made = self._bound, self._make_index, IndexFollower(self.pack.dimension, self._make_index, self.path)
-            self._followers.made = made
-        return made[2]
-
-    def _let_go_of_index(self) -> None:
-        """Let go of the file that the index of this thread reads: where it is mapped, not every system removes it."""
-        made: tuple[object, object, IndexFollower] | None = getattr(self._followers, "made", None)
-        if made is not None:
-            made[2].let_go()
-
-    def _keep_index_file(self, follower: IndexFollower, key: IndexKey) -> bool:
-        """Keep the token of the file that the index was written to, if nobody can have been forgotten meanwhile."""
-        from facebank.gallery.derived import INDEX_FILE_SETTING
-
-        try:
-            self.note_place()
-            with self._changing() as connection:
-                kept = state.revision(connection) == key.revision
-                if kept and follower.is_written(key):
-                    state.write_setting(connection, INDEX_FILE_SETTING, key.token)
-        except (GalleryError, StorageError):
-            return False
-        if kept:
-            follower.written = None
-        return kept
 
 
 def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:

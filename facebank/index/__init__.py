@@ -1,1 +1,1 @@
-"""Nearest neighbors: the index over a gallery's vectors, exact unless somebody asks for less."""
+"""Nearest neighbors, exactly: the one search of the house, followed from the gallery's revision."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from facebank.gallery import FaceKey
 from facebank.operations.merge import find_halves
 from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
@@ -80,9 +82,11 @@ def audit_gallery(
     compared = {number: name for number, name in names.items() if number not in only_masked}
     findings = [_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
     if len(table.sample_ids):
-        enrolled = Enrolled(table.matrix, table.person_ids, qualities)
-        places = [faces[number] for number in table.sample_ids.tolist()]
-        samples = AuditedSamples(enrolled, table.sample_ids, places, compared)
+        rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
+        sample_ids = table.sample_ids[rows]
+        enrolled = Enrolled(table.matrix[rows], table.person_ids[rows], qualities[rows])
+        places = [faces[number] for number in sample_ids.tolist()]
+        samples = AuditedSamples(enrolled, sample_ids, places, compared)
         pair_model = None if calibration is None else calibration.pairs
         found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
         halves = [] if verify is None else find_halves(gallery, verify)

@@ -100,6 +100,7 @@ class Enroller:
         self._pick = pick
         self._thumbnails = thumbnails
         self._force = force
+        self._enrolled: EnrolledFaces | None = None
 
     def enroll(
         self,
@@ -163,7 +164,7 @@ class Enroller:
         """Return which of some people is in most photos of a folder; `name` if none is."""
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
-        enrolled = EnrolledFaces(self._gallery)
+        enrolled = self._known_faces()
         if not faces or enrolled.number(name) >= 0:
             return name
         nearest = enrolled.nearest(np.stack(faces), earlier)
@@ -189,7 +190,7 @@ class Enroller:
         self, person: str, waiting: Sequence[_Waiting]
     ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
         """Return by position which face of each photo is offered and its judgment, or why none is."""
-        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify)
+        guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify, enrolled=self._known_faces())
         chosen = [photo for photo in waiting if len(photo.faces) == 1]
         several = [photo for photo in waiting if len(photo.faces) > 1]
         told: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
@@ -201,6 +202,13 @@ class Enroller:
         for photo, judgment in zip(chosen, self._judged(guard, chosen), strict=True):
             told[photo.position] = photo, judgment
         return told
+
+    def _known_faces(self) -> EnrolledFaces:
+        """Return the gallery's faces: read once, and again only if somebody else has changed them."""
+        if self._enrolled is None:
+            self._enrolled = EnrolledFaces(self._gallery)
+        self._enrolled.follow()
+        return self._enrolled
 
     def _judged(self, guard: PersonGuard, photos: Sequence[_Waiting]) -> list[Judgment]:
         if self._force:
@@ -245,6 +253,8 @@ class Enroller:
         (outcome,) = self._gallery.enroll(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
+            if self._enrolled is not None:
+                self._enrolled.follow(person)
             reason, detail = EnrollReason.ENROLLED, "enrolled"
         elif name_key(owner) == name_key(person):
             reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.gallery import FaceKey, RefusedSample, name_key
+from facebank.errors import PersonNotFoundError
+from facebank.gallery import FaceKey, RefusedSample
 from facebank.gallery.records import PLAIN
 from facebank.gallery.same_face import SAME_VECTOR, is_other_place
+from facebank.index.exact import products
+from facebank.index.gallery_index import open_index
 from facebank.recognition.face_choice import CLEARLY_MORE_ALIKE
 from facebank.recognition.resemblance import (
     LIKE_NOBODY,
@@ -113,29 +116,75 @@ TAKEN = Judgment()
 
 
 class EnrolledFaces:
-    """The faces of a gallery, read once for the guards of several people."""
+    """The faces that a gallery has, for the guards of several people: read once, whatever this object's user enrolls.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    """
 
     def __init__(self, gallery: Gallery) -> None:
-        self.table = gallery.vectors()
-        self.names = gallery.names()
-        self._everybody = OtherPeople.of(self.table.person_ids, self.table.matrix)
-        self._numbers = {name_key(name): number for number, name in self.names.items()}
+        self._gallery = gallery
+        self._revision = -1
+        self.follow()
+
+    def follow(self, person: str | None = None) -> None:
+        """Take account of what has changed: of one new sample of a person, or of what anybody else has done."""
+        revision = self._gallery.revision
+        if person is not None and revision == self._revision + 1:
+            self._revision = revision
+            number = self._gallery.person(person).id
+            self._names[number] = person
+            self._enrolled[number] = self.samples(person)[1]
+        elif revision != self._revision:
+            self._open()
+
+    def _open(self) -> None:
+        self._index = open_index(self._gallery)
+        self._revision = self._index.revision
+        self._enrolled: dict[int, FloatArray] = {}
+        self._names: dict[int, str] = {}
 
     def number(self, name: str) -> int:
         """Return the number of the person of a name; -1 for nobody."""
-        return self._numbers.get(name_key(name), -1)
+        try:
+            return self._gallery.person(name).id
+        except PersonNotFoundError:
+            return -1
+
+    def name(self, number: int) -> str:
+        """Return the name of a person of a number."""
+        known = self._names.get(number)
+        return self._index.names[number] if known is None else known
+
+    def samples(self, name: str) -> tuple[list[int], FloatArray]:
+        """Return the numbers of a person's samples that show a bare face, and their embeddings ``(N, D)``."""
+        numbers = [sample.id for sample in self._gallery.samples(name) if not sample.masked]
+        return numbers, self._gallery.vectors_of(numbers)
 
     def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
-        """Return which of some people is most similar to faces ``(N, D)``; None if none has a bare face here."""
-        numbers = {self.number(name) for name in people}
-        chosen = self._everybody.where(np.isin(self._everybody.ids, list(numbers)))
-        if not len(chosen.ids):
-            return None
-        return self.names[int(chosen.ids[chosen.nearest(embeddings.mean(axis=0, keepdims=True))[0]])]
+        """Return who of some people is most similar to faces ``(N, D)``; None if none of them has a bare face here."""
+        mean = embeddings.mean(axis=0)
+        found = {name: self.samples(name)[1] for name in people if self.number(name) >= 0}
+        similar = {name: float(products(mean, own).mean()) for name, own in found.items() if len(own)}
+        best = max(similar, key=lambda name: similar[name], default=None)
+        return None if best is None else self._gallery.person(best).name
 
     def without(self, numbers: Collection[int]) -> OtherPeople:
-        """Return everybody except some people."""
-        return self._everybody.where(~np.isin(self._everybody.ids, list(numbers)))
+        """Return everybody but some people."""
+        further = {number: own for number, own in self._enrolled.items() if number not in numbers and len(own)}
+        return OtherPeople(self._index.people, {*numbers, *self._enrolled}, further)
+
+    def has(self, embedding: FloatArray, apart: Collection[int]) -> bool:
+        """Return whether this very face is a sample already, of anybody but some people."""
+        others = [own for number, own in self._enrolled.items() if number not in apart]
+        people = self._index.people
+        if people is not None:
+            rows = people.nearest_samples.within(embedding.astype(np.float64)[None], 1.0 - SAME_VECTOR)[0]
+            numbers = people.people[people.owners(rows)]
+            others.append(people.vectors(rows[~np.isin(numbers, [*apart, *self._enrolled])]))
+        return any((np.linalg.norm(own - embedding, axis=1) <= SAME_VECTOR).any() for own in others)
 
 
 class ImportGuard:
@@ -208,30 +257,27 @@ class PersonGuard:
         enrolled: EnrolledFaces | None = None,
         apart: Collection[str] = (),
     ) -> None:
-        faces = EnrolledFaces(gallery) if enrolled is None else enrolled
-        table, self._names, number = faces.table, faces.names, faces.number(name)
-        offered = {faces.number(other) for other in apart} - {number}
-        mine = table.person_ids == number
-        self.name = self._names.get(number, name)
+        self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
+        number = self._enrolled.number(name)
+        self._apart = {self._enrolled.number(other) for other in apart} - {number, -1}
+        self.name = name if number < 0 else gallery.person(name).name
         self._verify = verify
-        self._matrix = table.matrix
-        if offered:
-            self._matrix = np.compress(~np.isin(table.person_ids, list(offered)), table.matrix, axis=0)
-        self.own: FloatArray = np.compress(mine, table.matrix, axis=0)
-        self._own_ids: list[int] = table.sample_ids[mine].tolist()
-        self._others = faces.without({number, *offered})
-        is_enrolled = number in self._names
-        samples = {sample.id: sample for sample in gallery.samples(self.name)} if is_enrolled else {}
+        self._own_ids: list[int] = []
+        self.own: FloatArray = np.empty((0, gallery.pack.dimension), dtype=np.float32)
+        if number >= 0:
+            self._own_ids, self.own = self._enrolled.samples(self.name)
+        self._others = self._enrolled.without({number, *self._apart})
+        samples = {sample.id: sample for sample in gallery.samples(self.name)} if number >= 0 else {}
         self._own_keys = {number: FaceKey.enrolled(sample) for number, sample in samples.items()}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
-        self._born = gallery.person(self.name).born if is_enrolled else None
+        self._born = gallery.person(self.name).born if number >= 0 else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
         """Judge faces that are offered together, regardless of their order.
 
         Faces that are samples already are taken: the gallery reports those more clearly.
         """
-        is_known = [self._is_enrolled(face.embedding) for face in faces]
+        is_known = [self._enrolled.has(face.embedding, self._apart) for face in faces]
         judgments = self._compared(faces, is_known)
         for place, face in enumerate(faces):
             other = None if is_known[place] else self._other_face(face)
@@ -291,10 +337,6 @@ class PersonGuard:
             return False
         return is_one_person(embeddings[largest], self.own, self._verify)
 
-    def _is_enrolled(self, embedding: FloatArray) -> bool:
-        near = np.flatnonzero(self._matrix @ embedding > 1 - 1e-3)
-        return bool((np.linalg.norm(self._matrix[near] - embedding, axis=1) <= SAME_VECTOR).any())
-
     def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
         person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
@@ -323,7 +365,10 @@ class PersonGuard:
         return Judgment(EnrollReason.UNLIKE_THE_PERSON, f"{why}: {advice}")
 
     def _nearer(self, doubt: Doubt) -> str:
-        person, other = printable(self.name), printable(self._names.get(doubt.person or -1, ""))
+        person, other = (
+            printable(self.name),
+            "" if doubt.person is None else printable(self._enrolled.name(doubt.person)),
+        )
         similarity = f"similarity {doubt.other or 0:.2f}"
         if doubt.own is None:
             why = f"the face is clearly {other}'s ({similarity}), and {person} has no other sample"
@@ -338,7 +383,7 @@ class PersonGuard:
         if found.similar_other is None:
             return None
         number, similarity = found.similar_other
-        other = printable(self._names[number])
+        other = printable(self._enrolled.name(number))
         return (
             f"{person}'s photos look as much like {other} as like each other (similarity {similarity:.2f}): "
             "if that is one person, join them with `facebank people merge`"

@@ -10,6 +10,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery import FaceKey
+from facebank.index.gallery_index import open_index
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
 from facebank.recognition.births import BirthDates, identify_without
@@ -21,19 +22,18 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.masked import masked_scorer
 from facebank.recognition.pairs import least_before
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import PrototypeScorer, prototypes
+from facebank.recognition.scoring import KnnScorer, PrototypeScorer
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
-from facebank.recognition.training import build_scorer
-from facebank.storage.arrays import normalized
 from facebank.types import Face, Photo, Verification
-from facebank.vision.augmentation import MASK_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from facebank.gallery import Gallery, VectorTable
+    from facebank.gallery import Gallery
+    from facebank.index.gallery_index import MaskedPeople
+    from facebank.index.people_index import PeopleIndex
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.packs import Thresholds
@@ -44,11 +44,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Identity
 
 
-MASK = "augmented:mask"
-"""The variant of a sample's embedding with a drawn mask."""
-
 _CHOICE_SETTING = "chosen_classifier"
-_COSINE_CLASSIFIERS = ("prototype", "knn")
 _ENOUGH_SAMPLES = 5000
 """Number of enrolled samples from which the album's other people are ignored: the enrolled are cohort enough."""
 
@@ -98,41 +94,40 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     PackIntegrityError
         The pack's calibration is damaged.
     """
-    with gallery.snapshot():
-        revision = gallery.revision
-        table, qualities, names = *gallery.rated_vectors(), gallery.name_table()
-        strangers = gallery.strangers().matrix
-        masks = gallery.vectors(MASK)
-        worn, worn_qualities = gallery.rated_vectors(masked=True)
-        births = BirthDates.of(gallery.birth_dates(), names)
-    if not len(table.sample_ids):
+    index = open_index(gallery)
+    people = index.people
+    if people is None:
         nobody = Choice(settings.classifier, "nobody is enrolled")
-        return Identification(revision, settings, None, nobody, calibrated=False)
-    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
+        return Identification(index.revision, settings, None, nobody, calibrated=False)
     knowledge = engine.knowledge
-    choice = _choice(gallery, enrolled, knowledge, settings, revision)
-    scorer = _scorer(choice.classifier, enrolled, knowledge, gallery, revision)
-    mixed = _with_masks(enrolled, table, masks)
+    choice = _choice(gallery, people, knowledge, settings, index.revision)
     version = album_version(gallery.path)
-    further = _album_people(gallery, enrolled)
+    further = _album_people(gallery, people)
     if further is None:
-        warn_of_unusable_people(gallery.path, gallery.pack.digest, enrolled.dimension)
+        warn_of_unusable_people(gallery.path, gallery.pack.digest, people.dimension)
     recognizer = build_recognizer(
-        enrolled,
-        names,
-        scorer,
+        people,
+        index.names,
+        _scorer(choice.classifier, people, knowledge, gallery, index.revision),
         classifier=choice.classifier,
         knowledge=knowledge,
         thresholds=engine.thresholds,
         settings=settings,
-        strangers=strangers,
-        mixed_with_masks=mixed,
-        worn=Enrolled(worn.matrix, worn.person_ids, worn_qualities) if len(worn.matrix) else None,
+        strangers=index.strangers,
+        masked=index.masked,
         further=further,
     )
     calibrated = recognizer.rule.calibrator is not None
+    births = BirthDates.of(index.birth_dates, index.names)
     return Identification(
-        revision, settings, recognizer, choice, calibrated, births, others=recognizer.others, album_version=version
+        index.revision,
+        settings,
+        recognizer,
+        choice,
+        calibrated,
+        births,
+        others=recognizer.others,
+        album_version=version,
     )
 
 
@@ -158,13 +153,11 @@ class AlbumFacts:
 
 def other_people(gallery: Gallery) -> int:
     """Return how many other people a gallery's album has, for one of those enrolled; 0 if nobody is."""
-    with gallery.snapshot():
-        table, qualities = gallery.rated_vectors()
-    if not len(table.sample_ids):
+    people = open_index(gallery).people
+    if people is None:
         return 0
-    enrolled = Enrolled(table.matrix, table.person_ids, qualities)
-    further = _album_people(gallery, enrolled)
-    return len(enrolled.people) - 1 + (0 if further is None else len(further))
+    further = _album_people(gallery, people)
+    return len(people.people) - 1 + (0 if further is None else len(further))
 
 
 def described_others(others: int, in_scan: int = 0) -> str:
@@ -200,16 +193,16 @@ def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) ->
     return AlbumFacts(recognizer.others, recognizer.further, named)
 
 
-def _album_people(gallery: Gallery, enrolled: Enrolled) -> FloatArray | None:
+def _album_people(gallery: Gallery, people: PeopleIndex) -> FloatArray | None:
     """Return the mean embedding of each person of the gallery's scan who is not enrolled; None for nobody."""
-    if enrolled.count > _ENOUGH_SAMPLES:
+    if people.count > _ENOUGH_SAMPLES:
         return None
-    people = read_album_people(gallery.path, gallery.pack.digest, enrolled.dimension)
-    return None if people is None else not_enrolled(people, prototypes(enrolled))
+    further = read_album_people(gallery.path, gallery.pack.digest, people.dimension)
+    return None if further is None else not_enrolled(further, people)
 
 
 def build_recognizer(
-    enrolled: Enrolled,
+    people: PeopleIndex,
     names: Mapping[int, str],
     scorer: PersonScorer,
     *,
@@ -218,16 +211,17 @@ def build_recognizer(
     thresholds: Thresholds,
     settings: DecisionSettings,
     strangers: FloatArray | None = None,
-    mixed_with_masks: FloatArray | None = None,
-    worn: Enrolled | None = None,
+    masked: MaskedPeople | None = None,
     further: FloatArray | None = None,
 ) -> Recognizer:
     """Assemble a recognizer.
 
     Parameters
     ----------
-    enrolled, names
-        All samples, and the people's names by their numbers.
+    people
+        The enrolled people.
+    names
+        Their names by their numbers.
     scorer, classifier
         The fitted classifier, and its name.
     knowledge, thresholds
@@ -236,38 +230,26 @@ def build_recognizer(
         How decisions are made.
     strangers
         Embeddings of remembered strangers, ``(S, D)``; None for none.
-    mixed_with_masks, worn
-        For faces with a hidden mouth: embeddings as `mix_masks` returns them, and the samples that wear a mask; None
-        for none.
+    masked
+        The same people as they look in masks, for faces with a hidden mouth; None to treat them alike.
     further
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
-    made = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
     calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
     correction = NO_CORRECTION if calibrator is None else calibrator.correction
-    cohort = Cohort(made.prototypes, further, correction)
+    cohort = Cohort(people, further, correction)
     common = max(cohort.common, common_background(knowledge.background))
-    masked = masked_scorer(enrolled, mixed_with_masks, worn) if classifier == "prototype" else None
+    pairs = None if knowledge.calibration is None else knowledge.calibration.pairs
     return Recognizer(
-        enrolled,
+        people,
         names,
         scorer,
-        _rule(calibrator, np.bincount(enrolled.owners), thresholds, settings, 0 if further is None else len(further)),
+        _rule(calibrator, people.counts, thresholds, settings, 0 if further is None else len(further)),
         strangers=strangers,
-        confusables=Confusables(
-            enrolled,
-            None if knowledge.calibration is None else knowledge.calibration.pairs,
-            made,
-            common,
-        ),
-        for_hidden_mouths=masked,
+        confusables=Confusables(people, pairs, common),
+        for_hidden_mouths=None if masked is None or classifier != "prototype" else masked_scorer(masked),
         cohort=cohort if correction.share else None,
     )
-
-
-def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
-    """Mix embeddings with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
-    return normalized(plain + MASK_WEIGHT * masked)
 
 
 def identified_photo(photo: Photo, gallery: Gallery, identification: Identification) -> Photo:
@@ -309,7 +291,7 @@ def identified_tracks(
 
 def _choice(
     gallery: Gallery,
-    enrolled: Enrolled,
+    people: PeopleIndex,
     knowledge: Knowledge,
     settings: DecisionSettings,
     revision: int,
@@ -320,7 +302,7 @@ def _choice(
     kept = gallery.read_setting(_CHOICE_SETTING)
     if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in kinds:
         return Choice(str(kept["classifier"]), str(kept.get("why", "")))
-    choice = choose_classifier(enrolled, knowledge.background, kinds)
+    choice = choose_classifier(Enrolled.of(people), knowledge.background, kinds)
     if not gallery.read_only:
         try:
             gallery.write_setting(
@@ -337,9 +319,13 @@ def _worth_choosing(knowledge: Knowledge) -> list[str]:
     return [kind for kind in TRIED if kind == DEFAULT or known is None or known.of(kind) is not None]
 
 
-def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: Gallery, revision: int) -> PersonScorer:
-    if classifier in _COSINE_CLASSIFIERS:
-        return build_scorer(classifier, enrolled)
+def _scorer(
+    classifier: str, people: PeopleIndex, knowledge: Knowledge, gallery: Gallery, revision: int
+) -> PersonScorer:
+    if classifier == "prototype":
+        return PrototypeScorer(people)
+    if classifier == "knn":
+        return KnnScorer(people)
     from facebank.gallery.derived import wipe_derived
     from facebank.recognition.coefficient_cache import fit_cached
 
@@ -347,7 +333,7 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
         gallery.note_place()
     fitted = fit_cached(
         classifier,
-        enrolled,
+        Enrolled.of(people),
         knowledge.background,
         gallery=gallery.path,
         revision=revision,
@@ -356,16 +342,6 @@ def _scorer(classifier: str, enrolled: Enrolled, knowledge: Knowledge, gallery: 
     if gallery.revision != revision:
         wipe_derived(gallery.path)  # somebody may have been forgotten while the coefficients were written
     return fitted.scorer()
-
-
-def _with_masks(enrolled: Enrolled, plain: VectorTable, masks: VectorTable) -> FloatArray | None:
-    """Return the samples' embeddings with drawn masks mixed in; None without any."""
-    if not len(masks.sample_ids):
-        return None
-    mixed = enrolled.matrix.copy()
-    having = np.searchsorted(plain.sample_ids, masks.sample_ids)
-    mixed[having] = mix_masks(mixed[having], masks.matrix)
-    return mixed
 
 
 def _rule(

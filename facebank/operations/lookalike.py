@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.index.exact import products
+from facebank.index.gallery_index import open_index
 from facebank.operations.inputs import point_at
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.text import printable
@@ -20,7 +22,8 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facebank.gallery import Gallery, VectorTable
+    from facebank.gallery import Gallery
+    from facebank.index.people_index import PeopleIndex
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.types import FloatArray
@@ -52,28 +55,25 @@ class Resemblance:
     share: float
 
 
-def rank_resemblance(embedding: FloatArray, table: VectorTable, names: Mapping[int, str]) -> list[Resemblance]:
+def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[int, str]) -> list[Resemblance]:
     """Return everybody who has a sample by resemblance to a face, most similar first; equal ones by name.
 
     Parameters
     ----------
     embedding
-        The face's, L2-normalized, ``float32`` of shape ``(dimension,)``; `UsageError` for another length or not finite.
-    table, names
-        All enrolled embeddings, of the same pack, and the people's names by their numbers in it.
+        The face's, L2-normalized, ``float32`` of shape ``(D,)``; `UsageError` for another length or not finite.
+    people
+        The enrolled people, of the same pack.
+    names
+        Their names by their numbers.
     """
-    (probe,) = check_embeddings(embedding[np.newaxis], "the face", table.matrix.shape[1])
-    if not len(table.matrix):
-        return []
-    people, owners = np.unique(table.person_ids, return_inverse=True)
-    similarities = np.full(len(people), -1.0)
-    np.maximum.at(similarities, owners, table.matrix.astype(np.float64) @ probe.astype(np.float64))
-    similarities = similarities.clip(-1.0, 1.0)
+    (probe,) = check_embeddings(embedding[np.newaxis], "the face", people.dimension)
+    similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
     weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
     shares = weights / weights.sum()
     found = [
         Resemblance(names[int(number)], float(similarity), float(share))
-        for number, similarity, share in zip(people, similarities, shares, strict=True)
+        for number, similarity, share in zip(people.people, similarities, shares, strict=True)
     ]
     return sorted(found, key=lambda one: (-one.similarity, one.person))
 
@@ -108,10 +108,9 @@ def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_nu
     UsageError
         It is unclear which face is meant, or nobody has a sample to compare it with.
     """
-    with gallery.snapshot():
-        table, names = gallery.vectors(), gallery.names()
-    if not len(table.matrix):
+    index = open_index(gallery)
+    if index.people is None:
         raise UsageError(f"nobody in {printable(str(gallery.path))} has a sample: `facebank enroll` gives them some")
     pointed = point_at(engine, photo, face_number)
-    people = rank_resemblance(pointed.face.embedding, table, names)
+    people = rank_resemblance(pointed.face.embedding, index.people, index.names)
     return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(people))

@@ -149,10 +149,8 @@ def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str,
     enrolled = EnrolledFaces(gallery)
     guard = PersonGuard(gallery, into, verify, enrolled=enrolled, apart=sources)
     dates = {sample.id: sample.taken_at if sample.camera_dated else None for sample in samples}
-    mine = enrolled.table.person_ids == other.id
     faces = [
-        GuardedFace(embedding, dates[number])
-        for number, embedding in zip(enrolled.table.sample_ids[mine].tolist(), enrolled.table.matrix[mine], strict=True)
+        GuardedFace(embedding, dates[number]) for number, embedding in zip(*enrolled.samples(other.name), strict=True)
     ]
     if not faces or not len(guard.own):
         return None  # faces in masks say nothing

@@ -12,7 +12,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
-from facebank.recognition.neighbourhood import Neighbourhood, alike_samples, survey
+from facebank.recognition.neighborhood import Neighborhood, alike_samples, survey
 from facebank.storage.text import shell_command
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def audit_samples(
         raise UsageError(f"The number of pairs must not be negative, as {most_pairs} is.")
     around = survey(samples.enrolled, background)
     one, other, similarities = alike_samples(samples.enrolled)
-    pairs = confusable_pairs(samples.enrolled, pair_model, background)[:most_pairs]
+    pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:most_pairs]
     findings = [
         *_shared_photos(samples, one, other, similarities, around),
         *_mislabelled(samples, around),
@@ -175,7 +175,7 @@ def _shared_photos(
     one: NDArray[np.int64],
     other: NDArray[np.int64],
     similarities: NDArray[np.float32],
-    around: Neighbourhood,
+    around: Neighborhood,
 ) -> Iterator[Finding]:
     """Tell of faces that two people have: nearly the same embedding, or the same place of the same photo."""
     owners = samples.enrolled.person_ids
@@ -210,7 +210,7 @@ def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
     yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.faces[a], samples.faces[b]))
 
 
-def _mislabelled(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Finding]:
+def _mislabelled(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
     rows = np.flatnonzero(around.mislabelled)
     for row in rows[np.argsort(around.own[rows] - around.other[rows], kind="stable")].tolist():
         name, nearer = samples.name(row), samples.names[int(around.nearest[row])]
@@ -266,7 +266,7 @@ def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
     return [person for person, count in counts.items() if count < 2 * least or count == least]
 
 
-def _disagreeing(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Finding]:
+def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
     """Tell of samples that are like nobody; of two that disagree once, and not if one of them is mislabelled."""
     owners = samples.enrolled.person_ids
     told = set(owners[around.mislabelled].tolist())
@@ -303,7 +303,7 @@ def _repeated(samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np
         yield Finding(FindingKind.REPEATED, (name,), numbers, None, message, tuple(map(_remove, numbers)))
 
 
-def _too_similar(samples: AuditedSamples, around: Neighbourhood) -> Iterator[Finding]:
+def _too_similar(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
     people = samples.enrolled.people
     places = np.flatnonzero(around.too_similar)
     for place in places[np.argsort(-around.agreement[places], kind="stable")].tolist():

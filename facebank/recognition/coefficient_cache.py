@@ -114,7 +114,7 @@ def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
         people=coefficients.people.astype("<i8"),
         weights=np.ascontiguousarray(coefficients.weights, dtype="<f4"),
         biases=coefficients.biases.astype("<f4"),
-        centre=coefficients.centre.astype("<f4"),
+        centre=coefficients.center.astype("<f4"),
         support=np.ascontiguousarray(coefficients.support, dtype="<f4"),
     )
     try:

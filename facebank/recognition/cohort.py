@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.index.exact import products
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.index.people_index import PeopleIndex
     from facebank.types import FloatArray
 
 SAME_PERSON = 0.5
@@ -27,8 +30,6 @@ SAME_PERSON = 0.5
 
 MAY_BE_THE_SAME = 0.35
 """The similarity from which a further person does not count for an enrolled one: perhaps poor photos of that one."""
-
-_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Cohort:
 
     Parameters
     ----------
-    prototypes
-        Of the enrolled people, ``float32`` of shape ``(P, D)``.
+    people
+        The enrolled people.
     further
         Of people of the album who are not enrolled, one mean each, of shape ``(G, D)``, as `not_enrolled` leaves them;
         None for none.
@@ -82,70 +83,99 @@ class Cohort:
         The mean similarity of two people of the album, as far as it is believed: 0 with nobody else known.
     """
 
-    def __init__(self, prototypes: FloatArray, further: FloatArray | None, correction: Correction) -> None:
-        people, dimension = prototypes.shape
-        groups = np.empty((0, dimension), np.float32) if further is None else further
+    def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
+        groups = np.empty((0, people.dimension), np.float32) if further is None else further
         self.further = len(groups)
-        total = people + self.further
+        total = len(people.people) + self.further
         self.others = total - 1
-        self._sum = prototypes.sum(axis=0, dtype=np.float64) + groups.sum(axis=0, dtype=np.float64)
+        self._people = people
+        self._further_sum = groups.sum(axis=0, dtype=np.float64)
+        self._sum = people.total + self._further_sum
         density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
         self.common = float(correction.weight(self.others)) * density
-        elsewhere = np.empty(people)
-        for start in range(0, people, _ROWS_AT_ONCE):
-            rows = prototypes[start : start + _ROWS_AT_ONCE].astype(np.float64)
-            elsewhere[start : start + _ROWS_AT_ONCE] = rows @ self._sum - np.einsum("ij,ij->i", rows, rows)
-        others = np.full(people, self.others, dtype=np.int64)
-        self._alike, self._alike_sums, counts = _alike(prototypes, groups)
-        others[self._alike] -= counts
-        elsewhere[self._alike] -= (prototypes[self._alike] * self._alike_sums).sum(axis=1)
-        weights = correction.weight(others)
-        self._share = correction.share * weights / np.maximum(others, 1)
-        self._offsets = correction.level * weights * density - self._share * elsewhere
+        self._alike, self._alike_sums, self._alike_counts = _alike(people, groups)
+        self._correction, self._density = correction, density
 
-    def corrected(self, scores: FloatArray, similarities: FloatArray, probes: FloatArray) -> FloatArray:
+    @property
+    def spread(self) -> float:
+        """How much more may be taken off one person's score than off another's."""
+        least, greatest = self._people.commonness
+        share, _ = self._shares(np.array([self.others]))
+        return float(share[0]) * (greatest - least + 2.0)
+
+    def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
+        """Return what is nearest to the prototypes with the best corrected similarities, ``(M, D)``.
+
+        Corrected similarities of two people then differ as these products do, but for `1 / others`. None where the
+        correction is not one for everybody.
+        """
+        if len(self._alike):
+            return None
+        share, _ = self._shares(np.array([self.others]))
+        return np.asarray((1.0 + share) * probes.astype(np.float64) - share * self._sum)
+
+    def corrected(
+        self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, places: NDArray[np.int64]
+    ) -> FloatArray:
         """Return scores with what the album's other people explain taken off.
 
         Parameters
         ----------
         scores
-            Of probes and people, ``float32`` of shape ``(M, P)``.
+            Of probes and some people, ``float32`` of shape ``(M, K)``.
         similarities
-            Cosines with the people's prototypes, of shape ``(M, P)``.
+            Cosines with the people's prototypes, of shape ``(M, K)``.
         probes
             L2-normalized embeddings, ``float32`` of shape ``(M, D)``.
+        places
+            The people's places, of shape ``(K,)``.
         """
-        if not self._share.any():
+        if not self._correction.share:
             return scores
-        exact = probes.astype(np.float64)
-        elsewhere = (exact @ self._sum)[:, None] - similarities
-        if len(self._alike):
-            elsewhere[:, self._alike] -= exact @ self._alike_sums.T
-        return np.asarray(scores - self._share * elsewhere + self._offsets, dtype=np.float32)
+        others = np.full(len(places), self.others, dtype=np.int64)
+        elsewhere = products(self._sum, probes)[:, None] - similarities.astype(np.float64)
+        common = self._people.common_with_others(places)
+        if self.further:
+            prototypes = self._people.prototypes_of(places)
+            common += products(self._further_sum, prototypes)
+            is_alike = np.isin(places, self._alike)
+            at = np.searchsorted(self._alike, places[is_alike])
+            sums = self._alike_sums[at]
+            others[is_alike] -= self._alike_counts[at]
+            elsewhere[:, is_alike] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
+            common[is_alike] -= np.einsum("ad,ad->a", prototypes[is_alike].astype(np.float64), sums)
+        share, level = self._shares(others)
+        return np.asarray(scores - share * elsewhere + (level - share * common), dtype=np.float32)
+
+    def _shares(self, others: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what is taken off for each of so many other people, and what is added again."""
+        weights = self._correction.weight(others)
+        share = self._correction.share * weights / np.maximum(others, 1)
+        return share, self._correction.level * weights * self._density
 
 
-def _alike(
-    prototypes: FloatArray, groups: FloatArray
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def _alike(people: PeopleIndex, groups: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Return the enrolled people who are like further ones: places, the sums of those, and how many they are."""
     if not len(groups):
-        return np.empty(0, np.int64), np.empty((0, prototypes.shape[1])), np.empty(0, np.int64)
-    alike = prototypes @ groups.T >= MAY_BE_THE_SAME
+        return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
+    alike = people.prototypes @ groups.T >= MAY_BE_THE_SAME
     places = np.flatnonzero(alike.any(axis=1)).astype(np.int64)
     return places, alike[places].astype(np.float64) @ groups.astype(np.float64), alike[places].sum(axis=1)
 
 
-def not_enrolled(people: FloatArray, prototypes: FloatArray) -> FloatArray:
+def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
     """Return those of an album's people who are none of the enrolled ones, as far as can be told.
 
     Parameters
     ----------
-    people
+    further
         One mean embedding each, ``(G, D)``.
-    prototypes
-        Of the enrolled people, ``(P, D)``.
+    people
+        The enrolled people.
     """
-    enrolled = np.zeros(len(people), dtype=bool)
-    for start in range(0, len(prototypes), _ROWS_AT_ONCE):
-        enrolled |= (people @ prototypes[start : start + _ROWS_AT_ONCE].T >= SAME_PERSON).any(axis=1)
-    return people[~enrolled]
+    near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
+    unlike = [
+        not len(places) or people.similarities(probe, places).max() < SAME_PERSON
+        for probe, places in zip(further, near, strict=True)
+    ]
+    return further[np.array(unlike, dtype=np.bool_)]

@@ -22,15 +22,13 @@ from facebank.recognition.pairs import (
     PairModel,
     left_out_margins,
 )
-from facebank.recognition.scoring import prototypes
 from facebank.storage.concurrency import computed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.index.people_index import PeopleIndex
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
-    from facebank.recognition.scoring import PrototypeScorer
     from facebank.types import FloatArray
 
 LEAST_EXPECTED_ERROR = 0.03
@@ -43,7 +41,6 @@ _MOST_MEASURED = 5000
 _SHARED_AMONG = 5
 _MOST_COMMON = 0.9
 _NEVER_CERTAIN = 1e-9
-_PEOPLE_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,41 +71,34 @@ class Confusables:
 
     Parameters
     ----------
-    enrolled
-        The samples of everybody.
+    people
+        The enrolled people.
     model
         How much a margin says; None for what is usual.
-    scorer
-        Has the people's prototypes, if they were made already: those of a large gallery are not made twice.
     common
         The similarity that any two people of the album have, which is no resemblance; None for what the enrolled show.
     """
 
     def __init__(
         self,
-        enrolled: Enrolled,
+        people: PeopleIndex,
         model: PairModel | None = None,
-        scorer: PrototypeScorer | None = None,
         common: float | None = None,
     ) -> None:
-        self._enrolled = enrolled
+        self._people = people
         self._model = USUAL_PAIRS if model is None else model
-        self._scorer = scorer
         self._told_common = common
         self._curves: dict[tuple[int, int], PairCurve] = {}
 
     @computed
-    def _prototypes(self) -> FloatArray:
-        return prototypes(self._enrolled) if self._scorer is None else self._scorer.prototypes
-
-    @computed
     def _common(self) -> float:
         told = self._told_common
-        return common_similarity(self._prototypes) if told is None else min(told, _MOST_COMMON)
+        return common_similarity(self._people) if told is None else min(told, _MOST_COMMON)
 
     def likeness(self, first: int, second: int) -> float:
         """Return how far two people, given by place, are told apart by margins and not by scores; 0..1."""
-        similarity = float(self._prototypes[first] @ self._prototypes[second])
+        one, other = self._people.prototypes_of(np.array([first, second]))
+        similarity = float(one @ other)
         beyond = (similarity - self._common) / (1.0 - self._common)
         return float(np.clip((beyond - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
@@ -134,7 +124,7 @@ class Confusables:
     def _curve(self, first: int, second: int) -> PairCurve:
         pair = first, second
         if pair not in self._curves:
-            self._curves[pair] = PairCurve(self._model, _margins(self._enrolled, first, second), self._common)
+            self._curves[pair] = PairCurve(self._model, _margins(self._people, first, second), self._common)
         return self._curves[pair]
 
 
@@ -193,34 +183,34 @@ def _share(
     return float(by_scores ** (1 - likeness) * ((1 - told) / told) ** likeness)
 
 
-def _margins(enrolled: Enrolled, first: int, second: int) -> PairMargins:
-    one, other = _rows(enrolled, first, second)
-    matrix, qualities = enrolled.matrix, enrolled.qualities
-    return PairMargins.measure(matrix[one], matrix[other], qualities[one], qualities[other])
+def _margins(people: PeopleIndex, first: int, second: int) -> PairMargins:
+    (one, other), (good, better) = _samples_of_pair(people, first, second)
+    return PairMargins.measure(one, other, good, better)
 
 
-def _doubtful(enrolled: Enrolled, first: int, second: int) -> tuple[int, ...]:
-    matrix, qualities = enrolled.matrix, enrolled.qualities
-    one, other = _rows(enrolled, first, second)
-    _, margins = left_out_margins(matrix[one], matrix[other], qualities[one], qualities[other])
-    measured = [(rows, found) for rows, found in zip((one, other), margins, strict=True) if len(found)]
-    return tuple(int(row) for rows, found in measured for row in rows[found < 0])
+def _doubtful(people: PeopleIndex, first: int, second: int) -> tuple[int, ...]:
+    (one, other), (good, better) = _samples_of_pair(people, first, second)
+    _, margins = left_out_margins(one, other, good, better)
+    rows = people.rows_of(first), people.rows_of(second)
+    return tuple(int(row) for some, found in zip(rows, margins, strict=True) if len(found) for row in some[found < 0])
 
 
-def _rows(enrolled: Enrolled, first: int, second: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the samples of two people, given by place."""
-    one, other = (np.flatnonzero(enrolled.owners == place) for place in (first, second))
-    if not len(one) or not len(other):
-        raise UsageError(f"There are no people {first} and {second} among {len(enrolled.people)}.")
-    return one, other
+def _samples_of_pair(
+    people: PeopleIndex, first: int, second: int
+) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
+    """Return the embeddings and qualities of the samples of two people, given by place."""
+    if not all(0 <= place < len(people.people) for place in (first, second)):
+        raise UsageError(f"There are no people {first} and {second} among {len(people.people)}.")
+    rows = people.rows_of(first), people.rows_of(second)
+    return (people.vectors(rows[0]), people.vectors(rows[1])), (people.qualities(rows[0]), people.qualities(rows[1]))
 
 
-def common_similarity(made: FloatArray, background: Background | None = None) -> float:
+def common_similarity(people: PeopleIndex, background: Background | None = None) -> float:
     """Return the mean cosine of two people: the background's or that of the enrolled, whichever is greater; 0..0.9.
 
     The enrolled ones' counts the more, the more they are, as in `facebank.recognition.cohort`.
     """
-    found = max(Cohort(made, None, NO_CORRECTION).common, common_background(background))
+    found = max(Cohort(people, None, NO_CORRECTION).common, common_background(background))
     return float(min(found, _MOST_COMMON))
 
 
@@ -230,7 +220,7 @@ def common_background(background: Background | None) -> float:
 
 
 def confusable_pairs(
-    enrolled: Enrolled,
+    people: PeopleIndex,
     model: PairModel | None = None,
     background: Background | None = None,
     *,
@@ -240,8 +230,8 @@ def confusable_pairs(
 
     Parameters
     ----------
-    enrolled
-        The samples of everybody.
+    people
+        The enrolled people.
     model
         How much a margin says; None for what is usual.
     background
@@ -255,26 +245,27 @@ def confusable_pairs(
         At most `MOST_PAIRS`, those with the highest expected error first; looked for among the most similar pairs that
         are `VERY_ALIKE`.
     """
-    made, numbers = prototypes(enrolled), enrolled.people
-    common = common_similarity(made, background)
-    known = Confusables(enrolled, model, common=common)
+    common = common_similarity(people, background)
+    known = Confusables(people, model, common=common)
     found = []
-    for one, other, similarity in _most_similar(made, common + VERY_ALIKE * (1 - common)):
+    for one, other, similarity in _most_similar(people, common + VERY_ALIKE * (1 - common)):
         error = known.expected_error(one, other)
         if error >= least_error:
-            rows = _doubtful(enrolled, one, other)
-            found.append(ConfusablePair(int(numbers[one]), int(numbers[other]), similarity, error, rows))
+            rows = _doubtful(people, one, other)
+            found.append(ConfusablePair(int(people.people[one]), int(people.people[other]), similarity, error, rows))
     return sorted(found, key=lambda pair: (-pair.expected_error, pair.first, pair.second))[:MOST_PAIRS]
 
 
-def _most_similar(made: FloatArray, least: float) -> list[tuple[int, int, float]]:
+def _most_similar(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
     """Return the places of the most similar people, and their similarities, from a similarity on."""
-    count, kept = len(made), np.empty((0, 3))
-    for start in range(0, count, _PEOPLE_AT_ONCE):
-        block = np.asarray(made[start : start + _PEOPLE_AT_ONCE] @ made[start:].T)
-        one, other = np.nonzero(block >= least)
-        beyond = other > one
-        one, other = one[beyond], other[beyond]
-        kept = np.concatenate([kept, np.stack([one + start, other + start, block[one, other]], axis=1)])
+    kept = np.empty((0, 3))
+    for places in people.blocks():
+        made = people.prototypes_of(places)
+        near = people.nearest_people.within(made.astype(np.float64), least)
+        for one, prototype, others in zip(places.tolist(), made, near, strict=True):
+            later = others[others > one]
+            similarities = people.similarities(prototype, later)
+            found = np.stack([np.full(len(later), one), later, similarities], axis=1)
+            kept = np.concatenate([kept, found[similarities >= least]])
         kept = kept[np.argsort(-kept[:, 2], kind="stable")[:_MOST_MEASURED]]
-    return [(int(one), int(other), float(min(similarity, 1.0))) for one, other, similarity in kept]
+    return [(int(one), int(other), float(similarity)) for one, other, similarity in kept]

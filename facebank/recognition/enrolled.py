@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.index.people_index import PeopleIndex
 from facebank.storage.concurrency import computed
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
 
     from facebank.types import FloatArray
@@ -26,7 +29,7 @@ class Enrolled:
     Attributes
     ----------
     matrix
-        L2-normalised embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1.
+        L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1.
     person_ids
         Whose they are, ``int64`` of shape ``(N,)``.
     qualities
@@ -62,6 +65,12 @@ class Enrolled:
         object.__setattr__(self, "person_ids", people.astype(np.int64, copy=False))
         object.__setattr__(self, "qualities", qualities.astype(np.float32, copy=False))
 
+    @classmethod
+    def of(cls, people: PeopleIndex) -> Self:
+        """Return the samples of an index, by person."""
+        rows = np.arange(people.count)
+        return cls(people.vectors(), people.people[people.owners(rows)], people.qualities(rows))
+
     @property
     def count(self) -> int:
         """How many samples there are."""
@@ -81,6 +90,11 @@ class Enrolled:
     def owners(self) -> NDArray[np.int64]:
         """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
         return self._groups[1]
+
+    @computed
+    def index(self) -> PeopleIndex:
+        """Return the same samples by person, with their prototypes."""
+        return PeopleIndex.of(self.matrix, self.person_ids, self.qualities)
 
     @computed
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.recognition.scoring import QUALITY_FLOOR
+from facebank.index.people_index import weighted
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -202,16 +202,10 @@ def left_out_margins(
     first, second, first_quality, second_quality
         As for `PairMargins.measure`.
     """
-    one, other = (_weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
+    one, other = (weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
     mine, theirs = (normalized(rows.sum(axis=0)[None])[0] for rows in (one, other))
     margins = _left_out(first, one, theirs), _left_out(second, other, mine)
     return float(np.clip(mine @ theirs, -1.0, 1.0)), margins
-
-
-def _weighted(rows: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
-    weights = np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)
-    weighted: NDArray[np.float64] = rows.astype(np.float64) * weights[:, None]
-    return weighted
 
 
 def _left_out(samples: FloatArray, weighted: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

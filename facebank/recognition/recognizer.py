@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,9 +30,9 @@ from facebank.types import Candidate, Decision, Face, Identity, Reason
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.index.people_index import PeopleIndex
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.cohort import Cohort
-    from facebank.recognition.enrolled import Enrolled
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray
 
@@ -53,6 +53,7 @@ LEAST_PROBABILITY = 0.5
 _LEAST_QUALITY = 1e-3
 _LEAST_TOLD = 1e-12
 _RATHER_THAN_THE_OTHER = 0.5
+_ROUNDING = 1e-6  # scores are rounded to float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,21 @@ class Rule:
     least_before_alike: float = least_before(USUAL_ERROR)
 
 
+class _Scored(NamedTuple):
+    """Some people for one probe: their places, rising, their scores and similarities, each of shape ``(K,)``."""
+
+    places: NDArray[np.int64]
+    scores: FloatArray
+    similarities: FloatArray
+
+
 class Recognizer:
     """Decides whose faces they are.
 
     Parameters
     ----------
-    enrolled
-        The samples of everybody.
+    people
+        The enrolled people.
     names
         The people's names by their numbers.
     scorer
@@ -122,7 +131,7 @@ class Recognizer:
 
     def __init__(
         self,
-        enrolled: Enrolled,
+        people: PeopleIndex,
         names: Mapping[int, str],
         scorer: PersonScorer,
         rule: Rule,
@@ -132,16 +141,16 @@ class Recognizer:
         for_hidden_mouths: PersonScorer | None = None,
         cohort: Cohort | None = None,
     ) -> None:
-        self._people = enrolled.people
         fitted = [scorer] if for_hidden_mouths is None else [scorer, for_hidden_mouths]
-        if not all(np.array_equal(each.people, self._people) for each in fitted):
+        if not all(np.array_equal(each.people, people.people) for each in fitted):
             raise UsageError("The classifier was fitted to other people than are enrolled.")
-        self._samples = np.bincount(enrolled.owners).astype(np.int64)
+        self._index = people
+        self._people = people.people
+        self._samples = people.counts
         self._names = names
         self._scorer = scorer
-        self._prototypes = scorer if type(scorer) is PrototypeScorer else PrototypeScorer(enrolled)
         self._rule = rule
-        self._dimension = enrolled.dimension
+        self._dimension = people.dimension
         self._strangers = None
         if strangers is not None and len(strangers):
             self._strangers = check_embeddings(strangers, "the strangers", self._dimension)
@@ -257,8 +266,7 @@ class Recognizer:
         qualities = np.array([face.quality for face in faces])
         weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
         weights = weights / weights.sum()
-        scores, similarities = self._scored(embeddings, _hidden_mouths(faces))
-        ranking = self._ranked(averaged(scores, weights), averaged(similarities, weights))
+        ranking = self._ranked([self._shown(embeddings, _hidden_mouths(faces), weights)])
         likeness = float(self._likeness_of_strangers(embeddings) @ weights)
         typical = replace(faces[0].assessment, score=float(qualities @ weights))
         mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
@@ -269,37 +277,81 @@ class Recognizer:
         )
 
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:
-        scores, similarities = self._scored(embeddings, hidden)
-        if any(denied):
-            if len(denied) != len(embeddings):
-                raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
-            scores = scores.copy()
-            for row, people in enumerate(denied):
-                scores[row, np.isin(self._people, list(people))] = -np.inf
-        return self._ranked(scores, similarities)
+        if denied and len(denied) != len(embeddings):
+            raise UsageError(f"Expected denials for {len(embeddings)} faces, not for {len(denied)}.")
+        most = max(map(len, denied), default=0)
+        scored: list[_Scored] = []
+        places = self._near(embeddings, hidden, KEPT + most)
+        for row, (embedding, near) in enumerate(zip(embeddings, places, strict=True)):
+            scores, similarities = self._scored(embedding, near, is_hidden=bool(hidden[row]))
+            if denied and denied[row]:
+                scores = np.where(np.isin(self._people[near], list(denied[row])), -np.inf, scores).astype(np.float32)
+            scored.append(_Scored(near, scores, similarities))
+        return self._ranked(scored)
 
-    def _scored(self, embeddings: FloatArray, hidden: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
-        """Return scores and similarities of each face and person."""
-        scores = self._scorer.scores(embeddings)
-        if self._for_hidden_mouths is not None and hidden.any():
-            scores[hidden] = self._for_hidden_mouths.scores(embeddings[hidden])
-        similarities = scores if self._prototypes is self._scorer else self._prototypes.scores(embeddings)
+    def _shown(self, embeddings: FloatArray, hidden: NDArray[np.bool_], weights: NDArray[np.float64]) -> _Scored:
+        """Return how people score on average for the faces of one person, who weigh differently."""
+        near = np.arange(len(self._people))
+        queries = self._queries(embeddings)
+        if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
+            (near,) = self._scorer.near((weights @ queries)[None], KEPT, self._slack)
+        found = [
+            self._scored(embedding, near, is_hidden=bool(is_hidden))
+            for embedding, is_hidden in zip(embeddings, hidden, strict=True)
+        ]
+        scores, similarities = (averaged(np.stack(rows), weights)[0] for rows in zip(*found, strict=True))
+        return _Scored(near, scores, similarities)
+
+    def _near(self, embeddings: FloatArray, hidden: NDArray[np.bool_], limit: int) -> list[NDArray[np.int64]]:
+        """Return the people who may score best for each face."""
+        exact, queries, by_mask = embeddings.astype(np.float64), self._queries(embeddings), self._compares_masks(hidden)
+        if queries is None:
+            return [np.arange(len(self._people))] * len(embeddings)
+        wide = self._slack + (0.0 if self._cohort is None else self._cohort.spread)
+        is_linear = isinstance(self._scorer, PrototypeScorer)
+        bare = self._scorer.near(
+            queries[~by_mask] if is_linear else exact[~by_mask], limit, self._slack if is_linear else wide
+        )
+        masked = [] if self._for_hidden_mouths is None else self._for_hidden_mouths.near(exact[by_mask], limit, wide)
+        found, rest = iter(bare), iter(masked)
+        return [next(rest) if is_masked else next(found) for is_masked in by_mask.tolist()]
+
+    def _compares_masks(self, hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return hidden & (self._for_hidden_mouths is not None)
+
+    def _queries(self, embeddings: FloatArray) -> NDArray[np.float64] | None:
+        """Return what the prototypes of the best people are nearest to; None if it is not one thing for everybody."""
+        return embeddings.astype(np.float64) if self._cohort is None else self._cohort.queries(embeddings)
+
+    @property
+    def _slack(self) -> float:
+        """How far rounding, and what `Cohort.queries` leaves out, may change two people's order."""
+        return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
+
+    def _scored(
+        self, embedding: FloatArray, places: NDArray[np.int64], *, is_hidden: bool
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return scores and similarities of a face and some people, ``(K,)``."""
+        scorer = self._scorer if self._for_hidden_mouths is None or not is_hidden else self._for_hidden_mouths
+        scores = scorer.scores_of(embedding, places)
+        similarities = self._index.similarities(embedding, places)
         if self._cohort is not None:
-            scores = self._cohort.corrected(scores, similarities, embeddings)
+            scores = self._cohort.corrected(scores[None], similarities[None], embedding[None], places)[0]
         return scores, similarities
 
-    def _ranked(self, scores: FloatArray, similarities: FloatArray) -> Ranking:
-        places = greatest(scores, KEPT)
-        best = np.take_along_axis(scores, places, axis=1)
-        like = np.take_along_axis(similarities, places, axis=1)
+    def _ranked(self, scored: Sequence[_Scored]) -> Ranking:
+        best = [greatest(each.scores[None], KEPT)[0] for each in scored]
+        places = np.stack([each.places[order] for each, order in zip(scored, best, strict=True)])
+        scores = np.stack([each.scores[order] for each, order in zip(scored, best, strict=True)])
+        like = np.stack([each.similarities[order] for each, order in zip(scored, best, strict=True)])
         if self._rule.calibrator is None:
-            return Ranking(places, best, like, None)
+            return Ranking(places, scores, like, None)
         probabilities = self._rule.calibrator.probabilities(
-            best, self._samples[places], len(self._people), self._rule.stranger_share, self.further
+            scores, self._samples[places], len(self._people), self._rule.stranger_share, self.further
         )
         if self._confusables is not None:
             share_among_alike(self._confusables, places, like, probabilities)
-        return Ranking(places, best, like, probabilities)
+        return Ranking(places, scores, like, probabilities)
 
     def _likeness_of_strangers(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:

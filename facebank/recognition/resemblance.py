@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from facebank.index.exact import products
+from facebank.index.people_index import PeopleIndex
+
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Container, Mapping
 
     from numpy.typing import NDArray
 
@@ -54,54 +57,79 @@ LIKE_NOBODY = 0.17
 """The mean similarity below which a face is no more like a person than strangers are."""
 
 _PAIRS_OF_TYPICAL = 2.0
-_CELLS = 1 << 22  # entries of a matrix of similarities that are held at once
+_FIRST_SAMPLES = 32
+_ROUNDING = 1e-6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class OtherPeople:
-    """Everybody else who is enrolled.
+    """Everybody else who is enrolled, and how similar their samples are to a face on average.
 
-    Attributes
+    Parameters
     ----------
-    ids
-        Their numbers, ``int64`` of shape ``(P,)``.
-    means
-        The means of their samples, not normalized: ``float32`` of shape ``(P, D)``.
-    counts
-        How many samples each has, ``int64`` of shape ``(P,)``.
+    people
+        Who is enrolled; None for nobody.
+    apart
+        The numbers of people who do not count.
+    further
+        The samples, ``(N, D)``, of people who count besides, by number.
     """
 
-    ids: NDArray[np.int64]
-    means: FloatArray
-    counts: NDArray[np.int64]
+    def __init__(
+        self,
+        people: PeopleIndex | None,
+        apart: Collection[int] = (),
+        further: Mapping[int, FloatArray] | None = None,
+    ) -> None:
+        self._people = people
+        self._apart = frozenset(apart)
+        self._further = {} if further is None else further
 
     @classmethod
     def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
         """Return them from the owners ``(N,)`` and embeddings ``(N, D)`` of their samples."""
-        order = np.argsort(owners, kind="stable")
-        ids, starts, counts = np.unique(owners[order], return_index=True, return_counts=True)
-        if not len(ids):
-            return cls(ids, np.zeros((0, matrix.shape[1]), dtype=np.float32), counts)
-        sums = np.add.reduceat(matrix[order], starts, axis=0)
-        return cls(ids, np.asarray(sums / counts[:, None], dtype=np.float32), counts)
+        known = PeopleIndex.of(matrix, owners, np.ones(len(owners), dtype=np.float32)) if len(owners) else None
+        return cls(known)
 
-    def where(self, chosen: NDArray[np.bool_]) -> OtherPeople:
-        """Return some of them."""
-        return OtherPeople(self.ids[chosen], np.compress(chosen, self.means, axis=0), self.counts[chosen])
+    def nearest(self, vector: FloatArray) -> int | None:
+        """Return the number of who is most similar to a face, or to the mean of faces, ``(D,)``; None for nobody."""
+        found = {number: self.similarity(number, vector) for number in self._further}
+        people = self._people
+        if people is not None:
+            found |= self._nearest_of(people, vector)
+        return min(found, key=lambda number: (-found[number], number), default=None)
 
-    def nearest(self, embeddings: FloatArray) -> NDArray[np.int64]:
-        """Return the place in `ids` of who is most similar to each of some faces; there must be somebody."""
-        rows = max(1, _CELLS // len(self.ids))
-        parts = [
-            np.argmax(embeddings[start : start + rows] @ self.means.T, axis=1)
-            for start in range(0, len(embeddings), rows)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    def similarity(self, number: int, vector: FloatArray) -> float:
+        """Return the mean similarity of a face, or of the mean of faces, with a person's samples."""
+        return float(products(vector, self.samples(number)).mean())
 
-    def alike(self, place: int, verify: float) -> float:
-        """Return how alike the samples of the person at a place in `ids` are."""
-        count = int(self.counts[place])
-        return mean_pair(self.means[place] * count, count, verify)
+    def alike(self, number: int, verify: float) -> float:
+        """Return how alike a person's samples are."""
+        samples = self.samples(number)
+        return mean_pair(samples.sum(axis=0), len(samples), verify)
+
+    def samples(self, number: int) -> FloatArray:
+        """Return a person's samples, ``(N, D)``."""
+        if self._people is None or number in self._further:
+            return self._further[number]
+        return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(number))))
+
+    def _nearest_of(self, people: PeopleIndex, vector: FloatArray) -> dict[int, float]:
+        """Return the most similar of the enrolled: nobody is more similar than the most similar sample."""
+        query, search, wanted = vector.astype(np.float64)[None], people.nearest_samples, _FIRST_SAMPLES
+        while True:
+            near = self._counting(people, search.near(query, wanted)[0])
+            if near or wanted >= people.count:
+                break
+            wanted *= 8
+        if not near:
+            return {}
+        least = max(self.similarity(number, vector) for number in near)
+        near = self._counting(people, search.within(query, least - _ROUNDING)[0])
+        return {number: self.similarity(number, vector) for number in near}
+
+    def _counting(self, people: PeopleIndex, rows: NDArray[np.int64]) -> list[int]:
+        numbers = people.people[np.unique(people.owners(rows))].tolist()
+        return [number for number in numbers if number not in self._apart]
 
 
 class Kind(Enum):
@@ -201,13 +229,12 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     if not len(samples) and count > 1 and odd.all():
         tied = set(sets.tolist())  # unlike each other, and nobody else says whose they are
     is_bigger = np.bincount(sets)[sets] > main.sum()
-    nearest = others.nearest(offered) if len(others.ids) else None
     own_alike = _alike(faces, main, verify)
     doubts: list[Doubt | None] = []
     for place, number in enumerate(sets[:count].tolist()):
         mine = None if np.isnan(own[place]) else float(own[place])
-        rival = foreign.get(number, None if nearest is None else int(nearest[place]))
-        other = None if rival is None else float(offered[place] @ others.means[rival])
+        rival = foreign.get(number, others.nearest(offered[place]))
+        other = None if rival is None else others.similarity(rival, offered[place])
         more_alike = 0.0 if rival is None else own_alike - others.alike(rival, verify)
         is_new = number not in sets[count:]
         kind = None
@@ -217,8 +244,7 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
             kind = Kind.UNDECIDED
         elif odd[place]:
             kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[place] else Kind.UNLIKE
-        person = None if rival is None else int(others.ids[rival])
-        doubts.append(None if kind is None else Doubt(kind, mine, other, person))
+        doubts.append(None if kind is None else Doubt(kind, mine, other, rival))
     similar = _similar_other(faces, main, others, verify)
     return Resemblance(tuple(doubts), main, sets, similar, is_split)
 
@@ -347,20 +373,19 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
 def _foreign(
     offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
 ) -> dict[int, int]:
-    """Return the sets without a sample that are clearly another person's, and whose: places in `OtherPeople.ids`."""
+    """Return the sets without a sample that are clearly another person's, and whose."""
     foreign: dict[int, int] = {}
-    if not len(others.ids):
-        return foreign
     for number in set(sets.tolist()) - sampled:
         mine = offered[sets == number]
         total, count = mine.sum(axis=0), len(mine)
-        similarities = others.means @ (total / count)
-        best = int(np.argmax(similarities))
+        best = others.nearest(total / count)
+        if best is None:
+            break
         needed = FIRST_LIKE_ANOTHER * verify
         if count > 1:
             alike = (mean_pair(total, count, verify) + others.alike(best, verify)) / 2
             needed = max(alike - SET_BELOW_ALIKE * verify, SET_LIKE_ANOTHER * verify)
-        if similarities[best] >= needed:
+        if others.similarity(best, total / count) >= needed:
             foreign[number] = best
     return foreign
 
@@ -370,12 +395,11 @@ def _are_nearer(
 ) -> NDArray[np.bool_]:
     """Return which of the faces whose similarities with the person's others are given are nearer to another person."""
     nearer = np.zeros(len(own), dtype=np.bool_)
-    if not len(others.ids):
-        return nearer
     alike = _alike(faces, main, verify)
-    for place, rival in enumerate(others.nearest(faces[: len(own)]).tolist()):
-        if not np.isnan(own[place]):
-            other = float(faces[place] @ others.means[rival])
+    for place, face in enumerate(faces[: len(own)]):
+        rival = None if np.isnan(own[place]) else others.nearest(face)
+        if rival is not None:
+            other = others.similarity(rival, face)
             more_alike = alike - others.alike(rival, verify)
             nearer[place] = is_nearer_to_another(float(own[place]), other, more_alike, verify)
     return nearer
@@ -390,15 +414,17 @@ def _nearer_sets(
     *,
     verify: float,
 ) -> dict[int, int]:
-    """Return the sets with equal claims that are nearer to another person, and to whom: places in `OtherPeople.ids`."""
+    """Return the sets with equal claims that are nearer to another person, and to whom."""
     nearer: dict[int, int] = {}
-    for number in np.unique(sets).tolist() if len(others.ids) else []:
+    for number in np.unique(sets).tolist():
         if number not in tied:
             continue
         mine = sets == number
-        similarities = others.means @ offered[mine].mean(axis=0)
-        best = int(np.argmax(similarities))
-        if is_nearer_to_another(float(own[mine].mean()), float(similarities[best]), 0.0, verify):
+        mean = offered[mine].mean(axis=0)
+        best = others.nearest(mean)
+        if best is None:
+            break
+        if is_nearer_to_another(float(own[mine].mean()), others.similarity(best, mean), 0.0, verify):
             nearer[number] = best
     return nearer
 
@@ -439,12 +465,14 @@ def _alike(faces: FloatArray, main: NDArray[np.bool_], verify: float) -> float:
 def _similar_other(
     faces: FloatArray, main: NDArray[np.bool_], others: OtherPeople, verify: float
 ) -> tuple[int, float] | None:
-    if not len(others.ids) or main.sum() < 2:
+    if main.sum() < 2:
         return None
     mean = faces[main].mean(axis=0)
-    best = int(np.argmax(others.means @ mean))
-    similarity = float(others.means[best] @ mean)
+    best = others.nearest(mean)
+    if best is None:
+        return None
+    similarity = others.similarity(best, mean)
     alike = (_alike(faces, main, verify) + others.alike(best, verify)) / 2
     if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, alike - SET_BELOW_ALIKE * verify):
         return None
-    return int(others.ids[best]), similarity
+    return best, similarity

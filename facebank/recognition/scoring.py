@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.index.exact import products
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.arrays import normalized
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facebank.index.people_index import PeopleIndex
     from facebank.recognition.calibration.background import Background
     from facebank.recognition.enrolled import Enrolled
     from facebank.types import FloatArray
@@ -27,19 +29,14 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")
 """The kinds of classifiers that `build_scorer` knows."""
 
-QUALITY_FLOOR = 0.5
-"""The least weight of a sample in its person's prototype: a poor photo counts for half of a perfect one."""
-
-NEIGHBOURS = 10
+NEIGHBORS = 10
 """How many of a person's most similar samples vote in kNN."""
 
 TEMPERATURE = 0.2
 """How fast a vote in kNN loses weight: by a factor of e for each 0.2 that it is less similar than the best one."""
 
 _NUMBERS_AT_ONCE = 4_000_000
-_AVERAGED_AT_ONCE = 500_000
-_DOUBLES_KEPT = 16_000_000
-"""How many weights are kept in double precision; more are converted when they are needed, in blocks."""
+_FIRST_SAMPLES = 64
 
 
 class PersonScorer(Protocol):
@@ -48,14 +45,15 @@ class PersonScorer(Protocol):
     @property
     def people(self) -> NDArray[np.int64]:
         """The people's numbers, rising: ``int64`` of shape ``(P,)``."""
+        ...
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes.
+        """Score probes for everybody.
 
         Parameters
         ----------
         probes
-            L2-normalised embeddings of shape ``(M, D)``; M may be 0.
+            L2-normalized embeddings of shape ``(M, D)``; M may be 0.
 
         Returns
         -------
@@ -67,6 +65,18 @@ class PersonScorer(Protocol):
         UsageError
             If the probes are of another shape or not finite.
         """
+        ...
+
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Score one probe ``(D,)`` for some people, ``float32`` of shape ``(K,)``.
+
+        Each score depends on the probe and the person alone, to the last bit, whoever else is compared.
+        """
+        ...
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
+        """Return who may score best for each query: see `facebank.index.search.Search.near`."""
+        ...
 
 
 class LinearScorer:
@@ -78,106 +88,140 @@ class LinearScorer:
         The people's numbers, rising, ``int64`` of shape ``(P,)``.
     weights, biases
         ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
-    centre
+    center
         Where probes are seen from, ``(D,)``; None for the origin.
     """
 
     def __init__(
-        self, people: NDArray[np.int64], weights: FloatArray, biases: FloatArray, *, centre: FloatArray | None = None
+        self, people: NDArray[np.int64], weights: FloatArray, biases: FloatArray, *, center: FloatArray | None = None
     ) -> None:
         if weights.ndim != 2 or weights.shape[0] != len(people) or biases.shape != (len(people),):
             raise UsageError(f"Weights of shape {weights.shape} do not fit {len(people)} people.")
         self.people = people
-        self._weights = weights.astype(np.float64) if weights.size <= _DOUBLES_KEPT else weights
+        self._weights = weights
         self._biases = biases.astype(np.float64)
-        self._centre = _checked_centre(centre, weights.shape[1])
+        self._center = _checked_center(center, weights.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their distance from each person's hyperplane."""
-        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._weights.shape[1]))
-        if self._weights.dtype == np.float64:
-            return (seen @ self._weights.T + self._biases).astype(np.float32)
-        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
-        for block in _blocks(len(self._weights), self._weights.shape[1]):
-            scores[:, block] = seen @ self._weights[block].astype(np.float64).T + self._biases[block]
-        return scores
+        seen = seen_from(self._center, check_embeddings(probes, "probes", self._weights.shape[1]))
+        return (_similarities(seen, self._weights) + self._biases).astype(np.float32)
+
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Score one probe for some people."""
+        (seen,) = seen_from(self._center, probe[None])
+        return (products(seen, self._weights[places]) + self._biases[places]).astype(np.float32)
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
+        """Return everybody."""
+        return [np.arange(len(self.people))] * len(queries)
 
 
-class PrototypeScorer(LinearScorer):
-    """The cosine of the probe and the mean of a person's samples, weighted by their quality; -1..1.
+class PrototypeScorer:
+    """The cosine of the probe and a person's prototype, -1..1; less a penalty, where people have one.
 
     Parameters
     ----------
-    enrolled
-        The samples. A sample counts with its quality, but at least with `QUALITY_FLOOR`.
+    index
+        The enrolled people.
+    penalties
+        What each person's score loses, 0 or more: ``float32`` of shape ``(P,)``; None for nothing.
     """
 
-    def __init__(self, enrolled: Enrolled) -> None:
-        none = np.zeros(len(enrolled.people), dtype=np.float32)
-        super().__init__(enrolled.people, prototypes(enrolled), none)
-
-    @property
-    def prototypes(self) -> FloatArray:
-        """The people's prototypes, as `prototypes` makes them: ``float32`` of shape ``(P, D)``."""
-        return self._weights.astype(np.float32, copy=False)
+    def __init__(self, index: PeopleIndex, penalties: FloatArray | None = None) -> None:
+        self.people = index.people
+        self._index = index
+        self._penalties = None if penalties is None else penalties.astype(np.float64)
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by their cosine with each person's prototype."""
-        return super().scores(probes).clip(-1.0, 1.0)
+        exact = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
+        similarities = _similarities(exact, self._index.prototypes).clip(-1.0, 1.0)
+        return np.asarray(similarities if self._penalties is None else similarities - self._penalties, dtype=np.float32)
+
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Score one probe for some people."""
+        similarities: NDArray[np.float64] = products(probe, self._index.prototypes_of(places)).clip(-1.0, 1.0)
+        lost = 0.0 if self._penalties is None else self._penalties[places]
+        return np.asarray(similarities - lost, dtype=np.float32)
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
+        """Return who may score best for each query."""
+        worst = 0.0 if self._penalties is None else float(self._penalties.max())
+        return self._index.nearest_people.near(queries, limit, slack + worst)
 
 
 class KnnScorer:
     """The similarity of the probe and a person's most similar samples, the nearer the more; -1..1.
 
-    The `NEIGHBOURS` most similar samples of each person vote, or all of them where there are fewer; a vote weighs
+    The `NEIGHBORS` most similar samples of each person vote, or all of them where there are fewer; a vote weighs
     ``exp((similarity - best similarity) / TEMPERATURE)``. So a person with one sample is judged by it alone, and one
-    with five hundred gains nothing from those that do not matter. Every sample is compared: the search is exact.
+    with five hundred gains nothing from those that do not matter.
 
     Parameters
     ----------
-    enrolled
-        The samples.
-    neighbours, temperature
-        In the place of `NEIGHBOURS` and `TEMPERATURE`.
+    index
+        The enrolled people.
+    neighbors, temperature
+        In the place of `NEIGHBORS` and `TEMPERATURE`.
     """
 
     def __init__(
         self,
-        enrolled: Enrolled,
+        index: PeopleIndex,
         *,
-        neighbours: int = NEIGHBOURS,
+        neighbors: int = NEIGHBORS,
         temperature: float = TEMPERATURE,
     ) -> None:
-        if neighbours < 1 or not temperature > 0:
-            raise UsageError("kNN needs at least one neighbour and a temperature above 0.")
-        self.people = enrolled.people
-        owners = enrolled.owners
-        together = np.argsort(owners, kind="stable")
-        self._matrix = enrolled.matrix[together]
-        self._sizes = np.bincount(owners)
-        self._starts = np.cumsum(self._sizes) - self._sizes
-        self._neighbours = neighbours
+        if neighbors < 1 or not temperature > 0:
+            raise UsageError("kNN needs at least one neighbor and a temperature above 0.")
+        self.people = index.people
+        self._index = index
+        self._neighbors = neighbors
         self._temperature = temperature
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by each person's nearest samples."""
-        seen = check_embeddings(probes, "probes", self._matrix.shape[1]).astype(np.float64)
-        step = max(1, _NUMBERS_AT_ONCE // len(self._matrix))
-        scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
-        for start in range(0, len(seen), step):
-            self._vote(seen[start : start + step], scores[start : start + step])
-        return scores
+        seen = check_embeddings(probes, "probes", self._index.dimension).astype(np.float64)
+        step = max(1, _NUMBERS_AT_ONCE // self._index.count)
+        matrix = self._index.vectors()
+        blocks = (seen[start : start + step] for start in range(0, len(seen), step))
+        found = [self._votes(_similarities(block, matrix), self._index.counts) for block in blocks]
+        return np.concatenate([np.empty((0, len(self.people)), np.float32), *found])
 
-    def _vote(self, probes: NDArray[np.float64], scores: FloatArray) -> None:
-        similarities = _similarities(probes, self._matrix)
-        for size in np.unique(self._sizes):  # people with equally many samples are a table without gaps
-            places = np.flatnonzero(self._sizes == size)
-            theirs = similarities[:, self._starts[places, None] + np.arange(size)]
-            if size > self._neighbours:
-                theirs = np.partition(theirs, -self._neighbours, axis=2)[:, :, -self._neighbours :]
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Score one probe for some people."""
+        vectors, _, _ = self._index.samples_of(places)
+        (votes,) = self._votes(products(probe, vectors)[None], self._index.counts[places])
+        return np.asarray(votes, dtype=np.float32)
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
+        """Return who may score best for each query: no score is higher than the most similar sample's similarity."""
+        return [self._near(query, limit, slack) for query in queries]
+
+    def _near(self, query: NDArray[np.float64], limit: int, slack: float) -> NDArray[np.int64]:
+        samples, wanted = self._index.nearest_samples, _FIRST_SAMPLES
+        while wanted < self._index.count:
+            people = np.unique(self._index.owners(samples.near(query[None], wanted)[0]))
+            if len(people) >= limit:
+                last = float(np.sort(self.scores_of(query.astype(np.float32), people))[-limit])
+                return np.unique(self._index.owners(samples.within(query[None], last - slack)[0]))
+            wanted *= 8
+        return np.arange(len(self.people))
+
+    def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
+        """Return scores ``(M, P)`` from similarities with samples ``(M, N)``, of which each person has some."""
+        scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
+        starts = np.cumsum(counts) - counts
+        for size in np.unique(counts):  # people with equally many samples are a table without gaps
+            places = np.flatnonzero(counts == size)
+            theirs = similarities[:, starts[places, None] + np.arange(size)]
+            if size > self._neighbors:
+                theirs = np.partition(theirs, -self._neighbors, axis=2)[:, :, -self._neighbors :]
             theirs = np.sort(theirs, axis=2)  # in one order, so that the rounding is the same for the same samples
             weights = np.exp((theirs - theirs[:, :, -1:]) / self._temperature)
             scores[:, places] = ((theirs * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
+        return scores
 
 
 class KernelScorer:
@@ -188,13 +232,13 @@ class KernelScorer:
     people
         The people's numbers, rising, ``int64`` of shape ``(P,)``.
     support
-        What the probe is compared with: L2-normalised as seen from the centre, of shape ``(S, D)``.
+        What the probe is compared with: L2-normalized as seen from the center, of shape ``(S, D)``.
     duals, biases
         ``float32`` of shapes ``(P, S)`` and ``(P,)``; a score is
         ``exp(-gamma * |probe - support|^2) @ duals.T + biases``.
     gamma
         How narrow the kernel is, above 0.
-    centre
+    center
         Where probes are seen from, ``(D,)``; None for the origin.
     """
 
@@ -206,7 +250,7 @@ class KernelScorer:
         biases: FloatArray,
         gamma: float,
         *,
-        centre: FloatArray | None = None,
+        center: FloatArray | None = None,
     ) -> None:
         if duals.shape != (len(people), len(support)) or biases.shape != (len(people),) or support.ndim != 2:
             raise UsageError(f"Coefficients of shape {duals.shape} do not fit {len(people)} people.")
@@ -215,17 +259,28 @@ class KernelScorer:
         self._duals = duals.astype(np.float64)
         self._biases = biases.astype(np.float64)
         self._gamma = gamma
-        self._centre = _checked_centre(centre, support.shape[1])
+        self._center = _checked_center(center, support.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
         """Score probes by what each person's machine says."""
-        seen = seen_from(self._centre, check_embeddings(probes, "probes", self._support.shape[1]))
+        seen = seen_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
         step = max(1, _NUMBERS_AT_ONCE // max(1, len(self._support)))
         scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
         for start in range(0, len(seen), step):
             kernel = rbf(seen[start : start + step], self._support, self._gamma)
             scores[start : start + step] = kernel @ self._duals.T + self._biases
         return scores
+
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Score one probe for some people."""
+        seen = seen_from(self._center, probe[None])
+        (kernel,) = rbf(seen, self._support, self._gamma)
+        scores = np.einsum("ps,s->p", self._duals[places], kernel) + self._biases[places]
+        return np.asarray(scores, dtype=np.float32)
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
+        """Return everybody."""
+        return [np.arange(len(self.people))] * len(queries)
 
 
 def check_background(background: Background | None, enrolled: Enrolled) -> None:
@@ -234,34 +289,6 @@ def check_background(background: Background | None, enrolled: Enrolled) -> None:
         raise UsageError(
             f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."
         )
-
-
-def prototypes(enrolled: Enrolled) -> FloatArray:
-    """Return each person's mean, weighted by quality and L2-normalised.
-
-    Parameters
-    ----------
-    enrolled
-        The samples.
-
-    Returns
-    -------
-    FloatArray
-        ``float32`` of shape ``(P, D)``. Zeros for samples that cancel one another out, and so are like nobody.
-    """
-    weights = np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)
-    together = np.argsort(enrolled.owners, kind="stable")
-    ends = np.cumsum(np.bincount(enrolled.owners))
-    starts = np.concatenate([[0], ends[:-1]])
-    found = np.empty((len(ends), enrolled.dimension), dtype=np.float32)
-    for block in _blocks(len(ends), enrolled.dimension, _AVERAGED_AT_ONCE):
-        samples = together[starts[block][0] : ends[block][-1]]
-        rows = enrolled.matrix[samples].astype(np.float64)
-        rows *= weights[samples, None]
-        if len(rows) > len(starts[block]):  # somebody has several
-            rows = np.add.reduceat(rows, starts[block] - starts[block][0], axis=0)
-        found[block] = normalized(rows)
-    return found
 
 
 def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
@@ -288,12 +315,12 @@ def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
     return found
 
 
-def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
+def seen_from(center: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
     """Return the directions in which embeddings lie as seen from a point.
 
     Parameters
     ----------
-    centre
+    center
         The point, ``(D,)``; None for the origin, from where embeddings of length 1 are what they are.
     rows
         Embeddings, ``(N, D)``.
@@ -304,11 +331,11 @@ def seen_from(centre: FloatArray | None, rows: FloatArray) -> NDArray[np.float64
         Of shape ``(N, D)`` and length 1; zeros for an embedding that is the point itself.
     """
     exact = rows.astype(np.float64)
-    return exact if centre is None else normalized(exact - centre)
+    return exact if center is None else normalized(exact - center)
 
 
 def rbf(rows: NDArray[np.float64], others: FloatArray, gamma: float) -> NDArray[np.float64]:
-    """Return ``exp(-gamma * squared distance)`` of each L2-normalised row ``(M, D)`` and each other ``(S, D)``."""
+    """Return ``exp(-gamma * squared distance)`` of each L2-normalized row ``(M, D)`` and each other ``(S, D)``."""
     distances = np.maximum(2.0 - 2.0 * _similarities(rows, others), 0.0)
     kernel: NDArray[np.float64] = np.exp(-gamma * distances)
     return kernel
@@ -321,13 +348,13 @@ def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np
     return similarities
 
 
-def _blocks(rows: int, dimension: int, numbers: int | None = None) -> Iterator[slice]:
-    """Cut a matrix into blocks that fit into memory twice, or of so many numbers."""
-    step = max(1, (numbers or _NUMBERS_AT_ONCE) // dimension)
+def _blocks(rows: int, dimension: int) -> Iterator[slice]:
+    """Cut a matrix into blocks that fit into memory twice."""
+    step = max(1, _NUMBERS_AT_ONCE // dimension)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
-def _checked_centre(centre: FloatArray | None, dimension: int) -> FloatArray | None:
-    if centre is not None and (centre.shape != (dimension,) or not np.isfinite(centre).all()):
-        raise UsageError(f"The background is of length {len(centre)}, the gallery's embeddings of {dimension}.")
-    return centre
+def _checked_center(center: FloatArray | None, dimension: int) -> FloatArray | None:
+    if center is not None and (center.shape != (dimension,) or not np.isfinite(center).all()):
+        raise UsageError(f"The background is of length {len(center)}, the gallery's embeddings of {dimension}.")
+    return center

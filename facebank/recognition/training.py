@@ -86,7 +86,7 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
     """
     check_background(background, enrolled)
     if kind in {"prototype", "knn"}:
-        return PrototypeScorer(enrolled) if kind == "prototype" else KnnScorer(enrolled)
+        return PrototypeScorer(enrolled.index) if kind == "prototype" else KnnScorer(enrolled.index)
     return fit(kind, enrolled, background).scorer()
 
 
@@ -104,7 +104,7 @@ class Coefficients:
         ``float32`` of shape ``(P, D)``; for a kernel SVM ``(P, S)``, one for each support vector.
     biases
         ``float32`` of shape ``(P,)``.
-    centre
+    center
         Where embeddings are seen from, ``float32`` of shape ``(D,)``.
     support
         The support vectors, ``float32`` of shape ``(S, D)``; S is 0 but for a kernel SVM.
@@ -114,15 +114,15 @@ class Coefficients:
     people: NDArray[np.int64]
     weights: FloatArray
     biases: FloatArray
-    centre: FloatArray
+    center: FloatArray
     support: FloatArray
 
     def scorer(self) -> PersonScorer:
         """Return the scorer that evaluates them."""
-        centre = self.centre if self.centre.any() else None
+        center = self.center if self.center.any() else None
         if self.kind == "svm-rbf":
-            return KernelScorer(self.people, self.support, self.weights, self.biases, GAMMA, centre=centre)
-        return LinearScorer(self.people, self.weights, self.biases, centre=centre)
+            return KernelScorer(self.people, self.support, self.weights, self.biases, GAMMA, center=center)
+        return LinearScorer(self.people, self.weights, self.biases, center=center)
 
 
 def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
@@ -165,14 +165,14 @@ def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> 
 
 
 def _fit_linear(kind: str, enrolled: Enrolled, background: Background | None) -> Coefficients:
-    centre, rows = _rows(enrolled, background, DRAWS)
+    center, rows = _rows(enrolled, background, DRAWS)
     if kind == "svm":
         normals, _ = separate(rows, enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
     else:
         normals, _ = separate(rows, enrolled.owners, loss="logistic", strength=LOGISTIC_STRENGTH)
     weights = normalized(normals.astype(np.float64)).astype(np.float32)
     none = np.zeros(len(weights), np.float32)
-    return Coefficients(kind, enrolled.people, weights, none, centre, np.empty((0, enrolled.dimension), np.float32))
+    return Coefficients(kind, enrolled.people, weights, none, center, np.empty((0, enrolled.dimension), np.float32))
 
 
 def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficients:
@@ -181,7 +181,7 @@ def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficien
             f"svm-rbf is refused beyond {MOST_FOR_KERNEL} samples, and this gallery has {enrolled.count}: fitting it "
             "would take longer than a second and grows with the cube of their number. Choose svm, or another."
         )
-    centre, rows = _rows(enrolled, background, KERNEL_DRAWS)
+    center, rows = _rows(enrolled, background, KERNEL_DRAWS)
     kernel = rbf(rows.astype(np.float64), rows, GAMMA)
     # Rows of the Cholesky factor have the kernel's values as inner products, so that a linear machine on them is it.
     factor = np.linalg.cholesky(kernel + _JITTER * np.eye(len(kernel)))
@@ -189,7 +189,7 @@ def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficien
     duals = np.linalg.solve(factor.T, normalized(normals.astype(np.float64)).T).T
     strangers = kernel[enrolled.count :] if background is not None else kernel
     biases = -(strangers @ duals.T).mean(axis=0)
-    return Coefficients("svm-rbf", enrolled.people, duals.astype(np.float32), biases.astype(np.float32), centre, rows)
+    return Coefficients("svm-rbf", enrolled.people, duals.astype(np.float32), biases.astype(np.float32), center, rows)
 
 
 def _rows(enrolled: Enrolled, background: Background | None, draws: int) -> tuple[FloatArray, FloatArray]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from facebank.errors import FacebankError, UsageError
 from facebank.gallery import Gallery
 from facebank.gallery.store import file
-from facebank.index.vector_index import VectorIndex
+from facebank.index import search as search_module
+from facebank.index.codes import encode
+from facebank.index.search import CodedPart, CodedSearch
 from tests.gallery.conftest import Faces
 
 
@@ -67,7 +69,7 @@ def both(path: Path, journal: str) -> None:
     for _ in range(20):
         again.enroll("Carl", faces.samples(1))
     wait(child)
-    print("parent", again.index().count)
+    print("parent", len(again.vectors().sample_ids))
 
 
 def busy(path: Path) -> None:
@@ -151,11 +153,13 @@ def faiss(path: Path) -> None:
     """Search with FAISS in both processes."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     gallery.enroll("Ada", Faces(1).samples(300))
-    gallery.search_with(lambda dimension: VectorIndex(dimension, faiss_from=100))
     queries = gallery.vectors().matrix
+    scale, codes = encode(queries)
+    coded = CodedSearch([CodedPart(scale, codes)])
+    search_module.FAISS_FROM = 0
 
     def search() -> str:
-        return " ".join(map(str, gallery.index().search(queries, 10).sample_ids[-1]))
+        return " ".join(map(str, coded.near(queries.astype("float64"), 10)[-1]))
 
     print("parent", search())
     wait(in_child(lambda: print("child", search())))

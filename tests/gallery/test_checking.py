@@ -189,7 +189,7 @@ def told(path: Path, faces: Faces) -> object:
             [array.tobytes() for array in (table.sample_ids, table.person_ids, table.matrix, qualities)],
             gallery.rated_vectors(masked=True)[0].matrix.tobytes(),
             gallery.vectors("flip").matrix.tobytes(),
-            gallery.index().count,
+            len(gallery.vectors().sample_ids),
             gallery.birth_dates(),
             gallery.strangers().matrix.tobytes(),
             gallery.read_setting("fpir"),

@@ -7,7 +7,6 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebank.gallery import Gallery, VectorIndex, inspect_gallery, name_key
+from facebank.gallery import Gallery, inspect_gallery, name_key
 from facebank.gallery.derived import derived_file, index_file
 from facebank.gallery.records import FaceKey
+from facebank.index import gallery_index
+from tests.index.nearest import nearest_person
 
 if TYPE_CHECKING:
     import subprocess
@@ -90,15 +91,14 @@ def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> No
 
 @pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
 def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
-    gallery: Gallery, faces: Faces, action: str
+    gallery: Gallery, faces: Faces, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = faces.samples(2)
-    gallery.search_with(partial(VectorIndex, coded_from=10))
+    monkeypatch.setattr(gallery_index, "KEPT_FROM", 10)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(38))
     vectors = [piece for sample in samples for piece in pieces_of(sample.vectors["plain"].tobytes())]
-    query = samples[0].vectors["plain"][None]
-    assert gallery.index().search(query, 1).sample_ids.tolist() == [[1]]
+    assert nearest_person(gallery, samples[0].vectors["plain"]) == 1
     path, copies = index_file(gallery.path), vectors
     held = os.open(path, os.O_RDONLY)  # the bytes are overwritten, not only without a name
     assert any(piece in path.read_bytes() for piece in vectors)
@@ -109,11 +109,12 @@ def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
         copies = pieces_of(samples[0].vectors["plain"].tobytes())
     else:
         gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in range(1, 41)})
-        query = faces.vector(24)[None]
     assert not any(os.pread(held, 1 << 20, 0))
     os.close(held)
     assert left_in(gallery.path, copies) == []
-    assert gallery.index().search(query, 40).sample_ids.shape[1] == {"forget": 38, "remove_sample": 39}.get(action, 40)
+    people = gallery_index.open_index(gallery).people
+    assert people is not None
+    assert people.count == {"forget": 38, "remove_sample": 39}.get(action, 40)
     assert index_file(gallery.path).exists()
     assert left_in(gallery.path, copies) == []
     assert (left_in(gallery.path, vectors) == []) == (action != "remove_sample")

@@ -11,8 +11,8 @@ import pytest
 from facebank import FaceBank, read_photo
 from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
+from facebank.index.gallery_index import MASK
 from facebank.operations.feedback import FeedbackReason
-from facebank.operations.identify import MASK
 from facebank.operations.inputs import point_at
 from facebank.types import AnalyzedPhoto, DecodedPhoto
 

@@ -19,8 +19,9 @@ from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
+from facebank.index.gallery_index import MASK
 from facebank.operations.engine import Engine, load_engine
-from facebank.operations.identify import MASK, described_others, identified_photo, prepare_identification
+from facebank.operations.identify import described_others, identified_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
 from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.gallery import VectorTable
+from facebank.index.people_index import PeopleIndex
 from facebank.operations.lookalike import TEMPERATURE, rank_resemblance
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def units(generator: np.random.Generator, count: int) -> FloatArray:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def table_of(people: list[int], matrix: FloatArray) -> VectorTable:
-    return VectorTable(np.arange(1, len(people) + 1, dtype=np.int64), np.array(people, dtype=np.int64), matrix)
+def table_of(people: list[int], matrix: FloatArray) -> PeopleIndex:
+    return PeopleIndex.of(matrix, np.array(people, dtype=np.int64), np.ones(len(people), np.float32))
 
 
 def names(*numbers: int) -> dict[int, str]:
@@ -95,10 +95,6 @@ def test_equally_similar_people_come_by_name() -> None:
     found = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
     assert [one.person for one in found] == ["Bob", "Zoë", "Ada"]
     assert found[0].share == found[1].share
-
-
-def test_nobody_is_enrolled() -> None:
-    assert rank_resemblance(PROBE, table_of([], np.empty((0, DIMENSION), np.float32)), {}) == []
 
 
 @pytest.mark.parametrize("probe", [np.ones(4, np.float32), np.full(DIMENSION, np.nan, np.float32)])

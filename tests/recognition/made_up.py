@@ -65,7 +65,7 @@ def called(enrolled: Enrolled) -> dict[int, str]:
 
 def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
     """Return a recogniser of a gallery whose people are called after their numbers."""
-    return Recognizer(enrolled, called(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
+    return Recognizer(enrolled.index, called(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
 
 
 def face(embedding: FloatArray, quality: float = 0.9) -> Face:
@@ -108,7 +108,7 @@ class Pairs(Confusables):
     """Pairs of people, by number from 1, who look alike; one of them is as probable as told, if nearer to the face."""
 
     def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], told: float) -> None:
-        super().__init__(enrolled)
+        super().__init__(enrolled.index)
         self.pairs, self.told = pairs, told
         self.asked: list[tuple[int, int]] = []
 

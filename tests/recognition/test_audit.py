@@ -15,7 +15,7 @@ from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.recognition.audit import AuditedSamples, Finding, FindingKind, audit_nobody, audit_samples
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.neighbourhood import least_similarity
+from facebank.recognition.neighborhood import least_similarity
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facebank.index.people_index import PeopleIndex
 from facebank.recognition.cohort import MAY_BE_THE_SAME, NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
 from tests.recognition.made_up import DIMENSION, seeds, unit
 
@@ -21,7 +22,13 @@ def made(seed: int, count: int, alike: float = 0.0) -> np.ndarray:
 
 def corrected(cohort: Cohort, prototypes: np.ndarray, probes: np.ndarray) -> np.ndarray:
     similarities = np.asarray(probes @ prototypes.T, dtype=np.float32)
-    return cohort.corrected(similarities, similarities, probes)
+    return cohort.corrected(similarities, similarities, probes, np.arange(len(prototypes)))
+
+
+def index(prototypes: np.ndarray) -> PeopleIndex:
+    """Return an index of people with one sample each."""
+    count = len(prototypes)
+    return PeopleIndex.of(prototypes.astype(np.float32), np.arange(count), np.ones(count, np.float32))
 
 
 def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, correction: Correction) -> np.ndarray:
@@ -46,7 +53,7 @@ def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, cor
 @given(seeds, st.integers(1, 8), st.integers(0, 5), st.floats(0, 2))
 def test_is_what_the_docstring_says(seed: int, people: int, groups: int, alike: float) -> None:
     prototypes, further, probes = made(seed, people, alike), made(seed + 1, groups, alike), made(seed + 2, 3, alike)
-    cohort = Cohort(prototypes, further, CORRECTION)
+    cohort = Cohort(index(prototypes), further, CORRECTION)
     expected = by_hand(prototypes, further, probes, CORRECTION)
     assert np.allclose(corrected(cohort, prototypes, probes), expected, atol=1e-5)
     assert cohort.others == people + groups - 1
@@ -54,28 +61,30 @@ def test_is_what_the_docstring_says(seed: int, people: int, groups: int, alike: 
 
 def test_alone_nothing_is_corrected() -> None:
     prototypes, probes = made(0, 1), made(1, 4)
-    assert np.array_equal(corrected(Cohort(prototypes, None, CORRECTION), prototypes, probes), probes @ prototypes.T)
+    assert np.array_equal(
+        corrected(Cohort(index(prototypes), None, CORRECTION), prototypes, probes), probes @ prototypes.T
+    )
 
 
 def test_without_a_correction_scores_stay() -> None:
     prototypes, probes = made(0, 5), made(1, 4)
     scores = np.asarray(probes @ prototypes.T, dtype=np.float32)
-    assert Cohort(prototypes, None, NO_CORRECTION).corrected(scores, scores, probes) is scores
+    assert Cohort(index(prototypes), None, NO_CORRECTION).corrected(scores, scores, probes, np.arange(5)) is scores
 
 
 @given(seeds, st.integers(2, 6))
 def test_the_order_of_the_enrolled_does_not_matter(seed: int, people: int) -> None:
     prototypes, probes = made(seed, people, 1.0), made(seed + 1, 3, 1.0)
     order = np.random.default_rng(seed).permutation(people)
-    one = corrected(Cohort(prototypes, None, CORRECTION), prototypes, probes)
-    other = corrected(Cohort(prototypes[order], None, CORRECTION), prototypes[order], probes)
+    one = corrected(Cohort(index(prototypes), None, CORRECTION), prototypes, probes)
+    other = corrected(Cohort(index(prototypes[order]), None, CORRECTION), prototypes[order], probes)
     assert np.allclose(one[:, order], other, atol=1e-5)
 
 
 @given(seeds, st.integers(1, 5))
 def test_a_probe_alone_is_corrected_as_among_others(seed: int, count: int) -> None:
     prototypes, probes = made(seed, 4, 1.0), made(seed + 1, count, 1.0)
-    cohort = Cohort(prototypes, None, CORRECTION)
+    cohort = Cohort(index(prototypes), None, CORRECTION)
     together = corrected(cohort, prototypes, probes)
     for row, probe in enumerate(probes):
         assert np.allclose(corrected(cohort, prototypes, probe[None])[0], together[row], atol=1e-6)
@@ -87,7 +96,7 @@ def test_people_who_look_alike_are_no_more_similar_than_others_are() -> None:
     means = []
     for alike in (0.0, 0.7):
         prototypes, probes = made(3, 40, alike), made(4, 300, alike)
-        means.append(corrected(Cohort(prototypes, None, correction), prototypes, probes).mean())
+        means.append(corrected(Cohort(index(prototypes), None, correction), prototypes, probes).mean())
     assert means[0] == pytest.approx(means[1], abs=0.03)
     assert (made(3, 40, 0.7) @ made(4, 300, 0.7).T).mean() > 0.25
 
@@ -98,7 +107,7 @@ def test_who_is_enrolled_is_no_further_person() -> None:
     assert float(near[0] @ prototypes[0]) > SAME_PERSON
     others = made(7, 4)
     others = others[(others @ prototypes.T).max(axis=1) < SAME_PERSON]
-    left = not_enrolled(np.concatenate([near, others]), prototypes)
+    left = not_enrolled(np.concatenate([near, others]), index(prototypes))
     assert np.array_equal(left, others)
 
 
@@ -110,6 +119,6 @@ def test_poor_photos_of_oneself_in_the_scan_cost_nothing() -> None:
     away -= (away @ prototypes[0])[:, None] * prototypes[0]
     own = unit(0.42 * prototypes[0] + np.sqrt(1 - 0.42**2) * away / np.linalg.norm(away, axis=1, keepdims=True))
     assert (own @ prototypes[0] < SAME_PERSON).all()
-    with_own = corrected(Cohort(prototypes, own, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
-    without = corrected(Cohort(prototypes, None, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    with_own = corrected(Cohort(index(prototypes), own, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
+    without = corrected(Cohort(index(prototypes), None, Correction(0.75, 0.0)), prototypes, probes)[:, 0]
     assert np.allclose(with_own, without, atol=1e-6)

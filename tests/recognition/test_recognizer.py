@@ -55,7 +55,7 @@ def test_without_a_calibration_a_name_is_earned_by_threshold_and_margin(seed: in
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled)
-    scores = PrototypeScorer(enrolled).scores(np.stack([probe.embedding for probe in asked]))
+    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in asked]))
     for best, decision in zip(scores, one_by_one(recognizer(enrolled), asked), strict=True):
         ordered = np.sort(best)[::-1]
         assert decision.probability is None
@@ -75,7 +75,7 @@ def test_with_a_calibration_the_odds_over_the_runner_up_take_the_margins_place(
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled)
-    scores = PrototypeScorer(enrolled).scores(np.stack([probe.embedding for probe in asked]))
+    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in asked]))
     rule = replace(CALIBRATED, stranger_share=stranger_share)
     for best, decision in zip(scores, one_by_one(recognizer(enrolled, rule), asked), strict=True):
         probabilities = [candidate.probability for candidate in decision.candidates]
@@ -340,4 +340,4 @@ def test_strangers_of_other_embeddings_are_refused(strangers: Any) -> None:
 
 def test_a_classifier_of_other_people_is_refused() -> None:
     with pytest.raises(UsageError, match="other people"):
-        Recognizer(TWO, called(TWO), PrototypeScorer(THREE), PLAIN)
+        Recognizer(TWO.index, called(TWO), PrototypeScorer(THREE.index), PLAIN)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
+from facebank.index.people_index import QUALITY_FLOOR
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import (
     CLASSIFIERS,
-    NEIGHBOURS,
-    QUALITY_FLOOR,
+    NEIGHBORS,
     TEMPERATURE,
     KernelScorer,
     KnnScorer,
@@ -45,13 +45,13 @@ def unit(rows: Any) -> FloatArray:
 def people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> Enrolled:
     """Make up people: samples that lie around one direction for each."""
     owners = np.repeat(np.arange(len(counts)) * 10 + 5, counts)
-    centres = generator.normal(size=(len(counts), DIMENSION))
-    rows = centres[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
+    centers = generator.normal(size=(len(counts), DIMENSION))
+    rows = centers[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
     return Enrolled(unit(rows), owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
 def background() -> Background:
-    """Make up a background that is not centred on the origin."""
+    """Make up a background that is not centerd on the origin."""
     mean = np.full(DIMENSION, 0.05, dtype=np.float32)
     return Background(mean, np.diag(np.linspace(0.02, 0.1, DIMENSION)).astype(np.float32))
 
@@ -201,7 +201,7 @@ def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probes = unit(generator.normal(size=(4, DIMENSION)))
-    scores = PrototypeScorer(enrolled).scores(probes)
+    scores = PrototypeScorer(enrolled.index).scores(probes)
     for place, person in enumerate(enrolled.people):
         theirs = enrolled.person_ids == person
         mean = np.average(enrolled.matrix[theirs], axis=0, weights=enrolled.qualities[theirs].clip(QUALITY_FLOOR))
@@ -210,14 +210,14 @@ def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int
 
 def test_a_prototype_of_samples_without_quality_is_their_mean() -> None:
     rows = np.eye(2, DIMENSION, dtype=np.float32)
-    scores = PrototypeScorer(Enrolled(rows, np.array([1, 1]), np.zeros(2, np.float32))).scores(rows)
+    scores = PrototypeScorer(Enrolled(rows, np.array([1, 1]), np.zeros(2, np.float32)).index).scores(rows)
     np.testing.assert_allclose(scores[:, 0], 2**-0.5, atol=1e-6)
 
 
 def test_samples_that_cancel_one_another_out_are_like_nobody() -> None:
     rows = np.eye(1, DIMENSION, dtype=np.float32)
     opposite = Enrolled(np.concatenate([rows, -rows]), np.array([1, 1]), np.ones(2, np.float32))
-    assert PrototypeScorer(opposite).scores(rows).tolist() == [[0.0]]
+    assert PrototypeScorer(opposite.index).scores(rows).tolist() == [[0.0]]
 
 
 @given(seeds, sample_counts)
@@ -225,39 +225,39 @@ def test_knn_weighs_the_nearest_samples_by_their_similarity(seed: int, counts: l
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probe = unit(generator.normal(size=(1, DIMENSION)))
-    scores = KnnScorer(enrolled).scores(probe)
+    scores = KnnScorer(enrolled.index).scores(probe)
     for place, person in enumerate(enrolled.people):
-        similarities = np.sort(enrolled.matrix[enrolled.person_ids == person] @ probe[0])[-NEIGHBOURS:]
+        similarities = np.sort(enrolled.matrix[enrolled.person_ids == person] @ probe[0])[-NEIGHBORS:]
         expected = np.average(similarities, weights=np.exp(similarities / TEMPERATURE))
         assert scores[0, place] == pytest.approx(expected, abs=1e-5)
 
 
 @given(seeds, sample_counts)
-def test_knn_with_one_neighbour_is_the_most_similar_sample(seed: int, counts: list[int]) -> None:
+def test_knn_with_one_neighbor_is_the_most_similar_sample(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probes = unit(generator.normal(size=(3, DIMENSION)))
     similarities = probes @ enrolled.matrix.T
     best = [similarities[:, enrolled.person_ids == person].max(axis=1) for person in enrolled.people]
-    np.testing.assert_allclose(KnnScorer(enrolled, neighbours=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
+    np.testing.assert_allclose(KnnScorer(enrolled.index, neighbors=1).scores(probes), np.stack(best, axis=1), atol=1e-6)
 
 
-@pytest.mark.parametrize(("neighbours", "temperature"), [(0, 0.1), (5, 0.0), (5, -1.0), (5, float("nan"))])
-def test_knn_without_neighbours_or_temperature_is_refused(neighbours: int, temperature: float) -> None:
+@pytest.mark.parametrize(("neighbors", "temperature"), [(0, 0.1), (5, 0.0), (5, -1.0), (5, float("nan"))])
+def test_knn_without_neighbors_or_temperature_is_refused(neighbors: int, temperature: float) -> None:
     enrolled = people(np.random.default_rng(9), [2, 2])
     with pytest.raises(UsageError, match="kNN needs"):
-        KnnScorer(enrolled, neighbours=neighbours, temperature=temperature)
+        KnnScorer(enrolled.index, neighbors=neighbors, temperature=temperature)
 
 
-def test_a_linear_machine_sees_probes_from_its_centre() -> None:
-    centre = np.eye(1, DIMENSION, dtype=np.float32)[0] * 0.5
+def test_a_linear_machine_sees_probes_from_its_center() -> None:
+    center = np.eye(1, DIMENSION, dtype=np.float32)[0] * 0.5
     weights = unit(np.random.default_rng(10).normal(size=(2, DIMENSION)))
     probes = unit(np.random.default_rng(11).normal(size=(5, DIMENSION)))
     numbers, none = np.array([1, 2]), np.zeros(2, dtype=np.float32)
-    expected = LinearScorer(numbers, weights, none).scores(unit(probes - centre))
-    seen = LinearScorer(numbers, weights, none, centre=centre)
+    expected = LinearScorer(numbers, weights, none).scores(unit(probes - center))
+    seen = LinearScorer(numbers, weights, none, center=center)
     np.testing.assert_allclose(seen.scores(probes), expected, atol=1e-5)
-    assert seen.scores(centre[None]).tolist() == [[0.0, 0.0]]
+    assert seen.scores(center[None]).tolist() == [[0.0, 0.0]]
 
 
 def test_coefficients_that_do_not_fit_are_refused() -> None:

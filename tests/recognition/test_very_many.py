@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition import Recognizer, Rule, scoring
+from facebank.index.people_index import QUALITY_FLOOR
+from facebank.recognition import Recognizer, Rule
 from facebank.recognition.calibration.simulation import KEPT
+from facebank.recognition.cohort import Cohort, Correction
 from facebank.recognition.confusable import Confusables
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import QUALITY_FLOOR, LinearScorer, PrototypeScorer
+from facebank.recognition.scoring import LinearScorer, PrototypeScorer
 from facebank.storage.arrays import normalized
 
 from .made_up import DIMENSION, called, people, probes, rules, said, sample_counts, seeds
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class AtOnce(LinearScorer):
-    """Prototypes summed sample by sample and multiplied as a whole: what blocks must come to."""
+    """Prototypes summed sample by sample; everybody is compared with each probe."""
 
     def __init__(self, enrolled: Enrolled) -> None:
         sums = np.zeros((len(enrolled.people), DIMENSION))
@@ -37,8 +38,8 @@ class AtOnce(LinearScorer):
         self.made = normalized(sums).astype(np.float32)
         super().__init__(enrolled.people, self.made, np.zeros(len(sums), np.float32))
 
-    def scores(self, probes: FloatArray) -> FloatArray:
-        return super().scores(probes).clip(-1.0, 1.0)
+    def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        return super().scores_of(probe, places).clip(-1.0, 1.0)
 
 
 def shuffled(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
@@ -60,41 +61,17 @@ def figures(decisions: Sequence[Identity]) -> list[float]:
 def test_decisions_are_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = shuffled(generator, counts)
-    asked = probes(generator, enrolled)
-    whole = Recognizer(enrolled, called(enrolled), AtOnce(enrolled), rule, confusables=Confusables(enrolled))
-    scorer = PrototypeScorer(enrolled)
-    shared = Confusables(enrolled, None, scorer)
-    assert Recognizer(enrolled, called(enrolled), scorer, rule, confusables=shared).identify(asked) == whole.identify(
-        asked
-    )
-
-
-@rules
-@given(seed=seeds, counts=sample_counts, at_once=st.integers(1, 5))
-def test_decisions_in_blocks_are_those_of_the_whole_matrix(
-    rule: Rule, seed: int, counts: list[int], at_once: int
-) -> None:
-    generator = np.random.default_rng(seed)
-    enrolled = shuffled(generator, counts)
-    asked = probes(generator, enrolled)
-    whole = Recognizer(enrolled, called(enrolled), AtOnce(enrolled), rule).identify(asked)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scoring, "_DOUBLES_KEPT", 0)
-        patched.setattr(scoring, "_NUMBERS_AT_ONCE", at_once * DIMENSION)
-        patched.setattr(scoring, "_AVERAGED_AT_ONCE", at_once * DIMENSION)
-        scorer = PrototypeScorer(enrolled)
-        assert np.array_equal(scorer.prototypes, AtOnce(enrolled).made)
-        blocks = Recognizer(enrolled, called(enrolled), scorer, rule).identify(asked)
-    assert list(map(without_figures, blocks)) == list(map(without_figures, whole))
-    np.testing.assert_allclose(figures(blocks), figures(whole), rtol=0, atol=6e-8)
-
-
-@given(seeds, sample_counts)
-def test_confusable_people_are_the_same_with_prototypes_made_already(seed: int, counts: list[int]) -> None:
-    enrolled = shuffled(np.random.default_rng(seed), counts)
-    alone, shared = Confusables(enrolled), Confusables(enrolled, None, PrototypeScorer(enrolled))
-    pairs = [(0, other) for other in range(1, len(counts))]
-    assert [shared.expected_error(*pair) for pair in pairs] == [alone.expected_error(*pair) for pair in pairs]
+    asked, people_index = probes(generator, enrolled), enrolled.index
+    assert np.array_equal(people_index.prototypes, AtOnce(enrolled).made)
+    options: dict[str, Any] = {
+        "confusables": Confusables(people_index),
+        "cohort": Cohort(people_index, None, Correction(0.75, 0.5)),
+    }
+    found = [
+        Recognizer(people_index, called(enrolled), scorer, rule, **options).identify(asked)
+        for scorer in (AtOnce(enrolled), PrototypeScorer(people_index))
+    ]
+    assert found[0] == found[1]
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
@@ -113,7 +90,7 @@ def test_equal_scores_are_ranked_in_the_order_of_people() -> None:
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_likeness=2.0)
-    recognizer = Recognizer(enrolled, called(enrolled), PrototypeScorer(enrolled), rule)
+    recognizer = Recognizer(enrolled.index, called(enrolled), PrototypeScorer(enrolled.index), rule)
     asked = replace(probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
     (decision,) = recognizer.identify([asked], [{0, 2}])
     assert [candidate.person for candidate in decision.candidates] == [f"person {n}" for n in (1, 3, 4, 5, 6)]

@@ -34,7 +34,7 @@ from facebank.evaluation.protocols.draws import (
 )
 from facebank.evaluation.report import Section, Table
 from facebank.evaluation.searches import Roles, unrelated
-from facebank.gallery import VectorTable
+from facebank.index.people_index import PeopleIndex
 from facebank.operations.lookalike import HEADING, rank_resemblance
 
 if TYPE_CHECKING:
@@ -431,7 +431,8 @@ def _false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tup
 def _ranking(faces: FaceSet, trial: TrialGallery, nobody: str) -> tuple[Table, str]:
     """Rank the enrolled people by resemblance to a stranger; return the table and a sentence on the decisions."""
     owners, enrolled = faces.dataset.owners, trial.enrolled
-    table = VectorTable(enrolled, owners[enrolled], faces.embeddings[enrolled])
+    everybody = np.ones(len(enrolled), dtype=np.float32)
+    people = PeopleIndex.of(faces.embeddings[enrolled], owners[enrolled], everybody)
     names = dict(enumerate(faces.dataset.people))
     mine = np.flatnonzero((owners == faces.dataset.people.index(nobody)) & faces.found)[:_RANKED]
     rows, outcomes = list[tuple[str, ...]](), list[str]()
@@ -441,7 +442,7 @@ def _ranking(faces: FaceSet, trial: TrialGallery, nobody: str) -> tuple[Table, s
             continue
         decision = trial.recognizer.identify([face])[0]
         outcomes.append(decision.decision.value)
-        alike = rank_resemblance(face.embedding, table, names)[:3]
+        alike = rank_resemblance(face.embedding, people, names)[:3]
         ranked = ", ".join(f"{one.person} {one.share:.1%}".replace("%", " %") for one in alike)
         likely = "" if decision.probability is None else f"{decision.probability:.4f}"
         rows.append((str(faces.names[place]), ranked, decision.decision.value, decision.person or "", likely))

@@ -18,7 +18,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.recognition.cohort import NO_CORRECTION, Cohort, Correction
 from facebank.recognition.enrolled import Enrolled, check_embeddings
-from facebank.recognition.scoring import greatest, prototypes
+from facebank.recognition.scoring import greatest
 from facebank.recognition.training import build_scorer
 
 if TYPE_CHECKING:
@@ -231,9 +231,9 @@ def simulate(
     probes = everybody.embeddings[np.concatenate([*rest, strangers]).astype(np.int64)]
     scores = scorer.scores(probes)
     if correction.share:
-        made = prototypes(enrolled)
         further = _means(everybody, cast.further, shuffled, plan.samples_each)
-        scores = Cohort(made, further, correction).corrected(scores, probes @ made.T, probes)
+        cohort, everybody_known = Cohort(enrolled.index, further, correction), np.arange(plan.size)
+        scores = cohort.corrected(scores, probes @ enrolled.index.prototypes.T, probes, everybody_known)
     scores, relatives = _without_relatives(scores, own, everybody.families, cast)
     order, place = _best(scores, own)
     return Searches(
@@ -304,7 +304,7 @@ def _means(
     samples = [shuffled[person][:samples_each] for person in people]
     places = np.concatenate(samples)
     owners = np.repeat(np.arange(len(people)), [len(taken) for taken in samples])
-    return prototypes(Enrolled(everybody.embeddings[places], owners, everybody.qualities[places]))
+    return Enrolled(everybody.embeddings[places], owners, everybody.qualities[places]).index.prototypes
 
 
 def _without_relatives(

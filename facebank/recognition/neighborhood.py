@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.index.exact import cosines
+from facebank.index.people_index import weighted
 from facebank.recognition.agreement import agreement
-from facebank.recognition.scoring import QUALITY_FLOOR, prototypes
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _SAMPLES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Neighbourhood:
+class Neighborhood:
     """Where samples lie. N samples of P people.
 
     Attributes
@@ -62,7 +63,7 @@ class Neighbourhood:
     too_similar: NDArray[np.bool_]
 
 
-def survey(enrolled: Enrolled, background: Background | None = None) -> Neighbourhood:
+def survey(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
     """Judge every sample as if it were not enrolled.
 
     Parameters
@@ -81,7 +82,7 @@ def survey(enrolled: Enrolled, background: Background | None = None) -> Neighbou
     mislabelled = (place >= 0) & (own < other) & (other >= least_other)
     disagreeing = ~mislabelled & (own < least_own)
     between = _agreement(enrolled)
-    return Neighbourhood(
+    return Neighborhood(
         own=own,
         other=other,
         nearest=np.where(place >= 0, enrolled.people[place], -1),
@@ -110,42 +111,54 @@ def least_similarity(counts: NDArray[np.int64], typical: float, below: float = R
 
 
 def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return the pairs of samples that are as good as one photo: two rows, the first lower, and the similarity."""
-    ones, others, similarities = [], [], []
-    for start in range(0, enrolled.count, _SAMPLES_AT_ONCE):
-        products = enrolled.matrix[start : start + _SAMPLES_AT_ONCE] @ enrolled.matrix[start:].T
-        one, other = np.nonzero(products >= least)
-        beyond = other > one
-        ones.append(one[beyond] + start)
-        others.append(other[beyond] + start)
-        similarities.append(products[one[beyond], other[beyond]])
-    return np.concatenate(ones), np.concatenate(others), np.concatenate(similarities)
+    """Return the pairs of samples that are as good as one photo: two rows, the first lower, and the similarity.
+
+    The rows are those of `Enrolled.index`.
+    """
+    index, ones, others, similarities = enrolled.index, [], [], []
+    for start in range(0, index.count, _SAMPLES_AT_ONCE):
+        rows = np.arange(start, min(start + _SAMPLES_AT_ONCE, index.count))
+        vectors = index.vectors(rows)
+        for row, vector, near in zip(
+            rows, vectors, index.nearest_samples.within(vectors.astype(np.float64), least), strict=True
+        ):
+            later = near[near > row]
+            if len(later):
+                found = cosines(vector, index.vectors(later))
+                alike = found >= least
+                ones.append(np.full(int(alike.sum()), row))
+                others.append(later[alike])
+                similarities.append(found[alike])
+    nobody = np.empty(0, dtype=np.int64)
+    return (
+        np.concatenate([nobody, *ones]),
+        np.concatenate([nobody, *others]),
+        np.concatenate([np.empty(0, dtype=np.float32), *similarities]),
+    )
 
 
 def _own_similarities(enrolled: Enrolled) -> FloatArray:
     """Return each sample's cosine with the weighted mean of its person's others, NaN for an only sample."""
-    owners, rows = enrolled.owners, enrolled.matrix.astype(np.float64)
-    weighted = rows * np.maximum(enrolled.qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
+    owners, counted = enrolled.owners, weighted(enrolled.matrix, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
-    np.add.at(sums, owners, weighted)
-    own = (normalized(sums[owners] - weighted) * rows).sum(axis=1)
+    np.add.at(sums, owners, counted)
+    own = (normalized(sums[owners] - counted) * enrolled.matrix.astype(np.float64)).sum(axis=1)
     own[np.bincount(owners)[owners] == 1] = np.nan
     return np.asarray(own, dtype=np.float32)
 
 
 def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return each sample's similarity to the nearest other person, and that person's place; -1 without one."""
-    people, owners = prototypes(enrolled), enrolled.owners
+    index, owners = enrolled.index, enrolled.owners
     highest = np.full(enrolled.count, -1.0, dtype=np.float32)
     places = np.full(enrolled.count, -1, dtype=np.int64)
-    if len(people) == 1:
-        return highest, places
-    for start in range(0, enrolled.count, _SAMPLES_AT_ONCE):
-        rows = np.arange(start, min(start + _SAMPLES_AT_ONCE, enrolled.count))
-        similarities = enrolled.matrix[rows] @ people.T
-        similarities[np.arange(len(rows)), owners[rows]] = -np.inf
-        places[rows] = similarities.argmax(axis=1)
-        highest[rows] = similarities.max(axis=1)
+    for start in range(0, enrolled.count if len(index.people) > 1 else 0, _SAMPLES_AT_ONCE):
+        block = enrolled.matrix[start : start + _SAMPLES_AT_ONCE]
+        for row, near in enumerate(index.nearest_people.near(block.astype(np.float64), 2), start):
+            others = near[near != owners[row]]
+            similarities = index.similarities(enrolled.matrix[row], others)
+            best = int(similarities.argmax())
+            highest[row], places[row] = similarities[best], others[best]
     return highest, places
 
 

@@ -1,0 +1,349 @@
+"""Arrays made from a gallery, in one sealed file that is mapped rather than read: a disposable cache.
+
+A file belongs to a gallery by a token that is drawn when it is written and kept in the gallery: whoever holds the token
+comes, by whatever changes, from the gallery as it was then. What is in it is the gallery's at one revision. It is its
+owner's alone, appears under its name when it is whole, and nothing of it is used before its seal and the SHA-256 of the
+block it lies in agree. Whoever forgets somebody overwrites it (`facebank.gallery.derived`), from its beginning on: who
+has it mapped finds its header gone after reading, and does not use what was read.
+
+The layout: a header of fixed size; the sections' names, types and shapes as JSON; the sections; the digests of their
+blocks. The seal in the header is the SHA-256 of header, JSON and digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import mmap
+import os
+import secrets
+import shutil
+import stat
+import struct
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.errors import GalleryBusyError
+from facebank.storage.concurrency import SharedLock
+from facebank.storage.files import PRIVATE_FOLDER, new_file
+from facebank.storage.leftovers import wipe_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery.records import PackIdentity
+
+WHOLE, IN_PIECES = 1 << 20, 1 << 14
+"""Bytes that one digest is of, in sections that are read whole and in those of which single rows are."""
+
+_MAGIC = b"facebank derived"
+_FORMAT = 2
+_HEADER = struct.Struct("<16sIIQ32s")  # magic, format, length of the JSON, length of the file, seal
+_LONGEST_JSON = 1 << 16
+_ALIGNED = 4096
+_DIGEST = 32
+_PIECES_AT_ONCE = 16
+_SPARE_SPACE = 256 << 20  # bytes that are left free on the disk
+_KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileKey:
+    """What a file belongs to.
+
+    Attributes
+    ----------
+    pack
+        SHA-256 in hex of the digest of the pack that made the vectors.
+    revision
+        The gallery's.
+    token
+        32 hex digits.
+    """
+
+    pack: str
+    revision: int
+    token: str
+
+    @classmethod
+    def draw(cls, pack: PackIdentity, revision: int) -> Self:
+        """Return a key with a new token."""
+        return cls(_digest_of(pack), revision, secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """An array to be written.
+
+    Attributes
+    ----------
+    name
+        What it is read by.
+    kind
+        Its dtype, as NumPy spells it.
+    shape
+        Its shape.
+    parts
+        Its rows, some at a time.
+    block
+        `WHOLE` or `IN_PIECES`.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parts: Iterable[NDArray[Any]]
+    block: int = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where a section lies, and which digests are its own."""
+
+    kind: str
+    shape: tuple[int, ...]
+    block: int
+    start: int
+    first_digest: int
+
+    @property
+    def per_row(self) -> int:
+        return math.prod(self.shape[1:])
+
+    @property
+    def width(self) -> int:
+        return np.dtype(self.kind).itemsize * self.per_row
+
+    @property
+    def size(self) -> int:
+        return self.width * self.shape[0]
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.size // self.block)
+
+
+class DerivedFile:
+    """A file of which nothing is used that is not what was written. Use `read_derived_file` to get one.
+
+    Attributes
+    ----------
+    key
+        What it belongs to.
+    """
+
+    def __init__(self, stream: IO[bytes], key: FileKey, header: bytes, places: dict[str, _Placed], digests: bytes):
+        self.key = key
+        self._stream = stream
+        weakref.finalize(self, stream.close)
+        self._header = header
+        self._places = places
+        self._digests = digests
+        self._seen = {name: np.zeros(place.blocks, dtype=np.bool_) for name, place in places.items()}
+        self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._reading = SharedLock()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a section."""
+        return self._places[name].shape
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return the rows of a section from a place to before another; all of them without places.
+
+        Raises
+        ------
+        GalleryBusyError
+            They are not what was written: the file was overwritten meanwhile, or is damaged.
+        """
+        place = self._places[name]
+        stop = place.shape[0] if stop is None else stop
+        first, last = start * place.width // place.block, -(-stop * place.width // place.block)
+        begin, end = first * place.block, min(last * place.block, place.size)
+        data = bytearray(end - begin)
+        with self._reading:  # not mapped: what is read once need not stay in memory
+            self._stream.seek(place.start + begin)
+            self._stream.readinto(data)  # type: ignore[attr-defined]  # the file is opened unbuffered
+        view = memoryview(data)
+        pieces = [view[at : at + place.block] for at in range(0, len(data), place.block)]
+        wanted = self._digests[_DIGEST * (place.first_digest + first) : _DIGEST * (place.first_digest + last)]
+        if b"".join(_hashed(pieces)) != wanted:
+            raise _overwritten()
+        rows = np.frombuffer(data, place.kind, count=(stop - start) * place.per_row, offset=start * place.width - begin)
+        return rows.reshape(stop - start, *place.shape[1:])
+
+    def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return a copy of some rows of a section; `GalleryBusyError` as for `read`."""
+        place, seen = self._places[name], self._seen[name]
+        blocks = np.unique(np.concatenate([rows * place.width, (rows + 1) * place.width - 1]) // place.block)
+        unseen = blocks[~seen[blocks]]
+        whole = memoryview(self._map)[place.start : place.start + place.size]
+        pieces = [whole[at : at + place.block] for at in (unseen * place.block).tolist()]
+        for digest, number in zip(_hashed(pieces), (place.first_digest + unseen).tolist(), strict=True):
+            if digest != self._digests[_DIGEST * number : _DIGEST * (number + 1)]:
+                raise _overwritten()
+        seen[unseen] = True
+        everything = np.frombuffer(whole, place.kind).reshape(place.shape)
+        found: NDArray[Any] = everything[rows]
+        if self._map[: len(self._header)] != self._header:
+            raise _overwritten()
+        return found
+
+
+def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) -> bool:
+    """Write a file in the place of one that may be there, which is overwritten.
+
+    Parameters
+    ----------
+    path
+        Where.
+    key
+        What it belongs to.
+    sections
+        What it holds.
+
+    Returns
+    -------
+    bool
+        False if it cannot be written, for want of room or permission, say: then all is as if nothing had been tried.
+    """
+    described = [[each.name, each.kind, list(each.shape), each.block] for each in sections]
+    told = json.dumps({"pack": key.pack, "revision": key.revision, "token": key.token, "sections": described}).encode()
+    places, end = _placed(described, _HEADER.size + len(told))
+    length = end + _DIGEST * sum(place.blocks for place in places.values())
+    try:
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < length + _SPARE_SPACE:
+            return False
+        with new_file(path, suffix=f".{path.stem}", sync=False) as part:
+            digests = bytearray()
+            for each in sections:
+                part.stream.seek(places[each.name].start)
+                for block in _written(part.stream, each):
+                    digests += block
+            part.stream.seek(end)
+            part.stream.write(digests)
+            part.stream.seek(0)
+            part.stream.write(_header(told, length, bytes(digests)) + told)
+            part.stream.flush()
+            wipe_file(path)
+    except OSError:
+        return False
+    return True
+
+
+def read_derived_file(path: Path, pack: PackIdentity, token: object) -> DerivedFile | None:
+    """Return a file; None if there is none, or it is damaged or belongs to something else."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+            return None
+        stream = path.open("rb", buffering=0)
+    except OSError:
+        return None
+    try:
+        return _opened(stream, _digest_of(pack), token)
+    except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError):
+        stream.close()
+        return None
+
+
+def _opened(stream: IO[bytes], pack: str, token: object) -> DerivedFile:
+    header = stream.read(_HEADER.size)
+    magic, version, told_length, length, _ = _HEADER.unpack(header)
+    if (magic, version) != (_MAGIC, _FORMAT) or told_length > _LONGEST_JSON:
+        raise ValueError("it is another kind of file")
+    told = stream.read(told_length)
+    content = json.loads(told)
+    key = FileKey(str(content["pack"]), int(content["revision"]), str(content["token"]))
+    if (key.pack, key.token) != (pack, token):
+        raise ValueError("it belongs to something else")
+    places, end = _placed(content["sections"], _HEADER.size + told_length)
+    digests_length = _DIGEST * sum(place.blocks for place in places.values())
+    if not os.fstat(stream.fileno()).st_size == length == end + digests_length:
+        raise ValueError("it is cut off")
+    stream.seek(end)
+    digests = stream.read(digests_length)
+    if _header(told, length, digests) != header:
+        raise ValueError("it is damaged")
+    return DerivedFile(stream, key, header, places, digests)
+
+
+def _overwritten() -> GalleryBusyError:
+    return GalleryBusyError(
+        "Another process has just rewritten what this gallery is searched with, to forget somebody, say: try again."
+    )
+
+
+def _digest_of(pack: PackIdentity) -> str:
+    return hashlib.sha256(pack.digest.encode()).hexdigest()
+
+
+def _header(told: bytes, length: int, digests: bytes) -> bytes:
+    fields = (_MAGIC, _FORMAT, len(told), length)
+    seal = hashlib.sha256(_HEADER.pack(*fields, bytes(_DIGEST)) + told + digests).digest()
+    return _HEADER.pack(*fields, seal)
+
+
+def _placed(described: Sequence[Sequence[Any]], start: int) -> tuple[dict[str, _Placed], int]:
+    """Return where sections lie that begin behind some bytes, and where they end; `ValueError` if they cannot be."""
+    places: dict[str, _Placed] = {}
+    digests = 0
+    for name, kind, shape, block in described:
+        is_known = kind in _KINDS and block in {WHOLE, IN_PIECES} and name not in places
+        if (
+            not is_known
+            or not all(type(each) is int and 0 <= each < 1 << 40 for each in shape)
+            or not 1 <= len(shape) <= 3
+        ):
+            raise ValueError("there can be no such section")
+        start += -start % _ALIGNED
+        place = _Placed(kind, tuple(shape), block, start, digests)
+        start, digests = start + place.size, digests + place.blocks
+        places[name] = place
+    return places, start
+
+
+def _written(stream: IO[bytes], section: Section) -> Iterator[bytes]:
+    """Write a section and yield the digests of its blocks."""
+    left = bytearray()
+    size = 0
+    for part in section.parts:
+        data = np.ascontiguousarray(part, dtype=section.kind).tobytes()
+        stream.write(data)
+        size += len(data)
+        data = bytes(left) + data if left else data
+        full = len(data) - len(data) % section.block
+        view = memoryview(data)
+        yield from _hashed([view[at : at + section.block] for at in range(0, full, section.block)])
+        left = bytearray(view[full:])
+    if size != np.dtype(section.kind).itemsize * math.prod(section.shape):
+        raise ValueError(f"section {section.name} has {size} bytes")
+    if left:
+        yield hashlib.sha256(left).digest()
+
+
+def _hashed(pieces: Sequence[memoryview]) -> Iterator[bytes]:
+    """Yield the digests of pieces, made by several threads where there is much to do."""
+    groups = [pieces[at : at + _PIECES_AT_ONCE] for at in range(0, len(pieces), _PIECES_AT_ONCE)]
+    if sum(map(len, pieces)) < 8 * WHOLE:
+        yield from itertools.chain.from_iterable(map(_digests, groups))
+        return
+    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+        yield from itertools.chain.from_iterable(pool.map(_digests, groups))
+
+
+def _digests(pieces: Sequence[memoryview]) -> list[bytes]:
+    return [hashlib.sha256(piece).digest() for piece in pieces]

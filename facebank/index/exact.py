@@ -1,0 +1,72 @@
+"""Exact similarities of embeddings, and how far quickly computed ones may be off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
+_UNIT = 2.0**-24  # half the distance of 1 and the next float32
+_ROWS_AT_ONCE = 8192
+
+
+def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.float64]:
+    """Return a query's inner products with vectors, in double precision.
+
+    Each depends on its two vectors alone, whatever else is compared: every backend decides by these numbers.
+
+    Parameters
+    ----------
+    query
+        Of shape ``(D,)``.
+    rows
+        ``float32`` of shape ``(N, D)``.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Of shape ``(N,)``.
+    """
+    exact = query.astype(np.float64)
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        block = rows[start : start + _ROWS_AT_ONCE].astype(np.float64)
+        found[start : start + len(block)] = np.einsum("nd,d->n", block, exact)
+    return found
+
+
+def cosines(query: FloatArray, rows: FloatArray) -> FloatArray:
+    """Return an L2-normalized query's similarities ``(N,)`` with such vectors ``(N, D)``: ``float32``, -1..1."""
+    return products(query, rows).clip(-1.0, 1.0).astype(np.float32)
+
+
+def summing_error(terms: int) -> float:
+    """Return the relative error of a ``float32`` sum of so many products, in whatever order it is computed.
+
+    Notes
+    -----
+    Relative to the sum of the products' magnitudes: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+    edition, 2002, section 3.1. A few more operations than the sum needs are counted.
+    """
+    rounded = (terms + 4) * _UNIT
+    return rounded / (1.0 - rounded)
+
+
+def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the rows' lengths in double precision, ``(N,)``."""
+    exact = rows.astype(np.float64)
+    found: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", exact, exact))
+    return found
+
+
+def longest(rows: FloatArray) -> float:
+    """Return a bound of the rows' lengths, from ``float32`` arithmetic; 0 without rows."""
+    if not len(rows):
+        return 0.0
+    squares = np.einsum("ij,ij->i", rows, rows)
+    return float(np.sqrt(np.float64(squares.max()))) * (1.0 + summing_error(rows.shape[1]))

@@ -1,0 +1,247 @@
+"""The enrolled people, as searches and classifiers need them: samples by person, prototypes, nearest neighbors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from facebank.index.exact import cosines, lengths, products
+from facebank.index.search import MatrixSearch
+from facebank.storage.arrays import normalized
+from facebank.storage.concurrency import computed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from facebank.index.search import Search
+    from facebank.types import FloatArray
+
+QUALITY_FLOOR = 0.5
+"""The least weight of a sample in its person's prototype: a poor photo counts for half of a perfect one."""
+
+_PEOPLE_AT_ONCE = 4096
+
+
+class Samples(Protocol):
+    """The enrolled samples, those of a person together: in memory, or in a file."""
+
+    in_memory: bool
+    """Whether looking at all of them is cheap."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many there are, and the length of an embedding."""
+        ...
+
+    def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
+        """Return some embeddings, or all, ``float32`` of shape ``(K, D)``."""
+        ...
+
+    def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Return qualities, ``float32`` of shape ``(K,)``, 0..1."""
+        ...
+
+
+class PeopleIndex:
+    """Samples by person, and the nearest people and samples. Use `of` to make one.
+
+    Parameters
+    ----------
+    people
+        The people's numbers, rising: ``int64`` of shape ``(P,)``, P at least 1.
+    starts
+        Where each person's samples begin, and the end: ``int64`` of shape ``(P + 1,)``.
+    samples
+        L2-normalized embeddings of the samples, and how good they are.
+    derived
+        What was computed before from the same samples; None to compute it when it is needed.
+    """
+
+    def __init__(
+        self,
+        people: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        samples: Samples,
+        derived: Derived | None = None,
+    ) -> None:
+        self.people = people
+        self.starts = starts
+        self._samples = samples
+        self._derived = derived
+
+    @classmethod
+    def of(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
+        """Return an index in memory.
+
+        Parameters
+        ----------
+        vectors
+            ``float32`` of shape ``(N, D)``, N at least 1.
+        person_ids
+            Whose they are, ``int64`` of shape ``(N,)``.
+        qualities
+            ``float32`` of shape ``(N,)``, 0..1.
+        """
+        people, starts, order = by_person(person_ids)
+        if order is not None:
+            vectors, qualities = vectors[order], qualities[order]
+        return cls(people, starts, _InMemory(vectors, qualities))
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return int(self.starts[-1])
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self._samples.shape[1]
+
+    @computed
+    def counts(self) -> NDArray[np.int64]:
+        """How many samples each person has, ``int64`` of shape ``(P,)``."""
+        return np.diff(self.starts)
+
+    @computed
+    def nearest_people(self) -> Search:
+        """Return what searches the prototypes; places are those of `people`."""
+        return MatrixSearch(self.prototypes) if self._derived is None else self._derived.nearest_people()
+
+    @computed
+    def nearest_samples(self) -> Search:
+        """Return what searches the samples; places are rows, from `starts` on for each person."""
+        return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
+
+    @computed
+    def prototypes(self) -> FloatArray:
+        """Everybody's prototype, ``float32`` of shape ``(P, D)``; a large gallery's fill memory."""
+        return np.concatenate([self._averaged(places) for places in self.blocks()])
+
+    @computed
+    def total(self) -> NDArray[np.float64]:
+        """Return the sum of all prototypes, ``(D,)``."""
+        if self._derived is not None:
+            return self._derived.total
+        sums = [self.prototypes_of(places).sum(axis=0, dtype=np.float64) for places in self.blocks()]
+        return np.asarray(np.sum(sums, axis=0), dtype=np.float64)
+
+    @computed
+    def commonness(self) -> tuple[float, float]:
+        """Return the least and the greatest similarity of a prototype with the sum of all others."""
+        if self._derived is not None:
+            return self._derived.commonness
+        found = np.concatenate([self.common_with_others(places) for places in self.blocks()])
+        return float(found.min()), float(found.max())
+
+    def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the similarity of some people's prototypes with the sum of everybody else's, ``(K,)``."""
+        made = self.prototypes_of(places)
+        return products(self.total, made) - lengths(made) ** 2
+
+    def blocks(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the places of all people, some at a time."""
+        for start in range(0, len(self.people), _PEOPLE_AT_ONCE):
+            yield np.arange(start, min(start + _PEOPLE_AT_ONCE, len(self.people)))
+
+    def prototypes_of(self, places: NDArray[np.int64]) -> FloatArray:
+        """Return the prototypes of some people: their samples' mean, weighted by quality and L2-normalized.
+
+        Parameters
+        ----------
+        places
+            Their places in `people`, ``(K,)``.
+
+        Returns
+        -------
+        FloatArray
+            ``float32`` of shape ``(K, D)``. Zeros for samples that cancel one another out, and so are like nobody.
+        """
+        return self.prototypes[places] if self._samples.in_memory else self._averaged(places)
+
+    def _averaged(self, places: NDArray[np.int64]) -> FloatArray:
+        vectors, starts, qualities = self.samples_of(places)
+        rows = weighted(vectors, qualities)
+        if len(rows) > len(places):  # somebody has several
+            rows = np.add.reduceat(rows, starts, axis=0)
+        return normalized(rows).astype(np.float32)
+
+    def vectors(self, rows: NDArray[np.int64] | None = None) -> FloatArray:
+        """Return embeddings of some samples, or of all: ``float32`` of shape ``(K, D)``."""
+        return self._samples.vectors(rows)
+
+    def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Return qualities of some samples, ``float32`` of shape ``(K,)``, 0..1."""
+        return self._samples.qualities(rows)
+
+    def rows_of(self, place: int) -> NDArray[np.int64]:
+        """Return the rows of a person's samples, by the person's place."""
+        return np.arange(self.starts[place], self.starts[place + 1])
+
+    def samples_of(self, places: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+        """Return the samples of some people: embeddings, where each person's begin, and qualities."""
+        counts = self.counts[places]
+        starts = np.cumsum(counts) - counts
+        rows = np.repeat(self.starts[places] - starts, counts) + np.arange(int(counts.sum()))
+        return self._samples.vectors(rows), starts, self._samples.qualities(rows)
+
+    def similarities(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
+        """Return a probe's cosines with the prototypes of some people, ``float32`` of shape ``(K,)``."""
+        return cosines(probe, self.prototypes_of(places))
+
+    def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whose some samples are, as places in `people`."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+
+class Derived(Protocol):
+    """What is computed once from all samples and kept."""
+
+    total: NDArray[np.float64]
+    commonness: tuple[float, float]
+
+    def nearest_people(self) -> Search:
+        """Return what searches the prototypes."""
+        ...
+
+    def nearest_samples(self) -> Search:
+        """Return what searches the samples."""
+        ...
+
+
+class _InMemory:
+    in_memory = True
+
+    def __init__(self, vectors: FloatArray, qualities: FloatArray) -> None:
+        self.shape = vectors.shape
+        self._vectors = vectors
+        self._qualities = qualities
+
+    def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
+        return self._vectors if rows is None else self._vectors[rows]
+
+    def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
+        return self._qualities[rows]
+
+
+def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
+    """Return the people, where each one's samples begin and the end, and the order that puts them together.
+
+    The order is None where they lie together already, as in a gallery whose people were enrolled one after the other.
+    """
+    order = None
+    if (person_ids[1:] < person_ids[:-1]).any():
+        order = np.argsort(person_ids, kind="stable")
+        person_ids = person_ids[order]
+    starts = np.flatnonzero(np.concatenate([[True], person_ids[1:] != person_ids[:-1]]))
+    return person_ids[starts], np.append(starts, len(person_ids)).astype(np.int64), order
+
+
+def weighted(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
+    """Return samples ``(N, D)`` as they count in their person's prototype, the sum of them at length 1."""
+    rows = vectors.astype(np.float64)
+    rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
+    return rows

@@ -1,0 +1,263 @@
+"""Nearest neighbors, exactly: which vectors can be among those with the greatest products.
+
+A `Search` finds candidates by products that are computed quickly, whose error is bounded; the caller ranks them by
+`facebank.index.exact.products`, so that every backend gives the same answers to the last bit. `MatrixSearch` multiplies
+a ``float32`` matrix in NumPy; `CodedSearch` scans codes of 8 bits a number, with NumPy and, once a process has scanned
+`FAISS_FROM` of them, with FAISS, whose import takes as long as NumPy takes for those.
+
+With ``p`` a vector's quick product and ``e`` its bound, the true one is within ``p - e .. p + e``. At least `limit`
+vectors have a true product of ``floor`` or more, the `limit`-th greatest ``p - e``. So nobody with ``p + e < floor``
+is among the best `limit`, nor equal to the last of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facebank.index.codes import ZERO
+from facebank.index.exact import lengths, longest, summing_error
+from facebank.storage.concurrency import SharedLock, at_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.index.codes import CodeScale
+    from facebank.types import FloatArray
+
+    Places = NDArray[np.int64]
+
+FAISS_FROM = 400_000
+"""How many codes are scanned with NumPy before FAISS is loaded: measured, that takes as long as loading FAISS."""
+
+_QUERIES_AT_ONCE = 64
+_CODES_AT_ONCE = 8192
+_SPARE = 24  # measured: rarely more of a part are within the bounds of the last wanted
+_WIDEN = 8
+
+
+class Search(Protocol):
+    """Finds vectors by their products with queries."""
+
+    @property
+    def count(self) -> int:
+        """How many vectors there are."""
+        ...
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+        """Find the vectors with the greatest products.
+
+        Parameters
+        ----------
+        queries
+            ``float64`` of shape ``(M, D)``, of any length.
+        limit
+            How many are wanted, at least 1.
+        slack
+            How far below the last wanted a product may be.
+
+        Returns
+        -------
+        list[Places]
+            For each query the places of vectors, rising: all whose product is no more than `slack` below the
+            `limit`-th greatest, and perhaps a few others. All of them where there are no more than `limit`.
+        """
+        ...
+
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+        """Return the places of all vectors whose product with each query is `least` or more, and perhaps others."""
+        ...
+
+
+class MatrixSearch:
+    """Search of a matrix in memory.
+
+    Parameters
+    ----------
+    matrix
+        ``float32`` of shape ``(N, D)``.
+    """
+
+    def __init__(self, matrix: FloatArray) -> None:
+        self._matrix = matrix
+        self._longest = longest(matrix)
+
+    @property
+    def count(self) -> int:
+        """How many vectors there are."""
+        return len(self._matrix)
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+        """Find vectors: see `Search.near`."""
+        if self.count <= limit:
+            return [np.arange(self.count)] * len(queries)
+        found: list[Places] = []
+        for products, errors in self._products(queries):
+            last = np.partition(products, self.count - limit, axis=1)[:, self.count - limit]
+            found += _at_least(products, last - 2.0 * errors - slack)
+        return found
+
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+        """Find vectors: see `Search.within`."""
+        return [found for products, errors in self._products(queries) for found in _at_least(products, least - errors)]
+
+    def _products(self, queries: NDArray[np.float64]) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
+        for block in _blocks(queries):
+            rounded = block.astype(np.float32)
+            errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
+            yield rounded @ self._matrix.T, errors * self._longest
+
+
+class CodedPart:
+    """Codes of at most `facebank.index.codes.PART_SIZE` vectors with one scale.
+
+    Parameters
+    ----------
+    scale
+        What the codes stand for.
+    codes
+        ``uint8`` of shape ``(N, D)``.
+    """
+
+    def __init__(self, scale: CodeScale, codes: NDArray[np.uint8]) -> None:
+        self.count = len(codes)
+        self._scale = scale
+        self._held: Any = codes  # the codes, or FAISS's index of them
+
+    def load_into_faiss(self, faiss: Any) -> None:
+        """Hand the codes over to FAISS."""
+        kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
+        index = faiss.IndexScalarQuantizer(len(self._scale.scale), kind, faiss.METRIC_INNER_PRODUCT)
+        index.add_sa_codes(np.ascontiguousarray(self._held))
+        self._held = index
+
+    def greatest(
+        self, queries: NDArray[np.float64], width: int
+    ) -> tuple[NDArray[np.float64], Places, NDArray[np.float64]]:
+        """Return the greatest products and their places, ``(M, width)``, and the bound of each query's error."""
+        rounded, held = self._scale.rounded(queries), self._held
+        if isinstance(held, np.ndarray):
+            sums = _sums(rounded.numbers, held)
+            places = np.argpartition(sums, self.count - width, axis=1)[:, self.count - width :]
+            sums = np.take_along_axis(sums, places, axis=1)
+        else:
+            sums, places = held.search(rounded.numbers, width)
+        return rounded.unit * sums + rounded.offset, places.astype(np.int64, copy=False), rounded.error
+
+
+class CodedSearch:
+    """Search of codes.
+
+    Parameters
+    ----------
+    parts
+        The codes of all vectors, in the order of their places.
+    """
+
+    def __init__(self, parts: Sequence[CodedPart]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(part.count for part in parts)])
+        self._scanned = 0
+        self._faiss: Any = None
+        self._loading = SharedLock()
+
+    @property
+    def count(self) -> int:
+        """How many vectors there are."""
+        return int(self._starts[-1])
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+        """Find vectors: see `Search.near`."""
+        if self.count <= limit:
+            return [np.arange(self.count)] * len(queries)
+        found: list[Places] = []
+        for block in _blocks(queries):
+            firsts = self._greatest(block, limit + _SPARE)
+            lower = np.concatenate([products - errors[:, None] for products, _, errors in firsts], axis=1)
+            floors = np.partition(lower, lower.shape[1] - limit, axis=1)[:, lower.shape[1] - limit] - slack
+            found += [self._from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
+        return found
+
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+        """Find vectors: see `Search.within`."""
+        found: list[Places] = []
+        for block in _blocks(queries):
+            firsts = self._greatest(block, _SPARE)
+            found += [self._from(query, least, firsts, row) for row, query in enumerate(block)]
+        return found
+
+    def _greatest(
+        self, queries: NDArray[np.float64], width: int
+    ) -> list[tuple[NDArray[np.float64], Places, NDArray[np.float64]]]:
+        """Ask all parts, as many at once as there are threads."""
+        faiss = self._load_faiss(len(queries) * self.count)
+        threads = 1 if faiss is None else min(faiss.omp_get_max_threads(), len(self._parts))
+        if threads == 1:
+            return [part.greatest(queries, min(width, part.count)) for part in self._parts]
+        with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(lambda part: part.greatest(queries, min(width, part.count)), self._parts))
+
+    def _from(
+        self,
+        query: NDArray[np.float64],
+        floor: float,
+        firsts: Sequence[tuple[NDArray[np.float64], Places, NDArray[np.float64]]],
+        row: int,
+    ) -> Places:
+        """Return the places whose product may reach a floor; a part whose last one does is asked for more."""
+        found = []
+        for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
+            near, where = products[row] + errors[row], places[row]
+            while near.min() >= floor and len(near) < part.count:
+                wider = part.greatest(query[None], min(_WIDEN * len(near), part.count))
+                near, where = wider[0][0] + wider[2][0], wider[1][0]
+            found.append(where[near >= floor] + start)
+        return np.sort(np.concatenate(found))
+
+    def _load_faiss(self, scanned: int) -> Any:
+        """Return FAISS once it is worth its import; None before, and where it is not installed."""
+        self._scanned += scanned
+        if self._faiss is None and self._scanned >= FAISS_FROM:
+            with self._loading:
+                if self._faiss is None:
+                    try:
+                        import faiss
+                    except ImportError:
+                        return None
+                    for part in self._parts:
+                        part.load_into_faiss(faiss)
+                    self._faiss = faiss
+        return self._faiss
+
+
+def _sums(numbers: FloatArray, codes: NDArray[np.uint8]) -> FloatArray:
+    """Return the products of rounded queries ``(M, D)`` and codes ``(N, D)``."""
+    sums = np.empty((len(numbers), len(codes)), dtype=np.float32)
+    for start in range(0, len(codes), _CODES_AT_ONCE):
+        block = codes[start : start + _CODES_AT_ONCE].astype(np.float32)
+        block -= ZERO
+        sums[:, start : start + len(block)] = numbers @ block.T
+    return sums
+
+
+def _blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    return (queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE))
+
+
+def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) -> list[Places]:
+    return [np.flatnonzero(row >= floor) for row, floor in zip(products, floors, strict=True)]
+
+
+def _search_alone() -> None:
+    """Let FAISS search with the one thread that a forked process has: it would wait for the others for ever."""
+    faiss = sys.modules.get("faiss")
+    if faiss is not None:
+        faiss.omp_set_num_threads(1)
+
+
+at_fork(in_child=_search_alone)

@@ -1,0 +1,134 @@
+"""Every search finds what the full matrix finds, and the same to the last bit whichever way it is done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.index import search
+from facebank.index.codes import encode
+from facebank.index.exact import cosines, products
+from facebank.index.search import CodedPart, CodedSearch, MatrixSearch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facebank.index.search import Search
+    from facebank.types import FloatArray
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def rows_of(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
+    """Make up vectors: some twice, some nearly the same, some of other lengths, as weights of a classifier are."""
+    rows = generator.standard_normal((count, dimension))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    again = generator.integers(count, size=count // 3)
+    rows[: len(again)] = rows[again]
+    rows[: len(again) // 2] += 1e-4 * generator.standard_normal((len(again) // 2, dimension))
+    return rows.astype(np.float32)
+
+
+def coded(rows: FloatArray, part: int = 7) -> CodedSearch:
+    """Return a search of codes in parts of so many."""
+    blocks = [rows[start : start + part] for start in range(0, len(rows), part)]
+    return CodedSearch([CodedPart(*encode(block)) for block in blocks])
+
+
+def with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch:
+    """Return a search of codes that uses FAISS from the first query on."""
+    monkeypatch.setattr(search, "FAISS_FROM", 0)
+    return coded(rows)
+
+
+@pytest.fixture(params=["matrix", "numpy", "faiss"])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[FloatArray], Search]:
+    """Return what makes each kind of search."""
+    if request.param == "matrix":
+        return MatrixSearch
+    if request.param == "numpy":
+        return coded
+    pytest.importorskip("faiss")
+    return lambda rows: with_faiss(rows, monkeypatch)
+
+
+def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -> None:
+    @settings(max_examples=60)
+    @given(seeds, st.integers(1, 60), st.integers(1, 40), st.integers(1, 12), st.floats(0, 0.3))
+    def check(seed: int, count: int, dimension: int, limit: int, slack: float) -> None:
+        generator = np.random.default_rng(seed)
+        rows = rows_of(generator, count, dimension)
+        queries = generator.standard_normal((3, dimension)) * generator.uniform(0.1, 3)
+        queries[0] = rows[generator.integers(count)]
+        for query, found in zip(queries, make(rows).near(queries, limit, slack), strict=True):
+            exact = products(query, rows)
+            wanted = np.flatnonzero(exact >= np.sort(exact)[-min(limit, count)] - slack)
+            assert np.isin(wanted, found).all()
+            assert (np.diff(found) > 0).all()
+            assert len(found) >= min(limit, count)
+
+    check()
+
+
+def test_all_that_are_similar_enough_are_found(make: Callable[[FloatArray], Search]) -> None:
+    @settings(max_examples=60)
+    @given(seeds, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
+    def check(seed: int, count: int, dimension: int, least: float) -> None:
+        generator = np.random.default_rng(seed)
+        rows = rows_of(generator, count, dimension)
+        queries = rows[generator.integers(count, size=4)].astype(np.float64)
+        for query, found in zip(queries, make(rows).within(queries, least), strict=True):
+            assert np.isin(np.flatnonzero(products(query, rows) >= least), found).all()
+
+    check()
+
+
+def test_little_more_is_found_than_is_wanted(make: Callable[[FloatArray], Search]) -> None:
+    generator = np.random.default_rng(3)
+    rows = rows_of(generator, 3000, 64)[1000:]
+    found = make(rows).near(generator.standard_normal((5, 64)), 10)
+    assert max(map(len, found)) < 100
+
+
+@settings(max_examples=60)
+@given(seeds, st.integers(1, 30), st.integers(1, 40))
+def test_a_similarity_depends_on_its_two_vectors_alone(seed: int, count: int, dimension: int) -> None:
+    generator = np.random.default_rng(seed)
+    rows = rows_of(generator, count, dimension)
+    probe = rows[0]
+    together = cosines(probe, rows)
+    some = generator.permutation(count)[: generator.integers(1, count + 1)]
+    assert np.array_equal(cosines(probe, rows[some]), together[some])
+    assert [cosines(probe, rows[place : place + 1])[0] for place in range(count)] == together.tolist()
+
+
+def test_faiss_is_loaded_once_it_is_worth_it() -> None:
+    program = (
+        "import sys, numpy as np\n"
+        "from facebank.index import search\n"
+        "from facebank.index.codes import encode\n"
+        "search.FAISS_FROM = 300\n"
+        "rows = np.eye(100, 8, dtype=np.float32)\n"
+        "coded = search.CodedSearch([search.CodedPart(*encode(rows))])\n"
+        "for _ in range(3): coded.near(rows[:1].astype(float), 5); print('faiss' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "True"]
+
+
+def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    rows = rows_of(np.random.default_rng(1), 40, 16)
+    (found,) = with_faiss(rows, monkeypatch).near(rows[:1].astype(np.float64), 3)
+    assert 0 in found
+
+
+def test_vectors_of_zeros_are_found_too(make: Callable[[FloatArray], Search]) -> None:
+    rows: Any = np.zeros((30, 4), dtype=np.float32)
+    assert make(rows).near(np.ones((1, 4)), 3)[0].tolist() == list(range(30))
