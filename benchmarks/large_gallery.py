@@ -1,11 +1,13 @@
-"""A cold ``facebank identify`` with 1,000 people enrolled beside one with five, and with very many.
+"""Identifying and enrolling with very many people enrolled beside few, in two installed versions of facebank.
 
-    python -m benchmarks.large_gallery ../shared/data --out benchmarks/reports/large_gallery
+    python -m benchmarks.large_gallery ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
+        --out benchmarks/reports/large_gallery
 
-The galleries hold LFW's people with one photo each, as the pack embeds them. Each classifier is run once to fit it,
-then by turns with both galleries; compared are medians of one and the same run. Then the prototype classifier with
-100,000 and a million people, one random unit vector each, beside the five: seconds and the most memory.
-``--without-million`` leaves out the larger one, which takes minutes to make and a gigabyte of disk.
+Galleries hold five people of photographs, or so many made-up people more of one random unit vector each. A cold
+``facebank identify`` of one photo is run by turns, in both versions and all galleries, after a first run of each that
+prepares what is kept and is told apart. Then 100 photos are enrolled into an empty gallery and into the larger ones.
+Told are medians, the most memory, and the median of the ratios to the five people's run of the same turn.
+``--people 100000`` leaves out the million, which takes minutes to make and three gigabytes of disk.
 """
 
 from __future__ import annotations
@@ -18,154 +20,130 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from benchmarks.lfw import LfwFaces, lfw_faces
-from facebank.gallery import Gallery, NewSample, PackIdentity
-from facebank.packs import load_pack
-from facebank.storage.arrays import normalized
+from benchmarks.before_and_after import MANY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.types import FloatArray
-
-SIZES = (5, 1000)
-CLASSIFIERS = ("prototype", "knn", "svm", "logistic")
-RUNS = 7
-VERY_MANY = (100_000, 1_000_000)
-RUNS_WITH_VERY_MANY = 3
-_ENROLLED_AT_ONCE = 10_000
+CLASSIFIERS = ("prototype", "knn")
+ENROLLED_PHOTOS = 100
 
 
-def write_gallery(path: Path, pack: PackIdentity, faces: LfwFaces, people: int) -> None:
-    """Enroll the first photo of so many people."""
-    firsts = np.unique(faces.people, return_index=True)[1][:people]
-    with Gallery.open(path, pack, create=True) as gallery:
-        gallery.enroll_people(
-            [
-                (
-                    str(faces.names[place]),
-                    [
-                        sample(
-                            int(place), faces.embeddings[place], float(faces.qualities[place]), str(faces.photos[place])
-                        )
-                    ],
-                )
-                for place in firsts
-            ]
-        )
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds and megabytes of one run."""
+
+    seconds: float
+    megabytes: float
 
 
-def write_made_up(path: Path, pack: PackIdentity, people: int) -> None:
-    """Enroll so many people, one random unit vector each."""
-    random = np.random.default_rng(people)
-    with Gallery.open(path, pack, create=True) as gallery:
-        for start in range(0, people, _ENROLLED_AT_ONCE):
-            rows = normalized(random.standard_normal((_ENROLLED_AT_ONCE, pack.dimension)).astype(np.float32))
-            gallery.enroll_people(
-                [
-                    (f"Person {number}", [sample(number, row, 0.9, f"{number}.jpg")])
-                    for number, row in enumerate(rows, start)
-                ]
-            )
-
-
-def sample(number: int, embedding: FloatArray, quality: float, path: str) -> NewSample:
-    """Return a sample without a photo."""
-    return NewSample(
-        box=np.array([0, 0, 9, 9], np.float32),
-        landmarks=np.zeros((5, 2), np.float32),
-        detection_score=1.0,
-        quality=quality,
-        path=path,
-        content_hash=f"{number:064x}",
-        quarter_turns=0,
-        taken_at=None,
-        thumbnail=None,
-        vectors={"plain": embedding},
-    )
-
-
-def measured(
-    program: str, gallery: Path, photo: Path, classifier: str, environment: dict[str, str]
-) -> tuple[float, float]:
-    """Return the seconds of one cold identification, and the most memory that it had, in MB."""
+def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
+    """Run a command that must succeed, with caches of its own."""
+    places = {f"FACEBANK_{name.upper()}": str(folder / name) for name in ("cache", "packs", "calibrations")}
     start = time.perf_counter()
-    command = [program, "--gallery", str(gallery), "identify", str(photo), "--classifier", classifier, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as running:
+    command = [str(program), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **places}) as running:
         _, status, usage = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, command)
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return Run(time.perf_counter() - start, usage.ru_maxrss / 1024)
 
 
-def with_very_many(
-    program: str, few: Path, identity: PackIdentity, photo: Path, environment: dict[str, str], *, sizes: Sequence[int]
-) -> dict[str, dict[str, float]]:
-    """Measure the prototype classifier with very many people beside few."""
-    galleries = {"5": few}
+def galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
+    """Make galleries of five people and of very many, for one version."""
+    made = {"5": folder / "5.facebank"}
+    run(version, folder, "--gallery", made["5"], "enroll", "--tree", tree)
     for people in sizes:
-        galleries[str(people)] = few.with_name(f"{people}.facebank")
-        write_made_up(galleries[str(people)], identity, people)
-    runs: dict[str, list[tuple[float, float]]] = {size: [] for size in galleries}
-    for _ in range(RUNS_WITH_VERY_MANY):
-        for size, path in galleries.items():
-            runs[size].append(measured(program, path, photo, "prototype", environment))
-    report = {
-        size: {"seconds": statistics.median(run[0] for run in done), "megabytes": max(run[1] for run in done)}
-        for size, done in runs.items()
-    }
-    for size, found in report.items():
-        print(f"{size} people: {found['seconds']:.2f} s, {found['megabytes']:.0f} MB", flush=True)
-    return report
+        path = made[f"{people:,}"] = folder / f"{people}.facebank"
+        subprocess.run([version.with_name("python"), "-c", MANY, path, str(people)], check=True)
+    return made
+
+
+def identified(
+    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photo: Path, runs: int
+) -> list[dict[str, object]]:
+    """Measure cold identifications by turns."""
+    cases = [(name, size, kind) for name in versions for size in made[name] for kind in CLASSIFIERS]
+    found: dict[tuple[str, str, str], list[Run]] = {case: [] for case in cases}
+    for _ in range(runs + 1):
+        for name, size, kind in cases:
+            command = ("--gallery", made[name][size], "identify", photo, "--classifier", kind, "--json")
+            found[name, size, kind].append(run(versions[name], folders[name], *command))
+    rows: list[dict[str, object]] = []
+    for (name, size, kind), (first, *rest) in found.items():
+        few = found[name, "5", kind][1:]
+        row = {
+            "version": name,
+            "people": size,
+            "classifier": kind,
+            "first": round(first.seconds, 2),
+            "seconds": round(statistics.median(each.seconds for each in rest), 3),
+            "beside five": round(statistics.median(a.seconds / b.seconds for a, b in zip(rest, few, strict=True)), 3),
+            "megabytes": round(max(each.megabytes for each in rest)),
+        }
+        print(row, flush=True)
+        rows.append(row)
+    return rows
+
+
+def enrolled(
+    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photos: Path
+) -> list[dict[str, object]]:
+    """Measure how long photos of one person each take to be enrolled into each gallery, and into an empty one."""
+    rows: list[dict[str, object]] = []
+    for name, program in versions.items():
+        seconds = {}
+        for size, path in {"0": folders[name] / "0.facebank", **made[name]}.items():
+            copy = folders[name] / "enrolled.facebank"
+            copy.unlink(missing_ok=True)
+            if path.exists():
+                shutil.copyfile(path, copy)
+            seconds[size] = run(program, folders[name], "--gallery", copy, "enroll", "--tree", photos).seconds
+            row = {"version": name, "people": size, "enrolling": round(seconds[size], 2)}
+            rows.append({**row, "beside none": round(seconds[size] / seconds["0"], 3)})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def tree_of(lfw: Path, folder: Path) -> Path:
+    """Make a folder of people's folders with one of LFW's photos each."""
+    people = [each for each in sorted(lfw.iterdir()) if each.is_dir()][:ENROLLED_PHOTOS]
+    for person in people:
+        (folder / person.name).mkdir(parents=True)
+        shutil.copyfile(min(person.glob("*.jpg")), folder / person.name / "photo.jpg")
+    return folder
 
 
 def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--facebank", default=shutil.which("facebank"), help="the installed program")
+    parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
+    parser.add_argument("--before", type=Path, help="the program of an earlier version; left out for one version")
+    parser.add_argument("--after", type=Path, required=True, help="the program")
+    parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of galleries")
+    parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
-    parser.add_argument("--without-million", action="store_true", help="measure with 100,000 people at most")
     arguments = parser.parse_args()
-    sizes = VERY_MANY[:1] if arguments.without_million else VERY_MANY
-    if arguments.facebank is None:
-        parser.error("facebank is not on the path: name the program with --facebank")
-    pack = load_pack()
-    faces = lfw_faces(arguments.data, pack)
-    identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
-    photo = arguments.data / "lfw" / str(faces.photos[-1])
-    report: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        galleries = {size: Path(folder) / f"{size}.facebank" for size in SIZES}
-        for size, path in galleries.items():
-            write_gallery(path, identity, faces, size)
-        environment = {**os.environ, "FACEBANK_CALIBRATIONS": folder}
-        for classifier in CLASSIFIERS:
-            first, times = {}, {size: [] for size in SIZES}  # type: dict[int, float], dict[int, list[float]]
-            for size, path in galleries.items():
-                first[size], _ = measured(arguments.facebank, path, photo, classifier, environment)
-            for _ in range(RUNS):
-                for size, path in galleries.items():
-                    times[size].append(measured(arguments.facebank, path, photo, classifier, environment)[0])
-            few, many = (statistics.median(times[size]) for size in SIZES)
-            report[classifier] = {
-                "first_with_1000": first[SIZES[1]],
-                "with_5": few,
-                "with_1000": many,
-                "more": many - few,
-            }
-            print(f"{classifier}: {few:.2f} s with 5 people, {many:.2f} s with 1,000 ({many - few:+.2f} s); "
-                  f"the first time, when it is fitted, {first[SIZES[1]]:.2f} s", flush=True)  # fmt: skip
-        report["very_many"] = with_very_many(
-            arguments.facebank, galleries[SIZES[0]], identity, photo, environment, sizes=sizes
-        )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    versions = {"after": arguments.after.absolute()}
+    if arguments.before is not None:
+        versions = {"before": arguments.before.absolute(), **versions}
+    with tempfile.TemporaryDirectory(prefix="facebank-large-") as folder:
+        folders = {name: Path(folder, name) for name in versions}
+        for each in folders.values():
+            each.mkdir()
+        tree, photo = arguments.data / "photos" / "enrol", arguments.data / "photos" / "probe" / "obama_and_biden.jpg"
+        made = {name: galleries(program, folders[name], tree, arguments.people) for name, program in versions.items()}
+        photos = tree_of(arguments.data / "lfw", Path(folder, "tree"))
+        report = {
+            "runs": arguments.runs,
+            "identify": identified(versions, folders, made, photo, arguments.runs),
+            "enroll": enrolled(versions, folders, made, photos),
+        }
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

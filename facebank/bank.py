@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING, Self
 
-from facebank.errors import ClosedError, GalleryError, PackError, StorageError, UsageError
+from facebank.errors import ClosedError, GalleryBusyError, GalleryError, PackError, StorageError, UsageError
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.concurrency import SharedLock
 from facebank.storage.paths import named_path
@@ -102,6 +103,7 @@ class FaceBank:
         self._gallery: Gallery | None = None
         self._engine: Engine | None = None
         self._identification: Identification | None = None
+        self._known = local()  # what each thread has read of the gallery's faces
         self._is_closed = False
         self._opening = SharedLock()
         self._deciding = SharedLock()
@@ -417,10 +419,14 @@ class FaceBank:
         from facebank.operations.identify import identified_photo
 
         for result in self._analyzed(photos, channels):
-            if isinstance(result, AnalyzedPhoto):
-                yield identified_photo(result.found, gallery, self.identification(settings))
-            else:
+            if not isinstance(result, AnalyzedPhoto):
                 yield result
+                continue
+            try:
+                yield identified_photo(result.found, gallery, self.identification(settings))
+            except GalleryBusyError:  # another process has rewritten what is searched
+                self._identification = None
+                yield identified_photo(result.found, gallery, self.identification(settings))
 
     def analyze(self, photos: Photos, *, channels: Channels = "RGB") -> Iterator[Photo]:
         """Find the faces of photos, with quality and embedding, but without saying whose they are; needs no gallery.
@@ -985,8 +991,13 @@ class FaceBank:
 
     def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
         from facebank.operations.enroll import Enroller
+        from facebank.operations.guard import EnrolledFaces
 
-        return Enroller(self.open_gallery(create=True), self.engine, pick, thumbnails, force)
+        gallery = self.open_gallery(create=True)
+        known: EnrolledFaces | None = getattr(self._known, "faces", None)
+        if known is None:
+            known = self._known.faces = EnrolledFaces(gallery)
+        return Enroller(gallery, self.engine, pick, thumbnails, force, enrolled=known)
 
     def _analyzed(self, photos: Iterable[PhotoInput], channels: Channels = "RGB") -> Iterator[AnalyzedPhoto | Photo]:
         from facebank.operations.inputs import analyze_readable

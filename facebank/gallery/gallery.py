@@ -137,6 +137,11 @@ class Gallery:
         return not self._file.writable
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside a `snapshot`, and so cannot change the gallery."""
+        return self._file.in_transaction
+
+    @property
     def revision(self) -> int:
         """A number that grows with every change of people, samples, embeddings or strangers by any process."""
         with self._file.reading() as connection:

@@ -19,6 +19,7 @@ from facebank.index.exact import lengths
 from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex, by_person
 from facebank.index.search import CodedPart, CodedSearch
 from facebank.storage.arrays import normalized
+from facebank.storage.concurrency import SharedLock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +42,8 @@ KEPT_FROM = 5_001
 """From how many samples on the index is kept in the cache: fewer are read from the gallery in 50 ms."""
 
 _TOLD_FROM = 200 << 20  # bytes of a gallery; making its index takes more than a second
+
+_OPENING = SharedLock()
 
 MaskedPeople = tuple[PeopleIndex, "FloatArray"]
 
@@ -85,18 +88,19 @@ def open_index(gallery: Gallery) -> GalleryIndex:
     gallery
         The enrolled people.
     """
-    with gallery.snapshot():
-        revision, token, strangers = gallery.revision, gallery.read_setting(INDEX_FILE_SETTING), gallery.strangers()
-        if token is not None:
-            kept = read_derived_file(index_file(gallery.path), gallery.pack, token)
+    may_keep = not (gallery.read_only or gallery.in_transaction)
+    with _OPENING:  # several threads make it once
+        with gallery.snapshot():
+            revision, token, strangers = gallery.revision, gallery.read_setting(INDEX_FILE_SETTING), gallery.strangers()
+            kept = None if token is None else read_derived_file(index_file(gallery.path), gallery.pack, token)
             if kept is not None and kept.key.revision == revision:
                 return replace(_stored_index(kept), strangers=strangers.matrix)
-        if gallery.path.stat().st_size >= _TOLD_FROM:
-            logging.getLogger("facebank").warning("preparing the search of a large gallery, once after each change")
-        made = replace(_made_index(gallery, revision), strangers=strangers.matrix)
-    if made.people is not None and made.people.count >= KEPT_FROM and not gallery.read_only:
-        return _kept_index(gallery, made) or made
-    return made
+            if gallery.path.stat().st_size >= _TOLD_FROM:
+                logging.getLogger("facebank").warning("preparing the search of a large gallery, once after each change")
+            made = replace(_made_index(gallery, revision), strangers=strangers.matrix)
+        if may_keep and made.people is not None and made.people.count >= KEPT_FROM:
+            return _kept_index(gallery, made) or made
+        return made
 
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:

@@ -83,6 +83,8 @@ class Enroller:
         Whether samples keep a small picture of the face.
     force
         Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
+    enrolled
+        The gallery's faces, where they were read before.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class Enroller:
         pick: Pick | None = None,
         thumbnails: bool = True,
         force: bool = False,
+        *,
+        enrolled: EnrolledFaces | None = None,
     ) -> None:
         if pick not in (None, "largest", "central"):
             raise UsageError(f"faces are picked by 'largest' or 'central', not {printable(str(pick))!r}")
@@ -100,7 +104,7 @@ class Enroller:
         self._pick = pick
         self._thumbnails = thumbnails
         self._force = force
-        self._enrolled: EnrolledFaces | None = None
+        self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
 
     def enroll(
         self,
@@ -205,8 +209,6 @@ class Enroller:
 
     def _known_faces(self) -> EnrolledFaces:
         """Return the gallery's faces: read once, and again only if somebody else has changed them."""
-        if self._enrolled is None:
-            self._enrolled = EnrolledFaces(self._gallery)
         self._enrolled.follow()
         return self._enrolled
 
@@ -253,8 +255,7 @@ class Enroller:
         (outcome,) = self._gallery.enroll(person, [sample])
         owner = outcome.duplicate_of_person
         if owner is None:
-            if self._enrolled is not None:
-                self._enrolled.follow(person)
+            self._enrolled.follow(person)
             reason, detail = EnrollReason.ENROLLED, "enrolled"
         elif name_key(owner) == name_key(person):
             reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"

@@ -116,7 +116,9 @@ TAKEN = Judgment()
 
 
 class EnrolledFaces:
-    """The faces that a gallery has, for the guards of several people: read once, whatever this object's user enrolls.
+    """The faces that a gallery has, for the guards of several people: read once, whatever its user enrolls then.
+
+    Call `follow` before use. For one thread.
 
     Parameters
     ----------
@@ -126,8 +128,7 @@ class EnrolledFaces:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._revision = -1
-        self.follow()
+        self._revision = -1  # nothing is read yet
 
     def follow(self, person: str | None = None) -> None:
         """Take account of what has changed: of one new sample of a person, or of what anybody else has done."""
@@ -258,6 +259,7 @@ class PersonGuard:
         apart: Collection[str] = (),
     ) -> None:
         self._enrolled = EnrolledFaces(gallery) if enrolled is None else enrolled
+        self._enrolled.follow()
         number = self._enrolled.number(name)
         self._apart = {self._enrolled.number(other) for other in apart} - {number, -1}
         self.name = name if number < 0 else gallery.person(name).name
