@@ -1,1 +1,1 @@
-"""Files, folders and paths, SQLite files, npz without pickle, checked values, printable text, locks, shared arithmetic."""
+"""Files, folders and paths, SQLite files, npz without pickle, checked values, printable text, locks and arithmetic."""
