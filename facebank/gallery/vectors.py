@@ -8,7 +8,7 @@ import numpy as np
 
 from facebank.gallery.records import PLAIN, VectorTable
 from facebank.gallery.samples import owners, samples_by_number
-from facebank.gallery.store.codec import floats_to_bytes, only, unit_rows, wholes
+from facebank.gallery.store.codec import floats_to_bytes, unit_rows, wholes
 from facebank.gallery.store.digests import row_digests, summed
 from facebank.gallery.store.rows import (
     NOTHING,
@@ -21,7 +21,7 @@ from facebank.gallery.store.rows import (
     sum_name,
     summed_groups,
 )
-from facebank.gallery.store.schema import FACTS_SINCE, TABLES, has_seals, schema_version
+from facebank.gallery.store.schema import TABLES, has_seals
 from facebank.storage.values import whole
 
 if TYPE_CHECKING:
@@ -37,13 +37,7 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 2_000
 _FEW = 1_000
-_OF_VARIANT = "SELECT {} FROM vectors NOT INDEXED WHERE pack_id = ? AND variant = ?"
-# The plus signs (``+pack_id``) make SQLite read in the order of samples; else it uses the index of components and sorts
-# afterwards, which takes five times as long.
-_IN_ORDER = """
-    SELECT sample_id, revision, vector, {seal} FROM samples JOIN vectors ON sample_id = samples.id
-    WHERE +pack_id = ? AND +variant = ?{bare} ORDER BY sample_id
-    """
+_OF_VARIANT = "SELECT sample_id, revision, vector FROM vectors NOT INDEXED WHERE pack_id = ? AND variant = ?"
 
 
 class Known(NamedTuple):
@@ -106,43 +100,6 @@ def rated_vectors(
     return VectorTable(ids, whose.person_ids[places], matrix), whose.qualities[places]
 
 
-def count(connection: sqlite3.Connection, pack_id: int, variant: str = PLAIN) -> int:
-    """Return how many samples, including masked ones, have an embedding of a variant."""
-    return whole(
-        only(connection.execute("SELECT count(*) FROM vectors WHERE pack_id = ? AND variant = ?", (pack_id, variant)))
-    )
-
-
-def count_masked(connection: sqlite3.Connection) -> int:
-    """Return how many samples wear a mask."""
-    if schema_version(connection) < FACTS_SINCE:
-        return 0
-    return whole(only(connection.execute("SELECT count(*) FROM samples WHERE masked = 1")))
-
-
-def blocks(
-    connection: sqlite3.Connection, bound: Binding, rows_at_once: int
-) -> Iterator[tuple[NDArray[np.int64], FloatArray]]:
-    """Yield the listing and the plain embeddings it names, in the order of their samples: so many at a time."""
-    whose, done, is_sealed = owners(connection, masked=False), 0, has_seals(connection)
-    bare = " AND +masked = 0" if schema_version(connection) >= FACTS_SINCE else ""
-    rows = connection.execute(
-        _IN_ORDER.format(seal="vectors.seal" if is_sealed else "0", bare=bare), (bound.pack_id, PLAIN)
-    )
-    while block := rows.fetchmany(rows_at_once):
-        sample_ids, revisions, embeddings, seals = zip(*block, strict=True)
-        ids = wholes(sample_ids)
-        if is_sealed:
-            _check_whole(connection, ids, whose.sample_ids[done : done + len(ids)])
-            if _digests(bound, PLAIN, sample_ids, revisions, embeddings).tolist() != list(seals):
-                raise damage_of(connection, "vectors", "its embeddings are not those that were written")
-        people = whose.person_ids[np.searchsorted(whose.sample_ids, ids)]
-        yield np.stack([ids, people, wholes(revisions)], axis=1), unit_rows(embeddings, bound.pack.dimension)
-        done += len(ids)
-    if is_sealed and done != len(whose.sample_ids):
-        raise damage_of(connection, "vectors", "a sample has no embedding")
-
-
 def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
     """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
     wanted = [int(number) for number in numbers]
@@ -151,24 +108,6 @@ def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: It
     if not rows.keys() >= set(wanted):
         raise damage_of(connection, "vectors", "a sample has no embedding")
     return unit_rows([rows[number]["vector"] for number in wanted], bound.pack.dimension)
-
-
-def listing(connection: sqlite3.Connection, pack_id: int) -> NDArray[np.int64]:
-    """Return what the index should hold: every sample without a mask.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Of shape ``(N, 3)``, in the order of the samples: sample, person, revision at which its embedding was written.
-    """
-    whose = owners(connection, masked=False)
-    rows = connection.execute(_OF_VARIANT.format("sample_id, revision"), (pack_id, PLAIN)).fetchall()
-    numbers = wholes(rows).reshape(len(rows), 2)
-    numbers = numbers[np.argsort(numbers[:, 0], kind="stable")]
-    numbers = numbers[_are_among(numbers[:, 0], whose.sample_ids)]
-    _check_whole(connection, numbers[:, 0], whose.sample_ids)
-    people = whose.person_ids[np.searchsorted(whose.sample_ids, numbers[:, 0])]
-    return np.stack([numbers[:, 0], people, numbers[:, 1]], axis=1)
 
 
 def alike(
@@ -197,7 +136,7 @@ def _all_vectors(
     """Return which of some samples have an embedding of a variant, ascending, and the embeddings."""
     ids, matrix = np.empty(len(wanted), np.int64), np.empty((len(wanted), bound.pack.dimension), np.float32)
     done, seen, is_sealed = 0, NOTHING, has_seals(connection)
-    rows = connection.execute(_OF_VARIANT.format("sample_id, revision, vector"), (bound.pack_id, variant))
+    rows = connection.execute(_OF_VARIANT, (bound.pack_id, variant))
     try:
         while block := rows.fetchmany(_ROWS_AT_ONCE):
             sample_ids, revisions, embeddings = zip(*block, strict=True)
@@ -225,7 +164,8 @@ def _all_vectors(
 
 def _holds(connection: sqlite3.Connection, bound: Binding, variant: str) -> bool:
     """Return whether any sample has, or should have, an embedding of a variant."""
-    if count(connection, bound.pack_id, variant):
+    statement = "SELECT 1 FROM vectors WHERE pack_id = ? AND variant = ? LIMIT 1"
+    if connection.execute(statement, (bound.pack_id, variant)).fetchone() is not None:
         return True
     return has_seals(connection) and kept_sum(connection, sum_name("vectors", group=variant)) != NOTHING
 
