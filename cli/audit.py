@@ -14,8 +14,7 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.operations.audit import GalleryAudit
-    from facebank.recognition.audit import Finding
+    from facebank.recognition.audit import Finding, GalleryAudit
 
 EXAMPLES = """\b
 Examples:
@@ -58,7 +57,7 @@ def audit(
     as_json: AsJson = False,
 ) -> int:
     """Look for what will make recognition go wrong: people who will be confused, and doubtful samples."""
-    from facebank.operations.audit import audit_gallery
+    from facebank.recognition.audit import audit_gallery
 
     with settings_of(ctx).open_bank() as bank:
         knowledge, thresholds = bank.engine.knowledge, bank.engine.thresholds

@@ -28,8 +28,8 @@ from facebank.recognition.resemblance import (
     compare,
     is_one_person,
     linked_sets,
+    may_look_different,
 )
-from facebank.storage.dates import earliest_day
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 
@@ -41,13 +41,7 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery, NewSample
     from facebank.types import FloatArray, Photo, Sample
 
-CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
-"""Before this age photos may be unlike after this many years."""
 
-YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
-"""Years after which photos may be unlike: without a birth date, and after the age of `CHILD_UNTIL`."""
-
-_DAYS_OF_A_YEAR = 365.25
 _NAMED_SAMPLES = 5
 
 
@@ -402,23 +396,6 @@ class PersonGuard:
         if date is None or not known:
             return False
         return all(may_look_different(date, other, self._born) for other in known)
-
-
-def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
-    """Return whether a person may look different on photos of two dates.
-
-    Parameters
-    ----------
-    first, second
-        When the photos were taken.
-    born
-        The birth date as far as known, as in `facebank.types.Person`.
-    """
-    years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
-    if born is None:
-        return years > YEARS_OF_ANYBODY
-    age = (min(first, second).date() - earliest_day(born)).days / _DAYS_OF_A_YEAR
-    return years > (YEARS_OF_A_CHILD if age < CHILD_UNTIL else YEARS_OF_AN_ADULT)
 
 
 def _camera_date(sample: Sample | None) -> datetime | None:

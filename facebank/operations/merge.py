@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,8 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_other_place
-from facebank.operations.guard import EnrolledFaces, GuardedFace, PersonGuard, may_look_different
-from facebank.recognition.resemblance import halves
+from facebank.operations.guard import EnrolledFaces, GuardedFace, PersonGuard
+from facebank.recognition.audit import find_halves
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -50,63 +49,6 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
     return gallery.merge(sources, into)
 
 
-@dataclass(frozen=True, slots=True)
-class Halves:
-    """The samples of a person who may be two people.
-
-    Attributes
-    ----------
-    person
-        The name.
-    larger, smaller
-        Sample ids of each half.
-    similarity
-        Mean similarity of a sample of one half with one of the other.
-    """
-
-    person: str
-    larger: tuple[int, ...]
-    smaller: tuple[int, ...]
-    similarity: float
-
-
-def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> list[Halves]:
-    """Find people whose samples are in two halves that look like two people, such as after a wrong merge.
-
-    See ``python -m benchmarks.wrong_merges`` for the rates.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
-    verify
-        The pack's threshold of verification.
-    name
-        Only this person; None for everybody.
-
-    Returns
-    -------
-    list[Halves]
-        Those that differ most first. Without people whose halves the years between the photos explain, unless somebody
-        was joined into them; samples in masks are in neither half.
-    """
-    with gallery.snapshot():
-        table, names = gallery.vectors(), gallery.names()
-        order = np.argsort(table.person_ids, kind="stable")
-        people, starts = np.unique(table.person_ids[order], return_index=True)
-        wanted = None if name is None else gallery.person(name).id
-        found = []
-        for person_id, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
-            parts = halves(table.matrix[rows], verify) if wanted in (None, person_id) else None
-            if parts is not None:
-                is_smaller, similarity = parts
-                smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
-                found.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
-        joined = gallery.merged_into()
-        found = [each for each in found if each.person in joined or not _is_explained(gallery, each)]
-    return sorted(found, key=lambda each: each.similarity)
-
-
 def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
     """Return the sample ids of the smaller half of a person who looks like two people.
 
@@ -120,18 +62,6 @@ def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
             "the other person, by the numbers that `facebank people show` lists"
         )
     return found[0].smaller
-
-
-def _is_explained(gallery: Gallery, found: Halves) -> bool:
-    """Return whether the years between all photos of one half and all of the other explain the halves."""
-    dates = {sample.id: sample.taken_at for sample in gallery.samples(found.person) if sample.camera_dated}
-    some, others = ([dates.get(number) for number in half] for half in (found.smaller, found.larger))
-    born = gallery.person(found.person).born
-    return all(
-        one is not None and other is not None and may_look_different(one, other, born)
-        for one in some
-        for other in others
-    )
 
 
 def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:

@@ -1,27 +1,36 @@
-"""What is wrong with the samples of a gallery, and what to do about it."""
+"""Audits: what is wrong with the samples of a gallery, and what to do about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.errors import UsageError
+from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.recognition.confusable import ConfusablePair, confusable_pairs
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.facts import FactWarningCode, fact_warnings
 from facebank.recognition.neighborhood import Neighborhood, alike_samples, survey
+from facebank.recognition.resemblance import halves, may_look_different
 from facebank.storage.text import shell_command
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from numpy.typing import NDArray
 
-    from facebank.gallery import FaceKey
+    from facebank.gallery import Gallery
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.enrolled import Enrolled
+    from facebank.recognition.calibrations import Knowledge
+    from facebank.recognition.facts import FactWarning
     from facebank.recognition.pairs import PairModel
+    from facebank.types import Person
+
 
 SAME_PERSON_ERROR = 0.3
 """The expected error from which two people may be one."""
@@ -333,3 +342,183 @@ def _remove(number: int) -> str:
 
 def _enroll(name: str) -> str:
     return shell_command("enroll", "--name", name) + " PHOTO..."
+
+
+MOST_PAIRS = 20
+"""How many pairs of confusable people are told of, unless somebody asks for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryAudit:
+    """The numbers of people and samples of a gallery, and the findings, the most important first."""
+
+    people: int
+    samples: int
+    findings: tuple[Finding, ...]
+
+
+def audit_gallery(
+    gallery: Gallery,
+    knowledge: Knowledge | None = None,
+    *,
+    most_pairs: int = MOST_PAIRS,
+    verify: float | None = None,
+) -> GalleryAudit:
+    """Find what will make recognition in a gallery go wrong; changes nothing.
+
+    Samples that wear a mask are not compared with others.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    knowledge
+        The pack's calibration; None if there is none.
+    most_pairs
+        Largest number of pairs of confusable people to report; `UsageError` if negative.
+    verify
+        The pack's threshold of verification, to find people who may be two; None to skip that.
+    """
+    background = None if knowledge is None else knowledge.background
+    calibration = None if knowledge is None else knowledge.calibration
+    with gallery.snapshot():
+        table, qualities, names = *gallery.rated_vectors(), gallery.names()
+        of_everybody = gallery.samples_of_everybody()
+        owned = [(person, of_everybody.get(person.id, [])) for person in gallery.people()]
+    faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
+    only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
+    compared = {number: name for number, name in names.items() if number not in only_masked}
+    findings = [_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
+    if len(table.sample_ids):
+        rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
+        sample_ids = table.sample_ids[rows]
+        enrolled = Enrolled(table.matrix[rows], table.person_ids[rows], qualities[rows])
+        places = [faces[number] for number in sample_ids.tolist()]
+        samples = AuditedSamples(enrolled, sample_ids, places, compared)
+        pair_model = None if calibration is None else calibration.pairs
+        found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
+        halves = [] if verify is None else find_halves(gallery, verify)
+        findings = [*map(_two_people, halves), *_not_of(found, {each.person for each in halves}), *findings]
+        findings = _with_unmerge(gallery, findings)
+    else:
+        findings = [*audit_nobody(compared), *findings]
+    order = list(FindingKind)
+    findings.sort(key=lambda finding: order.index(finding.kind))
+    return GalleryAudit(len(names), len(faces), tuple(findings))
+
+
+def _two_people(halves: Halves) -> Finding:
+    larger, smaller = (", ".join(map(str, half)) for half in (halves.larger, halves.smaller))
+    return Finding(
+        FindingKind.TWO_PEOPLE,
+        (halves.person,),
+        (*halves.larger, *halves.smaller),
+        halves.similarity,
+        f"the samples of {halves.person} look like two people (mean similarity {halves.similarity:.2f}): {larger}, and "
+        f"{smaller}",
+        (
+            shell_command("people", "show", halves.person),
+            shell_command("people", "split", halves.person, "--into") + " NEW_NAME",
+        ),
+    )
+
+
+def _not_of(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
+    """Leave out findings about single samples of some people, which would advise to remove them."""
+    single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
+
+
+def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
+    """Advise to undo a merge where a person looks like two and somebody was joined."""
+    joined = gallery.merged_into()
+    about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
+    return [
+        _also(finding, shell_command("people", "unmerge", finding.people[0]))
+        if finding.kind in about and finding.people[0] in joined
+        else finding
+        for finding in findings
+    ]
+
+
+def _also(finding: Finding, command: str) -> Finding:
+    """Return a finding with one more command, after the one that shows the samples."""
+    return replace(finding, commands=(finding.commands[0], command, *finding.commands[1:]))
+
+
+def _dated(person: Person, warning: FactWarning) -> Finding:
+    if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
+        commands = [shell_command("enroll", "--name", person.name) + " PHOTO..."]
+    else:
+        commands = [f"facebank people remove-sample {number}" for number in warning.samples]
+    kind = FindingKind(warning.code.value)
+    return Finding(kind, (person.name,), warning.samples, None, warning.message, tuple(commands))
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """The samples of a person who may be two people.
+
+    Attributes
+    ----------
+    person
+        The name.
+    larger, smaller
+        Sample ids of each half.
+    similarity
+        Mean similarity of a sample of one half with one of the other.
+    """
+
+    person: str
+    larger: tuple[int, ...]
+    smaller: tuple[int, ...]
+    similarity: float
+
+
+def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> list[Halves]:
+    """Find people whose samples are in two halves that look like two people, such as after a wrong merge.
+
+    See ``python -m benchmarks.wrong_merges`` for the rates.
+
+    Parameters
+    ----------
+    gallery
+        The enrolled people.
+    verify
+        The pack's threshold of verification.
+    name
+        Only this person; None for everybody.
+
+    Returns
+    -------
+    list[Halves]
+        Those that differ most first. Without people whose halves the years between the photos explain, unless somebody
+        was joined into them; samples in masks are in neither half.
+    """
+    with gallery.snapshot():
+        table, names = gallery.vectors(), gallery.names()
+        order = np.argsort(table.person_ids, kind="stable")
+        people, starts = np.unique(table.person_ids[order], return_index=True)
+        wanted = None if name is None else gallery.person(name).id
+        found = []
+        for person_id, rows in zip(people.tolist(), np.split(order, starts[1:]), strict=True):
+            parts = halves(table.matrix[rows], verify) if wanted in (None, person_id) else None
+            if parts is not None:
+                is_smaller, similarity = parts
+                smaller, larger = (table.sample_ids[rows[chosen]].tolist() for chosen in (is_smaller, ~is_smaller))
+                found.append(Halves(names[person_id], tuple(larger), tuple(smaller), similarity))
+        joined = gallery.merged_into()
+        found = [each for each in found if each.person in joined or not _is_explained(gallery, each)]
+    return sorted(found, key=lambda each: each.similarity)
+
+
+def _is_explained(gallery: Gallery, found: Halves) -> bool:
+    """Return whether the years between all photos of one half and all of the other explain the halves."""
+    dates = {sample.id: sample.taken_at for sample in gallery.samples(found.person) if sample.camera_dated}
+    some, others = ([dates.get(number) for number in half] for half in (found.smaller, found.larger))
+    born = gallery.person(found.person).born
+    return all(
+        one is not None and other is not None and may_look_different(one, other, born)
+        for one in some
+        for other in others
+    )

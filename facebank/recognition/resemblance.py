@@ -17,13 +17,21 @@ import numpy as np
 
 from facebank.index.exact import products
 from facebank.index.people_index import PeopleIndex
+from facebank.storage.dates import earliest_day
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
     from facebank.types import FloatArray
+
+CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
+"""Before this age photos may be unlike after this many years."""
+YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
+"""Years after which photos may be unlike: without a birth date, and after the age of `CHILD_UNTIL`."""
+_DAYS_OF_A_YEAR = 365.25
 
 LINKED = 0.42
 """Two sets of faces are joined from this mean similarity on."""
@@ -291,7 +299,7 @@ def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
 def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
     """Say whether the faces of one person are in two halves that look like two people.
 
-    Figures by ``benchmarks/wrong_merges.py`` are in `facebank.operations.merge.find_halves`.
+    Figures by ``benchmarks/wrong_merges.py`` are in `facebank.recognition.audit.find_halves`.
 
     Parameters
     ----------
@@ -476,3 +484,20 @@ def _similar_other(
     if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, alike - SET_BELOW_ALIKE * verify):
         return None
     return best, similarity
+
+
+def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
+    """Return whether a person may look different on photos of two dates.
+
+    Parameters
+    ----------
+    first, second
+        When the photos were taken.
+    born
+        The birth date as far as known, as in `facebank.types.Person`.
+    """
+    years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
+    if born is None:
+        return years > YEARS_OF_ANYBODY
+    age = (min(first, second).date() - earliest_day(born)).days / _DAYS_OF_A_YEAR
+    return years > (YEARS_OF_A_CHILD if age < CHILD_UNTIL else YEARS_OF_AN_ADULT)

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from facebank.operations.guard import may_look_different
 from facebank.recognition.face_choice import SeveralFaces, choose_faces
-from facebank.recognition.resemblance import Kind, OtherPeople, compare, halves, is_one_person, linked_sets
+from facebank.recognition.resemblance import (
+    Kind,
+    OtherPeople,
+    compare,
+    halves,
+    is_one_person,
+    linked_sets,
+    may_look_different,
+)
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray

@@ -11,9 +11,8 @@ from PIL import Image
 
 from facebank import FaceBank, read_photo
 from facebank.gallery import Gallery, export_gallery, import_gallery
-from facebank.operations.audit import audit_gallery
 from facebank.operations.identify import prepare_identification
-from facebank.recognition.audit import FindingKind
+from facebank.recognition.audit import FindingKind, audit_gallery
 from facebank.recognition.settings import DecisionSettings
 from facebank.types import Decision, EnrollReason
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask

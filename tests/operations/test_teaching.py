@@ -10,11 +10,9 @@ import pytest
 from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import export_gallery
-from facebank.operations.audit import audit_gallery
 from facebank.operations.engine import Engine, load_engine
 from facebank.operations.feedback import FeedbackReason
-from facebank.operations.merge import find_halves
-from facebank.recognition.audit import FindingKind
+from facebank.recognition.audit import FindingKind, audit_gallery, find_halves
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 OBAMA, SPEECH, BLUE_ROOM = (
