@@ -19,7 +19,7 @@ from facebank.gallery.derived import derived_file
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
 from facebank.storage.files import cannot_write, write_file
 from facebank.storage.leftovers import wipe_file
-from facebank.storage.npz import read_arrays
+from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.values import InvalidValueError
 
 if TYPE_CHECKING:
@@ -108,15 +108,15 @@ def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Bac
 
 def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        key=np.frombuffer(key, dtype=np.uint8),
-        people=coefficients.people.astype("<i8"),
-        weights=np.ascontiguousarray(coefficients.weights, dtype="<f4"),
-        biases=coefficients.biases.astype("<f4"),
-        centre=coefficients.center.astype("<f4"),
-        support=np.ascontiguousarray(coefficients.support, dtype="<f4"),
-    )
+    arrays = {
+        "key": np.frombuffer(key, dtype=np.uint8),
+        "people": coefficients.people.astype("<i8"),
+        "weights": np.ascontiguousarray(coefficients.weights, dtype="<f4"),
+        "biases": coefficients.biases.astype("<f4"),
+        "centre": coefficients.center.astype("<f4"),
+        "support": np.ascontiguousarray(coefficients.support, dtype="<f4"),
+    }
+    write_arrays(buffer, arrays)
     try:
         wipe_file(path)
     except OSError as error:

@@ -183,7 +183,7 @@ def test_what_was_fitted_is_found_again(
 ) -> None:
     first, second = ask(gallery, kind, background=background), ask(gallery, kind, background=background)
     assert fits == [kind]
-    for name in ("people", "weights", "biases", "centre", "support"):
+    for name in ("people", "weights", "biases", "center", "support"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     probes = people([3, 3], seed=5).matrix
     np.testing.assert_array_equal(first.scorer().scores(probes), second.scorer().scores(probes))

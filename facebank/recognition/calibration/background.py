@@ -10,7 +10,7 @@ import numpy as np
 from facebank.errors import StorageError, UsageError
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.arrays import normalized
-from facebank.storage.npz import read_arrays
+from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
@@ -130,7 +130,7 @@ class Background:
             with path.open("wb") as file:
                 arrays = {"mean": self.mean, "covariance": self.covariance, "within": self.within}
                 known: dict[str, Any] = {name: one.astype("<f4") for name, one in arrays.items() if one is not None}
-                np.savez(file, **known)
+                write_arrays(file, known)
         except OSError as error:
             raise StorageError(f"cannot write {printable(str(path))}: {error.strerror or error}") from error
 
