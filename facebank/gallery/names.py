@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import ItemsView, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 from facebank.errors import InvalidNameError
@@ -103,6 +104,21 @@ class NameTable(Mapping[int, str]):
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def items(self) -> ItemsView[int, str]:
+        """Return numbers and names; each block is split once."""
+        return _Items(self)
+
+    def names(self) -> Iterator[str]:
+        """Return the names in the order of their numbers."""
+        return chain.from_iterable(block.split("\n") for block in self._blocks)
+
+
+class _Items(ItemsView[int, str]):
+    _mapping: NameTable
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return zip(self._mapping, self._mapping.names(), strict=True)
 
 
 def name_key(name: str) -> str:

@@ -1,10 +1,10 @@
-"""Arrays made from a gallery, in one sealed file that is mapped rather than read: a disposable cache.
+"""Arrays made from a gallery, in one sealed file of which only what is needed is read: a disposable cache.
 
 A file belongs to a gallery by a token that is drawn when it is written and kept in the gallery: whoever holds the token
 comes, by whatever changes, from the gallery as it was then. What is in it is the gallery's at one revision. It is its
 owner's alone, appears under its name when it is whole, and nothing of it is used before its seal and the SHA-256 of the
-block it lies in agree. Whoever forgets somebody overwrites it (`facebank.gallery.derived`), from its beginning on: who
-has it mapped finds its header gone after reading, and does not use what was read.
+block it lies in agree. Whoever forgets somebody overwrites it (`facebank.gallery.derived`): who reads on finds digests
+that do not fit. It is not mapped: pages of a mapped file count as memory, and a file that is cut off ends the process.
 
 The layout: a header of fixed size; the sections' names, types and shapes as JSON; the sections; the digests of their
 blocks. The seal in the header is the SHA-256 of header, JSON and digests.
@@ -16,7 +16,6 @@ import hashlib
 import itertools
 import json
 import math
-import mmap
 import os
 import secrets
 import shutil
@@ -36,6 +35,7 @@ from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from io import RawIOBase
     from pathlib import Path
     from typing import Self
 
@@ -134,7 +134,7 @@ class _Placed:
 
 
 class DerivedFile:
-    """A file of which nothing is used that is not what was written. Use `read_derived_file` to get one.
+    """A file whose contents are checked whenever they are read. Use `read_derived_file` to get one.
 
     Attributes
     ----------
@@ -142,15 +142,12 @@ class DerivedFile:
         What it belongs to.
     """
 
-    def __init__(self, stream: IO[bytes], key: FileKey, header: bytes, places: dict[str, _Placed], digests: bytes):
+    def __init__(self, stream: RawIOBase, key: FileKey, places: dict[str, _Placed], digests: bytes) -> None:
         self.key = key
         self._stream = stream
         weakref.finalize(self, stream.close)
-        self._header = header
         self._places = places
         self._digests = digests
-        self._seen = {name: np.zeros(place.blocks, dtype=np.bool_) for name, place in places.items()}
-        self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         self._reading = SharedLock()
 
     def __contains__(self, name: str) -> bool:
@@ -171,35 +168,43 @@ class DerivedFile:
         place = self._places[name]
         stop = place.shape[0] if stop is None else stop
         first, last = start * place.width // place.block, -(-stop * place.width // place.block)
+        data, offset = self._blocks(place, first, last), start * place.width - first * place.block
+        rows = np.frombuffer(data, place.kind, count=(stop - start) * place.per_row, offset=offset)
+        return rows.reshape(stop - start, *place.shape[1:])
+
+    def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return some rows of a section; `GalleryBusyError` as for `read`."""
+        place = self._places[name]
+        found = np.empty((len(rows), *place.shape[1:]), dtype=place.kind)
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        blocks = ordered * place.width // place.block
+        last = ((ordered + 1) * place.width - 1) // place.block
+        starts = np.flatnonzero(np.concatenate([[True], blocks[1:] > np.maximum.accumulate(last)[:-1]]))
+        for run in np.split(np.arange(len(rows)), starts[1:]) if len(rows) else ():  # rows in adjacent blocks
+            at, end = int(blocks[run[0]]), int(last[run].max()) + 1
+            data = np.frombuffer(self._blocks(place, at, end), dtype=np.uint8)
+            wanted = ordered[run] * place.width - at * place.block
+            piece = data[wanted[:, None] + np.arange(place.width)]
+            found[order[run]] = piece.view(place.kind).reshape(len(run), *place.shape[1:])
+        return found
+
+    def _blocks(self, place: _Placed, first: int, last: int) -> bytearray:
+        """Read some blocks of a section and compare them with their digests."""
         begin, end = first * place.block, min(last * place.block, place.size)
         data = bytearray(end - begin)
-        with self._reading:  # not mapped: what is read once need not stay in memory
+        with self._reading:
             self._stream.seek(place.start + begin)
-            self._stream.readinto(data)  # type: ignore[attr-defined]  # the file is opened unbuffered
+            self._stream.readinto(data)
         view = memoryview(data)
         pieces = [view[at : at + place.block] for at in range(0, len(data), place.block)]
         wanted = self._digests[_DIGEST * (place.first_digest + first) : _DIGEST * (place.first_digest + last)]
         if b"".join(_hashed(pieces)) != wanted:
-            raise _overwritten()
-        rows = np.frombuffer(data, place.kind, count=(stop - start) * place.per_row, offset=start * place.width - begin)
-        return rows.reshape(stop - start, *place.shape[1:])
-
-    def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return a copy of some rows of a section; `GalleryBusyError` as for `read`."""
-        place, seen = self._places[name], self._seen[name]
-        blocks = np.unique(np.concatenate([rows * place.width, (rows + 1) * place.width - 1]) // place.block)
-        unseen = blocks[~seen[blocks]]
-        whole = memoryview(self._map)[place.start : place.start + place.size]
-        pieces = [whole[at : at + place.block] for at in (unseen * place.block).tolist()]
-        for digest, number in zip(_hashed(pieces), (place.first_digest + unseen).tolist(), strict=True):
-            if digest != self._digests[_DIGEST * number : _DIGEST * (number + 1)]:
-                raise _overwritten()
-        seen[unseen] = True
-        everything = np.frombuffer(whole, place.kind).reshape(place.shape)
-        found: NDArray[Any] = everything[rows]
-        if self._map[: len(self._header)] != self._header:
-            raise _overwritten()
-        return found
+            raise GalleryBusyError(
+                "Another process has just rewritten what this gallery is searched with, to forget somebody, say: try "
+                "again."
+            )
+        return data
 
 
 def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) -> bool:
@@ -260,7 +265,7 @@ def read_derived_file(path: Path, pack: PackIdentity, token: object) -> DerivedF
         return None
 
 
-def _opened(stream: IO[bytes], pack: str, token: object) -> DerivedFile:
+def _opened(stream: RawIOBase, pack: str, token: object) -> DerivedFile:
     header = stream.read(_HEADER.size)
     magic, version, told_length, length, _ = _HEADER.unpack(header)
     if (magic, version) != (_MAGIC, _FORMAT) or told_length > _LONGEST_JSON:
@@ -278,13 +283,7 @@ def _opened(stream: IO[bytes], pack: str, token: object) -> DerivedFile:
     digests = stream.read(digests_length)
     if _header(told, length, digests) != header:
         raise ValueError("it is damaged")
-    return DerivedFile(stream, key, header, places, digests)
-
-
-def _overwritten() -> GalleryBusyError:
-    return GalleryBusyError(
-        "Another process has just rewritten what this gallery is searched with, to forget somebody, say: try again."
-    )
+    return DerivedFile(stream, key, places, digests)
 
 
 def _digest_of(pack: PackIdentity) -> str:

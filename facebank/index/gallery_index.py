@@ -187,7 +187,8 @@ def _kept_index(gallery: Gallery, made: GalleryIndex) -> GalleryIndex | None:
 def _sections(made: GalleryIndex) -> Iterator[Section]:
     people = made.people
     assert people is not None  # noqa: S101 - who has samples has people
-    names = [made.names[number].encode() for number in people.people.tolist()]
+    with_samples = set(people.people.tolist())
+    names = [name.encode() for number, name in made.names.items() if number in with_samples]
     ends = np.cumsum([0, *map(len, names)])
     blob = np.frombuffer(b"".join(names), np.uint8)
     born = json.dumps({str(number): date for number, date in made.birth_dates.items()}).encode()

@@ -72,6 +72,7 @@ class PeopleIndex:
         self.starts = starts
         self._samples = samples
         self._derived = derived
+        self._last_made = np.empty(0, np.int64), np.empty((0, samples.shape[1]), np.float32)
 
     @classmethod
     def of(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
@@ -119,7 +120,10 @@ class PeopleIndex:
     @computed
     def prototypes(self) -> FloatArray:
         """Everybody's prototype, ``float32`` of shape ``(P, D)``; a large gallery's fill memory."""
-        return np.concatenate([self._averaged(places) for places in self.blocks()])
+        made = np.empty((len(self.people), self.dimension), dtype=np.float32)
+        for places in self.blocks():
+            made[places[0] : places[-1] + 1] = self._averaged(places)
+        return made
 
     @computed
     def total(self) -> NDArray[np.float64]:
@@ -160,7 +164,13 @@ class PeopleIndex:
         FloatArray
             ``float32`` of shape ``(K, D)``. Zeros for samples that cancel one another out, and so are like nobody.
         """
-        return self.prototypes[places] if self._samples.in_memory else self._averaged(places)
+        if self._samples.in_memory:
+            return self.prototypes[places]
+        asked, made = self._last_made
+        if not np.array_equal(asked, places):  # one face's candidates are asked for several times
+            made = self._averaged(places)
+            self._last_made = places, made
+        return made
 
     def _averaged(self, places: NDArray[np.int64]) -> FloatArray:
         vectors, starts, qualities = self.samples_of(places)
@@ -221,7 +231,10 @@ class _InMemory:
         self._qualities = qualities
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
-        return self._vectors if rows is None else self._vectors[rows]
+        if rows is None:
+            return self._vectors
+        in_order = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
+        return self._vectors[rows[0] : rows[-1] + 1] if in_order else self._vectors[rows]
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         return self._qualities[rows]

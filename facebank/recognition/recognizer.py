@@ -334,7 +334,9 @@ class Recognizer:
         """Return scores and similarities of a face and some people, ``(K,)``."""
         scorer = self._scorer if self._for_hidden_mouths is None or not is_hidden else self._for_hidden_mouths
         scores = scorer.scores_of(embedding, places)
-        similarities = self._index.similarities(embedding, places)
+        # of a mouth that is hidden, the similarity told is that with people in masks
+        is_similarity = isinstance(scorer, PrototypeScorer)
+        similarities = scores if is_similarity else self._index.similarities(embedding, places)
         if self._cohort is not None:
             scores = self._cohort.corrected(scores[None], similarities[None], embedding[None], places)[0]
         return scores, similarities
