@@ -7,7 +7,8 @@ Galleries hold five people of photographs, or so many made-up people more of one
 ``facebank identify`` of one photo is run by turns, in both versions and all galleries, after a first run of each that
 prepares what is kept and is told apart. Then 100 photos are enrolled into an empty gallery and into the larger ones.
 Told are medians, the most memory, and the median of the ratios to the five people's run of the same turn.
-``--people 100000`` leaves out the million, which takes minutes to make and three gigabytes of disk.
+``--people 100000`` leaves out the million, which takes minutes to make and three gigabytes of disk; ``--folder FOLDER``
+keeps the galleries and takes those that are there.
 """
 
 from __future__ import annotations
@@ -56,11 +57,13 @@ def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
 
 def galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
     """Make galleries of five people and of very many, for one version."""
-    made = {"5": folder / "5.facebank"}
-    run(version, folder, "--gallery", made["5"], "enroll", "--tree", tree)
+    made = {"5": folder / "5.facebank", **{f"{people:,}": folder / f"{people}.facebank" for people in sizes}}
+    if not made["5"].exists():
+        run(version, folder, "--gallery", made["5"], "enroll", "--tree", tree)
     for people in sizes:
-        path = made[f"{people:,}"] = folder / f"{people}.facebank"
-        subprocess.run([version.with_name("python"), "-c", MANY, path, str(people)], check=True)
+        path = made[f"{people:,}"]
+        if not path.exists():
+            subprocess.run([version.with_name("python"), "-c", MANY, path, str(people)], check=True)
     return made
 
 
@@ -127,15 +130,17 @@ def main() -> None:
     parser.add_argument("--after", type=Path, required=True, help="the program")
     parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of galleries")
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="where galleries are made and kept; a temporary one by default")
     parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
     arguments = parser.parse_args()
     versions = {"after": arguments.after.absolute()}
     if arguments.before is not None:
         versions = {"before": arguments.before.absolute(), **versions}
     with tempfile.TemporaryDirectory(prefix="facebank-large-") as folder:
-        folders = {name: Path(folder, name) for name in versions}
+        folders = {name: Path(arguments.folder or folder, name) for name in versions}
         for each in folders.values():
-            each.mkdir()
+            each.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(each / "cache", ignore_errors=True)
         tree, photo = arguments.data / "photos" / "enrol", arguments.data / "photos" / "probe" / "obama_and_biden.jpg"
         made = {name: galleries(program, folders[name], tree, arguments.people) for name, program in versions.items()}
         photos = tree_of(arguments.data / "lfw", Path(folder, "tree"))

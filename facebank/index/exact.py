@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 _UNIT = 2.0**-24  # half the distance of 1 and the next float32
-_ROWS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 1024
 
 
 def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.float64]:

@@ -113,7 +113,7 @@ def test_faiss_is_loaded_once_it_is_worth_it() -> None:
         "import sys, numpy as np\n"
         "from facebank.index import search\n"
         "from facebank.index.codes import encode\n"
-        "search.FAISS_FROM = 300\n"
+        "search.FAISS_FROM = 2400\n"
         "rows = np.eye(100, 8, dtype=np.float32)\n"
         "coded = search.CodedSearch([search.CodedPart(*encode(rows))])\n"
         "for _ in range(3): coded.near(rows[:1].astype(float), 5); print('faiss' in sys.modules)\n"
