@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import abstractmethod
 from collections.abc import ItemsView, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard, cast
@@ -86,7 +87,19 @@ def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
     return short and all(map(_PLAIN.fullmatch, names))
 
 
-class NameTable(Mapping[int, str]):
+class NamesInOrder(Mapping[int, str]):
+    """Names by number, of which all can be had faster than one by one."""
+
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """Return the names in the order of their numbers."""
+
+    def items(self) -> ItemsView[int, str]:
+        """Return numbers and names."""
+        return NamesByNumber(self)
+
+
+class NameTable(NamesInOrder):
     """Names by number in little memory: ascending ``int64 (P,)``, and blocks of `NAMES_TOGETHER` normalized names."""
 
     def __init__(self, numbers: NDArray[np.int64], names: Iterable[Sequence[str]]) -> None:
@@ -105,17 +118,18 @@ class NameTable(Mapping[int, str]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def items(self) -> ItemsView[int, str]:
-        """Return numbers and names; each block is split once."""
-        return _Items(self)
-
     def names(self) -> Iterator[str]:
         """Return the names in the order of their numbers."""
         return chain.from_iterable(block.split("\n") for block in self._blocks)
 
 
-class _Items(ItemsView[int, str]):
-    _mapping: NameTable
+class NamesByNumber(ItemsView[int, str]):
+    """Numbers and names of a mapping whose `names` returns all names in the order of their numbers."""
+
+    _mapping: NamesInOrder
+
+    def __init__(self, names: NamesInOrder) -> None:
+        super().__init__(names)
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return zip(self._mapping, self._mapping.names(), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery.derived import INDEX_FILE_SETTING, index_file, wipe_derived
+from facebank.gallery.names import NamesInOrder
 from facebank.index.codes import PART_SIZE, CodeScale, encode
 from facebank.index.derived_file import IN_PIECES, FileKey, Section, read_derived_file, write_derived_file
 from facebank.index.exact import lengths
@@ -275,7 +277,7 @@ def _stored_people(file: DerivedFile, group: str, people: NDArray[np.int64]) -> 
     return PeopleIndex(people, file.read(f"{group}.starts"), _StoredSamples(file, group), _StoredSearches(file, group))
 
 
-class _StoredNames(Mapping[int, str]):
+class _StoredNames(NamesInOrder):
     def __init__(self, file: DerivedFile, people: NDArray[np.int64]) -> None:
         self._file = file
         self._people = people
@@ -292,6 +294,10 @@ class _StoredNames(Mapping[int, str]):
 
     def __len__(self) -> int:
         return len(self._people)
+
+    def names(self) -> Iterator[str]:
+        text, ends = self._file.read("names").tobytes(), self._file.read("name_ends").tolist()
+        return (text[start:end].decode() for start, end in itertools.pairwise(ends))
 
 
 class _StoredSamples:

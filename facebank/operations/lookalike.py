@@ -71,8 +71,9 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
     similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
     weights = np.exp((similarities - similarities.max()) / TEMPERATURE)
     shares = weights / weights.sum()
+    called = dict(names.items())
     found = [
-        Resemblance(names[int(number)], float(similarity), float(share))
+        Resemblance(called[int(number)], float(similarity), float(share))
         for number, similarity, share in zip(people.people, similarities, shares, strict=True)
     ]
     return sorted(found, key=lambda one: (-one.similarity, one.person))
