@@ -67,31 +67,21 @@ Rectangle = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """What to draw on one face.
+    """What to draw on one face."""
 
-    Attributes
-    ----------
-    box
-        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge.
-    landmarks
-        ``float32`` of shape ``(5, 2)``, or None to leave them out.
-    label
-        Text on the plate, usually the person's name; no plate if empty.
-    decision
-        Determines the color: green for known, orange for uncertain, gray for unknown and None.
-    """
-
-    box: FloatArray
-    landmarks: FloatArray | None
-    label: str
-    decision: Decision | None
+    box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge
+    landmarks: FloatArray | None  # ``float32`` of shape ``(5, 2)``, or None to leave them out
+    label: str  # text on the plate, usually the person's name; no plate if empty
+    decision: Decision | None  # determines the color: green for known, orange for uncertain, gray for unknown and None
 
 
 def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
     """Write a copy of a photo with one mark for each face.
 
     Sizes of lines and letters follow the photo and its faces. Labels stay inside the picture and off each other if
-    there is room. The original file's metadata is not copied; `is_annotated` looks for a comment in the file.
+    there is room. The original file's metadata is not copied; `is_annotated` looks for a comment in the file. Raises
+    `UsageError` (`target` has another suffix), `PhotoTooLargeError` (the photo has more than 65,500 pixels a side, and
+    `target` is a JPEG) or `StorageError` (it cannot be written).
 
     Parameters
     ----------
@@ -99,15 +89,6 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
         The photo, and what to draw on it.
     target
         The file to write atomically, ``.jpg``, ``.jpeg`` or ``.png``; an existing file is replaced.
-
-    Raises
-    ------
-    UsageError
-        `target` has another suffix.
-    PhotoTooLargeError
-        The photo has more than 65,500 pixels a side, and `target` is a JPEG.
-    StorageError
-        It cannot be written.
     """
     file_type = _FILE_TYPES.get(target.suffix.lower())
     if file_type is None:

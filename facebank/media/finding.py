@@ -50,14 +50,8 @@ def look_through(place: str | os.PathLike[str]) -> FolderContents:
 
     Files are recognized by their suffix, those without one by their first bytes. Hidden files and folders (with a dot
     first) are omitted. Links are followed, but each folder is visited once. A folder that may not be opened is listed
-    as a photo, because reading it raises the error that says so. A file is its only photo, whatever its name.
-
-    Raises
-    ------
-    PhotoNotFoundError
-        `place` does not exist.
-    UsageError
-        It is empty.
+    as a photo, because reading it raises the error that says so. A file is its only photo, whatever its name. Raises
+    `PhotoNotFoundError` (`place` does not exist) or `UsageError` (it is empty).
     """
     top = named_path(place)
     try:

@@ -31,23 +31,15 @@ _REDUCED_RESOLUTION = 1
 
 @dataclass(frozen=True, slots=True)
 class PhotoFormat:
-    """A format that is read, recognized by the `signature` of its first bytes.
-
-    Attributes
-    ----------
-    suffixes
-        Endings of its files' names, in lower case; used to find photos in folders only.
-    module, plugin
-        The decoder, a subclass of ``PIL.ImageFile.ImageFile``.
-    pixel_cost, byte_cost
-        Memory of a pixel during decoding, and time of a hostile byte, as multiples of those of a plain PNG.
-    """
+    """A format that is read, recognized by the `signature` of its first bytes."""
 
     name: str
     signature: re.Pattern[bytes]
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...]  # endings of its files' names, in lower case; used to find photos in folders only
+    # the decoder, a subclass of ``PIL.ImageFile.ImageFile``
     module: str
     plugin: str
+    # memory of a pixel during decoding, and time of a hostile byte, as multiples of those of a plain PNG
     pixel_cost: float = 1.0
     byte_cost: float = 1.0
 
@@ -155,12 +147,8 @@ def unmistakable_format(head: bytes) -> PhotoFormat | None:
 def recognize_format(data: bytes, source: str) -> PhotoFormat:
     """Return the format of a file by its first `SIGNATURE_BYTES` bytes; `source` names it in messages.
 
-    Raises
-    ------
-    UnsupportedPhotoError
-        It is a picture of another, known kind.
-    UnreadablePhotoError
-        It is no picture of any known kind.
+    Raises `UnsupportedPhotoError` (it is a picture of another, known kind) or `UnreadablePhotoError` (it is no picture
+    of any known kind).
     """
     head = data[:SIGNATURE_BYTES]
     for candidate in FORMATS:
@@ -178,13 +166,9 @@ def recognize_format(data: bytes, source: str) -> PhotoFormat:
 def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile:
     """Return Pillow's image of a file, its pixels not decoded yet; `source` names it in messages.
 
-    Raises
-    ------
-    UnsupportedPhotoError
-        The decoder is not installed, or is one of Pillow's that are written in Python and take a microsecond a pixel
-        (compressed BMP, PPM of unusual depth), or a TIFF starts with a thumbnail, as cameras' raw files do.
-    Exception
-        Whatever Pillow's plugin raises on a broken file.
+    Raises `UnsupportedPhotoError` if the decoder is not installed, or is one of Pillow's that are written in Python and
+    take a microsecond a pixel (compressed BMP, PPM of unusual depth), or if a TIFF starts with a thumbnail, as cameras'
+    raw files do. On a broken file it raises whatever Pillow's plugin does.
     """
     try:
         module = import_module(photo_format.module)

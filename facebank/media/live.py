@@ -78,12 +78,8 @@ class Change(StrEnum):
 def live_source(text: str) -> LiveSource:
     """Return the source that a text names: a number of a camera, a device, an address or a file.
 
-    Raises
-    ------
-    UsageError
-        It is an address of a kind that is not opened.
-    StreamError
-        There is no such file or device.
+    Raises `UsageError` (it is an address of a kind that is not opened) or `StreamError` (there is no such file or
+    device).
     """
     if text.isdecimal() and len(text) < 4:
         return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")

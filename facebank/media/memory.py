@@ -36,6 +36,8 @@ _WHAT_IS_ONE = "a path, bytes, a binary file, a Pillow image or a uint8 array of
 def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
     """Return a photo as upright RGB pixels, from whatever a caller has of it.
 
+    Raises `UsageError` (it is no photo; the message names what it is) or `PhotoError` (it cannot be read).
+
     Parameters
     ----------
     photo
@@ -43,13 +45,6 @@ def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
         ``(height, width, 3)``.
     channels
         The order of an array's colors: ``"RGB"``, or ``"BGR"`` as OpenCV has it.
-
-    Raises
-    ------
-    UsageError
-        It is no photo; the message names what it is.
-    PhotoError
-        It cannot be read.
     """
     check_channels(channels)
     if isinstance(photo, DecodedPhoto):

@@ -124,6 +124,8 @@ def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
 def encode_thumbnail(photo: DecodedPhoto, box: FloatArray, side: int = 128) -> bytes:
     """Return a face of a photo as a small JPEG file without metadata.
 
+    Raises `UsageError`: `side` is less than 1 or the box is not finite.
+
     Parameters
     ----------
     photo
@@ -133,11 +135,6 @@ def encode_thumbnail(photo: DecodedPhoto, box: FloatArray, side: int = 128) -> b
         size is added on every side, as far as the photo reaches.
     side
         Longest side of the thumbnail in pixels. Smaller faces are not enlarged.
-
-    Raises
-    ------
-    UsageError
-        `side` is less than 1 or the box is not finite.
     """
     if side < 1:
         raise UsageError(f"a thumbnail's side has to be 1 pixel or more, not {side}")

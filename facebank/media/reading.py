@@ -63,19 +63,13 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PhotoLimits:
-    """The largest photo that is read; UsageError if a limit is less than 1.
+    """The largest photo that is read; UsageError if a limit is less than 1."""
 
-    Attributes
-    ----------
-    max_bytes
-        Size of the file in bytes, checked before it is opened. A twentieth for AVIF, in which Pillow takes a third of a
-        second for a megabyte of hostile EXIF.
-    max_pixels
-        Width times height, checked from the header before pixels are decoded. Two thirds for WebP, AVIF, HEIC, TIFF and
-        progressive JPEG, whose pixels need up to 19 bytes of memory each instead of 9.
-    """
-
+    # size of the file in bytes, checked before it is opened. A twentieth for AVIF, in which Pillow takes a third of a
+    # second for a megabyte of hostile EXIF.
     max_bytes: int = 256 * 1024 * 1024
+    # width times height, checked from the header before pixels are decoded. Two thirds for WebP, AVIF, HEIC, TIFF and
+    # progressive JPEG, whose pixels need up to 19 bytes of memory each instead of 9.
     max_pixels: int = 120_000_000
 
     def __post_init__(self) -> None:
@@ -174,25 +168,14 @@ def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> Decod
 
 @dataclass(frozen=True, slots=True)
 class PhotoHeader:
-    """The content of a photo's file before its pixels.
+    """The content of a photo's file before its pixels."""
 
-    Attributes
-    ----------
-    kind
-        Name of the format.
-    width, height
-        In pixels, upright.
-    orientation
-        EXIF's, 1..8, of the stored pixels.
-    xmp
-        The XMP packet, if the decoder found one.
-    """
-
-    kind: str
+    kind: str  # name of the format
+    # in pixels, upright
     width: int
     height: int
-    orientation: int
-    xmp: bytes | None
+    orientation: int  # EXIF's, 1..8, of the stored pixels
+    xmp: bytes | None  # the XMP packet, if the decoder found one
 
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:

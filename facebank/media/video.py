@@ -53,18 +53,12 @@ _NEVER_LOG = 0
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """The largest video that is read; UsageError if a limit is not above 0.
+    """The largest video that is read; UsageError if a limit is not above 0."""
 
-    Attributes
-    ----------
-    max_pixels
-        Width times height, checked before frames are decoded. FFmpeg may decode a frame when it opens a file, of at
-        most 268 million pixels.
-    max_seconds, max_frames
-        Stated and actual duration and number of frames.
-    """
-
+    # width times height, checked before frames are decoded. FFmpeg may decode a frame when it opens a file, of at most
+    # 268 million pixels.
     max_pixels: int = 40_000_000
+    # stated and actual duration and number of frames
     max_seconds: float = 24 * 3600.0
     max_frames: int = 24 * 3600 * 240
 
@@ -119,21 +113,15 @@ class Frame:
 class Video:
     """A video file, closed by ``with``.
 
+    Raises `VideoNotFoundError` (there is no such file), `UnreadableVideoError` (it is no video, or it cannot be
+    decoded) or `VideoTooLargeError` (it has more pixels or seconds than the limits allow).
+
     Parameters
     ----------
     path
         The file.
     limits
         The largest video that is read.
-
-    Raises
-    ------
-    VideoNotFoundError
-        There is no such file.
-    UnreadableVideoError
-        It is no video, or it cannot be decoded.
-    VideoTooLargeError
-        It has more pixels or seconds than the limits allow.
     """
 
     def __init__(self, path: str | os.PathLike[str], limits: VideoLimits | None = None) -> None:
@@ -172,7 +160,9 @@ class Video:
     def sampled(self, rate: float, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
         """Yield frames at even times and the first frame of every shot, in order.
 
-        Every frame is decoded and compared with the one before, so that no cut is missed.
+        Every frame is decoded and compared with the one before, so that no cut is missed. Raises `UsageError` (the rate
+        or the times make no sense, or the video ends before `start`), `UnreadableVideoError` (there is no frame at all)
+        or `VideoTooLargeError` (it is longer than the limits allow).
 
         Parameters
         ----------
@@ -180,15 +170,6 @@ class Video:
             Frames per second, at most as many as there are.
         start, end
             Seconds from the beginning; None for the end of the file.
-
-        Raises
-        ------
-        UsageError
-            The rate or the times make no sense, or the video ends before `start`.
-        UnreadableVideoError
-            There is no frame at all.
-        VideoTooLargeError
-            It is longer than the limits allow.
         """
         if not 0 < rate <= 1000:
             raise UsageError(f"so many frames a second cannot be looked at: {rate:g}; try 5")
@@ -389,12 +370,8 @@ def _looks(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
 def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCapture:
     """Return a capture of an absolute path, an address or the number of a camera; ``isOpened()`` says if it worked.
 
-    `timeout` is the seconds to wait for an address, and later for each of its frames.
-
-    Raises
-    ------
-    UnreadableVideoError
-        The path is not UTF-8, on which OpenCV crashes.
+    `timeout` is the seconds to wait for an address, and later for each of its frames. Raises `UnreadableVideoError`:
+    the path is not UTF-8, on which OpenCV crashes.
     """
     import cv2
 

@@ -29,12 +29,8 @@ _SLOWEST, _FASTEST, _USUAL = 1.0, 120.0, 25.0
 def check_target(target: Path, source: Path) -> None:
     """Check before any work whether `target` can be written while `source` is read.
 
-    Raises
-    ------
-    UsageError
-        The suffix is not one of `SUFFIXES`, both are one file, or the target exists.
-    StorageError
-        There is no such folder.
+    Raises `UsageError` (the suffix is not one of `SUFFIXES`, both are one file, or the target exists) or `StorageError`
+    (there is no such folder).
     """
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{printable(str(target))}: annotated videos are written as .mp4 or .mkv")

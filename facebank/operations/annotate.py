@@ -42,19 +42,14 @@ class Annotator:
     def write(self, identified: Photo) -> Path | None:
         """Write one photo with its faces framed, numbered and named; it is read again.
 
+        Raises `PhotoError` (the photo is no longer there) or `StorageError` (the picture cannot be written).
+
         Returns
         -------
         Path or None
             The picture, or None where a link leads out of the folder. Named like the photo, in the subfolder that the
             photo has in its place, with a number if that name is taken; a PNG if the photo is one or exceeds the sides
             of a JPEG.
-
-        Raises
-        ------
-        PhotoError
-            The photo is no longer there.
-        StorageError
-            The picture cannot be written.
         """
         photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
         source = Path(identified.path)

@@ -75,23 +75,12 @@ class TwoPeople:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownFaces:
-    """Faces of known people and strangers.
+    """Faces of known people and strangers."""
 
-    Attributes
-    ----------
-    identities
-        The faces; strangers are people with one photo each.
-    people
-        Number of people with a folder.
-    left_out
-        Number of photos, or strangers' faces, that are not used, by reason.
-    two_people
-        Faces under two people, neither of which is used; if one is among the strangers, the person keeps it.
-    """
-
-    identities: Identities
-    people: int
-    left_out: Mapping[LeftOut, int]
+    identities: Identities  # the faces; strangers are people with one photo each
+    people: int  # number of people with a folder
+    left_out: Mapping[LeftOut, int]  # number of photos, or strangers' faces, that are not used, by reason
+    # faces under two people, neither of which is used; if one is among the strangers, the person keeps it
     two_people: tuple[TwoPeople, ...]
 
     @property
@@ -216,17 +205,10 @@ QUICK = ("prototype", "knn")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A plan for a calibration.
+    """A plan for a calibration."""
 
-    Attributes
-    ----------
-    classifiers
-        Classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`.
-    galleries, left_out
-        Number of simulated galleries for each of them; why other requested classifiers cannot be calibrated.
-    """
-
-    classifiers: tuple[str, ...]
+    classifiers: tuple[str, ...]  # classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`
+    # number of simulated galleries for each of them; why other requested classifiers cannot be calibrated
     galleries: Mapping[str, int]
     left_out: Mapping[str, str]
 
@@ -294,6 +276,8 @@ def calibrate(
 ) -> Calibrated:
     """Calibrate a pack's scores.
 
+    Raises `UsageError`: there are too few people, or their embeddings do not distinguish them.
+
     Parameters
     ----------
     identities
@@ -308,11 +292,6 @@ def calibrate(
         Amount of simulation.
     progress
         Advanced with each simulated gallery.
-
-    Raises
-    ------
-    UsageError
-        There are too few people, or their embeddings do not distinguish them.
     """
     enough = len(identities.photos) >= LEAST_IDENTITIES
     background = Background.measure(identities.embeddings, identities.people) if enough else None

@@ -53,6 +53,8 @@ class Engine(Protocol):
 def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None) -> Engine:
     """Find a pack; its networks are loaded when the analyzer is first used.
 
+    Raises `PackError`: the pack is unknown or invalid.
+
     Parameters
     ----------
     pack
@@ -62,11 +64,6 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
         ``auto``, ``cpu`` or ``cuda``.
     threads
         Threads for one network on the CPU; None for as many as this process may use.
-
-    Raises
-    ------
-    PackError
-        The pack is unknown or invalid.
     """
     if isinstance(pack, str) and pack.startswith("insightface:"):
         from facebank.vision.insightface_adapter import open_package

@@ -51,20 +51,12 @@ class _Offered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A photo that is judged together with the person's others.
-
-    Attributes
-    ----------
-    faces
-        Those that may be the person's.
-    reason
-        Why the only remaining face was chosen of several; empty for one that is alone.
-    """
+    """A photo that is judged together with the person's others."""
 
     position: int
     source: str
-    faces: Sequence[_Offered]
-    reason: str = ""
+    faces: Sequence[_Offered]  # those that may be the person's
+    reason: str = ""  # why the only remaining face was chosen of several; empty for one that is alone
 
 
 class Enroller:

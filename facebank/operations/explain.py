@@ -69,21 +69,12 @@ class Filling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Occluder:
-    """A soft-edged round patch that is moved over a face.
+    """A soft-edged round patch that is moved over a face."""
 
-    Attributes
-    ----------
-    positions
-        Number of positions in each direction, evenly spaced; `positions` squared runs of the network a face.
-    radius
-        Where it is half transparent, as a fraction of the crop's side.
-    filling
-        Replacement of the hidden part.
-    """
-
+    # number of positions in each direction, evenly spaced; `positions` squared runs of the network a face
     positions: int = 8
-    radius: float = 0.10
-    filling: Filling = Filling.BLUR
+    radius: float = 0.10  # where it is half transparent, as a fraction of the crop's side
+    filling: Filling = Filling.BLUR  # replacement of the hidden part
 
     def patches(self, size: int) -> FloatArray:
         """Return how much of each pixel is hidden, 0..1, at each position.
@@ -103,20 +94,11 @@ SHIPPED_OCCLUDER = Occluder()
 
 @dataclass(frozen=True, slots=True)
 class RegionDrop:
-    """Change of the similarity when one whole region of a face is hidden.
+    """Change of the similarity when one whole region of a face is hidden."""
 
-    Attributes
-    ----------
-    name
-        Such as ``eyes``.
-    area
-        The region's fraction of the crop, 0..1: a larger region has more to lose.
-    drops
-        Fall of the similarity when it is hidden in the first face, and in the second; negative for a rise.
-    """
-
-    name: str
-    area: float
+    name: str  # such as ``eyes``
+    area: float  # the region's fraction of the crop, 0..1: a larger region has more to lose
+    # fall of the similarity when it is hidden in the first face, and in the second; negative for a rise
     drops: tuple[float, float]
 
 
@@ -128,22 +110,13 @@ def _cell_means(drops: FloatArray, edges: NDArray[np.int64]) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """The parts that the similarity of two faces rests on.
+    """The parts that the similarity of two faces rests on."""
 
-    Attributes
-    ----------
-    similarity
-        Cosine of the two whole faces, -1..1.
-    drops
-        For each face the fall of the similarity where it is hidden: ``float32`` of shape ``(S, S)``. Negative where
-        hiding it makes the faces more alike.
-    regions
-        Falls for whole regions.
-    """
-
-    similarity: float
+    similarity: float  # cosine of the two whole faces, -1..1
+    # for each face the fall of the similarity where it is hidden: ``float32`` of shape ``(S, S)``. Negative where
+    # hiding it makes the faces more alike.
     drops: tuple[FloatArray, FloatArray]
-    regions: tuple[RegionDrop, ...]
+    regions: tuple[RegionDrop, ...]  # falls for whole regions
 
     def grid(self, cells: int) -> tuple[FloatArray, FloatArray]:
         """Return each map's mean fall in ``(cells, cells)`` cells, ``float32``; at most one cell a pixel."""
@@ -338,12 +311,8 @@ def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPai
 def check_target(target: Path, photos: Sequence[Path]) -> None:
     """Make sure, before anything is computed, that a picture can be written without loss of anything else.
 
-    Raises
-    ------
-    UsageError
-        `target` is no ``.png``, is one of the photos, or is a file that facebank did not draw.
-    StorageError
-        Its folder does not exist.
+    Raises `UsageError` (`target` is no ``.png``, is one of the photos, or is a file that facebank did not draw) or
+    `StorageError` (its folder does not exist).
     """
     name = printable(str(target))
     if target.suffix.lower() != ".png":
@@ -359,10 +328,7 @@ def check_target(target: Path, photos: Sequence[Path]) -> None:
 def write_picture(pair: ExplainedPair, target: Path) -> None:
     """Write the picture of an explanation as a PNG, completely or not at all.
 
-    Raises
-    ------
-    UsageError, StorageError
-        As `check_target`; or it cannot be written.
+    Raises as `check_target`, and `StorageError` if it cannot be written.
     """
     from PIL.PngImagePlugin import PngInfo
 

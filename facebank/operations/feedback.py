@@ -39,31 +39,18 @@ class FeedbackReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feedback:
-    """Outcome of feedback about a face.
+    """Outcome of feedback about a face."""
 
-    Attributes
-    ----------
-    path
-        The photo's path as the user gave it.
-    face_number, box
-        Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
-    person
-        The name; None for a face that is nobody's.
-    accepted
-        Whether the gallery now has the sample, the denial or the stranger.
-    reason, detail
-        A code, and a sentence for people.
-    sample_id, stranger_id
-        Number of the person's sample or of the stranger that the face is now, or None.
-    """
-
-    path: str
+    path: str  # the photo's path as the user gave it
+    # face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
     face_number: int
     box: FloatArray
-    person: str | None
-    accepted: bool
+    person: str | None  # the name; None for a face that is nobody's
+    accepted: bool  # whether the gallery now has the sample, the denial or the stranger
+    # a code, and a sentence for people
     reason: FeedbackReason
     detail: str
+    # number of the person's sample or of the stranger that the face is now, or None
     sample_id: int | None = None
     stranger_id: int | None = None
 
@@ -81,7 +68,9 @@ def confirm(
 
     The newest statement counts: an earlier denial of this person for this face is withdrawn, and a stranger that the
     face was remembered as is forgotten once it is a sample. A face that is unlike the person's samples, nearer to
-    somebody else, or beside another face that is the person, is refused as at enrollment, and nothing changes.
+    somebody else, or beside another face that is the person, is refused as at enrollment, and nothing changes. Raises
+    `PersonNotFoundError` (nobody of this name is enrolled), `PhotoError` (the photo cannot be read or shows no face) or
+    `UsageError` (it is unclear which face is meant, or this very face is enrolled as somebody else).
 
     Parameters
     ----------
@@ -97,15 +86,6 @@ def confirm(
         Face number, 1 is the largest; None for the only one.
     force
         Whether faces are taken that are refused otherwise.
-
-    Raises
-    ------
-    PersonNotFoundError
-        Nobody of this name is enrolled.
-    PhotoError
-        The photo cannot be read or shows no face.
-    UsageError
-        It is unclear which face is meant, or this very face is enrolled as somebody else.
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, face_number)

@@ -47,26 +47,14 @@ _NAMED_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuardedFace:
-    """A face that is offered as a person's.
-
-    Attributes
-    ----------
-    embedding
-        Its plain embedding.
-    photographed_at
-        When the camera took the photo; None if unknown.
-    is_comparable
-        Whether the embedding can be compared with those of bare faces; not if the face wears a mask.
-    key
-        The key of the face; None if unknown.
-    others
-        Embeddings of the photo's other bare faces, by face number.
-    """
+    """A face that is offered as a person's."""
 
     embedding: FloatArray
-    photographed_at: datetime | None = None
+    photographed_at: datetime | None = None  # when the camera took the photo; None if unknown
+    # whether the embedding can be compared with those of bare faces; not if the face wears a mask
     is_comparable: bool = True
-    key: FaceKey | None = None
+    key: FaceKey | None = None  # the key of the face; None if unknown
+    # embeddings of the photo's other bare faces, by face number
     others: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @classmethod
@@ -89,21 +77,11 @@ class GuardedFace:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """The verdict on an offered face.
+    """The verdict on an offered face."""
 
-    Attributes
-    ----------
-    refusal
-        Why it is refused; None if it is taken.
-    detail
-        A sentence about the refusal; empty if the face is taken.
-    warning
-        A sentence about what is odd about a face that is taken, or None.
-    """
-
-    refusal: EnrollReason | None = None
-    detail: str = ""
-    warning: str | None = None
+    refusal: EnrollReason | None = None  # why it is refused; None if it is taken
+    detail: str = ""  # a sentence about the refusal; empty if the face is taken
+    warning: str | None = None  # a sentence about what is odd about a face that is taken, or None
 
 
 TAKEN = Judgment()

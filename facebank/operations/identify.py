@@ -51,48 +51,26 @@ _ENOUGH_SAMPLES = 5000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
-    """A fitted recognizer with the state of the gallery it was fitted to.
+    """A fitted recognizer with the state of the gallery it was fitted to."""
 
-    Attributes
-    ----------
-    revision
-        The gallery's, when it was read.
-    settings
-        How decisions are made.
-    recognizer
-        Makes decisions; None if nobody is enrolled.
-    choice
-        The classifier, and why it is used.
-    calibrated
-        Whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the
-        pack's own and there are no probabilities.
-    births
-        Birth dates, as far as known.
-    others
-        Number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan.
-    album_version
-        `facebank.recognition.cohort_file.album_version` when it was read.
-    """
-
-    revision: int
-    settings: DecisionSettings
-    recognizer: Recognizer | None
-    choice: Choice
+    revision: int  # the gallery's, when it was read
+    settings: DecisionSettings  # how decisions are made
+    recognizer: Recognizer | None  # makes decisions; None if nobody is enrolled
+    choice: Choice  # the classifier, and why it is used
+    # whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the pack's
+    # own and there are no probabilities
     calibrated: bool
-    births: BirthDates = field(default_factory=BirthDates)
+    births: BirthDates = field(default_factory=BirthDates)  # birth dates, as far as known
+    # number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan
     others: int = 0
-    album_version: int = 0
+    album_version: int = 0  # `facebank.recognition.cohort_file.album_version` when it was read
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
     """Fit a recognizer to a gallery, with its pack.
 
-    Raises
-    ------
-    UsageError
-        The gallery is too large for the classifier, or has too few people for it.
-    PackIntegrityError
-        The pack's calibration is damaged.
+    Raises `UsageError` (the gallery is too large for the classifier, or has too few people for it) or
+    `PackIntegrityError` (the pack's calibration is damaged).
     """
     index = open_index(gallery)
     people = index.people
@@ -133,21 +111,13 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
 
 @dataclass(frozen=True, slots=True)
 class AlbumFacts:
-    """Facts that decisions in a gallery rest on.
+    """Facts that decisions in a gallery rest on."""
 
-    Attributes
-    ----------
-    others
-        Number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan.
-    in_scan
-        How many of them are people of the scan who are not enrolled.
-    named
-        Largest fraction of strangers given a name, by threshold and probability; None if nobody is enrolled or nothing
-        is calibrated.
-    """
-
+    # number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan
     others: int
-    in_scan: int
+    in_scan: int  # how many of them are people of the scan who are not enrolled
+    # largest fraction of strangers given a name, by threshold and probability; None if nobody is enrolled or nothing is
+    # calibrated
     named: StrangersNamed | None
 
 

@@ -37,24 +37,12 @@ Photos: TypeAlias = "PhotoInput | Iterable[PhotoInput]"
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The contents of some files and folders, each file once.
-
-    Attributes
-    ----------
-    photos
-        The photos.
-    videos
-        Number of videos passed over.
-    skipped
-        Pictures of unsupported kinds, with their kind.
-    annotated
-        Number of annotated copies by facebank passed over in folders.
-    """
+    """The contents of some files and folders, each file once."""
 
     photos: tuple[Path, ...]
-    videos: int
-    skipped: tuple[tuple[Path, SkippedKind], ...] = ()
-    annotated: int = 0
+    videos: int  # number of videos passed over
+    skipped: tuple[tuple[Path, SkippedKind], ...] = ()  # pictures of unsupported kinds, with their kind
+    annotated: int = 0  # number of annotated copies by facebank passed over in folders
 
     @property
     def counts(self) -> SkippedCounts:
@@ -108,6 +96,9 @@ def _identity(path: Path) -> Path:
 def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     """List the photos that files and folders stand for, and count what is passed over in folders.
 
+    Raises `PhotoNotFoundError` (there is not a single photo) or `UsageError` (something is no photo; the message names
+    what it is).
+
     Parameters
     ----------
     photos
@@ -117,13 +108,6 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     -------
     tuple[list[PhotoInput], SkippedCounts]
         Paths are `pathlib.Path`; folders give their photos in natural order.
-
-    Raises
-    ------
-    PhotoNotFoundError
-        There is not a single photo.
-    UsageError
-        Something is no photo; the message names what it is.
     """
     several = _several(photos)
     found: list[PhotoInput] = []
@@ -241,18 +225,10 @@ _LISTED = 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointedFace:
-    """One face of a photo.
+    """One face of a photo."""
 
-    Attributes
-    ----------
-    photo
-        The photo and all its faces.
-    face_number
-        Face number, from 1, the largest.
-    """
-
-    photo: AnalyzedPhoto
-    face_number: int
+    photo: AnalyzedPhoto  # the photo and all its faces
+    face_number: int  # from 1, the largest
 
     @property
     def face(self) -> Face:
@@ -273,12 +249,8 @@ class PointedFace:
 def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> PointedFace:
     """Find the face of a photo by its number in identifications, 1 is the largest; None for the only one.
 
-    Raises
-    ------
-    PhotoError
-        The photo cannot be read or shows no face.
-    UsageError
-        It shows several faces and none is named, or there is no face of this number; the message lists the faces.
+    Raises `PhotoError` (the photo cannot be read or shows no face) or `UsageError` (it shows several faces and none is
+    named, or there is no face of this number; the message lists the faces).
     """
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     largest_face(analyzed)

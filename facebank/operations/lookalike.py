@@ -38,21 +38,11 @@ HEADING = "resemblance, not identity"
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """Resemblance of a face to a person.
-
-    Attributes
-    ----------
-    person
-        The name.
-    similarity
-        Cosine with the person's most similar sample, -1..1.
-    share
-        Of the resemblance to all enrolled people, 0..1; all shares add up to 1.
-    """
+    """Resemblance of a face to a person."""
 
     person: str
-    similarity: float
-    share: float
+    similarity: float  # cosine with the person's most similar sample, -1..1
+    share: float  # of the resemblance to all enrolled people, 0..1; all shares add up to 1
 
 
 def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[int, str]) -> list[Resemblance]:
@@ -81,33 +71,20 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookalikes:
-    """All people by resemblance to a face.
+    """All people by resemblance to a face."""
 
-    Attributes
-    ----------
-    path
-        The photo's path as the user gave it.
-    face_number, box
-        Face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``.
-    people
-        Everybody who has a sample, most similar first.
-    """
-
-    path: str
+    path: str  # the photo's path as the user gave it
+    # face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
     face_number: int
     box: FloatArray
-    people: tuple[Resemblance, ...]
+    people: tuple[Resemblance, ...]  # everybody who has a sample, most similar first
 
 
 def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Lookalikes:
     """Rank all people by resemblance to a face; `face_number` is its number, None for the only one.
 
-    Raises
-    ------
-    PhotoError
-        The photo cannot be read or shows no face.
-    UsageError
-        It is unclear which face is meant, or nobody has a sample to compare it with.
+    Raises `PhotoError` (the photo cannot be read or shows no face) or `UsageError` (it is unclear which face is meant,
+    or nobody has a sample to compare it with).
     """
     index = open_index(gallery)
     if index.people is None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: float) -> Person:
     """Join people into one, unless their samples contradict it.
 
+    Raises `PersonNotFoundError` (one of them is not enrolled; nobody is joined then) or `UsageError` (there is nobody
+    to join; or most faces of one are unlike the other's or nearer to somebody else, or the two are different faces of
+    one photo; nobody is joined then).
+
     Parameters
     ----------
     gallery
@@ -33,14 +37,6 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
         Name of the person who stays, and is returned.
     verify
         The pack's threshold of verification.
-
-    Raises
-    ------
-    PersonNotFoundError
-        One of them is not enrolled; nobody is joined then.
-    UsageError
-        There is nobody to join; or most faces of one are unlike the other's or nearer to somebody else, or the two are
-        different faces of one photo; nobody is joined then.
     """
     with gallery.snapshot():
         why = next(filter(None, (_why_apart(gallery, source, sources, into, verify) for source in sources)), None)

@@ -25,24 +25,14 @@ _CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # as DCF names them: 100A
 
 @dataclass(frozen=True, slots=True)
 class PersonPhotos:
-    """A person with the files and folders of their photos.
-
-    Attributes
-    ----------
-    name
-        The person's.
-    places
-        Files and folders.
-    may_be_earlier
-        Whether the photos may be of an earlier person of the same enrollment: the name is only that of a folder beside
-        another person's.
-    note
-        A sentence about how surprising arguments were understood; None for plain ones.
-    """
+    """A person with the files and folders of their photos."""
 
     name: str
     places: tuple[Path, ...]
+    # whether the photos may be of an earlier person of the same enrollment: the name is only that of a folder beside
+    # another person's
     may_be_earlier: bool = field(default=False, compare=False)
+    # a sentence about how surprising arguments were understood; None for plain ones
     note: str | None = field(default=None, compare=False)
 
 
@@ -53,14 +43,9 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     whether a slash follows it or not, and the rest are that person's photos or folders of them. A folder with a generic
     name (``imgs``, ``DCIM``, a date) beside that of one person holds more photos of that person. A folder that holds
     photos in several folders and none beside them could be a person or a tree of people: it is refused. With `name` all
-    arguments are this person's photos; with `tree` each is a folder of people's folders.
-
-    Raises
-    ------
-    UsageError
-        The arguments can be understood in several ways, or in none; the message shows what to type.
-    PhotoNotFoundError
-        A tree has no folders in it, or the only argument is a path of nothing.
+    arguments are this person's photos; with `tree` each is a folder of people's folders. Raises `UsageError` (the
+    arguments can be understood in several ways, or in none; the message shows what to type) or `PhotoNotFoundError` (a
+    tree has no folders in it, or the only argument is a path of nothing).
     """
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
     if not typed:

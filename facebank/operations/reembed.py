@@ -40,27 +40,15 @@ class LostSample:
 
 @dataclass(frozen=True, slots=True)
 class ReEmbeddingReport:
-    """The result for a gallery's samples.
+    """The result for a gallery's samples."""
 
-    Attributes
-    ----------
-    changed
-        Whether the gallery has the new embeddings now.
-    pack
-        The new pack.
-    embedded, lost
-        Number of re-embedded samples, and those that could not be.
-    busy_readers
-        Whether another process kept the old bytes from being cleaned away at once.
-    lost_strangers
-        Photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`.
-    """
-
-    changed: bool
+    changed: bool  # whether the gallery has the new embeddings now
     pack: str
+    # number of re-embedded samples, and those that could not be
     embedded: int
     lost: tuple[LostSample, ...]
-    busy_readers: bool = False
+    busy_readers: bool = False  # whether another process kept the old bytes from being cleaned away at once
+    # photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`
     lost_strangers: tuple[str, ...] = ()
 
 

@@ -45,27 +45,13 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """Limits of a download.
+    """Limits of a download."""
 
-    Attributes
-    ----------
-    max_bytes
-        Size of the file, as stated by the server and as received.
-    attempts
-        Number of attempts in all.
-    pause
-        Seconds before the second attempt; doubled for each further one.
-    timeout
-        Seconds without any byte after which a connection counts as broken.
-    seconds
-        Time of all attempts together: a server that sends a byte now and then never times out.
-    """
-
-    max_bytes: int = 1 << 30
-    attempts: int = 5
-    pause: float = 1.0
-    timeout: float = 30.0
-    seconds: float = 7200.0
+    max_bytes: int = 1 << 30  # size of the file, as stated by the server and as received
+    attempts: int = 5  # number of attempts in all
+    pause: float = 1.0  # seconds before the second attempt; doubled for each further one
+    timeout: float = 30.0  # seconds without any byte after which a connection counts as broken
+    seconds: float = 7200.0  # time of all attempts together: a server that sends a byte now and then never times out
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +77,9 @@ def downloaded(
 
     What has been received stays in the cache if it may be of use again: when the download is interrupted, the disk is
     full or the license is not yet accepted. There is no lock: a process takes what was kept by a rename, and another
-    process starts anew.
+    process starts anew. Raises `DownloadError` (the address is not allowed, the server refuses or cannot be reached, or
+    the file is too large), `PackIntegrityError` (the file has another hash) or `StorageError` (the cache cannot be
+    written).
 
     Parameters
     ----------
@@ -101,12 +89,6 @@ def downloaded(
         Advanced with the bytes received.
     limits
         None for the defaults.
-
-    Raises
-    ------
-    DownloadError, PackIntegrityError, StorageError
-        The address is not allowed, the server refuses or cannot be reached, or the file is too large; the file has
-        another hash; the cache cannot be written.
     """
     check_address(url)
     kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]

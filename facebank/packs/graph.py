@@ -39,11 +39,7 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
 
     Quantized weights become float32, nodes for training only and unused ones are dropped, constants leave the list of
     inputs, ``PRelu`` is rewritten, and the axes that `free` names become free. `label` names the file in messages.
-
-    Raises
-    ------
-    PackIntegrityError
-        The bytes are no ONNX network, or one that cannot be prepared.
+    Raises `PackIntegrityError`: the bytes are no ONNX network, or one that cannot be prepared.
     """
     try:
         model = onnx.load_model_from_string(data)

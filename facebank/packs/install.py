@@ -260,12 +260,8 @@ class Archive:
     def unpack(self, name: str, target: BinaryIO, most: int | None = None) -> None:
         """Write an entry of at most `most` bytes (None: what the archive's limits leave) into an open file.
 
-        Raises
-        ------
-        PackIntegrityError
-            It is absent, broken, or larger than the limits allow.
-        OSError
-            The target cannot be written.
+        Raises `PackIntegrityError` (it is absent, broken, or larger than the limits allow) or `OSError` (the target
+        cannot be written).
         """
         entry = self._entries.get(name)
         if entry is None:
@@ -307,13 +303,9 @@ class Archive:
 def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | None = None) -> Iterator[Archive]:
     """Open a zip archive and check its list of entries; nothing is unpacked.
 
-    `label` names it in messages (None: its file name); None for `limits` means the defaults.
-
-    Raises
-    ------
-    PackIntegrityError
-        It is no zip archive, a partial one, or has what no pack needs: absolute paths, ``..``, backslashes, links,
-        encryption, the same name twice, more entries than fit in 1 MiB.
+    `label` names it in messages (None: its file name); None for `limits` means the defaults. Raises
+    `PackIntegrityError`: it is no zip archive, a partial one, or has what no pack needs: absolute paths, ``..``,
+    backslashes, links, encryption, the same name twice, more entries than fit in 1 MiB.
     """
     label = printable(label or path.name)
     with ExitStack() as opened:

@@ -57,111 +57,59 @@ _Content = TypeVar("_Content")
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """How a pack finds faces.
+    """How a pack finds faces."""
 
-    Attributes
-    ----------
-    kind
-        How the network's outputs are read.
-    file, sha256
-        The ONNX file in the pack's folder, and its hash.
-    prepare
-        Whether the file is dequantized and its axes freed before use.
-    mean, scale
-        The network's input is ``(x - mean) * scale`` of pixels 0..255, per channel in its color order.
-    color
-        Order of the input's channels.
-    score_threshold
-        Detections with a lower score are dropped, 0..1.
-    nms_threshold
-        IoU above which the weaker of two boxes is dropped, 0..1.
-    upright_score
-        Score that only upright faces reach, 0..1: below it, a photo without EXIF orientation is tried turned.
-    refine
-        Whether landmarks are detected again on an enlarged crop of each face: for detectors with noisy landmarks.
-    """
-
-    kind: DetectorKind
+    kind: DetectorKind  # how the network's outputs are read
+    # the ONNX file in the pack's folder, and its hash
     file: OnnxFile
     sha256: Sha256
-    prepare: bool
+    prepare: bool  # whether the file is dequantized and its axes freed before use
+    # the network's input is ``(x - mean) * scale`` of pixels 0..255, per channel in its color order
     mean: PerChannel
     scale: PerChannel
-    color: ColorOrder
-    score_threshold: Fraction
-    nms_threshold: Fraction
+    color: ColorOrder  # order of the input's channels
+    score_threshold: Fraction  # detections with a lower score are dropped, 0..1
+    nms_threshold: Fraction  # IoU above which the weaker of two boxes is dropped, 0..1
+    # score that only upright faces reach, 0..1: below it, a photo without EXIF orientation is tried turned
     upright_score: Fraction
+    # whether landmarks are detected again on an enlarged crop of each face: for detectors with noisy landmarks
     refine: bool
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """How a pack turns an aligned face into a vector.
-
-    Attributes
-    ----------
-    file, sha256, prepare, mean, scale, color
-        As of `DetectorSpec`.
-    input
-        Name of the network's input.
-    size
-        Side of the square crop in pixels.
-    normalization
-        ``fixed``: `mean` and `scale` only; ``per_image``: then each crop gets mean 0 and deviation 1 (FaceNet).
-    template
-        Where the five landmarks lie in the crop.
-    dimension
-        Length of the embedding.
-    flip
-        Whether the embedding is the mean of the crop's and its mirror image's.
-    center
-        Mean embedding of many people, subtracted from every embedding before it is normalized, `dimension` numbers;
-        empty for none.
-    """
+    """How a pack turns an aligned face into a vector; fields that `DetectorSpec` has too mean the same."""
 
     file: OnnxFile
     sha256: Sha256
     prepare: bool
-    input: str
-    size: Annotated[int, 32, 1024]
+    input: str  # name of the network's input
+    size: Annotated[int, 32, 1024]  # side of the square crop in pixels
     mean: PerChannel
     scale: PerChannel
     color: ColorOrder
+    # ``fixed``: `mean` and `scale` only; ``per_image``: then each crop gets mean 0 and deviation 1 (FaceNet)
     normalization: Normalization
-    template: Template
-    dimension: Annotated[int, 2, 8192]
-    flip: bool
+    template: Template  # where the five landmarks lie in the crop
+    dimension: Annotated[int, 2, 8192]  # length of the embedding
+    flip: bool  # whether the embedding is the mean of the crop's and its mirror image's
+    # mean embedding of many people, subtracted from every embedding before it is normalized, `dimension` numbers;
+    # empty for none
     center: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The similarities from which decisions are made.
+    """The similarities from which decisions are made."""
 
-    Attributes
-    ----------
-    known
-        Similarity from which a person may be named, -1..1.
-    margin
-        Least lead over the runner-up, 0..2.
-    verify
-        Similarity from which two photos show the same person, -1..1.
-    minimum_quality
-        Quality from which a face is compared at all, 0..1.
-    calibrated_on
-        The data that the numbers were found on.
-    linked
-        Similarity from which two faces of strangers are grouped, -1..1; None if not measured.
-    merged
-        Similarity of their means from which two groups become one, -1..1; None if not measured.
-    """
-
-    known: Cosine
-    margin: Annotated[float, 0, 2]
-    verify: Cosine
-    minimum_quality: Fraction
-    calibrated_on: str
+    known: Cosine  # similarity from which a person may be named, -1..1
+    margin: Annotated[float, 0, 2]  # least lead over the runner-up, 0..2
+    verify: Cosine  # similarity from which two photos show the same person, -1..1
+    minimum_quality: Fraction  # quality from which a face is compared at all, 0..1
+    calibrated_on: str  # the data that the numbers were found on
+    # similarity from which two faces of strangers are grouped, -1..1; None if not measured
     linked: Cosine | None = None
+    # similarity of their means from which two groups become one, -1..1; None if not measured
     merged: Cosine | None = None
 
 
@@ -177,35 +125,23 @@ class DataTerms:
 
 @dataclass(frozen=True, slots=True)
 class PackManifest:
-    """The content of a ``pack.toml``.
+    """The content of a ``pack.toml``."""
 
-    Attributes
-    ----------
-    name
-        The pack's name on the command line: lower-case letters, digits, ``.``, ``_`` and ``-``.
-    title, version, source
-        For people: what it is, which edition, where it comes from.
-    license, license_url
-        License of the weights, and where its text is.
-    commercial_use
-        Whether that license allows commercial use; `commercial_use_known` takes the data's terms into account.
-    training_data
-        What the networks were trained on; None if the pack does not say.
-    fitted_data
-        What thresholds, mean embedding and calibration were fitted on; None for nothing, or if not said.
-    """
-
-    name: Name
+    name: Name  # the pack's name on the command line: lower-case letters, digits, ``.``, ``_`` and ``-``
+    # for people: what it is, which edition, where it comes from
     title: str
     version: str
     source: str
+    # license of the weights, and where its text is
     license: str
     license_url: str
+    # whether that license allows commercial use; `commercial_use_known` takes the data's terms into account
     commercial_use: bool
     detector: DetectorSpec
     embedder: EmbedderSpec
     thresholds: Thresholds
-    training_data: DataTerms | None = None
+    training_data: DataTerms | None = None  # what the networks were trained on; None if the pack does not say
+    # what thresholds, mean embedding and calibration were fitted on; None for nothing, or if not said
     fitted_data: DataTerms | None = None
 
     @property

@@ -63,10 +63,7 @@ class _UnsafeNetworkError(Exception):
 def check_network(path: Path) -> None:
     """Check that a file is an ONNX network that holds all of its weights.
 
-    Raises
-    ------
-    PackIntegrityError
-        It keeps weights in another file, is no ONNX network, or cannot be read.
+    Raises `PackIntegrityError`: it keeps weights in another file, is no ONNX network, or cannot be read.
     """
     label = printable(str(path))
     try:
@@ -103,7 +100,8 @@ def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
     """Return the prepared form of a network, made now if the cache has no undamaged one.
 
     There is no lock: a cached file appears by a rename, and its name holds the source's hash, the preparation's version
-    and its own hash, so that two processes at once both make a right one.
+    and its own hash, so that two processes at once both make a right one. Raises `PackIntegrityError` (the source is
+    missing, altered, or no network that can be prepared) or `StorageError` (the cache cannot be written).
 
     Parameters
     ----------
@@ -111,13 +109,6 @@ def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
         The ONNX file as published and its hash; read only if the cache has no prepared form.
     free
         Axes of the input that become free.
-
-    Raises
-    ------
-    PackIntegrityError
-        The source is missing, altered, or no network that can be prepared.
-    StorageError
-        The cache cannot be written.
     """
     start = _start_of_name(sha256, free)
     return _cached(start) or _keep(start, _prepare(source, sha256, free))

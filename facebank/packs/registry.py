@@ -30,22 +30,13 @@ _UNCALIBRATED = Thresholds(
 
 @dataclass(frozen=True, slots=True)
 class KnownPack:
-    """A pack that can be installed by name.
+    """A pack that can be installed by name."""
 
-    Attributes
-    ----------
-    manifest
-        Written beside the unchanged published files.
-    url, sha256
-        Address and hash of the download: a zip archive, or the embedder alone, used with the embedded detector.
-    folder
-        Folder of the files within the archive; empty for the top.
-    """
-
-    manifest: PackManifest
+    manifest: PackManifest  # written beside the unchanged published files
+    # address and hash of the download: a zip archive, or the embedder alone, used with the embedded detector
     url: str
     sha256: str
-    folder: str = ""
+    folder: str = ""  # folder of the files within the archive; empty for the top
 
     @property
     def name(self) -> str:

@@ -46,23 +46,20 @@ _MEND = "run 'facebank doctor' to see why, or use --device cpu"
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrial:
-    """The result of running a small network on the device that was asked for.
-
-    Attributes
-    ----------
-    ran_on
-        Where its nodes were computed: ``cpu``, ``cuda`` or the name of another execution provider; empty for nowhere.
-    problem
-        Why it did not run on the device (for ``auto``: on CUDA), in one sentence; None if it did.
-    """
+    """The result of running a small network on the device that was asked for."""
 
     asked: str
+    # where its nodes were computed: ``cpu``, ``cuda`` or the name of another execution provider; empty for nowhere
     ran_on: frozenset[str]
-    problem: str | None
+    problem: str | None  # why it did not run on the device (for ``auto``: on CUDA), in one sentence; None if it did
 
 
 def open_session(model: Path | bytes, device: str = "auto", threads: int | None = None) -> InferenceSession:
     """Load a network.
+
+    Raises `UsageError` (there is no such device), `MissingDependencyError` (no runtime is installed, or a broken one;
+    the message names the extra), `DeviceError` (CUDA was asked for and cannot run the network) or `PackIntegrityError`
+    (the runtime cannot load the file, or it keeps weights in another file).
 
     Parameters
     ----------
@@ -72,17 +69,6 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
         ``cpu``; ``cuda``, which never falls back to the CPU; ``auto``: CUDA if it works, else the CPU.
     threads
         Threads of one network on the CPU; None for `usable_cores`.
-
-    Raises
-    ------
-    UsageError
-        There is no such device.
-    MissingDependencyError
-        No runtime is installed, or a broken one; the message names the extra.
-    DeviceError
-        CUDA was asked for and cannot run the network.
-    PackIntegrityError
-        The runtime cannot load the file, or it keeps weights in another file.
     """
     check_device(device)
     options = _options(threads)

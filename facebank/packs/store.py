@@ -128,24 +128,12 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class PackEntry:
-    """A pack that is installed or can be installed by name.
-
-    Attributes
-    ----------
-    name
-        The pack's name.
-    manifest
-        Its manifest; None if that of an installed pack is wrong.
-    folder
-        Where it is installed; None if it is not.
-    problem
-        What is wrong with the manifest, in one sentence; None if nothing is.
-    """
+    """A pack that is installed or can be installed by name."""
 
     name: str
-    manifest: PackManifest | None
-    folder: Path | None
-    problem: str | None = None
+    manifest: PackManifest | None  # its manifest; None if that of an installed pack is wrong
+    folder: Path | None  # where it is installed; None if it is not
+    problem: str | None = None  # what is wrong with the manifest, in one sentence; None if nothing is
 
     @property
     def installed(self) -> bool:
@@ -272,10 +260,7 @@ def find_pack(name: str) -> PackEntry:
 def verify_pack(name: str | None = None) -> PackHealth:
     """Compare every file of an installed pack (None: the embedded one) with the hashes in its manifest.
 
-    Raises
-    ------
-    PackNotFoundError
-        No pack of this name is installed.
+    Raises `PackNotFoundError`: no pack of this name is installed.
     """
     pack = _entry(_installed_name(name or EMBEDDED_NAME))
     if pack.manifest is None or pack.folder is None:
@@ -296,23 +281,16 @@ def file_state(path: Path, sha256: str) -> FileState:
 def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
     """Copy a folder with a ``pack.toml`` and its ONNX files to the installed packs.
 
+    Raises `ManifestError` (the ``pack.toml`` is missing or wrong), `PackIntegrityError` (a file is missing or altered;
+    the message says which), `PackError` (a pack of this name is installed) or `StorageError` (the packs' folder cannot
+    be written).
+
     Parameters
     ----------
     folder
         The folder; only the manifest and the files that it names are copied.
     replace
         Whether an installed pack of the same name is replaced.
-
-    Raises
-    ------
-    ManifestError
-        The ``pack.toml`` is missing or wrong.
-    PackIntegrityError
-        A file is missing or altered; the message says which.
-    PackError
-        A pack of this name is installed.
-    StorageError
-        The packs' folder cannot be written.
     """
     source = named_path(folder)
     manifest = read_manifest(source)
@@ -327,14 +305,8 @@ def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
 def remove_pack(name: str) -> None:
     """Delete an installed pack, which may be a broken one.
 
-    Raises
-    ------
-    UsageError
-        It is the embedded pack, which is part of facebank.
-    PackNotFoundError
-        No pack of this name is installed.
-    StorageError
-        It cannot be deleted.
+    Raises `UsageError` (it is the embedded pack, which is part of facebank), `PackNotFoundError` (no pack of this name
+    is installed) or `StorageError` (it cannot be deleted).
     """
     if name == EMBEDDED_NAME:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
@@ -349,6 +321,9 @@ def assemble_pack(
 ) -> Pack:
     """Make a pack's folder from a manifest and a folder of weights, with links instead of copies.
 
+    Raises `ManifestError` (the manifest is wrong), `PackIntegrityError` (a file is missing or altered) or
+    `StorageError` (the target cannot be written).
+
     Parameters
     ----------
     manifest
@@ -357,15 +332,6 @@ def assemble_pack(
         A folder with the ONNX files, in itself or in its folders one level below.
     target
         The pack's folder; made if missing.
-
-    Raises
-    ------
-    ManifestError
-        The manifest is wrong.
-    PackIntegrityError
-        A file is missing or altered.
-    StorageError
-        The target cannot be written.
     """
     source, folder = named_path(manifest), named_path(target)
     content = read_manifest(source.parent, source.name)

@@ -40,19 +40,11 @@ class TrialLimits:
 def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
     """Run the networks of a verified pack's folder on photographs and noise; return if they do what a pack must do.
 
-    The process prepares networks in a cache of its own, so that nothing of a refused pack is left.
-
-    Raises
-    ------
-    ManifestError
-        The networks do not fit the manifest: another input, another dimension.
-    PackIntegrityError
-        They find no face in a portrait, give numbers that are not finite or always the same, crash, or exceed the
-        limits.
-    MissingDependencyError
-        No runtime is installed to try them with.
-    PackError
-        This program was frozen into one file and has no interpreter to run a trial with.
+    The process prepares networks in a cache of its own, so that nothing of a refused pack is left. Raises
+    `ManifestError` (the networks do not fit the manifest: another input, another dimension), `PackIntegrityError` (they
+    find no face in a portrait, give numbers that are not finite or always the same, crash, or exceed the limits),
+    `MissingDependencyError` (no runtime is installed to try them with) or `PackError` (this program was frozen into one
+    file and has no interpreter to run a trial with).
     """
     limits = limits or TrialLimits()
     if getattr(sys, "frozen", False):

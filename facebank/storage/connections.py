@@ -191,7 +191,8 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
 
     A file that may not be written, or whose folder may not, is read without anything being written beside it: in WAL
     mode with the ``-shm`` file of the process that writes it, else as it is, else through a copy in memory if changes
-    lie beside it in ``-wal``.
+    lie beside it in ``-wal``. Raises `StorageError` or `sqlite3.Error` if it cannot be opened, or if changes beside a
+    file that may not be written cannot be copied.
 
     Parameters
     ----------
@@ -199,11 +200,6 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         The file.
     busy_timeout
         How long to wait for another process, in seconds.
-
-    Raises
-    ------
-    StorageError, sqlite3.Error
-        It cannot be opened; changes beside a file that may not be written cannot be copied.
     """
     if is_writable(path):
         return _opened(path, "rw", busy_timeout)

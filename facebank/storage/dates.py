@@ -41,10 +41,8 @@ def earliest_day(born: str) -> date:
 def checked_birth_date(text: str, today: date | None = None) -> str:
     """Return a typed birth date without spaces around it.
 
-    Raises
-    ------
-    UsageError
-        It is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, before 1850, or after `today` (None: the current date).
+    Raises `UsageError`: it is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, before 1850, or after `today` (None: the
+    current date).
     """
     born = text.strip()
     shown = printable(born[:_LONGEST_SHOWN])

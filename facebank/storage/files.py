@@ -35,27 +35,16 @@ _ATTEMPTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file being written.
+    """A file being written."""
 
-    Attributes
-    ----------
-    path
-        Where it is until it takes its target's name, for code that writes by name.
-    stream
-        The open file, for writing and reading in bytes.
-    """
-
-    path: Path
-    stream: IO[bytes]
+    path: Path  # where it is until it takes its target's name, for code that writes by name
+    stream: IO[bytes]  # the open file, for writing and reading in bytes
 
 
 def sha256_of(file: Path | IO[bytes]) -> str:
     """Return the SHA-256 of a regular file, or of the rest of an open one, in hex.
 
-    Raises
-    ------
-    OSError
-        The file is missing, no regular file, or cannot be read.
+    Raises `OSError`: the file is missing, no regular file, or cannot be read.
     """
     if not isinstance(file, Path):
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -89,7 +78,8 @@ def new_file(
 ) -> Iterator[Part]:
     """Write a file that appears whole when the ``with`` block ends, or not at all if the block fails.
 
-    Leftovers of killed processes in the same folder are removed first. An unfinished file is overwritten.
+    Leftovers of killed processes in the same folder are removed first. An unfinished file is overwritten. Raises
+    `FileExistsError` (the target exists, and `replaces` is false) or `OSError` (it cannot be written).
 
     Parameters
     ----------
@@ -104,13 +94,6 @@ def new_file(
     sync
         Whether bytes and name are on the disk on return. Without it they survive a crash of the process, but perhaps
         not one of the system.
-
-    Raises
-    ------
-    FileExistsError
-        The target exists, and `replaces` is false.
-    OSError
-        It cannot be written.
     """
     clean_once(target.parent)
     path, handle, held = _created(target, mode, suffix)

@@ -93,17 +93,14 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
     """Overwrite a file from its beginning, and remove it; no-op if absent.
 
+    Raises `OSError`: it cannot be overwritten or removed.
+
     Parameters
     ----------
     path
         The file. A link is removed, and its target stays.
     also_other_names
         Whether a file with other names (hard links) is overwritten; if not, only this name is removed.
-
-    Raises
-    ------
-    OSError
-        It cannot be overwritten or removed.
     """
     try:
         status = path.lstat()

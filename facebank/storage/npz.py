@@ -36,17 +36,14 @@ def write_arrays(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
     """Read an npz file that must hold exactly the expected arrays.
 
+    Raises `InvalidValueError`: it is no npz file, or holds anything else.
+
     Parameters
     ----------
     stream
         The open file.
     expected
         Type, such as ``"<f4"``, and shape by name.
-
-    Raises
-    ------
-    InvalidValueError
-        It is no npz file, or holds anything else.
     """
     sizes = {name: np.dtype(kind).itemsize * prod(shape) for name, (kind, shape) in expected.items()}
     if os.fstat(stream.fileno()).st_size > sum(sizes.values()) + _ZIP_OVERHEAD:

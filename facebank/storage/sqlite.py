@@ -57,38 +57,21 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 @dataclass(frozen=True, slots=True)
 class SqliteKind:
-    """A kind of SQLite file: how it is recognized, and what its errors are.
+    """A kind of SQLite file: how it is recognized, and what its errors are."""
 
-    Attributes
-    ----------
-    noun
-        What messages call it, such as ``gallery``.
-    application_id
-        The number in bytes 68..71 of its header.
-    newest
-        The version of its tables that is written.
-    build
-        Makes the tables of a version in an empty database.
-    version
-        Returns the version that a file states. Called only if its `version_table` is the expected one.
-    version_table
-        The table that holds the version, in every version.
-    missing_error, format_error, version_error, busy_error
-        Errors for a file that is missing or empty; of another kind or damaged; of a newer facebank; in use.
-    missing, empty, another, repair
-        What to do about a file that is missing, empty, another program's, or damaged; each ends a sentence.
-    """
-
-    noun: str
-    application_id: int
-    newest: int
-    build: Callable[[sqlite3.Connection, int], None]
+    noun: str  # what messages call it, such as ``gallery``
+    application_id: int  # the number in bytes 68..71 of its header
+    newest: int  # the version of its tables that is written
+    build: Callable[[sqlite3.Connection, int], None]  # makes the tables of a version in an empty database
+    # returns the version that a file states. Called only if its `version_table` is the expected one.
     version: Callable[[sqlite3.Connection], object]
-    version_table: str
+    version_table: str  # the table that holds the version, in every version
+    # errors for a file that is missing or empty; of another kind or damaged; of a newer facebank; in use
     missing_error: type[FacebankError]
     format_error: type[FacebankError]
     version_error: type[FacebankError]
     busy_error: type[FacebankError]
+    # what to do about a file that is missing, empty, another program's, or damaged; each ends a sentence
     missing: str
     empty: str
     another: str
@@ -282,7 +265,8 @@ def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -
 
     SQLite gives the next transaction to whoever asks at the right moment, so a process that writes again and again
     starves the others. Here the first process that has to wait leaves a queue file beside the database. While it is
-    there, every writer locks it before it begins and releases it once it has begun: the holder is the next.
+    there, every writer locks it before it begins and releases it once it has begun: the holder is the next. Raises
+    `sqlite3.OperationalError`: others are still writing.
 
     Parameters
     ----------
@@ -290,11 +274,6 @@ def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -
         The database and its file.
     patience
         How long to wait for others, in seconds. After one second a warning is logged.
-
-    Raises
-    ------
-    sqlite3.OperationalError
-        Others are still writing.
     """
     (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
