@@ -32,12 +32,8 @@ class Period:
     def of(cls, first: str | None, last: str | None) -> Self:
         """Parse days, months and years as people type them: ``2019-06-01``, ``2019-06`` or ``2019``.
 
-        A month or year as the first means its first day, as the last its last one.
-
-        Raises
-        ------
-        UsageError
-            One is no day, month or year, or the first comes after the last.
+        A month or year as the first means its first day, as the last its last one. Raises `UsageError`: one is no day,
+        month or year, or the first comes after the last.
         """
         begin = None if first is None else _days(first)[0]
         end = None if last is None else _days(last)[1]
@@ -57,20 +53,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """A person who is known in a photo.
-
-    Attributes
-    ----------
-    name
-        The person's.
-    probability
-        That it is this person, 0..1; None if nothing is calibrated.
-    box
-        x1, y1, x2, y2 in pixels of the upright photo, for people who were looked for; else None.
-    """
+    """A person who is known in a photo."""
 
     name: str
-    probability: float | None
+    probability: float | None  # that it is this person, 0..1; None if nothing is calibrated
+    # x1, y1, x2, y2 in pixels of the upright photo, for people who were looked for; else None
     box: tuple[float, float, float, float] | None = None
 
 

@@ -39,12 +39,8 @@ _COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{_AUTOMATIC.pattern}")
 def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.PathLike[str]) -> Path:
     """Copy an open gallery, as of one moment, into a new file that only its owner can read.
 
-    Raises
-    ------
-    UsageError
-        The file exists, its folder does not, or SQLite or facebank use a file of that name beside the gallery.
-    StorageError
-        It cannot be written.
+    Raises `UsageError` (the file exists, its folder does not, or SQLite or facebank use a file of that name beside the
+    gallery) or `StorageError` (it cannot be written).
     """
     place = named_path(target, "the path of the copy")
     if not place.absolute().parent.is_dir():

@@ -44,47 +44,28 @@ _MOST_COMPLAINTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A fault of a gallery.
+    """A fault of a gallery."""
 
-    Attributes
-    ----------
-    kind
-        ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for
-        a row without its parent, ``value`` for an impossible value, such as an embedding that is not of length 1,
-        ``missing`` for a sample without an embedding.
-    message
-        A sentence.
-    table
-        The table; None if unknown.
-    person, sample_id, image
-        The owner, the sample and its photo, if known.
-    """
-
+    # ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for a
+    # row without its parent, ``value`` for an impossible value, such as an embedding that is not of length 1,
+    # ``missing`` for a sample without an embedding
     kind: str
-    message: str
+    message: str  # a sentence
     table: str | None = None
-    person: str | None = None
+    person: str | None = None  # the owner, if known
     sample_id: int | None = None
     path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryCheck:
-    """The result of a check.
+    """The result of a check."""
 
-    Attributes
-    ----------
-    path, schema_version
-        The file, and the version of its tables; None if it cannot be read.
-    is_sealed
-        Whether its rows are sealed; older galleries are not.
-    rows, damage
-        How many rows were read, and the faults.
-    """
-
+    # the file, and the version of its tables; None if it cannot be read
     path: Path
     schema_version: int | None
-    is_sealed: bool
+    is_sealed: bool  # whether its rows are sealed; older galleries are not
+    # how many rows were read, and the faults
     rows: int
     damage: tuple[Damage, ...]
 
@@ -92,12 +73,8 @@ class GalleryCheck:
 def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
     """Check all of a gallery without changing it; `progress` advances with each table.
 
-    Raises
-    ------
-    GalleryNotFoundError, GalleryFormatError
-        It is missing, or no gallery at all.
-    GalleryBusyError, GalleryVersionError, StorageError
-        It is in use, a newer facebank's, or cannot be read.
+    Raises `GalleryNotFoundError` (it is missing), `GalleryFormatError` (it is no gallery at all), `GalleryBusyError`
+    (it is in use), `GalleryVersionError` (it is a newer facebank's) or `StorageError` (it cannot be read).
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
@@ -242,27 +219,19 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
 
 @dataclass(frozen=True, slots=True)
 class GalleryHealth:
-    """The state of a gallery's file.
+    """The state of a gallery's file."""
 
-    Attributes
-    ----------
-    path, exists
-        The file, and whether it exists.
-    schema_version, pack_name, pack_digest, people, samples, journal_mode
-        What it states; None if it cannot be read.
-    problems
-        A sentence for each problem; empty for a healthy or missing gallery.
-    """
-
+    # the file, and whether it exists
     path: Path
     exists: bool
+    # what it states; None if it cannot be read
     schema_version: int | None = None
     pack_name: str | None = None
     pack_digest: str | None = None
     people: int | None = None
     samples: int | None = None
     journal_mode: str | None = None
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # a sentence for each problem; empty for a healthy or missing gallery
 
 
 def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:

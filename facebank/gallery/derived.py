@@ -46,10 +46,7 @@ def index_file(gallery: Path) -> Path:
 def page_file(gallery: Path) -> Path:
     """Return where a page with faces is written for which nobody named a file; its folder is made, the owner's alone.
 
-    Raises
-    ------
-    StorageError
-        The folder cannot be made.
+    Raises `StorageError`: the folder cannot be made.
     """
     page = _page_at(place_of(gallery))
     try:
@@ -91,7 +88,7 @@ def derived_folders(folders: object = None) -> list[Path]:
 def wipe_derived(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
     """Overwrite and remove what was made from a gallery's people; nothing where there is nothing.
 
-    Call it once the gallery no longer holds whoever is forgotten.
+    Call it once the gallery no longer holds whoever is forgotten. Raises `StorageError`: it cannot be removed.
 
     Parameters
     ----------
@@ -106,11 +103,6 @@ def wipe_derived(gallery: Path, places: object = None, folders: object = None) -
     -------
     list[Path]
         What was removed.
-
-    Raises
-    ------
-    StorageError
-        If it cannot be removed.
     """
     removed = derived_files(gallery, places, folders)
     for path in removed:

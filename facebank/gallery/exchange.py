@@ -78,24 +78,16 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of an export.
+    """What became of an export."""
 
-    Attributes
-    ----------
-    people, samples
-        How many people were new, and how many samples were added.
-    duplicates, duplicates_elsewhere
-        How many samples were skipped because somebody already has the face, and for how many of them that is somebody
-        of another name.
-    refused
-        The samples that were left out because they look like somebody else's.
-    """
-
+    # how many people were new, and how many samples were added
     people: int
     samples: int
+    # how many samples were skipped because somebody already has the face, and for how many of them that is somebody of
+    # another name
     duplicates: int
     duplicates_elsewhere: int
-    refused: tuple[RefusedSample, ...] = ()
+    refused: tuple[RefusedSample, ...] = ()  # the samples that were left out because they look like somebody else's
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +111,9 @@ def export_gallery(
 ) -> Exported:
     """Write people and all their samples, as of one moment, into a new folder, or nothing if that fails.
 
+    Raises `PersonNotFoundError` (somebody named is not enrolled), `ExchangeError` (the folder exists) or `StorageError`
+    (it cannot be written).
+
     Parameters
     ----------
     gallery
@@ -129,13 +124,6 @@ def export_gallery(
         Names; None for everybody.
     thumbnails
         Whether thumbnails are included.
-
-    Raises
-    ------
-    PersonNotFoundError
-        Somebody named is not enrolled.
-    ExchangeError, StorageError
-        The folder exists; it cannot be written.
     """
     target = named_path(folder).absolute()
     try:
@@ -177,7 +165,8 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
     People of the same name get the samples; faces that anybody already has are skipped. Birth dates that the gallery
-    lacks are added, and notes are joined.
+    lacks are added, and notes are joined. Raises `PackMismatchError` (another pack made the export's embeddings) or
+    `ExchangeError` (the export is partial, altered or invalid; nothing is imported then).
 
     Parameters
     ----------
@@ -187,13 +176,6 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
         The export.
     judge
         Returns which of a person's samples are refused; None to take all.
-
-    Raises
-    ------
-    PackMismatchError
-        Another pack made the export's embeddings.
-    ExchangeError
-        The export is partial, altered or invalid; nothing is imported then.
     """
     place = named_path(folder)
     check_export(place, gallery.pack)

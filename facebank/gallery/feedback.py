@@ -79,10 +79,7 @@ def deny(
 ) -> bool:
     """Note that a face is not a person's; returns whether that is new.
 
-    Raises
-    ------
-    UsageError
-        The person has a sample that is this very face.
+    Raises `UsageError`: the person has a sample that is this very face.
     """
     known = find_sample(connection, bound, face, vector)
     if known is not None and name_key(known.person) == name_key(person.name):
@@ -167,10 +164,7 @@ def remember_stranger(
 ) -> tuple[int, bool]:
     """Remember a face as nobody's; returns the stranger's number, and whether it is new.
 
-    Raises
-    ------
-    UsageError
-        Somebody has a sample that is this very face.
+    Raises `UsageError`: somebody has a sample that is this very face.
     """
     face, vector = FaceKey.enrolled(sample), sample.vectors[PLAIN]
     known = find_sample(connection, bound, face, vector)

@@ -69,6 +69,10 @@ class Gallery:
     ) -> Self:
         """Open a gallery.
 
+        Raises `GalleryNotFoundError` (the file is missing or empty), `GalleryFormatError` (it is no gallery, or
+        damaged), `GalleryVersionError` (it is of a newer facebank), `PackMismatchError` (it is of another pack),
+        `GalleryBusyError` (another process holds it) or `StorageError` (it cannot be made, read or written).
+
         Parameters
         ----------
         path
@@ -84,13 +88,6 @@ class Gallery:
             How long to wait for another process, in seconds.
         on_upgrade
             Called after the file was upgraded from an older version, which happens once per version.
-
-        Raises
-        ------
-        GalleryNotFoundError, GalleryFormatError, GalleryVersionError, PackMismatchError
-            The file is missing or empty; it is no gallery or damaged; it is of a newer facebank, or of another pack.
-        GalleryBusyError, StorageError
-            Another process holds it; it cannot be made, read or written.
         """
         if create and (pack is None or read_only):
             raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
@@ -211,6 +208,9 @@ class Gallery:
     ) -> Person:
         """Set or clear what is known about a person, who is returned.
 
+        Raises `PersonNotFoundError` (nobody is called so) or `UsageError` (the birth date is no date, before 1850 or in
+        the future, or the note is too long).
+
         Parameters
         ----------
         name
@@ -219,11 +219,6 @@ class Gallery:
             Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` leaves it.
         note
             Text of at most 2,000 characters; None or an empty text clears it, ``...`` leaves it.
-
-        Raises
-        ------
-        PersonNotFoundError, UsageError
-            Nobody is called so; the birth date is no date, before 1850 or in the future, or the note is too long.
         """
         with self._changing() as connection:
             return people.describe(connection, name, born=born, note=note)
@@ -232,7 +227,9 @@ class Gallery:
         """Merge people who are one person; `unmerge` undoes it.
 
         Every sample is kept, and every denial that the samples do not contradict. The birth date is that of the
-        remaining person, else of the first who has one; notes are joined if they are not too long together.
+        remaining person, else of the first who has one; notes are joined if they are not too long together. Raises
+        `PersonNotFoundError` (one of them is not enrolled, and nobody is merged) or `UsageError` (there is nobody to
+        merge).
 
         Parameters
         ----------
@@ -240,11 +237,6 @@ class Gallery:
             Names of the people to merge; `into` itself is skipped.
         into
             Name of the remaining person, who is returned.
-
-        Raises
-        ------
-        PersonNotFoundError, UsageError
-            One of them is not enrolled, and nobody is merged; there is nobody to merge.
         """
         with self._changing() as connection:
             return people.merge(connection, self._bound, sources, into)
@@ -266,12 +258,8 @@ class Gallery:
 
         They get back their samples, names, birth dates, notes and denials, except denials that samples of the other
         person contradicted. Later changes of the remaining person are kept. Samples that were removed or split off
-        since do not come back.
-
-        Raises
-        ------
-        PersonNotFoundError, UsageError, PersonExistsError
-            Nobody is called so; nobody was merged into the person; somebody else has one of the names by now.
+        since do not come back. Raises `PersonNotFoundError` (nobody is called so), `UsageError` (nobody was merged into
+        the person) or `PersonExistsError` (somebody else has one of the names by now).
         """
         with self._changing() as connection:
             return people.unmerge(connection, name)
@@ -279,18 +267,16 @@ class Gallery:
     def split(self, name: str, into: str, samples: Sequence[int]) -> Person:
         """Give some of a person's samples to a new person, who is returned, without birth date and note.
 
+        Raises `PersonNotFoundError` (nobody is called `name`), `PersonExistsError` or `InvalidNameError` (somebody is,
+        or nobody can be, called `into`) or `UsageError` (a sample is not this person's, or none would be left or
+        moved).
+
         Parameters
         ----------
         name, into
             Whose samples they are, and the new person's name.
         samples
             Their numbers: some, but not all.
-
-        Raises
-        ------
-        PersonNotFoundError, PersonExistsError, InvalidNameError, UsageError
-            Nobody is called `name`; somebody is, or nobody can be, called `into`; a sample is not this person's, or
-            none would be left or moved.
         """
         with self._changing() as connection:
             return people.split(connection, name, into, samples)
@@ -298,13 +284,9 @@ class Gallery:
     def forget(self, name: str) -> Forgotten:
         """Remove a person and everything about that person for good, also of those who were merged into the person.
 
-        The file is written anew, so that no byte of it stays in the file or its log.
-
-        Raises
-        ------
-        PersonNotFoundError, StorageError
-            Nobody is called so; the disk has no room to write the file anew: then the person is gone from the gallery,
-            and the bytes are cleaned away when it is next opened.
+        The file is written anew, so that no byte of it stays in the file or its log. Raises `PersonNotFoundError`
+        (nobody is called so) or `StorageError` (the disk has no room to write the file anew: then the person is gone
+        from the gallery, and the bytes are cleaned away when it is next opened).
         """
         with self._changing() as connection:
             person = people.find(connection, name)
@@ -319,8 +301,10 @@ class Gallery:
     def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
         """Give a person samples; a face that somebody already has is skipped.
 
-        Two faces are the same if they are at the same place of the same photo, or if their plain embeddings are at
-        most 1e-4 apart.
+        Two faces are the same if they are at the same place of the same photo, or if their plain embeddings are at most
+        1e-4 apart. Nothing is changed on an error: `InvalidNameError` (nobody can be called so), `UsageError` (a sample
+        is not as `NewSample` says), `PackMismatchError` (another process has re-embedded the gallery meanwhile),
+        `GalleryBusyError` or `StorageError` (the gallery cannot be written).
 
         Parameters
         ----------
@@ -333,12 +317,6 @@ class Gallery:
         -------
         list[EnrolledSample]
             What became of each, in their order.
-
-        Raises
-        ------
-        InvalidNameError, UsageError, PackMismatchError, GalleryBusyError, StorageError
-            Nobody can be called so; a sample is not as `NewSample` says; another process has re-embedded the gallery
-            meanwhile; the gallery cannot be written. Nothing is changed then.
         """
         (outcomes,) = self.enroll_people([(person, samples)])
         return outcomes
@@ -443,6 +421,9 @@ class Gallery:
     ) -> Forgotten:
         """Replace all embeddings by another pack's, in one transaction.
 
+        Raises `UsageError`: the samples or the strangers are not exactly those of the gallery, which another process
+        may have changed meanwhile; nothing is changed then.
+
         Parameters
         ----------
         pack
@@ -459,12 +440,6 @@ class Gallery:
         -------
         Forgotten
             How many samples were removed.
-
-        Raises
-        ------
-        UsageError
-            The samples or the strangers are not exactly those of the gallery, which another process may have changed
-            meanwhile; nothing is changed then.
         """
         check_embeddings(vectors, strangers or {}, pack.dimension)
         with self._changing() as connection:
@@ -478,7 +453,8 @@ class Gallery:
         """Note that a face is not a person's, so that the person is never suggested for it.
 
         Denials follow a person who is renamed or merged, and are forgotten with the person. They leave the revision as
-        it is, and are not exported.
+        it is, and are not exported. Raises `PersonNotFoundError` (nobody is called so) or `UsageError` (the person has
+        a sample that is this very face, or this is no face).
 
         Parameters
         ----------
@@ -494,11 +470,6 @@ class Gallery:
         -------
         bool
             Whether it was not known yet.
-
-        Raises
-        ------
-        PersonNotFoundError, UsageError
-            Nobody is called so; the person has a sample that is this very face, or this is no face.
         """
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
@@ -531,10 +502,7 @@ class Gallery:
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
         """Remember a face as nobody's, with embedding, box and photo; returns its number and whether it is new.
 
-        Raises
-        ------
-        UsageError
-            Somebody has a sample that is this very face, or the sample is not as `NewSample` says.
+        Raises `UsageError`: somebody has a sample that is this very face, or the sample is not as `NewSample` says.
         """
         check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
@@ -613,10 +581,7 @@ class Gallery:
     def back_up(self, target: str | os.PathLike[str]) -> Path:
         """Copy the gallery, as of one moment, into a new file that only its owner can read; it may be in use.
 
-        Raises
-        ------
-        UsageError, StorageError
-            The file exists, or its folder does not; it cannot be written.
+        Raises `UsageError` (the file exists, or its folder does not) or `StorageError` (it cannot be written).
         """
         place = self._file.back_up(target)
         self.note_written(PlaceKind.BACKUP, place)

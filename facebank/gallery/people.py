@@ -44,36 +44,20 @@ _MERGES = """
 
 
 class Merge(NamedTuple):
-    """A person who was merged into another.
+    """A person who was merged into another."""
 
-    Attributes
-    ----------
-    id
-        The merge's number.
-    person_id, person
-        Number and name of the remaining person.
-    batch
-        The number of the first merge of the same call.
-    name, created_at, facts
-        Of the merged person.
-    kept
-        The facts of the remaining person before the merge.
-    merged_at
-        When that was.
-    sample_count
-        How many samples that came along still exist.
-    """
-
-    id: int
+    id: int  # the merge's number
+    # number and name of the remaining person
     person_id: int
     person: str
-    batch: int
+    batch: int  # the number of the first merge of the same call
+    # of the merged person
     name: str
     created_at: datetime
     facts: PersonFacts
-    kept: PersonFacts
+    kept: PersonFacts  # the facts of the remaining person before the merge
     merged_at: datetime
-    sample_count: int
+    sample_count: int  # how many samples that came along still exist
 
 
 # Reading --------------------------------------------------------------------------------------------------------

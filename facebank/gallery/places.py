@@ -67,18 +67,10 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WrittenPlace:
-    """A file or folder that something of a gallery was written to.
+    """A file or folder that something of a gallery was written to."""
 
-    Attributes
-    ----------
-    kind
-        What was written.
-    path
-        Where, absolute.
-    """
-
-    kind: PlaceKind
-    path: Path
+    kind: PlaceKind  # what was written
+    path: Path  # where, absolute
 
 
 class GalleryPlaces:

@@ -22,94 +22,47 @@ PLAIN = "plain"
 
 @dataclass(frozen=True, slots=True)
 class PackIdentity:
-    """The pack that made the embeddings of a gallery.
+    """The pack that made the embeddings of a gallery."""
 
-    Attributes
-    ----------
-    name
-        The pack's name, for messages.
-    digest
-        SHA-256 in hex over all that determines the embeddings, by which packs are compared.
-    dimension
-        Length of an embedding, 1..16384.
-    """
-
-    name: str
-    digest: str
-    dimension: int
+    name: str  # the pack's name, for messages
+    digest: str  # SHA-256 in hex over all that determines the embeddings, by which packs are compared
+    dimension: int  # length of an embedding, 1..16384
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """How a gallery was upgraded from an older version.
-
-    Attributes
-    ----------
-    path, backup
-        The gallery's file, and a copy of the old one beside it.
-    before, after
-        The versions of its tables.
-    changes
-        What each newer version brought, a clause each, such as ``merges can be undone``.
-    may_decide_otherwise
-        Whether the older version had other rules of decision; the upgrade itself changes no decision.
-    """
+    """How a gallery was upgraded from an older version."""
 
     path: Path
-    before: int
+    before: int  # the version of its tables
     after: int
-    backup: Path
-    changes: tuple[str, ...]
+    backup: Path  # a copy of the old file beside it
+    changes: tuple[str, ...]  # what each newer version brought, a clause each, such as ``merges can be undone``
+    # whether the older version had other rules of decision; the upgrade itself changes no decision
     may_decide_otherwise: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NewSample:
-    """A face to be enrolled.
+    """A face to be enrolled."""
 
-    Attributes
-    ----------
-    box, landmarks, detection_score
-        Where the face is in the photo, as of `facebank.types.Face`.
-    quality
-        0..1.
-    path
-        The photo's file.
-    content_hash
-        SHA-256 of the photo's bytes, in hex.
-    quarter_turns
-        How many quarter turns counter-clockwise make the photo upright, 0..3.
-    taken_at
-        When the photo was taken, if known.
-    thumbnail
-        A small JPEG of the face, at most 256 KiB, or None.
-    vectors
-        L2-normalized ``float32`` embeddings ``(dimension,)`` by variant: always ``"plain"``, and others such as
-        ``"flip"`` or ``"augmented:shift"``.
-    enrolled_at
-        When the face was first enrolled; None for now.
-    masked
-        Whether the face wears a mask.
-    camera_dated
-        Whether `taken_at` is the camera's date, not the file's.
-    picture_hash
-        As of `FaceKey`.
-    """
-
+    # where the face is in the photo, as of `facebank.types.Face`
     box: FloatArray
     landmarks: FloatArray = field(repr=False)
     detection_score: float
-    quality: float
-    path: str
-    content_hash: str
-    quarter_turns: int
-    taken_at: datetime | None
-    thumbnail: bytes | None
+    quality: float  # 0..1
+    path: str  # the photo's file
+    content_hash: str  # SHA-256 of the photo's bytes, in hex
+    quarter_turns: int  # how many quarter turns counter-clockwise make the photo upright, 0..3
+    taken_at: datetime | None  # when the photo was taken, if known
+    thumbnail: bytes | None  # a small JPEG of the face, at most 256 KiB, or None
+    # L2-normalized ``float32`` embeddings ``(dimension,)`` by variant: always ``"plain"``, and others such as
+    # ``"flip"`` or ``"augmented:shift"``
     vectors: Mapping[str, FloatArray] = field(repr=False)
-    enrolled_at: datetime | None = None
-    masked: bool = False
-    camera_dated: bool = False
-    picture_hash: str | None = None
+    enrolled_at: datetime | None = None  # when the face was first enrolled; None for now
+    masked: bool = False  # whether the face wears a mask
+    camera_dated: bool = False  # whether `taken_at` is the camera's date, not the file's
+    picture_hash: str | None = None  # as of `FaceKey`
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +78,12 @@ class FaceKey:
     """Which face of which photo: two keys mean one face if photo and turns are the same and the boxes overlap by half.
 
     Photos are the same if their bytes or their pictures are: editing a title or rating does not make another photo.
-
-    Attributes
-    ----------
-    content_hash
-        SHA-256 of the photo's bytes, in hex.
-    quarter_turns
-        How many quarter turns counter-clockwise make the photo upright, 0..3.
-    box
-        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo.
-    picture_hash
-        SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None if unknown.
     """
 
-    content_hash: str
-    quarter_turns: int
-    box: FloatArray
+    content_hash: str  # SHA-256 of the photo's bytes, in hex
+    quarter_turns: int  # how many quarter turns counter-clockwise make the photo upright, 0..3
+    box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo
+    # SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None if unknown
     picture_hash: str | None = None
 
     @classmethod
@@ -161,18 +104,12 @@ class FaceKey:
 
 @dataclass(frozen=True, slots=True)
 class RefusedSample:
-    """A sample of an export that was not imported.
+    """A sample of an export that was not imported."""
 
-    Attributes
-    ----------
-    person, path
-        Whose it was in the export, and its photo's file.
-    reason, detail
-        A code, as `facebank.types.EnrollReason` has them, and a sentence for people.
-    """
-
+    # whose it was in the export, and its photo's file
     person: str
     path: str
+    # a code, as `facebank.types.EnrollReason` has them, and a sentence for people
     reason: str
     detail: str
 
@@ -188,38 +125,22 @@ class MergedPerson:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
-    """What became of one face at enrollment.
+    """What became of one face at enrollment."""
 
-    Attributes
-    ----------
-    sample_id
-        Number of the new sample, or of the existing one of this face.
-    duplicate_of_person
-        None for a new sample; else the name of the person, perhaps the same one, who already has the face.
-    """
-
-    sample_id: int
+    sample_id: int  # number of the new sample, or of the existing one of this face
+    # None for a new sample; else the name of the person, perhaps the same one, who already has the face
     duplicate_of_person: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed for good.
+    """What was removed for good."""
 
-    Attributes
-    ----------
-    samples
-        How many samples were removed.
-    busy_readers
-        Whether another process kept the file from being cleaned at once. Removed bytes then go when the gallery is next
-        opened for writing while nobody else uses it.
-    wiped
-        Derived files, leftovers of killed runs and automatic backups that were removed too.
-    """
-
-    samples: int
+    samples: int  # how many samples were removed
+    # whether another process kept the file from being cleaned at once. Removed bytes then go when the gallery is next
+    # opened for writing while nobody else uses it.
     busy_readers: bool
-    wiped: tuple[Path, ...] = ()
+    wiped: tuple[Path, ...] = ()  # derived files, leftovers of killed runs and automatic backups that were removed too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,22 +157,13 @@ class VectorTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stranger:
-    """A face remembered as "nobody I know", without its embedding.
+    """A face remembered as "nobody I know", without its embedding."""
 
-    Attributes
-    ----------
-    id
-        Number of the stranger in the gallery; never reused.
-    face, path
-        Which face of which photo, and the photo's file.
-    remembered_at
-        Since when.
-    """
-
-    id: int
+    id: int  # number of the stranger in the gallery; never reused
+    # which face of which photo, and the photo's file
     face: FaceKey
     path: str
-    remembered_at: datetime
+    remembered_at: datetime  # since when
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -59,21 +59,13 @@ _CODECS: Mapping[Kind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The result of a repair.
+    """The result of a repair."""
 
-    Attributes
-    ----------
-    path, backup
-        The gallery, and a copy of the damaged file beside it.
-    rows
-        How many rows were kept.
-    mended, lost
-        What was restored, a sentence each; what was lost, with the paths of photos that can be enrolled again.
-    """
-
+    # the gallery, and a copy of the damaged file beside it
     path: Path
     backup: Path
-    rows: int
+    rows: int  # how many rows were kept
+    # what was restored, a sentence each; what was lost, with the paths of photos that can be enrolled again
     mended: tuple[str, ...]
     lost: tuple[Damage, ...]
 
@@ -81,12 +73,8 @@ class Repair:
 def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> Repair:
     """Repair a damaged gallery that nothing uses, not even this process; `progress` advances with each table.
 
-    Raises
-    ------
-    GalleryNotFoundError, GalleryBusyError, StorageError
-        It is missing; it is in use; it or a copy of it cannot be written.
-    GalleryFormatError
-        It is no gallery, or too little of it is left; then it is unchanged.
+    Raises `GalleryNotFoundError` (it is missing), `GalleryBusyError` (it is in use), `StorageError` (it or a copy of it
+    cannot be written) or `GalleryFormatError` (it is no gallery, or too little of it is left; then it is unchanged).
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)

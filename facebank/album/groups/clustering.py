@@ -33,18 +33,10 @@ _LINKED_ABOVE_VERIFY, _MERGED_ABOVE_VERIFY = 0.30, 0.22
 
 @dataclass(frozen=True, slots=True)
 class ClusteringThresholds:
-    """When faces are one person's.
+    """When faces are one person's."""
 
-    Attributes
-    ----------
-    linked
-        The similarity from which two faces are linked, -1..1.
-    merged
-        The similarity of their means from which two groups are merged, -1..1.
-    """
-
-    linked: float
-    merged: float
+    linked: float  # the similarity from which two faces are linked, -1..1
+    merged: float  # the similarity of their means from which two groups are merged, -1..1
 
 
 def clustering_thresholds(thresholds: Thresholds) -> ClusteringThresholds:
@@ -58,24 +50,13 @@ def clustering_thresholds(thresholds: Thresholds) -> ClusteringThresholds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceTable:
-    """Faces to group, in any order.
+    """Faces to group, in any order."""
 
-    Attributes
-    ----------
-    embeddings
-        L2-normalized ``float32`` of shape ``(N, D)``.
-    photos
-        Which photo each is in: ``int64`` of shape ``(N,)``. Two faces of one photo are two people.
-    qualities
-        0..1, ``float32`` of shape ``(N,)``: the weight of each in its group's mean.
-    apart
-        Pairs of indices of faces that are not one person, ``int64`` of shape ``(P, 2)``.
-    """
-
-    embeddings: FloatArray
+    embeddings: FloatArray  # L2-normalized ``float32`` of shape ``(N, D)``
+    # which photo each is in: ``int64`` of shape ``(N,)``. Two faces of one photo are two people.
     photos: NDArray[np.int64]
-    qualities: FloatArray
-    apart: NDArray[np.int64]
+    qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``: the weight of each in its group's mean
+    apart: NDArray[np.int64]  # pairs of indices of faces that are not one person, ``int64`` of shape ``(P, 2)``
 
     @property
     def count(self) -> int:

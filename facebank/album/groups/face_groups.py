@@ -36,50 +36,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Unnamed faces of one person.
+    """Unnamed faces of one person."""
 
-    Attributes
-    ----------
-    number
-        From 1, the largest; stable until faces are grouped again.
-    faces
-        Numbers of the faces in the scan, the most typical first.
-    photos
-        In how many photos they are.
-    first_taken, last_taken
-        Dates of the first and last photo, of those with a camera's date if there are any; None if unknown.
-    camera_dated
-        Whether these are cameras' dates.
-    """
-
-    number: int
-    faces: tuple[int, ...]
-    photos: int
+    number: int  # from 1, the largest; stable until faces are grouped again
+    faces: tuple[int, ...]  # numbers of the faces in the scan, the most typical first
+    photos: int  # in how many photos they are
+    # dates of the first and last photo, of those with a camera's date if there are any; None if unknown
     first_taken: datetime | None
     last_taken: datetime | None
-    camera_dated: bool = False
+    camera_dated: bool = False  # whether these are cameras' dates
 
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """How the faces of a scan were grouped.
+    """How the faces of a scan were grouped."""
 
-    Attributes
-    ----------
-    groups
-        Largest first.
-    named
-        How many faces were left out because the gallery knows them.
-    poor
-        How many were left out because they are too poor to compare.
-    alone
-        How many are in no group, or in one that is too small.
-    """
-
-    groups: tuple[Group, ...]
-    named: int
-    poor: int
-    alone: int
+    groups: tuple[Group, ...]  # largest first
+    named: int  # how many faces were left out because the gallery knows them
+    poor: int  # how many were left out because they are too poor to compare
+    alone: int  # how many are in no group, or in one that is too small
 
 
 def group_faces(
@@ -188,21 +163,11 @@ _MOST_JUDGED = 200  # faces of a group that are compared with the person's
 
 @dataclass(frozen=True, slots=True)
 class NamedGroup:
-    """What became of a group that was given a name.
-
-    Attributes
-    ----------
-    person
-        The name.
-    enrolled
-        Paths of the photos whose face is a sample now.
-    refused
-        Paths of the other photos, and why.
-    """
+    """What became of a group that was given a name."""
 
     person: str
-    enrolled: tuple[str, ...]
-    refused: dict[str, str]
+    enrolled: tuple[str, ...]  # paths of the photos whose face is a sample now
+    refused: dict[str, str]  # paths of the other photos, and why
 
 
 def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
@@ -246,6 +211,9 @@ def name_group(
 ) -> NamedGroup:
     """Enroll the best and most varied faces of a group.
 
+    Raises `UsageError` (there is no such group, or it is unlike the person) or `InvalidNameError` (nobody can be called
+    that).
+
     Parameters
     ----------
     scan_file, engine
@@ -260,13 +228,6 @@ def name_group(
         Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
     progress
         Advanced with each photo that was read.
-
-    Raises
-    ------
-    UsageError
-        There is no such group, or it is unlike the person.
-    InvalidNameError
-        Nobody can be called that.
     """
     name = normalize_name(person)
     faces = scan_file.groups().get(group)
@@ -351,10 +312,7 @@ def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
 def parse_face(text: str, groups: Mapping[int, Sequence[int]]) -> int:
     """Return the scan's number of a face as the contact sheet names it: ``3.2``, or ``3`` for ``3.1``.
 
-    Raises
-    ------
-    UsageError
-        There is none.
+    Raises `UsageError`: there is no such face.
     """
     number, _, place = text.partition(".")
     wanted = place or "1"

@@ -63,19 +63,14 @@ _PAGE_OF_PHOTOS = select(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScannedFile:
-    """The result of scanning a file.
-
-    Attributes
-    ----------
-    readers
-        `facebank.media.decoder_versions` by which it could not be decoded; None to retry it in any case.
-    """
+    """The result of scanning a file."""
 
     path: str  # absolute
     state: FileState  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
     error: str | None  # why it is no photo that can be decoded, or None
     found: Photo | None  # what was found in it; None if that was known already, or on an error
+    # `facebank.media.decoder_versions` by which it could not be decoded; None to retry it in any case
     readers: str | None = None
     edited: Photo | None = None  # the photo without faces if its pixels were known under other bytes; else None
 
@@ -91,22 +86,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFaces:
-    """All faces of a scan.
+    """All faces of a scan."""
 
-    Attributes
-    ----------
-    ids, photos
-        Numbers of the faces and of their photos, ``int64`` of shape ``(N,)``.
-    embeddings
-        ``float32`` of shape ``(N, D)``.
-    qualities
-        0..1, ``float32`` of shape ``(N,)``.
-    """
-
+    # numbers of the faces and of their photos, ``int64`` of shape ``(N,)``
     ids: NDArray[np.int64]
     photos: NDArray[np.int64]
-    embeddings: FloatArray
-    qualities: FloatArray
+    embeddings: FloatArray  # ``float32`` of shape ``(N, D)``
+    qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``
 
 
 class ScanFile:
@@ -121,16 +107,9 @@ class ScanFile:
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
         """Open the scan file of a pack's embeddings; `create` makes it if missing.
 
-        Raises
-        ------
-        ScanNotFoundError
-            There is none.
-        ScanFormatError
-            It is no scan file, a damaged one, or one of a newer facebank.
-        PackMismatchError
-            Another pack made its embeddings.
-        StorageError
-            It cannot be made or opened.
+        Raises `ScanNotFoundError` (there is none), `ScanFormatError` (it is no scan file, a damaged one, or one of a
+        newer facebank), `PackMismatchError` (another pack made its embeddings) or `StorageError` (it cannot be made or
+        opened).
         """
         if create:
             SCAN_FILE.make_empty_file(path)
@@ -340,10 +319,7 @@ class ScanFile:
     def place_of(self, face: int) -> tuple[Photo, int]:
         """Return the photo of a face and the face's index in it, from 0; of several files the first by name.
 
-        Raises
-        ------
-        ScanFormatError
-            There is no such face.
+        Raises `ScanFormatError`: there is no such face.
         """
         with self._tables.reading():
             photo = self._tables.photo_of_face(self._tables.face(face))

@@ -54,48 +54,27 @@ _CHANGED = "changed while it was read: scan again"
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan did.
+    """What a scan did."""
 
-    Attributes
-    ----------
-    unchanged
-        How many readable files were known and are as they were.
-    looked_at
-        How many photos were analyzed.
-    known_by_content
-        How many new or changed files hold a known photo: moved, renamed, copied or with other metadata.
-    gone
-        How many known photos no file has any more.
-    unreadable
-        Paths of files that cannot be read, and why.
-    skipped
-        How many files were passed over in the folders.
-    """
-
-    unchanged: int
-    looked_at: int
+    unchanged: int  # how many readable files were known and are as they were
+    looked_at: int  # how many photos were analyzed
+    # how many new or changed files hold a known photo: moved, renamed, copied or with other metadata
     known_by_content: int
-    gone: int
-    unreadable: dict[str, str]
-    skipped: SkippedCounts = field(default_factory=SkippedCounts)
+    gone: int  # how many known photos no file has any more
+    unreadable: dict[str, str]  # paths of files that cannot be read, and why
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
 
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """What there is to scan.
-
-    Attributes
-    ----------
-    todo
-        New and changed files, and those that could not be read by the decoders that were installed before.
-    emptied
-        Places that held photos and hold none at all: more likely a missing disk than removed photos.
-    """
+    """What there is to scan."""
 
     places: tuple[str, ...]  # the folders and files, absolute
+    # new and changed files, and those that could not be read by the decoders that were installed before
     todo: tuple[FileTask, ...]
     unchanged: int  # how many readable files are known and as they were
     gone: tuple[str, ...]  # known files that are missing, absolute
+    # places that held photos and hold none at all: more likely a missing disk than removed photos
     emptied: tuple[str, ...]
     skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
 
@@ -103,10 +82,7 @@ class ScanPlan:
 def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
     """Compare files and folders with a scan file, by names, sizes and times only.
 
-    Raises
-    ------
-    PhotoNotFoundError
-        None of the places is there.
+    Raises `PhotoNotFoundError`: none of the places is there.
     """
     roots = _roots(places)
     _require_some(scan_file, places, roots)
@@ -148,6 +124,8 @@ def scan(
 ) -> ScanReport:
     """Analyze what is new or changed, and forget what is gone; an interrupted scan can be continued.
 
+    Raises `StorageError`: the scan file cannot be written.
+
     Parameters
     ----------
     engine
@@ -158,11 +136,6 @@ def scan(
         How many photos are processed in parallel; None for one per core.
     progress
         Receives each `ScannedFile` once its result is kept.
-
-    Raises
-    ------
-    StorageError
-        The scan file cannot be written.
     """
     looked_at = known = 0
     progress.begin("Scanning", len(plan.todo))
@@ -315,12 +288,7 @@ def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], worke
 def only_scan(path: Path) -> Iterator[None]:
     """Keep other processes from scanning into the same file meanwhile; a killed process lets go of it.
 
-    Raises
-    ------
-    ScanBusyError
-        Another process is scanning.
-    StorageError
-        Nothing can be written beside the file.
+    Raises `ScanBusyError` (another process is scanning) or `StorageError` (nothing can be written beside the file).
     """
     shown = printable(str(path))
     with ExitStack() as held:

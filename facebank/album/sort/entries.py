@@ -66,6 +66,8 @@ class Entry:
 def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
     """Return the entry of a journal's line, checked.
 
+    Raises `InvalidValueError`: the line is no entry or names other files; the message is the reason.
+
     Parameters
     ----------
     line
@@ -74,11 +76,6 @@ def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Ent
         The folder of the people's folders as the journal names it, absolute; the target lies in a folder of it.
     folders
         The sorted folders, absolute; the source lies in one of them.
-
-    Raises
-    ------
-    InvalidValueError
-        The line is no entry or names other files; the message is the reason.
     """
     fields = dict(line)
     try:

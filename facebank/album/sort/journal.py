@@ -66,13 +66,7 @@ def _key_of(setting: object) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class JournalContent:
-    """What a journal says.
-
-    Attributes
-    ----------
-    rewritten
-        Targets with the SHA-256, in hex, that facebank itself gave them since.
-    """
+    """What a journal says."""
 
     out: Path  # the folder of the people's folders, absolute
     entries: tuple[Entry, ...] = ()  # in order
@@ -81,6 +75,7 @@ class JournalContent:
     refused: tuple[tuple[str, str], ...] = ()  # entries that cannot be true: each with the reason
     is_signed: bool = False  # whether the gallery signed it
     unfinished: int = 0  # how many of the last entries may be half done because the program was killed
+    # targets with the SHA-256, in hex, that facebank itself gave them since
     rewritten: frozenset[tuple[str, str]] = frozenset()
     is_there: bool = True  # whether there is a journal at all
     length: int = 0  # bytes of its complete lines
@@ -100,6 +95,8 @@ class JournalContent:
 def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> JournalContent:
     """Read the journal of a folder.
 
+    Raises `StorageError`: the journal is damaged, or cannot be read.
+
     Parameters
     ----------
     out
@@ -109,11 +106,6 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
     trusting
         The sorted folder, absolute, if the user vouches for a journal that the gallery did not sign: everything in it
         must come from there.
-
-    Raises
-    ------
-    StorageError
-        The journal is damaged, or cannot be read.
     """
     path = out / JOURNAL
     try:
@@ -144,6 +136,8 @@ class SortJournal:
     def open(cls, out: Path, folder: Path | None, key: bytes) -> SortJournal:
         """Open the journal of a folder, created if missing; no other process can sort into the folder meanwhile.
 
+        Raises `StorageError`: the journal cannot be written, or the gallery did not sign it.
+
         Parameters
         ----------
         out
@@ -152,11 +146,6 @@ class SortJournal:
             The folder that is sorted, absolute; None if none is.
         key
             The gallery's.
-
-        Raises
-        ------
-        StorageError
-            The journal cannot be written, or the gallery did not sign it.
         """
         path = out / JOURNAL
         with _storage_errors(path):
@@ -184,10 +173,7 @@ class SortJournal:
     def write(self, entries: Sequence[Entry]) -> None:
         """Record a photo and its sidecars durably.
 
-        Raises
-        ------
-        StorageError
-            They cannot be recorded; nothing may be done then.
+        Raises `StorageError`: they cannot be recorded; nothing may be done then.
         """
         self._append([entry.line for entry in entries])
 
@@ -244,10 +230,7 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
 def only_undoing(journal: JournalContent) -> Iterator[None]:
     """Keep other processes from sorting into a journal's folder meanwhile.
 
-    Raises
-    ------
-    StorageError
-        Another process is, or did since the journal was read.
+    Raises `StorageError`: another process is, or did since the journal was read.
     """
     path = journal.out / JOURNAL
     with _storage_errors(path, "read"):

@@ -45,30 +45,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SortPlan:
-    """What is sorted from where to where, and how.
+    """What is sorted from where to where, and how."""
 
-    Attributes
-    ----------
-    folder, out
-        The folder that is sorted and the folder of the people's folders, absolute.
-    mode
-        Whether photos are copied, linked or moved.
-    steps
-        Which photo goes where.
-    there
-        How many photos are in their person's folder already.
-    unsure
-        How many names are too improbable to sort by, each once a photo.
-    outside
-        What is passed over: a link leads out of `folder` to the photo, or out of `out` to the person's folder.
-    """
-
+    # the folder that is sorted and the folder of the people's folders, absolute
     folder: Path
     out: Path
-    mode: SortMode
-    steps: tuple[Step, ...]
-    there: int
-    unsure: int
+    mode: SortMode  # whether photos are copied, linked or moved
+    steps: tuple[Step, ...]  # which photo goes where
+    there: int  # how many photos are in their person's folder already
+    unsure: int  # how many names are too improbable to sort by, each once a photo
+    # what is passed over: a link leads out of `folder` to the photo, or out of `out` to the person's folder
     outside: tuple[Step, ...]
 
 
@@ -83,8 +69,9 @@ def plan_sorting(
 ) -> SortPlan:
     """Plan that each photo goes into the folder of each person who is known in it.
 
-    A moved photo goes into one folder only, that of the known person with the largest face. A photo that is already
-    in a folder under any name is not put there again; another photo of the same name gets a number.
+    A moved photo goes into one folder only, that of the known person with the largest face. A photo that is already in
+    a folder under any name is not put there again; another photo of the same name gets a number. Raises `StorageError`:
+    a folder holds too many photos of one name.
 
     Parameters
     ----------
@@ -96,11 +83,6 @@ def plan_sorting(
         As of `SortPlan`.
     before
         What was sorted there before, from the journal.
-
-    Raises
-    ------
-    StorageError
-        A folder holds too many photos of one name.
     """
     folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in before})
     planner = _Planner(before)

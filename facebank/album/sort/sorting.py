@@ -44,7 +44,8 @@ class SortedPhoto(NamedTuple):
 def sort_photos(plan: SortPlan, key: bytes, progress: Progress = SILENT) -> None:
     """Run a plan; each photo and its sidecars are recorded in the journal before they are put anywhere.
 
-    Sidecars are copied where photos are linked, because programs rewrite them.
+    Sidecars are copied where photos are linked, because programs rewrite them. Raises `StorageError`: the journal
+    cannot be written.
 
     Parameters
     ----------
@@ -54,11 +55,6 @@ def sort_photos(plan: SortPlan, key: bytes, progress: Progress = SILENT) -> None
         The gallery's key, which signs the journal.
     progress
         Receives a `SortedPhoto` after each step.
-
-    Raises
-    ------
-    StorageError
-        The journal cannot be written.
     """
     if not plan.steps:
         return
@@ -99,15 +95,12 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
 def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
     """Finish the last photo of a killed run: the photo and its sidecars come together again.
 
+    Raises `StorageError`: a file cannot be put where it belongs.
+
     Returns
     -------
     Entry or None
         The photo's, if it had been put anywhere.
-
-    Raises
-    ------
-    StorageError
-        A file cannot be put where it belongs.
     """
     remove_sort_leftovers(journal)
     if not journal.unfinished:

@@ -32,20 +32,11 @@ class _StaysError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of a photo that was sorted.
+    """What became of a photo that was sorted."""
 
-    Attributes
-    ----------
-    entry
-        The journal's.
-    why
-        Why it is not undone; None if it is.
-    sidecars
-        Where the sidecars are now that were written or changed since and went home with it.
-    """
-
-    entry: Entry
-    why: str | None
+    entry: Entry  # the journal's
+    why: str | None  # why it is not undone; None if it is
+    # where the sidecars are now that were written or changed since and went home with it
     sidecars: tuple[str, ...] = ()
 
     @property
@@ -60,7 +51,8 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
 
     A copy or link is removed if it is still the photo that was sorted and its original is there. A moved photo goes
     back if nothing else is there now, with whatever was written into it beside its pixels. Sidecars follow their
-    photos. The journal is removed when everything is undone.
+    photos. The journal is removed when everything is undone. Raises `UsageError` (nothing was sorted there) or
+    `StorageError` (the journal may be somebody else's, or cannot be true).
 
     Parameters
     ----------
@@ -70,13 +62,6 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
         Receives an `Undone` for each photo that was put back, or could not be.
     dry_run
         Whether nothing is changed, and only reported what would be.
-
-    Raises
-    ------
-    UsageError
-        Nothing was sorted there.
-    StorageError
-        The journal may be somebody else's, or cannot be true.
     """
     out = journal.out
     if not journal.is_there:

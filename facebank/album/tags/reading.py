@@ -37,16 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ShownRegion:
-    """A region of a photo.
-
-    Attributes
-    ----------
-    box
-        In pixels of the upright photo; None if the region states no possible area, with the reason in `problem`.
-    """
+    """A region of a photo."""
 
     name: str  # as the file says
     kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
+    # in pixels of the upright photo; None if the region states no possible area, with the reason in `problem`
     box: Box | None
     vocabulary: Vocabulary  # whose properties it is written in
     file: str  # the photo itself or a sidecar
@@ -68,10 +63,7 @@ class ShownPhoto:
 def list_tags(path: Path) -> ShownPhoto:
     """List the regions in a photo and beside it.
 
-    Raises
-    ------
-    MissingDependencyError
-        lxml is not installed.
+    Raises `MissingDependencyError`: lxml is not installed.
     """
     try:
         xmp = read_photo_xmp(path, to_change=False)
@@ -126,28 +118,15 @@ class TagFate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportedTag:
-    """What became of a region, or of a photo whose regions cannot be read.
-
-    Attributes
-    ----------
-    path
-        The photo's.
-    person
-        The name in the region, or None.
-    accepted
-        Whether the person has this face now.
-    reason, detail
-        A code, and a sentence for people.
-    sample_id
-        The sample's number, or None.
-    """
+    """What became of a region, or of a photo whose regions cannot be read."""
 
     path: str
-    person: str | None
-    accepted: bool
+    person: str | None  # the name in the region, or None
+    accepted: bool  # whether the person has this face now
+    # a code, and a sentence for people
     reason: TagFate | EnrollReason
     detail: str
-    sample_id: int | None = None
+    sample_id: int | None = None  # the sample's number, or None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

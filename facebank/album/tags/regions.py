@@ -46,21 +46,15 @@ class Vocabulary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region as a file states it.
-
-    Attributes
-    ----------
-    written_name
-        The name that facebank wrote, from which a person's change differs; None if the region is not facebank's.
-    circle
-        Center and diameter of a round region, the latter in fractions of the picture's shorter side; else None.
-    """
+    """A region as a file states it."""
 
     box: Box | None  # in the picture that the region is about; None if it states no possible rectangle
     name: str  # the person's; empty if unnamed
     kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
     vocabulary: Vocabulary  # whose properties it is written in
+    # the name that facebank wrote, from which a person's change differs; None if the region is not facebank's
     written_name: str | None = None
+    # center and diameter of a round region, the latter in fractions of the picture's shorter side; else None
     circle: tuple[float, float, float] | None = None
     mark: str | None = None  # by which a gallery recognizes the names that it wrote, or None
 

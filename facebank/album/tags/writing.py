@@ -49,53 +49,32 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaggedFace:
-    """What became of a face.
-
-    Attributes
-    ----------
-    named_as
-        The other name that it has or had in a file; empty if somebody removed facebank's; the person's own if another
-        face has it there; else None.
-    """
+    """What became of a face."""
 
     face: int  # its index in the photo, from 0
     person: str  # the name that is known, or too improbable; empty for a face that is only framed
     action: Action  # what became of its region
+    # the other name that it has or had in a file; empty if somebody removed facebank's; the person's own if another
+    # face has it there; else None
     named_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedPhoto:
-    """What became of a photo.
-
-    Attributes
-    ----------
-    files
-        What was written, or would be: the photo or a sidecar.
-    error
-        Why something could not be written, or None.
-    faces
-        Those that were to be written, and those whose name is too improbable.
-    content_hash
-        SHA-256 in hex of the photo's bytes if they changed and were as scanned before; else None.
-    removed
-        Names that were removed, or would be, because they were denied or forgotten.
-    standing
-        Names that facebank wrote and that are there now, by file; None if nothing was read.
-    left
-        Names to remove that are in the photo itself, which is not written without ``into_photos``.
-    outside
-        Files to which links lead out of the named folders: if there are any, nothing is written for this photo.
-    """
+    """What became of a photo."""
 
     path: str
-    files: tuple[str, ...]
-    error: str | None
-    faces: tuple[TaggedFace, ...]
+    files: tuple[str, ...]  # what was written, or would be: the photo or a sidecar
+    error: str | None  # why something could not be written, or None
+    faces: tuple[TaggedFace, ...]  # those that were to be written, and those whose name is too improbable
+    # SHA-256 in hex of the photo's bytes if they changed and were as scanned before; else None
     content_hash: str | None = None
-    removed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()  # names that were removed, or would be, because they were denied or forgotten
+    # names that facebank wrote and that are there now, by file; None if nothing was read
     standing: Mapping[str, tuple[str, ...]] | None = None
+    # names to remove that are in the photo itself, which is not written without ``into_photos``
     left: tuple[str, ...] = ()
+    # files to which links lead out of the named folders: if there are any, nothing is written for this photo
     outside: tuple[str, ...] = ()
 
 
@@ -119,6 +98,8 @@ def tag_photo(
 ) -> TaggedPhoto:
     """Write who is in a photo, and remove names of facebank's that were denied or forgotten since.
 
+    Raises `MissingDependencyError`: lxml is not installed.
+
     Parameters
     ----------
     photo
@@ -127,11 +108,6 @@ def tag_photo(
         How names are written.
     tags
         Says which names are to be removed, and records what is about to be written.
-
-    Raises
-    ------
-    MissingDependencyError
-        lxml is not installed.
     """
     unsure = tuple(
         TaggedFace(place, face.candidates[0].person, Action.UNSURE)
@@ -347,43 +323,26 @@ def _save(xmp: PhotoXmp, source: XmpSource) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RemovedTags:
-    """What became of a name in a photo and its sidecars.
-
-    Attributes
-    ----------
-    files
-        What was changed, or would be: the photo or sidecars.
-    names
-        How many names were removed, or would be.
-    left
-        How many regions keep the name because facebank did not write it, or somebody changed it.
-    error
-        Why it could not be done, or not completely; else None.
-    content_hash
-        SHA-256 in hex of the photo's bytes if they changed; else None.
-    before
-        The photo as it was read; None if nothing was to be changed.
-    standing
-        Names that facebank wrote and that are there now, by file.
-    outside
-        Files with the name to which links lead out of the named folders: if there are any, nothing is changed.
-    """
+    """What became of a name in a photo and its sidecars."""
 
     path: str
-    files: tuple[str, ...]
-    names: int
-    left: int
-    error: str | None
-    content_hash: str | None = None
-    before: PhotoFile | None = None
+    files: tuple[str, ...]  # what was changed, or would be: the photo or sidecars
+    names: int  # how many names were removed, or would be
+    left: int  # how many regions keep the name because facebank did not write it, or somebody changed it
+    error: str | None  # why it could not be done, or not completely; else None
+    content_hash: str | None = None  # SHA-256 in hex of the photo's bytes if they changed; else None
+    before: PhotoFile | None = None  # the photo as it was read; None if nothing was to be changed
+    # names that facebank wrote and that are there now, by file
     standing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # files with the name to which links lead out of the named folders: if there are any, nothing is changed
     outside: tuple[str, ...] = ()
 
 
 def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool = False) -> RemovedTags:
     """Remove a name from a photo and its sidecars where facebank wrote it and nobody changed it since.
 
-    Regions that facebank added are removed; others only lose the name. Nothing else in the files changes.
+    Regions that facebank added are removed; others only lose the name. Nothing else in the files changes. Raises
+    `MissingDependencyError`: lxml is not installed.
 
     Parameters
     ----------
@@ -393,11 +352,6 @@ def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool 
         What the user named: a file to which links lead out of them is left alone.
     dry_run
         Whether nothing is written, and only reported what would be.
-
-    Raises
-    ------
-    MissingDependencyError
-        lxml is not installed.
     """
     key = name_key(name)
     try:

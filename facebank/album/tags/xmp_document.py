@@ -77,12 +77,8 @@ class XmpDocument:
     def parse(cls, data: bytes, name: str) -> Self:
         """Parse a packet of a photo, or a sidecar; `name` is used in messages.
 
-        Raises
-        ------
-        XmpError
-            It is too large, no XMP, or holds what XMP never has.
-        MissingDependencyError
-            lxml is not installed.
+        Raises `XmpError` (it is too large, no XMP, or holds what XMP never has) or `MissingDependencyError` (lxml is
+        not installed).
         """
         text = _decoded(data, name)
         declared = text.startswith("<?xml ")
@@ -140,10 +136,7 @@ class XmpDocument:
     def regions(self) -> list[Region]:
         """The regions in the order of the file, the Metadata Working Group's first.
 
-        Raises
-        ------
-        XmpError
-            There are too many.
+        Raises `XmpError`: there are too many.
         """
         found = [self._mwg_region(item) for item in self._mwg_items()]
         found += [self._microsoft_region(item) for item in self._microsoft_items()]
@@ -399,12 +392,7 @@ def items_of(element: Any) -> Iterator[Any]:
 def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
     """Set a field in the form that it has, or as a new element.
 
-    Raises
-    ------
-    ValueError
-        XML cannot hold a character of the text.
-    XmpError
-        The structure is not valid RDF.
+    Raises `ValueError` (XML cannot hold a character of the text) or `XmpError` (the structure is not valid RDF).
     """
     from lxml import etree
 

@@ -64,12 +64,8 @@ class PhotoXmp:
 def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
     """Read all XMP about a photo; of a JPEG only the part before the picture unless it is `to_change`.
 
-    Raises
-    ------
-    PhotoError
-        The photo cannot be read, or XMP in it or beside it is broken; the message names the file.
-    MissingDependencyError
-        lxml is not installed.
+    Raises `PhotoError` (the photo cannot be read, or XMP in it or beside it is broken; the message names the file) or
+    `MissingDependencyError` (lxml is not installed).
     """
     head = None if to_change else _jpeg_head(photo)
     file = read_photo_file(photo) if head is None else PhotoFile(str(photo), head, None)
@@ -102,19 +98,15 @@ def _jpeg_head(photo: Path) -> bytes | None:
 def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
     """Write a sidecar, replacing what was there. A new one is readable by those who may read the photo.
 
+    Raises `XmpError` (it has hard links, which would keep the old file) or `StorageError` (it cannot be written, or was
+    changed meanwhile).
+
     Parameters
     ----------
     path, document
         The file, and its content from now on.
     was
         Its bytes when it was read; None if there was none.
-
-    Raises
-    ------
-    XmpError
-        It has other names (hard links), which would keep the old file.
-    StorageError
-        It cannot be written, or was changed meanwhile.
     """
     data, target = document.to_bytes(), Path(os.path.realpath(path))
     if is_file(target) and _links(target) > 1:
@@ -134,7 +126,8 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
 
     The picture is not encoded again: the packet is spliced in, and the other bytes, the decoded pixels and the XMP are
     compared before the file replaces the old one. Permissions and times stay: a photo without a date of its own is
-    dated by its file.
+    dated by its file. Raises `XmpError` (nothing can be put into it safely; the message says why, and the file is
+    unchanged) or `StorageError` (it cannot be written).
 
     Parameters
     ----------
@@ -144,13 +137,6 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
         Its XMP from now on.
     limits
         The largest photo to read; None for the usual.
-
-    Raises
-    ------
-    XmpError
-        Nothing can be put into it safely; the message says why, and the file is unchanged.
-    StorageError
-        It cannot be written.
     """
     target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
     kind = photo.header.kind

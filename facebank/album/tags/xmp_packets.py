@@ -48,6 +48,8 @@ class Packet:
 def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
     """Find the XMP of a photo.
 
+    Raises `XmpError`: the file is damaged.
+
     Parameters
     ----------
     data, kind
@@ -59,11 +61,6 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
     -------
     Packet or None
         None for a format into which nothing is embedded.
-
-    Raises
-    ------
-    XmpError
-        The file is damaged.
     """
     finder = _FINDERS.get(kind)
     if finder is None:
@@ -77,10 +74,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
 def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
     """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
-    Raises
-    ------
-    XmpError
-        It cannot be put there.
+    Raises `XmpError`: it cannot be put there.
     """
     if packet.locked is not None:
         raise XmpError(f"{printable(name)} {packet.locked}: {_SIDECAR}")

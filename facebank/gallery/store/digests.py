@@ -55,6 +55,8 @@ class Kind(Enum):
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
     """Return a row's digest, a signed 64-bit number.
 
+    Raises `InvalidValueError`: a value is not of its column's kind.
+
     Parameters
     ----------
     name
@@ -63,11 +65,6 @@ def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]
         By column.
     kinds
         What the columns hold, for at least those with values.
-
-    Raises
-    ------
-    InvalidValueError
-        A value is not of its column's kind.
     """
     return signed(_mixed(_total(name, values, kinds) & _BITS))
 

@@ -149,18 +149,14 @@ class GalleryFile:
     def wipe(self) -> bool:
         """Erase every byte of what was removed, from the file and its log.
 
-        ``secure_delete`` alone leaves copies in unused parts of pages, where SQLite has moved rows. So the
-        file is written anew (``VACUUM``), and its log is emptied.
+        ``secure_delete`` alone leaves copies in unused parts of pages, where SQLite has moved rows. So the file is
+        written anew (``VACUUM``), and its log is emptied. Raises `StorageError`: the disk has no room for it. The next
+        opening of the gallery for writing tries again.
 
         Returns
         -------
         bool
             Whether it is done; False if other processes use the gallery.
-
-        Raises
-        ------
-        StorageError
-            The disk has no room for it. The next opening of the gallery for writing tries again.
         """
         with self.reading() as connection:
             traces = state.traces(connection)

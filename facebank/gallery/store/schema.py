@@ -69,60 +69,31 @@ def has_seals(connection: sqlite3.Connection) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Columns of a table whose digests are summed separately, so that they can be checked without reading the others.
-
-    Attributes
-    ----------
-    columns
-        The columns.
-    by
-        A column: there is one sum for each of its values; None for one sum.
-    having
-        A column: rows without a value in it do not count; None for all rows.
-    index, since
-        An index that covers the columns, and the version that brought it: it is read instead of the table, in its own
-        order. The sum tells whether it is complete.
-    """
+    """Columns of a table whose digests are summed separately, to be checked without reading the others."""
 
     columns: tuple[str, ...]
-    by: str | None = None
-    having: str | None = None
+    by: str | None = None  # a column: there is one sum for each of its values; None for one sum
+    having: str | None = None  # a column: rows without a value in it do not count; None for all rows
+    # an index that covers the columns, and the version that brought it: it is read instead of the table, in its own
+    # order. The sum tells whether it is complete.
     index: str | None = None
     since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose rows are sealed: each has a digest in its column ``seal``.
+    """A table whose rows are sealed: each has a digest in its column ``seal``."""
 
-    Attributes
-    ----------
-    key
-        The columns that identify a row.
-    columns
-        The sealed columns and what they hold: all but those that follow from others.
-    later
-        The columns newer than the table, and the version that brought each.
-    parents
-        The tables to whose numbers columns refer: a row is deleted with its parent.
-    since
-        The version that brought the table.
-    by
-        As in `Part`, for the sum of the seals.
-    is_summed
-        Whether a sum is kept at all.
-    parts
-        Further sums, by name.
-    """
-
-    key: tuple[str, ...]
-    columns: Mapping[str, Kind]
+    key: tuple[str, ...]  # the columns that identify a row
+    columns: Mapping[str, Kind]  # the sealed columns and what they hold: all but those that follow from others
+    # the columns newer than the table, and the version that brought each
     later: Mapping[str, int] = field(default_factory=dict)
+    # the tables to whose numbers columns refer: a row is deleted with its parent
     parents: Mapping[str, str] = field(default_factory=dict)
-    since: int = 1
-    by: str | None = None
-    is_summed: bool = True
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    since: int = 1  # the version that brought the table
+    by: str | None = None  # as in `Part`, for the sum of the seals
+    is_summed: bool = True  # whether a sum is kept at all
+    parts: Mapping[str, Part] = field(default_factory=dict)  # further sums, by name
 
     def columns_in(self, version: int) -> tuple[str, ...]:
         """Return the columns that the table has in a version."""
