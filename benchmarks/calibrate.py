@@ -26,9 +26,9 @@ from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.files import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
 from facebank.recognition.calibration.fitting import Effort, Population, fit_calibrator
 from facebank.recognition.calibration.simulation import Identities
-from facebank.recognition.calibrations import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED

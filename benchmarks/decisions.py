@@ -35,9 +35,9 @@ from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration, Calibrator
+from facebank.recognition.calibration.files import Knowledge, find_knowledge
 from facebank.recognition.calibration.fitting import fit_calibrator
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
-from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer

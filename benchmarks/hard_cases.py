@@ -38,8 +38,8 @@ from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.files import Knowledge, find_knowledge
 from facebank.recognition.calibration.simulation import Identities
-from facebank.recognition.calibrations import Knowledge, find_knowledge
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer

@@ -5,7 +5,7 @@
 Masks of many kinds are drawn on LFW's photos, in which the faces are found anew. Of each person who has two such
 photos one is enrolled and the others are searched for, beside one or three bare photos. Given are people missed and
 strangers in masks who reach the score that 1 % of bare strangers reach: enrolled bare with a drawn mask mixed in, with
-the photo in a mask besides, with and without `facebank.recognition.masked.WORN_PENALTY`, and with the photo in a mask
+the photo in a mask besides, with and without `facebank.recognition.scoring.WORN_PENALTY`, and with the photo in a mask
 alone. The penalty was chosen on the development people.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks
 from facebank.index.gallery_index import mix_masks
 from facebank.packs import load_pack
-from facebank.recognition.masked import WORN_PENALTY
+from facebank.recognition.scoring import WORN_PENALTY
 from facebank.storage.arrays import normalized
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment

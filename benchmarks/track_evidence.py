@@ -26,8 +26,8 @@ from benchmarks.decisions import FPIR
 from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
+from facebank.recognition.calibration.files import find_knowledge
 from facebank.recognition.calibration.simulation import KEPT
-from facebank.recognition.calibrations import find_knowledge
 from facebank.recognition.cohort import Cohort
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import PrototypeScorer

@@ -67,7 +67,7 @@ def calibrate(
     """
     from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, wanted_classifiers
     from facebank.operations.engine import load_engine
-    from facebank.recognition.calibrations import require_folder, save_knowledge, user_folder
+    from facebank.recognition.calibration.files import require_folder, save_knowledge, user_folder
 
     wanted = wanted_classifiers(classifier)
     album = find_album(photos, strangers)

@@ -120,7 +120,7 @@ class _Shown(ProgressBar):
 
     def report(self, result: object) -> None:
         """Show an `EnrolledPhoto`."""
-        from facebank.recognition.poor_samples import advice_about
+        from facebank.recognition.facts import advice_about
 
         photo = cast("EnrolledPhoto", result)
         self.enrolled += photo.accepted

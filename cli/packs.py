@@ -204,7 +204,7 @@ def _calibration(pack: PackEntry) -> dict[str, Any] | None:
     """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
     from facebank.errors import PackIntegrityError
     from facebank.gallery import PackIdentity
-    from facebank.recognition.calibrations import find_knowledge, user_folder
+    from facebank.recognition.calibration.files import find_knowledge, user_folder
 
     if pack.manifest is None:
         return None

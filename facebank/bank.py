@@ -496,7 +496,7 @@ class FaceBank:
         True
         """
         from facebank.operations.identify import prepare_identification
-        from facebank.recognition.cohort_file import album_version
+        from facebank.recognition.cohort import album_version
 
         wanted = self.settings if settings is None else settings
 

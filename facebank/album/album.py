@@ -237,7 +237,7 @@ class Album:
 
     def _people_are_kept(self) -> bool:
         """Return whether the people of the gallery's scan can be read: their file may be lost or damaged."""
-        from facebank.recognition.cohort_file import read_album_people
+        from facebank.recognition.cohort import read_album_people
 
         identity = self._bank.engine.identity
         return read_album_people(self._bank.path, identity.digest, identity.dimension) is not None
@@ -245,7 +245,7 @@ class Album:
     def _keep_people(self, scan_file: ScanFile) -> None:
         """Keep what the people of the gallery's own scan look like, for decisions in this album."""
         from facebank.album.groups.face_groups import album_people
-        from facebank.recognition.cohort_file import write_album_people
+        from facebank.recognition.cohort import write_album_people
 
         if self.path != default_scan_path(self._bank.path):
             return

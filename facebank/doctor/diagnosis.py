@@ -259,7 +259,7 @@ def _album_findings(path: Path) -> list[Finding]:
     """Return how many other people the album has, and whether their file is damaged; nothing if unreadable."""
     from facebank.gallery import Gallery
     from facebank.operations.identify import counted_others, other_people
-    from facebank.recognition.cohort_file import album_people_problem
+    from facebank.recognition.cohort import album_people_problem
 
     try:
         with Gallery.open(path, read_only=True) as gallery:
@@ -402,7 +402,7 @@ def _calibration_problems(pack: str | None) -> Iterator[Finding]:
     """Yield a finding on a calibration that cannot be used: until it is mended, nobody is identified."""
     from facebank.gallery import PackIdentity
     from facebank.packs import load_pack
-    from facebank.recognition.calibrations import find_knowledge
+    from facebank.recognition.calibration.files import find_knowledge
 
     try:
         loaded = load_pack(pack)

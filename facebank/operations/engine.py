@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from facebank.packs import Thresholds
-    from facebank.recognition.calibrations import Knowledge
+    from facebank.recognition.calibration.files import Knowledge
     from facebank.vision import FaceAnalyzer
     from facebank.vision.insightface_adapter import InsightFacePackage
 
@@ -108,7 +108,7 @@ class _PackEngine:
 
     @computed
     def knowledge(self) -> Knowledge:
-        from facebank.recognition.calibrations import find_knowledge
+        from facebank.recognition.calibration.files import find_knowledge
 
         return find_knowledge(self.identity, self.pack.folder)
 
@@ -148,7 +148,7 @@ class _InsightFaceEngine:
 
     @computed
     def knowledge(self) -> Knowledge:
-        from facebank.recognition.calibrations import find_knowledge
+        from facebank.recognition.calibration.files import find_knowledge
 
         return find_knowledge(self.identity, None)
 

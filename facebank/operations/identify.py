@@ -13,17 +13,22 @@ from facebank.gallery import FaceKey
 from facebank.index.gallery_index import open_index
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
-from facebank.recognition.births import BirthDates, identify_without
-from facebank.recognition.choosing import DEFAULT, TRIED, Choice, choose_classifier
-from facebank.recognition.cohort import NO_CORRECTION, Cohort, not_enrolled
-from facebank.recognition.cohort_file import album_version, read_album_people, warn_of_unusable_people
+from facebank.recognition.cohort import (
+    NO_CORRECTION,
+    Cohort,
+    album_version,
+    not_enrolled,
+    read_album_people,
+    warn_of_unusable_people,
+)
 from facebank.recognition.confusable import Confusables, common_background
 from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.masked import masked_scorer
+from facebank.recognition.facts import BirthDates, identify_without
 from facebank.recognition.pairs import least_before
 from facebank.recognition.recognizer import Recognizer, Rule, nobody_enrolled
-from facebank.recognition.scoring import KnnScorer, PrototypeScorer
+from facebank.recognition.scoring import KnnScorer, PrototypeScorer, masked_scorer
 from facebank.recognition.settings import AUTOMATIC, DecisionSettings
+from facebank.recognition.training import DEFAULT_CLASSIFIER, TRIED, ClassifierChoice, choose_classifier
 from facebank.types import Face, Photo, Verification
 
 if TYPE_CHECKING:
@@ -37,9 +42,8 @@ if TYPE_CHECKING:
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.packs import Thresholds
-    from facebank.recognition.calibration.calibration import Calibrator
-    from facebank.recognition.calibration.named_strangers import StrangersNamed
-    from facebank.recognition.calibrations import Knowledge
+    from facebank.recognition.calibration.calibration import Calibrator, StrangersNamed
+    from facebank.recognition.calibration.files import Knowledge
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray, Identity
 
@@ -56,14 +60,14 @@ class Identification:
     revision: int  # the gallery's, when it was read
     settings: DecisionSettings  # how decisions are made
     recognizer: Recognizer | None  # makes decisions; None if nobody is enrolled
-    choice: Choice  # the classifier, and why it is used
+    choice: ClassifierChoice  # the classifier, and why it is used
     # whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the pack's
     # own and there are no probabilities
     calibrated: bool
     births: BirthDates = field(default_factory=BirthDates)  # birth dates, as far as known
     # number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan
     others: int = 0
-    album_version: int = 0  # `facebank.recognition.cohort_file.album_version` when it was read
+    album_version: int = 0  # `facebank.recognition.cohort.album_version` when it was read
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
@@ -75,7 +79,7 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     index = open_index(gallery)
     people = index.people
     if people is None:
-        nobody = Choice(settings.classifier, "nobody is enrolled")
+        nobody = ClassifierChoice(settings.classifier, "nobody is enrolled")
         return Identification(index.revision, settings, None, nobody, calibrated=False)
     knowledge = engine.knowledge
     choice = _choice(gallery, people, knowledge, settings, index.revision)
@@ -147,7 +151,7 @@ def counted_others(others: int) -> str:
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
     """Return the facts that decisions in a gallery rest on; parameters as for `prepare_identification`."""
-    from facebank.recognition.calibration.named_strangers import named_strangers
+    from facebank.recognition.calibration.calibration import named_strangers
 
     recognizer = prepare_identification(gallery, engine, settings).recognizer
     if recognizer is None or recognizer.rule.calibrator is None:
@@ -265,13 +269,13 @@ def _choice(
     knowledge: Knowledge,
     settings: DecisionSettings,
     revision: int,
-) -> Choice:
+) -> ClassifierChoice:
     if settings.classifier != AUTOMATIC:
-        return Choice(settings.classifier, "it is the one asked for")
+        return ClassifierChoice(settings.classifier, "it is the one asked for")
     kinds = _worth_choosing(knowledge)
     kept = gallery.read_setting(_CHOICE_SETTING)
     if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in kinds:
-        return Choice(str(kept["classifier"]), str(kept.get("why", "")))
+        return ClassifierChoice(str(kept["classifier"]), str(kept.get("why", "")))
     choice = choose_classifier(Enrolled.of(people), knowledge.background, kinds)
     if not gallery.read_only:
         try:
@@ -286,7 +290,7 @@ def _choice(
 def _worth_choosing(knowledge: Knowledge) -> list[str]:
     """Return the classifiers to choose from: only calibrated ones if there are any."""
     known = knowledge.calibration
-    return [kind for kind in TRIED if kind == DEFAULT or known is None or known.of(kind) is not None]
+    return [kind for kind in TRIED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]
 
 
 def _scorer(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery import Gallery
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.calibrations import Knowledge
+    from facebank.recognition.calibration.files import Knowledge
     from facebank.recognition.facts import FactWarning
     from facebank.recognition.pairs import PairModel
     from facebank.types import Person

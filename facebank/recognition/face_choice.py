@@ -21,7 +21,7 @@ CLEARLY_MORE_ALIKE = 0.15
 """How much more like the person than any other face of the photo a face is that is taken."""
 
 
-class Choice(NamedTuple):
+class FaceChoice(NamedTuple):
     """A face of a photo.
 
     Attributes
@@ -57,7 +57,7 @@ class SeveralFaces:
         return self.sizes[0] >= TIMES_AS_LARGE * self.sizes[1]
 
 
-def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: float) -> list[Choice]:
+def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: float) -> list[FaceChoice]:
     """Choose the person's face in photos with several faces; the order of the photos does not matter.
 
     Parameters
@@ -82,13 +82,13 @@ def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: floa
         place, agreeing = _agreeing(photo.embeddings, known, verify) if len(known) else (None, 0)
         if photo.has_subject and (is_alone or not agreeing):
             times = photo.sizes[0] / photo.sizes[1]
-            choices.append(Choice(0, f"of {count} faces the largest, {times:.1f} times as large as the next"))
+            choices.append(FaceChoice(0, f"of {count} faces the largest, {times:.1f} times as large as the next"))
         elif place is not None:
-            choices.append(Choice(place, f"of {count} faces the one that {how}"))
+            choices.append(FaceChoice(place, f"of {count} faces the one that {how}"))
         elif len(known):
-            choices.append(Choice(None, f"{agreeing or 'none'} of them agree with the other photos"))
+            choices.append(FaceChoice(None, f"{agreeing or 'none'} of them agree with the other photos"))
         else:
-            choices.append(Choice(None, "there is no other photo that says which of them is meant"))
+            choices.append(FaceChoice(None, "there is no other photo that says which of them is meant"))
     return choices
 
 

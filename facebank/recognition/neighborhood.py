@@ -9,7 +9,6 @@ import numpy as np
 
 from facebank.index.exact import cosines
 from facebank.index.people_index import weighted
-from facebank.recognition.agreement import agreement
 from facebank.storage.arrays import normalized
 
 if TYPE_CHECKING:
@@ -169,3 +168,17 @@ def _agreement(enrolled: Enrolled) -> FloatArray:
     np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64))
     pairs = np.where(counts > 1, counts * (counts - 1), np.nan)
     return np.asarray(((sums**2).sum(axis=1) - counts) / pairs, dtype=np.float32)
+
+
+TYPICAL_AGREEMENT = 0.65
+"""The mean cosine of two photos of one person, where a pack's background does not tell it."""
+
+_LEAST_VARIANCE = 1e-6
+
+
+def agreement(background: Background | None) -> float:
+    """Return the mean cosine of two photos of one person as seen from the average face, above 0 and below 1."""
+    if background is None or background.within is None:
+        return TYPICAL_AGREEMENT
+    possible = max(1.0 - float((background.mean.astype(np.float64) ** 2).sum()), _LEAST_VARIANCE)
+    return float(np.clip(1.0 - np.trace(background.within.astype(np.float64)) / possible, 0.05, 0.95))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import GalleryFormatError, UsageError
 from facebank.recognition.calibration.calibration import RATES
-from facebank.recognition.choosing import DEFAULT
 from facebank.recognition.pairs import USUAL_ERROR
 from facebank.recognition.recognizer import LEAST_PROBABILITY
 from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.training import DEFAULT_CLASSIFIER
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class DecisionSettings:
     """
 
     fpir: float = 0.01
-    classifier: str = DEFAULT
+    classifier: str = DEFAULT_CLASSIFIER
     stranger_share: float = 0.5
     least_probability: float = LEAST_PROBABILITY
     allow_twice: bool = False

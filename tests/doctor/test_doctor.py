@@ -17,7 +17,7 @@ from facebank.doctor.installation import Finding, Installed, Severity
 from facebank.errors import FacebankError
 from facebank.gallery import Gallery, PackIdentity
 from facebank.packs import EMBEDDED_FOLDER, load_pack
-from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
+from facebank.recognition.calibration.files import CALIBRATION_NAME, user_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -25,9 +25,9 @@ from facebank.operations.calibrate import (
 )
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.files import save_knowledge, user_folder
 from facebank.recognition.calibration.fitting import Effort
 from facebank.recognition.calibration.simulation import Identities
-from facebank.recognition.calibrations import save_knowledge, user_folder
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
 from tests.recorder import Recorder

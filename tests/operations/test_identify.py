@@ -24,7 +24,7 @@ from facebank.operations.engine import Engine, load_engine
 from facebank.operations.identify import described_others, identified_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
-from facebank.recognition.calibrations import CALIBRATION_NAME, user_folder
+from facebank.recognition.calibration.files import CALIBRATION_NAME, user_folder
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import Coefficients, fit

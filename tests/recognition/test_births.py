@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.births import BirthDates
+from facebank.recognition.facts import BirthDates
 
 NAMES = {1: "Ada", 2: "Ben", 3: "Cleo"}
 BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)

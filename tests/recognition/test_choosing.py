@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facebank.recognition import choosing
+from facebank.recognition import training
 from facebank.recognition.calibration.background import Background
-from facebank.recognition.choosing import (
-    DEFAULT,
+from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.training import (
+    DEFAULT_CLASSIFIER,
     FOLDS,
     LEAST_SAMPLES,
     LEAST_TRIALS,
@@ -20,8 +22,6 @@ from facebank.recognition.choosing import (
     TRIED,
     choose_classifier,
 )
-from facebank.recognition.enrolled import Enrolled
-from facebank.recognition.scoring import CLASSIFIERS
 
 DIMENSION = 12
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
@@ -52,20 +52,20 @@ def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
 @pytest.mark.parametrize("counts", [[1] * 100, [LEAST_SAMPLES - 1] * 100, [LEAST_TRIALS - 1, 2, 2, 1], [500]], ids=len)
 def test_with_too_little_to_go_by_the_default_is_taken(counts: list[int]) -> None:
     choice = choose_classifier(gallery(counts), BACKGROUND)
-    assert choice.classifier == DEFAULT
+    assert choice.classifier == DEFAULT_CLASSIFIER
     assert "too few" in choice.why
 
 
 def test_too_many_samples_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(choosing, "build_scorer")
+    monkeypatch.delattr(training, "build_scorer")
     choice = choose_classifier(gallery([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
-    assert (choice.classifier, "too many" in choice.why) == (DEFAULT, True)
+    assert (choice.classifier, "too many" in choice.why) == (DEFAULT_CLASSIFIER, True)
 
 
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
 def test_where_all_are_right_the_default_is_taken(background: Background | None) -> None:
     choice = choose_classifier(gallery([5] * 10, noise=0.05), background)
-    assert choice.classifier == DEFAULT
+    assert choice.classifier == DEFAULT_CLASSIFIER
     assert "none was clearly better" in choice.why
     assert all(f"{kind} 100.0%" in choice.why for kind in TRIED)
 
@@ -75,7 +75,7 @@ def test_where_another_is_clearly_better_it_is_taken() -> None:
     assert choice.classifier == "knn"
     assert "right most often on 100 samples" in choice.why
     assert "knn 100.0%" in choice.why
-    assert "knn" not in choose_classifier(two_faced(), BACKGROUND, [DEFAULT, "svm"]).why
+    assert "knn" not in choose_classifier(two_faced(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).why
 
 
 @settings(max_examples=15)
@@ -92,7 +92,7 @@ def test_the_same_samples_give_the_same_choice_whoever_is_called_what(
 
 
 def test_what_is_tried_can_be_built_and_has_the_default() -> None:
-    assert DEFAULT in TRIED
+    assert DEFAULT_CLASSIFIER in TRIED
     assert set(TRIED) <= set(CLASSIFIERS)
 
 
@@ -100,7 +100,7 @@ def test_what_is_tried_can_be_built_and_has_the_default() -> None:
 def test_each_sample_is_left_out_once_and_nobody_loses_all(counts: list[int], seed: int) -> None:
     owners = gallery(counts, seed=seed).owners
     several = np.bincount(owners)[owners] >= LEAST_SAMPLES
-    folds = choosing._folds(owners, several)
+    folds = training._folds(owners, several)
     assert len(folds) <= FOLDS
     left_out = np.sum(folds, axis=0) if folds else np.zeros(len(owners))
     np.testing.assert_array_equal(left_out, several)
@@ -111,12 +111,12 @@ def test_each_sample_is_left_out_once_and_nobody_loses_all(counts: list[int], se
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_the_sign_test_is_a_fair_coins(better: int, worse: int) -> None:
-    chance = choosing._sign_test(better, worse)
+    chance = training._sign_test(better, worse)
     assert 0 < chance <= 1
-    assert chance >= choosing._sign_test(better + 1, worse)
+    assert chance >= training._sign_test(better + 1, worse)
     exactly = math.comb(better + worse, better) / 2 ** (better + worse)
-    assert chance + choosing._sign_test(worse, better) == pytest.approx(1 + exactly)
+    assert chance + training._sign_test(worse, better) == pytest.approx(1 + exactly)
 
 
 def test_five_of_five_is_no_chance_and_four_of_five_may_be() -> None:
-    assert choosing._sign_test(5, 0) == 1 / 32 < choosing.SIGNIFICANCE < choosing._sign_test(4, 1)
+    assert training._sign_test(5, 0) == 1 / 32 < training.SIGNIFICANCE < training._sign_test(4, 1)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from facebank.errors import UsageError
-from facebank.recognition.agreement import TYPICAL_AGREEMENT, agreement
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.confusable import LEAST_EXPECTED_ERROR, MOST_PAIRS, Confusables, confusable_pairs
 from facebank.recognition.enrolled import Enrolled
+from facebank.recognition.neighborhood import TYPICAL_AGREEMENT, agreement
 
 if TYPE_CHECKING:
     from facebank.types import FloatArray

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.recognition.calibration.calibration import RATES, Calibrator
-from facebank.recognition.calibration.named_strangers import StrangersNamed, named_strangers
+from facebank.recognition.calibration.calibration import RATES, Calibrator, StrangersNamed, named_strangers
 
 from .made_up import CALIBRATOR
 from .made_up_calibrators import alike, calibrators, counts, embedded, shares

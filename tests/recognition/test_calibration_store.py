@@ -13,7 +13,7 @@ from facebank.errors import PackIntegrityError, StorageError
 from facebank.gallery import PackIdentity
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibration, Calibrator, SizeTable
-from facebank.recognition.calibrations import (
+from facebank.recognition.calibration.files import (
     BACKGROUND_NAME,
     CALIBRATION_NAME,
     Knowledge,
