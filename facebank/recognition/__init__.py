@@ -1,4 +1,4 @@
-"""Whose face it is: classifiers, calibration, open-set decisions. Knows nothing of files or pixels."""
+"""Classifiers, calibration and open-set decisions; uses neither files of photos nor pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audits: what is wrong with the samples of a gallery, and what to do about it."""
+"""Audits: problems of a gallery's samples, with advice."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FEW_SAMPLES = 1
 
 
 class FindingKind(StrEnum):
-    """What an audit finds: a closed list, those that matter most first."""
+    """The kinds of findings: a closed list, the most important first."""
 
     SHARED_PHOTO = "shared_photo"
     TWO_PEOPLE = "two_people"
@@ -58,23 +58,22 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes
     ----------
     kind
-        What it is.
+        One of the closed list.
     people
-        The names of those whom it concerns; for `FindingKind.MISLABELLED` the owner and whom the sample is nearer to.
+        Names; for `FindingKind.MISLABELLED` the owner and the person whom the sample is nearer to.
     samples
-        The numbers of the samples that it is about; none where it is about people as a whole.
+        Ids of the samples concerned; none if it is about people as a whole.
     value
-        How bad it is: the expected error of a confusable pair, 0..0.5, otherwise a similarity, -1..1; None where
-        there is nothing to measure.
+        Severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure.
     message
-        What is wrong, in one sentence.
+        One sentence.
     commands
-        What to do about it: shell commands, one of which helps.
+        Alternative shell commands that help.
     """
 
     kind: FindingKind
@@ -87,18 +86,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditedSamples:
-    """The samples of a gallery with what an audit needs to know of them, all in one order.
+    """The samples of a gallery with their metadata, all in one order.
 
     Attributes
     ----------
     enrolled
         Embeddings, owners, qualities.
     sample_ids
-        Their numbers, ``int64`` of shape ``(N,)``.
+        ``int64`` of shape ``(N,)``.
     faces
-        Which face of which photo each of them is.
+        Each sample's face and photo.
     names
-        The names of everybody by number, people without a sample too.
+        Everybody's names by number, including people without a sample.
     """
 
     enrolled: Enrolled
@@ -113,11 +112,11 @@ class AuditedSamples:
             raise UsageError("There are samples of people without a name.")
 
     def name(self, row: int) -> str:
-        """Return whose sample a row is."""
+        """Return the name of the person of a row."""
         return self.names[int(self.enrolled.person_ids[row])]
 
     def number(self, row: int) -> int:
-        """Return the number of the sample of a row."""
+        """Return the sample id of a row."""
         return int(self.sample_ids[row])
 
 
@@ -128,28 +127,16 @@ def audit_samples(
     pair_model: PairModel | None = None,
     most_pairs: int = 20,
 ) -> list[Finding]:
-    """Look for what will make recognition go wrong.
+    """Return what will make recognition go wrong, by kind in the order of `FindingKind`, the worst of each kind first.
 
     Parameters
     ----------
     samples
         All samples of a gallery.
-    background
-        The pack's; None where it has none.
-    pair_model
-        How far people who look alike are told apart, as the pack's calibration says; None for what is usual.
+    background, pair_model
+        The pack's; None without any.
     most_pairs
-        How many pairs of confusable people are told of at most.
-
-    Returns
-    -------
-    list[Finding]
-        Those that matter most first: by kind, in the order of `FindingKind`, and the worst of each kind first.
-
-    Raises
-    ------
-    UsageError
-        The number of pairs is negative.
+        Largest number of pairs of confusable people; `UsageError` if negative.
     """
     if most_pairs < 0:
         raise UsageError(f"The number of pairs must not be negative, as {most_pairs} is.")
@@ -170,7 +157,7 @@ def audit_samples(
 
 
 def audit_nobody(names: Mapping[int, str]) -> list[Finding]:
-    """Tell of people who have no sample, by their names."""
+    """Return the findings about people without a sample."""
     return [
         Finding(
             FindingKind.NO_SAMPLES, (name,), (), None, f"{name} has no sample and is never recognised", (_enroll(name),)
@@ -186,7 +173,7 @@ def _shared_photos(
     similarities: NDArray[np.float32],
     around: Neighborhood,
 ) -> Iterator[Finding]:
-    """Tell of faces that two people have: nearly the same embedding, or the same place of the same photo."""
+    """Yield faces that two people have: nearly the same embedding, or the same place of the same photo."""
     owners = samples.enrolled.person_ids
     alike = {(int(a), int(b)): float(s) for a, b, s in zip(one, other, similarities, strict=True)}
     for a, b in _same_places(samples):
@@ -268,7 +255,7 @@ def _more_photos(samples: AuditedSamples, pair: ConfusablePair) -> list[str]:
 
 
 def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
-    """Return whose photos help most: those of the one who has fewer, of both where neither has half of the other's."""
+    """Return whose photos help most: the person with fewer, or both if neither has half of the other's."""
     people = samples.enrolled.person_ids
     counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
     least = min(counts.values())
@@ -276,7 +263,7 @@ def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
 
 
 def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
-    """Tell of samples that are like nobody; of two that disagree once, and not if one of them is mislabelled."""
+    """Yield samples unlike the person's others; of two, once, and not if one of them is mislabelled."""
     owners = samples.enrolled.person_ids
     told = set(owners[around.mislabelled].tolist())
     counts = np.bincount(samples.enrolled.owners)[samples.enrolled.owners]
@@ -298,7 +285,7 @@ def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Find
 
 
 def _repeated(samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np.int64]) -> Iterator[Finding]:
-    """Tell of a person's samples that another one repeats; the best one of each kind is kept."""
+    """Yield a person's repeated samples; the best of each group is kept."""
     owners, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
     repeats: dict[int, set[int]] = {}
     for a, b in zip(one.tolist(), other.tolist(), strict=True):
@@ -424,13 +411,13 @@ def _two_people(halves: Halves) -> Finding:
 
 
 def _not_of(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
-    """Leave out findings about single samples of some people, which would advise to remove them."""
+    """Drop findings about single samples of some people, which would advise removing them."""
     single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
     return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
 
 
 def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding]:
-    """Advise to undo a merge where a person looks like two and somebody was joined."""
+    """Advise undoing a merge if a person looks like two and was merged."""
     joined = gallery.merged_into()
     about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
     return [
@@ -442,7 +429,6 @@ def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding
 
 
 def _also(finding: Finding, command: str) -> Finding:
-    """Return a finding with one more command, after the one that shows the samples."""
     return replace(finding, commands=(finding.commands[0], command, *finding.commands[1:]))
 
 
@@ -457,17 +443,7 @@ def _dated(person: Person, warning: FactWarning) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """The samples of a person who may be two people.
-
-    Attributes
-    ----------
-    person
-        The name.
-    larger, smaller
-        Sample ids of each half.
-    similarity
-        Mean similarity of a sample of one half with one of the other.
-    """
+    """A person who may be two: the name, the sample ids of each half, and the mean similarity across the halves."""
 
     person: str
     larger: tuple[int, ...]
@@ -476,24 +452,19 @@ class Halves:
 
 
 def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> list[Halves]:
-    """Find people whose samples are in two halves that look like two people, such as after a wrong merge.
+    """Return people whose samples look like two people, such as after a wrong merge, the most different halves first.
 
-    See ``python -m benchmarks.wrong_merges`` for the rates.
+    Omits people whose halves are explained by the years between the photos, unless they were merged; samples in masks
+    are in neither half. Rates: ``python -m benchmarks.wrong_merges``.
 
     Parameters
     ----------
     gallery
         The enrolled people.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     name
         Only this person; None for everybody.
-
-    Returns
-    -------
-    list[Halves]
-        Those that differ most first. Without people whose halves the years between the photos explain, unless somebody
-        was joined into them; samples in masks are in neither half.
     """
     with gallery.snapshot():
         table, names = gallery.vectors(), gallery.names()

@@ -1,7 +1,7 @@
-"""Fitted coefficients kept between runs, one file for each gallery; nothing is pickled.
+"""Fitted coefficients kept between runs, one file for each gallery, without pickles.
 
-A linear machine's weights for somebody with one photo are much like that photo's embedding. So the file is its owner's
-alone, and a gallery that forgets somebody wipes it (`facebank.gallery.derived`).
+A linear machine's weights for a person with one photo resemble that photo's embedding. So the file is its owner's
+alone, and is wiped when somebody is forgotten (`facebank.gallery.derived`).
 """
 
 from __future__ import annotations
@@ -35,28 +35,18 @@ _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be writte
 def fit_cached(
     kind: str, enrolled: Enrolled, background: Background | None, *, gallery: Path, revision: int, pack_digest: str
 ) -> Coefficients:
-    """Return what `fit` finds, from the gallery's file where that was fitted to the same samples.
+    """Return the result of `facebank.recognition.training.fit`, from the gallery's file if that fits the same samples.
+
+    A damaged or unwritable file only costs time. Raises `UsageError` as `fit` does.
 
     Parameters
     ----------
     kind, enrolled, background
         As for `fit`.
-    gallery
-        The gallery's file.
-    revision
-        The gallery's, as the samples were read.
+    gallery, revision
+        The gallery's file, and its revision when the samples were read.
     pack_digest
         Of the pack that made the embeddings.
-
-    Returns
-    -------
-    Coefficients
-        As `fit` finds them. A file that is damaged, or that cannot be written, costs time and nothing else.
-
-    Raises
-    ------
-    UsageError
-        As `fit` does.
     """
     path = derived_file(gallery)
     key = _key(kind, enrolled, background, revision, pack_digest)

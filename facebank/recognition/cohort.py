@@ -1,13 +1,14 @@
-"""Scores corrected by what the album's other people look like.
+"""Correction of scores by the album's other people (the cohort), and the file of those of the last scan.
 
-Children, one family or one ethnic group look alike to an embedder: all their similarities are higher, and a threshold
-that was measured on other people names strangers. How much higher shows in the album itself. The mean similarity of a
-face, and of a person, to the album's *other* people (the cohort) is taken off their similarity, the more the more
-people there are: ``n / (n + shrinkage)`` of it, where n is their number. In the literature on speaker recognition
-this is a symmetric normalization by the mean of a cohort; the division by its spread, as in the t-norm and the
-s-norm, did not help (docs/decisions.md).
+Children, relatives and people of one ethnic group look alike to an embedder, so a threshold measured on other people
+names strangers. The mean similarity of a face, and of a person, to the *other* people is subtracted from their
+similarity, scaled by ``n / (n + shrinkage)`` for n others: a symmetric mean normalization as in speaker recognition;
+dividing by the spread did not help (docs/decisions.md). It is linear in the face, with one offset a person, and zero
+with nobody else known.
 
-The correction is linear in the face and one offset a person. With nobody else known it is zero.
+The file is its owner's alone and is wiped with the gallery's other derived files when somebody is forgotten
+(`facebank.gallery.derived`). Format: a magic, the SHA-256 of the pack's digest and of the embeddings, and the
+embeddings as little-endian ``float32``.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ MAY_BE_THE_SAME = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """How much of the album's similarities is taken off.
+    """The amount by which the album's similarities are corrected.
 
     Attributes
     ----------
     share
-        Which share of either side's mean similarity to the other people is taken off, 0..1.
+        Share of either side's mean similarity to the other people that is subtracted, 0..1.
     level
-        Which share of the mean similarity of the album's people to one another is added again, 0..1. A share of
-        ``(1 + level) / 2`` takes off all of what strangers of a group are alike, a smaller one less.
+        Share of the mean similarity of the album's people to one another that is added back, 0..1. A share of
+        ``(1 + level) / 2`` removes all of what strangers of a group have in common, a smaller one less.
     shrinkage
-        For how many other people half of that is done.
+        Number of other people at which half of the correction is made.
     """
 
     share: float = 0.0
@@ -61,7 +62,7 @@ class Correction:
     shrinkage: float = 5.0
 
     def weight(self, others: NDArray[np.int64] | NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """Return how much of the correction is made where so many other people are known, 0..1."""
+        """Return the weight of the correction for a number of other people, 0..1."""
         count = np.asarray(others, dtype=np.float64)
         return np.asarray(count / (count + self.shrinkage))
 
@@ -78,18 +79,17 @@ class Cohort:
     people
         The enrolled people.
     further
-        Of people of the album who are not enrolled, one mean each, of shape ``(G, D)``, as `not_enrolled` leaves them;
-        None for none.
+        One mean embedding for each person who is not enrolled, ``(G, D)``, as `not_enrolled` returns them. One who is
+        `MAY_BE_THE_SAME` as an enrolled person does not count for that one.
     correction
-        What is done with them. A further person who is `MAY_BE_THE_SAME` as an enrolled one does not count for that
-        one.
+        The amount of the correction.
 
     Attributes
     ----------
     further, others
-        How many people of the album are not enrolled, and how many others there are for each of the enrolled.
+        Number of people who are not enrolled, and of others for each enrolled person.
     common
-        The mean similarity of two people of the album, as far as it is believed: 0 with nobody else known.
+        The shrunken mean similarity of two people of the album: 0 with nobody else known.
     """
 
     def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
@@ -107,16 +107,16 @@ class Cohort:
 
     @property
     def spread(self) -> float:
-        """How much more may be taken off one person's score than off another's."""
+        """Largest difference between the corrections of two people's scores."""
         least, greatest = self._people.commonness
         share, _ = self._shares(np.array([self.others]))
         return float(share[0]) * (greatest - least + 2.0)
 
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
-        """Return what is nearest to the prototypes with the best corrected similarities, ``(M, D)``.
+        """Return the points, ``(M, D)``, whose products with the prototypes rank as corrected similarities.
 
-        Corrected similarities of two people then differ as these products do, but for `1 / others`. None where the
-        correction is not one for everybody.
+        Differences between two people are equal but for `1 / others`. None if the correction is not the same for
+        everybody.
         """
         if len(self._alike):
             return None
@@ -126,18 +126,16 @@ class Cohort:
     def corrected(
         self, scores: FloatArray, similarities: FloatArray, probes: FloatArray, places: NDArray[np.int64]
     ) -> FloatArray:
-        """Return scores with what the album's other people explain taken off.
+        """Return corrected scores, ``float32`` of shape ``(M, K)``.
 
         Parameters
         ----------
-        scores
-            Of probes and some people, ``float32`` of shape ``(M, K)``.
-        similarities
-            Cosines with the people's prototypes, of shape ``(M, K)``.
+        scores, similarities
+            Scores of M probes and K people, and cosines with the people's prototypes, ``(M, K)``.
         probes
             L2-normalized embeddings, ``float32`` of shape ``(M, D)``.
         places
-            The people's places, of shape ``(K,)``.
+            Places of the people, ``(K,)``.
         """
         if not self._correction.share:
             return scores
@@ -157,14 +155,14 @@ class Cohort:
         return np.asarray(scores - share * elsewhere + (level - share * common), dtype=np.float32)
 
     def _shares(self, others: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what is taken off for each of so many other people, and what is added again."""
+        """Return what is subtracted, and what is added back, for each number of other people."""
         weights = self._correction.weight(others)
         share = self._correction.share * weights / np.maximum(others, 1)
         return share, self._correction.level * weights * self._density
 
 
 def _alike(people: PeopleIndex, groups: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Return the enrolled people who are like further ones: places, the sums of those, and how many they are."""
+    """Return the places of enrolled people who resemble further ones, the sums of those, and their numbers."""
     if not len(groups):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)
     alike = people.prototypes @ groups.T >= MAY_BE_THE_SAME
@@ -173,15 +171,7 @@ def _alike(people: PeopleIndex, groups: FloatArray) -> tuple[NDArray[np.int64], 
 
 
 def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
-    """Return those of an album's people who are none of the enrolled ones, as far as can be told.
-
-    Parameters
-    ----------
-    further
-        One mean embedding each, ``(G, D)``.
-    people
-        The enrolled people.
-    """
+    """Return the rows of `further`, mean embeddings ``(G, D)``, that are `SAME_PERSON` as none of the enrolled."""
     near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
     unlike = [
         not len(places) or people.similarities(probe, places).max() < SAME_PERSON
@@ -202,21 +192,9 @@ _warned: set[tuple[Path, int]] = set()
 
 
 def write_album_people(gallery: Path, pack_digest: str, people: FloatArray) -> None:
-    """Keep the people of a gallery's scan.
+    """Write the mean embeddings, ``float32`` of shape ``(G, D)``, of the people of a gallery's scan.
 
-    Parameters
-    ----------
-    gallery
-        The gallery's file.
-    pack_digest
-        Of the pack that made the embeddings, in hex.
-    people
-        One mean embedding each, L2-normalized, ``float32`` of shape ``(G, D)``; the first `MOST_PEOPLE` are kept.
-
-    Raises
-    ------
-    StorageError
-        The file cannot be written.
+    The first `MOST_PEOPLE` are kept. Raises `StorageError` if the file cannot be written.
     """
     data = np.ascontiguousarray(people[:MOST_PEOPLE], dtype="<f4").tobytes()
     header = _MAGIC + _pack(pack_digest) + hashlib.sha256(data).digest()
@@ -224,7 +202,7 @@ def write_album_people(gallery: Path, pack_digest: str, people: FloatArray) -> N
 
 
 def album_version(gallery: Path) -> int:
-    """Return what tells one version of the file from another, 0 where there is none."""
+    """Return a number that changes with the file; 0 if there is none."""
     try:
         return cohort_file(gallery).stat().st_mtime_ns
     except OSError:
@@ -232,15 +210,7 @@ def album_version(gallery: Path) -> int:
 
 
 def read_album_people(gallery: Path, pack_digest: str, dimension: int) -> FloatArray | None:
-    """Return what `write_album_people` kept, ``(G, dimension)``; None where there is nothing that can be used.
-
-    Parameters
-    ----------
-    gallery
-        The gallery's file.
-    pack_digest, dimension
-        Of the pack whose embeddings are wanted.
-    """
+    """Return the embeddings of `write_album_people`, ``(G, dimension)``; None if there is no usable file."""
     try:
         return _read(cohort_file(gallery), pack_digest, dimension)
     except InvalidValueError:
@@ -248,13 +218,7 @@ def read_album_people(gallery: Path, pack_digest: str, dimension: int) -> FloatA
 
 
 def album_people_problem(gallery: Path, pack_digest: str, dimension: int) -> str | None:
-    """Say in a sentence that a file is there and cannot be used, and what to do; None where all is well.
-
-    Parameters
-    ----------
-    gallery, pack_digest, dimension
-        As for `read_album_people`.
-    """
+    """Return a sentence on why the file cannot be used and what to do; None if all is well."""
     path = cohort_file(gallery)
     try:
         _read(path, pack_digest, dimension)
@@ -267,7 +231,7 @@ def album_people_problem(gallery: Path, pack_digest: str, dimension: int) -> str
 
 
 def warn_of_unusable_people(gallery: Path, pack_digest: str, dimension: int) -> None:
-    """Log a warning where `album_people_problem` has something to say, once a process and file."""
+    """Log `album_people_problem` once for each process and version of the file."""
     version = cohort_file(gallery), album_version(gallery)
     problem = None if version in _warned else album_people_problem(gallery, pack_digest, dimension)
     if problem is not None:
@@ -276,7 +240,7 @@ def warn_of_unusable_people(gallery: Path, pack_digest: str, dimension: int) -> 
 
 
 def _read(path: Path, pack_digest: str, dimension: int) -> FloatArray | None:
-    """Return the embeddings, None where there is no file; `InvalidValueError` says why one cannot be used."""
+    """Return the embeddings, None without a file; raises `InvalidValueError` with the reason if it is unusable."""
     most = _HEADER + MOST_PEOPLE * 4 * dimension
     try:
         state = path.lstat()

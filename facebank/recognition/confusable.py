@@ -1,8 +1,4 @@
-"""The people of a gallery who are easily taken for one another.
-
-Who they are, and how far a face tells two of them apart, is read off their enrolled photos
-(`facebank.recognition.pairs`).
-"""
+"""Enrolled people who are easily mistaken for one another, by `facebank.recognition.pairs`."""
 
 from __future__ import annotations
 
@@ -50,13 +46,13 @@ class ConfusablePair:
     Attributes
     ----------
     first, second
-        Their numbers; the first is the lower one.
+        Their numbers, the lower one first.
     similarity
         Cosine of their prototypes, -1..1.
     expected_error
-        How often a photo of one of them is nearer to the other, 0..0.5, both alike often photographed.
+        Share of photos nearer to the other person, 0..0.5, both photographed equally often.
     doubtful
-        Rows of the samples that are nearer to the other person when they are left out of their own.
+        Rows of the samples that are nearer to the other person when left out of their own.
     """
 
     first: int
@@ -67,16 +63,16 @@ class ConfusablePair:
 
 
 class Confusables:
-    """Pairs of people who look alike; a pair's photos are looked at when it is first asked for.
+    """Pairs of people who look alike; a pair is measured on first use.
 
     Parameters
     ----------
     people
         The enrolled people.
     model
-        How much a margin says; None for what is usual.
+        The pack's pair model; None for `USUAL_PAIRS`.
     common
-        The similarity that any two people of the album have, which is no resemblance; None for what the enrolled show.
+        The similarity of any two people of the album; None to measure it on the enrolled.
     """
 
     def __init__(
@@ -96,25 +92,20 @@ class Confusables:
         return common_similarity(self._people) if told is None else min(told, _MOST_COMMON)
 
     def likeness(self, first: int, second: int) -> float:
-        """Return how far two people, given by place, are told apart by margins and not by scores; 0..1."""
+        """Return the weight of margins against scores in separating two people, given by place; 0..1."""
         one, other = self._people.prototypes_of(np.array([first, second]))
         similarity = float(one @ other)
         beyond = (similarity - self._common) / (1.0 - self._common)
         return float(np.clip((beyond - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
     def expected_error(self, first: int, second: int) -> float:
-        """Return how often a photo of one of two people, given by place, is nearer to the other; 0..0.5."""
+        """Return the share of photos of two people, given by place, that are nearer to the other; 0..0.5."""
         return self._curve(first, second).expected_error
 
     def probability(self, first: int, second: int, margin: float) -> float:
-        """Return how probable it is that a face shows the first of two people, given that it shows one of them.
+        """Return the probability of the first of two people, given by place, if a face shows one of them.
 
-        Parameters
-        ----------
-        first, second
-            Their places among the enrolled people.
-        margin
-            How much more similar the face is to the first person's prototype than to the second's.
+        `margin` is the cosine with the first person's prototype less that with the second's.
         """
         low, high = sorted((first, second))
         told = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
@@ -134,15 +125,15 @@ def share_among_alike(
     similarities: FloatArray,
     probabilities: NDArray[np.float64],
 ) -> None:
-    """Share what is probable for people who look alike among them.
+    """Redistribute probability among people who look alike, in place.
 
-    What is probable for the likeliest of them and those who look like that one stays together. It is shared by their
-    margins, for others by their scores, and in between by both.
+    The total of the likeliest person and those who resemble that one is kept. It is shared by their margins, for
+    others by their scores, and in between by both.
 
     Parameters
     ----------
     confusables
-        Tells people apart.
+        Separates people who look alike.
     places
         The candidates of each probe, best first, ``(M, K)``.
     similarities
@@ -174,7 +165,7 @@ def _share(
     probabilities: NDArray[np.float64],
     columns: tuple[int, int],
 ) -> float:
-    """Return how many times as probable a candidate is as the likelier one, whom the candidate looks like."""
+    """Return the odds of a candidate against the likelier one, whom the candidate resembles."""
     first, other = columns
     likeness = confusables.likeness(people[first], people[other])
     margin = float(similarities[first]) - float(similarities[other])
@@ -206,9 +197,9 @@ def _samples_of_pair(
 
 
 def common_similarity(people: PeopleIndex, background: Background | None = None) -> float:
-    """Return the mean cosine of two people: the background's or that of the enrolled, whichever is greater; 0..0.9.
+    """Return the mean cosine of two people, 0..0.9: the greater of the background's and the enrolled people's.
 
-    The enrolled ones' counts the more, the more they are, as in `facebank.recognition.cohort`.
+    The weight of the enrolled grows with their number, as in `facebank.recognition.cohort`.
     """
     found = max(Cohort(people, None, NO_CORRECTION).common, common_background(background))
     return float(min(found, _MOST_COMMON))
@@ -226,24 +217,18 @@ def confusable_pairs(
     *,
     least_error: float = LEAST_EXPECTED_ERROR,
 ) -> list[ConfusablePair]:
-    """Find the people who will be confused.
+    """Return the people who will be confused, the highest expected error first, at most `MOST_PAIRS`.
 
     Parameters
     ----------
     people
-        The enrolled people.
+        The enrolled people; only the most similar pairs that are `VERY_ALIKE` are measured.
     model
-        How much a margin says; None for what is usual.
+        The pack's pair model; None for `USUAL_PAIRS`.
     background
-        The pack's: what all faces have in common is no resemblance. None where it has none.
+        The pack's: what all faces have in common is no resemblance.
     least_error
-        The expected error from which a pair is told of, above 0.
-
-    Returns
-    -------
-    list[ConfusablePair]
-        At most `MOST_PAIRS`, those with the highest expected error first; looked for among the most similar pairs that
-        are `VERY_ALIKE`.
+        Least expected error of a reported pair, above 0.
     """
     common = common_similarity(people, background)
     known = Confusables(people, model, common=common)
@@ -257,7 +242,7 @@ def confusable_pairs(
 
 
 def _most_similar(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
-    """Return the places of the most similar people, and their similarities, from a similarity on."""
+    """Return the most similar pairs of places, and their similarities, from `least` on."""
     kept = np.empty((0, 3))
     for places in people.blocks():
         made = people.prototypes_of(places)

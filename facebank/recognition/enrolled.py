@@ -1,4 +1,4 @@
-"""What classifiers learn from: whose embedding each sample is, and how good."""
+"""Samples that classifiers are fitted to."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ class Enrolled:
     matrix
         L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1.
     person_ids
-        Whose they are, ``int64`` of shape ``(N,)``.
+        Numbers of the people, ``int64`` of shape ``(N,)``.
     qualities
-        How good they are, ``float32`` of shape ``(N,)``, 0..1.
+        ``float32`` of shape ``(N,)``, 0..1.
 
     Raises
     ------
     UsageError
-        If there is no sample, the shapes do not fit together, a number is not finite, an embedding is not of length
-        1 or a quality not within 0..1.
+        There is no sample, the shapes do not match, or a value is not finite, of length 1 or within 0..1.
     """
 
     matrix: FloatArray
@@ -73,7 +72,7 @@ class Enrolled:
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return len(self.matrix)
 
     @property
@@ -83,12 +82,12 @@ class Enrolled:
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """The people's numbers, rising, each once: ``int64`` of shape ``(P,)``."""
+        """The distinct people's numbers, rising, ``int64`` of shape ``(P,)``."""
         return self._groups[0]
 
     @property
     def owners(self) -> NDArray[np.int64]:
-        """Whose each sample is, as a place in `people`: ``int64`` of shape ``(N,)``."""
+        """Each sample's place in `people`, ``int64`` of shape ``(N,)``."""
         return self._groups[1]
 
     @computed
@@ -106,7 +105,7 @@ class Enrolled:
         return people, owners.astype(np.int64, copy=False)
 
     def digest(self) -> str:
-        """Return the SHA-256, in hex, of all samples in their order: equal samples teach a classifier the same."""
+        """Return the SHA-256, in hex, of all samples in their order."""
         digest = hashlib.sha256(np.array(self.matrix.shape, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.matrix, dtype="<f4").tobytes())
         digest.update(np.ascontiguousarray(self.person_ids, dtype="<i8").tobytes())
@@ -115,26 +114,10 @@ class Enrolled:
 
 
 def check_embeddings(rows: FloatArray, what: str, dimension: int | None = None) -> FloatArray:
-    """Return embeddings as ``float32``, or say what is wrong with them.
+    """Return embeddings as ``float32`` of shape ``(N, D)``.
 
-    Parameters
-    ----------
-    rows
-        Numbers of shape ``(N, D)``.
-    what
-        What they are, for the message.
-    dimension
-        What D must be; None for any that is at least 1.
-
-    Returns
-    -------
-    FloatArray
-        The rows.
-
-    Raises
-    ------
-    UsageError
-        If they are no finite numbers of such a shape.
+    Raises `UsageError`, which calls them `what`, unless they are finite real numbers of that shape, with D equal to
+    `dimension`, or at least 1 if that is None.
     """
     array = np.asarray(rows)
     wanted = dimension if dimension is not None else "D"

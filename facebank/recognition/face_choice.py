@@ -1,4 +1,4 @@
-"""Which face of a photo that shows several is the person's."""
+"""The person's face in a photo that shows several."""
 
 from __future__ import annotations
 
@@ -22,15 +22,7 @@ CLEARLY_MORE_ALIKE = 0.15
 
 
 class FaceChoice(NamedTuple):
-    """A face of a photo.
-
-    Attributes
-    ----------
-    place
-        Its place among the photo's faces; None where it is not clear which is meant.
-    reason
-        Why it is this one, or why none.
-    """
+    """The chosen face's place among the photo's faces, None if it is not clear, and the reason."""
 
     place: int | None
     reason: str
@@ -38,15 +30,7 @@ class FaceChoice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeveralFaces:
-    """The faces of one photo, largest first.
-
-    Attributes
-    ----------
-    embeddings
-        ``(N, D)`` with N at least 2.
-    sizes
-        The longer sides of their boxes, in pixels.
-    """
+    """The faces of one photo, largest first: embeddings ``(N, D)``, N at least 2, and longer box sides in pixels."""
 
     embeddings: FloatArray
     sizes: tuple[float, ...]
@@ -58,16 +42,16 @@ class SeveralFaces:
 
 
 def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: float) -> list[FaceChoice]:
-    """Choose the person's face in photos with several faces; the order of the photos does not matter.
+    """Choose the person's face in photos with several faces; independent of the photos' order.
 
     Parameters
     ----------
     photos
         The photos that belong to one person.
     known
-        Faces that are the person's: samples, and faces that are alone in their photo: ``(M, D)``; M may be 0.
+        The person's samples and faces that are alone in their photo, ``(M, D)``; M may be 0.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     """
     is_alone = not len(known)
     subjects = [photo.embeddings[0] for photo in photos if photo.has_subject]
@@ -93,7 +77,7 @@ def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: floa
 
 
 def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int | None, int]:
-    """Return the place of the one face that agrees with known ones, None if that is not clear; and how many do."""
+    """Return the place of the one face that agrees with known ones, None if unclear; and how many agree."""
     similarities = faces @ known.T
     agree = similarities.max(axis=1) >= verify
     means = similarities.mean(axis=1)
@@ -103,7 +87,7 @@ def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int 
 
 
 def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
-    """Return the faces of whoever is in more of the photos than anybody else; none where that is not clear."""
+    """Return the faces of the person in more photos than anybody else; none where that is not clear."""
     faces = np.concatenate([photo.embeddings for photo in photos])
     owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
     sets = linked_sets(faces @ faces.T, verify)

@@ -1,4 +1,6 @@
-"""What is wrong with a person's samples: too old for a child, taken before the birth, or all of them in a mask."""
+"""Facts about people besides their faces: birth dates, masks and poor photos, with the warnings that follow from
+them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ OUTDATED_AFTER = 2
 
 
 class FactWarningCode(StrEnum):
-    """What is wrong with a person's samples: a closed list."""
+    """A problem of a person's samples: a closed list."""
 
     OUTDATED_SAMPLES = "outdated_samples"
     DATED_BEFORE_BIRTH = "dated_before_birth"
@@ -38,17 +40,7 @@ class FactWarningCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FactWarning:
-    """Something that is wrong with a person's samples.
-
-    Attributes
-    ----------
-    code
-        What it is.
-    message
-        One sentence, and what to do.
-    samples
-        Numbers of the samples that it is about.
-    """
+    """A problem of a person's samples: its code, one sentence with advice, and the ids of the samples concerned."""
 
     code: FactWarningCode
     message: str
@@ -56,21 +48,9 @@ class FactWarning:
 
 
 def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None = None) -> list[FactWarning]:
-    """Return what is wrong with a person's samples, as far as the birth date and masks show it.
+    """Return the problems of all of a person's samples that the birth date and masks reveal.
 
-    Parameters
-    ----------
-    person
-        The person.
-    samples
-        All of the person's samples.
-    today
-        The current date; None for that of the system's clock.
-
-    Returns
-    -------
-    list[FactWarning]
-        Empty where nothing is wrong.
+    `today` defaults to the day of the system's clock.
     """
     warnings = _mask_warnings(person, samples)
     if person.born is None or not samples:
@@ -108,7 +88,7 @@ def only_masked_message(name: str) -> str:
 
 
 def _known_date(sample: Sample) -> date:
-    """Return the day that the camera noted, else the day of enrollment, before which the photo was taken."""
+    """Return the camera's date, else that of enrollment, before which the photo was taken."""
     camera = sample.taken_at if sample.camera_dated else None
     return (camera or sample.enrolled_at).date()
 
@@ -132,25 +112,7 @@ Measured on 29 of LFW's development people, worsened in eight ways: another phot
 
 
 def advice_about(gallery: Gallery, name: str) -> str | None:
-    """Say what to do about a person of whom there is a single poor photo.
-
-    Parameters
-    ----------
-    gallery
-        Where the person is enrolled.
-    name
-        Of the person.
-
-    Returns
-    -------
-    str or None
-        A sentence; None where the person has more than one photo, or a good one.
-
-    Raises
-    ------
-    PersonNotFoundError
-        Nobody is called that.
-    """
+    """Return advice on a person who has a single poor photo, else None; raises `PersonNotFoundError`."""
     person = gallery.person(name)
     if person.sample_count != 1:
         return None
@@ -165,7 +127,7 @@ def advice_about(gallery: Gallery, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BirthDates:
-    """When people were born, as far as it is known.
+    """The known birth dates.
 
     Attributes
     ----------
@@ -180,20 +142,12 @@ class BirthDates:
 
     @classmethod
     def of(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
-        """Return the birth dates of the people of a gallery.
-
-        Parameters
-        ----------
-        born
-            ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` by the people's numbers.
-        names
-            Everybody's name by number.
-        """
+        """Return the birth dates by number (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``), with everybody's names."""
         known = sorted((earliest_day(text), number) for number, text in born.items())
         return cls(tuple(day for day, _ in known), tuple((number, names[number]) for _, number in known))
 
     def unborn(self, taken_at: datetime) -> dict[int, str]:
-        """Return the people born after a photo was taken, by number."""
+        """Return the names, by number, of the people born after a photo was taken."""
         if not self.days or taken_at.date() + TOLERANCE >= self.days[-1]:
             return {}
         return dict(self.people[bisect_right(self.days, taken_at.date() + TOLERANCE) :])
@@ -204,24 +158,17 @@ def identify_without(
 ) -> list[Identity]:
     """Identify the faces of one photo without the people born after it was taken.
 
-    A face that would be named as one of them stays without a name, `Reason.BEFORE_BIRTH`, even where somebody else is
-    similar enough: the date or the likeness is wrong, or it is a relative, which only a person can tell.
+    A face that would be named as one of them stays unnamed with `Reason.BEFORE_BIRTH`, even if somebody else is similar
+    enough: the date or the likeness is wrong, or it is a relative, which only a person can decide.
 
     Parameters
     ----------
     recognizer
-        Decides.
-    faces
-        All faces of the photo.
-    denied
-        For each face the numbers of people that it is known not to be.
+        Makes the decisions.
+    faces, denied
+        As for `Recognizer.identify`.
     unborn
         Names of the people born later, by number.
-
-    Returns
-    -------
-    list[Identity]
-        One for each face, in order.
     """
     without = [people | unborn.keys() for people in denied]
     # One by one: which of two faces of the photo gets a name does not matter where it is nobody's.

@@ -1,4 +1,4 @@
-"""How samples lie among their own person's and other people's, each judged as if it were not enrolled."""
+"""Each sample's similarity to its own person's and other people's, as if it were not enrolled."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ _SAMPLES_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighborhood:
-    """Where samples lie. N samples of P people.
+    """The surroundings of N samples of P people.
 
     Attributes
     ----------
     own
         Similarity of each sample to its person's others, ``float32`` of shape ``(N,)``; NaN for an only sample.
     other, nearest
-        Similarity to the most similar other person, and that person's number, of shape ``(N,)``; -1 each without one.
+        Similarity to the most similar other person, and that person's number, ``(N,)``; -1 each without one.
     mislabelled
-        Which samples are nearer to another person, and as near as most of that person's photos, of shape ``(N,)``.
+        Samples that are nearer to another person, and as near as most of that person's photos, ``(N,)``.
     disagreeing
-        Which of the rest are less similar to their person's others than photos of one person are, of shape ``(N,)``.
+        Other samples that are less similar to their person's others than photos of one person are, ``(N,)``.
     agreement
-        Mean similarity of each person's samples to one another, of shape ``(P,)``; NaN for an only one.
+        Mean similarity of each person's samples to one another, ``(P,)``; NaN for an only one.
     too_similar
-        Whose samples are all of one moment, of shape ``(P,)``.
+        People whose samples are all of one moment, ``(P,)``.
     """
 
     own: FloatArray
@@ -63,15 +63,7 @@ class Neighborhood:
 
 
 def survey(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
-    """Judge every sample as if it were not enrolled.
-
-    Parameters
-    ----------
-    enrolled
-        All samples.
-    background
-        The pack's; None where it has none.
-    """
+    """Return the surroundings of every sample, each left out of its person; `background` is the pack's, if any."""
     typical, owners = agreement(background), enrolled.owners
     counts = np.bincount(owners)
     own = _own_similarities(enrolled)
@@ -95,14 +87,8 @@ def survey(enrolled: Enrolled, background: Background | None = None) -> Neighbor
 def least_similarity(counts: NDArray[np.int64], typical: float, below: float = RARELY_BELOW) -> NDArray[np.float64]:
     """Return the similarity to the mean of some photos of a person that the person's next photo should have.
 
-    Parameters
-    ----------
-    counts
-        How many photos the mean is of; infinity is returned where there is none.
-    typical
-        The mean cosine of two photos of one person.
-    below
-        How far below the mean is allowed where there is one photo; with more it is less.
+    `counts` are the numbers of photos (infinity is returned for 0), `typical` is the mean cosine of two photos of one
+    person, and `below` is the distance allowed below the mean for one photo; it shrinks with more.
     """
     some = np.maximum(counts, 1)
     mean = typical * np.sqrt(some / (1 + (some - 1) * typical))
@@ -110,9 +96,8 @@ def least_similarity(counts: NDArray[np.int64], typical: float, below: float = R
 
 
 def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return the pairs of samples that are as good as one photo: two rows, the first lower, and the similarity.
-
-    The rows are those of `Enrolled.index`.
+    """Return pairs of samples that are nearly one photo: rows of `Enrolled.index`, the lower first, and
+    similarities.
     """
     index, ones, others, similarities = enrolled.index, [], [], []
     for start in range(0, index.count, _SAMPLES_AT_ONCE):
@@ -177,7 +162,7 @@ _LEAST_VARIANCE = 1e-6
 
 
 def agreement(background: Background | None) -> float:
-    """Return the mean cosine of two photos of one person as seen from the average face, above 0 and below 1."""
+    """Return the mean cosine of two photos of one person around the average face, 0.05..0.95."""
     if background is None or background.within is None:
         return TYPICAL_AGREEMENT
     possible = max(1.0 - float((background.mean.astype(np.float64) ** 2).sum()), _LEAST_VARIANCE)

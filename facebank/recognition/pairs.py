@@ -1,14 +1,11 @@
-"""Two people who look alike: how probable it is that a face is one of them rather than the other.
+"""Probability that a face shows one of two people who look alike rather than the other.
 
-A face of one of two sisters is compared with the prototypes of both; the difference of the two cosines is its margin.
-How much a margin says depends on the pair. It is read off the enrolled photos themselves: each is left out of its
-person's prototype, and its margin is measured as if it were a probe (leave-one-out). Wide margins make a steep curve;
-a photo that is nearer to the other person makes it doubtful that the folders are clean. Where there are few photos,
-what is usual for people as similar as these stands in for them.
-
-The numbers were fitted to brothers and sisters, to the same with a tenth of the photos in the wrong folder for three of
-ten pairs, and, at a quarter of the weight, to people cut in two, who cannot be told apart: ``python -m
-benchmarks.pair_fitting``.
+A face's margin is its cosine with the first person's prototype less that with the second's. How much a margin means
+depends on the pair and is estimated from the enrolled photos, each left out of its person's prototype in turn: wide
+margins make a steep curve, and photos nearer to the other person make it doubtful that the folders are clean. With few
+photos, the usual values for people of such similarity count. Fitted by ``python -m benchmarks.pair_fitting`` to
+siblings, to the same with a tenth of the photos in the wrong folder for three of ten pairs, and, at a quarter of the
+weight, to people cut in two.
 """
 
 from __future__ import annotations
@@ -49,26 +46,26 @@ _MOST_DOUBT = 0.6
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """What a margin between two people says.
+    """Coefficients of the probability that a margin gives.
 
-    The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the share of faces of which nothing
-    is known, because photos lie in the wrong folder.
+    The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the share of uninformative faces,
+    because photos lie in the wrong folder.
 
     Attributes
     ----------
     steepness
-        Logarithm of how much a margin counts.
+        Logarithm of a margin's weight.
     of_margin, of_similarity, of_samples
-        How that depends on the usual margin of the pair's photos (a power), on one minus the prototypes' cosine (a
-        negative power), and on the sum of the inverse numbers of samples (in the logarithm).
+        How the weight depends on the pair's mean margin (power), on one minus the prototypes' cosine (negative power),
+        and on the sum of the inverse numbers of samples (in the logarithm).
     prior_photos, prior_margin, prior_of_distance
-        The margin that is usual for a pair: a constant, and a share of one minus the prototypes' cosine. It counts as
-        so many photos (logarithm).
+        The usual margin: a constant, and a share of one minus the prototypes' cosine; counts as so many photos
+        (logarithm).
     lean
         How much nearer a face is to the person with more samples, for each logarithm of their ratio.
     doubt, doubt_photos, doubt_of_photo
-        The usual share of faces in wrong folders, as how many photos it counts, and how much one photo adds that is
-        nearer to the other person; logarithms.
+        Logarithms of the usual share of misplaced faces, its weight in photos, and what each photo adds that is nearer
+        to the other person.
     """
 
     steepness: float
@@ -85,7 +82,7 @@ class PairModel:
 
     @staticmethod
     def names() -> tuple[str, ...]:
-        """Return the names of the numbers, in their order."""
+        """Return the names of the coefficients, in order."""
         return tuple(field.name for field in fields(PairModel))
 
 
@@ -95,16 +92,16 @@ USUAL_PAIRS = PairModel(2.788, 0.2, 0.844, -0.235, 1.693, -0.874, 1.79, 0.129, -
 
 @dataclass(frozen=True, slots=True)
 class PairMargins:
-    """What the enrolled photos of two people say of the pair.
+    """The leave-one-out margins of two people's enrolled photos.
 
     Attributes
     ----------
     similarity
         Cosine of the prototypes, -1..1.
     first, second
-        How many samples each has.
+        Number of samples of each.
     margins
-        The margin of each photo that could be left out: how much nearer it is to its own person.
+        For each photo that could be left out, how much nearer it is to its own person.
     """
 
     similarity: float
@@ -116,14 +113,9 @@ class PairMargins:
     def measure(
         cls, first: FloatArray, second: FloatArray, first_quality: FloatArray, second_quality: FloatArray
     ) -> PairMargins:
-        """Leave out each photo of two people in turn.
+        """Return the margins of the samples ``(N, D)`` and ``(M, D)``, with qualities ``(N,)`` and ``(M,)``.
 
-        Parameters
-        ----------
-        first, second
-            Their samples, L2-normalized, ``float32`` of shapes ``(N, D)`` and ``(M, D)``, at least one each.
-        first_quality, second_quality
-            The samples' qualities, 0..1, of shapes ``(N,)`` and ``(M,)``.
+        Samples are L2-normalized ``float32``, at least one each; qualities are 0..1.
         """
         similarity, margins = left_out_margins(first, second, first_quality, second_quality)
         return cls(similarity, len(first), len(second), tuple(np.concatenate(margins).tolist()))
@@ -132,14 +124,7 @@ class PairMargins:
 class PairCurve:
     """The curve from margins to probabilities of one pair.
 
-    Parameters
-    ----------
-    model
-        Of the pack.
-    pair
-        What the pair's photos say.
-    common
-        The similarity that any two people of the album have, 0..1; similarities and margins count from there.
+    `common`, 0..1, is the similarity of any two people of the album; similarities and margins count from there.
     """
 
     def __init__(self, model: PairModel, pair: PairMargins, common: float = 0.0) -> None:
@@ -161,31 +146,19 @@ class PairCurve:
 
     @property
     def expected_error(self) -> float:
-        """How often a photo of one of the two is taken for the other, 0..0.5, folders being in order."""
+        """Share of the two people's photos that are taken for the other's, 0..0.5, if no photo is misplaced."""
         wrong = 0.5 - 0.5 * np.tanh(0.5 * self._steepness * np.append(self._margins, self._usual))
         weights = np.append(np.ones(len(self._margins)), self._prior)
         return float(np.clip(np.average(wrong, weights=weights), 0.0, 0.5))
 
     def probability(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how probable the first person is, given that a face shows one of both.
-
-        Parameters
-        ----------
-        margins
-            How much more similar the faces are to the first person's prototype than to the second's, of any shape.
-        """
+        """Return the probability of the first person for margins of any shape, given that a face shows one of both."""
         evidence = self._steepness * (np.asarray(margins, dtype=np.float64) / self._scale - self._lean)
         return np.asarray((1 - self._doubt) * 0.5 * (1.0 + np.tanh(0.5 * evidence)) + self._doubt / 2)
 
 
 def least_before(error: float) -> float:
-    """Return how probable one of two people who look alike must be to be named, given that it is one of them.
-
-    Parameters
-    ----------
-    error
-        The share of names given between such people that may be wrong; beyond `NAMES_WRONG` as at its ends.
-    """
+    """Return the least probability of the first of two people for a share of wrong names; see `NAMES_WRONG`."""
     errors, probabilities = zip(*NAMES_WRONG, strict=True)
     return float(np.interp(error, errors, probabilities))
 
@@ -195,12 +168,8 @@ def left_out_margins(
 ) -> tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Return the cosine of two people's prototypes, and how much nearer each of their photos is to its own person.
 
-    Each photo is left out of its person's prototype; an only photo has no margin.
-
-    Parameters
-    ----------
-    first, second, first_quality, second_quality
-        As for `PairMargins.measure`.
+    Arguments as for `PairMargins.measure`. Each photo is left out of its person's prototype; an only photo has no
+    margin.
     """
     one, other = (weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))
     mine, theirs = (normalized(rows.sum(axis=0)[None])[0] for rows in (one, other))
@@ -209,7 +178,6 @@ def left_out_margins(
 
 
 def _left_out(samples: FloatArray, weighted: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the margin of each of a person's samples with the prototype of the rest; none for an only sample."""
     if len(samples) < 2:
         return np.empty(0)
     rest = normalized(weighted.sum(axis=0) - weighted)

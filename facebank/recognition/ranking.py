@@ -1,4 +1,4 @@
-"""How people rank for each probe, and the decisions that follow from a ranking."""
+"""Rankings of people for each probe, and the decisions that follow from them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """The likeliest people of each probe, best first.
+    """The likeliest people of each of M probes, best first.
 
     Attributes
     ----------
     places
-        Places among the enrolled people, ``(M, K)``.
+        Indices into the enrolled people, ``(M, K)``.
     scores, similarities
-        Of these people, ``float32`` of shape ``(M, K)``; a score of a denied person is minus infinity.
+        ``float32`` of shape ``(M, K)``; a denied person's score is minus infinity.
     probabilities
-        Of these people and, last, of nobody of them, ``(M, K + 1)``; None where nothing is calibrated.
+        Of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack.
     """
 
     places: NDArray[np.int64]
@@ -46,7 +46,7 @@ class Ranking:
         return Ranking(self.places[chosen], self.scores[chosen], self.similarities[chosen], probabilities)
 
     def ordered(self, columns: NDArray[np.int64]) -> Ranking:
-        """Return the ranking with the people of each probe in another order."""
+        """Return the ranking with each probe's people reordered by `columns`, ``(M, K)``."""
         probabilities = self.probabilities
         if probabilities is not None:
             told = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
@@ -76,7 +76,7 @@ def averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
 
 
 def _remaining(candidates: Sequence[Candidate]) -> float | None:
-    """Return the probability that a face is none of some candidates; None where nothing was calibrated."""
+    """Return the probability of none of the candidates; None for an uncalibrated pack."""
     told = [candidate.probability for candidate in candidates if candidate.probability is not None]
     return max(0.0, 1.0 - math.fsum(told)) if told else None
 
@@ -96,7 +96,7 @@ def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate,
 
 
 def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
-    """Return the decision and reason for a face that gets no name beside faces of which some do."""
+    """Return the decision and reason of a face that gets no name beside faces of which some do."""
     lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
     if alone.decision is Decision.KNOWN or lost:
         return Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE
@@ -104,7 +104,7 @@ def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Re
 
 
 def least_sure(identities: Sequence[Identity]) -> Identity:
-    """Return the most careful of the identities of one face, each beside other faces."""
+    """Return the most careful of several identities of one face."""
     unnamed = [identity for identity in identities if identity.person is None]
     if unnamed:
         return unnamed[0]
@@ -115,7 +115,7 @@ def least_sure(identities: Sequence[Identity]) -> Identity:
 
 
 def flag_people_seen_twice(decisions: Sequence[Identity], together: Sequence[Sequence[int]]) -> list[Identity]:
-    """Give the less similar of two faces of one person that are seen at the same time its own reason."""
+    """Mark the less similar of two simultaneous faces of one person as `Reason.SAME_PERSON_TWICE`."""
     flagged = list(decisions)
     for rows in together:
         first = set[str]()

@@ -63,23 +63,23 @@ class Rule:
     Attributes
     ----------
     threshold
-        The score from which a person may be named.
+        Lowest score of a name.
     margin
-        How much more similar than the runner-up the person must be; counts only where nothing is calibrated.
+        Least lead over the runner-up's similarity; used only without a calibrator.
     minimum_quality
-        The quality below which a face is judged only if the answer is beyond doubt, 0..1.
+        Below this quality, 0..1, a face is named only beyond doubt.
     stranger_likeness
-        The similarity from which a face is taken for a remembered stranger's, if nobody enrolled is more similar.
+        Similarity from which a face is a remembered stranger's, unless an enrolled person is more similar.
     calibrator
-        Turns scores into probabilities; None where the pack is not calibrated.
+        Turns scores into probabilities; None for an uncalibrated pack.
     stranger_share
-        The share of faces that are taken to be strangers', above 0 and below 1.
+        Prior probability that a face is a stranger's, in (0, 1).
     least_probability
-        The probability that a name must have besides the score; counts only where there is a calibrator.
+        Lowest probability of a name; used only with a calibrator.
     allow_twice
-        Whether several faces of one photo may be given one name.
+        Whether several faces of one photo may get the same name.
     least_before_alike
-        How probable one of two people who look alike must be, given that it is one of them, to be named.
+        Lowest probability of the first of two people who look alike, given that the face is one of them.
     """
 
     threshold: float
@@ -94,7 +94,7 @@ class Rule:
 
 
 class _Scored(NamedTuple):
-    """Some people for one probe: their places, rising, their scores and similarities, each of shape ``(K,)``."""
+    """One probe's people: places, rising, scores and similarities, each of shape ``(K,)``."""
 
     places: NDArray[np.int64]
     scores: FloatArray
@@ -102,31 +102,29 @@ class _Scored(NamedTuple):
 
 
 class Recognizer:
-    """Decides whose faces they are.
+    """Open-set identification of faces against the enrolled people.
 
     Parameters
     ----------
-    people
-        The enrolled people.
-    names
-        The people's names by their numbers.
+    people, names
+        The enrolled people, and their names by number.
     scorer
         The classifier, fitted to the same samples.
     rule
         The conditions under which a face is named.
     strangers
-        Embeddings of faces remembered as nobody's, ``(S, D)``; None for none.
+        Embeddings of remembered strangers, ``(S, D)``.
     confusables
-        Tells people apart who look alike; None to treat everybody alike.
+        Separates people who look alike; None to treat everybody alike.
     cohort
-        The album's other people, by whom scores are corrected; None to leave scores as they are.
+        The album's other people, by whom scores are corrected; None for raw scores.
     for_hidden_mouths
-        The classifier for faces whose mouth is seen to be hidden, by a mask, say; None to make no difference.
+        The classifier for faces with a hidden mouth, such as in a mask; None to use `scorer`.
 
     Raises
     ------
     UsageError
-        The scorer was fitted to other people, or the strangers' embeddings are of another length.
+        The scorer was fitted to other people, or the strangers' embeddings have another length.
     """
 
     def __init__(
@@ -165,21 +163,21 @@ class Recognizer:
 
     @property
     def samples(self) -> NDArray[np.int64]:
-        """How many samples each enrolled person has, ``int64`` of shape ``(P,)``."""
+        """Number of samples of each enrolled person, ``int64`` of shape ``(P,)``."""
         return self._samples
 
     @property
     def further(self) -> int:
-        """How many people of the album who are not enrolled scores are corrected by."""
+        """Number of album people beyond the enrolled ones who correct the scores."""
         return 0 if self._cohort is None else self._cohort.further
 
     @property
     def others(self) -> int:
-        """How many other people scores are corrected by; 0 where they are not."""
+        """Number of other people who correct the scores; 0 without a correction."""
         return 0 if self._cohort is None else self._cohort.others
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
-        """Identify the faces of one photo, no two of which get one name.
+        """Identify the faces of one photo, giving each name once at most.
 
         Parameters
         ----------
@@ -188,15 +186,10 @@ class Recognizer:
         denied
             For each face the numbers of people that it is known not to be; empty for none at all.
 
-        Returns
-        -------
-        list[Identity]
-            One for each face, in order.
-
         Raises
         ------
         UsageError
-            The embeddings are of another length than the enrolled ones, or not finite.
+            The embeddings are not finite, or of another length than the enrolled ones.
         """
         if not faces:
             return []
@@ -207,50 +200,24 @@ class Recognizer:
         return self._decide_together(faces, ranking, likeness, [range(len(faces))])
 
     def identify_track(self, faces: Sequence[Face]) -> Identity:
-        """Identify one person from several faces, such as those of a track in a video.
+        """Identify one person from at least one face, such as those of a track in a video.
 
-        Scores are averaged, each weighing as the square of its face's quality, and the average is judged as the score
-        of a single photo: frames of one track share light, pose and camera, so that many of them are no proof in
-        themselves. What averaging brings is that no single frame gives a name, or takes it away.
-
-        Parameters
-        ----------
-        faces
-            Probes of one person, at least one, with embeddings of the same pack as the enrolled ones.
-
-        Returns
-        -------
-        Identity
-            About the person.
-
-        Raises
-        ------
-        UsageError
-            There is no face, or embeddings are of another length than the enrolled ones, or not finite.
+        Scores are averaged, weighted by the square of each face's quality. The average is judged as the score of a
+        single photo, because frames of one track share light, pose and camera. Errors as for `identify`.
         """
         return self.identify_tracks([faces])[0]
 
     def identify_tracks(
         self, tracks: Sequence[Sequence[Face]], together: Sequence[Sequence[int]] = ()
     ) -> list[Identity]:
-        """Identify people from several faces each, those seen together under no name twice.
+        """Identify people from several faces each; raises as `identify_track`.
 
         Parameters
         ----------
         tracks
-            Of one person each, as for `identify_track`.
+            Faces of one person each.
         together
-            The places of tracks that are seen at the same time.
-
-        Returns
-        -------
-        list[Identity]
-            One for each track, in order.
-
-        Raises
-        ------
-        UsageError
-            As for `identify_track`.
+            Groups of indices of tracks that are visible at the same time: no name is given twice among them.
         """
         if not tracks:
             return []
@@ -258,7 +225,7 @@ class Recognizer:
         return self._decide_together(faces, stacked(rankings), np.array(likeness), together)
 
     def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
-        """Return a typical face of a track, how its people rank, and how much it is like a remembered stranger."""
+        """Return a typical face of a track, its ranking, and its similarity to the nearest remembered stranger."""
         if not faces:
             raise UsageError("A track has at least one face.")
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
@@ -290,7 +257,7 @@ class Recognizer:
         return self._ranked(scored)
 
     def _shown(self, embeddings: FloatArray, hidden: NDArray[np.bool_], weights: NDArray[np.float64]) -> _Scored:
-        """Return how people score on average for the faces of one person, who weigh differently."""
+        """Return the weighted average scores of several faces of one person."""
         near = np.arange(len(self._people))
         queries = self._queries(embeddings)
         if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
@@ -303,7 +270,7 @@ class Recognizer:
         return _Scored(near, scores, similarities)
 
     def _near(self, embeddings: FloatArray, hidden: NDArray[np.bool_], limit: int) -> list[NDArray[np.int64]]:
-        """Return the people who may score best for each face."""
+        """Return the candidates for the best scores of each face."""
         exact, queries, by_mask = embeddings.astype(np.float64), self._queries(embeddings), self._compares_masks(hidden)
         if queries is None:
             return [np.arange(len(self._people))] * len(embeddings)
@@ -320,18 +287,17 @@ class Recognizer:
         return hidden & (self._for_hidden_mouths is not None)
 
     def _queries(self, embeddings: FloatArray) -> NDArray[np.float64] | None:
-        """Return what the prototypes of the best people are nearest to; None if it is not one thing for everybody."""
+        """Return the points whose nearest prototypes score best; None if there is no single such point."""
         return embeddings.astype(np.float64) if self._cohort is None else self._cohort.queries(embeddings)
 
     @property
     def _slack(self) -> float:
-        """How far rounding, and what `Cohort.queries` leaves out, may change two people's order."""
+        """Bound on how far rounding, and the terms that `Cohort.queries` omits, may change two people's order."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
     def _scored(
         self, embedding: FloatArray, places: NDArray[np.int64], *, is_hidden: bool
     ) -> tuple[FloatArray, FloatArray]:
-        """Return scores and similarities of a face and some people, ``(K,)``."""
         scorer = self._scorer if self._for_hidden_mouths is None or not is_hidden else self._for_hidden_mouths
         scores = scorer.scores_of(embedding, places)
         # of a mouth that is hidden, the similarity told is that with people in masks
@@ -367,7 +333,6 @@ class Recognizer:
         likeness: NDArray[np.floating],
         together: Sequence[Sequence[int]],
     ) -> list[Identity]:
-        """Decide about faces, of which some are seen at the same time."""
         alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
         if self._rule.allow_twice:
             return flag_people_seen_twice(alone, together)
@@ -471,7 +436,7 @@ class Recognizer:
         return (Decision.KNOWN, Reason.MATCH) if doubt is None else (Decision.UNCERTAIN, doubt)
 
     def _doubt_between(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
-        """Return why the best person cannot be told from another one, who is not another face; None where it can."""
+        """Return why the best person cannot be separated from a runner-up; None if it can."""
         first, *others = ranking.places[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
             if not np.isfinite(ranking.scores[row, column]):
@@ -487,13 +452,12 @@ class Recognizer:
         return None
 
     def _least_before(self, first: int, other: int) -> float:
-        """Return how probable the first of two people who look alike must be: more where their photos are mixed up."""
         confusables = self._confusables
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
         return self._rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
 
     def _before(self, ranking: Ranking, row: int, column: int) -> float:
-        """Return how probable the best person is, given that it is that one or another one who looks alike."""
+        """Return the probability of the best person, given that it is that one or the other."""
         if ranking.probabilities is not None:
             one, other = (float(ranking.probabilities[row, place]) for place in (0, column))
             return one / max(one + other, _LEAST_TOLD)
@@ -504,13 +468,12 @@ class Recognizer:
         return self._confusables.probability(first, other, margin)
 
     def _beyond_doubt(self, ranking: Ranking, row: int) -> bool:
-        """Tell whether what speaks for the best person is enough even where the face is poor."""
         if ranking.probabilities is None:
             return bool(ranking.scores[row, 0] >= self._rule.threshold + self._rule.margin)
         return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self._rule.threshold)
 
     def _too_near(self, ranking: Ranking, row: int) -> NDArray[np.bool_]:
-        """Tell which of the people after the best one are too near to it."""
+        """Return which of the people after the best one are too near to it, ``(K - 1,)``."""
         if ranking.probabilities is None:
             similarities = ranking.similarities[row]
             near: NDArray[np.bool_] = similarities[0] - similarities[1:] < self._rule.margin
@@ -525,5 +488,5 @@ def _hidden_mouths(faces: Sequence[Face]) -> NDArray[np.bool_]:
 
 
 def nobody_enrolled(faces: Sequence[Face]) -> list[Identity]:
-    """Return the decisions where nobody is enrolled yet."""
+    """Return the decisions for an empty gallery."""
     return [Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ()) for _ in faces]

@@ -1,10 +1,9 @@
-"""Which of the faces that are offered as one person's look like somebody else's.
+"""Detection of faces that were offered as one person's and look like somebody else's.
 
-Faces that are offered together are looked at together, with the samples that the person has: which of them is odd does
-not depend on their order. Similarities are means over single pairs of faces, which stay comparable whether a person has
-one sample or ten. The figures are multiples of a pack's threshold of verification, the similarity that one in a
-thousand pairs of different people reaches; they were chosen with ``benchmarks/enrollment_guard.py``, on people other
-than those it reports on.
+All offered faces are compared at once, together with the person's samples, so the result does not depend on their
+order. Similarities are means over single pairs of faces, comparable for one sample and for ten. The limits are
+multiples of the pack's verification threshold (a false match rate of one in a thousand), chosen with
+``benchmarks/enrollment_guard.py`` on other people than those it reports on.
 """
 
 from __future__ import annotations
@@ -70,16 +69,16 @@ _ROUNDING = 1e-6
 
 
 class OtherPeople:
-    """Everybody else who is enrolled, and how similar their samples are to a face on average.
+    """The other enrolled people, and their samples' mean similarity to a face.
 
     Parameters
     ----------
     people
-        Who is enrolled; None for nobody.
+        The enrolled people; None for nobody.
     apart
-        The numbers of people who do not count.
+        Numbers of people to leave out.
     further
-        The samples, ``(N, D)``, of people who count besides, by number.
+        Samples, ``(N, D)``, of additional people by number.
     """
 
     def __init__(
@@ -94,12 +93,12 @@ class OtherPeople:
 
     @classmethod
     def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
-        """Return them from the owners ``(N,)`` and embeddings ``(N, D)`` of their samples."""
+        """Return the people of some samples: owners ``(N,)`` and embeddings ``(N, D)``."""
         known = PeopleIndex.of(matrix, owners, np.ones(len(owners), dtype=np.float32)) if len(owners) else None
         return cls(known)
 
     def nearest(self, vector: FloatArray) -> int | None:
-        """Return the number of who is most similar to a face, or to the mean of faces, ``(D,)``; None for nobody."""
+        """Return the number of the person most similar to a face or a mean of faces, ``(D,)``; None for nobody."""
         found = {number: self.similarity(number, vector) for number in self._further}
         people = self._people
         if people is not None:
@@ -107,11 +106,11 @@ class OtherPeople:
         return min(found, key=lambda number: (-found[number], number), default=None)
 
     def similarity(self, number: int, vector: FloatArray) -> float:
-        """Return the mean similarity of a face, or of the mean of faces, with a person's samples."""
+        """Return the mean similarity of a face, or of a mean of faces, to a person's samples."""
         return float(products(vector, self.samples(number)).mean())
 
     def alike(self, number: int, verify: float) -> float:
-        """Return how alike a person's samples are."""
+        """Return the mean similarity of two of a person's samples; see `mean_pair`."""
         samples = self.samples(number)
         return mean_pair(samples.sum(axis=0), len(samples), verify)
 
@@ -122,7 +121,7 @@ class OtherPeople:
         return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(number))))
 
     def _nearest_of(self, people: PeopleIndex, vector: FloatArray) -> dict[int, float]:
-        """Return the most similar of the enrolled: nobody is more similar than the most similar sample."""
+        """Return the enrolled people who may be nearest: no mean exceeds the most similar sample's similarity."""
         query, search, wanted = vector.astype(np.float64)[None], people.nearest_samples, _FIRST_SAMPLES
         while True:
             near = self._counting(people, search.near(query, wanted)[0])
@@ -141,7 +140,7 @@ class OtherPeople:
 
 
 class Kind(Enum):
-    """What can be odd about a face."""
+    """What is odd about a face."""
 
     UNLIKE = auto()
     """It is unlike the person's other faces."""
@@ -154,17 +153,16 @@ class Kind(Enum):
 
 
 class Doubt(NamedTuple):
-    """What is odd about a face.
+    """An odd face.
 
     Attributes
     ----------
     kind
-        What it is.
+        What is odd.
     own
-        Mean similarity with the person's other faces; None where there are none.
+        Mean similarity to the person's other faces; None without any.
     other, person
-        Mean similarity with the samples of the most similar other person, and the person's number; None if there is
-        nobody else.
+        Mean similarity to the samples of the most similar other person, and the person's number; None if there is none.
     """
 
     kind: Kind
@@ -175,22 +173,20 @@ class Doubt(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resemblance:
-    """How the faces of one person go together.
+    """How N offered faces and M samples of one person fit together.
 
     Attributes
     ----------
     doubts
-        One for each face that is offered; None for a face that is taken.
+        One for each offered face; None for an accepted face.
     is_main
-        Which of the faces that are offered, and then of the samples, are taken for the person's: of shape ``(N + M,)``.
+        Which of the offered faces and then the samples are taken for the person's, ``(N + M,)``.
     sets
-        The set of faces alike that each is in, of shape ``(N + M,)``.
+        The cluster of each face, ``(N + M,)``.
     similar_other
-        The number of another person whom the faces look like as much as like each other, and the mean similarity; None
-        where there is nobody such.
+        Another person whom the faces resemble as much as each other, and the mean similarity; None without one.
     is_split
-        Whether the faces that are taken are in sets of one size that are little alike, as those of a child and of the
-        adult are.
+        Whether the accepted faces form clusters of one size that are little alike, as of a child and of the adult.
     """
 
     doubts: tuple[Doubt | None, ...]
@@ -201,18 +197,18 @@ class Resemblance:
 
 
 def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verify: float) -> Resemblance:
-    """Say which of the faces that are offered as one person's look like somebody else's.
+    """Return which of the faces that are offered as one person's look like somebody else's.
 
     Parameters
     ----------
     offered
-        Their embeddings, each face once: ``(N, D)`` with N at least 1.
+        Embeddings, each face once: ``(N, D)`` with N at least 1.
     samples
-        The embeddings of the samples that the person has, ``(M, D)``; M may be 0.
+        The person's samples, ``(M, D)``; M may be 0.
     others
-        Everybody else.
+        The other enrolled people.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     """
     count = len(offered)
     faces = np.concatenate([offered, samples])
@@ -258,19 +254,18 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
 
 
 def is_nearer_to_another(own: float | None, other: float, more_alike: float, verify: float) -> bool:
-    """Say whether a face is rather another person's.
+    """Return whether a face is rather another person's.
 
     Parameters
     ----------
     own
-        Its mean similarity with the person's faces; None where there are none.
+        Mean similarity to the person's faces; None without any.
     other
-        Its mean similarity with the other person's samples.
+        Mean similarity to the other person's samples.
     more_alike
-        By how much the person's faces are more alike than the other's: those of a child, or of poor photos, are less
-        similar to any face.
+        How much more alike the person's faces are than the other's: children and poor photos resemble any face less.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     """
     if own is None:
         return other >= FIRST_LIKE_ANOTHER * verify
@@ -279,17 +274,10 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
 
 
 def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
-    """Say whether two sets of faces are of one person: as alike as the faces of each are.
+    """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as alike as the faces of each.
 
-    Of brothers and sisters one or two in a hundred are taken for one, of folders of one person's photos from the web 58
-    to 85 in a hundred, the more photos the more: ``benchmarks/folders_of_one_person.py``.
-
-    Parameters
-    ----------
-    some, others
-        Their embeddings, ``(N, D)`` and ``(M, D)``, neither empty; each set is one person's for the most part.
-    verify
-        The pack's threshold of verification.
+    Each set must be mostly one person's. Joins 1 to 2 % of siblings, and 58 to 85 % of folders of one person's web
+    photos, more with more photos: ``benchmarks/folders_of_one_person.py``.
     """
     similarity = float(some.mean(axis=0) @ others.mean(axis=0))
     alike = [mean_pair(faces.sum(axis=0), len(faces), verify) for faces in (some, others)]
@@ -297,22 +285,22 @@ def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
 
 
 def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] | None:
-    """Say whether the faces of one person are in two halves that look like two people.
+    """Return the smaller of two halves of a person's faces that look like two people.
 
-    Figures by ``benchmarks/wrong_merges.py`` are in `facebank.recognition.audit.find_halves`.
+    For the rates see `facebank.recognition.audit.find_halves`.
 
     Parameters
     ----------
     faces
-        The embeddings of the person's samples, ``(N, D)``.
+        The person's samples, ``(N, D)``.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
 
     Returns
     -------
     tuple[NDArray[np.bool_], float] | None
-        Which faces are in the smaller half, ``(N,)``, each half having at least two, and the mean similarity of a face
-        of one half and one of the other; None where there are no such halves.
+        Which faces are in the smaller half, ``(N,)``, and the mean similarity across the halves; None without two
+        halves of at least two faces.
     """
     similarities = faces @ faces.T
     if len(faces) < 4 or similarities.min() >= LINKED * verify:
@@ -334,28 +322,26 @@ def halves(faces: FloatArray, verify: float) -> tuple[NDArray[np.bool_], float] 
 
 
 def mean_pair(total: FloatArray, count: int, verify: float) -> float:
-    """Return the mean similarity of two of `count` faces, whose embeddings sum to `total`, drawn towards `TYPICAL`."""
+    """Return the mean similarity of two of `count` faces with the sum `total`, shrunken towards `TYPICAL`."""
     similar = (float(total @ total) - count) / 2
     weight = count * (count - 1) / 2
     return (similar + TYPICAL * verify * _PAIRS_OF_TYPICAL) / (weight + _PAIRS_OF_TYPICAL)
 
 
 def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]:
-    """Put faces into sets whose members are alike on average: the two sets that are most alike are joined first.
-
-    That is clustering by average linkage; SciPy's takes half a second to import.
+    """Cluster faces by average linkage; SciPy's takes half a second to import.
 
     Parameters
     ----------
     similarities
         Of each face with each, ``(N, N)``.
     threshold
-        The mean similarity from which two sets are joined.
+        The mean similarity from which two clusters are joined, the most similar first.
 
     Returns
     -------
     NDArray[np.int64]
-        The number of each face's set, ``(N,)``.
+        The number of each face's cluster, ``(N,)``.
     """
     alike = similarities.astype(np.float64)
     np.fill_diagonal(alike, -np.inf)
@@ -401,7 +387,6 @@ def _foreign(
 def _are_nearer(
     faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, verify: float
 ) -> NDArray[np.bool_]:
-    """Return which of the faces whose similarities with the person's others are given are nearer to another person."""
     nearer = np.zeros(len(own), dtype=np.bool_)
     alike = _alike(faces, main, verify)
     for place, face in enumerate(faces[: len(own)]):
@@ -438,14 +423,14 @@ def _nearer_sets(
 
 
 def _may_be_one(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
-    """Say whether sets with equal claims, of several faces each, are more alike than strangers are."""
+    """Return whether sets with equal claims, of several faces each, are more alike than strangers."""
     means = [faces[sets == number].mean(axis=0) for number in tied]
     similarities = [float(one @ other) for place, one in enumerate(means) for other in means[:place]]
     return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * verify
 
 
 def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
-    """Return which faces are the person's, the first `count` being offered; and the sets that have equal claims."""
+    """Return which faces are the person's, of which the first `count` are offered, and the sets with equal claims."""
     sizes, sampled = np.bincount(sets), np.bincount(sets[count:], minlength=int(sets.max()) + 1)
     candidates = [number for number in np.unique(sets).tolist() if number not in foreign]
     if sampled.any():
@@ -459,7 +444,7 @@ def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple
 def _measured(
     faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the first faces' mean similarity with the person's other faces, NaN if there are none; and who is odd."""
+    """Return the first faces' mean similarity to the person's other faces, NaN without any; and which are odd."""
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]
@@ -487,14 +472,9 @@ def _similar_other(
 
 
 def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
-    """Return whether a person may look different on photos of two dates.
+    """Return whether a person may look different in photos of two dates.
 
-    Parameters
-    ----------
-    first, second
-        When the photos were taken.
-    born
-        The birth date as far as known, as in `facebank.types.Person`.
+    `born` is the birth date as far as known, as in `facebank.types.Person`.
     """
     years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
     if born is None:

@@ -1,8 +1,7 @@
-"""How much a probe is like each enrolled person: plain NumPy, and nothing that has to be loaded first.
+"""Similarity of a probe to each enrolled person, in NumPy alone.
 
-Every scorer gives one number for each probe and person, about -1..1; higher is more like that person. Products are
-summed in double precision and rounded once at the end, so that a probe's scores do not depend on what other probes are
-asked about.
+A scorer returns one number for each probe and person, about -1..1; higher is more alike. Products are summed in double
+precision and rounded once, so that a probe's scores do not depend on the other probes.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _FIRST_SAMPLES = 64
 
 
 class PersonScorer(Protocol):
-    """What every classifier can do once it is fitted."""
+    """A fitted classifier."""
 
     @property
     def people(self) -> NDArray[np.int64]:
@@ -49,34 +48,21 @@ class PersonScorer(Protocol):
         ...
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes for everybody.
+        """Return scores, ``float32`` of shape ``(M, P)`` in the order of `people`, of L2-normalized probes ``(M, D)``.
 
-        Parameters
-        ----------
-        probes
-            L2-normalized embeddings of shape ``(M, D)``; M may be 0.
-
-        Returns
-        -------
-        FloatArray
-            ``float32`` of shape ``(M, P)``, in the order of `people`; higher is more like that person.
-
-        Raises
-        ------
-        UsageError
-            If the probes are of another shape or not finite.
+        Raises `UsageError` if the probes have another shape or are not finite.
         """
         ...
 
     def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
-        """Score one probe ``(D,)`` for some people, ``float32`` of shape ``(K,)``.
+        """Return scores of one probe ``(D,)`` and some people, ``float32`` of shape ``(K,)``.
 
-        Each score depends on the probe and the person alone, to the last bit, whoever else is compared.
+        Each depends on the probe and the person alone, to the last bit.
         """
         ...
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
-        """Return who may score best for each query: see `facebank.index.search.Search.near`."""
+        """Return the candidates for each query's best scores: see `facebank.index.search.Search.near`."""
         ...
 
 
@@ -90,7 +76,7 @@ class LinearScorer:
     weights, biases
         ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
     center
-        Where probes are seen from, ``(D,)``; None for the origin.
+        Origin from which probes are seen, ``(D,)``; None for zero.
     """
 
     def __init__(
@@ -119,14 +105,9 @@ class LinearScorer:
 
 
 class PrototypeScorer:
-    """The cosine of the probe and a person's prototype, -1..1; less a penalty, where people have one.
+    """The cosine of the probe and a person's prototype, -1..1, less the person's penalty.
 
-    Parameters
-    ----------
-    index
-        The enrolled people.
-    penalties
-        What each person's score loses, 0 or more: ``float32`` of shape ``(P,)``; None for nothing.
+    `penalties` are at least 0, ``float32`` of shape ``(P,)``; None for none.
     """
 
     def __init__(self, index: PeopleIndex, penalties: FloatArray | None = None) -> None:
@@ -147,24 +128,16 @@ class PrototypeScorer:
         return np.asarray(similarities - lost, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
-        """Return who may score best for each query."""
+        """Return the candidates for each query's best scores."""
         worst = 0.0 if self._penalties is None else float(self._penalties.max())
         return self._index.nearest_people.near(queries, limit, slack + worst)
 
 
 class KnnScorer:
-    """The similarity of the probe and a person's most similar samples, the nearer the more; -1..1.
+    """The weighted mean similarity of the probe and a person's `neighbors` most similar samples; -1..1.
 
-    The `NEIGHBORS` most similar samples of each person vote, or all of them where there are fewer; a vote weighs
-    ``exp((similarity - best similarity) / TEMPERATURE)``. So a person with one sample is judged by it alone, and one
-    with five hundred gains nothing from those that do not matter.
-
-    Parameters
-    ----------
-    index
-        The enrolled people.
-    neighbors, temperature
-        In the place of `NEIGHBORS` and `TEMPERATURE`.
+    A sample weighs ``exp((similarity - best similarity) / temperature)``. A person with one sample is judged by it
+    alone, and one with five hundred gains nothing from irrelevant ones.
     """
 
     def __init__(
@@ -197,7 +170,7 @@ class KnnScorer:
         return np.asarray(votes, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:
-        """Return who may score best for each query: no score is higher than the most similar sample's similarity."""
+        """Return the candidates for each query's best scores: no score exceeds the most similar sample's similarity."""
         return [self._near(query, limit, slack) for query in queries]
 
     def _near(self, query: NDArray[np.float64], limit: int, slack: float) -> NDArray[np.int64]:
@@ -211,7 +184,7 @@ class KnnScorer:
         return np.arange(len(self.people))
 
     def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
-        """Return scores ``(M, P)`` from similarities with samples ``(M, N)``, of which each person has some."""
+        """Return scores ``(M, P)`` from similarities to samples ``(M, N)``, grouped by person."""
         scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
         starts = np.cumsum(counts) - counts
         for size in np.unique(counts):  # people with equally many samples are a table without gaps
@@ -233,14 +206,14 @@ class KernelScorer:
     people
         The people's numbers, rising, ``int64`` of shape ``(P,)``.
     support
-        What the probe is compared with: L2-normalized as seen from the center, of shape ``(S, D)``.
+        L2-normalized support vectors as seen from the center, ``(S, D)``.
     duals, biases
         ``float32`` of shapes ``(P, S)`` and ``(P,)``; a score is
         ``exp(-gamma * |probe - support|^2) @ duals.T + biases``.
     gamma
-        How narrow the kernel is, above 0.
+        Width of the kernel, above 0.
     center
-        Where probes are seen from, ``(D,)``; None for the origin.
+        Origin from which probes are seen, ``(D,)``; None for zero.
     """
 
     def __init__(
@@ -263,7 +236,7 @@ class KernelScorer:
         self._center = _checked_center(center, support.shape[1])
 
     def scores(self, probes: FloatArray) -> FloatArray:
-        """Score probes by what each person's machine says."""
+        """Score probes with each person's machine."""
         seen = seen_from(self._center, check_embeddings(probes, "probes", self._support.shape[1]))
         step = max(1, _NUMBERS_AT_ONCE // max(1, len(self._support)))
         scores = np.empty((len(seen), len(self.people)), dtype=np.float32)
@@ -285,7 +258,7 @@ class KernelScorer:
 
 
 def check_background(background: Background | None, enrolled: Enrolled) -> None:
-    """Raise `UsageError` if a background describes embeddings of another length than the samples'."""
+    """Raise `UsageError` if the background has another dimension than the samples."""
     if background is not None and background.dimension != enrolled.dimension:
         raise UsageError(
             f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."
@@ -293,19 +266,9 @@ def check_background(background: Background | None, enrolled: Enrolled) -> None:
 
 
 def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
-    """Return the places of each row's greatest scores, the greatest first, equal ones in their order.
+    """Return the places of each row's greatest scores, ``(M, min(count, P))``, ties in their order.
 
-    Parameters
-    ----------
-    scores
-        ``float32`` of shape ``(M, P)``; may be infinite.
-    count
-        How many are wanted.
-
-    Returns
-    -------
-    NDArray[np.int64]
-        Of shape ``(M, count)``, or ``(M, P)`` where there are fewer.
+    `scores` are ``float32`` of shape ``(M, P)`` and may be infinite.
     """
     count = min(count, scores.shape[1])
     found = np.empty((len(scores), count), dtype=np.int64)
@@ -317,19 +280,9 @@ def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
 
 
 def seen_from(center: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
-    """Return the directions in which embeddings lie as seen from a point.
+    """Return the directions, ``(N, D)`` of length 1, of embeddings ``(N, D)`` from a center ``(D,)``.
 
-    Parameters
-    ----------
-    center
-        The point, ``(D,)``; None for the origin, from where embeddings of length 1 are what they are.
-    rows
-        Embeddings, ``(N, D)``.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Of shape ``(N, D)`` and length 1; zeros for an embedding that is the point itself.
+    Without a center they are returned as they are; an embedding at the center gives zeros.
     """
     exact = rows.astype(np.float64)
     return exact if center is None else normalized(exact - center)
@@ -350,7 +303,6 @@ def _similarities(probes: NDArray[np.float64], matrix: FloatArray) -> NDArray[np
 
 
 def _blocks(rows: int, dimension: int) -> Iterator[slice]:
-    """Cut a matrix into blocks that fit into memory twice."""
     step = max(1, _NUMBERS_AT_ONCE // dimension)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
@@ -371,6 +323,6 @@ and masked photos that are missed from 18.2 to 11.6 %: ``python -m benchmarks.ma
 
 
 def masked_scorer(people: MaskedPeople) -> PrototypeScorer:
-    """Return what compares faces in masks with people."""
+    """Return a scorer of faces in masks."""
     index, worn_share = people
     return PrototypeScorer(index, WORN_PENALTY * worn_share if worn_share.any() else None)

@@ -1,4 +1,4 @@
-"""How a gallery's owner wants decisions to be made, kept in the gallery."""
+"""Decision settings, stored in the gallery."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
 
 @dataclass(frozen=True, slots=True)
 class DecisionSettings:
-    """How decisions are made.
+    """The settings of decisions.
 
     Attributes
     ----------
     fpir
-        The share of strangers that may be given a name at most, 0.001 to 0.2: what calibrations are measured for.
+        Largest share of strangers that get a name, 0.001 to 0.2, as calibrations are measured.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
-        The share of faces that are expected to be strangers', above 0 and below 1; probabilities depend on it.
+        Expected share of strangers' faces, above 0 and below 1; probabilities depend on it.
     least_probability
-        The probability that a name must have as well, 0 or more and below 1; counts only where the pack is calibrated.
+        Lowest probability of a name, 0 or more and below 1; counts only for a calibrated pack.
     allow_twice
-        Whether several faces of one photo may be given one name, as in a collage.
+        Whether several faces of one photo may get the same name, as in a collage.
     confusable_error
-        The share of names given between people who look alike that may be wrong, above 0 and at most 0.5.
+        Allowed share of wrong names between people who look alike, above 0 and at most 0.5.
 
     Raises
     ------
     UsageError
-        A value cannot be.
+        A value is out of range.
 
     Examples
     --------
@@ -73,12 +73,12 @@ class DecisionSettings:
 
     @classmethod
     def from_gallery(cls, gallery: Gallery) -> Self:
-        """Read a gallery's settings; those it does not have are the defaults.
+        """Return a gallery's settings, with defaults for the missing ones.
 
         Raises
         ------
         GalleryFormatError
-            It has one that cannot be; the message names the command that takes it away.
+            A stored value is invalid; the message gives the command that resets it.
 
         Examples
         --------
@@ -97,7 +97,7 @@ class DecisionSettings:
             ) from error
 
     def changed(self, values: Mapping[str, Value]) -> Self:
-        """Return settings with some other values; `UsageError` if one cannot be.
+        """Return a copy with some other values; raises `UsageError` for an invalid one.
 
         Examples
         --------
@@ -107,12 +107,12 @@ class DecisionSettings:
         return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
 
     def demanding(self, least_probability: float | None) -> Self:
-        """Return settings that ask for a higher probability of names, for what changes files; None for the same.
+        """Return settings with a higher least probability, for operations that change files; None for the same.
 
         Raises
         ------
         UsageError
-            It is lower than the one that is asked for already.
+            It is lower than the present one.
 
         Examples
         --------
@@ -131,7 +131,7 @@ class DecisionSettings:
         return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
 
     def write(self, gallery: Gallery) -> None:
-        """Keep all settings in a gallery; those that are the defaults are kept by not being there.
+        """Store all settings in a gallery; a default is stored by its absence.
 
         Examples
         --------
@@ -147,19 +147,7 @@ class DecisionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a gallery.
-
-    Attributes
-    ----------
-    key
-        Its name.
-    value
-        What counts: what the gallery says, or the default.
-    default
-        What counts where the gallery says nothing.
-    is_set
-        Whether the gallery says anything.
-    """
+    """One setting of a gallery: its key, its effective value, its default, and whether the gallery sets it."""
 
     key: str
     value: Value
@@ -172,33 +160,18 @@ KEYS = tuple(field.name for field in fields(DecisionSettings))
 
 
 def list_settings(gallery: Gallery) -> list[Setting]:
-    """List all settings of a gallery; raises as `DecisionSettings.from_gallery`."""
+    """Return all settings of a gallery; raises as `DecisionSettings.from_gallery`."""
     return [_setting(gallery, DecisionSettings.from_gallery(gallery), key) for key in KEYS]
 
 
 def change_setting(gallery: Gallery, key: str, text: str) -> Setting:
-    """Keep a setting in a gallery.
-
-    Parameters
-    ----------
-    gallery
-        Open for writing.
-    key
-        One of `KEYS`.
-    text
-        The value, as somebody typed it.
-
-    Raises
-    ------
-    UsageError
-        There is no such setting, or it cannot have this value.
-    """
+    """Store a setting, given as text, in a gallery; raises `UsageError` for an unknown key or an invalid value."""
     gallery.write_setting(_known(key), _CHECKS[key](text))
     return _one_setting(gallery, key)
 
 
 def unset_setting(gallery: Gallery, key: str) -> Setting:
-    """Go back to the default of a setting; `UsageError` if there is no such setting."""
+    """Reset a setting to its default; raises `UsageError` for an unknown key."""
     gallery.write_setting(_known(key), None)
     return _one_setting(gallery, key)
 

@@ -1,14 +1,14 @@
-"""Hyperplanes that tell each person from everybody else, found for all people together.
+"""Hyperplanes that separate each person from everybody else, solved for all people at once.
 
-Libraries solve one against the rest person by person; a thousand people take them minutes. Here the people share every
-matrix product, so that a thousand take about a second, and the problem is the one that they solve: for each person
+Solving one against the rest person by person takes minutes for a thousand people; with shared matrix products it takes
+about a second. The problem is the same: for each person
 
-    minimise over w  1/2 |w|^2 + strength * sum_i weight_i * loss(sign_i * w . (row_i, 1))
+    minimize over w  1/2 |w|^2 + strength * sum_i weight_i * loss(sign_i * w . (row_i, 1))
 
-with liblinear's losses (Fan et al., "LIBLINEAR: A library for large linear classification", 2008). The weights of
-both sides add to one half each. Within a side every identity weighs the same, however many rows it has: one person
-with five hundred photos is one person. It is minimised by Nesterov's accelerated gradient for strongly convex
-functions ("Introductory lectures on convex optimization", 2004, scheme 2.2.11).
+with liblinear's losses (Fan et al., "LIBLINEAR: A library for large linear classification", 2008). The weights of both
+sides add to one half each; within a side every identity weighs the same, however many rows it has. Minimized by
+Nesterov's accelerated gradient for strongly convex functions ("Introductory lectures on convex optimization", 2004,
+scheme 2.2.11).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def separate(
     strength: float,
     tolerance: float = 1e-3,
 ) -> tuple[FloatArray, FloatArray]:
-    """Find a hyperplane for each person.
+    """Return a hyperplane for each person: normals ``(P, D)`` and intercepts ``(P,)``, ``float32``.
 
     Parameters
     ----------
@@ -74,16 +74,11 @@ def separate(
     owners
         Whose the first N rows are, ``int64`` of shape ``(N,)``: 0..P-1, none left out. P is at least 2 where B is 0.
     loss
-        What a row on the wrong side costs.
+        The cost of a row on the wrong side.
     strength
-        How much that weighs against a short normal vector.
+        Its weight against a short normal vector.
     tolerance
-        How long the gradient may be at the end, relative to its length at the start.
-
-    Returns
-    -------
-    tuple[FloatArray, FloatArray]
-        Normal vectors ``(P, D)`` and intercepts ``(P,)``, ``float32``.
+        Final length of the gradient relative to its first length.
     """
     sizes = np.bincount(owners)
     table = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1).astype(np.float32, copy=False)
@@ -97,8 +92,6 @@ def separate(
 
 
 class _Task:
-    """The hyperplanes of some of the people."""
-
     def __init__(self, table: FloatArray, shares: FloatArray, owners: NDArray[np.int64], people: slice) -> None:
         self._table = table
         self._own_rows = np.flatnonzero((owners >= people.start) & (owners < people.stop))

@@ -1,11 +1,10 @@
-"""One person once: how faces that are seen at the same time share out the people.
+"""Joint assignment of people to faces that are seen at the same time: no person twice.
 
-Each face by itself has a probability for each of its candidates, and one for nobody of them. Given that no two faces
-are one person, an assignment of people to faces is as probable as the product of its faces' probabilities, among those
-that give nobody twice. A face's share of a person is the sum over all assignments that give it this person, computed
-exactly for up to `MOST_EXACT` faces that compete. For more, only the best assignment that gives a face a person counts
-(`scipy.optimize.linear_sum_assignment` on the log odds against nobody), which is the same for two faces and one person.
-Where nothing is calibrated, similarities above the threshold take the place of log odds.
+Each face has a probability for each of its candidates and for a stranger. If no two faces are one person, the
+probability of an assignment is proportional to the product of its faces' probabilities. A face's share of a person is
+the sum over all assignments that give it this person, exact for up to `MOST_EXACT` competing faces. For more, only the
+best such assignment counts (`scipy.optimize.linear_sum_assignment` on the log odds against a stranger), which is the
+same for two faces and one person. Without a calibration, similarities above the threshold replace log odds.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """How some faces share out the people.
+    """The assignment of people to M faces.
 
     Attributes
     ----------
     columns
-        For each face its candidates' columns, the likeliest first and the others as they were.
+        Each face's candidate columns, the likeliest first and the others in their order.
     probabilities
-        In the order of the given columns, nobody's last, ``(M, K + 1)``; None where nothing is calibrated.
+        In the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack.
     clear
-        The place of the person who is clearly rather this face's than any other's, for each face; -1 for none.
+        The place of the person who is clearly this face's rather than another's; -1 for none.
     """
 
     columns: NDArray[np.int64]
@@ -59,11 +58,11 @@ def competing(
     Parameters
     ----------
     places
-        Who the candidates of each face are, ``(N, K)``.
+        Each face's candidates, ``(N, K)``.
     plausible
-        Which of them the face may be, ``(N, K)``.
+        Which candidates the face may be, ``(N, K)``.
     near
-        Which of them are similar enough for a name, ``(N, K)``; where no face is, there is nothing to compete for.
+        Which candidates are similar enough for a name, ``(N, K)``; others cause no competition.
     rows
         The faces that are seen at the same time.
     """
@@ -92,16 +91,16 @@ def competing(
 
 
 def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.float64], least_odds: float) -> Shares:
-    """Share out people by probabilities.
+    """Assign people by probabilities.
 
     Parameters
     ----------
     places
-        Who the candidates of each competing face are, ``(M, K)``.
+        Each competing face's candidates, ``(M, K)``.
     probabilities
-        Of the candidates and, last, of nobody of them, each face taken by itself, ``(M, K + 1)``.
+        Of the candidates and, last, of a stranger, each face on its own, ``(M, K + 1)``.
     least_odds
-        How many times as probable it must be that a person is this face rather than another one.
+        Least ratio of a person's share in one face and in any other for a clear assignment.
     """
     people, columns = np.unique(places, return_inverse=True)
     columns = columns.reshape(places.shape)
@@ -129,18 +128,18 @@ def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.flo
 def share_similarities(
     places: NDArray[np.int64], similarities: FloatArray, near: NDArray[np.bool_], least: float, margin: float
 ) -> Shares:
-    """Share out people by similarities, where nothing is calibrated.
+    """Assign people by similarities, for an uncalibrated pack.
 
     Parameters
     ----------
     places, similarities
-        The candidates of each competing face, ``(M, K)``.
+        Each competing face's candidates, ``(M, K)``.
     near
-        Which of them are similar enough for a name, ``(M, K)``.
+        Which candidates are similar enough for a name, ``(M, K)``.
     least
-        The similarity at which nobody is as good an answer.
+        The similarity that equals a stranger's.
     margin
-        By how much the similarities must be better together with this face than with another one as the person.
+        Least lead of the total similarity over that of any other assignment of the face or the person.
     """
     people, columns = np.unique(places, return_inverse=True)
     columns = columns.reshape(places.shape)
@@ -160,7 +159,6 @@ def share_similarities(
 
 
 def _with_first(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
-    """Return the order of candidates in which one comes first and the others as they were."""
     order: NDArray[np.int64] = np.argsort(np.arange(candidates) != first[:, None], axis=1, kind="stable")
     return order
 
@@ -168,9 +166,9 @@ def _with_first(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
 def _marginals(
     owned: NDArray[np.float64], nobody: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each face's share of each person, and of nobody, over all assignments that give nobody twice.
+    """Return each face's share of each person, and of a stranger, over all assignments without repeated people.
 
-    Goes through the people one by one, forwards and backwards; a state is the set of faces that have a person.
+    Dynamic programming over the people, forwards and backwards; a state is the set of faces that have a person.
     """
     faces, people = owned.shape
     states = np.arange(1 << faces)
@@ -197,7 +195,7 @@ def _marginals(
 
 
 def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the largest sum of values with each face fixed to each person, and to nobody, ``(M, P + 1)``."""
+    """Return the largest sum of values with each face fixed to each person, and to a stranger, ``(M, P + 1)``."""
     faces, people = values.shape
     totals = np.full((faces, people + 1), _IMPOSSIBLE)
     for face in range(faces):
@@ -213,7 +211,7 @@ def _total(values: NDArray[np.float64]) -> float:
 
 
 def _assigned(values: NDArray[np.float64]) -> dict[int, int]:
-    """Return which face gets which person so that the sum is the largest; nobody counts 0."""
+    """Return the people of the faces with the largest sum of values; a stranger counts 0."""
     from scipy.optimize import linear_sum_assignment
 
     faces, people = values.shape

@@ -1,10 +1,8 @@
-"""Machines that tell each person from everybody else, fitted to the enrolled samples.
+"""Classifiers fitted to the enrolled samples, and the choice among them.
 
-A person is told from the other people of the gallery and from people drawn from the pack's background, so that even
-one person with one sample has somebody to be told from. Both sides weigh the same, and within a side every identity
-does. What is kept of a machine is its direction only, scaled to length 1: how long a machine's weights come out depends
-on how many samples there are, and the score of a person with one must mean the same as that of a person with twenty,
-for one threshold is set on the best score of all.
+A person is separated from the gallery's other people and from people drawn from the pack's background, so that one
+person with one sample can be fitted too. Both sides weigh the same, and so does every identity within a side. Weights
+are scaled to length 1: their length depends on the number of samples, but one threshold must suit all people.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ RECIPE = (1, SVM_STRENGTH, LOGISTIC_STRENGTH, GAMMA, DRAWS, KERNEL_DRAWS, _JITTE
 
 
 def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
-    """Make a scorer, fitting it where there is something to fit.
+    """Return a scorer, fitted if its kind needs it.
 
     Parameters
     ----------
@@ -74,19 +72,12 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
     enrolled
         The samples.
     background
-        Of the pack that made them: what other people look like. SVM and logistic regression learn to tell a person
-        from what is drawn from it; the others need none.
-
-    Returns
-    -------
-    PersonScorer
-        Ready to score.
+        The pack's; SVMs and logistic regression separate people from draws of it.
 
     Raises
     ------
     UsageError
-        If there is no such kind, the background does not fit, there is one single person and no background to tell
-        the person from, or the gallery is too large for this kind.
+        As for `fit`, or the background has another dimension.
     """
     check_background(background, enrolled)
     if kind in {"prototype", "knn"}:
@@ -96,7 +87,7 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coefficients:
-    """What fitting has found.
+    """The result of fitting.
 
     Attributes
     ----------
@@ -104,14 +95,12 @@ class Coefficients:
         One of `FITTED`.
     people
         The people's numbers, rising, ``int64`` of shape ``(P,)``.
-    weights
-        ``float32`` of shape ``(P, D)``; for a kernel SVM ``(P, S)``, one for each support vector.
-    biases
-        ``float32`` of shape ``(P,)``.
+    weights, biases
+        ``float32`` of shapes ``(P, D)`` and ``(P,)``; weights of a kernel SVM are ``(P, S)``.
     center
-        Where embeddings are seen from, ``float32`` of shape ``(D,)``.
+        Origin from which embeddings are seen, ``float32`` of shape ``(D,)``.
     support
-        The support vectors, ``float32`` of shape ``(S, D)``; S is 0 but for a kernel SVM.
+        A kernel SVM's support vectors, ``float32`` of shape ``(S, D)``; else S is 0.
     """
 
     kind: str
@@ -130,27 +119,15 @@ class Coefficients:
 
 
 def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> Coefficients:
-    """Fit a classifier.
+    """Fit a classifier of `FITTED`; deterministic.
 
-    Parameters
-    ----------
-    kind
-        One of `FITTED`.
-    enrolled
-        The samples.
-    background
-        Of the pack that made them; without one, people are only told from one another.
-
-    Returns
-    -------
-    Coefficients
-        The same for the same samples.
+    Without a background, people are only separated from one another.
 
     Raises
     ------
     UsageError
-        If there is no such kind, the background's embeddings are of another length, there is one single person and
-        no background to tell the person from, or there are more than `MOST_FOR_KERNEL` samples for a kernel SVM.
+        The kind is unknown, the background has another dimension, there is one person and no background, or there are
+        more than `MOST_FOR_KERNEL` samples for a kernel SVM.
     """
     if kind not in FITTED:
         raise UsageError(f"There is nothing to fit for {kind!r}; classifiers are {', '.join(CLASSIFIERS)}.")
@@ -219,15 +196,7 @@ SIGNIFICANCE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ClassifierChoice:
-    """A classifier, and why it was chosen.
-
-    Attributes
-    ----------
-    classifier
-        One of `facebank.recognition.scoring.CLASSIFIERS`.
-    why
-        In words.
-    """
+    """One of `facebank.recognition.scoring.CLASSIFIERS`, and the reason in words."""
 
     classifier: str
     why: str
@@ -236,25 +205,11 @@ class ClassifierChoice:
 def choose_classifier(
     enrolled: Enrolled, background: Background | None, kinds: Sequence[str] = TRIED
 ) -> ClassifierChoice:
-    """Choose a classifier for a gallery.
+    """Choose a classifier for a gallery by cross-validation over its own samples.
 
-    Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` parts, and searched for. Another
-    classifier than the default is taken only if it is right more often and chance is no good explanation (an exact
-    sign test over the samples on which the two differ).
-
-    Parameters
-    ----------
-    enrolled
-        The gallery's samples.
-    background
-        The pack's.
-    kinds
-        Those of `TRIED` to choose from, the default among them.
-
-    Returns
-    -------
-    ClassifierChoice
-        The default where there is too little to go by, or too much to try.
+    Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` parts, and searched for. A
+    classifier of `kinds`, which include the default, replaces the default only if it is right significantly more often
+    (exact sign test over the samples on which the two differ). Returns the default for too few or too many samples.
     """
     owners = enrolled.owners
     several = np.bincount(owners)[owners] >= LEAST_SAMPLES
@@ -286,7 +241,7 @@ def choose_classifier(
 def _right(
     enrolled: Enrolled, several: NDArray[np.bool_], kind: str, background: Background | None
 ) -> NDArray[np.bool_]:
-    """Return which of the samples are found again when they are left out, in the order of the samples tried."""
+    """Return which of the tried samples are found again when they are left out."""
     right = np.zeros(enrolled.count, dtype=np.bool_)
     for held_out in _folds(enrolled.owners, several):
         kept = ~held_out
@@ -307,6 +262,6 @@ def _folds(owners: NDArray[np.int64], several: NDArray[np.bool_]) -> Sequence[ND
 
 
 def _sign_test(better: int, worse: int) -> float:
-    """Return how likely at least so many of ``better + worse`` tosses of a fair coin come up heads."""
+    """Return the probability of at least so many heads in ``better + worse`` tosses of a fair coin."""
     tosses = better + worse
     return float(sum(math.comb(tosses, heads) for heads in range(better, tosses + 1)) / 2**tosses)
