@@ -47,12 +47,10 @@ class RoundedQueries(NamedTuple):
     ----------
     numbers
         Whole numbers, ``float32`` of shape ``(M, D)``.
-    unit
-        What 1 of them is worth, ``float64`` of shape ``(M, 1)``.
-    offset
-        What is added to a product, of shape ``(M, 1)``.
+    unit, offset
+        Factor and summand of a product, ``float64`` of shape ``(M, 1)``.
     error
-        How far a product may be off, of shape ``(M,)``.
+        Bound of a product's error, ``(M,)``.
     """
 
     numbers: FloatArray
@@ -63,18 +61,16 @@ class RoundedQueries(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodeScale:
-    """What a part's codes stand for, and how well.
+    """The scale and center, ``float32`` of shape ``(D,)``, of a part's codes, with bounds.
 
     Attributes
     ----------
-    scale, center
-        ``float32`` of shape ``(D,)``.
     residual
-        No vector is further from what its code stands for.
+        Largest distance between a vector and its decoded code.
     reach
-        No code is longer, as the numbers it is.
+        Largest length of a code.
     length
-        No vector is longer, nor together with the center.
+        Largest sum of the lengths of a vector and the center.
     """
 
     scale: FloatArray
@@ -84,7 +80,7 @@ class CodeScale:
     length: float
 
     def rounded(self, queries: NDArray[np.float64]) -> RoundedQueries:
-        """Return queries ``(M, D)`` as they are compared with codes."""
+        """Return queries ``(M, D)`` for comparison with codes."""
         scaled = queries * self.scale
         unit = np.abs(scaled).max(axis=1, keepdims=True) / 127.0
         numbers = np.rint(np.divide(scaled, unit, out=np.zeros_like(scaled), where=unit > 0)).clip(-127.0, 127.0)
@@ -97,17 +93,9 @@ class CodeScale:
 
 
 def encode(rows: FloatArray) -> tuple[CodeScale, NDArray[np.uint8]]:
-    """Return codes of vectors, and what they stand for.
+    """Return the codes, ``uint8`` of shape ``(N, D)``, of finite ``float32`` vectors, and their scale.
 
-    Parameters
-    ----------
-    rows
-        ``float32`` of shape ``(N, D)``, N at least 1, finite.
-
-    Returns
-    -------
-    tuple[CodeScale, NDArray[np.uint8]]
-        The codes have the shape ``(N, D)``; a byte is a number plus `ZERO`.
+    N is at least 1; a byte is a number plus `ZERO`.
     """
     least, greatest = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
     scale = np.maximum((greatest - least) / 255.0, _LEAST_SCALE).astype(np.float32)

@@ -1,12 +1,11 @@
-"""Arrays made from a gallery, in one sealed file of which only what is needed is read: a disposable cache.
+"""A disposable cache of arrays made from a gallery, in one sealed file that is read in verified blocks.
 
-A file belongs to a gallery by a token that is drawn when it is written and kept in the gallery: whoever holds the token
-comes, by whatever changes, from the gallery as it was then. What is in it is the gallery's at one revision. It is its
-owner's alone, appears under its name when it is whole, and nothing of it is used before its seal and the SHA-256 of the
-block it lies in agree. Whoever forgets somebody overwrites it (`facebank.gallery.derived`): who reads on finds digests
-that do not fit. It is not mapped: pages of a mapped file count as memory, and a file that is cut off ends the process.
+A file belongs to a gallery by a random token that is stored in the gallery, and holds the arrays of one revision. It is
+its owner's alone and appears when it is complete. Nothing of it is used before its seal and the SHA-256 of the block
+match. Forgetting somebody overwrites it (`facebank.gallery.derived`), so that later reads fail their digests. It is not
+mapped: mapped pages count as memory, and a truncated file would end the process.
 
-The layout: a header of fixed size; the sections' names, types and shapes as JSON; the sections; the digests of their
+Layout: a header of fixed size; the sections' names, types and shapes as JSON; the sections; the digests of their
 blocks. The seal in the header is the SHA-256 of header, JSON and digests.
 """
 
@@ -59,17 +58,7 @@ _KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
 
 @dataclass(frozen=True, slots=True)
 class FileKey:
-    """What a file belongs to.
-
-    Attributes
-    ----------
-    pack
-        SHA-256 in hex of the digest of the pack that made the vectors.
-    revision
-        The gallery's.
-    token
-        32 hex digits.
-    """
+    """The pack's digest (SHA-256 in hex), the gallery's revision, and the token (32 hex digits) of a file."""
 
     pack: str
     revision: int
@@ -83,21 +72,7 @@ class FileKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """An array to be written.
-
-    Attributes
-    ----------
-    name
-        What it is read by.
-    kind
-        Its dtype, as NumPy spells it.
-    shape
-        Its shape.
-    parts
-        Its rows, some at a time.
-    block
-        `WHOLE` or `IN_PIECES`.
-    """
+    """An array to be written: name, NumPy dtype, shape, its rows in parts, and `WHOLE` or `IN_PIECES`."""
 
     name: str
     kind: str
@@ -108,7 +83,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """Where a section lies, and which digests are its own."""
+    """A section's position in the file, and its first digest."""
 
     kind: str
     shape: tuple[int, ...]
@@ -134,13 +109,7 @@ class _Placed:
 
 
 class DerivedFile:
-    """A file whose contents are checked whenever they are read. Use `read_derived_file` to get one.
-
-    Attributes
-    ----------
-    key
-        What it belongs to.
-    """
+    """An open file with its key; contents are verified on each read. Use `read_derived_file` to get one."""
 
     def __init__(self, stream: RawIOBase, key: FileKey, places: dict[str, _Placed], digests: bytes) -> None:
         self.key = key
@@ -158,12 +127,9 @@ class DerivedFile:
         return self._places[name].shape
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Return the rows of a section from a place to before another; all of them without places.
+        """Return the rows ``start:stop`` of a section.
 
-        Raises
-        ------
-        GalleryBusyError
-            They are not what was written: the file was overwritten meanwhile, or is damaged.
+        Raises `GalleryBusyError` if the file is damaged or was overwritten meanwhile.
         """
         place = self._places[name]
         stop = place.shape[0] if stop is None else stop
@@ -173,7 +139,7 @@ class DerivedFile:
         return rows.reshape(stop - start, *place.shape[1:])
 
     def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return some rows of a section; `GalleryBusyError` as for `read`."""
+        """Return some rows of a section; raises as `read`."""
         place = self._places[name]
         found = np.empty((len(rows), *place.shape[1:]), dtype=place.kind)
         order = np.argsort(rows, kind="stable")
@@ -208,22 +174,7 @@ class DerivedFile:
 
 
 def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) -> bool:
-    """Write a file in the place of one that may be there, which is overwritten.
-
-    Parameters
-    ----------
-    path
-        Where.
-    key
-        What it belongs to.
-    sections
-        What it holds.
-
-    Returns
-    -------
-    bool
-        False if it cannot be written, for want of room or permission, say: then all is as if nothing had been tried.
-    """
+    """Write a file, wiping an older one; return False, without a change, if there is no space or permission."""
     described = [[each.name, each.kind, list(each.shape), each.block] for each in sections]
     told = json.dumps({"pack": key.pack, "revision": key.revision, "token": key.token, "sections": described}).encode()
     places, end = _placed(described, _HEADER.size + len(told))
@@ -250,7 +201,7 @@ def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) ->
 
 
 def read_derived_file(path: Path, pack: PackIdentity, token: object) -> DerivedFile | None:
-    """Return a file; None if there is none, or it is damaged or belongs to something else."""
+    """Return a file; None if it is missing, damaged or belongs to something else."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
@@ -297,7 +248,7 @@ def _header(told: bytes, length: int, digests: bytes) -> bytes:
 
 
 def _placed(described: Sequence[Sequence[Any]], start: int) -> tuple[dict[str, _Placed], int]:
-    """Return where sections lie that begin behind some bytes, and where they end; `ValueError` if they cannot be."""
+    """Return the sections' positions after `start` bytes, and their end; raises `ValueError` for an invalid section."""
     places: dict[str, _Placed] = {}
     digests = 0
     for name, kind, shape, block in described:
@@ -335,7 +286,7 @@ def _written(stream: IO[bytes], section: Section) -> Iterator[bytes]:
 
 
 def _hashed(pieces: Sequence[memoryview]) -> Iterator[bytes]:
-    """Yield the digests of pieces, made by several threads where there is much to do."""
+    """Yield the digests of pieces, in parallel for large ones."""
     groups = [pieces[at : at + _PIECES_AT_ONCE] for at in range(0, len(pieces), _PIECES_AT_ONCE)]
     if sum(map(len, pieces)) < 8 * WHOLE:
         yield from itertools.chain.from_iterable(map(_digests, groups))

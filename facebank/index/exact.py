@@ -1,4 +1,4 @@
-"""Exact similarities of embeddings, and how far quickly computed ones may be off."""
+"""Exact similarities of embeddings, and error bounds for fast ones."""
 
 from __future__ import annotations
 
@@ -16,21 +16,9 @@ _ROWS_AT_ONCE = 1024
 
 
 def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.float64]:
-    """Return a query's inner products with vectors, in double precision.
+    """Return the inner products, ``float64`` of shape ``(N,)``, of a query ``(D,)`` and ``float32`` vectors ``(N, D)``.
 
-    Each depends on its two vectors alone, whatever else is compared: every backend decides by these numbers.
-
-    Parameters
-    ----------
-    query
-        Of shape ``(D,)``.
-    rows
-        ``float32`` of shape ``(N, D)``.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        Of shape ``(N,)``.
+    Each depends on its two vectors alone; every backend decides by these numbers.
     """
     exact = query.astype(np.float64)
     found = np.empty(len(rows))
@@ -41,17 +29,15 @@ def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.f
 
 
 def cosines(query: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return an L2-normalized query's similarities ``(N,)`` with such vectors ``(N, D)``: ``float32``, -1..1."""
+    """Return the cosines, ``float32`` of shape ``(N,)``, -1..1, of an L2-normalized query and vectors ``(N, D)``."""
     return products(query, rows).clip(-1.0, 1.0).astype(np.float32)
 
 
 def summing_error(terms: int) -> float:
-    """Return the relative error of a ``float32`` sum of so many products, in whatever order it is computed.
+    """Return the error bound of a ``float32`` sum of products in any order, relative to the sum of their magnitudes.
 
-    Notes
-    -----
-    Relative to the sum of the products' magnitudes: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-    edition, 2002, section 3.1. A few more operations than the sum needs are counted.
+    Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.1, with a few spare
+    operations.
     """
     rounded = (terms + 4) * _UNIT
     return rounded / (1.0 - rounded)
@@ -65,7 +51,7 @@ def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def longest(rows: FloatArray) -> float:
-    """Return a bound of the rows' lengths, from ``float32`` arithmetic; 0 without rows."""
+    """Return an upper bound of the rows' lengths, from ``float32`` arithmetic; 0 without rows."""
     if not len(rows):
         return 0.0
     squares = np.einsum("ij,ij->i", rows, rows)

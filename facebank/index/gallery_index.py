@@ -1,4 +1,4 @@
-"""The index of a gallery at one revision: computed anew after a change, and kept in the cache where it is large."""
+"""The index of a gallery at one revision, cached in a file for a large gallery."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ MaskedPeople = tuple[PeopleIndex, "FloatArray"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GalleryIndex:
-    """Who is enrolled, and how the nearest of them are found.
+    """The searchable people of a gallery.
 
     Attributes
     ----------
     revision
-        The gallery's, as it was read.
+        The gallery's.
     people
-        The samples that show a bare face; None where there is none.
+        The samples with a bare face; None without any.
     names
-        The names of these people by their numbers.
+        The names of these people by number.
     birth_dates
-        When some of them were born, by their numbers: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
+        Known birth dates by number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
     masked
-        The same people as they look in masks, drawn or worn, and which share of each one's samples wears one, 0..1,
-        ``float32`` of shape ``(P,)``; None where no sample tells.
+        The same people in drawn or worn masks, and each one's share of samples with a worn mask, 0..1, ``float32`` of
+        shape ``(P,)``; None without such samples.
     strangers
-        Embeddings of the faces that are remembered as nobody's, ``float32`` of shape ``(S, D)``.
+        Embeddings of remembered strangers, ``float32`` of shape ``(S, D)``.
     """
 
     revision: int
@@ -80,15 +80,10 @@ class GalleryIndex:
 
 
 def open_index(gallery: Gallery) -> GalleryIndex:
-    """Return the index of a gallery as it is now.
+    """Return the current index of a gallery.
 
-    That of a large gallery is read from the cache, which is written when there is none or the gallery has changed. Its
-    methods raise `GalleryBusyError` where another process overwrites the file to forget somebody: open it anew then.
-
-    Parameters
-    ----------
-    gallery
-        The enrolled people.
+    A large gallery's is read from the cache, which is written if missing or outdated. Methods of the index raise
+    `GalleryBusyError` if another process overwrites the file to forget somebody: open it anew then.
     """
     may_keep = not (gallery.read_only or gallery.in_transaction)
     with _OPENING:  # several threads make it once
@@ -106,24 +101,24 @@ def open_index(gallery: Gallery) -> GalleryIndex:
 
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
-    """Mix the embeddings of faces with a drawn mask into the plain ones, both ``float32`` of shape ``(N, D)``."""
+    """Return the mix of plain embeddings and those with a drawn mask, both ``float32`` of shape ``(N, D)``."""
     return normalized((plain + MASK_WEIGHT * masked).astype(np.float64)).astype(np.float32)
 
 
 def masked_people(
     people: PeopleIndex, mixed: FloatArray | None, worn: tuple[FloatArray, NDArray[np.int64], FloatArray] | None
 ) -> MaskedPeople | None:
-    """Return people as they look in masks, and which share of each one's samples wears one.
+    """Return people as they look in masks, and each one's share of samples with a worn mask.
 
     Parameters
     ----------
     people
-        With their samples that show a bare face.
+        Their samples with a bare face.
     mixed
-        The same samples with a drawn mask mixed in, in the index's order, ``(N, D)``; None where there are none.
+        The same samples mixed with a drawn mask, in the index's order, ``(N, D)``; None without any.
     worn
-        Samples that wear a mask, whose they are and how good; those of people without a bare sample are passed over,
-        because strangers in masks are too much like them. None for none.
+        Embeddings, owners and qualities of samples with a worn mask. Those of people without a bare sample are ignored,
+        because strangers in masks are too similar to them.
     """
     if worn is None:
         worn = np.empty((0, people.dimension), np.float32), np.empty(0, np.int64), np.empty(0, np.float32)
@@ -143,7 +138,6 @@ def masked_people(
 
 
 def _made_index(gallery: Gallery, revision: int) -> GalleryIndex:
-    """Read everything; inside a snapshot."""
     table, qualities = gallery.rated_vectors()
     if not len(table.sample_ids):
         return GalleryIndex(revision)
@@ -155,7 +149,7 @@ def _made_index(gallery: Gallery, revision: int) -> GalleryIndex:
 
 
 def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
-    """Return the samples' embeddings by person, those with a drawn mask mixed in where there are any."""
+    """Return the samples' embeddings by person, mixed with a drawn mask where there is one."""
     if not len(masks.sample_ids):
         return None
     mixed = plain.matrix.copy()
@@ -169,7 +163,7 @@ def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
 
 
 def _kept_index(gallery: Gallery, made: GalleryIndex) -> GalleryIndex | None:
-    """Write an index to the cache and return it from there; None if it cannot be kept."""
+    """Write an index to the cache and return it from there; None if it cannot be cached."""
     path, key = index_file(gallery.path), FileKey.draw(gallery.pack, made.revision)
     if not write_derived_file(path, key, list(_sections(made))):
         return None
@@ -248,7 +242,7 @@ def _code_sections(
 
 
 def _covering(scale: CodeScale, further: float) -> CodeScale:
-    """Return a scale whose bounds hold for vectors no further than that from those that were encoded."""
+    """Return a scale with bounds that hold for vectors up to `further` away from the encoded ones."""
     more = further * (1.0 + 1e-6)
     return CodeScale(scale.scale, scale.center, scale.residual + more, scale.reach, scale.length + more)
 

@@ -1,4 +1,4 @@
-"""The enrolled people, as searches and classifiers need them: samples by person, prototypes, nearest neighbors."""
+"""Enrolled people for searches and classifiers: samples by person, prototypes, nearest neighbors."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PEOPLE_AT_ONCE = 4096
 
 
 class Samples(Protocol):
-    """The enrolled samples, those of a person together: in memory, or in a file."""
+    """The enrolled samples, ordered by person, in memory or in a file."""
 
     in_memory: bool
     """Whether looking at all of them is cheap."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many there are, and the length of an embedding."""
+        """Number of samples, and length of an embedding."""
         ...
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
@@ -54,11 +54,11 @@ class PeopleIndex:
     people
         The people's numbers, rising: ``int64`` of shape ``(P,)``, P at least 1.
     starts
-        Where each person's samples begin, and the end: ``int64`` of shape ``(P + 1,)``.
+        First row of each person's samples, and the end: ``int64`` of shape ``(P + 1,)``.
     samples
-        L2-normalized embeddings of the samples, and how good they are.
+        L2-normalized embeddings and qualities.
     derived
-        What was computed before from the same samples; None to compute it when it is needed.
+        Values computed before from the same samples; None to compute them on use.
     """
 
     def __init__(
@@ -76,17 +76,7 @@ class PeopleIndex:
 
     @classmethod
     def of(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
-        """Return an index in memory.
-
-        Parameters
-        ----------
-        vectors
-            ``float32`` of shape ``(N, D)``, N at least 1.
-        person_ids
-            Whose they are, ``int64`` of shape ``(N,)``.
-        qualities
-            ``float32`` of shape ``(N,)``, 0..1.
-        """
+        """Return an index in memory of N >= 1 vectors ``(N, D)``, person ids and qualities, 0..1."""
         people, starts, order = by_person(person_ids)
         if order is not None:
             vectors, qualities = vectors[order], qualities[order]
@@ -94,7 +84,7 @@ class PeopleIndex:
 
     @property
     def count(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         return int(self.starts[-1])
 
     @property
@@ -104,22 +94,22 @@ class PeopleIndex:
 
     @computed
     def counts(self) -> NDArray[np.int64]:
-        """How many samples each person has, ``int64`` of shape ``(P,)``."""
+        """Return the number of samples of each person, ``int64`` of shape ``(P,)``."""
         return np.diff(self.starts)
 
     @computed
     def nearest_people(self) -> Search:
-        """Return what searches the prototypes; places are those of `people`."""
+        """Search of the prototypes, by places in `people`."""
         return MatrixSearch(self.prototypes) if self._derived is None else self._derived.nearest_people()
 
     @computed
     def nearest_samples(self) -> Search:
-        """Return what searches the samples; places are rows, from `starts` on for each person."""
+        """Search of the samples, by rows."""
         return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
 
     @computed
     def prototypes(self) -> FloatArray:
-        """Everybody's prototype, ``float32`` of shape ``(P, D)``; a large gallery's fill memory."""
+        """All prototypes, ``float32`` of shape ``(P, D)``; large for a large gallery."""
         made = np.empty((len(self.people), self.dimension), dtype=np.float32)
         for places in self.blocks():
             made[places[0] : places[-1] + 1] = self._averaged(places)
@@ -142,27 +132,19 @@ class PeopleIndex:
         return float(found.min()), float(found.max())
 
     def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the similarity of some people's prototypes with the sum of everybody else's, ``(K,)``."""
+        """Return the similarity of some people's prototypes to the sum of everybody else's, ``(K,)``."""
         made = self.prototypes_of(places)
         return products(self.total, made) - lengths(made) ** 2
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the places of all people, some at a time."""
+        """Yield the places of all people in blocks."""
         for start in range(0, len(self.people), _PEOPLE_AT_ONCE):
             yield np.arange(start, min(start + _PEOPLE_AT_ONCE, len(self.people)))
 
     def prototypes_of(self, places: NDArray[np.int64]) -> FloatArray:
-        """Return the prototypes of some people: their samples' mean, weighted by quality and L2-normalized.
+        """Return prototypes, ``float32`` of shape ``(K, D)``: a person's mean, weighted by quality and L2-normalized.
 
-        Parameters
-        ----------
-        places
-            Their places in `people`, ``(K,)``.
-
-        Returns
-        -------
-        FloatArray
-            ``float32`` of shape ``(K, D)``. Zeros for samples that cancel one another out, and so are like nobody.
+        Samples that cancel one another out give zeros.
         """
         if self._samples.in_memory:
             return self.prototypes[places]
@@ -192,7 +174,7 @@ class PeopleIndex:
         return np.arange(self.starts[place], self.starts[place + 1])
 
     def samples_of(self, places: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-        """Return the samples of some people: embeddings, where each person's begin, and qualities."""
+        """Return the embeddings, each person's first row, and the qualities of the samples of some people."""
         counts = self.counts[places]
         starts = np.cumsum(counts) - counts
         rows = np.repeat(self.starts[places] - starts, counts) + np.arange(int(counts.sum()))
@@ -203,22 +185,22 @@ class PeopleIndex:
         return cosines(probe, self.prototypes_of(places))
 
     def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return whose some samples are, as places in `people`."""
+        """Return the owners of some samples, as places in `people`."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
 class Derived(Protocol):
-    """What is computed once from all samples and kept."""
+    """Values computed once from all samples and stored."""
 
     total: NDArray[np.float64]
     commonness: tuple[float, float]
 
     def nearest_people(self) -> Search:
-        """Return what searches the prototypes."""
+        """Return the search of the prototypes."""
         ...
 
     def nearest_samples(self) -> Search:
-        """Return what searches the samples."""
+        """Return the search of the samples."""
         ...
 
 
@@ -241,9 +223,9 @@ class _InMemory:
 
 
 def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return the people, where each one's samples begin and the end, and the order that puts them together.
+    """Return the people, each one's first row and the end, and the order that groups samples by person.
 
-    The order is None where they lie together already, as in a gallery whose people were enrolled one after the other.
+    The order is None if they are grouped already.
     """
     order = None
     if (person_ids[1:] < person_ids[:-1]).any():
@@ -254,7 +236,7 @@ def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 
 def weighted(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
-    """Return samples ``(N, D)`` as they count in their person's prototype, the sum of them at length 1."""
+    """Return samples ``(N, D)`` with their weights in a prototype, which is their normalized sum."""
     rows = vectors.astype(np.float64)
     rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
     return rows

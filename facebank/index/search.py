@@ -1,13 +1,12 @@
-"""Nearest neighbors, exactly: which vectors can be among those with the greatest products.
+"""Exact nearest neighbors: all vectors that may be among those with the greatest products.
 
-A `Search` finds candidates by products that are computed quickly, whose error is bounded; the caller ranks them by
+A `Search` finds candidates by fast products with bounded errors; the caller ranks them by
 `facebank.index.exact.products`, so that every backend gives the same answers to the last bit. `MatrixSearch` multiplies
-a ``float32`` matrix in NumPy; `CodedSearch` scans codes of 8 bits a number, with NumPy and, once a process has scanned
-`FAISS_FROM` of them, with FAISS, whose import takes as long as NumPy takes for those.
+a ``float32`` matrix; `CodedSearch` scans 8-bit codes, with NumPy and, after `FAISS_FROM` of them, with FAISS.
 
-With ``p`` a vector's quick product and ``e`` its bound, the true one is within ``p - e .. p + e``. At least `limit`
-vectors have a true product of ``floor`` or more, the `limit`-th greatest ``p - e``. So nobody with ``p + e < floor``
-is among the best `limit`, nor equal to the last of them.
+With a fast product ``p`` and its bound ``e``, the true one is within ``p - e .. p + e``. At least `limit` vectors have
+a true product of ``floor`` or more, the `limit`-th greatest ``p - e``. So no vector with ``p + e < floor`` is among the
+best `limit`, nor equal to the last of them.
 """
 
 from __future__ import annotations
@@ -46,42 +45,24 @@ class Search(Protocol):
 
     @property
     def count(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         ...
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
-        """Find the vectors with the greatest products.
+        """Return for each query the vectors with the greatest products: places, rising.
 
-        Parameters
-        ----------
-        queries
-            ``float64`` of shape ``(M, D)``, of any length.
-        limit
-            How many are wanted, at least 1.
-        slack
-            How far below the last wanted a product may be.
-
-        Returns
-        -------
-        list[Places]
-            For each query the places of vectors, rising: all whose product is no more than `slack` below the
-            `limit`-th greatest, and perhaps a few others. All of them where there are no more than `limit`.
+        They are all whose product is at most `slack` below the `limit`-th greatest, and perhaps a few others. Queries
+        are ``float64`` of shape ``(M, D)``, of any length; `limit` is at least 1.
         """
         ...
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
-        """Return the places of all vectors whose product with each query is `least` or more, and perhaps others."""
+        """Return for each query the places of all vectors whose product is at least `least`, and perhaps others."""
         ...
 
 
 class MatrixSearch:
-    """Search of a matrix in memory.
-
-    Parameters
-    ----------
-    matrix
-        ``float32`` of shape ``(N, D)``.
-    """
+    """Search of a ``float32`` matrix, ``(N, D)``, in memory."""
 
     def __init__(self, matrix: FloatArray) -> None:
         self._matrix = matrix
@@ -89,7 +70,7 @@ class MatrixSearch:
 
     @property
     def count(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         return len(self._matrix)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
@@ -114,15 +95,7 @@ class MatrixSearch:
 
 
 class CodedPart:
-    """Codes of at most `facebank.index.codes.PART_SIZE` vectors with one scale.
-
-    Parameters
-    ----------
-    scale
-        What the codes stand for.
-    codes
-        ``uint8`` of shape ``(N, D)``.
-    """
+    """Codes, ``uint8`` of shape ``(N, D)``, of at most `facebank.index.codes.PART_SIZE` vectors with one scale."""
 
     def __init__(self, scale: CodeScale, codes: NDArray[np.uint8]) -> None:
         self.count = len(codes)
@@ -130,7 +103,7 @@ class CodedPart:
         self._held: Any = codes  # the codes, or FAISS's index of them
 
     def load_into_faiss(self, faiss: Any) -> None:
-        """Hand the codes over to FAISS."""
+        """Move the codes into a FAISS index."""
         kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
         index = faiss.IndexScalarQuantizer(len(self._scale.scale), kind, faiss.METRIC_INNER_PRODUCT)
         index.add_sa_codes(np.ascontiguousarray(self._held))
@@ -139,7 +112,7 @@ class CodedPart:
     def greatest(
         self, queries: NDArray[np.float64], width: int
     ) -> tuple[NDArray[np.float64], Places, NDArray[np.float64]]:
-        """Return the greatest products and their places, ``(M, width)``, and the bound of each query's error."""
+        """Return the greatest products and their places, ``(M, width)``, and the error bound of each query."""
         rounded, held = self._scale.rounded(queries), self._held
         if isinstance(held, np.ndarray):
             sums = _sums(rounded.numbers, held)
@@ -151,13 +124,7 @@ class CodedPart:
 
 
 class CodedSearch:
-    """Search of codes.
-
-    Parameters
-    ----------
-    parts
-        The codes of all vectors, in the order of their places.
-    """
+    """Search of the codes of all vectors, in parts in the order of their places."""
 
     def __init__(self, parts: Sequence[CodedPart]) -> None:
         self._parts = parts
@@ -168,7 +135,7 @@ class CodedSearch:
 
     @property
     def count(self) -> int:
-        """How many vectors there are."""
+        """Number of vectors."""
         return int(self._starts[-1])
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
@@ -194,7 +161,7 @@ class CodedSearch:
     def _greatest(
         self, queries: NDArray[np.float64], width: int
     ) -> list[tuple[NDArray[np.float64], Places, NDArray[np.float64]]]:
-        """Ask all parts, as many at once as there are threads."""
+        """Search all parts, in parallel if FAISS is loaded."""
         faiss = self._load_faiss(queries.size * self.count)
         threads = 1 if faiss is None else min(faiss.omp_get_max_threads(), len(self._parts))
         if threads == 1:
@@ -209,7 +176,7 @@ class CodedSearch:
         firsts: Sequence[tuple[NDArray[np.float64], Places, NDArray[np.float64]]],
         row: int,
     ) -> Places:
-        """Return the places whose product may reach a floor; a part whose last one does is asked for more."""
+        """Return the places whose product may reach a floor; widens the search of a part whose last one does."""
         found = []
         for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
             near, where = products[row] + errors[row], places[row]
@@ -220,7 +187,7 @@ class CodedSearch:
         return np.sort(np.concatenate(found))
 
     def _load_faiss(self, scanned: int) -> Any:
-        """Return FAISS once it is worth its import; None before, and where it is not installed."""
+        """Return FAISS once it is worth its import; None before, or if it is not installed."""
         self._scanned += scanned
         if self._faiss is None and self._scanned >= FAISS_FROM:
             with self._loading:
@@ -236,7 +203,6 @@ class CodedSearch:
 
 
 def _sums(numbers: FloatArray, codes: NDArray[np.uint8]) -> FloatArray:
-    """Return the products of rounded queries ``(M, D)`` and codes ``(N, D)``."""
     sums = np.empty((len(numbers), len(codes)), dtype=np.float32)
     for start in range(0, len(codes), _CODES_AT_ONCE):
         block = codes[start : start + _CODES_AT_ONCE].astype(np.float32)
@@ -254,7 +220,7 @@ def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) 
 
 
 def _search_alone() -> None:
-    """Let FAISS search with the one thread that a forked process has: it would wait for the others for ever."""
+    """Limit FAISS to the one thread of a forked process, which would otherwise deadlock."""
     faiss = sys.modules.get("faiss")
     if faiss is not None:
         faiss.omp_set_num_threads(1)

@@ -1,6 +1,4 @@
-"""Facts about people besides their faces: birth dates, masks and poor photos, with the warnings that follow from
-them.
-"""
+"""Facts about people besides their faces: birth dates, masks and poor photos."""
 
 from __future__ import annotations
 

@@ -96,9 +96,7 @@ def least_similarity(counts: NDArray[np.int64], typical: float, below: float = R
 
 
 def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return pairs of samples that are nearly one photo: rows of `Enrolled.index`, the lower first, and
-    similarities.
-    """
+    """Return pairs of nearly equal samples: rows of `Enrolled.index`, the lower first, and their similarities."""
     index, ones, others, similarities = enrolled.index, [], [], []
     for start in range(0, index.count, _SAMPLES_AT_ONCE):
         rows = np.arange(start, min(start + _SAMPLES_AT_ONCE, index.count))

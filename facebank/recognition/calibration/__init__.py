@@ -1,1 +1,1 @@
-"""From scores to probabilities and thresholds: what is fitted once, kept, and used to decide."""
+"""From scores to probabilities and thresholds: fitting, storage and use."""

@@ -1,4 +1,4 @@
-"""What faces of people who are not enrolled look like: aggregate statistics, and never anybody's embedding."""
+"""Aggregate statistics of the faces of people who are not enrolled; contains nobody's embedding."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Background:
     mean
         ``float32`` of shape ``(D,)``.
     covariance
-        ``float32`` of shape ``(D, D)``: shrunken, symmetric, without a negative variance in any direction.
+        ``float32`` of shape ``(D, D)``: shrunken, symmetric, positive semidefinite.
     within
-        The like of a person's photos around that person; None where too few people had two photos.
+        The covariance of a person's photos around that person; None if too few people had two photos.
 
     Raises
     ------
     UsageError
-        If they are not so.
+        A value is not of this kind.
     """
 
     mean: FloatArray
@@ -66,26 +66,19 @@ class Background:
 
     @classmethod
     def measure(cls, matrix: FloatArray, identities: NDArray[np.int64]) -> Self:
-        """Measure people's embeddings; each person counts the same, however many samples there are.
-
-        Parameters
-        ----------
-        matrix
-            L2-normalised embeddings of shape ``(N, D)``.
-        identities
-            Whose they are, of shape ``(N,)``; at least `LEAST_IDENTITIES` people.
+        """Return statistics of L2-normalized embeddings ``(N, D)`` of people ``(N,)``, who all weigh the same.
 
         Raises
         ------
         UsageError
-            If the shapes do not fit, a number is not finite or there are too few people.
+            The shapes do not match, a number is not finite, or there are fewer than `LEAST_IDENTITIES` people.
 
         Notes
         -----
-        The covariance is that of single photos, between people and within them together, for a stranger comes with
-        one photo. The one within people is of those with two photos or more, if there are `LEAST_IDENTITIES` of them.
-        Both are shrunken towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero,
-        "Shrinkage algorithms for MMSE covariance estimation", 2010, equation 23).
+        The covariance is that of single photos, between and within people, because a stranger comes with one photo. The
+        one within people uses those with two photos or more, if there are `LEAST_IDENTITIES` of them. Both are shrunken
+        towards a sphere by Oracle Approximating Shrinkage (Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms for MMSE
+        covariance estimation", 2010, equation 23).
         """
         matrix = check_embeddings(matrix, "the background's embeddings")
         _, owners, sizes = np.unique(np.asarray(identities), return_inverse=True, return_counts=True)
@@ -104,20 +97,7 @@ class Background:
         )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
-        """Draw embeddings of people who do not exist.
-
-        Parameters
-        ----------
-        count
-            How many, at least 0.
-        seed
-            The same seed draws the same ones.
-
-        Returns
-        -------
-        FloatArray
-            L2-normalised, ``float32`` of shape ``(count, D)``.
-        """
+        """Return L2-normalized embeddings of made-up people, ``float32`` of shape ``(count, D)``."""
         variances, axes = np.linalg.eigh(self.covariance.astype(np.float64))
         deviations = np.sqrt(np.maximum(variances, 0.0))
         normal = np.random.default_rng(seed).standard_normal((count, self.dimension))
@@ -125,7 +105,7 @@ class Background:
         return normalized(drawn).astype(np.float32)
 
     def write(self, path: Path) -> None:
-        """Write the background as an npz file; `StorageError` if it cannot be written."""
+        """Write the background as an npz file; raises `StorageError`."""
         try:
             with path.open("wb") as file:
                 arrays = {"mean": self.mean, "covariance": self.covariance, "within": self.within}
@@ -136,20 +116,7 @@ class Background:
 
     @classmethod
     def read(cls, path: Path, dimension: int) -> Self:
-        """Read a background from an npz file, believing nothing.
-
-        Parameters
-        ----------
-        path
-            The file.
-        dimension
-            Length of the embeddings that it must describe.
-
-        Raises
-        ------
-        UsageError
-            If there is no such file, or it holds no background of this dimension.
-        """
+        """Return the background of an untrusted npz file; raises `UsageError` unless it holds one of this dimension."""
         square = ("<f4", (dimension, dimension))
         expected = {"mean": ("<f4", (dimension,)), "covariance": square}
         try:

@@ -1,17 +1,16 @@
 """From scores to probabilities, and from a wanted rate of strangers named to a threshold.
 
-A calibrator holds, for galleries of some sizes, what simulated searches taught
+A calibrator tabulates, for galleries of some sizes, the results of simulated searches
 (`facebank.recognition.calibration.fitting`):
 
-- the *evidence* of a score: how many times likelier it is for the person's own face than for a stranger's, as a
-  logarithm, for people with one, three and five samples. It never falls with the score.
-- the *threshold* at which a share of strangers (FPIR) gets a best score at least as high.
+- the *evidence* of a score: the log likelihood ratio of the person's own face and a stranger's, for people with one,
+  three and five samples. It never falls with the score.
+- the *threshold* that a share of strangers (FPIR) reaches with the best score.
 
-Both are interpolated in the logarithms of the gallery's size and of the people's numbers of samples, and in how much
-of the correction by the album's other people is made (`facebank.recognition.cohort`): for galleries whose cohort is
-the enrolled people alone, and for albums with many further people. The probability that a face is a person's follows
-by Bayes' rule from the evidence of the best people and from the share of strangers that is assumed: all enrolled
-people are as likely to be met. It rises with the score and with the margin over others.
+Both are interpolated in the logarithms of the gallery's size and of the numbers of samples, and in the weight of the
+correction by other people (`facebank.recognition.cohort`): between galleries without and albums with many further
+people. Probabilities follow by Bayes' rule from the evidence of the best people and the assumed share of strangers,
+with the same prior for all enrolled people. They rise with the score and with the margin over others.
 """
 
 from __future__ import annotations
@@ -53,23 +52,22 @@ _MAX_PAIR_NUMBER = 20
 
 @dataclass(frozen=True, slots=True)
 class SizeTable:
-    """What was learned from simulated galleries of one size.
+    """The results of simulated galleries of one size.
 
     Attributes
     ----------
     size
-        How many people were enrolled.
+        Number of enrolled people.
     evidence
         For each of `SAMPLES`, the log likelihood ratio at each of the calibrator's knots; never falling.
     thresholds
         For each of `RATES`, the score; never rising.
     thresholds_per_sample
-        How much a threshold rises when the mean logarithm of people's numbers of samples grows by one.
+        Rise of a threshold for each unit of the mean logarithm of the numbers of samples.
     lapse
-        How often the score says nothing, 0..1: a wrong label, a face behind a hand. No probability comes nearer to one
-        than this.
+        Share of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one.
     further
-        How many further people the album had.
+        Number of further people in the album.
     """
 
     size: int
@@ -82,18 +80,18 @@ class SizeTable:
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """What one classifier's scores are worth.
+    """The calibration of one classifier's scores.
 
     Attributes
     ----------
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
     knots
-        Rising scores at which the evidence is tabulated; outside them it stays as at the nearest.
+        Rising scores at which the evidence is tabulated; constant outside them.
     tables
         One or two for each size, rising; the first of each size is for albums without further people.
     correction
-        What the scores were corrected by.
+        The correction of the scores.
     """
 
     classifier: str
@@ -102,21 +100,16 @@ class Calibrator:
     correction: Correction = NO_CORRECTION
 
     def threshold(self, samples: NDArray[np.int64], fpir: float, further: int = 0) -> float:
-        """Return the score from which a person may be named.
+        """Return the lowest score of a name.
 
         Parameters
         ----------
         samples
-            How many samples each enrolled person has, of shape ``(P,)``, P at least 1.
+            Number of samples of each enrolled person, ``(P,)``, P at least 1.
         fpir
-            The share of strangers that may be given a name, within `RATES`.
+            Largest share of strangers named; `UsageError` unless within `RATES`.
         further
-            How many further people the album has.
-
-        Raises
-        ------
-        UsageError
-            If the rate is outside what was measured.
+            Number of further people in the album.
         """
         if not RATES[0] <= fpir <= RATES[-1]:
             raise UsageError(f"An FPIR must be from {RATES[0]} to {RATES[-1]}, not {fpir}.")
@@ -131,7 +124,7 @@ class Calibrator:
         return at_sizes[-1] + slope * (value - sizes[-1])
 
     def _at_sizes(self, fpir: float, samples: NDArray[np.int64], further: int) -> list[float]:
-        """Return the threshold at each tabulated size, for people with so many samples."""
+        """Return the threshold at each tabulated size."""
         spread = sample_spread(samples)
 
         def at(table: SizeTable) -> float:
@@ -145,23 +138,14 @@ class Calibrator:
     def evidence(
         self, scores: FloatArray, samples: NDArray[np.int64], size: int, further: int = 0
     ) -> NDArray[np.float64]:
-        """Return how much likelier scores are for the person's own face than for a stranger's.
+        """Return natural logarithms of the likelihood ratio of the person's own face and a stranger's.
 
         Parameters
         ----------
-        scores
-            Of any shape.
-        samples
-            How many samples the person has that a score is for, of the same shape.
-        size
-            How many people are enrolled.
-        further
-            How many further people the album has.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Natural logarithms of the ratio, of the same shape.
+        scores, samples
+            Of any one shape: scores, and the numbers of samples of their people.
+        size, further
+            Numbers of enrolled people and of further people in the album.
         """
         at_size = np.sum([share * np.array(table.evidence) for share, table in self._mixture(size, further)], axis=0)
         curves = np.stack([np.interp(scores, self.knots, curve) for curve in at_size])
@@ -171,31 +155,18 @@ class Calibrator:
     def probabilities(
         self, scores: FloatArray, samples: NDArray[np.int64], size: int, stranger_share: float, further: int = 0
     ) -> NDArray[np.float64]:
-        """Return the probability of each candidate, and that it is a stranger.
+        """Return the probability of each candidate and, last, of a stranger, ``(M, K + 1)``; rows add to one.
 
         Parameters
         ----------
         scores
-            Of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity for somebody who the face
-            is known not to be, and whose probability is 0.
+            Of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity gives probability 0.
         samples
-            How many samples those people have, ``(M, K)``.
-        size
-            How many people are enrolled.
+            Numbers of samples of those people, ``(M, K)``.
+        size, further
+            Numbers of enrolled people and of further people in the album.
         stranger_share
-            Which share of all faces is taken to be strangers', above 0 and below 1.
-        further
-            How many further people the album has.
-
-        Returns
-        -------
-        NDArray[np.float64]
-            Of shape ``(M, K + 1)``; the last is the stranger's. Rows add to one.
-
-        Raises
-        ------
-        UsageError
-            If the share is no share.
+            Prior share of strangers' faces; `UsageError` unless above 0 and below 1.
         """
         if not 0 < stranger_share < 1:
             raise UsageError(f"The share of strangers must be above 0 and below 1, not {stranger_share}.")
@@ -210,11 +181,10 @@ class Calibrator:
 
     @property
     def _rows(self) -> list[list[SizeTable]]:
-        """Return the tables of each size."""
         return [list(row) for _, row in itertools.groupby(self.tables, lambda table: table.size)]
 
     def _mixture(self, size: int, further: int) -> list[tuple[float, SizeTable]]:
-        """Return the tables that count for a gallery, and how much; the shares add to one."""
+        """Return the tables that apply to a gallery with their weights, which add to one."""
         rows = self._rows
         lower, share = _between(math.log(size), [math.log(row[0].size) for row in rows])
         upper = min(lower + 1, len(rows) - 1)
@@ -229,7 +199,7 @@ class Calibrator:
         return (1 - second) * at(row[0]) + second * at(row[-1])
 
     def _share_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
-        """Return how near a gallery is to albums with many further people, by how much correction is made; 0..1."""
+        """Return the weight of the table with further people, by the weight of the correction; 0..1."""
         if len(row) == 1 or not further:
             return 0.0
         people = max(row[0].size, size) - 1
@@ -239,20 +209,20 @@ class Calibrator:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """All that is known of a pack's scores.
+    """The calibration of a pack.
 
     Attributes
     ----------
     pack_digest
         The pack whose embeddings were scored.
     made_from
-        The photographs, in words.
+        Description of the photographs.
     people, photos
-        How many there were.
+        Their numbers.
     calibrators
         One for each classifier.
     pairs
-        How people who look alike are told apart; None where that was not measured.
+        The pair model; None if it was not measured.
     """
 
     pack_digest: str
@@ -263,29 +233,16 @@ class Calibration:
     pairs: PairModel | None = None
 
     def of(self, classifier: str) -> Calibrator | None:
-        """Return the calibrator of a classifier; None where it was not calibrated."""
+        """Return the calibrator of a classifier; None if it is not calibrated."""
         return next((found for found in self.calibrators if found.classifier == classifier), None)
 
     def to_json(self) -> str:
-        """Return the calibration as JSON that `from_json` reads back."""
+        """Return the calibration as JSON for `from_json`."""
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, separators=(",", ":")) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, label: str = "calibration") -> Self:
-        """Read a calibration, nothing believed.
-
-        Parameters
-        ----------
-        text
-            JSON as `to_json` writes it.
-        label
-            The file's name, for messages.
-
-        Raises
-        ------
-        UsageError
-            It is no calibration.
-        """
+        """Return the calibration of untrusted JSON; raises `UsageError`, with the file's `label`, if it is invalid."""
         try:
             content = _of_this_format(json.loads(text))
             return cls(
@@ -301,7 +258,7 @@ class Calibration:
 
 
 def prior_shares(candidates: int, size: int, stranger_share: float) -> NDArray[np.float64]:
-    """Return how likely each candidate and a stranger are before anything was seen, of shape ``(candidates + 1,)``."""
+    """Return the prior probabilities of each candidate and a stranger, ``(candidates + 1,)``."""
     return np.append(np.full(candidates, (1 - stranger_share) / size), stranger_share)
 
 
@@ -319,19 +276,19 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sample_spread(samples: NDArray[np.int64]) -> float:
-    """Return the mean logarithm of people's numbers of samples; more than the last of `SAMPLES` count alike."""
+    """Return the mean logarithm of the numbers of samples, each capped at the last of `SAMPLES`."""
     return float(np.log(np.minimum(samples, SAMPLES[-1])).mean())
 
 
 def sample_shares(samples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how much of each of the curves for `SAMPLES` counts, of shape ``(3, ...)``; they add to one."""
+    """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they add to one."""
     places = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
     shares: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(places - i), 0, 1) for i in range(len(SAMPLES))])
     return shares
 
 
 def _between(value: float, points: list[float]) -> tuple[int, float]:
-    """Return the point below a value and how far it is to the next, 0..1; the ends where it lies outside."""
+    """Return the index of the point below a value and the fraction of the way to the next, both clamped."""
     place = float(np.interp(value, points, np.arange(len(points))))
     lower = int(place)
     return lower, place - lower
@@ -411,15 +368,7 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, slots=True)
 class StrangersNamed:
-    """The share of strangers who are given a name.
-
-    Attributes
-    ----------
-    share
-        It is not above this, 0..1.
-    is_below
-        Whether this is the lowest rate that was measured, and the share is somewhere below it.
-    """
+    """An upper bound of the share of strangers named, 0..1, and whether it is the lowest measured rate."""
 
     share: float
     is_below: bool
@@ -434,33 +383,26 @@ def named_strangers(
     least_probability: float,
     further: int = 0,
 ) -> StrangersNamed:
-    """Return the share of strangers whose best score is high enough for a name, at most.
+    """Return an upper bound of the share of strangers with the score and the probability of a name.
 
-    A name needs the score that belongs to the FPIR, and the score at which somebody who is the only candidate has the
-    least probability. The share of strangers who reach the higher of the two is read off the calibrator's thresholds,
-    for each number of samples that people have, and averaged over the people. Runner-ups too near and poor faces take
-    more names away.
+    The share that reaches the higher of the two limits is read off the calibrator's thresholds for each number of
+    samples and averaged over the people. It lies between ``RATES[0]`` and `fpir`; near runners-up and poor faces lower
+    it further.
 
     Parameters
     ----------
     calibrator
         Of the classifier.
     samples
-        How many samples each enrolled person has, of shape ``(P,)``, P at least 1.
+        Number of samples of each enrolled person, ``(P,)``, P at least 1.
     fpir, stranger_share, least_probability
-        As `facebank.recognition.settings.DecisionSettings` has them.
+        As in `facebank.recognition.settings.DecisionSettings`.
     further
-        How many further people the album has.
-
-    Returns
-    -------
-    StrangersNamed
-        The share is from the lowest of `facebank.recognition.calibration.calibration.RATES` to `fpir`.
+        Number of further people in the album.
     """
     each, people = np.unique(samples, return_counts=True)
 
     def reached(rate: float) -> NDArray[np.bool_]:
-        """Tell for each number of samples whether the threshold of a rate has the least probability."""
         scores = np.full((len(each), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
         told = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share, further)
         return np.asarray(told[:, 0] >= least_probability)

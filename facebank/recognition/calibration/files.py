@@ -1,4 +1,4 @@
-"""Where it is kept what a pack's scores are worth: with the pack, or made by the user from own photographs."""
+"""Files of calibrations: those of a pack, and those that the user made from own photographs."""
 
 from __future__ import annotations
 
@@ -30,17 +30,7 @@ _ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a folder that can be
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knowledge:
-    """What is known of a pack's embeddings.
-
-    Attributes
-    ----------
-    calibration
-        What its scores are worth; None where nobody found out.
-    background
-        What people look like who are not enrolled; None where nobody found out.
-    folder
-        Where the calibration is kept; None where there is none.
-    """
+    """A pack's calibration, its background, and the folder of the calibration; each None if missing."""
 
     calibration: Calibration | None = None
     background: Background | None = None
@@ -48,22 +38,9 @@ class Knowledge:
 
 
 def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
-    """Return what is known of a pack: the user's own calibration before the one that came with it.
+    """Return a pack's calibration: the user's own before that in the pack's folder, classifier by classifier.
 
-    A classifier that the user did not calibrate keeps what came with the pack.
-
-    Parameters
-    ----------
-    pack
-        Name, digest and dimension.
-    folder
-        The pack's; None where it has none of facebank's files.
-
-    Raises
-    ------
-    PackIntegrityError
-        A file is damaged. One that was made for another pack, as a copied folder with a changed manifest has it, is
-        passed over: the pack is not calibrated then.
+    Files made for another pack are ignored. Raises `PackIntegrityError` if one is damaged.
     """
     places = [place for place in (user_folder(pack), folder) if place is not None]
     found = [
@@ -88,7 +65,7 @@ def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
 
 
 def _joined(found: list[Calibration]) -> Calibration:
-    """Return the first calibration, with calibrators from later ones for the classifiers that it does not have."""
+    """Return the first calibration, completed with classifiers of the later ones."""
     first, *others = found
     for other in others:
         missing = tuple(one for one in other.calibrators if first.of(one.classifier) is None)
@@ -97,26 +74,15 @@ def _joined(found: list[Calibration]) -> Calibration:
 
 
 def user_folder(pack: PackIdentity) -> Path:
-    """Return where the user's own calibration of a pack is kept."""
+    """Return the folder of the user's own calibration of a pack."""
     return calibrations_folder() / pack.digest[:32]
 
 
 def save_knowledge(calibration: Calibration, background: Background | None, folder: Path) -> None:
-    """Write a calibration and its background into a folder, instead of those that are there.
+    """Write a calibration and its background into a folder, replacing those that are there.
 
-    Parameters
-    ----------
-    calibration
-        What a pack's scores are worth.
-    background
-        What goes with it; None for none, and an older one is removed.
-    folder
-        Made where missing. The files can be read by everybody who may read new files of this user.
-
-    Raises
-    ------
-    StorageError
-        They cannot be written.
+    Without a background, an older one is removed. The folder is made if missing; the files have the user's usual
+    permissions. Raises `StorageError` if they cannot be written.
     """
     require_folder(folder)
     target = folder / BACKGROUND_NAME
@@ -132,7 +98,7 @@ def save_knowledge(calibration: Calibration, background: Background | None, fold
 
 
 def require_folder(folder: Path) -> None:
-    """Make a folder that a calibration is to be kept in; `StorageError` if nothing can be written there."""
+    """Make a folder for a calibration; raises `StorageError` if it is not writable."""
     target = folder / CALIBRATION_NAME
     with _told_if_unwritable(target), new_folder(target):
         pass
@@ -147,7 +113,6 @@ def _told_if_unwritable(target: Path) -> Iterator[None]:
 
 
 def _read(pack: PackIdentity, folder: Path, reader: Callable[[Path], _Content], name: str) -> _Content:
-    """Read a file of a folder; `PackIntegrityError` if it is damaged."""
     try:
         return reader(folder / name)
     except (OSError, UsageError) as error:

@@ -1,4 +1,4 @@
-"""Calibrators from simulated searches; needs SciPy, and is never loaded to identify."""
+"""Calibrators fitted to simulated searches; needs SciPy, and is never loaded to identify."""
 
 from __future__ import annotations
 
@@ -61,16 +61,14 @@ _LEAST_DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is simulated for each size of gallery and number of samples.
+    """The amount of simulation for each size of gallery and number of samples.
 
     Attributes
     ----------
-    enrolled
-        About how many people are enrolled over all galleries.
-    strangers
-        About how many strangers are searched over all galleries.
+    enrolled, strangers
+        Approximate numbers of people enrolled, and of strangers searched, over all galleries.
     galleries
-        How many galleries are made at least and at most.
+        Least and largest number of galleries.
     """
 
     enrolled: int = 4000
@@ -78,26 +76,26 @@ class Effort:
     galleries: tuple[int, int] = (12, 200)
 
     def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
-        """Return how many galleries to make, and of what kind."""
+        """Return the number and the kind of galleries."""
         count = int(np.clip(self.enrolled // size, *self.galleries))
         return count, GalleryPlan(size, samples_each, int(np.clip(self.strangers // count, 200, 2000)), further)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """People of one kind, of whom a calibration learns.
+    """People of one kind for a calibration.
 
     Attributes
     ----------
     identities
-        Those who are searched for and the strangers.
+        The people who are searched for and the strangers.
     others
         Given, galleries are one family of the identities among these people; otherwise they are of the identities.
     weight
-        How much the kind's strangers count for thresholds, above 0: the share of strangers named holds for all kinds
-        together, each weighing so much.
+        Weight of the kind's strangers in thresholds, above 0: the share of strangers named holds for the weighted
+        mixture.
     prior
-        How much the kind counts for probabilities, above 0: how often a search is of this kind.
+        Frequency of searches of the kind for probabilities, above 0.
     """
 
     identities: Identities
@@ -121,30 +119,30 @@ def fit_calibrator(
     effort: Effort = Effort(),
     progress: Progress = SILENT,
 ) -> Calibrator:
-    """Learn what a classifier's scores are worth.
+    """Return the calibrator of a classifier's scores.
 
     Parameters
     ----------
     known
-        Known people; at least `LEAST_PEOPLE` of them with two photos. Several populations each have their weight at
-        every size of gallery that they allow; the first decides which sizes there are.
+        People, at least `LEAST_PEOPLE` of them with two photos. Several populations each count at every size of gallery
+        that they allow; the first determines the sizes.
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
     background
         The pack's, for classifiers that need one.
     correction
-        How scores are corrected by the album's other people.
+        The correction of scores by the album's other people.
     seed
-        The same seed gives the same calibrator.
+        Makes the result reproducible.
     effort
-        How much is simulated.
+        The amount of simulation.
     progress
         Advanced with each simulated gallery.
 
     Raises
     ------
     UsageError
-        There are too few people, or the embeddings tell nobody apart.
+        There are too few people, or all embeddings are the same.
     """
     populations = [Population(known)] if isinstance(known, Identities) else list(known)
 
@@ -177,12 +175,9 @@ def fit_calibrator(
 
 
 def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
-    """Return which sizes of galleries can be simulated: a third of the people may be enrolled.
+    """Return the sizes of galleries that can be simulated: a third of the people may be enrolled.
 
-    Raises
-    ------
-    UsageError
-        There are too few people.
+    Raises `UsageError` if there are too few people.
     """
     photos = identities.photos
     several = int((photos > 1).sum())
@@ -198,14 +193,13 @@ def calibrated_sizes(identities: Identities, classifier: str) -> list[int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """The searches of one population in galleries of one size, those of each of `SAMPLES` equally many and together."""
+    """The searches of one population in galleries of one size, equally many for each of `SAMPLES`, in order."""
 
     weight: float
     prior: float
     searches: Sequence[Searches]
 
     def with_samples(self, place: int) -> Sequence[Searches]:
-        """Return the searches of one of `SAMPLES`, by its place."""
         share = len(self.searches) // len(SAMPLES)
         return self.searches[place * share : (place + 1) * share]
 
@@ -221,7 +215,7 @@ def _searches_of(
 
 
 def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
-    """Spread knots where scores of strangers' best people and of own people lie."""
+    """Return knots spread over the scores of strangers' best people and of own people."""
     strangers = np.concatenate([found.scores[found.strangers, 0] for found in searches])
     own = np.concatenate([found.scores[found.right, 0] for found in searches])
     places = np.concatenate(
@@ -243,7 +237,7 @@ def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
 
 
 def _without_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Put knots between those that are far apart: few scores lie there, and it is there that names are decided."""
+    """Fill wide gaps between knots: scores are rare there, but names are decided there."""
     parts = [
         np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)
         for low, high in itertools.pairwise(knots)
@@ -258,7 +252,7 @@ def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.
 
 
 def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
-    """Return the thresholds for galleries of one sample each, and how they rise with more."""
+    """Return the thresholds for galleries of one sample each, and their rise with more."""
     spreads, quantiles = [], []
     for place in range(len(SAMPLES)):
         best, weights, spread = [], [], []
@@ -279,7 +273,7 @@ def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
 
 
 def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each of `RATES` the score that so much of the weight reaches."""
+    """Return for each of `RATES` the score that this share of the weight reaches."""
     order = np.argsort(-scores, kind="stable")
     reached = (np.cumsum(weights[order]) - weights[order] / 2) / max(weights.sum(), 1e-12)
     return np.interp(RATES, reached, scores[order].astype(np.float64))
@@ -287,7 +281,7 @@ def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Likelihood:
-    """The penalised likelihood of a lapse and of curves of evidence, as a function of their starts and rises."""
+    """The penalized likelihood of a lapse and of curves of evidence, as a function of their starts and rises."""
 
     basis: csr_matrix
     own: NDArray[np.int64]
@@ -296,11 +290,10 @@ class _Likelihood:
     shape: tuple[int, int]
 
     def curves(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the curves of evidence."""
         return np.cumsum(parameters[1:].reshape(self.shape), axis=1)
 
     def __call__(self, parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return the loss and its slope."""
+        """Return the loss and its gradient."""
         lapse, curves = parameters[0], self.curves(parameters)
         evidence = (self.basis @ curves.ravel()).reshape(len(self.own), -1)
         logits = evidence + np.log(self.prior[0] / self.prior[-1])
@@ -360,7 +353,7 @@ def _evidence(
 def _weighted_searches(
     group: _Group,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Return scores, samples, own places and weights of a population's searches that a curve can be fitted to.
+    """Return scores, samples, own places and weights of a population's usable searches.
 
     Mated probes and strangers each weigh the population's prior; relatives among the strangers have their share.
     """
@@ -377,7 +370,7 @@ def _weighted_searches(
 
 
 def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArray[np.float64]) -> csr_matrix:
-    """Return how much each curve's value at each knot counts for each score, ``(M * K, curves * knots)``."""
+    """Return the weight of each curve's value at each knot for each score, ``(M * K, curves * knots)``."""
     from scipy.sparse import csr_matrix
 
     places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for who cannot be meant
@@ -398,7 +391,7 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
 
 
 def _never_falling_with_size(tables: Sequence[SizeTable]) -> list[SizeTable]:
-    """Lift thresholds that chance has put below those of smaller galleries; corrected scores may really fall."""
+    """Raise thresholds that chance has put below those of smaller galleries; corrected scores may really fall."""
     kept: list[SizeTable] = []
     for table in tables:
         thresholds = table.thresholds

@@ -1,4 +1,4 @@
-"""How far a calibration can be trusted: fitted to half of the people, counted on the other half, and the reverse."""
+"""Cross-validation of a calibration: fitted to half of the people, measured on the other half, and the reverse."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _SHARE_OF_EFFORT = 2
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What was counted in galleries of one size, of people whom the calibrator was not fitted to.
+    """Measurements in galleries of one size, on people whom the calibrator was not fitted to.
 
     Attributes
     ----------
     size
-        How many people were enrolled.
+        Number of enrolled people.
     fpir
-        The share of strangers named where `FPIR` was asked for.
+        Share of strangers named at a target of `FPIR`.
     brier
-        The mean squared difference of the best candidate's probability and of whether it was right.
+        Mean squared difference between the best candidate's probability and its correctness.
     log_loss
-        The mean negative natural logarithm of the probability of what was the case.
+        Mean negative natural logarithm of the probability of the outcome.
     ece
-        The mean distance of the told probability from the share that was right, over equal bins of it.
+        Expected calibration error over bins of equal width.
     """
 
     size: int
@@ -69,7 +69,7 @@ def cross_fit(
     effort: Effort = USUAL,
     progress: Progress = SILENT,
 ) -> tuple[Reliability, ...]:
-    """Fit a calibrator to half of the people and count on the other half, then the other way round.
+    """Return one measurement for each size of gallery that half of the people allow, rising; empty if they allow none.
 
     Parameters
     ----------
@@ -80,14 +80,9 @@ def cross_fit(
     seed
         Chooses the halves and galleries.
     effort
-        What the calibrator of everybody costs; this costs twice as much.
+        That of a calibrator of everybody; this costs twice as much.
     progress
         Advanced with each simulated gallery.
-
-    Returns
-    -------
-    tuple[Reliability, ...]
-        One for each size of gallery that half of the people allow, rising; empty where they allow none.
     """
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
@@ -119,7 +114,7 @@ def cross_fit(
 
 
 def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effort: Effort = USUAL) -> int:
-    """Return how many galleries `cross_fit` simulates."""
+    """Return the number of galleries that `cross_fit` simulates."""
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
         return 0
@@ -129,19 +124,13 @@ def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effo
 
 
 def simulated_galleries(identities: Identities, classifier: str, effort: Effort = USUAL) -> int:
-    """Return how many galleries `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
+    """Return the number of galleries that `facebank.recognition.calibration.fitting.fit_calibrator` simulates."""
     kinds = product(calibrated_sizes(identities, classifier), SAMPLES)
     return 2 * sum(effort.plan(*kind)[0] for kind in kinds)  # with and without further people
 
 
 def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
-    """Count how searches of galleries of one size went.
-
-    Parameters
-    ----------
-    groups
-        Searches, each with the calibrator that judges them; at least one gallery.
-    """
+    """Return the measurements of at least one gallery of one size, with the calibrators that judge them."""
     judged = [(found, calibrator) for several, calibrator in groups for found in several]
     told = np.concatenate([_told(found, calibrator)[:, 0] for found, calibrator in judged])
     right = np.concatenate([found.right for found, _ in judged])
@@ -165,7 +154,6 @@ def _told(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
 
 
 def _named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
-    """Return which faces would be given a name."""
     named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
     told = _told(found, calibrator)
     if found.scores.shape[1] > 1:
@@ -181,7 +169,7 @@ def _calibration_error(told: NDArray[np.float64], right: NDArray[np.bool_], weig
 def _halves(
     identities: Identities, classifier: str, seed: int
 ) -> tuple[tuple[Identities, Identities], tuple[int, ...]]:
-    """Split the people, those with several photos evenly; and say which sizes of galleries both halves allow."""
+    """Return two halves of the people, photos spread evenly, and the gallery sizes that both allow."""
     mixed = np.random.default_rng(seed).permutation(len(identities.photos))
     mixed = mixed[np.argsort(identities.photos[mixed] == 1, kind="stable")]
     halves = identities.of(mixed[::2]), identities.of(mixed[1::2])
@@ -199,7 +187,7 @@ def _background(identities: Identities) -> Background:
 
 
 def _lessened(effort: Effort) -> Effort:
-    """Return the effort for one of the four rounds that are made: two of fitting, two of counting."""
+    """Return the effort for each of the four rounds: two of fitting, two of measuring."""
     least, most = effort.galleries
     return replace(
         effort,

@@ -1,11 +1,8 @@
-"""Simulated galleries: known people enrolled at random and searched for, with everybody else as strangers.
+"""Simulated galleries: random people are enrolled and searched for, with everybody else as strangers.
 
-What a similarity is worth depends on how many people are enrolled, on how many samples each has and on what the album's
-other people look like. It is found out by doing it: some of many known people are enrolled, their other photos and one
-photo of each of the others are searched.
-
-Where families are known, galleries can be made of one family (one or two of its members) among other people: strangers
-are then other families, and the members who are not enrolled are told apart as relatives.
+A similarity's meaning depends on the number of enrolled people, on their samples and on the album's other people. With
+known families, a gallery can be one or two members of one family among other people: strangers are then other
+families, and the members who are not enrolled are marked as relatives.
 """
 
 from __future__ import annotations
@@ -36,23 +33,23 @@ KEPT = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identities:
-    """Faces of known people, to enroll and search.
+    """Faces of known people.
 
     Attributes
     ----------
     embeddings
         L2-normalized, ``float32`` of shape ``(N, D)``.
     people
-        Whose they are, ``int64`` of shape ``(N,)``: numbers from 0, each of them used.
+        ``int64`` of shape ``(N,)``: numbers from 0, each of them used.
     qualities
         ``float32`` of shape ``(N,)``, 0..1.
     families
-        The family of each person, ``int64`` of shape ``(P,)``; None where nobody is related.
+        The family of each person, ``int64`` of shape ``(P,)``; None if nobody is related.
 
     Raises
     ------
     UsageError
-        If the shapes do not fit together.
+        The shapes do not match.
     """
 
     embeddings: FloatArray
@@ -72,11 +69,11 @@ class Identities:
 
     @property
     def photos(self) -> NDArray[np.int64]:
-        """How many photos each person has, ``int64`` of shape ``(P,)``."""
+        """Number of photos of each person, ``int64`` of shape ``(P,)``."""
         return np.bincount(self.people).astype(np.int64)
 
     def of(self, people: NDArray[np.int64]) -> Identities:
-        """Return some of the people, numbered anew in rising order."""
+        """Return some of the people, renumbered in rising order."""
         chosen = np.isin(self.people, people)
         kept, owners = np.unique(self.people[chosen], return_inverse=True)
         families = None if self.families is None else self.families[kept]
@@ -85,26 +82,24 @@ class Identities:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searches:
-    """What searching a simulated gallery gave: for each probe the best scores, best first.
+    """The results of M probes in a simulated gallery: the K best scores of each, best first.
 
     Attributes
     ----------
     scores
-        ``float32`` of shape ``(M, K)``: of the K best people; minus infinity for an enrolled relative of a mated
-        probe's person, for relatives are told apart otherwise.
+        ``float32`` of shape ``(M, K)``; minus infinity for an enrolled relative of a mated probe's person.
     samples
-        How many samples those people have, ``int64`` of shape ``(M, K)``.
+        Numbers of samples of those people, ``int64`` of shape ``(M, K)``.
     own
-        Which of the K the probe's own person is, ``int64`` of shape ``(M,)``; K for a mated probe whose person is not
-        among them, -1 for a stranger.
+        Column of the probe's own person, ``int64`` of shape ``(M,)``; K if not among them, -1 for a stranger.
     weights
         ``float64`` of shape ``(M,)``: each enrolled person's probes sum to one, a stranger's is one.
     enrolled
-        How many samples everybody has who is enrolled, ``int64`` of shape ``(P,)``.
+        Numbers of samples of all enrolled people, ``int64`` of shape ``(P,)``.
     further
-        How many further people of the album there are.
+        Number of further people in the album.
     relatives
-        Which strangers are of an enrolled person's family, of shape ``(M,)``.
+        Strangers of an enrolled person's family, ``(M,)``.
     """
 
     scores: FloatArray
@@ -117,41 +112,41 @@ class Searches:
 
     @property
     def size(self) -> int:
-        """How many people are enrolled."""
+        """Number of enrolled people."""
         return len(self.enrolled)
 
     @property
     def mated(self) -> NDArray[np.bool_]:
-        """Which probes are of enrolled people, of shape ``(M,)``."""
+        """Probes of enrolled people, ``(M,)``."""
         mated: NDArray[np.bool_] = self.own >= 0
         return mated
 
     @property
     def strangers(self) -> NDArray[np.bool_]:
-        """Which probes are of people who are neither enrolled nor related to anybody enrolled, of shape ``(M,)``."""
+        """Probes of people who are neither enrolled nor related to anybody enrolled, ``(M,)``."""
         return ~self.mated & ~self.relatives
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Which probes have their own person as the best, of shape ``(M,)``."""
+        """Probes whose own person is the best, ``(M,)``."""
         right: NDArray[np.bool_] = self.own == 0
         return right
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryPlan:
-    """What kind of galleries are simulated.
+    """The kind of galleries to simulate.
 
     Attributes
     ----------
     size
-        How many people are enrolled.
+        Number of enrolled people.
     samples_each
-        How many samples each has, where there are so many photos and one more to search; else as many as there are.
+        Samples of each, as far as one photo remains to be searched.
     strangers
-        How many strangers are searched at most.
+        Largest number of strangers searched.
     further
-        How many further people the album has, who are neither enrolled nor searched; at most half of those there are.
+        Number of further people, neither enrolled nor searched; at most half of those left.
     """
 
     size: int
@@ -162,7 +157,7 @@ class GalleryPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cast:
-    """Who has which part in a gallery, by number; searched people are enrolled ones whose photos are searched."""
+    """The people of a gallery by number; `searched` marks the enrolled ones whose photos are searched."""
 
     enrolled: NDArray[np.int64]
     searched: NDArray[np.bool_]
@@ -180,15 +175,14 @@ def simulate(
     correction: Correction = NO_CORRECTION,
     others: Identities | None = None,
 ) -> Searches:
-    """Enroll random people and search for them and for strangers.
+    """Enroll random people and search for them and for strangers; raises `UsageError` for too few people.
 
     Parameters
     ----------
     identities
-        Of whom people are enrolled and strangers taken.
+        The people to enroll and the strangers.
     plan
-        How many people and samples. People with photos enough are preferred while there are twice as many of them as
-        are needed; otherwise all are taken as they come.
+        The kind of gallery. People with enough photos are preferred while there are twice as many as needed.
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
     background
@@ -196,15 +190,10 @@ def simulate(
     random
         Chooses people and photos.
     correction
-        How scores are corrected by the album's other people.
+        The correction of scores by the album's other people.
     others
-        Given, a gallery is one or two members of one family among these people, of whom nobody is searched for; the
-        identities must have families then.
-
-    Raises
-    ------
-    UsageError
-        If there are not more people than are to be enrolled.
+        Given, a gallery is one or two members of one family of the identities among these people, who are never
+        searched.
     """
     everybody = identities if others is None else _joined(identities, others)
     if others is None:
@@ -282,7 +271,7 @@ def _a_family(identities: Identities, everybody: Identities, plan: GalleryPlan, 
 
 
 def _joined(first: Identities, second: Identities) -> Identities:
-    """Return the people of both, those of the second numbered behind the first and related to nobody."""
+    """Return the people of both, those of the second renumbered and related to nobody."""
     families = first.families
     if families is not None:
         alone = np.arange(len(second.photos)) + families.max() + 1
@@ -298,7 +287,7 @@ def _joined(first: Identities, second: Identities) -> Identities:
 def _means(
     everybody: Identities, people: NDArray[np.int64], shuffled: list[NDArray[np.int64]], samples_each: int
 ) -> FloatArray | None:
-    """Return one mean of some photos of each of some people, ``(G, D)``; None for nobody."""
+    """Return one mean of some photos of each person, ``(G, D)``; None for nobody."""
     if not len(people):
         return None
     samples = [shuffled[person][:samples_each] for person in people]
@@ -310,7 +299,7 @@ def _means(
 def _without_relatives(
     scores: FloatArray, own: NDArray[np.int64], families: NDArray[np.int64] | None, cast: _Cast
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the scores without enrolled relatives of mated probes, and which strangers are related to the enrolled."""
+    """Return scores without enrolled relatives of mated probes, and the strangers related to the enrolled."""
     relatives = np.zeros(len(scores), dtype=bool)
     if families is None:
         return scores, relatives
@@ -331,7 +320,7 @@ def _shuffled_photos(identities: Identities, random: np.random.Generator) -> lis
 
 
 def _best(scores: FloatArray, own: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of each row's best scores, and which of them is the own person's, as in `Searches`."""
+    """Return the places of each row's best scores, and `Searches.own`."""
     kept = min(KEPT, scores.shape[1])
     order = greatest(scores, kept)
     is_own = order == own[:, None]
