@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-PART_SIZE = 65_536
-"""The most vectors in a part: each has its own scale, and is searched by one core at a time."""
-
-ZERO = 128
-"""The byte that stands for the number 0 in a code."""
-
+PART_SIZE = 65_536  # most vectors of a part: each has its own scale, and is searched by one core
+ZERO = 128  # the byte of the number 0 in a code
 _ROWS_AT_ONCE = 2048
 _TINY = 1e-30
 _LOST = 1e-16

@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery.records import PackIdentity
 
-WHOLE, IN_PIECES = 1 << 20, 1 << 14
-"""Bytes that one digest is of, in sections that are read whole and in those of which single rows are."""
-
+WHOLE, IN_PIECES = 1 << 20, 1 << 14  # bytes of a block: of sections read whole, and row by row
 _MAGIC = b"facebank derived"
 _FORMAT = 2
 _HEADER = struct.Struct("<16sIIQ32s")  # magic, format, length of the JSON, length of the file, seal

@@ -31,18 +31,11 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-MASK = "augmented:mask"
-"""The variant of a sample's embedding with a drawn mask."""
+MASK = "augmented:mask"  # variant of a sample's embedding: with a drawn mask
 
+# Of a drawn mask beside the plain embedding; chosen with benchmarks/masks.py on LFW's development people.
 MASK_WEIGHT = 0.5
-"""How much the embedding with a drawn mask counts beside the plain one, for faces whose mouth is hidden.
-
-Chosen on LFW's development people with ``benchmarks/masks.py``.
-"""
-
-KEPT_FROM = 5_001
-"""From how many samples on the index is kept in the cache: fewer are read from the gallery in 50 ms."""
-
+KEPT_FROM = 5_001  # samples from which the index is cached: fewer are read from the gallery in 50 ms
 _TOLD_FROM = 200 << 20  # bytes of a gallery; making its index takes more than a second
 
 _OPENING = SharedLock()

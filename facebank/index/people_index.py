@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-QUALITY_FLOOR = 0.5
-"""The least weight of a sample in its person's prototype: a poor photo counts for half of a perfect one."""
-
+QUALITY_FLOOR = 0.5  # least weight of a sample in its person's prototype; a perfect one has 1
 _PEOPLE_AT_ONCE = 4096
 
 

@@ -32,11 +32,8 @@ if TYPE_CHECKING:
     from facebank.types import Person
 
 
-SAME_PERSON_ERROR = 0.3
-"""The expected error from which two people may be one."""
-
-FEW_SAMPLES = 1
-"""How many samples are too few."""
+SAME_PERSON_ERROR = 0.3  # expected error from which two people may be one
+FEW_SAMPLES = 1  # this many samples are too few
 
 
 class FindingKind(StrEnum):
@@ -331,8 +328,7 @@ def _enroll(name: str) -> str:
     return shell_command("enroll", "--name", name) + " PHOTO..."
 
 
-MOST_PAIRS = 20
-"""How many pairs of confusable people are told of, unless somebody asks for more."""
+MOST_PAIRS = 20  # default number of confusable pairs reported
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,8 @@ if TYPE_CHECKING:
     from facebank.index.people_index import PeopleIndex
     from facebank.types import FloatArray
 
-SAME_PERSON = 0.5
-"""The similarity from which a further person of the album may be an enrolled one, and does not count."""
-
-MAY_BE_THE_SAME = 0.35
-"""The similarity from which a further person does not count for an enrolled one: perhaps poor photos of that one."""
+SAME_PERSON = 0.5  # similarity from which a further person may be an enrolled one, and does not count
+MAY_BE_THE_SAME = 0.35  # similarity from which one does not count for an enrolled person: perhaps poor photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +64,7 @@ class Correction:
         return np.asarray(count / (count + self.shrinkage))
 
 
-NO_CORRECTION = Correction()
-"""Scores stay what they are: for calibrations of before."""
+NO_CORRECTION = Correction()  # for calibrations of the first format
 
 
 class Cohort:
@@ -180,9 +176,7 @@ def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
     return further[np.array(unlike, dtype=np.bool_)]
 
 
-MOST_PEOPLE = 1000
-"""How many people are kept; those with most faces."""
-
+MOST_PEOPLE = 1000  # kept in the file, those with most faces
 _MAGIC = b"FBNKAP01"
 _DIGEST = 32
 _HEADER = len(_MAGIC) + 2 * _DIGEST

@@ -27,12 +27,8 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.background import Background
     from facebank.types import FloatArray
 
-LEAST_EXPECTED_ERROR = 0.03
-"""The expected error from which people who look very much alike are told of as confusable."""
-
-MOST_PAIRS = 1000
-"""How many pairs are looked for at most."""
-
+LEAST_EXPECTED_ERROR = 0.03  # expected error from which a pair is reported
+MOST_PAIRS = 1000  # most pairs returned
 _MOST_MEASURED = 5000
 _SHARED_AMONG = 5
 _MOST_COMMON = 0.9

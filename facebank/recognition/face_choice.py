@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-TIMES_AS_LARGE = 2.5
-"""How many times as large as the next a face is, by the longer side of its box, to be the photo's subject."""
-
-CLEARLY_MORE_ALIKE = 0.15
-"""How much more like the person than any other face of the photo a face is that is taken."""
+TIMES_AS_LARGE = 2.5  # least ratio of longer box sides, to the next face, of a photo's subject
+CLEARLY_MORE_ALIKE = 0.15  # least lead in similarity over the photo's other faces
 
 
 class FaceChoice(NamedTuple):

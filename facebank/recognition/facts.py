@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import Person, Sample
 
-CHILD_UNTIL = 16
-"""The age, in years, until which a face changes so fast that old samples mislead."""
-
-OUTDATED_AFTER = 2
-"""How old, in years, the newest sample of a child may be."""
+CHILD_UNTIL = 16  # years of age until which old samples mislead
+OUTDATED_AFTER = 2  # most years since a child's newest sample
 
 
 class FactWarningCode(StrEnum):

@@ -18,18 +18,10 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import Enrolled
     from facebank.types import FloatArray
 
-ALIKE = 0.97
-"""The similarity from which two samples are one photo, saved twice; two photos of one person hardly reach it."""
-
-ONE_MOMENT = 0.9
-"""The mean similarity from which a person's samples are of one moment; one in a hundred pairs of photos reaches it."""
-
-RARELY_BELOW = 0.334
-"""How far below the mean the similarity of two photos of one person is once in two hundred times."""
-
-MOSTLY_ABOVE = 0.2
-"""How far below the mean it is once in twenty times; among many people somebody is alike by chance up to there."""
-
+ALIKE = 0.97  # similarity from which two samples are one photo; two photos of one person hardly reach it
+ONE_MOMENT = 0.9  # mean similarity of samples of one moment; 1 % of pairs of photos reach it
+RARELY_BELOW = 0.334  # distance below the mean similarity of one person's photos, 0.5 % quantile
+MOSTLY_ABOVE = 0.2  # the same, 5 % quantile; among many people, chance reaches up to there
 _SAMPLES_AT_ONCE = 1000
 
 
@@ -153,9 +145,7 @@ def _agreement(enrolled: Enrolled) -> FloatArray:
     return np.asarray(((sums**2).sum(axis=1) - counts) / pairs, dtype=np.float32)
 
 
-TYPICAL_AGREEMENT = 0.65
-"""The mean cosine of two photos of one person, where a pack's background does not tell it."""
-
+TYPICAL_AGREEMENT = 0.65  # mean cosine of two photos of one person, if the background lacks it
 _LEAST_VARIANCE = 1e-6
 
 

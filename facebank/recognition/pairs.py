@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-ALIKE, VERY_ALIKE = 0.15, 0.30
-"""Similarities of two prototypes: up to the first scores tell two people apart, from the second on margins do."""
-
-USUAL_ERROR = 0.04
-"""The share of names given between people who look alike that may be wrong, by default."""
-
+ALIKE, VERY_ALIKE = 0.15, 0.30  # prototype similarities: below, scores separate two people; above, margins do
+USUAL_ERROR = 0.04  # default share of wrong names between people who look alike
 NAMES_WRONG = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
 """Shares of names that are wrong, and from which probability one of the two must be named for that.
 
@@ -86,8 +82,8 @@ class PairModel:
         return tuple(field.name for field in fields(PairModel))
 
 
+# Of the embedded pack.
 USUAL_PAIRS = PairModel(2.788, 0.2, 0.844, -0.235, 1.693, -0.874, 1.79, 0.129, -3.125, 2.602, -0.452)
-"""What was measured for the embedded pack; stands in where a pack's calibration says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,18 +38,10 @@ if TYPE_CHECKING:
 
 CANDIDATES = 5
 
-LEAST_ODDS = 10.0
-"""How many times as probable as the runner-up a person must be to be named."""
-
-HARDLY_A_FACE = "hardly a face"
-"""The weakness of what the detector takes for a face at first sight only: a hand, an ear, a pattern."""
-
-BEYOND_DOUBT = 0.95
-"""The probability from which a person is named even where the face is poor; what is hardly a face never is."""
-
-LEAST_PROBABILITY = 0.5
-"""The probability that a name must have by default: rather right than wrong."""
-
+LEAST_ODDS = 10.0  # least ratio of the probabilities of a named person and the runner-up
+HARDLY_A_FACE = "hardly a face"  # the detector's weakness for a hand, an ear or a pattern
+BEYOND_DOUBT = 0.95  # probability from which a poor face is named, unless it is hardly a face
+LEAST_PROBABILITY = 0.5  # default least probability of a name
 _LEAST_QUALITY = 1e-3
 _LEAST_TOLD = 1e-12
 _RATHER_THAN_THE_OTHER = 0.5

@@ -26,43 +26,22 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1
-"""Before this age photos may be unlike after this many years."""
-YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10
-"""Years after which photos may be unlike: without a birth date, and after the age of `CHILD_UNTIL`."""
+CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1  # photos before this age may differ after this many years
+YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10  # the same without a birth date, and after that age
 _DAYS_OF_A_YEAR = 365.25
 
-LINKED = 0.42
-"""Two sets of faces are joined from this mean similarity on."""
+LINKED = 0.42  # least mean similarity of sets that are joined
+UNLIKE, UNLIKE_SLOPE = 0.14, 0.22  # a face below `UNLIKE + UNLIKE_SLOPE * mean pair of the person` is unlike
+NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7  # least lead of another person, and similarity to that one
+ALIKE_SHARE = 0.4  # share of the difference of two people's mean pairs that is corrected for
+FIRST_LIKE_ANOTHER = 1.8  # least similarity of an only face to another person, to be that one's
 
-UNLIKE, UNLIKE_SLOPE = 0.14, 0.22
-"""A face is unlike a person below `UNLIKE`, plus `UNLIKE_SLOPE` times how alike the person's faces are."""
-
-NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7
-"""By how much a face is nearer to another person, and how similar it is to that person at least, to be the other's."""
-
-ALIKE_SHARE = 0.4
-"""How much of what a person's faces are alike is taken off a similarity with them, before people are compared."""
-
-FIRST_LIKE_ANOTHER = 1.8
-"""From which similarity with another person the only face of a person is the other's."""
-
+# Most distance below their mean pairs, and least similarity, of two sets of one person.
 SET_BELOW_ALIKE, SET_LIKE_ANOTHER = 0.2, 2.25
-"""How much less alike than each other a set of faces and another person's samples may be, to be the other's, and how
-alike they are then at least."""
-
-SET_LOOKS_LIKE_ANOTHER = 1.55
-"""From which similarity on such a set is told to look like another person's, if it is taken."""
-
-APART = 1.0
-"""By how much two halves of a person's faces are less alike than the faces of each, to be two people's."""
-
-TYPICAL = 1.9
-"""Mean similarity of two photos of one person, for people of whom too few are known to measure it."""
-
-LIKE_NOBODY = 0.17
-"""The mean similarity below which a face is no more like a person than strangers are."""
-
+SET_LOOKS_LIKE_ANOTHER = 1.55  # similarity from which an accepted set is reported to look like another person
+APART = 1.0  # least distance below their mean pairs of two halves of two people
+TYPICAL = 1.9  # prior mean pair
+LIKE_NOBODY = 0.17  # mean similarity below which a face is as unlike as a stranger
 _PAIRS_OF_TYPICAL = 2.0
 _FIRST_SAMPLES = 32
 _ROUNDING = 1e-6

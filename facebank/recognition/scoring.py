@@ -26,15 +26,9 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import Enrolled
     from facebank.types import FloatArray
 
-CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")
-"""The kinds of classifiers that `build_scorer` knows."""
-
-NEIGHBORS = 10
-"""How many of a person's most similar samples vote in kNN."""
-
-TEMPERATURE = 0.2
-"""How fast a vote in kNN loses weight: by a factor of e for each 0.2 that it is less similar than the best one."""
-
+CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # kinds for `build_scorer`
+NEIGHBORS = 10  # most samples of a person that vote in kNN
+TEMPERATURE = 0.2  # of kNN votes: a factor of e for each 0.2 below the best similarity
 _NUMBERS_AT_ONCE = 4_000_000
 _FIRST_SAMPLES = 64
 

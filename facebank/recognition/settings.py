@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = float | str | bool
 
-AUTOMATIC = "auto"
-"""The classifier that is chosen by what the enrolled samples show."""
-
+AUTOMATIC = "auto"  # chooses the classifier by the enrolled samples
 SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
 
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-Loss = Literal["squared_hinge", "logistic"]
-"""What a row on the wrong side costs: a linear SVM's cost, or logistic regression's."""
-
+Loss = Literal["squared_hinge", "logistic"]  # of a linear SVM, or of logistic regression
 _NUMBERS_AT_ONCE = 4_000_000
 _MOST_STEPS = 2_000
 

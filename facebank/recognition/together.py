@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-COMPETING = 0.05
-"""The probability from which a face competes for a person."""
-
-MOST_EXACT = 8
-"""Up to so many competing faces, the probabilities of all assignments are summed."""
-
+COMPETING = 0.05  # probability from which a face competes for a person
+MOST_EXACT = 8  # most competing faces with exact probabilities
 _IMPOSSIBLE = -1e9
 _LEAST = 1e-12
 

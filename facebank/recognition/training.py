@@ -38,23 +38,13 @@ if TYPE_CHECKING:
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray
 
-FITTED = ("svm", "svm-rbf", "logistic")
-"""The kinds of `CLASSIFIERS` that have something to fit."""
-
+FITTED = ("svm", "svm-rbf", "logistic")  # kinds of `CLASSIFIERS` that are fitted
 SVM_STRENGTH = 1.0
-LOGISTIC_STRENGTH = 10.0
-"""How much a sample on the wrong side costs; see `facebank.recognition.solving`. Chosen on LFW's development people."""
-
-GAMMA = 1.0
-"""How narrow the radial-basis-function kernel is, for embeddings of length 1."""
-
+LOGISTIC_STRENGTH = 10.0  # costs of a misplaced sample, chosen on LFW's development people
+GAMMA = 1.0  # width of the radial-basis-function kernel, for embeddings of length 1
 DRAWS = 1_000
-KERNEL_DRAWS = 500
-"""How many people are drawn from the background."""
-
-MOST_FOR_KERNEL = 500
-"""How many samples a kernel SVM is fitted to: half a second of one core; twice as many take four times as long."""
-
+KERNEL_DRAWS = 500  # draws from the background
+MOST_FOR_KERNEL = 500  # samples of a kernel SVM: half a second of one core; twice as many take four times as long
 _JITTER = 1e-5
 _SEED = 0
 
@@ -180,15 +170,11 @@ def _rows(enrolled: Enrolled, background: Background | None, draws: int) -> tupl
     return background.mean, seen_from(background.mean, everybody).astype(np.float32)
 
 
-DEFAULT_CLASSIFIER = "prototype"
-"""The classifier that measured best over sizes of galleries and numbers of samples."""
-
+DEFAULT_CLASSIFIER = "prototype"  # measured best over sizes of galleries and numbers of samples
 TRIED = ("prototype", "knn", "svm", "logistic")
 
 FOLDS = 5
-LEAST_SAMPLES = 3
-"""How many samples a person must have to be tried."""
-
+LEAST_SAMPLES = 3  # of a person who is tried
 LEAST_TRIALS = 30
 MOST_SAMPLES = 3000
 SIGNIFICANCE = 0.05

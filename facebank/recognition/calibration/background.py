@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-LEAST_IDENTITIES = 50
-"""How many people statistics must be made of, lest they tell of one of them."""
-
+LEAST_IDENTITIES = 50  # fewer people could be recognized in the statistics
 _LARGEST_DIMENSION = 4096
 
 

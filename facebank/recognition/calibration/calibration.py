@@ -35,15 +35,9 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-SAMPLES = (1, 3, 5)
-"""For how many samples of a person the evidence is tabulated."""
-
-RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""For which FPIR the threshold is tabulated."""
-
-FORMAT = 2
-"""What is written; of the first format, which knew no correction, calibrations are read as well."""
-
+SAMPLES = (1, 3, 5)  # numbers of samples for which the evidence is tabulated
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # FPIRs for which the threshold is tabulated
+FORMAT = 2  # 1, which had no correction, is read too
 _MAX_KNOTS = 200
 _MAX_TABLES = 40
 _MAX_FURTHER = 10_000

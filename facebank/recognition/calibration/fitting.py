@@ -31,24 +31,12 @@ if TYPE_CHECKING:
 
     from facebank.recognition.calibration.background import Background
 
-SIZES = (1, 3, 10, 30, 100, 300, 1000)
-"""How many people the simulated galleries have, where there are people enough."""
-
-SIZES_OF_FITTED = (1, 10, 100, 1000)
-"""The same for classifiers that have something to fit, which takes its time."""
-
-CORRECTION = Correction(share=0.75, level=1.0)
-"""How scores are corrected by the album's other people, unless somebody says otherwise."""
-
-FURTHER = 100
-"""How many further people the simulated albums have that have any."""
-
-RELATIVES_SHARE = 0.03
-"""Which share of strangers is taken to be brothers and sisters of those enrolled, where families are known."""
-
-LEAST_PEOPLE = 20
-"""How many people with two photos or more a calibration needs, and how many people in all besides those enrolled."""
-
+SIZES = (1, 3, 10, 30, 100, 300, 1000)  # numbers of people in simulated galleries
+SIZES_OF_FITTED = (1, 10, 100, 1000)  # the same for classifiers of `FITTED`, which are slow
+CORRECTION = Correction(share=0.75, level=1.0)  # default correction by the album's other people
+FURTHER = 100  # further people of the simulated albums that have any
+RELATIVES_SHARE = 0.03  # share of strangers who are siblings of the enrolled, where families are known
+LEAST_PEOPLE = 20  # with two photos or more, and in all besides those enrolled
 _KNOTS = 16
 _WIDEST_GAP = 0.05
 _SMOOTHNESS = 1e-4

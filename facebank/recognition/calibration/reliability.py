@@ -23,15 +23,9 @@ if TYPE_CHECKING:
 
     from facebank.recognition.calibration.calibration import Calibrator
 
-FPIR = 0.01
-"""The share of strangers named that is asked for when it is counted how many are."""
-
-STRANGER_SHARE = 0.5
-"""The share of faces that are taken to be strangers' when probabilities are counted."""
-
-USUAL = Effort()
-"""How much is simulated unless it is told."""
-
+FPIR = 0.01  # target share of strangers named
+STRANGER_SHARE = 0.5  # prior share of strangers' faces
+USUAL = Effort()  # default amount of simulation
 _BINS = 15
 _SHARE_OF_EFFORT = 2
 

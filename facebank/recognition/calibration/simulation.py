@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.background import Background
     from facebank.types import FloatArray
 
-PROBES_EACH = 5
-"""How many photos of an enrolled person are searched at most."""
-
-KEPT = 10
-"""How many of a probe's best scores are kept; the rest are as good as impossible."""
+PROBES_EACH = 5  # most photos of an enrolled person that are searched
+KEPT = 10  # best scores of a probe that are kept; the rest are negligible
 
 
 @dataclass(frozen=True, slots=True, eq=False)
