@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SAME_PERSON_ERROR = 0.3  # expected error from which two people may be one
 FEW_SAMPLES = 1  # this many samples are too few
+MOST_PAIRS = 20  # default number of confusable pairs reported
 
 
 class FindingKind(StrEnum):
@@ -122,7 +123,7 @@ def audit_samples(
     background: Background | None = None,
     *,
     pair_model: PairModel | None = None,
-    most_pairs: int = 20,
+    most_pairs: int = MOST_PAIRS,
 ) -> list[Finding]:
     """Return what will make recognition go wrong, by kind in the order of `FindingKind`, the worst of each kind first.
 
@@ -222,7 +223,8 @@ def _mislabelled(samples: AuditedSamples, around: Neighborhood) -> Iterator[Find
 def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
     first, second = samples.names[pair.first], samples.names[pair.second]
     numbers = tuple(samples.number(row) for row in pair.doubtful)
-    advice = [*_more_photos(samples, pair), *map(_remove, numbers)]
+    helpful = [samples.names[person] for person in _fewest(samples, pair)]
+    advice = [*map(_enroll, helpful), *map(_remove, numbers)]
     doubt = ""
     if pair.expected_error >= SAME_PERSON_ERROR:
         doubt = ", or are one person"
@@ -237,18 +239,10 @@ def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
         numbers,
         pair.expected_error,
         f"{first} and {second} will be confused{doubt}: about {100 * pair.expected_error:.2g} % of the photos of one "
-        f"are nearer to the other{nearer}. Other photos of {_who_needs_more(samples, pair)} help: "
+        f"are nearer to the other{nearer}. Other photos of {' and '.join(helpful)} help: "
         "another day, light and pose",
         tuple(advice),
     )
-
-
-def _who_needs_more(samples: AuditedSamples, pair: ConfusablePair) -> str:
-    return " and ".join(samples.names[person] for person in _fewest(samples, pair))
-
-
-def _more_photos(samples: AuditedSamples, pair: ConfusablePair) -> list[str]:
-    return [_enroll(samples.names[person]) for person in _fewest(samples, pair)]
 
 
 def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
@@ -326,9 +320,6 @@ def _remove(number: int) -> str:
 
 def _enroll(name: str) -> str:
     return shell_command("enroll", "--name", name) + " PHOTO..."
-
-
-MOST_PAIRS = 20  # default number of confusable pairs reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,9 +421,9 @@ def _also(finding: Finding, command: str) -> Finding:
 
 def _dated(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
-        commands = [shell_command("enroll", "--name", person.name) + " PHOTO..."]
+        commands = [_enroll(person.name)]
     else:
-        commands = [f"facebank people remove-sample {number}" for number in warning.samples]
+        commands = [_remove(number) for number in warning.samples]
     kind = FindingKind(warning.code.value)
     return Finding(kind, (person.name,), warning.samples, None, warning.message, tuple(commands))
 

@@ -113,6 +113,15 @@ class Recognizer:
     for_hidden_mouths
         The classifier for faces with a hidden mouth, such as in a mask; None to use `scorer`.
 
+    Attributes
+    ----------
+    rule
+        The conditions under which a face is named.
+    samples
+        Number of samples of each enrolled person, ``int64`` of shape ``(P,)``.
+    further, others
+        Number of album people beyond the enrolled ones, and of all other people, who correct the scores.
+
     Raises
     ------
     UsageError
@@ -136,10 +145,10 @@ class Recognizer:
             raise UsageError("The classifier was fitted to other people than are enrolled.")
         self._index = people
         self._people = people.people
-        self._samples = people.counts
+        self.samples = people.counts
         self._names = names
         self._scorer = scorer
-        self._rule = rule
+        self.rule = rule
         self._dimension = people.dimension
         self._strangers = None
         if strangers is not None and len(strangers):
@@ -147,26 +156,8 @@ class Recognizer:
         self._confusables = confusables
         self._for_hidden_mouths = for_hidden_mouths
         self._cohort = cohort
-
-    @property
-    def rule(self) -> Rule:
-        """The conditions under which a face is named."""
-        return self._rule
-
-    @property
-    def samples(self) -> NDArray[np.int64]:
-        """Number of samples of each enrolled person, ``int64`` of shape ``(P,)``."""
-        return self._samples
-
-    @property
-    def further(self) -> int:
-        """Number of album people beyond the enrolled ones who correct the scores."""
-        return 0 if self._cohort is None else self._cohort.further
-
-    @property
-    def others(self) -> int:
-        """Number of other people who correct the scores; 0 without a correction."""
-        return 0 if self._cohort is None else self._cohort.others
+        self.further = 0 if cohort is None else cohort.further
+        self.others = 0 if cohort is None else cohort.others
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
         """Identify the faces of one photo, giving each name once at most.
@@ -304,10 +295,10 @@ class Recognizer:
         places = np.stack([each.places[order] for each, order in zip(scored, best, strict=True)])
         scores = np.stack([each.scores[order] for each, order in zip(scored, best, strict=True)])
         like = np.stack([each.similarities[order] for each, order in zip(scored, best, strict=True)])
-        if self._rule.calibrator is None:
+        if self.rule.calibrator is None:
             return Ranking(places, scores, like, None)
-        probabilities = self._rule.calibrator.probabilities(
-            scores, self._samples[places], len(self._people), self._rule.stranger_share, self.further
+        probabilities = self.rule.calibrator.probabilities(
+            scores, self.samples[places], len(self._people), self.rule.stranger_share, self.further
         )
         if self._confusables is not None:
             share_among_alike(self._confusables, places, like, probabilities)
@@ -326,13 +317,13 @@ class Recognizer:
         together: Sequence[Sequence[int]],
     ) -> list[Identity]:
         alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
-        if self._rule.allow_twice:
+        if self.rule.allow_twice:
             return flag_people_seen_twice(alone, together)
         if not any(len(rows) > 1 for rows in together):
             return alone
         from facebank.recognition.together import COMPETING, competing
 
-        near = ranking.scores >= self._rule.threshold
+        near = ranking.scores >= self.rule.threshold
         plausible = near if ranking.probabilities is None else near | (ranking.probabilities[:, :-1] >= COMPETING)
         plausible &= np.isfinite(ranking.scores)
         plausible[[each.reason is Reason.REMEMBERED_STRANGER for each in alone]] = False
@@ -356,7 +347,7 @@ class Recognizer:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
         from facebank.recognition.together import share_probabilities, share_similarities
 
-        rule, part = self._rule, ranking.of(group)
+        rule, part = self.rule, ranking.of(group)
         if part.probabilities is None:
             near = part.scores >= rule.threshold
             shares = share_similarities(part.places, part.similarities, near, rule.threshold, rule.margin)
@@ -390,7 +381,7 @@ class Recognizer:
     def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Identity:
         candidates = self._candidates(ranking, row)
         if not candidates:
-            remembered = stranger_likeness >= self._rule.stranger_likeness
+            remembered = stranger_likeness >= self.rule.stranger_likeness
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
         return identity_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
@@ -414,7 +405,7 @@ class Recognizer:
         stranger_likeness: float,
         taken: AbstractSet[int] = frozenset(),
     ) -> tuple[Decision, Reason]:
-        rule = self._rule
+        rule = self.rule
         too_poor = face.quality < rule.minimum_quality
         if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
             return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
@@ -446,7 +437,7 @@ class Recognizer:
     def _least_before(self, first: int, other: int) -> float:
         confusables = self._confusables
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
-        return self._rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
+        return self.rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
 
     def _before(self, ranking: Ranking, row: int, column: int) -> float:
         """Return the probability of the best person, given that it is that one or the other."""
@@ -461,14 +452,14 @@ class Recognizer:
 
     def _beyond_doubt(self, ranking: Ranking, row: int) -> bool:
         if ranking.probabilities is None:
-            return bool(ranking.scores[row, 0] >= self._rule.threshold + self._rule.margin)
-        return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self._rule.threshold)
+            return bool(ranking.scores[row, 0] >= self.rule.threshold + self.rule.margin)
+        return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self.rule.threshold)
 
     def _too_near(self, ranking: Ranking, row: int) -> NDArray[np.bool_]:
         """Return which of the people after the best one are too near to it, ``(K - 1,)``."""
         if ranking.probabilities is None:
             similarities = ranking.similarities[row]
-            near: NDArray[np.bool_] = similarities[0] - similarities[1:] < self._rule.margin
+            near: NDArray[np.bool_] = similarities[0] - similarities[1:] < self.rule.margin
         else:
             probabilities = ranking.probabilities[row, :-1]
             near = probabilities[0] < LEAST_ODDS * probabilities[1:]

@@ -159,7 +159,11 @@ KEYS = tuple(field.name for field in fields(DecisionSettings))
 
 def list_settings(gallery: Gallery) -> list[Setting]:
     """Return all settings of a gallery; raises as `DecisionSettings.from_gallery`."""
-    return [_setting(gallery, DecisionSettings.from_gallery(gallery), key) for key in KEYS]
+    settings, default = DecisionSettings.from_gallery(gallery), DecisionSettings()
+    return [
+        Setting(key, getattr(settings, key), getattr(default, key), gallery.read_setting(key) is not None)
+        for key in KEYS
+    ]
 
 
 def change_setting(gallery: Gallery, key: str, text: str) -> Setting:
@@ -179,11 +183,6 @@ def _one_setting(gallery: Gallery, key: str) -> Setting:
     return Setting(key, default if value is None else value, default, value is not None)
 
 
-def _setting(gallery: Gallery, settings: DecisionSettings, key: str) -> Setting:
-    is_set = gallery.read_setting(key) is not None
-    return Setting(key, getattr(settings, key), getattr(DecisionSettings(), key), is_set)
-
-
 def _known(key: str) -> str:
     if key not in KEYS:
         raise UsageError(f"there is no setting '{printable(key)}': there are {', '.join(KEYS)}")
@@ -198,27 +197,16 @@ def _is_valid(key: str, value: object) -> bool:
     return True
 
 
-def _fpir(value: object) -> float:
-    number = _number(value)
-    if number is None or not SMALLEST_FPIR <= number <= LARGEST_FPIR:
-        raise UsageError(f"fpir is a share from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01, not {_shown(value)}")
-    return number
+def _number_check(rule: str, fits: Callable[[float], bool]) -> Callable[[object], float]:
+    """Return a check for numbers that fit; `rule` begins the message about others."""
 
+    def check(value: object) -> float:
+        number = _number(value)
+        if number is None or not fits(number):
+            raise UsageError(f"{rule}, not {_shown(value)}")
+        return number
 
-def _stranger_share(value: object) -> float:
-    number = _number(value)
-    if number is None or not 0 < number < 1:
-        raise UsageError(f"stranger_share is a share above 0 and below 1, such as 0.5, not {_shown(value)}")
-    return number
-
-
-def _least_probability(value: object) -> float:
-    number = _number(value)
-    if number is None or not 0 <= number < 1:
-        raise UsageError(
-            f"least_probability is a probability of 0 or more and below 1, such as 0.5, not {_shown(value)}"
-        )
-    return number
+    return check
 
 
 def _allow_twice(value: object) -> bool:
@@ -228,13 +216,6 @@ def _allow_twice(value: object) -> bool:
     if said is False or said in ("false", "no", "off"):
         return False
     raise UsageError(f"allow_twice is true or false, not {_shown(value)}")
-
-
-def _confusable_error(value: object) -> float:
-    number = _number(value)
-    if number is None or not 0 < number <= 0.5:
-        raise UsageError(f"confusable_error is a share above 0 and at most 0.5, such as 0.04, not {_shown(value)}")
-    return number
 
 
 def _classifier(value: object) -> str:
@@ -259,10 +240,19 @@ def _shown(value: object) -> str:
 
 
 _CHECKS: dict[str, Callable[[object], Value]] = {
-    "confusable_error": _confusable_error,
-    "fpir": _fpir,
+    "confusable_error": _number_check(
+        "confusable_error is a share above 0 and at most 0.5, such as 0.04", lambda share: 0 < share <= 0.5
+    ),
+    "fpir": _number_check(
+        f"fpir is a share from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01",
+        lambda share: SMALLEST_FPIR <= share <= LARGEST_FPIR,
+    ),
     "classifier": _classifier,
-    "stranger_share": _stranger_share,
-    "least_probability": _least_probability,
+    "stranger_share": _number_check(
+        "stranger_share is a share above 0 and below 1, such as 0.5", lambda share: 0 < share < 1
+    ),
+    "least_probability": _number_check(
+        "least_probability is a probability of 0 or more and below 1, such as 0.5", lambda least: 0 <= least < 1
+    ),
     "allow_twice": _allow_twice,
 }

@@ -126,10 +126,7 @@ def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> 
             f"{kind} needs somebody to tell the one person from: enroll a second one, use a pack with a background, or "
             "choose prototype or knn."
         )
-    if background is not None and background.dimension != enrolled.dimension:
-        raise UsageError(
-            f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."
-        )
+    check_background(background, enrolled)
     if kind == "svm-rbf":
         return _fit_kernel(enrolled, background)
     return _fit_linear(kind, enrolled, background)
