@@ -407,16 +407,13 @@ def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding
     """Advise undoing a merge if a person looks like two and was merged."""
     joined = gallery.merged_into()
     about = FindingKind.TWO_PEOPLE, FindingKind.MISLABELLED, FindingKind.DISAGREEING
-    return [
-        _also(finding, shell_command("people", "unmerge", finding.people[0]))
-        if finding.kind in about and finding.people[0] in joined
-        else finding
-        for finding in findings
-    ]
-
-
-def _also(finding: Finding, command: str) -> Finding:
-    return replace(finding, commands=(finding.commands[0], command, *finding.commands[1:]))
+    advised = []
+    for finding in findings:
+        commands = finding.commands
+        if finding.kind in about and finding.people[0] in joined:
+            commands = (commands[0], shell_command("people", "unmerge", finding.people[0]), *commands[1:])
+        advised.append(replace(finding, commands=commands))
+    return advised
 
 
 def _dated(person: Person, warning: FactWarning) -> Finding:

@@ -109,10 +109,10 @@ class Cohort:
         return float(share[0]) * (greatest - least + 2.0)
 
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
-        """Return the points, ``(M, D)``, whose products with the prototypes rank as corrected similarities.
+        """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities, up to `1 /
+        others`.
 
-        Differences between two people are equal but for `1 / others`. None if the correction is not the same for
-        everybody.
+        None if the correction is not the same for everybody.
         """
         if len(self._alike):
             return None
@@ -167,7 +167,7 @@ def _alike(people: PeopleIndex, groups: FloatArray) -> tuple[NDArray[np.int64], 
 
 
 def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
-    """Return the rows of `further`, mean embeddings ``(G, D)``, that are `SAME_PERSON` as none of the enrolled."""
+    """Return the rows of `further`, ``(G, D)``, that are `SAME_PERSON` as none of the enrolled."""
     near = people.nearest_people.within(further.astype(np.float64), SAME_PERSON)
     unlike = [
         not len(places) or people.similarities(probe, places).max() < SAME_PERSON

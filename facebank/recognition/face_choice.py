@@ -84,7 +84,7 @@ def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int 
 
 
 def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
-    """Return the faces of the person in more photos than anybody else; none where that is not clear."""
+    """Return the faces of the person in most of the photos; none if that is not clear."""
     faces = np.concatenate([photo.embeddings for photo in photos])
     owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
     sets = linked_sets(faces @ faces.T, verify)

@@ -83,7 +83,6 @@ def only_masked_message(name: str) -> str:
 
 
 def _known_date(sample: Sample) -> date:
-    """Return the camera's date, else that of enrollment, before which the photo was taken."""
     camera = sample.taken_at if sample.camera_dated else None
     return (camera or sample.enrolled_at).date()
 

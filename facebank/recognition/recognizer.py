@@ -275,7 +275,7 @@ class Recognizer:
 
     @property
     def _slack(self) -> float:
-        """Bound on how far rounding, and the terms that `Cohort.queries` omits, may change two people's order."""
+        """Bound on the error of two people's order in `_queries`, from rounding and omitted terms."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
     def _scored(

@@ -423,7 +423,7 @@ def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple
 def _measured(
     faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the first faces' mean similarity to the person's other faces, NaN without any; and which are odd."""
+    """Return the first faces' mean similarity to the person's others (NaN without any), and which are odd."""
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]

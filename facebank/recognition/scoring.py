@@ -178,7 +178,6 @@ class KnnScorer:
         return np.arange(len(self.people))
 
     def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
-        """Return scores ``(M, P)`` from similarities to samples ``(M, N)``, grouped by person."""
         scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
         starts = np.cumsum(counts) - counts
         for size in np.unique(counts):  # people with equally many samples are a table without gaps

@@ -29,7 +29,7 @@ from facebank.recognition.pairs import PairModel
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -118,14 +118,14 @@ class Calibrator:
         return at_sizes[-1] + slope * (value - sizes[-1])
 
     def _at_sizes(self, fpir: float, samples: NDArray[np.int64], further: int) -> list[float]:
-        """Return the threshold at each tabulated size."""
         spread = sample_spread(samples)
 
         def at(table: SizeTable) -> float:
             tabulated = float(np.interp(math.log(fpir), np.log(RATES), table.thresholds))
             return tabulated + spread * table.thresholds_per_sample
 
-        found = [self._between_rows(row, at, len(samples), further) for row in self._rows]
+        shares = [self._share_of_second(row, len(samples), further) for row in self._rows]
+        found = [(1 - share) * at(row[0]) + share * at(row[-1]) for row, share in zip(self._rows, shares, strict=True)]
         # Where scores are corrected, more people correct more, and a larger gallery may need less.
         return found if self.correction.share else list(itertools.accumulate(found, max))
 
@@ -187,10 +187,6 @@ class Calibrator:
             second = self._share_of_second(row, size, further)
             found += [(part * (1 - second), row[0]), (part * second, row[-1])]
         return [(part, table) for part, table in found if part > 0]
-
-    def _between_rows(self, row: list[SizeTable], at: Callable[[SizeTable], float], size: int, further: int) -> float:
-        second = self._share_of_second(row, size, further)
-        return (1 - second) * at(row[0]) + second * at(row[-1])
 
     def _share_of_second(self, row: list[SizeTable], size: int, further: int) -> float:
         """Return the weight of the table with further people, by the weight of the correction; 0..1."""

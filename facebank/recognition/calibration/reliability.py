@@ -84,7 +84,7 @@ def cross_fit(
     lessened = _lessened(effort)
     calibrators = []
     for half in halves:
-        known = _background(half) if classifier in FITTED else None
+        known = Background.measure(half.embeddings, half.people) if classifier in FITTED else None
         fitted = fit_calibrator(half, classifier, known, seed=seed, effort=lessened, progress=progress)
         calibrators.append((fitted, known))
 
@@ -174,10 +174,6 @@ def _halves(
     except UsageError:  # half of the people are too few
         return halves, ()
     return halves, tuple(size for size in sizes[0] if size in sizes[1])
-
-
-def _background(identities: Identities) -> Background:
-    return Background.measure(identities.embeddings, identities.people)
 
 
 def _lessened(effort: Effort) -> Effort:
