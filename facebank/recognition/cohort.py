@@ -109,10 +109,9 @@ class Cohort:
         return float(share[0]) * (greatest - least + 2.0)
 
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
-        """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities, up to `1 /
-        others`.
+        """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities.
 
-        None if the correction is not the same for everybody.
+        Exact up to `1 / others`; None if the correction is not the same for everybody.
         """
         if len(self._alike):
             return None
