@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
     Places = NDArray[np.int64]
 
-FAISS_FROM = (
-    200_000_000  # numbers of codes scanned with NumPy before FAISS is loaded, which takes as long: 1.5 M of 128
-)
+FAISS_FROM = 200_000_000  # numbers in codes scanned with NumPy before FAISS is loaded: measured, takes as long
 _QUERIES_AT_ONCE = 64
 _CODES_AT_ONCE = 1024  # blocks that stay in the processor's cache: ten times as fast as larger ones
 _SPARE = 24  # measured: rarely more of a part are within the bounds of the last wanted
