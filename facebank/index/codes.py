@@ -37,43 +37,24 @@ _LEAST_SCALE = 2.0**-100
 
 
 class RoundedQueries(NamedTuple):
-    """Queries in the numbers of a part's codes.
+    """Queries in the numbers of a part's codes."""
 
-    Attributes
-    ----------
-    numbers
-        Whole numbers, ``float32`` of shape ``(M, D)``.
-    unit, offset
-        Factor and summand of a product, ``float64`` of shape ``(M, 1)``.
-    error
-        Bound of a product's error, ``(M,)``.
-    """
-
-    numbers: FloatArray
+    numbers: FloatArray  # whole numbers, ``float32`` of shape ``(M, D)``
+    # unit, offset: factor and summand of a product, ``float64`` of shape ``(M, 1)``
     unit: NDArray[np.float64]
     offset: NDArray[np.float64]
-    error: NDArray[np.float64]
+    error: NDArray[np.float64]  # bound of a product's error, ``(M,)``
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodeScale:
-    """The scale and center, ``float32`` of shape ``(D,)``, of a part's codes, with bounds.
-
-    Attributes
-    ----------
-    residual
-        Largest distance between a vector and its decoded code.
-    reach
-        Largest length of a code.
-    length
-        Largest sum of the lengths of a vector and the center.
-    """
+    """The scale and center, ``float32`` of shape ``(D,)``, of a part's codes, with bounds."""
 
     scale: FloatArray
     center: FloatArray
-    residual: float
-    reach: float
-    length: float
+    residual: float  # largest distance between a vector and its decoded code
+    reach: float  # largest length of a code
+    length: float  # largest sum of the lengths of a vector and the center
 
     def rounded(self, queries: NDArray[np.float64]) -> RoundedQueries:
         """Return queries ``(M, D)`` for comparison with codes."""

@@ -45,30 +45,17 @@ MaskedPeople = tuple[PeopleIndex, "FloatArray"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GalleryIndex:
-    """The searchable people of a gallery.
+    """The searchable people of a gallery."""
 
-    Attributes
-    ----------
-    revision
-        The gallery's.
-    people
-        The samples with a bare face; None without any.
-    names
-        The names of these people by number.
-    birth_dates
-        Known birth dates by number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``.
-    masked
-        The same people in drawn or worn masks, and each one's share of samples with a worn mask, 0..1, ``float32`` of
-        shape ``(P,)``; None without such samples.
-    strangers
-        Embeddings of remembered strangers, ``float32`` of shape ``(S, D)``.
-    """
-
-    revision: int
-    people: PeopleIndex | None = None
-    names: Mapping[int, str] = field(default_factory=dict)
+    revision: int  # the gallery's
+    people: PeopleIndex | None = None  # the samples with a bare face; None without any
+    names: Mapping[int, str] = field(default_factory=dict)  # the names of these people by number
+    # known birth dates by number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``
     birth_dates: Mapping[int, str] = field(default_factory=dict)
+    # the same people in drawn or worn masks, and each one's share of samples with a worn mask, 0..1, ``float32`` of
+    # shape ``(P,)``; None without such samples
     masked: MaskedPeople | None = None
+    # embeddings of remembered strangers, ``float32`` of shape ``(S, D)``
     strangers: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 

@@ -56,52 +56,26 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem.
+    """One problem."""
 
-    Attributes
-    ----------
-    kind
-        One of the closed list.
-    people
-        Names; for `FindingKind.MISLABELLED` the owner and the person whom the sample is nearer to.
-    samples
-        Ids of the samples concerned; none if it is about people as a whole.
-    value
-        Severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure.
-    message
-        One sentence.
-    commands
-        Alternative shell commands that help.
-    """
-
-    kind: FindingKind
+    kind: FindingKind  # one of the closed list
+    # names; for `FindingKind.MISLABELLED` the owner and the person whom the sample is nearer to
     people: tuple[str, ...]
-    samples: tuple[int, ...]
+    samples: tuple[int, ...]  # ids of the samples concerned; none if it is about people as a whole
+    # severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure
     value: float | None
-    message: str
-    commands: tuple[str, ...]
+    message: str  # one sentence
+    commands: tuple[str, ...]  # alternative shell commands that help
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditedSamples:
-    """The samples of a gallery with their metadata, all in one order.
+    """The samples of a gallery with their metadata, all in one order."""
 
-    Attributes
-    ----------
-    enrolled
-        Embeddings, owners, qualities.
-    sample_ids
-        ``int64`` of shape ``(N,)``.
-    faces
-        Each sample's face and photo.
-    names
-        Everybody's names by number, including people without a sample.
-    """
-
-    enrolled: Enrolled
-    sample_ids: NDArray[np.int64]
-    faces: Sequence[FaceKey]
-    names: Mapping[int, str]
+    enrolled: Enrolled  # embeddings, owners, qualities
+    sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
+    faces: Sequence[FaceKey]  # each sample's face and photo
+    names: Mapping[int, str]  # everybody's names by number, including people without a sample
 
     def __post_init__(self) -> None:
         if not len(self.sample_ids) == len(self.faces) == self.enrolled.count:

@@ -41,22 +41,13 @@ MAY_BE_THE_SAME = 0.35  # similarity from which one does not count for an enroll
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """The amount by which the album's similarities are corrected.
+    """The amount by which the album's similarities are corrected."""
 
-    Attributes
-    ----------
-    share
-        Share of either side's mean similarity to the other people that is subtracted, 0..1.
-    level
-        Share of the mean similarity of the album's people to one another that is added back, 0..1. A share of
-        ``(1 + level) / 2`` removes all of what strangers of a group have in common, a smaller one less.
-    shrinkage
-        Number of other people at which half of the correction is made.
-    """
-
-    share: float = 0.0
+    share: float = 0.0  # share of either side's mean similarity to the other people that is subtracted, 0..1
+    # share of the mean similarity of the album's people to one another that is added back, 0..1. A share of ``(1 +
+    # level) / 2`` removes all of what strangers of a group have in common, a smaller one less
     level: float = 0.0
-    shrinkage: float = 5.0
+    shrinkage: float = 5.0  # number of other people at which half of the correction is made
 
     def weight(self, others: NDArray[np.int64] | NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the weight of the correction for a number of other people, 0..1."""

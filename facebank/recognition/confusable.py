@@ -37,25 +37,14 @@ _NEVER_CERTAIN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class ConfusablePair:
-    """Two people who will be confused.
+    """Two people who will be confused."""
 
-    Attributes
-    ----------
-    first, second
-        Their numbers, the lower one first.
-    similarity
-        Cosine of their prototypes, -1..1.
-    expected_error
-        Share of photos nearer to the other person, 0..0.5, both photographed equally often.
-    doubtful
-        Rows of the samples that are nearer to the other person when left out of their own.
-    """
-
+    # first, second: their numbers, the lower one first
     first: int
     second: int
-    similarity: float
-    expected_error: float
-    doubtful: tuple[int, ...] = ()
+    similarity: float  # cosine of their prototypes, -1..1
+    expected_error: float  # share of photos nearer to the other person, 0..0.5, both photographed equally often
+    doubtful: tuple[int, ...] = ()  # rows of the samples that are nearer to the other person when left out of their own
 
 
 class Confusables:

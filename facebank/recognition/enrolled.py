@@ -26,24 +26,15 @@ _LENGTH_TOLERANCE = 1e-3
 class Enrolled:
     """The enrolled samples of a gallery, in any order.
 
-    Attributes
-    ----------
-    matrix
-        L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1.
-    person_ids
-        Numbers of the people, ``int64`` of shape ``(N,)``.
-    qualities
-        ``float32`` of shape ``(N,)``, 0..1.
-
     Raises
     ------
     UsageError
         There is no sample, the shapes do not match, or a value is not finite, of length 1 or within 0..1.
     """
 
-    matrix: FloatArray
-    person_ids: NDArray[np.int64]
-    qualities: FloatArray
+    matrix: FloatArray  # l2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
+    person_ids: NDArray[np.int64]  # numbers of the people, ``int64`` of shape ``(N,)``
+    qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", check_embeddings(self.matrix, "the enrolled embeddings"))

@@ -121,18 +121,10 @@ def advice_about(gallery: Gallery, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BirthDates:
-    """The known birth dates.
+    """The known birth dates."""
 
-    Attributes
-    ----------
-    days
-        First possible days of birth, rising.
-    people
-        The people's numbers and names, in the order of the days.
-    """
-
-    days: tuple[date, ...] = ()
-    people: tuple[tuple[int, str], ...] = ()
+    days: tuple[date, ...] = ()  # first possible days of birth, rising
+    people: tuple[tuple[int, str], ...] = ()  # the people's numbers and names, in the order of the days
 
     @classmethod
     def of(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:

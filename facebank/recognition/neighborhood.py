@@ -27,31 +27,20 @@ _SAMPLES_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighborhood:
-    """The surroundings of N samples of P people.
+    """The surroundings of N samples of P people."""
 
-    Attributes
-    ----------
-    own
-        Similarity of each sample to its person's others, ``float32`` of shape ``(N,)``; NaN for an only sample.
-    other, nearest
-        Similarity to the most similar other person, and that person's number, ``(N,)``; -1 each without one.
-    mislabelled
-        Samples that are nearer to another person, and as near as most of that person's photos, ``(N,)``.
-    disagreeing
-        Other samples that are less similar to their person's others than photos of one person are, ``(N,)``.
-    agreement
-        Mean similarity of each person's samples to one another, ``(P,)``; NaN for an only one.
-    too_similar
-        People whose samples are all of one moment, ``(P,)``.
-    """
-
+    # similarity of each sample to its person's others, ``float32`` of shape ``(N,)``; NaN for an only sample
     own: FloatArray
+    # other, nearest: similarity to the most similar other person, and that person's number, ``(N,)``; -1 each without
+    # one
     other: FloatArray
     nearest: NDArray[np.int64]
+    # samples that are nearer to another person, and as near as most of that person's photos, ``(N,)``
     mislabelled: NDArray[np.bool_]
+    # other samples that are less similar to their person's others than photos of one person are, ``(N,)``
     disagreeing: NDArray[np.bool_]
-    agreement: FloatArray
-    too_similar: NDArray[np.bool_]
+    agreement: FloatArray  # mean similarity of each person's samples to one another, ``(P,)``; NaN for an only one
+    too_similar: NDArray[np.bool_]  # people whose samples are all of one moment, ``(P,)``
 
 
 def survey(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:

@@ -46,32 +46,22 @@ class PairModel:
 
     The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the share of uninformative faces,
     because photos lie in the wrong folder.
-
-    Attributes
-    ----------
-    steepness
-        Logarithm of a margin's weight.
-    of_margin, of_similarity, of_samples
-        How the weight depends on the pair's mean margin (power), on one minus the prototypes' cosine (negative power),
-        and on the sum of the inverse numbers of samples (in the logarithm).
-    prior_photos, prior_margin, prior_of_distance
-        The usual margin: a constant, and a share of one minus the prototypes' cosine; counts as so many photos
-        (logarithm).
-    lean
-        How much nearer a face is to the person with more samples, for each logarithm of their ratio.
-    doubt, doubt_photos, doubt_of_photo
-        Logarithms of the usual share of misplaced faces, its weight in photos, and what each photo adds that is nearer
-        to the other person.
     """
 
-    steepness: float
+    steepness: float  # logarithm of a margin's weight
+    # of_margin, of_similarity, of_samples: how the weight depends on the pair's mean margin (power), on one minus the
+    # prototypes' cosine (negative power), and on the sum of the inverse numbers of samples (in the logarithm)
     of_margin: float
     of_similarity: float
     of_samples: float
+    # prior_photos, prior_margin, prior_of_distance: the usual margin: a constant, and a share of one minus the
+    # prototypes' cosine; counts as so many photos (logarithm)
     prior_photos: float
     prior_margin: float
     prior_of_distance: float
-    lean: float
+    lean: float  # how much nearer a face is to the person with more samples, for each logarithm of their ratio
+    # doubt, doubt_photos, doubt_of_photo: logarithms of the usual share of misplaced faces, its weight in photos, and
+    # what each photo adds that is nearer to the other person
     doubt: float
     doubt_photos: float
     doubt_of_photo: float
@@ -88,22 +78,13 @@ USUAL_PAIRS = PairModel(2.788, 0.2, 0.844, -0.235, 1.693, -0.874, 1.79, 0.129, -
 
 @dataclass(frozen=True, slots=True)
 class PairMargins:
-    """The leave-one-out margins of two people's enrolled photos.
+    """The leave-one-out margins of two people's enrolled photos."""
 
-    Attributes
-    ----------
-    similarity
-        Cosine of the prototypes, -1..1.
-    first, second
-        Number of samples of each.
-    margins
-        For each photo that could be left out, how much nearer it is to its own person.
-    """
-
-    similarity: float
+    similarity: float  # cosine of the prototypes, -1..1
+    # first, second: number of samples of each
     first: int
     second: int
-    margins: tuple[float, ...] = ()
+    margins: tuple[float, ...] = ()  # for each photo that could be left out, how much nearer it is to its own person
 
     @classmethod
     def measure(

@@ -22,21 +22,13 @@ _TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """The likeliest people of each of M probes, best first.
+    """The likeliest people of each of M probes, best first."""
 
-    Attributes
-    ----------
-    places
-        Indices into the enrolled people, ``(M, K)``.
-    scores, similarities
-        ``float32`` of shape ``(M, K)``; a denied person's score is minus infinity.
-    probabilities
-        Of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack.
-    """
-
-    places: NDArray[np.int64]
+    places: NDArray[np.int64]  # indices into the enrolled people, ``(M, K)``
+    # scores, similarities: ``float32`` of shape ``(M, K)``; a denied person's score is minus infinity
     scores: FloatArray
     similarities: FloatArray
+    # of these people and, last, of a stranger, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
 
     def of(self, rows: Sequence[int]) -> Ranking:

@@ -50,38 +50,18 @@ _ROUNDING = 1e-6  # scores are rounded to float32
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The conditions under which a face is named.
+    """The conditions under which a face is named."""
 
-    Attributes
-    ----------
-    threshold
-        Lowest score of a name.
-    margin
-        Least lead over the runner-up's similarity; used only without a calibrator.
-    minimum_quality
-        Below this quality, 0..1, a face is named only beyond doubt.
-    stranger_likeness
-        Similarity from which a face is a remembered stranger's, unless an enrolled person is more similar.
-    calibrator
-        Turns scores into probabilities; None for an uncalibrated pack.
-    stranger_share
-        Prior probability that a face is a stranger's, in (0, 1).
-    least_probability
-        Lowest probability of a name; used only with a calibrator.
-    allow_twice
-        Whether several faces of one photo may get the same name.
-    least_before_alike
-        Lowest probability of the first of two people who look alike, given that the face is one of them.
-    """
-
-    threshold: float
-    margin: float
-    minimum_quality: float
+    threshold: float  # lowest score of a name
+    margin: float  # least lead over the runner-up's similarity; used only without a calibrator
+    minimum_quality: float  # below this quality, 0..1, a face is named only beyond doubt
+    # similarity from which a face is a remembered stranger's, unless an enrolled person is more similar
     stranger_likeness: float
-    calibrator: Calibrator | None = None
-    stranger_share: float = 0.5
-    least_probability: float = LEAST_PROBABILITY
-    allow_twice: bool = False
+    calibrator: Calibrator | None = None  # turns scores into probabilities; None for an uncalibrated pack
+    stranger_share: float = 0.5  # prior probability that a face is a stranger's, in (0, 1)
+    least_probability: float = LEAST_PROBABILITY  # lowest probability of a name; used only with a calibrator
+    allow_twice: bool = False  # whether several faces of one photo may get the same name
+    # lowest probability of the first of two people who look alike, given that the face is one of them
     least_before_alike: float = least_before(USUAL_ERROR)
 
 

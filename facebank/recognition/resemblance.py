@@ -132,46 +132,27 @@ class Kind(Enum):
 
 
 class Doubt(NamedTuple):
-    """An odd face.
+    """An odd face."""
 
-    Attributes
-    ----------
-    kind
-        What is odd.
-    own
-        Mean similarity to the person's other faces; None without any.
-    other, person
-        Mean similarity to the samples of the most similar other person, and the person's number; None if there is none.
-    """
-
-    kind: Kind
-    own: float | None
+    kind: Kind  # what is odd
+    own: float | None  # mean similarity to the person's other faces; None without any
+    # other, person: mean similarity to the samples of the most similar other person, and the person's number; None if
+    # there is none
     other: float | None
     person: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resemblance:
-    """How N offered faces and M samples of one person fit together.
+    """How N offered faces and M samples of one person fit together."""
 
-    Attributes
-    ----------
-    doubts
-        One for each offered face; None for an accepted face.
-    is_main
-        Which of the offered faces and then the samples are taken for the person's, ``(N + M,)``.
-    sets
-        The cluster of each face, ``(N + M,)``.
-    similar_other
-        Another person whom the faces resemble as much as each other, and the mean similarity; None without one.
-    is_split
-        Whether the accepted faces form clusters of one size that are little alike, as of a child and of the adult.
-    """
-
-    doubts: tuple[Doubt | None, ...]
+    doubts: tuple[Doubt | None, ...]  # one for each offered face; None for an accepted face
+    # which of the offered faces and then the samples are taken for the person's, ``(N + M,)``
     is_main: NDArray[np.bool_]
-    sets: NDArray[np.int64]
+    sets: NDArray[np.int64]  # the cluster of each face, ``(N + M,)``
+    # another person whom the faces resemble as much as each other, and the mean similarity; None without one
     similar_other: tuple[int, float] | None = None
+    # whether the accepted faces form clusters of one size that are little alike, as of a child and of the adult
     is_split: bool = False
 
 

@@ -29,21 +29,12 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shares:
-    """The assignment of people to M faces.
+    """The assignment of people to M faces."""
 
-    Attributes
-    ----------
-    columns
-        Each face's candidate columns, the likeliest first and the others in their order.
-    probabilities
-        In the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack.
-    clear
-        The place of the person who is clearly this face's rather than another's; -1 for none.
-    """
-
-    columns: NDArray[np.int64]
+    columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first and the others in their order
+    # in the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
-    clear: NDArray[np.int64]
+    clear: NDArray[np.int64]  # the place of the person who is clearly this face's rather than another's; -1 for none
 
 
 def competing(

@@ -77,28 +77,15 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coefficients:
-    """The result of fitting.
+    """The result of fitting."""
 
-    Attributes
-    ----------
-    kind
-        One of `FITTED`.
-    people
-        The people's numbers, rising, ``int64`` of shape ``(P,)``.
-    weights, biases
-        ``float32`` of shapes ``(P, D)`` and ``(P,)``; weights of a kernel SVM are ``(P, S)``.
-    center
-        Origin from which embeddings are seen, ``float32`` of shape ``(D,)``.
-    support
-        A kernel SVM's support vectors, ``float32`` of shape ``(S, D)``; else S is 0.
-    """
-
-    kind: str
-    people: NDArray[np.int64]
+    kind: str  # one of `FITTED`
+    people: NDArray[np.int64]  # the people's numbers, rising, ``int64`` of shape ``(P,)``
+    # weights, biases: ``float32`` of shapes ``(P, D)`` and ``(P,)``; weights of a kernel SVM are ``(P, S)``
     weights: FloatArray
     biases: FloatArray
-    center: FloatArray
-    support: FloatArray
+    center: FloatArray  # origin from which embeddings are seen, ``float32`` of shape ``(D,)``
+    support: FloatArray  # a kernel SVM's support vectors, ``float32`` of shape ``(S, D)``; else S is 0
 
     def scorer(self) -> PersonScorer:
         """Return the scorer that evaluates them."""

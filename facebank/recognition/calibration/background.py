@@ -29,23 +29,15 @@ _LARGEST_DIMENSION = 4096
 class Background:
     """Statistics of many people's embeddings, from which negatives are drawn.
 
-    Attributes
-    ----------
-    mean
-        ``float32`` of shape ``(D,)``.
-    covariance
-        ``float32`` of shape ``(D, D)``: shrunken, symmetric, positive semidefinite.
-    within
-        The covariance of a person's photos around that person; None if too few people had two photos.
-
     Raises
     ------
     UsageError
         A value is not of this kind.
     """
 
-    mean: FloatArray
-    covariance: FloatArray
+    mean: FloatArray  # ``float32`` of shape ``(D,)``
+    covariance: FloatArray  # ``float32`` of shape ``(D, D)``: shrunken, symmetric, positive semidefinite
+    # the covariance of a person's photos around that person; None if too few people had two photos
     within: FloatArray | None = None
 
     def __post_init__(self) -> None:

@@ -46,52 +46,27 @@ _MAX_PAIR_NUMBER = 20
 
 @dataclass(frozen=True, slots=True)
 class SizeTable:
-    """The results of simulated galleries of one size.
+    """The results of simulated galleries of one size."""
 
-    Attributes
-    ----------
-    size
-        Number of enrolled people.
-    evidence
-        For each of `SAMPLES`, the log likelihood ratio at each of the calibrator's knots; never falling.
-    thresholds
-        For each of `RATES`, the score; never rising.
-    thresholds_per_sample
-        Rise of a threshold for each unit of the mean logarithm of the numbers of samples.
-    lapse
-        Share of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one.
-    further
-        Number of further people in the album.
-    """
-
-    size: int
+    size: int  # number of enrolled people
+    # for each of `SAMPLES`, the log likelihood ratio at each of the calibrator's knots; never falling
     evidence: tuple[tuple[float, ...], ...]
-    thresholds: tuple[float, ...]
-    thresholds_per_sample: float
+    thresholds: tuple[float, ...]  # for each of `RATES`, the score; never rising
+    thresholds_per_sample: float  # rise of a threshold for each unit of the mean logarithm of the numbers of samples
+    # share of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one
     lapse: float
-    further: int = 0
+    further: int = 0  # number of further people in the album
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """The calibration of one classifier's scores.
+    """The calibration of one classifier's scores."""
 
-    Attributes
-    ----------
-    classifier
-        One of `facebank.recognition.scoring.CLASSIFIERS`.
-    knots
-        Rising scores at which the evidence is tabulated; constant outside them.
-    tables
-        One or two for each size, rising; the first of each size is for albums without further people.
-    correction
-        The correction of the scores.
-    """
-
-    classifier: str
-    knots: tuple[float, ...]
+    classifier: str  # one of `facebank.recognition.scoring.CLASSIFIERS`
+    knots: tuple[float, ...]  # rising scores at which the evidence is tabulated; constant outside them
+    # one or two for each size, rising; the first of each size is for albums without further people
     tables: tuple[SizeTable, ...]
-    correction: Correction = NO_CORRECTION
+    correction: Correction = NO_CORRECTION  # the correction of the scores
 
     def threshold(self, samples: NDArray[np.int64], fpir: float, further: int = 0) -> float:
         """Return the lowest score of a name.
@@ -199,28 +174,15 @@ class Calibrator:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The calibration of a pack.
+    """The calibration of a pack."""
 
-    Attributes
-    ----------
-    pack_digest
-        The pack whose embeddings were scored.
-    made_from
-        Description of the photographs.
-    people, photos
-        Their numbers.
-    calibrators
-        One for each classifier.
-    pairs
-        The pair model; None if it was not measured.
-    """
-
-    pack_digest: str
-    made_from: str
+    pack_digest: str  # the pack whose embeddings were scored
+    made_from: str  # description of the photographs
+    # people, photos: their numbers
     people: int
     photos: int
-    calibrators: tuple[Calibrator, ...]
-    pairs: PairModel | None = None
+    calibrators: tuple[Calibrator, ...]  # one for each classifier
+    pairs: PairModel | None = None  # the pair model; None if it was not measured
 
     def of(self, classifier: str) -> Calibrator | None:
         """Return the calibrator of a classifier; None if it is not calibrated."""

@@ -49,19 +49,12 @@ _LEAST_DIFFERENCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """The amount of simulation for each size of gallery and number of samples.
+    """The amount of simulation for each size of gallery and number of samples."""
 
-    Attributes
-    ----------
-    enrolled, strangers
-        Approximate numbers of people enrolled, and of strangers searched, over all galleries.
-    galleries
-        Least and largest number of galleries.
-    """
-
+    # enrolled, strangers: approximate numbers of people enrolled, and of strangers searched, over all galleries
     enrolled: int = 4000
     strangers: int = 40_000
-    galleries: tuple[int, int] = (12, 200)
+    galleries: tuple[int, int] = (12, 200)  # least and largest number of galleries
 
     def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
         """Return the number and the kind of galleries."""
@@ -71,25 +64,14 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Population:
-    """People of one kind for a calibration.
+    """People of one kind for a calibration."""
 
-    Attributes
-    ----------
-    identities
-        The people who are searched for and the strangers.
-    others
-        Given, galleries are one family of the identities among these people; otherwise they are of the identities.
-    weight
-        Weight of the kind's strangers in thresholds, above 0: the share of strangers named holds for the weighted
-        mixture.
-    prior
-        Frequency of searches of the kind for probabilities, above 0.
-    """
-
-    identities: Identities
+    identities: Identities  # the people who are searched for and the strangers
+    # given, galleries are one family of the identities among these people; otherwise they are of the identities
     others: Identities | None = None
+    # weight of the kind's strangers in thresholds, above 0: the share of strangers named holds for the weighted mixture
     weight: float = 1.0
-    prior: float = 1.0
+    prior: float = 1.0  # frequency of searches of the kind for probabilities, above 0
 
     def sizes(self, wanted: Sequence[int]) -> list[int]:
         """Return the sizes of galleries that can be simulated: about half of the people may be enrolled."""

@@ -32,27 +32,13 @@ _SHARE_OF_EFFORT = 2
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Measurements in galleries of one size, on people whom the calibrator was not fitted to.
+    """Measurements in galleries of one size, on people whom the calibrator was not fitted to."""
 
-    Attributes
-    ----------
-    size
-        Number of enrolled people.
-    fpir
-        Share of strangers named at a target of `FPIR`.
-    brier
-        Mean squared difference between the best candidate's probability and its correctness.
-    log_loss
-        Mean negative natural logarithm of the probability of the outcome.
-    ece
-        Expected calibration error over bins of equal width.
-    """
-
-    size: int
-    fpir: float
-    brier: float
-    log_loss: float
-    ece: float
+    size: int  # number of enrolled people
+    fpir: float  # share of strangers named at a target of `FPIR`
+    brier: float  # mean squared difference between the best candidate's probability and its correctness
+    log_loss: float  # mean negative natural logarithm of the probability of the outcome
+    ece: float  # expected calibration error over bins of equal width
 
 
 def cross_fit(

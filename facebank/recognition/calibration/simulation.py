@@ -32,26 +32,16 @@ KEPT = 10  # best scores of a probe that are kept; the rest are negligible
 class Identities:
     """Faces of known people.
 
-    Attributes
-    ----------
-    embeddings
-        L2-normalized, ``float32`` of shape ``(N, D)``.
-    people
-        ``int64`` of shape ``(N,)``: numbers from 0, each of them used.
-    qualities
-        ``float32`` of shape ``(N,)``, 0..1.
-    families
-        The family of each person, ``int64`` of shape ``(P,)``; None if nobody is related.
-
     Raises
     ------
     UsageError
         The shapes do not match.
     """
 
-    embeddings: FloatArray
-    people: NDArray[np.int64]
-    qualities: FloatArray
+    embeddings: FloatArray  # l2-normalized, ``float32`` of shape ``(N, D)``
+    people: NDArray[np.int64]  # ``int64`` of shape ``(N,)``: numbers from 0, each of them used
+    qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
+    # the family of each person, ``int64`` of shape ``(P,)``; None if nobody is related
     families: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -79,33 +69,18 @@ class Identities:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searches:
-    """The results of M probes in a simulated gallery: the K best scores of each, best first.
+    """The results of M probes in a simulated gallery: the K best scores of each, best first."""
 
-    Attributes
-    ----------
-    scores
-        ``float32`` of shape ``(M, K)``; minus infinity for an enrolled relative of a mated probe's person.
-    samples
-        Numbers of samples of those people, ``int64`` of shape ``(M, K)``.
-    own
-        Column of the probe's own person, ``int64`` of shape ``(M,)``; K if not among them, -1 for a stranger.
-    weights
-        ``float64`` of shape ``(M,)``: each enrolled person's probes sum to one, a stranger's is one.
-    enrolled
-        Numbers of samples of all enrolled people, ``int64`` of shape ``(P,)``.
-    further
-        Number of further people in the album.
-    relatives
-        Strangers of an enrolled person's family, ``(M,)``.
-    """
-
+    # ``float32`` of shape ``(M, K)``; minus infinity for an enrolled relative of a mated probe's person
     scores: FloatArray
-    samples: NDArray[np.int64]
+    samples: NDArray[np.int64]  # numbers of samples of those people, ``int64`` of shape ``(M, K)``
+    # column of the probe's own person, ``int64`` of shape ``(M,)``; K if not among them, -1 for a stranger
     own: NDArray[np.int64]
+    # ``float64`` of shape ``(M,)``: each enrolled person's probes sum to one, a stranger's is one
     weights: NDArray[np.float64]
-    enrolled: NDArray[np.int64]
-    further: int
-    relatives: NDArray[np.bool_]
+    enrolled: NDArray[np.int64]  # numbers of samples of all enrolled people, ``int64`` of shape ``(P,)``
+    further: int  # number of further people in the album
+    relatives: NDArray[np.bool_]  # strangers of an enrolled person's family, ``(M,)``
 
     @property
     def size(self) -> int:
@@ -132,24 +107,12 @@ class Searches:
 
 @dataclass(frozen=True, slots=True)
 class GalleryPlan:
-    """The kind of galleries to simulate.
+    """The kind of galleries to simulate."""
 
-    Attributes
-    ----------
-    size
-        Number of enrolled people.
-    samples_each
-        Samples of each, as far as one photo remains to be searched.
-    strangers
-        Largest number of strangers searched.
-    further
-        Number of further people, neither enrolled nor searched; at most half of those left.
-    """
-
-    size: int
-    samples_each: int
-    strangers: int = 2000
-    further: int = 0
+    size: int  # number of enrolled people
+    samples_each: int  # samples of each, as far as one photo remains to be searched
+    strangers: int = 2000  # largest number of strangers searched
+    further: int = 0  # number of further people, neither enrolled nor searched; at most half of those left
 
 
 @dataclass(frozen=True, slots=True, eq=False)
