@@ -69,6 +69,7 @@ class OtherPeople:
         self._people = people
         self._apart = frozenset(apart)
         self._further = {} if further is None else further
+        self._asked: dict[bytes, int | None] = {}
 
     @classmethod
     def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
@@ -78,11 +79,13 @@ class OtherPeople:
 
     def nearest(self, vector: FloatArray) -> int | None:
         """Return the number of the person most similar to a face or a mean of faces, ``(D,)``; None for nobody."""
-        found = {number: self.similarity(number, vector) for number in self._further}
-        people = self._people
-        if people is not None:
-            found |= self._nearest_of(people, vector)
-        return min(found, key=lambda number: (-found[number], number), default=None)
+        key = vector.tobytes()
+        if key not in self._asked:
+            found = {number: self.similarity(number, vector) for number in self._further}
+            if self._people is not None:
+                found |= self._nearest_of(self._people, vector)
+            self._asked[key] = min(found, key=lambda number: (-found[number], number), default=None)
+        return self._asked[key]
 
     def similarity(self, number: int, vector: FloatArray) -> float:
         """Return the mean similarity of a face, or of a mean of faces, to a person's samples."""
@@ -103,19 +106,22 @@ class OtherPeople:
         """Return the enrolled people who may be nearest: no mean exceeds the most similar sample's similarity."""
         query, search, wanted = vector.astype(np.float64)[None], people.nearest_samples, _FIRST_SAMPLES
         while True:
-            near = self._counting(people, search.near(query, wanted)[0])
+            near = self._similarities(people, search.near(query, wanted)[0], vector)
             if near or wanted >= people.count:
                 break
             wanted *= 8
-        if not near:
-            return {}
-        least = max(self.similarity(number, vector) for number in near)
-        near = self._counting(people, search.within(query, least - _ROUNDING)[0])
-        return {number: self.similarity(number, vector) for number in near}
+        least = max(near.values(), default=np.inf)
+        return self._similarities(people, search.within(query, least - _ROUNDING)[0], vector) if near else {}
 
-    def _counting(self, people: PeopleIndex, rows: NDArray[np.int64]) -> list[int]:
-        numbers = people.people[np.unique(people.owners(rows))].tolist()
-        return [number for number in numbers if number not in self._apart]
+    def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], vector: FloatArray) -> dict[int, float]:
+        """Return how similar those are who have some samples and count, by number."""
+        places = np.unique(people.owners(rows))
+        places = places[~np.isin(people.people[places], list(self._apart))]
+        if not len(places):
+            return {}
+        vectors, starts, _ = people.samples_of(places)
+        means = np.add.reduceat(products(vector, vectors), starts) / people.counts[places]
+        return dict(zip(people.people[places].tolist(), means.tolist(), strict=True))
 
 
 class Kind(Enum):
