@@ -34,20 +34,10 @@ def _no_other_packs(pack: str | None) -> FaceReader:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """Where a protocol runs.
+    """Where a protocol runs: its face reader, seed and progress.
 
-    Attributes
-    ----------
-    reader
-        Finds and embeds faces with one pack.
-    seed
-        Seed of all randomness.
-    progress
-        Progress of the run.
-    pack
-        Name or folder of the pack as the user gave it; None for the embedded one.
-    open_reader
-        Opens the reader of another pack.
+    `pack` is the name or folder that the user gave, None for the embedded pack; `open_reader` opens another pack's
+    reader.
     """
 
     reader: FaceReader
@@ -75,14 +65,8 @@ class Bench:
     ) -> tuple[Evidence, ...]:
         """Explain pairs of photos, at most `MOST_CASES`; pairs without two readable faces are skipped.
 
-        Parameters
-        ----------
-        faces
-            Of a dataset, as `read` returns them without a change.
-        pairs
-            Places in the dataset's photos, the worst errors first.
-        verdicts
-            One line for each: the decision, and the truth.
+        `faces` are as `read` returns them without a change. `pairs` are places in the dataset's photos, the worst
+        errors first; `verdicts` has the decision and the truth of each.
         """
         found = faces.found
         cases = [(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if found[list(pair)].all()]
@@ -119,20 +103,7 @@ class Bench:
     ) -> Report:
         """Return a report, with the pack, the dataset, its failures and the timing filled in.
 
-        Parameters
-        ----------
-        protocol, title
-            Name of the command, and heading.
-        faces
-            Of the dataset.
-        summary, figures, sections
-            The results; the summary in a few plain sentences.
-        failures
-            What was left out beside the dataset's own failures and the photos without a face.
-        failed_checks
-            Titles of the checks of the harness that failed.
-        scores
-            Every comparison or search.
+        `failures` are those beside the dataset's own and the photos without a face.
         """
         engine, dataset = self.reader.engine, faces.dataset
         calibration = engine.knowledge.calibration
@@ -171,24 +142,9 @@ Job: TypeAlias = Callable[[Bench], "Report"]
 class Run:
     """How a protocol is run.
 
-    Attributes
-    ----------
-    out
-        Folder of the report; created if missing.
-    command
-        The command as the user typed it, for the report.
-    pack
-        Name or folder of a pack; None for the embedded one.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    seed
-        Seed of all randomness.
-    keeps_faces
-        Whether embeddings are kept in the user's cache folder, so that a second run takes seconds.
-    progress
-        Progress of the run.
-    scores
-        Whether every comparison or search is written, too.
+    `out` is the report's folder, created if missing; `command` is quoted in the report; `pack` is a name or folder,
+    None for the embedded pack; `device` is ``auto``, ``cpu`` or ``cuda``. `keeps_faces` keeps embeddings in the user's
+    cache folder, `scores` writes every comparison or search.
     """
 
     out: Path
@@ -204,14 +160,9 @@ class Run:
 def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
     """Run a protocol and write its report.
 
-    Raises
-    ------
-    DatasetError
-        The data lack what the protocol needs.
-    PackError
-        The pack is unknown or invalid.
-    StorageError, UsageError
-        The report cannot be written, or would replace a file that is no report; found out before the work begins.
+    Raises `DatasetError` if the data lack what the protocol needs, `PackError` if the pack is unknown or invalid, and
+    `StorageError` or `UsageError`, before the work begins, if the report cannot be written or would replace a file that
+    is no report.
     """
     is_new = not how.out.exists()
     _require_writable(how.out)

@@ -27,21 +27,10 @@ _LEVEL = (0.025, 0.975)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparisons:
-    """Similarities of pairs, with the truth.
+    """Similarities of N pairs, ``float64``, NaN where no comparison could be made, with the truth.
 
-    Attributes
-    ----------
-    similarities
-        ``float64`` of shape ``(N,)``; NaN where no comparison could be made.
-    same
-        Whether both photos of a pair show one person, of shape ``(N,)``.
-    first, second
-        Numbers of the people shown, ``int64`` of shape ``(N,)``.
-
-    Raises
-    ------
-    UsageError
-        There is no pair of one person, or none of different people.
+    `same` is whether both photos show one person; `first` and `second` are numbers of the people shown, ``int64``.
+    Raises `UsageError` without a pair of one person, or of different people.
     """
 
     similarities: NDArray[np.float64]
@@ -234,17 +223,8 @@ class RiskCoverage:
 def risk_coverage(sureness: NDArray[np.float64], wrong: NDArray[np.bool_]) -> RiskCoverage:
     """Return the risk-coverage curve of answers in order of sureness; equally sure ones share their errors.
 
-    Parameters
-    ----------
-    sureness
-        Of each answer, such as its probability, ``float64`` of shape ``(N,)``; NaN is the least sure.
-    wrong
-        Whether it is wrong, of the same shape.
-
-    Raises
-    ------
-    UsageError
-        There is no answer, or the shapes differ.
+    `sureness`, ``float64``, and `wrong` have shape ``(N,)``; NaN is the least sure. Raises `UsageError` if there is no
+    answer, or the shapes differ.
     """
     if not len(sureness) or sureness.shape != wrong.shape:
         raise UsageError("A risk-coverage curve needs at least one answer, and for each whether it is wrong.")

@@ -64,24 +64,12 @@ class Region:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetPhoto:
-    """One photo of a dataset.
+    """One photo of a dataset; `name` is unique, and `person` is None for nobody named.
 
-    Attributes
-    ----------
-    name
-        Unique name for reports.
-    person
-        The person shown; None for nobody named.
-    content
-        Path, bytes of the file, pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or their source, or an embedded face.
-    region
-        The part that is meant; None for the whole photo.
-    split
-        ``train``, ``validation`` or ``test`` if the dataset has parts.
-    group
-        Source of the photo, such as a film or a photo with several tags; "" for none.
-    traits
-        Other columns of the data, such as the family.
+    `content` is a path, bytes of the file, pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or their source, or an
+    embedded face, and `region` the part meant, None for the whole. `split` is ``train``, ``validation`` or ``test``
+    if the dataset has parts. `group` is the source of the photo, such as a film, "" for none; `traits` are other
+    columns of the data, such as the family.
     """
 
     name: str
@@ -113,24 +101,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Photos, the people they show, and pairs to compare.
+    """Photos in a fixed order, the people they show, and pairs to compare, if any.
 
-    Attributes
-    ----------
-    title
-        Name for reports.
-    photos
-        In a fixed order.
-    pairs
-        Empty if the dataset lists none.
-    pick
-        Which face of a photo is meant.
-    left_out
-        What was named and could not be used.
-    pack
-        Digest of the pack that made the embeddings; "" for pictures, or if unknown.
-    pairs_file
-        File of the pairs, such as ``lfw-meta/pairs.txt``; "" for none.
+    `title` is the name for reports, `pick` which face of a photo is meant, and `left_out` what was named and could not
+    be used. `pack` is the digest of the pack that made the embeddings, "" for pictures or if unknown; `pairs_file` is
+    the file of the pairs, such as ``lfw-meta/pairs.txt``, "" for none.
     """
 
     title: str
@@ -178,13 +153,7 @@ class Dataset:
 
 
 def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
-    """Return a photo, cut to its region.
-
-    Raises
-    ------
-    PhotoError
-        It is missing or unreadable, or is an embedding only.
-    """
+    """Return a photo, cut to its region; raises `PhotoError` if it is missing, unreadable, or only an embedding."""
     content = photo.content
     if isinstance(content, Face):
         raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")

@@ -56,20 +56,9 @@ class Change(Protocol):
 class FaceSet:
     """The faces of a dataset's N photos, at most one each.
 
-    Attributes
-    ----------
-    dataset
-        N photos.
-    faces
-        The face of each; None without one, or if the photo could not be read.
-    turns
-        Counter-clockwise quarter turns that made each photo upright.
-    hashes
-        SHA-256 of each photo's content, in hex; "" if it could not be read.
-    dimension
-        Length of the embeddings.
-    failures
-        Photos without a face, with the reason.
+    A photo without a face, or unreadable, has None in `faces` and its reason in `failures`. `turns` are the
+    counter-clockwise quarter turns that made each photo upright, `hashes` the SHA-256 of its content in hex, "" if it
+    could not be read, and `dimension` is the length of the embeddings.
     """
 
     dataset: Dataset
@@ -123,14 +112,9 @@ class FaceSet:
 
 
 class FaceReader:
-    """Finds and embeds the faces of datasets; what is in the cache is not done again.
+    """Finds and embeds the faces of datasets; what is in the cache (None for none) is not done again.
 
-    Parameters
-    ----------
-    engine
-        A pack's networks, loaded when something is not in the cache.
-    cache
-        Earlier results; None to keep nothing.
+    The pack's networks are loaded when something is not in the cache.
     """
 
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
@@ -150,19 +134,8 @@ class FaceReader:
     def read(self, dataset: Dataset, progress: Progress = SILENT, change: Change | None = None) -> FaceSet:
         """Find and embed the intended face of each photo.
 
-        Parameters
-        ----------
-        dataset
-            The photos.
-        progress
-            Advanced with each photo.
-        change
-            Done to each photo with a face before faces are detected again.
-
-        Raises
-        ------
-        DatasetError
-            No photo has a face; or embeddings do not fit the pack, or photos would be needed instead.
+        Each photo with a face is changed by `change`, if given, before faces are detected again. Raises `DatasetError`
+        if no photo has a face, embeddings do not fit the pack, or photos would be needed instead.
         """
         if dataset.pick is Pick.EMBEDDED:
             kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
@@ -191,12 +164,7 @@ class FaceReader:
     def crop(self, faces: FaceSet, place: int) -> RGBImage:
         """Return a photo's face as it is embedded, ``uint8`` of shape ``(S, S, 3)``.
 
-        Raises
-        ------
-        PhotoError
-            The photo cannot be read any more.
-        DatasetError
-            It has no face.
+        Raises `PhotoError` if the photo cannot be read any more, `DatasetError` if it has no face.
         """
         face, photo = faces.faces[place], faces.dataset.photos[place]
         if face is None:
@@ -394,10 +362,7 @@ def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
 def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = False) -> tuple[Face, ...]:
     """Return the face of each photo of a dataset of embeddings.
 
-    Raises
-    ------
-    DatasetError
-        The photos are to be changed, or the pack did not make the embeddings.
+    Raises `DatasetError` if the photos are to be changed, or the pack did not make the embeddings.
     """
     if changed:
         raise DatasetError(f"{printable(dataset.title)}: it holds embeddings, and photos are needed for this")

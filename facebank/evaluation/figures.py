@@ -141,14 +141,9 @@ def _written_interval(interval: tuple[float, float] | None, factor: float, unit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resamples:
-    """How often each unit was drawn in each of R bootstrap resamples.
+    """How often each unit was drawn in each of R bootstrap resamples: `draws`, ``float64`` of shape ``(R, U)``.
 
-    Attributes
-    ----------
-    places
-        The unit of each thing counted, ``int64`` of shape ``(N,)``.
-    draws
-        ``float64`` of shape ``(R, U)``.
+    `places` is the unit of each thing counted, ``int64`` of shape ``(N,)``.
     """
 
     places: NDArray[np.int64]
@@ -190,24 +185,9 @@ def rate(
 ) -> Figure:
     """Return a fraction with its 95 % interval, drawing units; by the rule of three if all or none are events.
 
-    Parameters
-    ----------
-    events
-        Of shape ``(N,)``.
-    units
-        The person, or the group of photos, of each. A single unit gives no interval.
-    meaning
-        One sentence for people.
-    descriptive
-        Whether the threshold was chosen on these very data.
-    things
-        Identity of each event, such as a photo that is searched for several times: repetitions are no further evidence.
-        None if all differ.
-
-    Raises
-    ------
-    UsageError
-        Nothing was counted.
+    `events` and `units`, the person or group of photos of each, have shape ``(N,)``; a single unit gives no interval.
+    `things` is the identity of each event, such as a photo searched for several times (None if all differ): repetitions
+    are no further evidence. Raises `UsageError` if nothing was counted.
     """
     count, happened = _counted(events)
     trials, distinct = count, None
@@ -235,24 +215,11 @@ def pair_rate(
     *,
     descriptive: bool = False,
 ) -> Figure:
-    """Return a fraction of pairs with its 95 % interval, drawing the people of both sides.
+    """Return a fraction of N pairs with its 95 % interval, drawing the people of both sides, `first` and `second`.
 
-    A resample counts a pair of different people as often as both were drawn, multiplied, and a pair of one person as
-    often as that person was: A. B. Owen, "The pigeonhole bootstrap", Annals of Applied Statistics, 2007.
-
-    Parameters
-    ----------
-    events
-        Of shape ``(N,)``.
-    first, second
-        The people of both photos of each pair, ``int64`` of shape ``(N,)``.
-    meaning, descriptive
-        As in `rate`.
-
-    Raises
-    ------
-    UsageError
-        Nothing was counted.
+    All three arrays have shape ``(N,)``. A resample counts a pair of different people as often as both were drawn,
+    multiplied, and a pair of one person as often as that person was: A. B. Owen, "The pigeonhole bootstrap", Annals of
+    Applied Statistics, 2007. Raises `UsageError` if nothing was counted.
     """
     count, happened = _counted(events)
     interval = rule_of_three(happened, count)
@@ -304,10 +271,7 @@ def mean_figure(
 ) -> Figure:
     """Return the mean of values of shape ``(N,)``, or `figure` of it, with its 95 % interval by drawing units.
 
-    Raises
-    ------
-    UsageError
-        Nothing was counted.
+    Raises `UsageError` if nothing was counted.
     """
     if not len(values):
         raise UsageError("There is nothing to count.")
@@ -324,10 +288,7 @@ def difference(
 ) -> Figure:
     """Return the mean difference of two measurements of the same N things, the same units drawn for both.
 
-    Raises
-    ------
-    UsageError
-        The shapes differ.
+    Raises `UsageError` if the shapes differ.
     """
     if ours.shape != theirs.shape:
         raise UsageError("A paired difference needs the same things measured twice.")

@@ -54,20 +54,10 @@ def decided_section(bench: Bench, faces: FaceSet) -> Section:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """Searches under one condition.
+    """Searches under one condition, with the probes' faces as found under it.
 
-    Attributes
-    ----------
-    name
-        Suffix of the figures' names: lower case, words joined by underscores.
-    label
-        For people.
-    faces
-        Of the probes, as found under the condition.
-    searches
-        Of these.
-    draws_people
-        Whether the bootstrap draws people even if they are few.
+    `name` is the suffix of the figures' names (lower case, words joined by underscores), `label` is for people, and
+    `draws_people` is whether the bootstrap draws people even if they are few.
     """
 
     name: str
@@ -136,16 +126,11 @@ class Condition:
 
 
 def trust(searches: Searches, units: NDArray[np.int64]) -> dict[str, Figure]:
-    """Compare the best candidates' probabilities with the truth.
+    """Compare the best candidates' probabilities with the truth, leaving out searches without a face.
 
-    Mated and non-mated searches are weighted to the fraction of strangers that probabilities are made for. Searches
-    without a face are left out.
-
-    Returns
-    -------
-    dict[str, Figure]
-        ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty without a calibration, or
-        without both kinds of searches.
+    Mated and non-mated searches are weighted to the fraction of strangers that probabilities are made for. Returns
+    ``brier``, ``log_loss`` and ``expected_calibration_error`` (ten equal bins); empty without a calibration, or
+    without both kinds of searches.
     """
     judged = np.isfinite(searches.probabilities)
     said, true, weights = _judged(searches)

@@ -91,17 +91,8 @@ def only_compared(dataset: Dataset) -> Dataset:
 def pairs_of(faces: FaceSet, random: np.random.Generator) -> Pairing:
     """Return the pairs that a dataset lists, or pairs made of its named photos.
 
-    Parameters
-    ----------
-    faces
-        Of the dataset.
-    random
-        Chooses among more than 50,000 pairs of one person or 100,000 of different people.
-
-    Raises
-    ------
-    DatasetError
-        There are no pairs of one person, or none of different people.
+    `random` chooses among more than 50,000 pairs of one person or 100,000 of different people. Raises `DatasetError`
+    without pairs of one person, or of different people.
     """
     dataset = faces.dataset
     pairing = _listed(faces) if dataset.pairs else _made(faces, random)

@@ -38,19 +38,7 @@ LEAST_STRANGERS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialGallery:
-    """A gallery of some people of a dataset.
-
-    Attributes
-    ----------
-    faces
-        Of the dataset.
-    enrolled
-        Places of the enrolled photos, ``int64`` of shape ``(N,)``.
-    recognizer
-        Decides.
-    classifier
-        Name of the classifier.
-    """
+    """A gallery of some people of a dataset; `enrolled` are places of its photos, ``int64`` of shape ``(N,)``."""
 
     faces: FaceSet
     enrolled: NDArray[np.int64]
@@ -64,15 +52,7 @@ class TrialGallery:
         return tuple(self._numbers)
 
     def search(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
-        """Search for the face of each photo alone.
-
-        Parameters
-        ----------
-        places
-            Photos, ``int64`` of shape ``(M,)``.
-        probes
-            Their faces; None for the gallery's own dataset.
-        """
+        """Search for each face alone, at M `places` in `probes`; None for the gallery's own dataset."""
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
         return Searches.of(places, owners[places], self.decide(places, probes), self._numbers)
@@ -201,23 +181,8 @@ def enroll(
 ) -> TrialGallery:
     """Return a gallery of some photos of a dataset, as ``facebank enroll`` would make it.
 
-    Parameters
-    ----------
-    reader
-        The pack, and what embeds the variants that a gallery keeps.
-    faces
-        Of the dataset.
-    places
-        Photos to enroll, ``int64`` of shape ``(N,)``; those without a face are skipped.
-    settings
-        How decisions are made; None for the defaults.
-
-    Raises
-    ------
-    DatasetError
-        No photo has a face of somebody named.
-    UsageError
-        The gallery is too large for the classifier.
+    Photos without a face are skipped. Raises `DatasetError` if no photo has a face of somebody named, `UsageError` if
+    the gallery is too large for the classifier.
     """
     settings = DecisionSettings() if settings is None else settings
     people = faces.dataset.owners
@@ -289,23 +254,9 @@ class Roles:
 def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, random: np.random.Generator) -> Roles:
     """Draw who is enrolled and who is searched for.
 
-    People with more than `photos` photos with a face may be enrolled; the others are strangers.
-
-    Parameters
-    ----------
-    faces
-        Of a dataset.
-    photos
-        Number of photos enrolled of each person.
-    mated, strangers
-        The most photos searched for, taken from people in turn. So many people are enrolled that each has two turns.
-    random
-        Draws.
-
-    Raises
-    ------
-    DatasetError
-        Nobody has enough photos.
+    People with more than `photos` photos with a face may be enrolled; the others are strangers. At most `mated` and
+    `strangers` photos are searched for, taken from people in turn; so many people are enrolled that each has two turns.
+    Raises `DatasetError` if nobody has enough photos.
     """
     people = faces.dataset.owners
     counts = np.bincount(people[faces.found & (people >= 0)], minlength=len(faces.dataset.people))

@@ -39,20 +39,11 @@ _Tagged: TypeAlias = "dict[tuple[Path, Region], tuple[TaggedBox, set[str]]]"
 
 @dataclass(frozen=True, slots=True)
 class TaggedBox:
-    """A box as an export states it.
+    """A box as an export states it: left, top, width and height in pixels, unchecked.
 
-    Attributes
-    ----------
-    where
-        Place in the export, such as ``line 7``.
-    files
-        Possible names of the photo; the first that exists is used.
-    box
-        Left, top, width and height in pixels, unchecked.
-    group
-        The film it comes from; "" for a photo of its own.
-    size
-        Width and height of the photo, as stated; None if not stated.
+    `where` is its place in the export, such as ``line 7``. `files` are possible names of the photo, of which the first
+    that exists is used; `group` is its film, "" for a photo of its own; `size` is its width and height as stated, None
+    if not stated.
     """
 
     where: str
@@ -76,14 +67,9 @@ def is_coco(document: object) -> bool:
 def read_vott_json(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
     """Read a VoTT JSON export: every box with one tag is a photo of the person of that tag.
 
-    Of the paths in the export, which are those of the machine that made it, only the last parts are used: a photo is
-    searched by its name in the folder `photos` (None: the export's own) and below it. `document` is the parsed export,
-    if it was read before.
-
-    Raises
-    ------
-    DatasetError
-        The file is no such export, or no box can be used. Single unusable boxes are listed in `left_out`.
+    Only the last parts of the export's paths are used: a photo is searched by its name in the folder `photos` (None:
+    the export's own) and below it. `document` is the export if already parsed. Raises `DatasetError` if the file is no
+    such export, or no box can be used; single unusable boxes are listed in `left_out`.
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict) or not isinstance(export.get("assets"), dict):
@@ -110,13 +96,8 @@ def read_coco(path: Path, photos: Path | None = None, document: object = None) -
     """Read a COCO export whose categories are people: every box is a photo of one.
 
     A photo is searched at its ``file_name``, else by its name in the folder `photos` and below it. Without `photos`
-    that is the file's own folder, or, if it is called ``annotations``, the one above. `document` is the parsed file,
-    if it was read before.
-
-    Raises
-    ------
-    DatasetError
-        The file is no such export, or no box can be used. Single unusable boxes are listed in `left_out`.
+    that is the file's own folder, or, if it is called ``annotations``, the one above. `document` is the file if already
+    parsed. Errors are as in `read_vott_json`.
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict):

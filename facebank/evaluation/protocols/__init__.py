@@ -56,16 +56,7 @@ CONTENTS = {
 class Option:
     """Makes a parameter an option of the command line: ``photos: Annotated[int, Option("--enrolled", ...)] = 4``.
 
-    Attributes
-    ----------
-    flag
-        Such as ``--enrolled``.
-    help
-        One sentence.
-    metavar
-        What stands for the value in the help.
-    least
-        The smallest number allowed; None for no limit.
+    `metavar` stands for the value in the help; `least` is the smallest number allowed, None for no limit.
     """
 
     flag: str
@@ -76,22 +67,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A protocol as it is registered.
+    """A protocol as it is registered, by the name of its command.
 
-    Attributes
-    ----------
-    name
-        The name of the command.
-    run
-        Called with a `Bench`, what `open_data` returned, and options.
-    open_data
-        Called with the path of the data, and options; returns a `Dataset`, or several arguments of `run` by name.
-    details
-        The help after the summary.
-    examples
-        Arguments of ``facebank bench``.
-    has_scores
-        Whether the report has every comparison or search.
+    `run` takes a `Bench`, what `open_data` returned, and options. `open_data` takes the path of the data and options,
+    and returns a `Dataset`, or several arguments of `run` by name. `details` is the help after the summary, `examples`
+    are arguments of ``facebank bench``, and `has_scores` is whether the report has every comparison or search.
     """
 
     name: str
@@ -120,17 +100,8 @@ class Protocol:
     def job(self, data: Path, options: Mapping[str, Any]) -> Job:
         """Open and check the data, and return what `facebank.evaluation.bench.run` runs.
 
-        Parameters
-        ----------
-        data
-            Path of the data.
-        options
-            By parameter, as in `options`; those that are None or empty keep their default.
-
-        Raises
-        ------
-        DatasetError
-            The data are missing or broken.
+        Options are by parameter; those that are None or empty keep their default. Raises `DatasetError` if the data are
+        missing or broken.
         """
         given = {name: value for name, value in options.items() if value is not None and value != []}
         opening = {name: given.pop(name) for name in inspect.signature(self.open_data).parameters if name in given}

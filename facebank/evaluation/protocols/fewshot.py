@@ -294,18 +294,9 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
 class Plan:
     """Who takes part, with how many photos.
 
-    Attributes
-    ----------
-    people
-        Numbers, ``int64`` of shape ``(P,)``; all others are strangers.
-    shots
-        Numbers of photos enrolled, smallest first.
-    may_enroll, may_search
-        Which photos may be enrolled and searched for, of shape ``(N,)``.
-    parts
-        Whether the dataset's parts say so.
-    left_out
-        Numbers of photos that too few people have, and people who have too few.
+    `people` are numbers, ``int64`` of shape ``(P,)``; all others are strangers. `shots` are the numbers of photos
+    enrolled, smallest first. `may_enroll` and `may_search` have a truth value for each of N photos, by the dataset's
+    own parts if `parts`. `left_out` has the numbers of photos and the people that do not take part.
     """
 
     people: NDArray[np.int64]
@@ -394,12 +385,8 @@ def draw_all(
 ) -> tuple[tuple[ShotDraw, ...], tuple[LeftOut, ...]]:
     """Draw photos several times; copies of enrolled photos are returned as left out, not searched for.
 
-    In a draw at most `probes_each` other photos of each person are searched for, and one photo of each stranger.
-
-    Raises
-    ------
-    DatasetError
-        Nothing is left to search for.
+    In a draw at most `probes_each` other photos of each person are searched for, and one photo of each stranger. Raises
+    `DatasetError` if nothing is left to search for.
     """
     drawn, leaks = list[ShotDraw](), dict[str, LeftOut]()
     bench.progress.begin("draws of photos", draws)

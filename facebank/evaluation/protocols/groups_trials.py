@@ -41,18 +41,10 @@ LONGEST_VALUE = 60
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeopleGroup:
-    """People of one group.
+    """People of one group; `name` is the suffix of the figures' names, `label` is for people.
 
-    Attributes
-    ----------
-    name
-        Suffix of the figures' names: lower case, words joined by underscores.
-    label
-        For people.
-    photos
-        Places of the group's photos with a face of somebody named, ``int64``.
-    able
-        People with enough photos of the group to enroll some and search for another, ``int64``.
+    `photos` are places of the group's photos with a face of somebody named, and `able` people with enough photos of the
+    group to enroll some and search for another, both ``int64``.
     """
 
     name: str
@@ -74,14 +66,8 @@ class GroupTrial:
 class Density:
     """How similar different people of a group are.
 
-    Attributes
-    ----------
-    mean
-        Mean similarity of two people, each pair counting once.
-    upper
-        The similarity that one in a hundred pairs of photos reaches.
-    similarities
-        Of pairs of photos, ``float64``.
+    `mean` is the mean similarity of two people, each pair counting once. `similarities` are of pairs of photos,
+    ``float64``; one in a hundred pairs reaches `upper`.
     """
 
     mean: Figure
@@ -100,14 +86,7 @@ def try_group(
 ) -> GroupTrial:
     """Enroll people of one group several times, and search for them and for strangers of the group and of others.
 
-    Parameters
-    ----------
-    groups_of_people, number
-        All groups, and the place of the one that is tried.
-    size
-        People enrolled, photos of each, and number of galleries.
-    settings
-        How searches are decided.
+    `number` is the group's place among all; `size` is people enrolled, photos of each, and number of galleries.
     """
     people, photos, draws = size
     group, owners = groups_of_people[number], faces.dataset.owners
@@ -173,18 +152,9 @@ def across_figure(faces: FaceSet, trial: GroupTrial) -> dict[str, Figure]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grouping:
-    """The group of each photo of a dataset.
+    """The group of each photo of a dataset, as a place in `names` (sorted), ``int64`` of shape ``(N,)``; -1 for none.
 
-    Attributes
-    ----------
-    column
-        Meaning of the groups, such as ``age``.
-    names
-        The groups, sorted.
-    of_photo
-        The group of each photo as a place in `names`, ``int64`` of shape ``(N,)``; -1 for none.
-    left_out
-        Rows of the table that could not be used.
+    `column` is the meaning of the groups, such as ``age``; `left_out` has the rows that could not be used.
     """
 
     column: str
@@ -194,19 +164,10 @@ class Grouping:
 
 
 def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Grouping:
-    """Return the groups of a dataset's photos.
+    """Return the groups of a dataset's photos by a column of the table `by`, or by a trait of the photos if None.
 
-    Parameters
-    ----------
-    column
-        Of the table, or a trait of the photos.
-    by
-        A table (CSV) with that column and ``person`` or ``photo``, the name in reports; None for the traits.
-
-    Raises
-    ------
-    DatasetError
-        There is no such column, fewer than two groups or more than 20, or the table is broken.
+    The table (CSV) has that column and ``person`` or ``photo``, the name in reports. Raises `DatasetError` if there is
+    no such column, fewer than two groups or more than 20, or the table is broken.
     """
     if by is None:
         values, left_out = _traits(dataset, column), list[LeftOut]()

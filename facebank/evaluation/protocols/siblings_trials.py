@@ -115,18 +115,8 @@ class Answers:
 class PairSetup:
     """What the trials of all pairs share.
 
-    Attributes
-    ----------
-    faces
-        Of a dataset.
-    families
-        Numbers of its people's families.
-    others
-        Number of other people enrolled beside the two in the second gallery.
-    settings
-        How searches are decided.
-    counts
-        Number of photos with a face of each person.
+    `families` are numbers, one for each person, `others` is the number of other people enrolled in the second gallery,
+    and `counts` has the number of photos with a face of each person.
     """
 
     faces: FaceSet

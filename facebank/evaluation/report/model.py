@@ -112,14 +112,8 @@ class Histogram:
 class Evidence:
     """One error, with the two faces and the parts of them that their similarity rests on.
 
-    Attributes
-    ----------
-    faces
-        The two aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each.
-    maps
-        For each face, how much the similarity falls where it is hidden, RGB ``uint8`` of the same shape; None for none.
-    verdict
-        One line: the decision, and the truth.
+    `faces` are aligned, RGB ``uint8`` of shape ``(S, S, 3)`` each. `maps` are how much the similarity falls where each
+    face is hidden, of the same shape and dtype, None for none; `verdict` is one line with the decision and the truth.
     """
 
     first: str
