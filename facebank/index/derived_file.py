@@ -50,6 +50,7 @@ _LONGEST_JSON = 1 << 16
 _ALIGNED = 4096
 _DIGEST = 32
 _PIECES_AT_ONCE = 16
+_READ_AT_ONCE = 1 << 30
 _SPARE_SPACE = 256 << 20  # bytes that are left free on the disk
 _KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
 
@@ -157,10 +158,8 @@ class DerivedFile:
         """Read some blocks of a section and compare them with their digests."""
         begin, end = first * place.block, min(last * place.block, place.size)
         data = bytearray(end - begin)
-        with self._reading:
-            self._stream.seek(place.start + begin)
-            self._stream.readinto(data)
         view = memoryview(data)
+        self._read_into(view, place.start + begin)
         pieces = [view[at : at + place.block] for at in range(0, len(data), place.block)]
         wanted = self._digests[_DIGEST * (place.first_digest + first) : _DIGEST * (place.first_digest + last)]
         if b"".join(_hashed(pieces)) != wanted:
@@ -169,6 +168,21 @@ class DerivedFile:
                 "again."
             )
         return data
+
+    def _read_into(self, view: memoryview, start: int) -> None:
+        """Read bytes from a place on; by the place, because a forked process has the same position in the file."""
+        done = 0
+        while done < len(view):
+            part = view[done : done + _READ_AT_ONCE]
+            if hasattr(os, "preadv"):
+                count = os.preadv(self._stream.fileno(), [part], start + done)
+            else:
+                with self._reading:
+                    self._stream.seek(start + done)
+                    count = self._stream.readinto(part) or 0
+            if not count:
+                return  # the file was cut off: the digests will not fit
+            done += count
 
 
 def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) -> bool:
