@@ -152,7 +152,7 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
 
 
 def _told(photo: Any) -> Any:
-    faces = [(repr(face.identity), repr(face.face.quality), face.face.box.tobytes()) for face in photo.faces]
+    faces = [(repr(face.identity), repr(face.assessment), face.box.tobytes()) for face in photo.faces]
     return (photo.path, photo.width, photo.height, photo.quarter_turns, faces)
 
 
