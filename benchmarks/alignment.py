@@ -42,23 +42,23 @@ def enlarged(factor: float, side: int) -> list[float]:
     return [factor]
 
 
-def analyzer(pack: Pack, enlargement: float, *, refine: bool, centred: bool, flip: bool) -> FaceAnalyzer:
+def analyzer(pack: Pack, enlargement: float, *, refine: bool, centered: bool, flip: bool) -> FaceAnalyzer:
     """Load the pack's networks with the steps asked for."""
     detector = build_detector(pack)
     refiner = LandmarkRefiner(detector) if refine else None
     finder = FaceFinder(detector, refiner, pack.manifest.detector.upright_score, partial(enlarged, enlargement))
     shipped = pack.manifest.embedder
-    spec = replace(shipped, center=shipped.center if centred else (), flip=flip)
+    spec = replace(shipped, center=shipped.center if centered else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
 
 
 STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
-    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, centred=False, flip=False),
-    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, centred=False, flip=False),
-    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, centred=False, flip=False),
-    "and landmarks refined": partial(analyzer, enlargement=2.0, refine=True, centred=False, flip=False),
-    "and centred (as shipped)": partial(analyzer, enlargement=2.0, refine=True, centred=True, flip=False),
-    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, centred=True, flip=True),
+    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, centered=False, flip=False),
+    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, centered=False, flip=False),
+    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, centered=False, flip=False),
+    "and landmarks refined": partial(analyzer, enlargement=2.0, refine=True, centered=False, flip=False),
+    "and centred (as shipped)": partial(analyzer, enlargement=2.0, refine=True, centered=True, flip=False),
+    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, centered=True, flip=True),
 }
 
 

@@ -32,7 +32,7 @@ PHOTOS_EACH = 8
 ENROLLED = 5
 MASKED, UPPER, HIDDEN = "masked", "upper", "hidden"
 PROBE_SHAPES = (MaskShape.CLOTH, MaskShape.RESPIRATOR, MaskShape.SCARF)
-PROBE_COLOURS = ("red", "navy", "grey", "black", "green", "pink")
+PROBE_COLORS = ("red", "navy", "grey", "black", "green", "pink")
 _GREY = 128
 _UPPER_SHARE = 66 / 112  # below the nose bridge, where every mask covers the face
 
@@ -136,8 +136,8 @@ def _masked_face(
     """Draw a mask that depends on the photo's name alone, and find the face again."""
     random = np.random.default_rng(zlib.crc32(path.name.encode()))
     shape = PROBE_SHAPES[random.integers(len(PROBE_SHAPES))]
-    colour = MASK_COLORS[PROBE_COLOURS[random.integers(len(PROBE_COLOURS))]]
-    pixels = draw_mask(photo.pixels, face.landmarks, shape, colour, int(random.integers(2**31)))
+    color = MASK_COLORS[PROBE_COLORS[random.integers(len(PROBE_COLORS))]]
+    pixels = draw_mask(photo.pixels, face.landmarks, shape, color, int(random.integers(2**31)))
     masked = DecodedPhoto(photo.path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
     found = central_face(next(analyzer.analyze([masked])))
     return None if found is None else (masked, found)

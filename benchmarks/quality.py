@@ -98,8 +98,8 @@ def worsened(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tu
         yield f"dark {factor:g}", _pixels(values * factor + noise), 1.0
     for factor in (2.0, 3.5):
         yield f"bright {factor:g}", _pixels(values * factor), 1.0
-    shape_, colour = list(MaskShape)[number % 4], list(MASK_COLORS.values())[number // 4 % 8]
-    yield "masked", draw_mask(pixels, landmarks, shape_, colour, number), 1.0
+    shape_, color = list(MaskShape)[number % 4], list(MASK_COLORS.values())[number // 4 % 8]
+    yield "masked", draw_mask(pixels, landmarks, shape_, color, number), 1.0
     yield "dark glasses", with_glasses(pixels, landmarks), 1.0
 
 

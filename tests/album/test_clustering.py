@@ -20,10 +20,10 @@ NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
 def people(counts: list[int], noise: float = 0.5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Make embeddings of some people, so many of each, and whose they are."""
     random = np.random.default_rng(seed)
-    centres = normalized(random.normal(size=(len(counts), 128)).astype(np.float32))
+    centers = normalized(random.normal(size=(len(counts), 128)).astype(np.float32))
     owners = np.repeat(np.arange(len(counts)), counts)
     scatter = normalized(random.normal(size=(len(owners), 128)).astype(np.float32))
-    return normalized(centres[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
+    return normalized(centers[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
 
 
 def table(

@@ -69,10 +69,10 @@ def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -
 def test_faces_of_a_photo_that_was_turned_lie_where_they_are_in_the_file(quarter_turns: int) -> None:
     pixels = np.zeros((30, 40, 3), dtype=np.uint8)
     pixels[6:12, 4:20] = 255
-    analysed = turn_photo(DecodedPhoto("a", pixels, "", False, None), quarter_turns)
-    seen = np.argwhere(analysed.pixels[..., 0] == 255)
+    analyzed = turn_photo(DecodedPhoto("a", pixels, "", False, None), quarter_turns)
+    seen = np.argwhere(analyzed.pixels[..., 0] == 255)
     (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
-    photo = found((left, top, right, bottom), analysed.width, analysed.height, quarter_turns)
+    photo = found((left, top, right, bottom), analyzed.width, analyzed.height, quarter_turns)
     (box,) = face_boxes(photo)
     assert box == pytest.approx((4 / 40, 6 / 30, 20 / 40, 12 / 30))
     assert frame_of(photo, 1) == Frame(40, 30, 1)

@@ -21,7 +21,7 @@ from facebank.media import annotation as annotation_module
 from facebank.media.annotation import LabelPainter
 from facebank.types import Decision, DecodedPhoto
 
-GREEN, ORANGE, GREY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
+GREEN, ORANGE, GRAY = (0, 158, 115), (230, 159, 0), (128, 138, 150)
 BACKGROUND = (90, 60, 200)
 
 
@@ -53,20 +53,20 @@ def annotated(photo: DecodedPhoto, *marks: Mark, folder: Path) -> np.ndarray[tup
 
 
 def shows(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], colour: tuple[int, int, int]
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], color: tuple[int, int, int]
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (pixels == colour).all(axis=2)
+    shown: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = (pixels == color).all(axis=2)
     return shown
 
 
 @pytest.mark.parametrize(
-    ("decision", "colour"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GREY)]
+    ("decision", "color"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GRAY)]
 )
 def test_frame_is_on_the_box_in_the_decisions_colour(
-    decision: Decision, colour: tuple[int, int, int], tmp_path: Path
+    decision: Decision, color: tuple[int, int, int], tmp_path: Path
 ) -> None:
     pixels = annotated(blank(), mark(200, 150, 320, 300, decision=decision), folder=tmp_path)
-    shown = shows(pixels, colour)
+    shown = shows(pixels, color)
     for y, x in ((150, 260), (300, 260), (225, 200), (225, 320)):
         assert shown[y, x]
     rows, columns = np.nonzero((pixels != BACKGROUND).any(axis=2))
@@ -98,12 +98,10 @@ def test_landmarks_are_dots(tmp_path: Path) -> None:
         assert (without[y, x] == BACKGROUND).all()
 
 
-def label_area(
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], colour: tuple[int, int, int]
-) -> tuple[int, ...]:
+def label_area(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], color: tuple[int, int, int]) -> tuple[int, ...]:
     """Return top, bottom, left, right of the largest filled patch of the colour: rows that are mostly of it."""
-    rows = np.nonzero(shows(pixels, colour).sum(axis=1) > 70)[0]
-    columns = np.nonzero(shows(pixels[rows], colour).sum(axis=0) > 3)[0]
+    rows = np.nonzero(shows(pixels, color).sum(axis=1) > 70)[0]
+    columns = np.nonzero(shows(pixels[rows], color).sum(axis=0) > 3)[0]
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
@@ -196,9 +194,9 @@ def test_control_characters_of_a_label_are_escaped() -> None:
     np.testing.assert_array_equal(plain, tricky)
 
 
-@pytest.mark.parametrize(("colour", "ink"), [(GREEN, 255), (GREY, 255), (ORANGE, 20)])
-def test_ink_contrasts_with_the_plate(colour: tuple[int, int, int], ink: int) -> None:
-    label = np.asarray(LabelPainter(40).paint("III", colour, 999))
+@pytest.mark.parametrize(("color", "ink"), [(GREEN, 255), (GRAY, 255), (ORANGE, 20)])
+def test_ink_contrasts_with_the_plate(color: tuple[int, int, int], ink: int) -> None:
+    label = np.asarray(LabelPainter(40).paint("III", color, 999))
     assert (label[..., :3] == ink).all(axis=2).sum() > 100
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 23, 17
 RNG = np.random.default_rng(20)
-COLOURS = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+COLORS = RNG.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 SMOOTH = np.stack(np.broadcast_arrays(*np.ogrid[40:200:17j, 60:220:23j], 128.0), axis=-1).astype(np.uint8)
-GREY = COLOURS[..., 0]
+GRAY = COLORS[..., 0]
 
 
 def encoded(image: Image.Image, file_type: str, **options: Any) -> bytes:
@@ -49,11 +49,11 @@ def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.flo
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
 def test_lossless_colour_is_read_exactly(file_type: str) -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLOURS), file_type)), COLOURS)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLORS), file_type)), COLORS)
 
 
 def test_lossless_webp_is_read_exactly() -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLOURS), "WEBP", lossless=True)), COLOURS)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLORS), "WEBP", lossless=True)), COLORS)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}])
@@ -94,12 +94,12 @@ def test_first_picture_of_an_mpo_is_read() -> None:
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
 def test_grey_is_three_equal_channels(file_type: str) -> None:
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(GREY), file_type)), as_grey(GREY))
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(GRAY), file_type)), as_grey(GRAY))
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
 def test_one_bit_is_black_and_white(file_type: str) -> None:
-    bits = GREY > 127
+    bits = GRAY > 127
     np.testing.assert_array_equal(
         pixels_of(encoded(Image.fromarray(bits), file_type)), as_grey(np.where(bits, 255, 0).astype(np.uint8))
     )
@@ -107,10 +107,10 @@ def test_one_bit_is_black_and_white(file_type: str) -> None:
 
 @pytest.mark.parametrize("file_type", ["PNG", "GIF", "BMP", "TIFF"])
 def test_palette_gives_its_colours(file_type: str) -> None:
-    image = Image.fromarray(GREY % 4)
+    image = Image.fromarray(GRAY % 4)
     image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
     palette = np.array([[10, 20, 30], [200, 100, 0], [0, 255, 0], [9, 9, 250]], np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(image, file_type)), palette[GREY % 4])
+    np.testing.assert_array_equal(pixels_of(encoded(image, file_type)), palette[GRAY % 4])
 
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0, 255, 255])])
@@ -118,40 +118,40 @@ def test_palette_gives_its_colours(file_type: str) -> None:
 def test_transparent_palette_entry_is_white(file_type: str, transparency: int | bytes) -> None:
     if file_type == "GIF" and isinstance(transparency, bytes):
         transparency = 1
-    image = Image.fromarray(GREY % 4)
+    image = Image.fromarray(GRAY % 4)
     image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
     palette = np.array([[10, 20, 30], [255, 255, 255], [0, 255, 0], [9, 9, 250]], np.uint8)
-    np.testing.assert_array_equal(pixels_of(encoded(image, file_type, transparency=transparency)), palette[GREY % 4])
+    np.testing.assert_array_equal(pixels_of(encoded(image, file_type, transparency=transparency)), palette[GRAY % 4])
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "TIFF", "WEBP"])
 def test_alpha_lies_on_white(file_type: str) -> None:
     alpha = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     alpha[0], alpha[1] = 0, 255
-    image = Image.fromarray(np.dstack([COLOURS, alpha]))
+    image = Image.fromarray(np.dstack([COLORS, alpha]))
     pixels = pixels_of(encoded(image, file_type, **({"lossless": True, "exact": True} if file_type == "WEBP" else {})))
-    assert np.abs(pixels - on_white(COLOURS, alpha)).max() <= 1
+    assert np.abs(pixels - on_white(COLORS, alpha)).max() <= 1
     assert (pixels[0] == 255).all()
-    np.testing.assert_array_equal(pixels[1], COLOURS[1])
+    np.testing.assert_array_equal(pixels[1], COLORS[1])
 
 
 def test_grey_with_alpha_lies_on_white() -> None:
-    alpha = COLOURS[..., 1]
-    pixels = pixels_of(encoded(Image.fromarray(np.dstack([GREY, alpha])), "PNG"))
-    assert np.abs(pixels - on_white(as_grey(GREY), alpha)).max() <= 1
+    alpha = COLORS[..., 1]
+    pixels = pixels_of(encoded(Image.fromarray(np.dstack([GRAY, alpha])), "PNG"))
+    assert np.abs(pixels - on_white(as_grey(GRAY), alpha)).max() <= 1
 
 
 def test_grey_multiplied_by_its_alpha_lies_on_white() -> None:
-    alpha = COLOURS[..., 1]
-    premultiplied = np.rint(GREY * (alpha / 255)).astype(np.uint8)
+    alpha = COLORS[..., 1]
+    premultiplied = np.rint(GRAY * (alpha / 255)).astype(np.uint8)
     straight = encoded(Image.fromarray(np.dstack([premultiplied, alpha])), "TIFF")
     data = straight.replace(struct.pack("<HHIH", 338, 3, 1, 2), struct.pack("<HHIH", 338, 3, 1, 1))
     assert Image.open(BytesIO(data)).mode == "La"
-    assert np.abs(pixels_of(data) - on_white(as_grey(GREY), alpha)).max() <= 2
+    assert np.abs(pixels_of(data) - on_white(as_grey(GRAY), alpha)).max() <= 2
 
 
 def test_transparent_colour_of_a_png_is_white() -> None:
-    colours = COLOURS.copy()
+    colours = COLORS.copy()
     colours[3, 5] = (1, 2, 3)
     expected = colours.copy()
     expected[3, 5] = 255
@@ -284,7 +284,7 @@ def test_a_video_names_the_command_for_videos(head: bytes) -> None:
 @pytest.mark.parametrize("file_type", ["ICO", "DDS", "EPS", "PCX", "TGA", "SGI", "JPEG2000", "PDF"])
 def test_formats_outside_the_list_are_not_decoded(file_type: str) -> None:
     with pytest.raises((UnsupportedPhotoError, UnreadablePhotoError), match=r"^party is "):
-        read_photo_bytes(encoded(Image.fromarray(COLOURS), file_type), "party")
+        read_photo_bytes(encoded(Image.fromarray(COLORS), file_type), "party")
 
 
 @pytest.mark.parametrize("data", [b"hello, I am text\n", b"\0" * 1000, b"P", b"GIF", b"\xff\xd8", b"<html><body>"])
@@ -299,7 +299,7 @@ def test_nothing_is_refused() -> None:
 
 
 def test_thumbnail_of_a_camera_raw_file_is_not_taken_for_the_photo() -> None:
-    data = encoded(Image.fromarray(COLOURS), "TIFF", tiffinfo={254: 1})
+    data = encoded(Image.fromarray(COLORS), "TIFF", tiffinfo={254: 1})
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a camera raw file"):
         read_photo_bytes(data, "party")
 
@@ -311,7 +311,7 @@ def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_name_of_a_file_does_not_matter() -> None:
-    assert read_photo_bytes(encoded(Image.fromarray(COLOURS), "PNG"), "photo.jpg").width == WIDTH
+    assert read_photo_bytes(encoded(Image.fromarray(COLORS), "PNG"), "photo.jpg").width == WIDTH
 
 
 def test_a_decoder_that_is_missing_or_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

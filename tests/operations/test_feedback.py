@@ -32,7 +32,7 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-def analysed(bank: FaceBank, photo: Path) -> AnalyzedPhoto:
+def analyzed(bank: FaceBank, photo: Path) -> AnalyzedPhoto:
     (found,) = bank.engine.analyzer.analyze([read_photo(photo)])
     return found
 
@@ -42,7 +42,7 @@ def health(bank: FaceBank) -> GalleryHealth:
 
 
 def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
-    photo = analysed(bank, BIDEN)
+    photo = analyzed(bank, BIDEN)
     key = FaceKey.of(photo, photo.faces[0])
     assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
     assert bank.gallery.denials_of(key) == {1}
@@ -75,7 +75,7 @@ def test_a_stranger_is_known_again_by_the_embedding(bank: FaceBank) -> None:
     assert (report.person, report.accepted, report.stranger_id) == (None, True, 1)
     table = bank.gallery.strangers()
     assert table.stranger_ids.tolist() == [1]
-    assert float(table.matrix[0] @ analysed(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
+    assert float(table.matrix[0] @ analyzed(bank, BIDEN).faces[0].embedding) == pytest.approx(1, abs=1e-5)
     assert bank.gallery.stranger_faces()[0].path == str(BIDEN)
 
 

@@ -32,17 +32,17 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colour: str) -> Path:
+def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, color: str) -> Path:
     """Write a copy of a photo in which its person wears a mask."""
     (photo,) = bank.engine.analyzer.analyze([read_photo(source)])
-    pixels = draw_mask(photo.photo.pixels, photo.faces[0].landmarks, shape, MASK_COLORS[colour], seed=3)
+    pixels = draw_mask(photo.photo.pixels, photo.faces[0].landmarks, shape, MASK_COLORS[color], seed=3)
     Image.fromarray(pixels).save(target)
     return target
 
 
 def test_a_masked_sample_counts_for_masked_faces_only(bank: FaceBank, tmp_path: Path) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
-    probe = masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, colour="black")
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
+    probe = masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, color="black")
     bank.enroll("Barack", SPEECH)
     before_bare, before_worn = (next(bank.identify(photo)).faces[0] for photo in (OBAMA, probe))
     matrix = bank.gallery.vectors().matrix
@@ -71,14 +71,14 @@ def test_other_classifiers_do_not_learn_from_masked_samples(bank: FaceBank, tmp_
         return [candidate.similarity for candidate in recognizer.identify([photo.faces[0]])[0].candidates]
 
     before = scores()
-    bank.enroll("Eileen", masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="white"))
+    bank.enroll("Eileen", masked(bank, COLLINS, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="white"))
     assert scores() == before
 
 
 def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_bare_faces(
     bank: FaceBank, tmp_path: Path
 ) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
     report = bank.enroll("Barack", worn)
     assert report.only_masked
     assert report.photos[0].reason is EnrollReason.ENROLLED
@@ -96,7 +96,7 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
 
 def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
-        worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+        worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
         bank.enroll("Barack", worn)
         (photo,) = bank.identify(OBAMA)
         assert photo.faces[0].decision is Decision.UNKNOWN
@@ -106,7 +106,7 @@ def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> 
 
 
 def test_an_export_keeps_who_wears_a_mask(bank: FaceBank, tmp_path: Path) -> None:
-    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, colour="light blue")
+    worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
     bank.enroll("Joe", worn, force=True)
     export_gallery(bank.gallery, tmp_path / "export")
     with Gallery.open(tmp_path / "other.facebank", bank.engine.identity, create=True) as other:

@@ -53,8 +53,8 @@ def unit(vectors: Any) -> FloatArray:
 def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
     """Make up a gallery: samples that lie around one direction for each person, numbered from 1."""
     owners = np.repeat(np.arange(1, len(counts) + 1), counts)
-    centres = generator.normal(size=(len(counts), DIMENSION))
-    matrix = unit(centres[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
+    centers = generator.normal(size=(len(counts), DIMENSION))
+    matrix = unit(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
     return Enrolled(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 

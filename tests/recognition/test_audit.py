@@ -31,8 +31,8 @@ def unit(rows: NDArray[np.float64]) -> FloatArray:
 def people(count: int, each: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
     """Make up photos of people, `each` after one another."""
     generator = np.random.default_rng(seed)
-    centres = np.repeat(unit(generator.normal(size=(count, DIMENSION))), each, axis=0)
-    return unit(centres + scatter * generator.normal(size=centres.shape) / np.sqrt(DIMENSION))
+    centers = np.repeat(unit(generator.normal(size=(count, DIMENSION))), each, axis=0)
+    return unit(centers + scatter * generator.normal(size=centers.shape) / np.sqrt(DIMENSION))
 
 
 def gallery(
@@ -128,8 +128,8 @@ def test_two_people_with_one_photo_only() -> None:
 
 def test_siblings_will_be_confused_and_the_number_of_pairs_is_limited() -> None:
     rows = people(8, 2, seed=3)
-    centres = np.repeat(rows[::2], 2, axis=0)
-    rows[8:] = unit(rows[8:] + 3 * centres[:8].astype(np.float64))
+    centers = np.repeat(rows[::2], 2, axis=0)
+    rows[8:] = unit(rows[8:] + 3 * centers[:8].astype(np.float64))
     samples = gallery(rows, np.repeat(np.arange(8), 2).tolist())
     pairs = of_kind(audit_samples(samples), FindingKind.CONFUSABLE)
     assert len(pairs) >= 4

@@ -21,8 +21,8 @@ def samples(seed: int, count: int, towards: np.ndarray, noise: float = 0.2) -> n
 
 def two(seed: int, first: int, second: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
-    centre, away = generator.normal(size=(2, DIMENSION))
-    return samples(seed + 1, first, centre), samples(seed + 2, second, centre + apart * away)
+    center, away = generator.normal(size=(2, DIMENSION))
+    return samples(seed + 1, first, center), samples(seed + 2, second, center + apart * away)
 
 
 def measured(one: np.ndarray, other: np.ndarray) -> PairMargins:

@@ -96,11 +96,11 @@ def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: n
 
 
 def test_the_centre_is_taken_from_every_embedding(statistics_network: Path, crops: np.ndarray) -> None:
-    centre = (0.3, -0.2, 0.1, 0.0, 0.4, -0.1)
+    center = (0.3, -0.2, 0.1, 0.0, 0.4, -0.1)
     session = open_session(statistics_network, "cpu")
     plain = NetworkEmbedder(session, FACENET).embed(crops)
-    centred = NetworkEmbedder(session, replace(FACENET, center=centre)).embed(crops)
-    np.testing.assert_allclose(centred, unit(plain - np.array(centre)), atol=1e-5)
+    centered = NetworkEmbedder(session, replace(FACENET, center=center)).embed(crops)
+    np.testing.assert_allclose(centered, unit(plain - np.array(center)), atol=1e-5)
 
 
 def test_a_wrong_dimension_is_a_wrong_manifest(statistics_network: Path) -> None:

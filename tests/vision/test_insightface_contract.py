@@ -118,10 +118,10 @@ def plain(tmp_path: Path) -> Path:
     return network(tmp_path / "recognizer.onnx", "Add")
 
 
-def picture(height: int, width: int, colour: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
+def picture(height: int, width: int, color: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
     """A black picture with a patch from a quarter to a half of each side."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
-    pixels[height // 4 : height // 2, width // 4 : width // 2] = colour
+    pixels[height // 4 : height // 2, width // 4 : width // 2] = color
     return pixels
 
 
@@ -174,7 +174,7 @@ def test_a_detector_without_landmarks_is_refused() -> None:
 def test_embeddings_are_unit_vectors_of_crops_in_the_right_colours(plain: Path) -> None:
     embedder: Embedder = InsightFaceEmbedder(HandMadeRecognition(plain))
     assert (embedder.size, embedder.dimension, embedder.template) == (112, 4, "arcface")
-    crops = np.stack([np.full((112, 112, 3), colour, dtype=np.uint8) for colour in (BLUE, RED)])
+    crops = np.stack([np.full((112, 112, 3), color, dtype=np.uint8) for color in (BLUE, RED)])
     embeddings = embedder.embed(crops)
     assert embeddings.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)

@@ -21,9 +21,9 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", MaskShape)
-@pytest.mark.parametrize("colour", MASK_COLORS)
-def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colour: str) -> None:
-    masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLORS[colour])
+@pytest.mark.parametrize("color", MASK_COLORS)
+def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, color: str) -> None:
+    masked = draw_mask(SKIN, LANDMARKS, shape, MASK_COLORS[color])
     covered = changed(SKIN, masked)
     eyes, mouth = LANDMARKS[:2].round().astype(int), LANDMARKS[3:].round().astype(int)
     assert not any(covered[y - 4 : y + 4, x - 4 : x + 4].any() for x, y in eyes)
@@ -92,8 +92,8 @@ def test_masked_faces_are_found_again_and_seen_to_be_masked(
 ) -> None:
     for number, photo in enumerate(demo_photos):
         (face,) = next(analyzer.analyze([photo])).faces
-        shape, colour = list(MaskShape)[number % 4], list(MASK_COLORS.values())[3 + number % 5]
-        pixels = draw_mask(photo.pixels, face.landmarks, shape, colour)
+        shape, color = list(MaskShape)[number % 4], list(MASK_COLORS.values())[3 + number % 5]
+        pixels = draw_mask(photo.pixels, face.landmarks, shape, color)
         masked_photo = DecodedPhoto("masked", pixels, "0" * 64, True, None)
         masked = next(analyzer.analyze([masked_photo])).faces[0]
         assert hidden_parts(analyzer.crop(photo, face))[0] < 0.5

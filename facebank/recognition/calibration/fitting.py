@@ -235,9 +235,9 @@ def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
         quantiles.append(_upper_quantiles(np.concatenate(best), np.concatenate(weights)))
         spreads.append(float(np.mean(spread)))
     one = RATES.index(0.01)
-    centred = np.array(spreads) - np.mean(spreads)
+    centered = np.array(spreads) - np.mean(spreads)
     at_one = np.array([values[one] for values in quantiles])
-    slope = float(centred @ at_one / max(centred @ centred, 1e-9)) if np.ptp(spreads) >= _LEAST_SPREAD else 0.0
+    slope = float(centered @ at_one / max(centered @ centered, 1e-9)) if np.ptp(spreads) >= _LEAST_SPREAD else 0.0
     base = np.mean([values - slope * spread for values, spread in zip(quantiles, spreads, strict=True)], axis=0)
     return tuple(float(value) for value in np.round(np.minimum.accumulate(base), 5)), round(slope, 5)
 

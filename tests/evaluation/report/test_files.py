@@ -235,7 +235,7 @@ def test_an_empty_report_is_a_report(report: Report, tmp_path: Path) -> None:
 
 LINE = Line("a", np.zeros(2), np.zeros(2))
 FACE = np.zeros((4, 4, 3), np.uint8)
-GREY = np.zeros((4, 4), np.uint8)
+GRAY = np.zeros((4, 4), np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ GREY = np.zeros((4, 4), np.uint8)
         (Section("S", items=(Curves("C", "x", "y", (LINE,), "cubic"),)), "none of linear, log, probit"),
         (Section("S", items=(Matrix("M", ("a",), ("a",), np.zeros((2, 1), np.int64)),)), "for each name"),
         (Section("S", items=(Histogram("H", "x", (("a", np.zeros((2, 2))),)),)), "no list"),
-        (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GREY), None, 0.1, ""),)),)), "RGB of 8 bits"),
+        (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GRAY), None, 0.1, ""),)),)), "RGB of 8 bits"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(
